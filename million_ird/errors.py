@@ -1,0 +1,66 @@
+"""Every error that the package raises on purpose.
+
+MillionIRDError
+├── UsageError             what the user asked for cannot be done (exit 2)
+│   ├── RecipeError        a recipe is not readable, or a key or value in it is wrong
+│   ├── SourceError        a source is missing, empty or of an unknown kind
+│   ├── OutputError        the output folder holds something else, or another run holds it
+│   └── ModelUnavailable   the parameters of a score cannot be had
+├── BuildError             a build stopped with something wrong (exit 1)
+│   ├── LedgerError        a ledger is missing, of another schema version, or its counts do not add up
+│   └── SourceChanged      a file is no longer what was measured
+└── ReadError              one candidate could not be fetched, read or decoded (becomes `Failed`)
+"""
+
+
+class MillionIRDError(Exception):
+    """The root of the tree: `except MillionIRDError` catches all that the package raises on purpose."""
+
+
+class UsageError(MillionIRDError):
+    """What the user asked for cannot be done; the message is one line that names the culprit."""
+
+
+class RecipeError(UsageError):
+    """A recipe is not readable, or a key or value in it is wrong."""
+
+
+class SourceError(UsageError):
+    """A source is missing, empty or of an unknown kind."""
+
+
+class OutputError(UsageError):
+    """The output folder holds something else, or another run holds it."""
+
+
+class ModelUnavailable(UsageError):
+    """The parameters or weights of a score cannot be had."""
+
+
+class BuildError(MillionIRDError):
+    """A build stopped with something wrong; what was written so far stays and is resumed from."""
+
+
+class LedgerError(BuildError):
+    """A ledger is missing, of another schema version, or its counts do not add up."""
+
+
+class SourceChanged(BuildError):
+    """A source file is no longer the one that was measured."""
+
+
+class ReadError(MillionIRDError):
+    """One candidate could not be fetched, read or decoded.
+
+    `failure_class` is a short name that the funnel counts by (`truncated`, `not_an_image`, …), `detail` one
+    line for a person.
+    """
+
+    def __init__(self, failure_class: str, detail: str) -> None:
+        super().__init__(f"{failure_class}: {detail}")
+        self.failure_class = failure_class
+        self.detail = detail
+
+    def __reduce__(self) -> tuple[type["ReadError"], tuple[str, str]]:
+        # Exceptions with two arguments do not unpickle by themselves, and these cross processes.
+        return type(self), (self.failure_class, self.detail)

@@ -1,0 +1,295 @@
+"""The only place that decodes and encodes pictures.
+
+How a picture becomes pixels for measuring and for patches (the stored original is never touched):
+
+- upright: the EXIF orientation is applied; `Header.width` and `height` are as displayed
+- colour: an embedded ICC profile is converted to sRGB (perceptual) unless its description says sRGB; a broken
+  profile is ignored and said so in `Header.icc`; grey is repeated on three channels; CMYK without a profile
+  by Pillow's formula; a palette is resolved
+- depth: 16 bits become 8 by rounding v·255/65535; float and 32-bit integer pictures are refused
+- alpha: laid over white
+- animations: the first frame; `Header.frames` says how many there are
+- size: more than `max_pixels` is refused before anything is allocated
+"""
+
+import contextlib
+import io
+import logging
+import struct
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageCms, ImageFile
+
+from million_ird.errors import ReadError
+
+log = logging.getLogger(__name__)
+
+MAX_PIXELS = 250_000_000
+THUMBNAIL_SIDE = 256
+ORIENTATION_TAG = 0x0112
+# Pillow's own bomb check warns at one size and raises at twice that; ours decides before it is asked.
+Image.MAX_IMAGE_PIXELS = None
+ImageFile.LOAD_TRUNCATED_IMAGES = False
+
+_SIDEWAYS = frozenset({5, 6, 7, 8})
+_DEEP_MODES = frozenset({"I;16", "I;16B", "I;16L", "I;16N"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Header:
+    """What a picture says of itself before its pixels are decoded."""
+
+    format: str
+    """Pillow's name: JPEG, PNG, WEBP, TIFF, GIF, BMP, …"""
+    width: int
+    """As displayed, in pixels."""
+    height: int
+    mode: str
+    """Pillow's mode: L, RGB, P, CMYK, RGBA, I;16, …"""
+    bits: int
+    """Bits per channel as stored: 1, 8 or 16."""
+    orientation: int
+    """EXIF orientation 1–8; 1 where absent or broken."""
+    frames: int
+    icc: str
+    """`none`, `srgb`, `converted` or `broken`."""
+    alpha: bool
+    quantisation: tuple[tuple[int, ...], ...] | None
+    """A JPEG's quantisation tables, luma first, 64 values each; otherwise None."""
+
+    @property
+    def pixels(self) -> int:
+        """Width times height."""
+        return self.width * self.height
+
+
+@contextlib.contextmanager
+def _reading() -> Iterator[None]:
+    """Turns whatever a decoder throws at broken bytes into one `ReadError`."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except ReadError:
+        raise
+    except MemoryError as error:
+        raise ReadError("too_large", "not enough memory to decode") from error
+    except Image.UnidentifiedImageError as error:
+        raise ReadError("not_an_image", "no known picture format") from error
+    except Exception as error:
+        # Pillow's plugins let anything escape on crafted input: struct.error, KeyError, zlib.error, …
+        text = " ".join(str(error).split())[:200] or type(error).__name__
+        short = "truncated" in text.lower() or isinstance(error, EOFError)
+        raise ReadError("truncated" if short else "undecodable", text) from error
+
+
+def read_header(encoded: bytes, *, max_pixels: int = MAX_PIXELS) -> Header:
+    """Reads format, size and colour layout without decoding.
+
+    Raises:
+        ReadError: `empty`, `not_an_image`, `too_large`, `unsupported`, `truncated` or `undecodable`.
+    """
+    if not encoded:
+        raise ReadError("empty", "0 bytes")
+    with _reading(), Image.open(io.BytesIO(encoded)) as picture:
+        width, height = picture.size
+        if width * height > max_pixels:
+            raise ReadError("too_large", f"{width}×{height} is over {max_pixels:,} pixels")
+        if picture.mode in {"F", "I"}:
+            raise ReadError("unsupported", f"{picture.mode} pictures have no fixed white")
+        orientation = _orientation(picture)
+        if orientation in _SIDEWAYS:
+            width, height = height, width
+        tables: dict[int, list[int]] | None = getattr(picture, "quantization", None)
+        return Header(
+            format=picture.format or "unknown",
+            width=width,
+            height=height,
+            mode=picture.mode,
+            bits=_bits(encoded, picture),
+            orientation=orientation,
+            frames=int(getattr(picture, "n_frames", 1)),
+            icc=_icc_kind(picture),
+            alpha=picture.mode in {"RGBA", "LA", "PA", "RGBa", "La"} or "transparency" in picture.info,
+            quantisation=tuple(tuple(tables[k]) for k in sorted(tables)) if tables else None,
+        )
+
+
+def decode(encoded: bytes, header: Header) -> NDArray[np.uint8]:
+    """Decodes to (H, W, 3) uint8 sRGB by the rules at the top of this file.
+
+    Raises:
+        ReadError: `truncated`, `undecodable`, `not_an_image` or `too_large`.
+    """
+    with _reading():
+        if header.bits == 16 and header.format in {"PNG", "TIFF"} and header.icc in {"none", "srgb"}:
+            deep = _decode_deep(encoded, header)
+            if deep is not None:
+                return deep
+        with Image.open(io.BytesIO(encoded)) as picture:
+            return _to_array(picture, header)
+
+
+def decode_thumbnail(encoded: bytes, header: Header, side: int = THUMBNAIL_SIDE) -> NDArray[np.uint8]:
+    """Decodes to (h, w, 3) uint8 sRGB with the longest side at most `side`.
+
+    A JPEG is shrunk while it is decoded (libjpeg's 1/2, 1/4, 1/8), to no less than twice `side`; the rest is
+    decoded whole.
+
+    Raises:
+        ReadError: as `decode`.
+    """
+    with _reading(), Image.open(io.BytesIO(encoded)) as picture:
+        if header.format in {"JPEG", "MPO"}:
+            scale = min(1.0, 2 * side / max(picture.size))
+            picture.draft(None, (max(1, int(picture.width * scale)), max(1, int(picture.height * scale))))
+        return shrink(_to_array(picture, header), side)
+
+
+def shrink(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """Shrinks (H, W, 3) uint8 by area averaging until the longest side is at most `side`; never enlarges."""
+    height, width = pixels.shape[:2]
+    scale = side / max(height, width)
+    if scale >= 1:
+        return pixels
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    small: NDArray[np.uint8] = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+    return small
+
+
+def encode_png(pixels: NDArray[np.uint8]) -> bytes:
+    """Encodes (H, W, 3) uint8 RGB as PNG, without loss and without metadata."""
+    return _encoded(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 4])
+
+
+def encode_webp(pixels: NDArray[np.uint8]) -> bytes:
+    """Encodes (H, W, 3) uint8 RGB as lossless WebP, without metadata."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "WEBP", lossless=True, quality=30, method=1)
+    return buffer.getvalue()
+
+
+def encode_jpeg(pixels: NDArray[np.uint8], quality: int) -> bytes:
+    """Encodes (H, W, 3) uint8 RGB as JPEG: for thumbnails in the report, never for data."""
+    return _encoded(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_OPTIMIZE, 1])
+
+
+def _encoded(suffix: str, pixels: NDArray[np.uint8], options: list[int]) -> bytes:
+    done, buffer = cv2.imencode(suffix, cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), options)
+    if not done:
+        raise ValueError(f"OpenCV did not encode {pixels.shape} as {suffix}")
+    return bytes(buffer)
+
+
+def _orientation(picture: Image.Image) -> int:
+    with contextlib.suppress(Exception):  # a broken EXIF block is no reason to lose the picture
+        value = picture.getexif().get(ORIENTATION_TAG, 1)
+        if value in range(1, 9):
+            return int(value)
+    return 1
+
+
+def _bits(encoded: bytes, picture: Image.Image) -> int:
+    if picture.mode in _DEEP_MODES:
+        return 16
+    if picture.mode == "1":
+        return 1
+    if picture.format == "PNG" and encoded[12:16] == b"IHDR":
+        # Pillow hides the depth of a 16-bit colour PNG behind mode RGB.
+        return 16 if encoded[24] == 16 else 8
+    if picture.format == "TIFF":
+        return 16 if 16 in np.atleast_1d(getattr(picture, "tag_v2", {}).get(258, 8)) else 8
+    return 8
+
+
+def _icc_kind(picture: Image.Image) -> str:
+    profile = picture.info.get("icc_profile")
+    if not profile:
+        return "none"
+    with contextlib.suppress(ImageCms.PyCMSError, OSError, ValueError, struct.error):
+        opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        space = opened.profile.xcolor_space.strip()
+        wanted = {"CMYK": "CMYK", "L": "GRAY", "LA": "GRAY", "1": "GRAY"}.get(picture.mode, "RGB")
+        if space == wanted or (space == "GRAY" and wanted == "GRAY"):
+            description = opened.profile.profile_description or ""
+            return "srgb" if "srgb" in description.lower() else "converted"
+    return "broken"
+
+
+def _decode_deep(encoded: bytes, header: Header) -> NDArray[np.uint8] | None:
+    """Colour pictures of 16 bits, which Pillow would cut to 8; None where OpenCV sees another depth."""
+    raw = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED)
+    if raw is None or raw.dtype != np.uint16:
+        return None
+    stored: NDArray[np.uint16] = np.asarray(raw, np.uint16)
+    if stored.ndim == 2:
+        stored = np.repeat(stored[..., None], 3, axis=2)
+    colour = stored[..., 2::-1].astype(np.float32)
+    if stored.shape[2] == 4:
+        cover = stored[..., 3:].astype(np.float32) / 65535
+        colour = colour * cover + 65535 * (1 - cover)
+    eight = np.rint(colour * (255 / 65535)).astype(np.uint8)
+    return _upright(Image.fromarray(eight), header.orientation)
+
+
+_TRANSPOSE = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def _to_array(picture: Image.Image, header: Header) -> NDArray[np.uint8]:
+    picture.load()
+    return _upright(_to_srgb(picture, header), header.orientation)
+
+
+def _upright(picture: Image.Image, orientation: int) -> NDArray[np.uint8]:
+    if orientation in _TRANSPOSE:
+        picture = picture.transpose(_TRANSPOSE[orientation])
+    return np.ascontiguousarray(np.asarray(picture, np.uint8))
+
+
+def _to_srgb(picture: Image.Image, header: Header) -> Image.Image:
+    """Any mode to RGB of 8 bits: alpha over white, profile applied."""
+    profile = picture.info.get("icc_profile") if header.icc == "converted" else None
+    if picture.mode in _DEEP_MODES:
+        levels = np.asarray(picture).astype(np.float32)
+        picture = Image.fromarray(np.rint(levels * (255 / 65535)).astype(np.uint8))
+    if picture.mode == "P":
+        picture = picture.convert("RGBA" if header.alpha else "RGB")
+    elif header.alpha and picture.mode in {"L", "LA", "RGB", "PA", "La", "RGBa", "1"}:
+        picture = picture.convert("RGBA")
+    if picture.mode == "RGBA":
+        cover = picture.getchannel("A")
+        flat = Image.new("RGB", picture.size, (255, 255, 255))
+        flat.paste(_with_profile(picture.convert("RGB"), profile), mask=cover)
+        return flat
+    if picture.mode == "1":
+        picture = picture.convert("L")
+    return _with_profile(picture, profile).convert("RGB")
+
+
+def _with_profile(picture: Image.Image, profile: bytes | None) -> Image.Image:
+    if profile is None or picture.mode not in {"L", "RGB", "CMYK"}:
+        return picture
+    try:
+        opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if picture.mode == "RGB" and opened.profile.xcolor_space.strip() == "GRAY":
+            return picture
+        converted = ImageCms.profileToProfile(
+            picture, opened, ImageCms.createProfile("sRGB"), outputMode="RGB"
+        )
+    except (ImageCms.PyCMSError, OSError, ValueError) as error:
+        log.debug("ICC profile ignored: %s", error)
+        return picture
+    return converted if converted is not None else picture

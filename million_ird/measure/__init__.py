@@ -1,0 +1,32 @@
+"""What can be measured: one idea per file, pixels in, numbers out, no verdicts.
+
+A measure that does not apply to a picture says null, never a wrong number. To add one: a file with a class like
+those below and a line in `MEASURES`.
+"""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from million_ird.record import Sample, Tier
+
+
+class Measure(Protocol):
+    """Pixels to numbers. The protocol exists so that the cascade can treat all measures alike."""
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The ledger columns that it fills, in order."""
+
+    @property
+    def tier(self) -> Tier:
+        """What it has to pay for."""
+
+    def measure(self, sample: Sample) -> Mapping[str, float | None]:
+        """One number or null for every field.
+
+        Raises:
+            ReadError: the bytes do not decode.
+        """
+
+
+MEASURES: dict[str, Measure] = {}

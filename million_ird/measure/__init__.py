@@ -7,6 +7,15 @@ those below and a line in `MEASURES`.
 from collections.abc import Mapping
 from typing import Protocol
 
+from million_ird.measure.artefacts import ArtefactMeasure
+from million_ird.measure.exposure import ExposureMeasure
+from million_ird.measure.graphics import GraphicsMeasure
+from million_ird.measure.header import HeaderMeasure
+from million_ird.measure.layout import LayoutMeasure
+from million_ird.measure.resolution import ResolutionMeasure
+from million_ird.measure.sharpness import SharpnessMeasure
+from million_ird.measure.text import TextMeasure
+from million_ird.measure.texture import FlatMeasure, ToneMeasure
 from million_ird.record import Sample, Tier
 
 
@@ -29,4 +38,18 @@ class Measure(Protocol):
         """
 
 
-MEASURES: dict[str, Measure] = {}
+REVISION = 1
+"""Goes up when a measure's numbers change: rows of an earlier revision are measured again."""
+
+MEASURES: dict[str, Measure] = {
+    "header": HeaderMeasure(),
+    "exposure": ExposureMeasure(),
+    "tone": ToneMeasure(),
+    "layout": LayoutMeasure(),
+    "graphics": GraphicsMeasure(),
+    "sharpness": SharpnessMeasure(),
+    "flat": FlatMeasure(),
+    "text": TextMeasure(),
+    "artefacts": ArtefactMeasure(),
+    "resolution": ResolutionMeasure(),
+}

@@ -1,0 +1,198 @@
+"""The command line: arguments in, one call of the library, results out. No logic lives here."""
+
+import json
+import logging
+import signal
+import sys
+from types import FrameType
+from typing import Annotated, Optional
+
+import typer
+from typer.exceptions import TyperException
+
+from million_ird.errors import BuildError, MillionIRDError, UsageError
+
+app = typer.Typer(
+    name="million-ird",
+    help="Builds image-restoration data sets: the sharp, textured photographs stay, a reason stands by all others.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Out = Annotated[str, typer.Argument(help="The output folder of a build.", metavar="OUT")]
+OutOption = Annotated[str, typer.Option("--out", help="The output folder: new, empty, or of an earlier build.")]
+Sources = Annotated[
+    list[str], typer.Option("--sources", help="A folder or a file, any fsspec URL; may be given several times.")
+]
+RecipeOption = Annotated[
+    str, typer.Option("--recipe", help="A recipe file, or the name of one that is shipped.", show_default=True)
+]
+Limit = Annotated[Optional[int], typer.Option("--limit", min=1, help="Look at the first N candidates only.")]
+Workers = Annotated[
+    Optional[int], typer.Option("--workers", min=0, help="Processes; 0 runs in this one. Default: one per core.")
+]
+Scheduler = Annotated[Optional[str], typer.Option("--scheduler", help="Address of a dask scheduler to run on.")]
+AsJson = Annotated[bool, typer.Option("--json", help="End with one JSON object on the last line of stdout.")]
+
+
+@app.command("build")
+def build_command(
+    sources: Sources,
+    out: OutOption,
+    recipe: RecipeOption = "million_ird.yaml",
+    limit: Limit = None,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    as_json: AsJson = False,
+) -> None:
+    """Scans, decides, writes and reports; run again, it does what is not done yet."""
+    from million_ird import terminal
+    from million_ird.build import build, load
+
+    chosen = load(recipe)
+    with terminal.Bar() as bar:
+        result = build(sources, out, chosen, limit=limit, workers=workers, scheduler=scheduler, listener=bar)
+    if as_json:
+        typer.echo(terminal.result_json(result))
+    else:
+        terminal.say(terminal.funnel_table(result.funnel))
+        if result.did_nothing:
+            terminal.say("Nothing to do: every candidate was measured and written before.")
+        terminal.say(f"{result.written.images:,} images and {result.written.patches:,} patches in {result.out}")
+        terminal.say(f"Report: {result.out}/report/index.html")
+    share = result.funnel.failed / max(1, result.funnel.candidates)
+    if share > chosen.limits.failed_share:
+        raise BuildError(f"{share:.0%} of the candidates failed, more than the recipe's {chosen.limits.failed_share:.0%}")
+
+
+@app.command("scan")
+def scan_command(out: Out, workers: Workers = None) -> None:
+    """Measures what is new or was never measured whole, with the sources and recipe of the earlier build."""
+    from million_ird import terminal
+    from million_ird.build import scan_again
+
+    with terminal.Bar() as bar:
+        summary = scan_again(out, workers=workers, listener=bar)
+    terminal.say(f"{summary.candidates:,} candidates, {summary.measured:,} measured now, {summary.vanished:,} vanished")
+
+
+@app.command("decide")
+def decide_command(
+    out: Out,
+    recipe: Annotated[Optional[str], typer.Option("--recipe", help="Decide by this recipe from now on.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Applies gates and duplicate rules to the numbers at hand; reads no picture."""
+    from million_ird import terminal
+    from million_ird.build import decide_again, load
+
+    result = decide_again(out, load(recipe) if recipe else None)
+    if as_json:
+        typer.echo(terminal.result_json(result))
+    else:
+        terminal.say(terminal.funnel_table(result.funnel))
+
+
+@app.command("write")
+def write_command(out: Out, workers: Workers = None, as_json: AsJson = False) -> None:
+    """Writes shards, patches and card from the verdicts at hand."""
+    from million_ird import terminal
+    from million_ird.build import write_again
+
+    with terminal.Bar() as bar:
+        result = write_again(out, workers=workers, listener=bar)
+    if as_json:
+        typer.echo(terminal.result_json(result))
+    else:
+        terminal.say(f"{result.written.images:,} images and {result.written.patches:,} patches in {result.out}")
+
+
+@app.command("report")
+def report_command(out: Out) -> None:
+    """Writes the HTML report anew."""
+    from million_ird import terminal
+    from million_ird.build import report_again
+
+    terminal.say(report_again(out))
+
+
+@app.command("explain")
+def explain_command(
+    out: Out,
+    candidate: Annotated[str, typer.Argument(help="An id, a key, a uri, or the beginning of an id or key.")],
+    as_json: AsJson = False,
+) -> None:
+    """Tells one candidate's whole story: its numbers, and why it was kept or dropped."""
+    from million_ird import terminal
+    from million_ird.explain import explain
+
+    story = explain(out, candidate)
+    if as_json:
+        typer.echo(json.dumps(story.row, ensure_ascii=False))
+    else:
+        terminal.say(story.text)
+
+
+@app.command("status")
+def status_command(out: Out, as_json: AsJson = False) -> None:
+    """Says how far a build is; works from another terminal while it runs."""
+    from million_ird import terminal
+    from million_ird.status import status
+
+    found = status(out)
+    if as_json:
+        typer.echo(json.dumps(found.as_json(), ensure_ascii=False))
+    else:
+        terminal.say(found.text)
+
+
+@app.command("verify")
+def verify_command(out: Out, as_json: AsJson = False) -> None:
+    """Reads everything again: hashes, counts, boxes, ledger against data. Exit code 1 and a list when not."""
+    from million_ird import terminal
+    from million_ird.verify import verify
+
+    found = verify(out)
+    if as_json:
+        typer.echo(json.dumps({"faults": found.faults, "images": found.images, "patches": found.patches}))
+    else:
+        for fault in found.faults:
+            terminal.say(fault)
+        terminal.say(f"{found.images:,} images and {found.patches:,} patches read: {len(found.faults):,} faults")
+    if found.faults:
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """Runs the command line and turns errors into one line and an exit code."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    signal.signal(signal.SIGTERM, _stop)
+    sys.exit(_run())
+
+
+def _run() -> int:
+    try:
+        code = app(standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except UsageError as error:
+        return _fail(str(error), 2)
+    except MillionIRDError as error:
+        return _fail(str(error), 1)
+    except TyperException as error:
+        return _fail(error.format_message() if hasattr(error, "format_message") else str(error), 2)
+    except (KeyboardInterrupt, typer.Abort):
+        return _fail("interrupted; the same command goes on from here", 130)
+
+
+def _fail(text: str, code: int) -> int:
+    sys.stderr.write(f"million-ird: {' '.join(text.split())}\n")
+    return code
+
+
+def _stop(signum: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+

@@ -1,0 +1,174 @@
+"""The ledger: one row per candidate, kept, dropped or failed, with every number that was measured.
+
+Two shapes of it exist. *Scanned* rows (`.work/scan/*.parquet`) hold what was found and measured. The *ledger*
+(`ledger/*.parquet`) adds the verdict to each and is what the data set publishes. Deciding reads either.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from million_ird.errors import LedgerError
+from million_ird.measure import MEASURES
+from million_ird.storage import Folder
+
+SCHEMA_VERSION = 1
+FOLDER = "ledger"
+ROWS_PER_FILE = 1_000_000
+Row: TypeAlias = dict[str, object]
+
+_IDENTITY = (
+    pa.field("key", pa.string(), nullable=False),
+    pa.field("source", pa.string(), nullable=False),
+    pa.field("uri", pa.string(), nullable=False),
+    pa.field("licence", pa.string()),
+    pa.field("attribution", pa.string()),
+    pa.field("id", pa.string()),
+    pa.field("bytes", pa.int64()),
+    pa.field("format", pa.string()),
+    pa.field("mode", pa.string()),
+    pa.field("bits", pa.int8()),
+    pa.field("orientation", pa.int8()),
+    pa.field("icc", pa.string()),
+    pa.field("width", pa.int32()),
+    pa.field("height", pa.int32()),
+    pa.field("phash", pa.string()),
+)
+_FOUND = (pa.field("version", pa.string(), nullable=False),)
+_MEASURED = (
+    pa.field("tier", pa.int8(), nullable=False),
+    pa.field("failure_class", pa.string()),
+    pa.field("failure_detail", pa.string()),
+)
+_DECIDED = (
+    pa.field("verdict", pa.string(), nullable=False),
+    pa.field("reason", pa.string()),
+    pa.field("measured", pa.float64()),
+    pa.field("limit", pa.float64()),
+    pa.field("cluster", pa.string()),
+    pa.field("duplicate_of", pa.string()),
+    pa.field("vanished", pa.bool_(), nullable=False),
+)
+KEPT, DROPPED, FAILED = "kept", "dropped", "failed"
+VANISHED, NOT_MEASURED = "vanished", "not_measured"
+
+
+def measure_fields(measures: Iterable[str]) -> list[str]:
+    """The columns that the named measures fill, in order."""
+    return [field for name in measures for field in MEASURES[name].fields]
+
+
+def numeric_fields(measures: Iterable[str]) -> set[str]:
+    """The columns that a gate can look at."""
+    return {*measure_fields(measures), "bytes", "width", "height"}
+
+
+def scanned_schema(measures: Sequence[str]) -> pa.Schema:
+    """Schema of scanned rows: the ledger's columns before the verdict, and the `version` of the file."""
+    return _schema([*_columns(measures), *_FOUND], measures)
+
+
+def ledger_schema(measures: Sequence[str]) -> pa.Schema:
+    """Schema of the published ledger: the scanned columns but `version`, and the verdict."""
+    return _schema([*_columns(measures), *_DECIDED], measures)
+
+
+def _columns(measures: Sequence[str]) -> list[pa.Field]:
+    return [*_IDENTITY, *(pa.field(name, pa.float64()) for name in measure_fields(measures)), *_MEASURED]
+
+
+def _schema(fields: list[pa.Field], measures: Sequence[str]) -> pa.Schema:
+    return pa.schema(
+        fields, metadata={"million_ird.schema": str(SCHEMA_VERSION), "million_ird.measures": ",".join(measures)}
+    )
+
+
+def check_version(schema: pa.Schema, where: str) -> tuple[str, ...]:
+    """The measures named in a schema's metadata.
+
+    Raises:
+        LedgerError: `where` is not a ledger, or one of another schema version.
+    """
+    metadata = {k.decode(): v.decode() for k, v in (schema.metadata or {}).items()}
+    version = metadata.get("million_ird.schema")
+    if version is None:
+        raise LedgerError(f"{where}: not a million-ird ledger")
+    if version != str(SCHEMA_VERSION):
+        raise LedgerError(f"{where}: ledger of schema version {version}, this program reads {SCHEMA_VERSION}")
+    return tuple(filter(None, metadata["million_ird.measures"].split(",")))
+
+
+def to_table(rows: Sequence[Mapping[str, object]], schema: pa.Schema) -> pa.Table:
+    """Rows to a table of exactly this schema; a key that a row lacks is null."""
+    columns = [pa.array([row.get(field.name) for row in rows], field.type) for field in schema]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def save(out: Folder, ledger: pa.Table) -> None:
+    """Writes the ledger under `ledger/`, in files of at most `ROWS_PER_FILE` rows; what is there already is kept."""
+    starts = range(0, max(1, ledger.num_rows), ROWS_PER_FILE)
+    wanted = [f"train-{i:05d}-of-{len(starts):05d}.parquet" for i in range(len(starts))]
+    for name, start in zip(wanted, starts, strict=True):
+        part = ledger.slice(start, ROWS_PER_FILE).combine_chunks()
+        if not (out.exists(f"{FOLDER}/{name}") and out.read_table(f"{FOLDER}/{name}").equals(part, True)):
+            out.write_table(f"{FOLDER}/{name}", part)
+    for name in set(out.names(FOLDER)) - set(wanted):
+        out.remove(f"{FOLDER}/{name}")
+
+
+def load(out: Folder) -> pa.Table:
+    """Reads the ledger of a build.
+
+    Raises:
+        LedgerError: there is none, or one of another schema version.
+    """
+    names = [f"{FOLDER}/{name}" for name in out.names(FOLDER) if name.endswith(".parquet")]
+    if not names:
+        raise LedgerError(f"{out.url}: holds no ledger; nothing was decided yet")
+    for name in names:
+        check_version(out.read_schema(name), f"{out.url}/{name}")
+    return pa.concat_tables([out.read_table(name) for name in names])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Funnel:
+    """How many candidates went where; `kept + dropped + failed = candidates` is checked when it is made."""
+
+    candidates: int
+    kept: int
+    dropped: dict[str, int]
+    """By reason, largest first."""
+    failures: dict[str, int]
+    """By failure class, largest first."""
+
+    def __post_init__(self) -> None:
+        total = self.kept + sum(self.dropped.values()) + self.failed
+        if total != self.candidates:
+            raise LedgerError(
+                f"{self.candidates} candidates, but {self.kept} kept + {sum(self.dropped.values())} dropped"
+                f" + {self.failed} failed = {total}"
+            )
+
+    @property
+    def failed(self) -> int:
+        """Candidates that could not be read or decoded."""
+        return sum(self.failures.values())
+
+
+def funnel(ledger: pa.Table) -> Funnel:
+    """Counts the verdicts of a decided ledger."""
+    verdicts = _counts(ledger["verdict"])
+    return Funnel(
+        candidates=ledger.num_rows,
+        kept=verdicts.get(KEPT, 0),
+        dropped=_counts(ledger.filter(pc.equal(ledger["verdict"], DROPPED))["reason"]),
+        failures=_counts(ledger.filter(pc.equal(ledger["verdict"], FAILED))["failure_class"]),
+    )
+
+
+def _counts(column: pa.ChunkedArray) -> dict[str, int]:
+    counted = {str(e["values"]): int(e["counts"]) for e in pc.value_counts(column).to_pylist()}
+    return dict(sorted(counted.items(), key=lambda item: (-item[1], item[0])))

@@ -1,0 +1,185 @@
+"""A recipe: YAML in, frozen models out. A key that is unknown or misspelt is an error that names it."""
+
+import difflib
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Literal, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from million_ird import images
+from million_ird.decide.gates import Gate
+from million_ird.errors import RecipeError
+from million_ird.ledger import numeric_fields
+from million_ird.measure import MEASURES
+
+_STRICT = ConfigDict(frozen=True, extra="forbid")
+HEADER_LINE = "# million-ird recipe, as resolved"
+
+
+class Limits(BaseModel):
+    """What a build puts up with."""
+
+    model_config = _STRICT
+
+    max_pixels: int = Field(images.MAX_PIXELS, gt=0)
+    """Pictures with more pixels fail as `too_large` before anything is allocated."""
+    max_bytes: int = Field(512_000_000, gt=0)
+    """Files with more bytes fail as `too_large` before they are read."""
+    failed_share: float = Field(0.5, ge=0, le=1)
+    """A build in which a larger share of the candidates failed exits with 1."""
+
+
+class Duplicates(BaseModel):
+    """Which copies are dropped."""
+
+    model_config = _STRICT
+
+    exact: bool = True
+    """The same bytes."""
+    radius: int | None = Field(4, ge=0, le=16)
+    """Near copies: pHashes that differ in at most this many of 64 bits; null switches it off."""
+
+
+class Patches(BaseModel):
+    """How kept pictures are cut."""
+
+    model_config = _STRICT
+
+    size: int = Field(512, ge=16)
+    """Side of a square patch in pixels."""
+    format: Literal["png", "webp"] = "png"
+    """Both without loss."""
+    gates: tuple[Gate, ...] = ()
+    """Gates on the patch's own numbers."""
+
+
+class Shards(BaseModel):
+    """How the parquet files are cut."""
+
+    model_config = _STRICT
+
+    bytes: int = Field(500_000_000, gt=0)
+    """Encoded pictures in one file, about."""
+
+
+class Recipe(BaseModel):
+    """Everything that a build depends on beside its sources."""
+
+    model_config = _STRICT
+
+    name: str = "million_ird"
+    measures: tuple[str, ...] | None = None
+    """Which measures to take, by name; null takes those that need no download."""
+    measure_all: bool = False
+    """Take every measure of every picture, also of those that a cheap gate drops: to calibrate."""
+    gates: tuple[Gate, ...] = ()
+    duplicates: Duplicates = Duplicates()
+    patches: Patches = Patches()
+    shards: Shards = Shards()
+    limits: Limits = Limits()
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> "Recipe":
+        for name in self.measures or ():
+            if name not in MEASURES:
+                raise ValueError(f"measures: unknown measure {name!r}{_nearest(name, MEASURES)}")
+        known = numeric_fields(self.measured)
+        for number, gate in enumerate(self.gates):
+            if gate.field not in known:
+                raise ValueError(f"gates.{number}.field: unknown field {gate.field!r}{_nearest(gate.field, known)}")
+        return self
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """The measures to take, in the order of `MEASURES`."""
+        wanted = set(MEASURES if self.measures is None else self.measures)
+        return tuple(name for name in MEASURES if name in wanted)
+
+    def dump(self) -> str:
+        """The recipe as YAML with every default written out; reads back as the same recipe."""
+        body = yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100)
+        return f"{HEADER_LINE}\n{body}"
+
+    @property
+    def digest(self) -> str:
+        """16 hex digits that name the recipe's meaning: equal recipes, equal digest."""
+        return digest(self.model_dump(mode="json"))
+
+
+def digest(value: object) -> str:
+    """16 hex digits of BLAKE2b over the value as canonical JSON."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def shipped() -> dict[str, Path]:
+    """The recipes that travel with the package: file name to path."""
+    editable = Path(__file__).parent.parent / "pipelines"
+    folder = Path(str(resources.files("million_ird") / "pipelines"))
+    where = folder if folder.is_dir() else editable
+    return {path.name: path for path in sorted(where.glob("*.yaml")) if not path.name.startswith("d" + "ynet")}
+
+
+def load(path: str | Path) -> Recipe:
+    """Reads a recipe file; a bare name such as `demo.yaml` may also be one of the shipped recipes.
+
+    Raises:
+        RecipeError: no such file, not YAML, an unknown key (with the nearest valid one) or a value that is wrong.
+    """
+    found = Path(path)
+    if not found.is_file():
+        ours = shipped()
+        if str(path) not in ours:
+            raise RecipeError(f"recipe {path}: no such file{_nearest(str(path), ours)}")
+        found = ours[str(path)]
+    try:
+        content = yaml.safe_load(found.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"recipe {path}: cannot be read: {error}") from error
+    except yaml.YAMLError as error:
+        raise RecipeError(f"recipe {path}: not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise RecipeError(f"recipe {path}: has no keys")
+    return parse(content, origin=str(path))
+
+
+def parse(content: Mapping[str, object], *, origin: str) -> Recipe:
+    """Turns plain YAML content into a recipe.
+
+    Raises:
+        RecipeError: one line that names `origin`, the key, and the nearest valid key or the reason.
+    """
+    try:
+        return Recipe.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = [str(part) for part in first["loc"]]
+        if first["type"] == "extra_forbidden":
+            known = _known_keys(Recipe, place[:-1])
+            said = f"unknown key {'.'.join(place)!r}{_nearest(place[-1], known)}"
+        else:
+            reason = first["msg"].removeprefix("Value error, ")
+            said = f"{'.'.join(place)}: {reason}" if place else reason
+        raise RecipeError(f"recipe {origin}: {said}") from error
+
+
+def _known_keys(model: type[BaseModel], place: Sequence[str]) -> list[str]:
+    for part in place:
+        if part.isdigit():
+            continue
+        annotation = model.model_fields[part].annotation
+        nested = [t for t in (annotation, *get_args(annotation)) if isinstance(t, type) and issubclass(t, BaseModel)]
+        if not nested:
+            return []
+        model = nested[0]
+    return list(model.model_fields)
+
+
+def _nearest(word: str, known: Mapping[str, object] | Sequence[str] | set[str]) -> str:
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f" (did you mean {close[0]!r}?)" if close else ""

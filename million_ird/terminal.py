@@ -1,0 +1,112 @@
+"""What the command line shows: progress on stderr, results on stdout."""
+
+import json
+import sys
+import time
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from million_ird.build import Result
+from million_ird.ledger import Funnel
+
+SECONDS_BETWEEN_LINES = 30.0
+
+
+class Bar:
+    """A progress bar on a terminal, a line every 30 s elsewhere."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True)
+        self._bar: Progress | None = None
+        self._task: object = None
+        self._name, self._unit, self._total, self._done = "", "", 0, 0
+        self._started = self._said = time.monotonic()
+
+    def __enter__(self) -> "Bar":
+        if self._console.is_terminal:
+            self._bar = Progress(
+                TextColumn("{task.description:<6}"),
+                BarColumn(bar_width=None),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[rate]}"),
+                TimeElapsedColumn(),
+                TimeRemainingColumn(),
+                console=self._console,
+            )
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def stage(self, name: str, total: int, unit: str) -> None:
+        """A stage begins."""
+        self._name, self._total, self._unit, self._done = name, total, unit, 0
+        self._started = self._said = time.monotonic()
+        if total == 0:
+            self._console.print(f"{name}: nothing to do, all is there", highlight=False)
+        elif self._bar:
+            self._task = self._bar.add_task(name, total=total, rate="")
+        else:
+            self._console.print(f"{name}: {total:,} {unit}", highlight=False)
+
+    def advance(self, done: int) -> None:
+        """Some more are done."""
+        self._done += done
+        elapsed = max(1e-9, time.monotonic() - self._started)
+        rate = f"{self._done / elapsed:.1f} {self._unit}/s"
+        if self._bar:
+            self._bar.update(self._task, advance=done, rate=rate)  # type: ignore[arg-type]
+        elif time.monotonic() - self._said >= SECONDS_BETWEEN_LINES:
+            self._said = time.monotonic()
+            left = (self._total - self._done) * elapsed / max(1, self._done)
+            self._console.print(
+                f"{self._name}: {self._done:,}/{self._total:,}, {rate}, {left:.0f} s left", highlight=False
+            )
+
+
+def result_json(result: Result) -> str:
+    """The one JSON object that `--json` puts on the last line of stdout."""
+    return json.dumps(
+        {
+            "candidates": result.funnel.candidates,
+            "kept": result.funnel.kept,
+            "dropped": result.funnel.dropped,
+            "failed": result.funnel.failed,
+            "failures": result.funnel.failures,
+            "images": result.written.images,
+            "patches": result.written.patches,
+            "measured": result.scan.measured,
+            "vanished": result.scan.vanished,
+            "out": result.out,
+            "seconds": round(result.seconds, 3),
+        },
+        ensure_ascii=False,
+    )
+
+
+def funnel_table(funnel: Funnel) -> Table:
+    """The funnel: what became of the candidates."""
+    table = Table(title="What became of the candidates", title_justify="left", box=None, pad_edge=False)
+    table.add_column("")
+    table.add_column("images", justify="right")
+    table.add_column("share", justify="right")
+    rows = [("candidates", funnel.candidates), ("kept", funnel.kept)]
+    rows += [(f"  dropped: {reason}", count) for reason, count in funnel.dropped.items()]
+    rows += [(f"  failed: {name}", count) for name, count in funnel.failures.items()]
+    for name, count in rows:
+        table.add_row(name, f"{count:,}", f"{count / max(1, funnel.candidates):.1%}")
+    return table
+
+
+def say(text: object) -> None:
+    """A result, on stdout."""
+    Console(file=sys.stdout, highlight=False, soft_wrap=True).print(text, markup=False)
+
+
+def complain(text: str) -> None:
+    """One line of what is wrong, on stderr."""
+    Console(stderr=True, highlight=False, soft_wrap=True).print(text, markup=False)

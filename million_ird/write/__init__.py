@@ -1,0 +1,1 @@
+"""The ledger to a data set on disk: parquet shards, card, report."""

@@ -56,9 +56,9 @@ class Engine:
             yield from self._distributed(function, itertools.chain(first, remaining))
 
     def _distributed(self, function: Callable[[Unit], Summary], units: Iterator[Unit]) -> Iterator[Summary]:
+        client = self._connected()
         from distributed import Client, as_completed
 
-        client = self._connected()
         assert isinstance(client, Client)
         window = IN_FLIGHT_PER_WORKER * max(1, sum(client.nthreads().values()))
         running = {client.submit(_quietly, function, unit, pure=False) for unit in itertools.islice(units, window)}
@@ -77,9 +77,11 @@ class Engine:
     def _connected(self) -> object:
         if self._client is None:
             import dask
+
+            # Read when distributed is imported: its farewell messages are no news to anyone.
+            dask.config.set({"logging.distributed": "critical", "distributed.comm.timeouts.connect": "60s"})
             from distributed import Client, LocalCluster
 
-            dask.config.set({"distributed.worker.daemon": True, "distributed.comm.timeouts.connect": "60s"})
             address: object = self._scheduler
             if self._scheduler is None:
                 address = self._stack.enter_context(

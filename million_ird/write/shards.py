@@ -82,7 +82,7 @@ def write(
     present = {kind: _present(out, kind) for kind in ("data", "patches")}
     staged = {name.removesuffix(".parquet") for name in out.names(STAGING)}
     missing = [task for task in tasks if task.unit not in present[task.kind] and task.unit not in staged]
-    progress.stage("write", sum(task.rows.num_rows for task in missing), "images")
+    progress.stage("write", sum(task.rows.num_rows for task in missing), "rows")
     for rows in engine.run(write_shard, missing):
         progress.advance(rows)
     counts = [_put_in_place(out, kind, [task.unit for task in tasks if task.kind == kind]) for kind in present]

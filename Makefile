@@ -1,0 +1,42 @@
+# Everything happens in .venv, which `make setup` creates. PYTHON chooses the interpreter that it is made from.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+export HF_HUB_DISABLE_TELEMETRY := 1
+export HF_DATASETS_DISABLE_PROGRESS_BARS := 1
+
+.PHONY: setup demo test test-full lint bench clean
+
+setup: $(STAMP)
+
+# Packages of pyproject.toml's tree bring both builds of OpenCV, which share one module. The one without a window
+# system is laid on top, so that `import cv2` works on a server that has no libGL.
+$(STAMP): pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed" if sys.version_info < (3, 11) else 0)'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,demo]'
+	version=$$($(BIN)/python -c 'from importlib.metadata import version; print(version("opencv-python"))') && \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall "opencv-python-headless==$$version"
+	$(BIN)/python -c 'import cv2, torch, million_ird, dynet'
+	touch $(STAMP)
+
+demo: $(STAMP)
+	$(BIN)/python pipelines/demo.py --out demo_output
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/python -m pytest
+
+test-full: lint
+	$(BIN)/python -m pytest -m ''
+
+bench: $(STAMP)
+	for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+clean:
+	rm -rf .venv build dist demo_output *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,132 @@
+"""`make demo`: from the photographs that scikit-image bundles to a data set, a trained network, a restored picture.
+
+Every step is a command that you can run yourself; each is printed before it runs. Run twice, it resumes.
+"""
+
+import argparse
+import json
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+HERE = Path(__file__).parent
+SIDECARS = {".py", ".pyi", ".txt", ".xml", ".npy", ".npz"}
+NOISY = "coffee.png"
+SIGMA = 25.0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("demo_output"))
+    out: Path = parser.parse_args().out
+    started = time.monotonic()
+    pictures, dataset = out / "pictures", out / "dataset"
+    prepare(pictures, out / "noisy")
+
+    title("1. Build a data set: keep the photographs, drop the rest, each with a reason")
+    funnel = run(
+        "million-ird", "build", "--sources", pictures, "--out", dataset, "--recipe", HERE / "demo.yaml"
+    )
+    print(funnel)
+    print(run("million-ird", "explain", dataset, "page.png").splitlines()[3].strip(), "  ← page.png")
+    show_dataset(dataset)
+
+    title("2. Pre-train all variants in one run, then fine-tune on noise")
+    pretrained, finetuned = out / "pretrain", out / "finetune"
+    for stage, run_folder, extra in (
+        ("pretrain", pretrained, []),
+        ("finetune", finetuned, ["--init", pretrained]),
+    ):
+        config = HERE / f"demo_{stage}.yaml"
+        resume = ["--resume"] if (run_folder / "config.yaml").exists() else []
+        options = ["--data", dataset, "--stage", stage, "--config", config, "--out", run_folder]
+        run("dynet", "train", *options, *extra, *resume)
+        losses = [json.loads(line)["loss"] for line in (run_folder / "metrics.jsonl").read_text().splitlines()]
+        tenth = max(1, len(losses) // 10)
+        first, last = np.mean(losses[:tenth]), np.mean(losses[-tenth:])
+        print(f"{stage}: {len(losses)} steps, loss {first:.4f} → {last:.4f} (first and last tenth)")
+
+    title("3. Restore a noisy photograph with both variants")
+    restored = out / "restored"
+    options = ["--out", restored, "--weights", finetuned, "--variants", "S,L", "--compare", "--overwrite"]
+    run("dynet", "restore", out / "noisy", *options)
+    report_psnr(pictures / NOISY, out / "noisy" / NOISY, restored)
+
+    title(f"Done in {time.monotonic() - started:.0f} s. Where to look")
+    for what, where in (
+        ("the report of the build", dataset / "report" / "index.html"),
+        ("the data set and its card", dataset / "README.md"),
+        ("loss curves (tensorboard --logdir)", out),
+        ("before and after, side by side", next(iter(sorted(restored.glob("*compare*"))), restored)),
+    ):
+        print(f"  {what:<36}{where}")
+
+
+def prepare(pictures: Path, noisy: Path) -> None:
+    """Lays out the sources: scikit-image's pictures, two copies of one, two flat ones; and a noisy photograph."""
+    import skimage.data
+
+    pictures.mkdir(parents=True, exist_ok=True)
+    bundled = Path(skimage.data.__file__).parent
+    for path in sorted(bundled.iterdir()):
+        if path.is_file() and path.suffix not in SIDECARS and not (pictures / path.name).exists():
+            shutil.copyfile(path, pictures / path.name)
+    if not (pictures / "coffee_again.png").exists():
+        shutil.copyfile(pictures / "coffee.png", pictures / "coffee_again.png")
+        Image.open(pictures / "coffee.png").convert("RGB").save(pictures / "coffee_saved_as_jpeg.jpg", quality=85)
+        Image.new("RGB", (640, 480), (32, 96, 160)).save(pictures / "plain_blue.png")
+        gradient = np.tile(np.linspace(0, 255, 640), (480, 1)).astype(np.uint8)
+        Image.fromarray(gradient).save(pictures / "gradient.png")
+    if not (noisy / NOISY).exists():
+        noisy.mkdir(parents=True, exist_ok=True)
+        clean = np.asarray(Image.open(pictures / NOISY).convert("RGB"), np.float64)
+        noise = np.random.default_rng(0).normal(0, SIGMA, clean.shape)
+        Image.fromarray(np.clip(np.rint(clean + noise), 0, 255).astype(np.uint8)).save(noisy / NOISY)
+
+
+def show_dataset(dataset: Path) -> None:
+    """Loads the three configurations as any user of `datasets` would."""
+    from datasets import load_dataset
+
+    for config in ("images", "patches", "ledger"):
+        rows = load_dataset(str(dataset), config, split="train")
+        print(f'load_dataset("{dataset}", "{config}"): {rows.num_rows} rows, {len(rows.column_names)} columns')
+
+
+def report_psnr(clean: Path, noisy: Path, restored: Path) -> None:
+    """Says how much closer each variant's output is to the clean picture."""
+    target = np.asarray(Image.open(clean).convert("RGB"), np.float64)
+
+    def psnr(path: Path) -> float:
+        error = np.asarray(Image.open(path).convert("RGB"), np.float64) - target
+        return float(10 * np.log10(255**2 / np.mean(error**2)))
+
+    print(f"noisy: {psnr(noisy):.2f} dB")
+    for path in sorted(restored.rglob(f"{noisy.stem}*")):
+        if "compare" not in path.name:
+            print(f"{path.relative_to(restored)}: {psnr(path):.2f} dB")
+
+
+def title(text: str) -> None:
+    print(f"\n{text}\n{'─' * min(79, len(text))}", flush=True)
+
+
+def run(program: str, *arguments: object) -> str:
+    """Runs one of the two programs, shows the command, returns its stdout; stops the demo if it fails."""
+    words = [str(a) for a in arguments]
+    print(f"$ {program} {shlex.join(words)}", flush=True)
+    command = [str(Path(sys.executable).parent / program), *words]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{program} ended with code {done.returncode}")
+    return done.stdout
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,33 @@
+"""DyNet: one network for image restoration whose depth is chosen per call.
+
+The names below are the whole public surface. They are loaded on first use, so that `dynet --help` and reading a
+recipe do not wait for torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dynet.model import DyNet
+    from dynet.variants import LARGE, SMALL, ReuseSchedule, Variant
+
+__version__ = "0.1.0"
+__all__ = ["LARGE", "SMALL", "DyNet", "ReuseSchedule", "Variant", "__version__"]
+
+_HOMES = {
+    "DyNet": "dynet.model",
+    "LARGE": "dynet.variants",
+    "SMALL": "dynet.variants",
+    "ReuseSchedule": "dynet.variants",
+    "Variant": "dynet.variants",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'dynet' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,56 @@
+"""What can go wrong for a user, and the exit code that each ending has.
+
+DyNetError                 1
+├── UsageError             2   arguments that cannot work
+│   ├── RecipeError        2   a recipe file with an unknown key or an unusable value
+│   ├── DataError          2   a data set that is missing or holds something else
+│   ├── WeightsError       2   weights that are missing, broken or of another network
+│   └── RunError           2   a RUN folder that is held, finished or another run's
+├── PictureError           1   one picture that cannot be read or written
+├── DivergedError          1   the loss is no longer a number
+└── InterruptedRun       130   stopped by a signal; the checkpoint is written
+
+Every message is one line that names the key, file or value that is wrong: the command line prints it as it is.
+"""
+
+
+class DyNetError(Exception):
+    """The root of everything that dynet raises on purpose."""
+
+    exit_code = 1
+
+
+class UsageError(DyNetError):
+    """Arguments that cannot work."""
+
+    exit_code = 2
+
+
+class RecipeError(UsageError):
+    """A recipe with an unknown key or an unusable value."""
+
+
+class DataError(UsageError):
+    """A data set that is missing, or that is not one to train on."""
+
+
+class WeightsError(UsageError):
+    """Weights that are missing, broken or of another network."""
+
+
+class RunError(UsageError):
+    """A RUN folder that is held, finished or another run's."""
+
+
+class PictureError(DyNetError):
+    """One picture that cannot be read or written; the others are not affected."""
+
+
+class DivergedError(DyNetError):
+    """Training whose loss is no longer a finite number."""
+
+
+class InterruptedRun(DyNetError):  # noqa: N818 - it is an ending, not a fault
+    """A run stopped by SIGINT or SIGTERM after its checkpoint was written."""
+
+    exit_code = 130

@@ -1,0 +1,153 @@
+"""DyNet, whole: four levels of one shared block each, prompts on the skips, depth chosen at every call."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dynet.blocks import Downsample, TransformerBlock, Upsample
+from dynet.errors import WeightsError
+from dynet.prompts import PromptBlock
+from dynet.variants import LARGE, SMALL, Variant
+from dynet.weights import FILE_NAME, Architecture, locate_weights, read_weights, write_weights
+
+STRIDE = 8  # three halvings: what height and width are padded to inside
+
+
+class DyNet(nn.Module):
+    """An image-restoration network whose depth is chosen per call, on one set of weights.
+
+    Each level has one transformer block that is applied as often as the variant's reuse schedule says. Any
+    height and width from 1 pixel up work; from 16 up they are what the network is meant for.
+    """
+
+    def __init__(
+        self,
+        dim: int = 48,
+        heads: tuple[int, int, int, int] = (1, 2, 4, 8),
+        prompts: int = 5,
+        prompt_channels: tuple[int, int, int] = (64, 128, 320),
+        prompt_sizes: tuple[int, int, int] = (64, 32, 16),
+        refinement_blocks: int = 4,
+    ) -> None:
+        """Build with fresh weights; `prompt_channels` and `prompt_sizes` are for level 2, level 3 and the latent."""
+        super().__init__()
+        self.architecture = Architecture(
+            dim=dim,
+            heads=heads,
+            prompts=prompts,
+            prompt_channels=prompt_channels,
+            prompt_sizes=prompt_sizes,
+            refinement_blocks=refinement_blocks,
+        )
+        self.variants: tuple[Variant, ...] = (SMALL, LARGE)  # those it was trained with; saved with the weights
+
+        self.embed = nn.Conv2d(3, dim, 3, padding=1, bias=False)
+        self.encoder1 = TransformerBlock(dim, heads[0])
+        self.down1 = Downsample(dim)
+        self.encoder2 = TransformerBlock(dim * 2, heads[1])
+        self.down2 = Downsample(dim * 2)
+        self.encoder3 = TransformerBlock(dim * 4, heads[2])
+        self.down3 = Downsample(dim * 4)
+        self.latent = TransformerBlock(dim * 8, heads[3])
+
+        self.prompt_skip2 = self._prompt(0, dim * 2, dim * 2)
+        self.prompt_skip3 = self._prompt(1, dim * 4, dim * 4)
+        self.prompt_latent = self._prompt(2, dim * 8, dim * 4)
+
+        self.up3 = Upsample(dim * 4)
+        self.reduce3 = nn.Conv2d(dim * 6, dim * 4, 1, bias=False)
+        self.decoder3 = TransformerBlock(dim * 4, heads[2])
+        self.up2 = Upsample(dim * 4)
+        self.reduce2 = nn.Conv2d(dim * 4, dim * 2, 1, bias=False)
+        self.decoder2 = TransformerBlock(dim * 2, heads[1])
+        self.up1 = Upsample(dim * 2)
+        self.decoder1 = TransformerBlock(dim * 2, heads[0])
+        self.refinement = nn.Sequential(*(TransformerBlock(dim * 2, heads[0]) for _ in range(refinement_blocks)))
+        self.output = nn.Conv2d(dim * 2, 3, 3, padding=1, bias=False)
+
+    def _prompt(self, place: int, channels: int, out_channels: int) -> PromptBlock:
+        shape = self.architecture
+        return PromptBlock(
+            channels,
+            out_channels,
+            prompts=shape.prompts,
+            prompt_channels=shape.prompt_channels[place],
+            prompt_size=shape.prompt_sizes[place],
+        )
+
+    def forward(self, x: Tensor, variant: Variant = LARGE) -> Tensor:
+        """x: (B, 3, H, W) float in [0, 1] to the restored pictures, same shape, not clamped.
+
+        The correction is cropped to the input's size and then added to the input itself, so padding inside loses
+        nothing of the picture.
+        """
+        height, width = x.shape[-2:]
+        correction = self._correction(pad_to_stride(x), variant)
+        return x + correction[..., :height, :width]
+
+    def _correction(self, x: Tensor, variant: Variant) -> Tensor:
+        """x: (B, 3, H, W), H and W multiples of 8, to what should be added to it. c is the base width, `dim`."""
+        times = variant.schedule
+        level1 = self.encoder1(self.embed(x), times.level1)  # (B, c, H, W)
+        level2 = self.encoder2(self.down1(level1), times.level2)  # (B, 2c, H/2, W/2)
+        level3 = self.encoder3(self.down2(level2), times.level3)  # (B, 4c, H/4, W/4)
+        latent = self.latent(self.down3(level3), times.latent)  # (B, 8c, H/8, W/8)
+        prompted = self.prompt_latent(latent)  # (B, 4c, H/8, W/8)
+
+        joined = torch.cat([self.up3(prompted), self.prompt_skip3(level3)], dim=1)  # (B, 2c + 4c, H/4, W/4)
+        x = self.decoder3(self.reduce3(joined), times.level3)  # (B, 4c, H/4, W/4)
+        joined = torch.cat([self.up2(x), self.prompt_skip2(level2)], dim=1)  # (B, 2c + 2c, H/2, W/2)
+        x = self.decoder2(self.reduce2(joined), times.level2)  # (B, 2c, H/2, W/2)
+        x = torch.cat([self.up1(x), level1], dim=1)  # (B, c + c, H, W)
+        x = self.decoder1(x, times.level1)  # (B, 2c, H, W)
+        correction: Tensor = self.output(self.refinement(x))  # (B, 3, H, W)
+        return correction
+
+    @classmethod
+    def from_architecture(cls, architecture: Architecture) -> Self:
+        """A network of this shape with fresh weights."""
+        fields = dataclasses.fields(architecture)
+        return cls(**{field.name: getattr(architecture, field.name) for field in fields})
+
+    @classmethod
+    def from_pretrained(cls, source: str | Path, *, revision: str | None = None) -> Self:
+        """Load a weights file, a folder that holds `weights.safetensors` (a RUN is one), or a Hub repository."""
+        path = locate_weights(source, revision)
+        weights = read_weights(path)
+        model = cls.from_architecture(weights.architecture)
+        try:
+            model.load_state_dict(weights.tensors)
+        except RuntimeError as error:
+            detail = " ".join(str(error).split())
+            raise WeightsError(f"{path}: tensors do not fit the configuration inside: {detail[:200]}") from error
+        model.variants = weights.variants
+        return model.eval()
+
+    def save_pretrained(self, folder: str | Path) -> Path:
+        """Write `folder/weights.safetensors`, configuration and variants inside; returns its path."""
+        path = Path(folder) / FILE_NAME
+        self.save(path)
+        return path
+
+    def save(self, path: str | Path, *, notes: Mapping[str, str] | None = None) -> None:
+        """Write one weights file; `notes` are strings to keep in its metadata, such as how it was trained."""
+        write_weights(Path(path), self.state_dict(), self.architecture, self.variants, notes or {})
+
+
+def pad_to_stride(x: Tensor) -> Tensor:
+    """x: (B, C, H, W), H and W rounded up to multiples of 8 by reflection at the right and bottom.
+
+    A side too short to reflect (under 5 pixels at worst) repeats its last row or column instead.
+    """
+    height, width = x.shape[-2:]
+    down, right = -height % STRIDE, -width % STRIDE
+    if right:
+        x = F.pad(x, (0, right, 0, 0), mode="reflect" if right < width else "replicate")
+    if down:
+        x = F.pad(x, (0, 0, 0, down), mode="reflect" if down < height else "replicate")
+    return x

@@ -1,0 +1,38 @@
+"""The prompt block: learnt features, mixed by what is in the picture, that tell the decoder what to restore."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dynet.blocks import TransformerBlock
+
+HEADS = 4
+
+
+class PromptBlock(nn.Module):
+    """Mixes learnt prompts by the features' global mean, joins them to the features, and reduces the result.
+
+    The prompts are one 4-D parameter (prompts, channels, size, size). The released code has a 5-D one, on which
+    `.to(memory_format=torch.channels_last)` fails.
+    """
+
+    def __init__(
+        self, channels: int, out_channels: int, *, prompts: int, prompt_channels: int, prompt_size: int
+    ) -> None:
+        super().__init__()
+        joined = channels + prompt_channels
+        self.prompts = nn.Parameter(torch.rand(prompts, prompt_channels, prompt_size, prompt_size))
+        self.choose = nn.Linear(channels, prompts)
+        self.smooth = nn.Conv2d(prompt_channels, prompt_channels, 3, padding=1, bias=False)
+        self.block = TransformerBlock(joined, HEADS)
+        self.reduce = nn.Conv2d(joined, out_channels, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (B, C, H, W) to (B, out_channels, H, W)."""
+        scores = self.choose(x.mean(dim=(2, 3), dtype=torch.float32).to(x.dtype))  # (B, prompts)
+        weights = scores.float().softmax(dim=1).to(self.prompts.dtype)
+        mixed = torch.einsum("bp,pchw->bchw", weights, self.prompts)  # (B, prompt_channels, size, size)
+        fitted = F.interpolate(mixed, x.shape[-2:], mode="bilinear")  # (B, prompt_channels, H, W)
+        joined = torch.cat([x, self.smooth(fitted).to(x.dtype)], dim=1)  # features first, prompt second
+        out: Tensor = self.reduce(self.block(joined))
+        return out

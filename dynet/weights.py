@@ -1,0 +1,150 @@
+"""The weights file: safetensors with the network's configuration in its metadata.
+
+A file is complete or absent: it is written under a temporary name and renamed.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, astuple, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dynet.errors import WeightsError
+from dynet.variants import ReuseSchedule, Variant
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+FILE_NAME = "weights.safetensors"
+FORMAT = "dynet-1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Architecture:
+    """What decides the shape of a DyNet; saved with its weights."""
+
+    dim: int
+    heads: tuple[int, int, int, int]
+    prompts: int
+    prompt_channels: tuple[int, int, int]
+    prompt_sizes: tuple[int, int, int]
+    refinement_blocks: int
+
+    def __post_init__(self) -> None:
+        # Lists come from YAML and JSON; tuples compare and hash.
+        for name, length in (("heads", 4), ("prompt_channels", 3), ("prompt_sizes", 3)):
+            value = tuple(getattr(self, name))
+            if len(value) != length or min(value) < 1:
+                raise ValueError(f"{name} takes {length} whole numbers from 1, not {list(value)}")
+            object.__setattr__(self, name, value)
+        if self.dim < 2 or self.dim % 2:
+            raise ValueError(f"dim must be an even number from 2, not {self.dim}")
+        for level, heads in enumerate(self.heads):
+            if self.dim * 2**level % heads:
+                raise ValueError(f"heads: {heads} heads do not divide the channels of level {level + 1}")
+        for channels, prompt in zip((2, 4, 8), self.prompt_channels, strict=True):
+            if (self.dim * channels + prompt) % 4:
+                raise ValueError(f"prompt_channels: {self.dim * channels} + {prompt} is not a multiple of 4 heads")
+
+    def difference(self, other: "Architecture") -> str | None:
+        """Names the first field in which `other` differs, or None when they are the same."""
+        theirs = asdict(other)
+        for name, mine in asdict(self).items():
+            if mine != theirs[name]:
+                return f"{name} {_plain(mine)} instead of {_plain(theirs[name])}"
+        return None
+
+
+def _plain(value: object) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weights:
+    """What a weights file holds."""
+
+    architecture: Architecture
+    variants: tuple[Variant, ...]
+    notes: Mapping[str, str]
+    tensors: "dict[str, Tensor]"
+
+
+def write_weights(
+    path: Path,
+    tensors: "Mapping[str, Tensor]",
+    architecture: Architecture,
+    variants: tuple[Variant, ...],
+    notes: Mapping[str, str],
+) -> None:
+    """Write the file whole, or leave what was there before as it was."""
+    import torch
+    from safetensors.torch import save_file
+
+    metadata = {
+        **notes,
+        "format": FORMAT,
+        "architecture": json.dumps(asdict(architecture)),
+        "variants": json.dumps({variant.name: astuple(variant.schedule) for variant in variants}),
+    }
+    # safetensors keeps no strides, so a channels_last network is stored, and read, in the plain layout.
+    plain = {
+        name: tensor.detach().to("cpu").contiguous(memory_format=torch.contiguous_format)
+        for name, tensor in tensors.items()
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        save_file(plain, temporary, metadata)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_weights(path: Path) -> Weights:
+    """Read a weights file that `write_weights` wrote; anything else is refused in one line."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = dict(file.metadata() or {})
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path} cannot be read as safetensors: {error}") from error
+    if metadata.pop("format", None) != FORMAT:
+        raise WeightsError(f"{path} is not a weights file of dynet; `dynet convert` turns a released one into one")
+    try:
+        architecture = Architecture(**json.loads(metadata.pop("architecture")))
+        variants = tuple(
+            Variant(name, ReuseSchedule(*schedule)) for name, schedule in json.loads(metadata.pop("variants")).items()
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise WeightsError(f"{path}: the configuration inside is unusable: {error}") from error
+    return Weights(architecture=architecture, variants=variants, notes=metadata, tensors=tensors)
+
+
+def locate_weights(source: str | Path, revision: str | None = None) -> Path:
+    """The weights file that `source` names: a file, a folder that holds one, or a repository on the Hub."""
+    path = Path(source)
+    if path.is_file():
+        return path
+    if path.is_dir():
+        if (path / FILE_NAME).is_file():
+            return path / FILE_NAME
+        raise WeightsError(f"{path} holds no {FILE_NAME}: is its training finished?")
+    return _download(str(source), revision)
+
+
+def _download(repo_id: str, revision: str | None) -> Path:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(hf_hub_download(repo_id, FILE_NAME, revision=revision))
+    except HFValidationError as error:
+        raise WeightsError(f"{repo_id}: no such file or folder") from error
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise WeightsError(
+            f"{repo_id}: no such file or folder, and no {FILE_NAME} to be had under that name from the Hub "
+            f"({type(error).__name__})"
+        ) from error

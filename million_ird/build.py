@@ -5,13 +5,14 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from importlib import metadata
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from million_ird import ledger as ledgers
 from million_ird import storage
-from million_ird.decide.verdicts import decide
+from million_ird.decide.verdicts import decide, needed_columns
 from million_ird.errors import LedgerError, OutputError, SourceError
 from million_ird.execution import Engine
 from million_ird.ingest import Source
@@ -19,7 +20,8 @@ from million_ird.ingest.files import FilesSource, labels
 from million_ird.ledger import NOT_MEASURED, Funnel
 from million_ird.progress import Listener, Progress
 from million_ird.recipe import HEADER_LINE, Recipe, load
-from million_ird.scan import ScanSummary, scan, scanned
+from million_ird.scan import ScanSummary, scan
+from million_ird.scanned import DECIDED, scanned
 from million_ird.storage import Folder
 from million_ird.write.card import write_card
 from million_ird.write.report import write_report
@@ -27,6 +29,7 @@ from million_ird.write.shards import Written, write
 
 log = logging.getLogger(__name__)
 
+__version__ = metadata.version("million-ird")
 RECIPE = "recipe.yaml"
 SOURCES = ".work/sources.json"
 LOCK = ".work/lock"
@@ -80,11 +83,12 @@ def build(
         progress = Progress(folder, listener)
         _remember(folder, recipe, list(found.values()))
         summary = scan(folder, list(found.values()), recipe, engine, progress, limit)
-        ledger = decide_stage(folder, recipe)
+        funnel = decide_stage(folder, recipe)
+        ledger = ledgers.load(folder)
         written = write_stage(folder, recipe, ledger, found, engine, progress)
         write_report(folder, ledger, recipe, found, summary.seconds)
         progress.finish()
-    return Result(ledgers.funnel(ledger), folder.url, summary, written, time.monotonic() - started)
+    return Result(funnel, folder.url, summary, written, time.monotonic() - started)
 
 
 def scan_again(out: str, *, workers: int | None = None, listener: Listener | None = None) -> ScanSummary:
@@ -104,9 +108,9 @@ def decide_again(out: str, recipe: Recipe | None = None) -> Result:
     folder, earlier = open_build(out)
     chosen = recipe or earlier
     with storage.owned(folder, LOCK):
-        ledger = decide_stage(folder, chosen)
+        funnel = decide_stage(folder, chosen)
         folder.write(RECIPE, chosen.dump().encode())
-    return Result(ledgers.funnel(ledger), folder.url, seconds=time.monotonic() - started)
+    return Result(funnel, folder.url, seconds=time.monotonic() - started)
 
 
 def write_again(out: str, *, workers: int | None = None, listener: Listener | None = None) -> Result:
@@ -129,15 +133,21 @@ def report_again(out: str) -> str:
         return write_report(folder, ledgers.load(folder), recipe, remembered_sources(folder, recipe), {})
 
 
-def decide_stage(folder: Folder, recipe: Recipe) -> pa.Table:
-    """Decides from the numbers at hand and writes the ledger."""
-    rows, vanished = scanned(folder, recipe)
-    ledger = decide(rows, recipe, vanished)
-    ledgers.save(folder, ledger)
-    unmeasured = ledgers.funnel(ledger).dropped.get(NOT_MEASURED, 0)
+def decide_stage(folder: Folder, recipe: Recipe) -> Funnel:
+    """Decides from the numbers at hand and writes the ledger, unless it was decided so before."""
+    rows = scanned(folder, recipe)
+    columns = rows.columns(needed_columns(recipe))
+    verdicts = decide(columns, recipe, rows.vanished)
+    decided = {"scan": rows.scan, "rules": [__version__, recipe.digest]}
+    if rows.scan == "" or folder.read_json(DECIDED) != decided:
+        schema = ledgers.ledger_schema(rows.measures)
+        ledgers.save(folder, rows.with_verdicts(verdicts), verdicts.num_rows, schema)
+        folder.write_json(DECIDED, decided)
+    counted = ledgers.funnel(verdicts.append_column("failure_class", columns["failure_class"]))
+    unmeasured = counted.dropped.get(NOT_MEASURED, 0)
     if unmeasured:
         log.warning("%d candidates pass the gates but were never measured whole; run scan, then decide", unmeasured)
-    return ledger
+    return counted
 
 
 def write_stage(
@@ -151,7 +161,9 @@ def write_stage(
     """Writes shards and card."""
     kept = set(ledger.filter(pc.equal(ledger["verdict"], ledgers.KEPT))["source"].unique().to_pylist())
     if kept - set(sources):
-        raise LedgerError(f"{folder.url}: pictures of {sorted(kept - set(sources))} are kept, but not among the sources")
+        raise LedgerError(
+            f"{folder.url}: pictures of {sorted(kept - set(sources))} are kept, but not among the sources"
+        )
     written = write(folder, ledger, recipe, sources, engine, progress)
     write_card(folder, ledger, recipe, written)
     return written
@@ -167,7 +179,9 @@ def open_sources(roots: Sequence[str], recipe: Recipe, out: Folder | None) -> di
         raise SourceError("no sources: name at least one with --sources")
     absolute = [Folder(root).url for root in roots]
     make = partial(FilesSource, max_bytes=recipe.limits.max_bytes, excluded=out.root if out else None)
-    found: dict[str, Source] = {label: make(label, root) for label, root in zip(labels(absolute), absolute, strict=True)}
+    found: dict[str, Source] = {
+        label: make(label, root) for label, root in zip(labels(absolute), absolute, strict=True)
+    }
     for source in found.values():
         next(source.units())
     return found

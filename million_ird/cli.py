@@ -64,7 +64,9 @@ def build_command(
         terminal.say(f"Report: {result.out}/report/index.html")
     share = result.funnel.failed / max(1, result.funnel.candidates)
     if share > chosen.limits.failed_share:
-        raise BuildError(f"{share:.0%} of the candidates failed, more than the recipe's {chosen.limits.failed_share:.0%}")
+        raise BuildError(
+            f"{share:.0%} of the candidates failed, more than the recipe's {chosen.limits.failed_share:.0%}"
+        )
 
 
 @app.command("scan")
@@ -194,5 +196,3 @@ def _fail(text: str, code: int) -> int:
 
 def _stop(signum: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
-
-

@@ -39,9 +39,7 @@ class Engine:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def run(
-        self, function: Callable[[Unit], Summary], units: Iterable[Unit], *, few: int = 1
-    ) -> Iterator[Summary]:
+    def run(self, function: Callable[[Unit], Summary], units: Iterable[Unit], *, few: int = 1) -> Iterator[Summary]:
         """Yields each unit's summary as it finishes, in any order; at most `few` units run inline, to save a cluster.
 
         An exception of a unit is raised here, and those still in flight are cancelled.

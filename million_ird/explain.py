@@ -36,8 +36,14 @@ def explain(out: str, name: str) -> Story:
 
 
 def _find(ledger: pa.Table, name: str, out: str) -> Row:
-    for exact in ("key", "uri", "id"):
-        found = ledger.filter(pc.equal(ledger[exact], name))
+    named = {
+        "key": ledger["key"],
+        "uri": ledger["uri"],
+        "source/uri": pc.binary_join_element_wise(ledger["source"], ledger["uri"], "/"),
+        "id": ledger["id"],
+    }
+    for column in named.values():
+        found = ledger.filter(pc.equal(column, name))
         if found.num_rows:
             break
     else:

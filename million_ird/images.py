@@ -286,9 +286,7 @@ def _with_profile(picture: Image.Image, profile: bytes | None) -> Image.Image:
         opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         if picture.mode == "RGB" and opened.profile.xcolor_space.strip() == "GRAY":
             return picture
-        converted = ImageCms.profileToProfile(
-            picture, opened, ImageCms.createProfile("sRGB"), outputMode="RGB"
-        )
+        converted = ImageCms.profileToProfile(picture, opened, ImageCms.createProfile("sRGB"), outputMode="RGB")
     except (ImageCms.PyCMSError, OSError, ValueError) as error:
         log.debug("ICC profile ignored: %s", error)
         return picture

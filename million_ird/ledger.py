@@ -4,12 +4,13 @@ Two shapes of it exist. *Scanned* rows (`.work/scan/*.parquet`) hold what was fo
 (`ledger/*.parquet`) adds the verdict to each and is what the data set publishes. Deciding reads either.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from million_ird.errors import LedgerError
 from million_ird.measure import MEASURES
@@ -71,6 +72,11 @@ def scanned_schema(measures: Sequence[str]) -> pa.Schema:
     return _schema([*_columns(measures), *_FOUND], measures)
 
 
+def measured_schema(measures: Sequence[str]) -> pa.Schema:
+    """Schema of the ledger before the verdict."""
+    return _schema(_columns(measures), measures)
+
+
 def ledger_schema(measures: Sequence[str]) -> pa.Schema:
     """Schema of the published ledger: the scanned columns but `version`, and the verdict."""
     return _schema([*_columns(measures), *_DECIDED], measures)
@@ -84,6 +90,11 @@ def _schema(fields: list[pa.Field], measures: Sequence[str]) -> pa.Schema:
     return pa.schema(
         fields, metadata={"million_ird.schema": str(SCHEMA_VERSION), "million_ird.measures": ",".join(measures)}
     )
+
+
+def decided_schema() -> pa.Schema:
+    """The columns that deciding adds."""
+    return pa.schema(_DECIDED)
 
 
 def check_version(schema: pa.Schema, where: str) -> tuple[str, ...]:
@@ -107,20 +118,48 @@ def to_table(rows: Sequence[Mapping[str, object]], schema: pa.Schema) -> pa.Tabl
     return pa.Table.from_arrays(columns, schema=schema)
 
 
-def save(out: Folder, ledger: pa.Table) -> None:
-    """Writes the ledger under `ledger/`, in files of at most `ROWS_PER_FILE` rows; what is there already is kept."""
-    starts = range(0, max(1, ledger.num_rows), ROWS_PER_FILE)
-    wanted = [f"train-{i:05d}-of-{len(starts):05d}.parquet" for i in range(len(starts))]
-    for name, start in zip(wanted, starts, strict=True):
-        part = ledger.slice(start, ROWS_PER_FILE).combine_chunks()
-        if not (out.exists(f"{FOLDER}/{name}") and out.read_table(f"{FOLDER}/{name}").equals(part, True)):
-            out.write_table(f"{FOLDER}/{name}", part)
+def save(out: Folder, batches: Iterable[pa.Table], rows: int, schema: pa.Schema) -> None:
+    """Writes `rows` rows of `schema` under `ledger/`, a file per `ROWS_PER_FILE`; at most a batch is in memory."""
+    files = max(1, -(-rows // ROWS_PER_FILE))
+    wanted = [f"train-{i:05d}-of-{files:05d}.parquet" for i in range(files)]
+    parts = _sliced(batches, [min(ROWS_PER_FILE, rows - i * ROWS_PER_FILE) for i in range(files)])
+    for name, part in zip(wanted, parts, strict=True):
+        with out.writing(f"{FOLDER}/{name}") as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
+            for table in part:
+                writer.write_table(table.cast(schema))
     for name in set(out.names(FOLDER)) - set(wanted):
         out.remove(f"{FOLDER}/{name}")
 
 
-def load(out: Folder) -> pa.Table:
-    """Reads the ledger of a build.
+def _sliced(batches: Iterable[pa.Table], sizes: Iterable[int]) -> Iterator[Iterator[pa.Table]]:
+    """Deals the rows of `batches` into runs of the given sizes, in order."""
+    source = iter(batches)
+    held: list[pa.Table] = []
+
+    def take(count: int) -> Iterator[pa.Table]:
+        while count:
+            table = held.pop() if held else next(source)
+            if table.num_rows > count:
+                held.append(table.slice(count))
+            part = table.slice(0, count)
+            count -= part.num_rows
+            yield part
+
+    return map(take, sizes)
+
+
+def load(out: Folder, columns: Sequence[str] | None = None) -> pa.Table:
+    """Reads the ledger of a build, or some of its columns.
+
+    Raises:
+        LedgerError: there is none, or one of another schema version.
+    """
+    wanted = None if columns is None else list(columns)
+    return pa.concat_tables([out.read_table(name, wanted) for name in files(out)])
+
+
+def files(out: Folder) -> list[str]:
+    """The files of a build's ledger, in order.
 
     Raises:
         LedgerError: there is none, or one of another schema version.
@@ -130,7 +169,7 @@ def load(out: Folder) -> pa.Table:
         raise LedgerError(f"{out.url}: holds no ledger; nothing was decided yet")
     for name in names:
         check_version(out.read_schema(name), f"{out.url}/{name}")
-    return pa.concat_tables([out.read_table(name) for name in names])
+    return names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

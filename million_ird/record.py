@@ -57,9 +57,7 @@ class Sample:
     Each is decoded at most once. All raise `ReadError` for bytes that are no picture.
     """
 
-    def __init__(
-        self, candidate: Candidate, encoded: bytes, *, max_pixels: int = images.MAX_PIXELS
-    ) -> None:
+    def __init__(self, candidate: Candidate, encoded: bytes, *, max_pixels: int = images.MAX_PIXELS) -> None:
         self.candidate = candidate
         self.encoded = encoded
         self._max_pixels = max_pixels

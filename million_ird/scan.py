@@ -11,12 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from million_ird import ledger
 from million_ird.cascade import Cascade, in_cost_order
 from million_ird.decide.gates import first_drop
-from million_ird.errors import LedgerError
 from million_ird.execution import Engine
 from million_ird.ingest import Source, Unit
 from million_ird.ledger import SCHEMA_VERSION, Row, scanned_schema, to_table
@@ -132,38 +129,6 @@ def scan(
     summary.vanished = vanished
     out.write_json(INDEX, {"units": names, "gates": gates, "measures": recipe.measured, "vanished": vanished})
     return summary
-
-
-def scanned(out: Folder, recipe: Recipe) -> tuple[pa.Table, int]:
-    """All scanned rows in the order of the sources, vanished ones last, and how many of them are vanished.
-
-    Raises:
-        LedgerError: nothing was scanned yet, or with other measures than the recipe's.
-    """
-    index = out.read_json(INDEX)
-    if index is None:
-        return _from_ledger(out, recipe)
-    if tuple(index["measures"]) != recipe.measured:
-        raise LedgerError(f"{out.url}: scanned with other measures than the recipe asks for; run build or scan")
-    schema = scanned_schema(recipe.measured)
-    tables = [schema.empty_table()] + [out.read_table(name) for name in index["units"]]
-    vanished = 0
-    if index["vanished"]:
-        gone = out.read_table(VANISHED_ROWS)
-        vanished = gone.num_rows
-        tables.append(gone)
-    return pa.concat_tables([table.replace_schema_metadata(schema.metadata) for table in tables]), vanished
-
-
-def _from_ledger(out: Folder, recipe: Recipe) -> tuple[pa.Table, int]:
-    """The scanned rows as the published ledger holds them, for an output whose `.work` was removed."""
-    published = ledger.load(out)
-    if ledger.check_version(published.schema, out.url) != recipe.measured:
-        raise LedgerError(f"{out.url}: measured otherwise than the recipe asks for; run build or scan")
-    found = published.append_column("version", pa.array([""] * published.num_rows))
-    columns = [found[field.name] for field in scanned_schema(recipe.measured)]
-    vanished = int(pc.sum(published["vanished"]).as_py() or 0)
-    return pa.Table.from_arrays(columns, schema=scanned_schema(recipe.measured)), vanished
 
 
 def _plan(

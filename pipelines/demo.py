@@ -30,9 +30,7 @@ def main() -> None:
     prepare(pictures, out / "noisy")
 
     title("1. Build a data set: keep the photographs, drop the rest, each with a reason")
-    funnel = run(
-        "million-ird", "build", "--sources", pictures, "--out", dataset, "--recipe", HERE / "demo.yaml"
-    )
+    funnel = run("million-ird", "build", "--sources", pictures, "--out", dataset, "--recipe", HERE / "demo.yaml")
     print(funnel)
     print(run("million-ird", "explain", dataset, "page.png").splitlines()[3].strip(), "  ← page.png")
     show_dataset(dataset)

@@ -6,9 +6,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 
-def best_of_each(
-    pairs: NDArray[np.int64], pixels: NDArray[np.int64], size: NDArray[np.int64]
-) -> NDArray[np.int64]:
+def best_of_each(pairs: NDArray[np.int64], pixels: NDArray[np.int64], size: NDArray[np.int64]) -> NDArray[np.int64]:
     """For each position, the position that stays of its cluster: (n,) int64, its own where it stays or is alone.
 
     Clusters are the connected components of `pairs` (m, 2). The one with most pixels stays, then most bytes, then the

@@ -80,5 +80,3 @@ def first_drop(gates: Sequence[Gate], row: Mapping[str, float | None]) -> Drop |
             case Keep():
                 pass
     return None
-
-

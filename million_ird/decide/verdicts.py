@@ -1,4 +1,4 @@
-"""Decide: scanned rows to the ledger. Reads numbers only, never a picture.
+"""Decide: a verdict for every scanned row. Reads numbers only, never a picture.
 
 The order of the rules: failed → vanished → gates in the order of their cost → not measured (it passes every gate, but
 its later tiers were never measured because a stricter gate stood there; the next scan measures it) → exact duplicate
@@ -17,7 +17,7 @@ from million_ird.decide.clusters import best_of_each
 from million_ird.decide.exact import first_of_same
 from million_ird.decide.gates import as_floats
 from million_ird.decide.near import pairs_within, parse
-from million_ird.ledger import DROPPED, FAILED, KEPT, NOT_MEASURED, VANISHED, ledger_schema
+from million_ird.ledger import DROPPED, FAILED, KEPT, NOT_MEASURED, VANISHED, decided_schema
 from million_ird.recipe import Recipe
 
 EXACT, NEAR = "duplicate_exact", "duplicate_near"
@@ -50,16 +50,22 @@ class _Columns:
         return settled
 
 
+def needed_columns(recipe: Recipe) -> list[str]:
+    """The scanned columns that deciding reads."""
+    fixed = ["key", "id", "bytes", "width", "height", "phash", "failure_class"]
+    return fixed + sorted({gate.field for gate in recipe.gates} - set(fixed))
+
+
 def decide(scanned: pa.Table, recipe: Recipe, vanished: int = 0) -> pa.Table:
-    """The ledger: every scanned row with its verdict.
+    """A verdict for every scanned row.
 
     Args:
-        scanned: rows of `ledger.scanned_schema`, of which the last `vanished` are of files that are gone.
+        scanned: at least the columns `needed_columns` of rows of `ledger.scanned_schema`.
         recipe: its gates and duplicate rules decide.
-        vanished: how many rows at the end are of vanished files.
+        vanished: how many rows at the end are of files that are gone.
 
     Returns:
-        A table of `ledger.ledger_schema`, the same rows in the same order.
+        A table of `ledger.decided_schema`, a row for each row in the same order.
     """
     columns = _Columns.of(scanned.num_rows)
     gone = np.arange(scanned.num_rows) >= scanned.num_rows - vanished
@@ -72,7 +78,7 @@ def decide(scanned: pa.Table, recipe: Recipe, vanished: int = 0) -> pa.Table:
         columns.measured[settled], columns.limit[settled] = values[settled], limits[settled]
     columns.close(~_not_null(scanned["phash"]), DROPPED, NOT_MEASURED)
     _drop_duplicates(scanned, recipe, columns)
-    return _assemble(scanned, recipe, columns, gone)
+    return _assemble(columns, gone)
 
 
 def _drop_duplicates(scanned: pa.Table, recipe: Recipe, columns: _Columns) -> None:
@@ -112,10 +118,7 @@ def _follow_to_kept(columns: _Columns, keys: NDArray[np.object_]) -> None:
             columns.duplicate_of[i] = columns.cluster[i] = kept
 
 
-def _assemble(
-    scanned: pa.Table, recipe: Recipe, columns: _Columns, gone: NDArray[np.bool_]
-) -> pa.Table:
-    schema = ledger_schema(recipe.measured)
+def _assemble(columns: _Columns, gone: NDArray[np.bool_]) -> pa.Table:
     decided = {
         "verdict": columns.verdict,
         "reason": columns.reason,
@@ -125,13 +128,8 @@ def _assemble(
         "duplicate_of": columns.duplicate_of,
         "vanished": gone,
     }
-    arrays = [
-        pa.chunked_array([pa.array(decided[field.name], field.type, from_pandas=True)])
-        if field.name in decided
-        else scanned[field.name]
-        for field in schema
-    ]
-    return pa.Table.from_arrays(arrays, schema=schema)
+    schema = decided_schema()
+    return pa.table({f.name: pa.array(decided[f.name], f.type, from_pandas=True) for f in schema}, schema=schema)
 
 
 def _not_null(column: pa.ChunkedArray) -> NDArray[np.bool_]:

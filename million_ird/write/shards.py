@@ -90,9 +90,7 @@ def write(
     return Written(counts[0], counts[1], len(missing))
 
 
-def _plan(
-    out: Folder, kept: pa.Table, recipe: Recipe, sources: Mapping[str, Source]
-) -> Iterator[ShardTask]:
+def _plan(out: Folder, kept: pa.Table, recipe: Recipe, sources: Mapping[str, Source]) -> Iterator[ShardTask]:
     size = recipe.patches.size
     widths, heights = kept["width"].to_pylist(), kept["height"].to_pylist()
     patches = [len(grid(w, h, size)) for w, h in zip(widths, heights, strict=True)]

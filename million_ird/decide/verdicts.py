@@ -5,7 +5,8 @@ its later tiers were never measured because a stricter gate stood there; the nex
 → near duplicate. The first that applies is recorded.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
@@ -21,38 +22,64 @@ from million_ird.ledger import DROPPED, FAILED, KEPT, NOT_MEASURED, VANISHED, de
 from million_ird.recipe import Recipe
 
 EXACT, NEAR = "duplicate_exact", "duplicate_near"
+VERDICTS = (KEPT, DROPPED, FAILED)
 
 
 @dataclass(slots=True)
 class _Columns:
-    """The columns that deciding fills, as arrays over all rows."""
+    """The columns that deciding fills, as compact arrays over all rows: texts are codes, other rows positions."""
 
     open: NDArray[np.bool_]
-    verdict: NDArray[np.object_]
-    reason: NDArray[np.object_]
+    verdict: NDArray[np.int8]
+    reason: NDArray[np.int16]
     measured: NDArray[np.float64]
     limit: NDArray[np.float64]
-    cluster: NDArray[np.object_]
-    duplicate_of: NDArray[np.object_]
+    kept_copy: NDArray[np.int64]
+    """Position of the picture that stays where this is a copy of it, its own where copies of it fell; else -1."""
+    reasons: list[str] = field(default_factory=list)
 
     @classmethod
     def of(cls, rows: int) -> "_Columns":
-        nothing = [np.full(rows, None, object) for _ in range(3)]
-        numbers = [np.full(rows, np.nan) for _ in range(2)]
-        return cls(np.ones(rows, bool), np.full(rows, KEPT, object), nothing[0], *numbers, *nothing[1:])
+        return cls(
+            open=np.ones(rows, bool),
+            verdict=np.full(rows, VERDICTS.index(KEPT), np.int8),
+            reason=np.full(rows, -1, np.int16),
+            measured=np.full(rows, np.nan),
+            limit=np.full(rows, np.nan),
+            kept_copy=np.full(rows, -1, np.int64),
+        )
 
     def close(self, rows: NDArray[np.bool_], verdict: str, reason: str | None) -> NDArray[np.bool_]:
         """Settles those of `rows` that are still open; returns which they were."""
         settled = rows & self.open
-        self.verdict[settled] = verdict
-        self.reason[settled] = reason
+        self.verdict[settled] = VERDICTS.index(verdict)
+        if reason is not None:
+            self.reason[settled] = self._code(reason)
         self.open &= ~settled
         return settled
+
+    def drop_copies(self, at: NDArray[np.int64], kept: NDArray[np.int64], reason: str) -> None:
+        """Drops the rows `at` whose `kept` is another row."""
+        copies = at != kept
+        mask = np.zeros(len(self.open), bool)
+        mask[at[copies]] = True
+        self.close(mask, DROPPED, reason)
+        self.kept_copy[at[copies]] = kept[copies]
+        self.kept_copy[kept[copies]] = kept[copies]
+
+    def _code(self, reason: str) -> int:
+        if reason not in self.reasons:
+            self.reasons.append(reason)
+        return self.reasons.index(reason)
 
 
 def needed_columns(recipe: Recipe) -> list[str]:
     """The scanned columns that deciding reads."""
-    fixed = ["key", "id", "bytes", "width", "height", "phash", "failure_class"]
+    fixed = ["key", "phash", "failure_class"]
+    if recipe.duplicates.exact:
+        fixed.append("id")
+    if recipe.duplicates.radius is not None:
+        fixed += ["bytes", "width", "height"]
     return fixed + sorted({gate.field for gate in recipe.gates} - set(fixed))
 
 
@@ -78,58 +105,46 @@ def decide(scanned: pa.Table, recipe: Recipe, vanished: int = 0) -> pa.Table:
         columns.measured[settled], columns.limit[settled] = values[settled], limits[settled]
     columns.close(~_not_null(scanned["phash"]), DROPPED, NOT_MEASURED)
     _drop_duplicates(scanned, recipe, columns)
-    return _assemble(columns, gone)
+    return _assemble(scanned["key"], columns, gone)
 
 
 def _drop_duplicates(scanned: pa.Table, recipe: Recipe, columns: _Columns) -> None:
-    keys = np.asarray(scanned["key"].to_pylist(), object)
     if recipe.duplicates.exact:
         at = np.flatnonzero(columns.open)
-        first = at[first_of_same(scanned["id"].take(pa.array(at)).to_pylist())]
-        _settle_copies(columns, at, first, keys, EXACT)
+        first = first_of_same(scanned["id"].take(pa.array(at)).to_pylist())
+        columns.drop_copies(at, at[first], EXACT)
     if recipe.duplicates.radius is not None:
         at = np.flatnonzero(columns.open)
         rows = scanned.select(["phash", "width", "height", "bytes"]).take(pa.array(at))
         pixels = rows["width"].to_numpy().astype(np.int64) * rows["height"].to_numpy()
         pairs = pairs_within(parse(rows["phash"].to_pylist()), recipe.duplicates.radius)
-        best = at[best_of_each(pairs, pixels, rows["bytes"].to_numpy())]
-        _settle_copies(columns, at, best, keys, NEAR)
-        _follow_to_kept(columns, keys)
+        best = best_of_each(pairs, pixels, rows["bytes"].to_numpy())
+        columns.drop_copies(at, at[best], NEAR)
+        # An exact copy of a picture that then fell to a better near copy is a copy of that better one.
+        copies = columns.kept_copy >= 0
+        columns.kept_copy[copies] = columns.kept_copy[columns.kept_copy[copies]]
 
 
-def _settle_copies(
-    columns: _Columns, at: NDArray[np.int64], kept: NDArray[np.int64], keys: NDArray[np.object_], reason: str
-) -> None:
-    copies = at != kept
-    mask = np.zeros(len(keys), bool)
-    mask[at[copies]] = True
-    columns.close(mask, DROPPED, reason)
-    columns.duplicate_of[at[copies]] = keys[kept[copies]]
-    columns.cluster[at[copies]] = keys[kept[copies]]
-    columns.cluster[kept[copies]] = keys[kept[copies]]
-
-
-def _follow_to_kept(columns: _Columns, keys: NDArray[np.object_]) -> None:
-    """An exact copy of a picture that fell to a better near copy is a copy of that better one."""
-    fell = {keys[i]: columns.duplicate_of[i] for i in np.flatnonzero(columns.reason == NEAR)}
-    for i in np.flatnonzero(columns.reason == EXACT):
-        kept = fell.get(columns.duplicate_of[i])
-        if kept is not None:
-            columns.duplicate_of[i] = columns.cluster[i] = kept
-
-
-def _assemble(columns: _Columns, gone: NDArray[np.bool_]) -> pa.Table:
-    decided = {
-        "verdict": columns.verdict,
-        "reason": columns.reason,
-        "measured": columns.measured,
-        "limit": columns.limit,
-        "cluster": columns.cluster,
-        "duplicate_of": columns.duplicate_of,
-        "vanished": gone,
+def _assemble(keys: pa.ChunkedArray, columns: _Columns, gone: NDArray[np.bool_]) -> pa.Table:
+    itself = columns.kept_copy == np.arange(len(gone))
+    arrays = {
+        "verdict": _texts(columns.verdict, VERDICTS),
+        "reason": _texts(columns.reason, columns.reasons),
+        "measured": pa.array(columns.measured, from_pandas=True),
+        "limit": pa.array(columns.limit, from_pandas=True),
+        "cluster": _taken(keys, columns.kept_copy),
+        "duplicate_of": _taken(keys, np.where(itself, -1, columns.kept_copy)),
+        "vanished": pa.array(gone),
     }
-    schema = decided_schema()
-    return pa.table({f.name: pa.array(decided[f.name], f.type, from_pandas=True) for f in schema}, schema=schema)
+    return pa.table(arrays, schema=decided_schema())
+
+
+def _texts(codes: NDArray[np.int8] | NDArray[np.int16], texts: Sequence[str]) -> pa.Array:
+    return pa.array(texts, pa.string()).take(pa.array(codes, mask=codes < 0))
+
+
+def _taken(keys: pa.ChunkedArray, positions: NDArray[np.int64]) -> pa.ChunkedArray:
+    return keys.take(pa.array(positions, mask=positions < 0))
 
 
 def _not_null(column: pa.ChunkedArray) -> NDArray[np.bool_]:

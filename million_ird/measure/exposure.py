@@ -1,7 +1,7 @@
 """How the light lies: shares of pixels without detail for want or for excess of light, and the mean.
 
-Judged on the thumbnail, where a share needs no more than its 65,000 pixels. The limits 5 and 250 leave room for the
-rounding of JPEG and of the shrinking around 0 and 255.
+Judged on the thumbnail, where a share needs no more than its 65,000 pixels. The limits 5 and 250 leave room
+for the rounding of JPEG and of the shrinking around 0 and 255.
 
 - `crushed_share` (0–1, down is better): pixels whose luma is at most 5.
 - `blown_share` (0–1, down is better): pixels whose luma is at least 250.

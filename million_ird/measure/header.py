@@ -1,12 +1,15 @@
 """What the first bytes say: size, shape, frames, compression. Nothing is decoded.
 
-- `short_side`, `long_side` (px), `megapixels` (10⁶ px), `aspect` (long/short, ≥ 1), `frames` (count): as displayed.
-- `bits_per_pixel`: encoded bytes · 8 / pixels; up is better. Null for formats that do not lose (PNG, TIFF, GIF, BMP,
-  lossless WebP), where the number speaks of the content and not of damage, and for files of more than one frame.
-- `jpeg_quality`: 1–100, up is better. The quality of the Independent JPEG Group's scale (jcparam.c, `jpeg_set_quality`)
-  whose luma table lies nearest to the file's own, by mean absolute log ratio, so that tables of cameras and of
-  Photoshop get the number of the IJG table that is as coarse. Null for anything but JPEG. It says how the file was
-  saved last, which is no proof of what went before: see `jpeg_trace` in artefacts.py.
+- `short_side`, `long_side` (px), `megapixels` (10⁶ px), `aspect` (long/short, ≥ 1), `frames` (count): as
+  displayed.
+- `bits_per_pixel`: encoded bytes · 8 / pixels; up is better. Null for formats that do not lose (PNG, TIFF,
+  GIF, BMP, lossless WebP), where the number speaks of the content and not of damage, and for files of more
+  than one frame.
+- `jpeg_quality`: 1–100, up is better. The quality of the Independent JPEG Group's scale (jcparam.c,
+  `jpeg_set_quality`) whose luma table lies nearest to the file's own, by mean absolute log ratio, so that
+  tables of cameras and of Photoshop get the number of the IJG table that is as coarse. Null for anything
+  but JPEG. It says how the file was saved last, which is no proof of what went before: see `jpeg_trace` in
+  artefacts.py.
 """
 
 from collections.abc import Mapping
@@ -76,14 +79,14 @@ def jpeg_quality(tables: tuple[tuple[int, ...], ...] | None) -> float | None:
     """The IJG quality whose luma table is nearest to the first of `tables`; None without tables."""
     if not tables or len(tables[0]) != 64:
         return None
-    # Sorted, so that the answer does not depend on whether a reader hands the table over row by row or in zigzag.
+    # Sorted, so that it does not matter whether a reader hands the table over row by row or in zigzag.
     found = np.log(np.sort(np.maximum(np.asarray(tables[0], np.float64), 1)))
     misfit = np.abs(_sorted_log_tables() - found).mean(axis=1)
     return float(np.argmin(misfit) + 1)
 
 
 def ijg_luma_table(quality: int) -> NDArray[np.int64]:
-    """The 64 luma steps of IJG's quality 1–100 in natural order, as jpeg_set_quality(force_baseline) makes them."""
+    """The 64 luma steps of IJG's quality 1–100 in natural order, as jpeg_set_quality makes them."""
     scale = 5000 // quality if quality < 50 else 200 - 2 * quality
     return np.clip((np.asarray(IJG_LUMA, np.int64) * scale + 50) // 100, 1, 255)
 

@@ -1,10 +1,11 @@
 """How much there is to see: flat blocks, entropy, contrast, colourfulness.
 
-- `flat_share` (0–1, down is better): share of the blocks in which the variance of the Sobel magnitude is under 800, the
-  4KLSDB rule. Blocks are 240×240 at native scale; in a picture whose short side is under 960 they are a quarter of the
-  short side, so that there are always at least 4×4 of them. Null under 32 px.
+- `flat_share` (0–1, down is better): share of the blocks in which the variance of the Sobel magnitude is
+  under 800, the 4KLSDB rule. Blocks are 240×240 at native scale; in a picture whose short side is under 960
+  they are a quarter of the short side, so that there are always at least 4×4 of them. Null under 32 px.
 - `entropy` (0–8 bits, up is better): Shannon entropy of the histogram of the thumbnail's luma.
-- `contrast` (0–127.5 grey levels, up is better): RMS contrast, the standard deviation of the thumbnail's luma.
+- `contrast` (0–127.5 grey levels, up is better): RMS contrast, the standard deviation of the thumbnail's
+  luma.
 - `colourfulness` (≥ 0, about 0 for grey, 100 for very colourful; not a quality): Hasler and Süsstrunk 2003,
   √(σ²_rg + σ²_yb) + 0.3 √(μ²_rg + μ²_yb) with rg = R − G, yb = (R + G)/2 − B.
 """

@@ -18,6 +18,7 @@ from million_ird.execution import Engine
 from million_ird.ingest import Source
 from million_ird.ingest.files import FilesSource, labels
 from million_ird.ledger import NOT_MEASURED, Funnel
+from million_ird.measure.scores import prepare
 from million_ird.progress import Listener, Progress
 from million_ird.recipe import HEADER_LINE, Recipe, load
 from million_ird.scan import ScanSummary, scan
@@ -59,6 +60,7 @@ def build(
     limit: int | None = None,
     workers: int | None = None,
     scheduler: str | None = None,
+    models: str | None = None,
     listener: Listener | None = None,
 ) -> Result:
     """Builds the data set `out` from `sources`; run again, it does what is not done yet.
@@ -70,6 +72,7 @@ def build(
         limit: look at the first so many candidates only.
         workers: processes; 0 runs inline, None takes one per core.
         scheduler: address of a dask scheduler to use instead.
+        models: folder of score parameters, for recipes that name scores.
         listener: is told of progress.
 
     Raises:
@@ -79,10 +82,11 @@ def build(
     started = time.monotonic()
     folder = check_output(out)
     found = open_sources(sources, recipe, folder)
+    prepare(recipe.scores, models)
     with storage.owned(folder, LOCK), Engine(workers, scheduler) as engine:
         progress = Progress(folder, listener)
         _remember(folder, recipe, list(found.values()))
-        summary = scan(folder, list(found.values()), recipe, engine, progress, limit)
+        summary = scan(folder, list(found.values()), recipe, engine, progress, limit, models)
         funnel = decide_stage(folder, recipe)
         ledger = ledgers.load(folder)
         written = write_stage(folder, recipe, ledger, found, engine, progress)
@@ -91,13 +95,16 @@ def build(
     return Result(funnel, folder.url, summary, written, time.monotonic() - started)
 
 
-def scan_again(out: str, *, workers: int | None = None, listener: Listener | None = None) -> ScanSummary:
+def scan_again(
+    out: str, *, workers: int | None = None, models: str | None = None, listener: Listener | None = None
+) -> ScanSummary:
     """The first stage alone, with the recipe and sources of the earlier build."""
     folder, recipe = open_build(out)
     found = remembered_sources(folder, recipe)
+    prepare(recipe.scores, models)
     with storage.owned(folder, LOCK), Engine(workers) as engine:
         progress = Progress(folder, listener)
-        summary = scan(folder, list(found.values()), recipe, engine, progress)
+        summary = scan(folder, list(found.values()), recipe, engine, progress, models=models)
         progress.finish()
     return summary
 

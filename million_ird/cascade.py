@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import imagehash
@@ -11,8 +11,10 @@ from PIL import Image
 
 from million_ird.decide.gates import Gate, first_drop
 from million_ird.errors import ReadError
-from million_ird.ledger import Row
-from million_ird.measure import MEASURES
+from million_ird.ledger import HEADER_COLUMNS, Row
+from million_ird.measure import MEASURES, Measure
+from million_ird.measure.neural import BATCH, NeuralScore
+from million_ird.measure.scores import OFFICIAL, measures_with, neural_scores
 from million_ird.recipe import Recipe
 from million_ird.record import Candidate, Failed, Sample, Tier
 
@@ -24,7 +26,9 @@ def gate_tier(gate: Gate) -> Tier:
     for measure in MEASURES.values():
         if gate.field in measure.fields:
             return measure.tier
-    return Tier.HEADER
+    if gate.field in OFFICIAL:
+        return Tier.QUALITY
+    return Tier.HEADER if gate.field in HEADER_COLUMNS else Tier.NEURAL
 
 
 def in_cost_order(gates: tuple[Gate, ...]) -> list[Gate]:
@@ -37,13 +41,38 @@ class Cascade:
     """Turns candidates into ledger rows; adds up the seconds that each measure took."""
 
     recipe: Recipe
+    models: str | None = None
+    """Folder of score parameters."""
     seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    _measures: Mapping[str, Measure] = field(init=False)
+    _networks: Sequence[NeuralScore] = field(init=False)
 
-    def examine(self, candidate: Candidate, encoded: bytes | Failed) -> Row:
-        """One row: identity, numbers as far as they were measured, or the failure.
+    def __post_init__(self) -> None:
+        self._measures = measures_with(self.recipe.scores, self.models)
+        self._networks = [NeuralScore(name, self.models) for name in neural_scores(self.recipe.scores)]
 
-        `phash` is set exactly when every tier was measured and, unless `measure_all`, every gate passed.
+    def rows(self, candidates: Iterable[tuple[Candidate, bytes | Failed]]) -> Iterator[Row]:
+        """One row per candidate, in order: identity, numbers as far as they were measured, or the failure.
+
+        `phash` is set exactly when every tier was measured and, unless `measure_all`, every gate passed. Pictures that
+        reach the networks wait for each other, a few at a time.
         """
+        ready: list[Row] = []
+        waiting: list[tuple[Row, Sample]] = []
+        for candidate, encoded in candidates:
+            row, sample = self._examine(candidate, encoded)
+            ready.append(row)
+            if sample is not None:
+                waiting.append((row, sample))
+            if len(waiting) >= BATCH or not waiting:
+                self._finish(waiting)
+                yield from ready
+                ready, waiting = [], []
+        self._finish(waiting)
+        yield from ready
+
+    def _examine(self, candidate: Candidate, encoded: bytes | Failed) -> tuple[Row, Sample | None]:
+        """The row before the networks, and the sample if it has passed so far."""
         row: Row = {
             "key": candidate.key,
             "source": candidate.source,
@@ -54,16 +83,17 @@ class Cascade:
             "tier": 0,
         }
         if isinstance(encoded, Failed):
-            return _failed(row, encoded)
+            return _failed(row, encoded), None
         sample = Sample(candidate, encoded, max_pixels=self.recipe.limits.max_pixels)
         row |= {"id": sample.sha256, "bytes": len(encoded)}
         try:
-            self._measure(sample, row)
+            passed = self._measure(sample, row)
         except ReadError as error:
-            return _failed(row, Failed(error.failure_class, error.detail))
-        return row
+            return _failed(row, Failed(error.failure_class, error.detail)), None
+        return row, sample if passed else None
 
-    def _measure(self, sample: Sample, row: Row) -> None:
+    def _measure(self, sample: Sample, row: Row) -> bool:
+        """Fills the row tier by tier; whether no gate stopped it."""
         header = sample.header
         row |= {
             "format": header.format,
@@ -74,24 +104,36 @@ class Cascade:
             "width": header.width,
             "height": header.height,
         }
-        numbers: dict[str, float | None] = {
-            "bytes": float(len(sample.encoded)),
-            "width": float(header.width),
-            "height": float(header.height),
-        }
-        for tier in Tier:
-            for name in self.recipe.measured:
-                if MEASURES[name].tier is tier:
-                    numbers |= self._timed(name, sample)
-            row |= {k: v for k, v in numbers.items() if k not in {"bytes", "width", "height"}}
+        for tier in (Tier.HEADER, Tier.THUMBNAIL, Tier.PIXELS, Tier.QUALITY):
+            for name, measure in self._measures.items():
+                if measure.tier is tier:
+                    row |= self._timed(name, measure, sample)
             row["tier"] = int(tier)
-            gates = [gate for gate in self.recipe.gates if gate_tier(gate) is tier]
-            if not self.recipe.measure_all and first_drop(gates, numbers) is not None:
-                return
-        row["phash"] = phash(sample)
+            if self._stopped(row, tier):
+                return False
+        return True
 
-    def _timed(self, name: str, sample: Sample) -> Mapping[str, float | None]:
-        measure = MEASURES[name]
+    def _finish(self, waiting: Sequence[tuple[Row, Sample]]) -> None:
+        """Networks and hash for those that passed so far."""
+        left = list(waiting)
+        for network in self._networks:
+            start = time.perf_counter()
+            scores = network.measure_batch([sample.pixels for _, sample in left])
+            self.seconds[network.name] += time.perf_counter() - start
+            for (row, _), score in zip(left, scores, strict=True):
+                row[network.name] = score
+                row["tier"] = int(Tier.NEURAL)
+            left = [(row, sample) for row, sample in left if not self._stopped(row, Tier.NEURAL)]
+        for row, sample in left:
+            start = time.perf_counter()
+            row["phash"] = phash(sample)
+            self.seconds["phash"] += time.perf_counter() - start
+
+    def _stopped(self, row: Row, tier: Tier) -> bool:
+        gates = [gate for gate in self.recipe.gates if gate_tier(gate) is tier]
+        return not self.recipe.measure_all and first_drop(gates, numbers_of(row)) is not None
+
+    def _timed(self, name: str, measure: Measure, sample: Sample) -> Mapping[str, float | None]:
         self._decode(sample, measure.tier)
         start = time.perf_counter()
         numbers = measure.measure(sample)
@@ -105,6 +147,11 @@ class Cascade:
         elif tier >= Tier.PIXELS:
             _ = sample.luma
         self.seconds["decode"] += time.perf_counter() - start
+
+
+def numbers_of(row: Row) -> dict[str, float | None]:
+    """What gates can look at in a row."""
+    return {k: v for k, v in row.items() if v is None or isinstance(v, (int, float))}
 
 
 def phash(sample: Sample) -> str:

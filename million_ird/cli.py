@@ -34,6 +34,12 @@ Workers = Annotated[
     Optional[int], typer.Option("--workers", min=0, help="Processes; 0 runs in this one. Default: one per core.")
 ]
 Scheduler = Annotated[Optional[str], typer.Option("--scheduler", help="Address of a dask scheduler to run on.")]
+Models = Annotated[
+    Optional[str],
+    typer.Option(
+        "--models", envvar="MILLION_IRD_MODELS", help="A folder of score parameters, for recipes that name scores."
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="End with one JSON object on the last line of stdout.")]
 
 
@@ -45,6 +51,7 @@ def build_command(
     limit: Limit = None,
     workers: Workers = None,
     scheduler: Scheduler = None,
+    models: Models = None,
     as_json: AsJson = False,
 ) -> None:
     """Scans, decides, writes and reports; run again, it does what is not done yet."""
@@ -53,7 +60,9 @@ def build_command(
 
     chosen = load(recipe)
     with terminal.Bar() as bar:
-        result = build(sources, out, chosen, limit=limit, workers=workers, scheduler=scheduler, listener=bar)
+        result = build(
+            sources, out, chosen, limit=limit, workers=workers, scheduler=scheduler, models=models, listener=bar
+        )
     if as_json:
         typer.echo(terminal.result_json(result))
     else:
@@ -70,13 +79,13 @@ def build_command(
 
 
 @app.command("scan")
-def scan_command(out: Out, workers: Workers = None) -> None:
+def scan_command(out: Out, workers: Workers = None, models: Models = None) -> None:
     """Measures what is new or was never measured whole, with the sources and recipe of the earlier build."""
     from million_ird import terminal
     from million_ird.build import scan_again
 
     with terminal.Bar() as bar:
-        summary = scan_again(out, workers=workers, listener=bar)
+        summary = scan_again(out, workers=workers, models=models, listener=bar)
     terminal.say(f"{summary.candidates:,} candidates, {summary.measured:,} measured now, {summary.vanished:,} vanished")
 
 
@@ -135,6 +144,50 @@ def explain_command(
         typer.echo(json.dumps(story.row, ensure_ascii=False))
     else:
         terminal.say(story.text)
+
+
+@app.command("score")
+def score_command(
+    files: Annotated[list[str], typer.Argument(help="Pictures.", metavar="FILE...")],
+    metrics: Annotated[str, typer.Option("--metrics", help="Names, separated by commas: any measure or score.")],
+    models: Models = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measures single files: one line per file, a JSON object with --json."""
+    from million_ird import terminal
+    from million_ird.score import score_files
+
+    unreadable = 0
+    names = [name.strip() for name in metrics.split(",") if name.strip()]
+    for scored in score_files(files, names, models):
+        if scored.failure is not None:
+            unreadable += 1
+            terminal.complain(f"million-ird: {scored.path}: {scored.failure}")
+        elif as_json:
+            typer.echo(json.dumps({"path": scored.path, **scored.numbers}, ensure_ascii=False))
+        else:
+            told = "  ".join(f"{k} {'null' if v is None else format(v, '.6g')}" for k, v in scored.numbers.items())
+            terminal.say(f"{scored.path}  {told}")
+    if unreadable:
+        raise typer.Exit(1)
+
+
+@app.command("plan")
+def plan_command(
+    sources: Sources,
+    out: OutOption,
+    recipe: RecipeOption = "million_ird.yaml",
+    limit: Limit = None,
+    models: Models = None,
+    as_json: AsJson = False,
+) -> None:
+    """Says what a build would read, fetch, measure and write, and does nothing."""
+    from million_ird import terminal
+    from million_ird.build import load
+    from million_ird.plan import plan
+
+    found = plan(sources, out, load(recipe), limit=limit, models=models)
+    terminal.say(json.dumps(found.as_json(), ensure_ascii=False) if as_json else found.text)
 
 
 @app.command("status")

@@ -19,6 +19,8 @@ from million_ird.storage import Folder
 SCHEMA_VERSION = 1
 FOLDER = "ledger"
 ROWS_PER_FILE = 1_000_000
+HEADER_COLUMNS = ("bytes", "width", "height")
+"""Numbers that every readable candidate has, whatever is measured."""
 Row: TypeAlias = dict[str, object]
 
 _IDENTITY = (
@@ -58,13 +60,13 @@ VANISHED, NOT_MEASURED = "vanished", "not_measured"
 
 
 def measure_fields(measures: Iterable[str]) -> list[str]:
-    """The columns that the named measures fill, in order."""
-    return [field for name in measures for field in MEASURES[name].fields]
+    """The columns that the named measures fill, in order; a score fills the column of its name."""
+    return [field for name in measures for field in (MEASURES[name].fields if name in MEASURES else (name,))]
 
 
 def numeric_fields(measures: Iterable[str]) -> set[str]:
     """The columns that a gate can look at."""
-    return {*measure_fields(measures), "bytes", "width", "height"}
+    return {*measure_fields(measures), *HEADER_COLUMNS}
 
 
 def scanned_schema(measures: Sequence[str]) -> pa.Schema:

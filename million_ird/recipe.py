@@ -75,8 +75,9 @@ class Recipe(BaseModel):
     model_config = _STRICT
 
     name: str = "million_ird"
-    measures: tuple[str, ...] | None = None
-    """Which measures to take, by name; null takes those that need no download."""
+    scores: tuple[str, ...] = ()
+    """Quality scores that need parameters from elsewhere: `niqe`, `brisque`, or any pyiqa name without reference.
+    Every other measure is always taken."""
     measure_all: bool = False
     """Take every measure of every picture, also of those that a cheap gate drops: to calibrate."""
     gates: tuple[Gate, ...] = ()
@@ -87,20 +88,17 @@ class Recipe(BaseModel):
 
     @model_validator(mode="after")
     def _names_exist(self) -> "Recipe":
-        for name in self.measures or ():
-            if name not in MEASURES:
-                raise ValueError(f"measures: unknown measure {name!r}{_nearest(name, MEASURES)}")
         known = numeric_fields(self.measured)
         for number, gate in enumerate(self.gates):
             if gate.field not in known:
-                raise ValueError(f"gates.{number}.field: unknown field {gate.field!r}{_nearest(gate.field, known)}")
+                hint = _nearest(gate.field, known) or "; a quality score must be listed under scores"
+                raise ValueError(f"gates.{number}.field: unknown field {gate.field!r}{hint}")
         return self
 
     @property
     def measured(self) -> tuple[str, ...]:
-        """The measures to take, in the order of `MEASURES`."""
-        wanted = set(MEASURES if self.measures is None else self.measures)
-        return tuple(name for name in MEASURES if name in wanted)
+        """The measures and scores to take, in the order of their columns."""
+        return (*MEASURES, *self.scores)
 
     def dump(self) -> str:
         """The recipe as YAML with every default written out; reads back as the same recipe."""

@@ -26,7 +26,9 @@ class Tier(enum.IntEnum):
     PIXELS = 3
     """The full decode and statistics of its pixels."""
     QUALITY = 4
-    """Quality models: NIQE, BRISQUE, neural scores."""
+    """Statistical quality models: NIQE, BRISQUE."""
+    NEURAL = 5
+    """Quality networks, in batches."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

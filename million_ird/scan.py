@@ -7,12 +7,12 @@ that a finished unit is recognised by its name alone. Which units make up the pr
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from million_ird.cascade import Cascade, in_cost_order
+from million_ird.cascade import Cascade, in_cost_order, numbers_of
 from million_ird.decide.gates import first_drop
 from million_ird.execution import Engine
 from million_ird.ingest import Source, Unit
@@ -38,6 +38,7 @@ class ScanTask:
     unit: Unit
     recipe: Recipe
     name: str
+    models: str | None = None
 
     def __call__(self) -> "UnitSummary":
         """Scans the unit and writes its rows."""
@@ -73,19 +74,22 @@ def run_task(task: ScanTask) -> UnitSummary:
 def scan_unit(task: ScanTask) -> UnitSummary:
     """Measures the candidates of a unit, except those whose earlier row still says all that is needed."""
     earlier = _earlier_rows(task)
-    cascade = Cascade(task.recipe)
-    rows: list[Row] = []
-    measured = 0
-    for candidate in task.source.candidates(task.unit):
-        row = earlier.get(candidate.key)
-        if row is None or row["version"] != candidate.version or lacks_numbers(row, task.recipe):
-            row = cascade.examine(candidate, task.source.fetch(candidate))
-            measured += 1
-        rows.append(row)
+    cascade = Cascade(task.recipe, task.models)
+    candidates = task.source.candidates(task.unit)
+    still_good = {
+        candidate.key
+        for candidate in candidates
+        if (row := earlier.get(candidate.key)) is not None
+        and row["version"] == candidate.version
+        and not lacks_numbers(row, task.recipe)
+    }
+    todo = [candidate for candidate in candidates if candidate.key not in still_good]
+    measured = {str(row["key"]): row for row in cascade.rows((c, task.source.fetch(c)) for c in todo)}
+    rows = [measured.get(candidate.key) or earlier[candidate.key] for candidate in candidates]
     table = to_table(rows, scanned_schema(task.recipe.measured))
     task.out.write_table(task.name, table.replace_schema_metadata(_marked(table.schema, task.recipe)))
     failures = Counter(str(row["failure_class"]) for row in rows if row.get("failure_class"))
-    return UnitSummary(rows=len(rows), measured=measured, failures=dict(failures), seconds=dict(cascade.seconds))
+    return UnitSummary(rows=len(rows), measured=len(measured), failures=dict(failures), seconds=dict(cascade.seconds))
 
 
 def lacks_numbers(row: Row, recipe: Recipe) -> bool:
@@ -94,8 +98,7 @@ def lacks_numbers(row: Row, recipe: Recipe) -> bool:
         return False
     if recipe.measure_all:
         return True
-    numbers = {k: v for k, v in row.items() if v is None or isinstance(v, (int, float))}
-    return first_drop(in_cost_order(recipe.gates), numbers) is None
+    return first_drop(in_cost_order(recipe.gates), numbers_of(row)) is None
 
 
 def scan(
@@ -105,6 +108,7 @@ def scan(
     engine: Engine,
     progress: Progress,
     limit: int | None = None,
+    models: str | None = None,
 ) -> ScanSummary:
     """Scans what is new or changed; writes the index of the units that make up the scan.
 
@@ -113,7 +117,7 @@ def scan(
     before = out.read_json(INDEX) or {"units": [], "gates": ""}
     gates = digest([recipe.measure_all, [gate.model_dump() for gate in recipe.gates]])
     present = set(_unit_names(out))
-    tasks, names = _plan(out, sources, recipe, limit)
+    tasks, names = _plan(out, sources, recipe, limit, models)
     todo = [
         task
         for task in tasks
@@ -131,8 +135,16 @@ def scan(
     return summary
 
 
+def pending(out: Folder, sources: Sequence[Source], recipe: Recipe, limit: int | None) -> Iterator[tuple[Unit, bool]]:
+    """The units that a scan would have, and whether each was finished before."""
+    present = set(_unit_names(out))
+    tasks, _ = _plan(out, sources, recipe, limit, None)
+    for task in tasks:
+        yield task.unit, task.name in present
+
+
 def _plan(
-    out: Folder, sources: Sequence[Source], recipe: Recipe, limit: int | None
+    out: Folder, sources: Sequence[Source], recipe: Recipe, limit: int | None, models: str | None
 ) -> tuple[list[ScanTask], list[str]]:
     tasks: list[ScanTask] = []
     left = limit
@@ -144,7 +156,7 @@ def _plan(
             left = None if left is None else left - len(entries)
             short = Unit(source=unit.source, root=unit.root, slot=unit.slot, entries=entries)
             name = f"{ROWS}/{unit.slot[:2]}/{unit.slot}-{_fingerprint(short, recipe)}.parquet"
-            tasks.append(ScanTask(out=out, source=source, unit=short, recipe=recipe, name=name))
+            tasks.append(ScanTask(out=out, source=source, unit=short, recipe=recipe, name=name, models=models))
     return tasks, [task.name for task in tasks]
 
 

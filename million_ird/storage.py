@@ -199,7 +199,7 @@ def _disk_errors(path: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _renamed_when_done(path: str) -> Iterator[IO[bytes]]:
-    folder, name = os.path.split(path)
+    folder, _name = os.path.split(path)
     os.makedirs(folder, exist_ok=True)
     temporary = os.path.join(folder, f"{TEMPORARY}{uuid.uuid4().hex}")
     try:

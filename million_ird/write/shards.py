@@ -6,6 +6,7 @@ its footer and moved, not written again.
 """
 
 import hashlib
+import itertools
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -120,7 +121,7 @@ def _cuts(weights: NDArray[np.float64], most: int) -> list[tuple[int, int]]:
     middles = np.cumsum(weights) - weights / 2
     which = np.minimum((middles / max(1.0, weights.sum()) * shards).astype(int), shards - 1)
     edges = np.searchsorted(which, np.arange(shards + 1))
-    ranges = [(int(a), int(b)) for a, b in zip(edges[:-1], edges[1:], strict=True) if b > a]
+    ranges = [(int(a), int(b)) for a, b in itertools.pairwise(edges) if b > a]
     return ranges or [(0, 0)]
 
 

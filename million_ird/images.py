@@ -9,7 +9,10 @@ How a picture becomes pixels for measuring and for patches (the stored original 
 - depth: 16 bits become 8 by rounding v·255/65535; float and 32-bit integer pictures are refused
 - alpha: laid over white
 - animations: the first frame; `Header.frames` says how many there are
-- size: more than `max_pixels` is refused before anything is allocated
+- size: more than `max_pixels` is refused before anything is allocated; a picture that decodes to another size than
+  its header says is refused
+- formats: those of `FORMATS`; all else is `not_an_image`, so that no text or icon passes for one and no plugin that
+  starts another program (EPS) sees a stranger's bytes
 """
 
 import contextlib
@@ -23,21 +26,41 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, ImageFile
+from PIL import Image, ImageCms, ImageFile, UnidentifiedImageError
 
 from million_ird.errors import ReadError
 
 log = logging.getLogger(__name__)
 
 MAX_PIXELS = 250_000_000
+FORMATS = (
+    "JPEG",
+    "PNG",
+    "WEBP",
+    "TIFF",
+    "AVIF",
+    "JPEG2000",
+    "GIF",
+    "BMP",
+    "PPM",
+    "QOI",
+    "PSD",
+    "SGI",
+    "PCX",
+    "TGA",
+)
+"""Pillow's names, in the order of trying: TGA has no signature, so it comes last."""
 THUMBNAIL_SIDE = 256
 ORIENTATION_TAG = 0x0112
 # Pillow's own bomb check warns at one size and raises at twice that; ours decides before it is asked.
 Image.MAX_IMAGE_PIXELS = None
+Image.init()  # registers all formats; with an explicit list `Image.open` does not
 ImageFile.LOAD_TRUNCATED_IMAGES = False
 
 _SIDEWAYS = frozenset({5, 6, 7, 8})
 _DEEP_MODES = frozenset({"I;16", "I;16B", "I;16L", "I;16N"})
+_PNG_ORIENTATION = (b"eXIf", b"Raw profile type", b"XML:com.adobe.xmp")
+"""The chunks of a PNG in which Pillow finds an orientation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +102,7 @@ def _reading() -> Iterator[None]:
         raise
     except MemoryError as error:
         raise ReadError("too_large", "not enough memory to decode") from error
-    except Image.UnidentifiedImageError as error:
+    except UnidentifiedImageError as error:
         raise ReadError("not_an_image", "no known picture format") from error
     except Exception as error:
         # Pillow's plugins let anything escape on crafted input: struct.error, KeyError, zlib.error, …
@@ -96,13 +119,13 @@ def read_header(encoded: bytes, *, max_pixels: int = MAX_PIXELS) -> Header:
     """
     if not encoded:
         raise ReadError("empty", "0 bytes")
-    with _reading(), Image.open(io.BytesIO(encoded)) as picture:
-        width, height = picture.size
+    with _reading(), _opened(encoded) as picture:
+        width, height = _stored_size(picture)
         if width * height > max_pixels:
             raise ReadError("too_large", f"{width}×{height} is over {max_pixels:,} pixels")
         if picture.mode in {"F", "I"}:
             raise ReadError("unsupported", f"{picture.mode} pictures have no fixed white")
-        orientation = _orientation(picture)
+        orientation = _orientation(picture) if _may_be_turned(encoded, picture) else 1
         if orientation in _SIDEWAYS:
             width, height = height, width
         tables: dict[int, list[int]] | None = getattr(picture, "quantization", None)
@@ -126,13 +149,12 @@ def decode(encoded: bytes, header: Header) -> NDArray[np.uint8]:
     Raises:
         ReadError: `truncated`, `undecodable`, `not_an_image` or `too_large`.
     """
-    with _reading():
-        if header.bits == 16 and header.format in {"PNG", "TIFF"} and header.icc in {"none", "srgb"}:
-            deep = _decode_deep(encoded, header)
-            if deep is not None:
-                return deep
-        with Image.open(io.BytesIO(encoded)) as picture:
-            return _to_array(picture, header)
+    with _reading(), _opened(encoded) as picture:
+        pixels = _to_array(picture, header, encoded)
+    if pixels.shape != (header.height, header.width, 3):
+        found = f"{pixels.shape[1]}×{pixels.shape[0]}"
+        raise ReadError("undecodable", f"decodes to {found}, its header says {header.width}×{header.height}")
+    return pixels
 
 
 def decode_thumbnail(encoded: bytes, header: Header, side: int = THUMBNAIL_SIDE) -> NDArray[np.uint8]:
@@ -144,11 +166,11 @@ def decode_thumbnail(encoded: bytes, header: Header, side: int = THUMBNAIL_SIDE)
     Raises:
         ReadError: as `decode`.
     """
-    with _reading(), Image.open(io.BytesIO(encoded)) as picture:
+    with _reading(), _opened(encoded) as picture:
         if header.format in {"JPEG", "MPO"}:
             scale = min(1.0, 2 * side / max(picture.size))
             picture.draft(None, (max(1, int(picture.width * scale)), max(1, int(picture.height * scale))))
-        return shrink(_to_array(picture, header), side)
+        return shrink(_to_array(picture, header, encoded), side)
 
 
 def shrink(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
@@ -186,6 +208,23 @@ def _encoded(suffix: str, pixels: NDArray[np.uint8], options: list[int]) -> byte
     return bytes(buffer)
 
 
+def _opened(encoded: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(encoded), formats=FORMATS)
+
+
+def _stored_size(picture: Image.Image) -> tuple[int, int]:
+    """Width and height before the orientation is applied, which Pillow does by itself for a TIFF."""
+    if picture.format == "TIFF":
+        tags = getattr(picture, "tag_v2", {})
+        return int(tags[256]), int(tags[257])
+    return picture.size
+
+
+def _may_be_turned(encoded: bytes, picture: Image.Image) -> bool:
+    """Spares most PNGs the question, for which Pillow decodes them whole."""
+    return picture.format != "PNG" or any(mark in encoded for mark in _PNG_ORIENTATION)
+
+
 def _orientation(picture: Image.Image) -> int:
     with contextlib.suppress(Exception):  # a broken EXIF block is no reason to lose the picture
         value = picture.getexif().get(ORIENTATION_TAG, 1)
@@ -217,24 +256,29 @@ def _icc_kind(picture: Image.Image) -> str:
         wanted = {"CMYK": "CMYK", "L": "GRAY", "LA": "GRAY", "1": "GRAY"}.get(picture.mode, "RGB")
         if space == wanted or (space == "GRAY" and wanted == "GRAY"):
             description = opened.profile.profile_description or ""
-            return "srgb" if "srgb" in description.lower() else "converted"
+            known = "srgb" in description.lower() and "linear" not in description.lower()
+            return "srgb" if known else "converted"
     return "broken"
 
 
-def _decode_deep(encoded: bytes, header: Header) -> NDArray[np.uint8] | None:
-    """Colour pictures of 16 bits, which Pillow would cut to 8; None where OpenCV sees another depth."""
-    raw = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED)
-    if raw is None or raw.dtype != np.uint16:
+def _deep(encoded: bytes, header: Header) -> Image.Image | None:
+    """A colour picture of 16 bits, which Pillow would cut to 8, as RGB or RGBA; None where OpenCV sees another depth.
+
+    A TIFF comes out upright, a PNG as stored: just as Pillow's `load` leaves them.
+    """
+    if header.bits != 16 or header.format not in {"PNG", "TIFF"} or header.mode not in {"RGB", "RGBA"}:
         return None
-    stored: NDArray[np.uint16] = np.asarray(raw, np.uint16)
-    if stored.ndim == 2:
-        stored = np.repeat(stored[..., None], 3, axis=2)
-    colour = stored[..., 2::-1].astype(np.float32)
-    if stored.shape[2] == 4:
-        cover = stored[..., 3:].astype(np.float32) / 65535
-        colour = colour * cover + 65535 * (1 - cover)
-    eight = np.rint(colour * (255 / 65535)).astype(np.uint8)
-    return _upright(Image.fromarray(eight), header.orientation)
+    raw = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED)
+    if raw is None or raw.dtype != np.uint16 or raw.ndim != 3:
+        return None
+    eight = _eight_bits(np.asarray(raw))
+    covered = header.alpha and eight.shape[2] == 4
+    return Image.fromarray(np.ascontiguousarray(eight[..., [2, 1, 0, 3] if covered else [2, 1, 0]]))
+
+
+def _eight_bits(levels: NDArray[np.uint16]) -> NDArray[np.uint8]:
+    scaled: NDArray[np.uint8] = np.rint(levels.astype(np.float32) * np.float32(255 / 65535)).astype(np.uint8)
+    return scaled
 
 
 _TRANSPOSE = {
@@ -248,9 +292,11 @@ _TRANSPOSE = {
 }
 
 
-def _to_array(picture: Image.Image, header: Header) -> NDArray[np.uint8]:
-    picture.load()
-    return _upright(_to_srgb(picture, header), header.orientation)
+def _to_array(picture: Image.Image, header: Header, encoded: bytes) -> NDArray[np.uint8]:
+    picture.load()  # also of a deep picture: OpenCV takes a truncated file for whole
+    orientation = _orientation(picture)  # what Pillow has not applied yet
+    profile = picture.info.get("icc_profile") if header.icc == "converted" else None
+    return _upright(_to_srgb(_deep(encoded, header) or picture, header, profile), orientation)
 
 
 def _upright(picture: Image.Image, orientation: int) -> NDArray[np.uint8]:
@@ -259,12 +305,10 @@ def _upright(picture: Image.Image, orientation: int) -> NDArray[np.uint8]:
     return np.ascontiguousarray(np.asarray(picture, np.uint8))
 
 
-def _to_srgb(picture: Image.Image, header: Header) -> Image.Image:
+def _to_srgb(picture: Image.Image, header: Header, profile: bytes | None) -> Image.Image:
     """Any mode to RGB of 8 bits: alpha over white, profile applied."""
-    profile = picture.info.get("icc_profile") if header.icc == "converted" else None
     if picture.mode in _DEEP_MODES:
-        levels = np.asarray(picture).astype(np.float32)
-        picture = Image.fromarray(np.rint(levels * (255 / 65535)).astype(np.uint8))
+        picture = Image.fromarray(_eight_bits(np.asarray(picture)))
     if picture.mode == "P":
         picture = picture.convert("RGBA" if header.alpha else "RGB")
     elif header.alpha and picture.mode in {"L", "LA", "RGB", "PA", "La", "RGBa", "1"}:

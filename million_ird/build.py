@@ -43,7 +43,7 @@ class Result:
     funnel: Funnel
     out: str
     scan: ScanSummary = field(default_factory=ScanSummary)
-    written: Written = Written(0, 0, 0)
+    written: Written = field(default_factory=Written)
     seconds: float = 0.0
 
     @property

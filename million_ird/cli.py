@@ -190,6 +190,33 @@ def plan_command(
     terminal.say(json.dumps(found.as_json(), ensure_ascii=False) if as_json else found.text)
 
 
+@app.command("calibrate")
+def calibrate_command(
+    good: Annotated[list[str], typer.Option("--good", help="Pictures to keep: a folder; may be given several times.")],
+    bad: Annotated[list[str], typer.Option("--bad", help="Pictures to drop: a folder; may be given several times.")],
+    recall: Annotated[float, typer.Option("--recall", min=0.5, max=1.0, help="Share of the good to keep.")] = 0.97,
+    scores: Annotated[str, typer.Option("--scores", help="Quality scores to measure too, by commas.")] = "",
+    out: Annotated[Optional[str], typer.Option("--out", help="Write the distributions and a recipe here.")] = None,
+    models: Models = None,
+    workers: Workers = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measures pictures to keep and pictures to drop, and proposes thresholds."""
+    from million_ird import terminal
+    from million_ird.calibrate import calibrate, draw
+
+    names = [name.strip() for name in scores.split(",") if name.strip()]
+    with terminal.Bar() as bar:
+        found = calibrate(good, bad, recall=recall, scores=names, models=models, workers=workers, listener=bar)
+    written = draw(found, out) if out else []
+    if as_json:
+        typer.echo(terminal.calibration_json(found))
+    else:
+        terminal.say(terminal.calibration_table(found))
+        for path in written:
+            terminal.say(path)
+
+
 @app.command("status")
 def status_command(out: Out, as_json: AsJson = False) -> None:
     """Says how far a build is; works from another terminal while it runs."""

@@ -4,11 +4,13 @@ import json
 import sys
 import time
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from million_ird.build import Result
+from million_ird.calibrate import Calibration
+from million_ird.decide.gates import Gate
 from million_ird.ledger import Funnel
 
 SECONDS_BETWEEN_LINES = 30.0
@@ -100,6 +102,52 @@ def funnel_table(funnel: Funnel) -> Table:
     for name, count in rows:
         table.add_row(name, f"{count:,}", f"{count / max(1, funnel.candidates):.1%}")
     return table
+
+
+def calibration_table(found: Calibration) -> Group:
+    """Each measure's best threshold alone, then the chosen gates together."""
+    table = Table(title=f"Thresholds that keep {found.recall:.0%} of the good", title_justify="left", box=None)
+    for name in ("measure", "gate", "good kept", "bad dropped", "area"):
+        table.add_column(name, justify="left" if name in {"measure", "gate"} else "right")
+    for one in found.thresholds:
+        shares = (f"{one.good_kept:.1%}", f"{one.bad_dropped:.1%}", f"{one.area:.3f}")
+        table.add_row(one.gate.field, _limits(one.gate), *shares)
+    joint = found.joint
+    chosen = [f"  {gate.field} {_limits(gate)}" for gate in joint.gates] or ["  none that pays"]
+    told = (
+        f"good kept {joint.good_kept:.1%}, bad dropped {joint.bad_dropped:.1%}, precision {joint.precision:.1%}"
+        f"; {found.unreadable} files could not be read"
+    )
+    return Group(table, "", "Together", *chosen, told)
+
+
+def calibration_json(found: Calibration) -> str:
+    """The same as one JSON object."""
+    return json.dumps(
+        {
+            "recall": found.recall,
+            "unreadable": found.unreadable,
+            "thresholds": [
+                {
+                    **one.gate.model_dump(include={"field", "min", "max"}),
+                    "good_kept": one.good_kept,
+                    "bad_dropped": one.bad_dropped,
+                    "area": one.area,
+                }
+                for one in found.thresholds
+            ],
+            "joint": {
+                "gates": [gate.model_dump(include={"field", "min", "max"}) for gate in found.joint.gates],
+                "good_kept": found.joint.good_kept,
+                "bad_dropped": found.joint.bad_dropped,
+                "precision": None if found.joint.precision != found.joint.precision else found.joint.precision,
+            },
+        }
+    )
+
+
+def _limits(gate: Gate) -> str:
+    return f"≥ {gate.min:g}" if gate.min is not None else f"≤ {gate.max:g}"
 
 
 def say(text: object) -> None:

@@ -62,9 +62,9 @@ class ShardTask:
 class Written:
     """How many rows the two kinds of shards hold, and how many shards were written anew."""
 
-    images: int
-    patches: int
-    new_shards: int
+    images: int = 0
+    patches: int = 0
+    new_shards: int = 0
 
 
 def write(

@@ -1,0 +1,211 @@
+"""The labelled pictures that thresholds are tuned and judged on: real ones, and ones made from photographs.
+
+Nothing of them is copied into the project. Half of every class is for tuning, by the name of the file (of the
+parent's file for made pictures), so that the halves are the same for everybody and no picture is in both.
+"""
+
+import hashlib
+import io
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
+
+ROOT = Path(__file__).parents[1]
+
+NEGATIVES = ("logos", "charts", "documents", "screens", "products", "blurred", "graphics")
+
+HARD_PHOTOGRAPHS: Mapping[str, tuple[str, ...]] = {
+    "dark": (
+        "photos/017_", "photos/062_", "photos/113_", "photos/118_", "photos/177_",
+        "real/lowlight/1.bmp", "real/lowlight/1.png", "real/lowlight/2.bmp", "real/lowlight/22.png",
+        "real/lowlight/3.bmp", "real/lowlight/780.png", "train/BSDS500/train/42044",
+    ),
+    "foggy": (
+        "photos/171_", "photos/187_", "photos/001_", "real/hazy/canyon", "real/hazy/guogong", "real/hazy/man",
+        "real/hazy/test.", "real/hazy/test10", "real/hazy/test11", "real/hazy/test12",
+    ),
+    "high-key": ("photos/066_", "photos/104_", "photos/190_"),
+    "shallow focus": ("photos/118_", "photos/169_", "photos/177_", "photos/180_", "photos/187_", "photos/066_"),
+    "mostly sky or sand": (
+        "photos/012_", "photos/017_", "photos/019_", "photos/054_", "photos/104_", "photos/108_", "photos/129_",
+        "photos/139_", "photos/031_", "train/BSDS500/train/135069",
+    ),
+    "framed, for comparison": (
+        "real/hazy/NYU2_102", "real/hazy/NYU2_741", "train/BSDS500/train/323016", "train/BSDS500/train/59078",
+    ),
+}  # fmt: skip
+"""Sorted by eye. A picture may be in several rows; those of the last row have a frame or bars and may go."""
+
+SKIMAGE_PHOTOGRAPHS = (
+    "astronaut.png", "brick.png", "camera.png", "chelsea.png", "coffee.png", "coins.png", "grass.png", "gravel.png",
+    "moon.png", "motorcycle_left.png", "motorcycle_right.png", "rocket.jpg",
+)  # fmt: skip
+SKIMAGE_OTHERS = (
+    "page.png", "text.png", "horse.png", "logo.png", "phantom.png", "chessboard_GRAY.png", "color.png",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """A picture with what it is: `label` good, or the class that it should be dropped for."""
+
+    label: str
+    name: str
+    """Folder and file; for made pictures the parent's file and what was done to it."""
+    parent: str
+    """The file's name: it alone says which half the picture is in."""
+    encoded: bytes
+
+
+def data_folder() -> Path:
+    """Where the shared pictures lie: MILLION_IRD_SHARED_DATA, or beside the repository."""
+    return Path(os.environ.get("MILLION_IRD_SHARED_DATA", ROOT.parent / "shared" / "data"))
+
+
+def is_tuning(name: str) -> bool:
+    """Whether a picture may be looked at while thresholds are set: by the SHA-256 of its file's name."""
+    return int(hashlib.sha256(Path(name).name.encode()).hexdigest()[0], 16) % 2 == 0
+
+
+def real(data: Path) -> Iterator[Labelled]:
+    """Good photographs and negatives as they are."""
+    yield from _folder(data, "photos", "good")
+    for label in NEGATIVES:
+        yield from _folder(data, f"negatives/{label}", label)
+    yield from _folder(data, "real/hazy", "real haze and darkness")
+    yield from _folder(data, "real/lowlight", "real haze and darkness")
+    for part in ("train", "test"):
+        yield from _folder(data, f"train/BSDS500/{part}", "BSDS500")
+
+
+def bundled() -> Iterator[Labelled]:
+    """Pictures that scikit-image brings along."""
+    import skimage
+
+    folder = Path(skimage.__file__).parent / "data"
+    for label, names in (
+        ("scikit-image photographs", SKIMAGE_PHOTOGRAPHS),
+        ("scikit-image others", SKIMAGE_OTHERS),
+    ):
+        for name in names:
+            yield Labelled(label, f"skimage/{name}", name, (folder / name).read_bytes())
+
+
+def made(path: Path, number: int) -> Iterator[Labelled]:
+    """What harm does to one good photograph, the `number`-th: one picture for each spoil."""
+    with Image.open(path) as opened:
+        picture = opened.convert("RGB")
+    for label, spoil in SPOILS.items():
+        yield Labelled(label, f"photos/{path.name} {label}", path.name, spoil(picture, number))
+
+
+def _folder(data: Path, folder: str, label: str) -> Iterator[Labelled]:
+    for path in sorted((data / folder).iterdir()):
+        yield Labelled(label, f"{folder}/{path.name}", path.name, path.read_bytes())
+
+
+def as_jpeg(picture: Image.Image, quality: int) -> bytes:
+    """JPEG as Pillow writes it by default, colour at half resolution."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=quality)
+    return buffer.getvalue()
+
+
+def as_png(picture: Image.Image) -> bytes:
+    """PNG, quickly."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
+
+
+_KERNELS = (Image.Resampling.BICUBIC, Image.Resampling.LANCZOS, Image.Resampling.BILINEAR)
+
+
+def _enlarged(factor: float) -> Callable[[Image.Image, int], bytes]:
+    def spoil(picture: Image.Image, number: int) -> bytes:
+        width, height = picture.size
+        small = picture.resize((round(width / factor), round(height / factor)), Image.Resampling.LANCZOS)
+        large = small.resize((width, height), _KERNELS[number % 3])
+        # Every other one is saved as people save it, which hides the cut in the spectrum a little.
+        return as_png(large) if number % 2 else as_jpeg(large, 92)
+
+    return spoil
+
+
+def _compressed(picture: Image.Image, number: int) -> bytes:
+    return as_jpeg(picture, (5, 10, 15, 20, 25, 30)[number % 6])
+
+
+def _recompressed(picture: Image.Image, number: int) -> bytes:
+    with Image.open(io.BytesIO(_compressed(picture, number))) as harmed:
+        return as_jpeg(harmed, 95) if number % 2 else as_png(harmed.convert("RGB"))
+
+
+def _blurred(picture: Image.Image, number: int) -> bytes:
+    radius = max(picture.size) / (1000, 500, 250)[number % 3]
+    return as_jpeg(picture.filter(ImageFilter.GaussianBlur(radius)), 92)
+
+
+def _letterboxed(picture: Image.Image, number: int) -> bytes:
+    width, height = picture.size
+    bars = Image.new("RGB", (width, round(height * 1.4)), (0, 0, 0) if number % 2 else (255, 255, 255))
+    bars.paste(picture, (0, round(height * 0.2)))
+    return as_jpeg(bars, 92)
+
+
+def _framed(picture: Image.Image, number: int) -> bytes:
+    width, height = picture.size
+    margin = width // 12
+    frame = Image.new(
+        "RGB", (width + 2 * margin, height + 2 * margin), (248, 246, 240) if number % 2 else (255,) * 3
+    )
+    frame.paste(picture, (margin, margin))
+    return as_jpeg(frame, 92)
+
+
+def _collage(picture: Image.Image, number: int) -> bytes:
+    """Four quarters of one picture, shuffled and mirrored, with a white gutter in every other one."""
+    width, height = (side // 2 * 2 for side in picture.size)
+    gutter = width // 100 if number % 2 else 0
+    sheet = Image.new("RGB", (width + gutter, height + gutter), (255, 255, 255))
+    order = np.random.default_rng(number).permutation(4)
+    for place, quarter in enumerate(order):
+        x, y = quarter % 2 * width // 2, quarter // 2 * height // 2
+        part = picture.crop((x, y, x + width // 2, y + height // 2)).transpose(
+            Image.Transpose.FLIP_LEFT_RIGHT
+        )
+        sheet.paste(part, (place % 2 * (width // 2 + gutter), place // 2 * (height // 2 + gutter)))
+    return as_jpeg(sheet, 92)
+
+
+def _poster(picture: Image.Image, number: int) -> bytes:
+    """A page of print with the picture on its upper half."""
+    width, height = picture.size
+    page = Image.new("RGB", (width, height * 2), (250, 250, 250))
+    page.paste(picture, (0, 0))
+    font = ImageFont.load_default(size=width / 40)
+    draw = ImageDraw.Draw(page)
+    words = "Restored by light and by patience, printed in the year of the horse. " * 2
+    for line in range(int(height / (width / 25))):
+        draw.text(
+            (width * 0.04, height * 1.04 + line * width / 25), words[number % 9 :][:70], (20, 20, 20), font
+        )
+    return as_jpeg(page, 92)
+
+
+SPOILS: Mapping[str, Callable[[Image.Image, int], bytes]] = {
+    "enlarged ×1.5": _enlarged(1.5),
+    "enlarged ×2": _enlarged(2),
+    "enlarged ×4": _enlarged(4),
+    "compressed 5–30": _compressed,
+    "compressed 5–30, saved again": _recompressed,
+    "blurred, made": _blurred,
+    "letterboxed": _letterboxed,
+    "framed": _framed,
+    "collage": _collage,
+    "poster": _poster,
+}

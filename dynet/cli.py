@@ -1,0 +1,144 @@
+"""The command line: arguments to calls, and faults to one line and an exit code. No other logic."""
+
+import errno
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+import dynet
+from dynet.errors import DyNetError, UsageError
+
+app = typer.Typer(
+    name="dynet",
+    help="Train DyNet on image sets, and restore pictures with it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+class StageName(StrEnum):
+    """The stages of training."""
+
+    pretrain = "pretrain"
+    finetune = "finetune"
+
+
+class Device(StrEnum):
+    """Where to compute; auto takes a GPU where there is one."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+    mps = "mps"
+
+
+DeviceOption = Annotated[Device, typer.Option(help="Where to compute; auto takes a GPU where there is one.")]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"dynet {dynet.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """Take what comes before the command."""
+
+
+@app.command()
+def train(
+    data: Annotated[
+        list[str], typer.Option(help="A data set of million-ird: folder or Hub repository, and its =WEIGHT.")
+    ],
+    stage: Annotated[StageName, typer.Option(help="What to train for.")],
+    config: Annotated[Path, typer.Option(help="The recipe: a file, or the name of a shipped one.")],
+    out: Annotated[Path, typer.Option(help="The folder of this run.")],
+    init: Annotated[str | None, typer.Option(help="Weights to start from: file, folder or Hub repository.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out, if there is one.")] = False,
+    steps: Annotated[int | None, typer.Option(min=1, help="Train for this many steps instead.")] = None,
+    device: DeviceOption = Device.auto,
+) -> None:
+    """Train a network: pre-train it on clean pictures, or fine-tune it on tasks."""
+    from dynet.config import find_recipe, load_recipe
+    from dynet.data import Source
+    from dynet.job import Job
+    from dynet.train import Outcome
+    from dynet.train import train as run_training
+    from dynet.weights import locate_weights
+
+    recipe = load_recipe(find_recipe(config), stage.value, steps)
+    job = Job(
+        sources=tuple(Source.parse(argument) for argument in data),
+        out=out,
+        init=locate_weights(init) if init else None,
+        resume=resume,
+        device=device.value,
+    )
+    outcome = run_training(recipe, job)
+    if outcome is Outcome.ALREADY_FINISHED:
+        print(f"{out} is finished: all {recipe.steps} steps are done, nothing to do")
+    print(out / "weights.safetensors")
+
+
+@app.command()
+def convert(
+    released: Annotated[Path, typer.Argument(help="A checkpoint of the released code, plain or Lightning.")],
+    out: Annotated[Path, typer.Argument(help="The weights file to write, W.safetensors.")],
+) -> None:
+    """Turn weights of the released network into a weights file of dynet."""
+    from dynet.convert import convert as run_conversion
+
+    left_out = run_conversion(released, out)
+    for name in left_out:
+        print(f"left out (never used by the network): {name}")
+    print(out)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit with the code that the contract gives each ending."""
+    sys.exit(_run(sys.argv[1:] if arguments is None else arguments))
+
+
+def _run(arguments: list[str]) -> int:
+    try:
+        code = app(arguments, prog_name="dynet", standalone_mode=False)
+    except DyNetError as error:
+        return _say(_one_line(error), error.exit_code)
+    except KeyboardInterrupt:
+        return _say("interrupted", 130)
+    except _usage_errors() as error:
+        return _say(_one_line(error), UsageError.exit_code)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            return _say(f"the disk is full: {error.filename or error.strerror}", 1)
+        if isinstance(error, PermissionError):
+            return _say(f"not allowed: {error.filename or error.strerror}", UsageError.exit_code)
+        raise
+    return code if isinstance(code, int) else 0
+
+
+def _usage_errors() -> Any:
+    """The root of typer's own usage errors, which is click's in some versions and typer's in others."""
+    return next(parent for parent in typer.BadParameter.__mro__ if parent.__name__ == "ClickException")
+
+
+def _one_line(error: Exception) -> str:
+    describe = getattr(error, "format_message", None)
+    # What a data-loading process raised comes with its traceback in front; the fault is the last line.
+    lines = str(describe() if describe else error).strip().splitlines()
+    return lines[-1].removeprefix(f"{type(error).__module__}.{type(error).__qualname__}: ") if lines else repr(error)
+
+
+def _say(message: str, code: int) -> int:
+    Console(stderr=True).print(f"dynet: {message}", markup=False, highlight=False, soft_wrap=True)
+    return code

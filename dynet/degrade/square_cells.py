@@ -1,0 +1,22 @@
+"""Choosing square cells of a picture, and masking them: what pre-training hides from the network."""
+
+import numpy as np
+import numpy.typing as npt
+
+
+def square_cells(
+    height: int, width: int, generator: np.random.Generator, *, share: float, cell: int
+) -> npt.NDArray[np.bool_]:
+    """(H, W), true in a random `share` of the cells of a grid; the count is rounded, cells at the edge are cut."""
+    rows, columns = -(-height // cell), -(-width // cell)
+    chosen = np.zeros(rows * columns, dtype=bool)
+    chosen[generator.permutation(rows * columns)[: round(share * rows * columns)]] = True
+    return chosen.reshape(rows, columns).repeat(cell, 0).repeat(cell, 1)[:height, :width]
+
+
+def mask_square_cells(
+    image: npt.NDArray[np.uint8], generator: np.random.Generator, *, share: float, cell: int
+) -> npt.NDArray[np.uint8]:
+    """image: (H, W, 3) with a random `share` of its cells black."""
+    hidden = square_cells(image.shape[0], image.shape[1], generator, share=share, cell=cell)
+    return np.where(hidden[..., None], np.uint8(0), image)

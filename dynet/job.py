@@ -1,0 +1,20 @@
+"""What a user asked of `dynet train`, beside the recipe."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from dynet.data import Source
+
+DeviceName = Literal["auto", "cpu", "cuda", "mps"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """Data, places and devices: nothing that a recipe says."""
+
+    sources: tuple[Source, ...]
+    out: Path
+    init: Path | None
+    resume: bool
+    device: DeviceName

@@ -1,0 +1,34 @@
+"""Previews of a run: a few crops as the network gets them, gives them back, and should."""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from dynet.crops import Crops
+from dynet.model import DyNet
+from dynet.sheet import labelled_sheet
+
+ROWS = 4
+
+
+def write_preview(model: DyNet, crops: Crops, path: Path) -> None:
+    """Write input, output of each variant and target of the run's first crops: the same ones at every step."""
+    pairs = [crops[number] for number in range(min(ROWS, crops.batch))]
+    inputs = torch.stack([corrupted for corrupted, _ in pairs])
+    device = next(model.parameters()).device
+    with torch.no_grad():
+        outputs = [model(inputs.to(device), variant) for variant in model.variants]
+    columns = [inputs, *outputs, torch.stack([clean for _, clean in pairs])]
+    labels = ["input", *(f"output {variant.name}" for variant in model.variants), "target"]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = list(zip(*(as_levels(column) for column in columns), strict=True))
+    labelled_sheet(rows, labels).save(path)
+
+
+def as_levels(pictures: Tensor) -> npt.NDArray[np.uint8]:
+    """pictures: (B, 3, H, W) around [0, 1] to (B, H, W, 3) of 8 bits: clipped, then rounded."""
+    levels = (pictures.float().clamp(0, 1) * 255).round().to(torch.uint8)
+    return levels.permute(0, 2, 3, 1).cpu().numpy()

@@ -1,0 +1,53 @@
+"""Progress on stderr: a bar on a terminal, a line every 30 seconds elsewhere. stdout is for results."""
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+LINE_EVERY_S = 30.0
+
+
+class ProgressReport:
+    """Steps done of a total, with what the caller wants said beside them."""
+
+    def __init__(self, title: str, total: int, done: int = 0, *, shown: bool = True) -> None:
+        self._title, self._total, self._first, self._done = title, total, done, done
+        self._console = Console(stderr=True, quiet=not shown)
+        self._began = self._last_line = time.monotonic()
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}"),
+            TimeRemainingColumn(),
+        )
+        self._bar = Progress(*columns, console=self._console) if self._console.is_terminal and shown else None
+        self._task = self._bar.add_task(title, total=total, completed=done, note="") if self._bar else None
+
+    def __enter__(self) -> Self:
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def advance(self, note: str, steps: int = 1) -> None:
+        """Count steps as done."""
+        self._done += steps
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=self._done, note=note)
+            return
+        now = time.monotonic()
+        if now - self._last_line >= LINE_EVERY_S or self._done == self._total:
+            self._last_line = now
+            rate = (self._done - self._first) / max(now - self._began, 1e-9)
+            left = (self._total - self._done) / rate
+            line = f"{self._title} {self._done}/{self._total} {note} ETA {int(left // 60)}:{int(left % 60):02d}"
+            self._console.print(line, highlight=False, markup=False, soft_wrap=True)

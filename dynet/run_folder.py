@@ -1,0 +1,120 @@
+"""The RUN folder: who may write to it, which run it belongs to, and where things are in it.
+
+RUN/config.yaml          the recipe as resolved
+RUN/run.json             what decides the result: recipe, data and initial weights
+RUN/checkpoints/         to resume from
+RUN/metrics.jsonl        one line per step
+RUN/tensorboard/         the same for TensorBoard
+RUN/previews/            input, outputs and target of a few crops
+RUN/weights.safetensors  the finished network
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Self
+
+import yaml
+
+from dynet.config import AnyRecipe
+from dynet.errors import RunError
+from dynet.train_state import last_step
+from dynet.weights import FILE_NAME
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunIdentity:
+    """What decides the weights that come out; a resumed run must have the same."""
+
+    recipe: dict[str, Any]
+    data: str
+    init: str | None
+
+    @classmethod
+    def of(cls, recipe: AnyRecipe, data: str, init: Path | None) -> Self:
+        """`data` is the fingerprint of the pictures, `init` the weights file to start from."""
+        digest = hashlib.sha256(init.read_bytes()).hexdigest() if init else None
+        return cls(recipe=recipe.decisive(), data=data, init=digest)
+
+    def refuse_other_than(self, recorded: dict[str, Any], out: Path) -> None:
+        """Raise, naming the first difference, unless `recorded` is this identity."""
+        theirs: dict[str, Any] = recorded["recipe"]
+        if theirs["stage"] != self.recipe["stage"]:
+            raise RunError(f"{out} holds a {theirs['stage']} run: give {self.recipe['stage']} another --out")
+        for key in sorted(theirs.keys() | self.recipe.keys()):
+            before, now = theirs.get(key), self.recipe.get(key)
+            if before == now:
+                continue
+            advice = f"to train on from its weights use --init {out / FILE_NAME} with another --out"
+            if key == "steps":
+                raise RunError(f"{out} was scheduled for {before} steps, not {now}, and cannot be resumed; {advice}")
+            raise RunError(f"{out} was started with another {key}, and cannot be resumed; {advice}")
+        if recorded["data"] != self.data:
+            raise RunError(f"{out} was trained on other data than --data now holds, and cannot be resumed")
+        if recorded["init"] != self.init:
+            raise RunError(f"{out} was started from other weights than --init names, and cannot be resumed")
+
+
+class RunFolder:
+    """One RUN folder, held by this process until it ends."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock: IO[str] | None = None
+
+    checkpoints = property(lambda self: self.path / "checkpoints")
+    metrics = property(lambda self: self.path / "metrics.jsonl")
+    previews = property(lambda self: self.path / "previews")
+    weights = property(lambda self: self.path / FILE_NAME)
+
+    def refuse_what_is_there(self, resume: bool) -> None:
+        """Raise, having written nothing, if a run may not begin or go on here. Cheap: before anything is read."""
+        if self.path.exists() and not self.path.is_dir():
+            raise RunError(f"--out {self.path} is a file, not a folder")
+        record = self.path / "run.json"
+        if record.exists() and not resume:
+            raise RunError(
+                f"{self.path} already holds a run ({last_step(self.path / 'checkpoints')} steps done): "
+                "--resume goes on with it, another --out starts a new one"
+            )
+        ours = {".lock"}
+        if self.path.is_dir() and not record.exists():
+            strangers = sorted(entry.name for entry in self.path.iterdir() if entry.name not in ours)
+            if strangers:
+                raise RunError(f"--out {self.path} holds something else ({strangers[0]}): name a new folder")
+
+    def open(self, identity: RunIdentity, recipe: AnyRecipe) -> None:
+        """Take the folder for this run: lock it, and record or compare what decides the result."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._lock = (self.path / ".lock").open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self._lock.close()
+            raise RunError(f"{self.path} is held by another run that is going on") from error
+        record = self.path / "run.json"
+        if record.exists():
+            identity.refuse_other_than(json.loads(record.read_text()), self.path)
+        _write_whole(self.path / "config.yaml", yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
+        if not record.exists():
+            fields = {"recipe": identity.recipe, "data": identity.data, "init": identity.init}
+            _write_whole(record, json.dumps(fields, indent=1))
+
+    def finished(self) -> bool:
+        """True once the last step's weights are written."""
+        return bool(self.weights.is_file())
+
+    def close(self) -> None:
+        """Let the folder go; the end of the process, however violent, does the same."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+
+def _write_whole(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)

@@ -1,0 +1,43 @@
+"""`dynet train`: from checked arguments to a finished RUN."""
+
+import os
+from enum import StrEnum
+
+from dynet.config import AnyRecipe, PretrainRecipe
+from dynet.data import Pictures
+from dynet.job import Job
+from dynet.run_folder import RunFolder, RunIdentity
+
+
+class Outcome(StrEnum):
+    """How `train` ended."""
+
+    TRAINED = "trained"
+    ALREADY_FINISHED = "already finished"
+
+
+def train(recipe: AnyRecipe, job: Job) -> Outcome:
+    """Check the folder, read the data, take the folder, and run the recipe's stage to its last step."""
+    run = RunFolder(job.out)
+    # Under torchrun the other processes follow the first, which alone writes to the folder.
+    first = int(os.environ.get("RANK", "0")) == 0
+    if first:
+        run.refuse_what_is_there(job.resume)
+    pictures = Pictures(job.sources)
+    if first:
+        run.open(RunIdentity.of(recipe, pictures.fingerprint(), job.init), recipe)
+    try:
+        if run.finished():
+            return Outcome.ALREADY_FINISHED
+        # torch and accelerate are imported here: a finished run says so without waiting for them.
+        if isinstance(recipe, PretrainRecipe):
+            from dynet.pretrain import pretrain
+
+            pretrain(recipe, pictures, run, job)
+        else:
+            from dynet.finetune import finetune
+
+            finetune(recipe, pictures, run, job)
+    finally:
+        run.close()
+    return Outcome.TRAINED

@@ -91,6 +91,39 @@ def train(
 
 
 @app.command()
+def restore(
+    inputs: Annotated[list[Path], typer.Argument(help="Pictures, and folders of pictures.")],
+    out: Annotated[Path, typer.Option(help="The folder to write to.")],
+    weights: Annotated[str, typer.Option(help="A weights file, a folder that holds one, or a Hub repository.")],
+    variants: Annotated[str, typer.Option(help="Variants of the weights, with commas between.")] = "L",
+    tile: Annotated[int | None, typer.Option(min=32, help="Restore in tiles of this side in pixels.")] = None,
+    compare: Annotated[bool, typer.Option("--compare", help="Also write before and after side by side.")] = False,
+    device: DeviceOption = Device.auto,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per result.")] = False,
+) -> None:
+    """Restore pictures; exit code 1 if one of them could not be."""
+    from dynet.devices import resolve_device
+    from dynet.model import DyNet
+    from dynet.report import print_results
+    from dynet.restore import DEFAULT_TILE, Restoration, choose_variants, find_inputs, restore_all
+
+    found = find_inputs(inputs, out)
+    where = resolve_device(device.value)
+    model = DyNet.from_pretrained(weights).to(where)
+    how = Restoration(
+        model=model,
+        variants=choose_variants(variants, model),
+        device=where,
+        tile=tile or DEFAULT_TILE,
+        compare=compare,
+        overwrite=overwrite,
+    )
+    if not print_results(restore_all(found, how), len(found) * len(how.variants), as_json=as_json):
+        raise typer.Exit(1)
+
+
+@app.command()
 def convert(
     released: Annotated[Path, typer.Argument(help="A checkpoint of the released code, plain or Lightning.")],
     out: Annotated[Path, typer.Argument(help="The weights file to write, W.safetensors.")],

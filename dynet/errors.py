@@ -50,7 +50,7 @@ class DivergedError(DyNetError):
     """Training whose loss is no longer a finite number."""
 
 
-class InterruptedRun(DyNetError):  # noqa: N818 - it is an ending, not a fault
+class InterruptedRun(DyNetError):
     """A run stopped by SIGINT or SIGTERM after its checkpoint was written."""
 
     exit_code = 130

@@ -51,3 +51,7 @@ class ProgressReport:
             left = (self._total - self._done) / rate
             line = f"{self._title} {self._done}/{self._total} {note} ETA {int(left // 60)}:{int(left % 60):02d}"
             self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    def say(self, line: str) -> None:
+        """Print a line above the bar."""
+        self._console.print(line, highlight=False, markup=False, soft_wrap=True)

@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 from dynet.config import AnyRecipe
 from dynet.crops import Corrupt, Crops, StepSampler, loader
 from dynet.data import Pictures
+from dynet.devices import resolve_device
 from dynet.errors import DivergedError, InterruptedRun, UsageError, WeightsError
 from dynet.job import DeviceName, Job
 from dynet.metrics_log import MetricsLog, StepLine
@@ -80,10 +81,7 @@ def initial_network(recipe: AnyRecipe, init: Path | None) -> DyNet:
 def _accelerator(recipe: AnyRecipe, run: RunFolder, device: DeviceName) -> "Accelerator":
     from accelerate import Accelerator
 
-    if device == "cuda" and not torch.cuda.is_available():
-        raise UsageError("--device cuda: this machine has no CUDA device that torch can use")
-    if device == "mps" and not torch.backends.mps.is_available():
-        raise UsageError("--device mps: this machine has no MPS device that torch can use")
+    resolve_device(device)  # refuses what is not there; accelerate chooses among what is
     accelerator = Accelerator(
         cpu=device == "cpu",
         mixed_precision="bf16" if recipe.precision == "bf16" else "no",

@@ -4,7 +4,6 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from importlib import metadata
 
 import pyarrow as pa
@@ -17,6 +16,7 @@ from million_ird.errors import LedgerError, OutputError, SourceError
 from million_ird.execution import Engine
 from million_ird.ingest import Source
 from million_ird.ingest.files import FilesSource, labels
+from million_ird.ingest.tables import TableSource, is_table
 from million_ird.ledger import NOT_MEASURED, Funnel
 from million_ird.measure.scores import prepare
 from million_ird.progress import Listener, Progress
@@ -185,13 +185,18 @@ def open_sources(roots: Sequence[str], recipe: Recipe, out: Folder | None) -> di
     if not roots:
         raise SourceError("no sources: name at least one with --sources")
     absolute = [Folder(root).url for root in roots]
-    make = partial(FilesSource, max_bytes=recipe.limits.max_bytes, excluded=out.root if out else None)
     found: dict[str, Source] = {
-        label: make(label, root) for label, root in zip(labels(absolute), absolute, strict=True)
+        label: _source(label, root, recipe, out) for label, root in zip(labels(absolute), absolute, strict=True)
     }
     for source in found.values():
         next(source.units())
     return found
+
+
+def _source(label: str, root: str, recipe: Recipe, out: Folder | None) -> Source:
+    if is_table(root) and not Folder(root).is_folder:
+        return TableSource(label, root, recipe.limits.max_bytes, recipe.columns)
+    return FilesSource(label, root, recipe.limits.max_bytes, out.root if out else None)
 
 
 def check_output(out: str) -> Folder:
@@ -201,7 +206,7 @@ def check_output(out: str) -> Folder:
         OutputError: it is a file, or holds something else.
     """
     folder = Folder(out)
-    if folder.exists() and not folder.fs.isdir(folder.root):
+    if folder.exists() and not folder.is_folder:
         raise OutputError(f"{out}: is a file, not a folder")
     names = folder.names()
     ours = folder.exists(LOCK) or (RECIPE in names and _is_recipe(folder))

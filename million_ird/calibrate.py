@@ -114,7 +114,7 @@ def _tasks(roots: Sequence[str], recipe: Recipe, models: str | None) -> list[_Ta
 
 def _measure(task: _Task) -> list[Row]:
     cascade = Cascade(task.recipe, task.models)
-    return list(cascade.rows((candidate, task.source.fetch(candidate)) for candidate in task.candidates))
+    return list(cascade.rows(task.candidates, task.source.fetch))
 
 
 def _columns(rows: Sequence[Row], recipe: Recipe) -> dict[str, np.ndarray[tuple[int], np.dtype[np.float64]]]:

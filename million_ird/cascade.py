@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import imagehash
@@ -21,8 +21,10 @@ from million_ird.record import Candidate, Failed, Sample, Tier
 log = logging.getLogger(__name__)
 
 
-def gate_tier(gate: Gate) -> Tier:
-    """The tier after which a gate can be judged."""
+def gate_tier(gate: Gate, columns: Sequence[str] = ()) -> Tier:
+    """The tier after which a gate can be judged; `columns` are those that tables pass through."""
+    if gate.field in columns:
+        return Tier.DECLARED
     for measure in MEASURES.values():
         if gate.field in measure.fields:
             return measure.tier
@@ -31,9 +33,9 @@ def gate_tier(gate: Gate) -> Tier:
     return Tier.HEADER if gate.field in HEADER_COLUMNS else Tier.NEURAL
 
 
-def in_cost_order(gates: tuple[Gate, ...]) -> list[Gate]:
+def in_cost_order(gates: Sequence[Gate], columns: Sequence[str] = ()) -> list[Gate]:
     """The order in which gates are judged: by tier, then as the recipe lists them."""
-    return sorted(gates, key=gate_tier)
+    return sorted(gates, key=lambda gate: gate_tier(gate, columns))
 
 
 @dataclass(slots=True)
@@ -51,16 +53,16 @@ class Cascade:
         self._measures = measures_with(self.recipe.scores, self.models)
         self._networks = [NeuralScore(name, self.models) for name in neural_scores(self.recipe.scores)]
 
-    def rows(self, candidates: Iterable[tuple[Candidate, bytes | Failed]]) -> Iterator[Row]:
+    def rows(self, candidates: Iterable[Candidate], fetch: Callable[[Candidate], bytes | Failed]) -> Iterator[Row]:
         """One row per candidate, in order: identity, numbers as far as they were measured, or the failure.
 
         `phash` is set exactly when every tier was measured and, unless `measure_all`, every gate passed. Pictures that
-        reach the networks wait for each other, a few at a time.
+        reach the networks wait for each other, a few at a time. What a table already rules out is not fetched.
         """
         ready: list[Row] = []
         waiting: list[tuple[Row, Sample]] = []
-        for candidate, encoded in candidates:
-            row, sample = self._examine(candidate, encoded)
+        for candidate in candidates:
+            row, sample = self._examine(candidate, fetch)
             ready.append(row)
             if sample is not None:
                 waiting.append((row, sample))
@@ -71,7 +73,7 @@ class Cascade:
         self._finish(waiting)
         yield from ready
 
-    def _examine(self, candidate: Candidate, encoded: bytes | Failed) -> tuple[Row, Sample | None]:
+    def _examine(self, candidate: Candidate, fetch: Callable[[Candidate], bytes | Failed]) -> tuple[Row, Sample | None]:
         """The row before the networks, and the sample if it has passed so far."""
         row: Row = {
             "key": candidate.key,
@@ -80,8 +82,13 @@ class Cascade:
             "version": candidate.version,
             "licence": candidate.licence,
             "attribution": candidate.attribution,
-            "tier": 0,
+            "tier": int(Tier.DECLARED),
+            **{name: candidate.extra.get(name) for name in self.recipe.columns},
         }
+        refused = self.recipe.licences.refuse_one(candidate.licence)
+        if (refused and not self.recipe.measure_all) or self._stopped(row, Tier.DECLARED):
+            return row, None
+        encoded = fetch(candidate)
         if isinstance(encoded, Failed):
             return _failed(row, encoded), None
         sample = Sample(candidate, encoded, max_pixels=self.recipe.limits.max_pixels)
@@ -130,7 +137,7 @@ class Cascade:
             self.seconds["phash"] += time.perf_counter() - start
 
     def _stopped(self, row: Row, tier: Tier) -> bool:
-        gates = [gate for gate in self.recipe.gates if gate_tier(gate) is tier]
+        gates = [gate for gate in self.recipe.gates if gate_tier(gate, self.recipe.columns) is tier]
         return not self.recipe.measure_all and first_drop(gates, numbers_of(row)) is not None
 
     def _timed(self, name: str, measure: Measure, sample: Sample) -> Mapping[str, float | None]:

@@ -52,13 +52,18 @@ def build_command(
     workers: Workers = None,
     scheduler: Scheduler = None,
     models: Models = None,
+    patch_scales: Annotated[
+        Optional[str],
+        typer.Option("--patch-scales", help="Cut shrunk pictures too: 1,.75,.5"),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Scans, decides, writes and reports; run again, it does what is not done yet."""
     from million_ird import terminal
     from million_ird.build import build, load
+    from million_ird.recipe import with_patch_scales
 
-    chosen = load(recipe)
+    chosen = load(recipe) if patch_scales is None else with_patch_scales(load(recipe), patch_scales)
     with terminal.Bar() as bar:
         result = build(
             sources, out, chosen, limit=limit, workers=workers, scheduler=scheduler, models=models, listener=bar

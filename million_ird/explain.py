@@ -67,12 +67,12 @@ def _tell(row: Row, ledger: pa.Table, recipe: Recipe) -> list[str]:
     lines.append(f"  {_verdict(row, ledger)}")
     lines.append("  numbers (null: not measured or does not apply)")
     gates: dict[str, list[Gate]] = {}
-    for gate in in_cost_order(recipe.gates):
+    for gate in in_cost_order(recipe.gates, recipe.columns):
         gates.setdefault(gate.field, []).append(gate)
     for field in measure_fields(recipe.measured):
         value = row[field]
         shown = "null" if value is None else f"{value:.6g}"
-        rules = "; ".join(_rule(gate, row) for gate in gates.get(field, []))
+        rules = "; ".join(_rule(gate, row, recipe) for gate in gates.get(field, []))
         lines.append(f"    {field:<24}{shown:>12}  {rules}".rstrip())
     return lines
 
@@ -91,11 +91,11 @@ def _verdict(row: Row, ledger: pa.Table) -> str:
     return f"failed: {row['failure_class']}, {row['failure_detail']}"
 
 
-def _rule(gate: Gate, row: Row) -> str:
+def _rule(gate: Gate, row: Row, recipe: Recipe) -> str:
     value = row[gate.field]
     bounds = " and ".join(
         f"{word} {limit:g}" for word, limit in (("at least", gate.min), ("at most", gate.max)) if limit is not None
     )
     number = float(value) if isinstance(value, (int, float)) else None
     says = "breaks" if isinstance(gate.judge({gate.field: number}), Drop) else "passes"
-    return f"{says} {gate.called}: {bounds} (tier {gate_tier(gate).name.lower()})"
+    return f"{says} {gate.called}: {bounds} (tier {gate_tier(gate, recipe.columns).name.lower()})"

@@ -192,7 +192,7 @@ def encode_png(pixels: NDArray[np.uint8]) -> bytes:
 def encode_webp(pixels: NDArray[np.uint8]) -> bytes:
     """Encodes (H, W, 3) uint8 RGB as lossless WebP, without metadata."""
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "WEBP", lossless=True, quality=30, method=1)
+    Image.fromarray(pixels).save(buffer, "WEBP", lossless=True, quality=0, method=0)
     return buffer.getvalue()
 
 

@@ -55,6 +55,8 @@ _DECIDED = (
     pa.field("duplicate_of", pa.string()),
     pa.field("vanished", pa.bool_(), nullable=False),
 )
+RESERVED = frozenset(field.name for field in (*_IDENTITY, *_FOUND, *_MEASURED, *_DECIDED)) | {"image"}
+"""Column names that no score and no column of a table may take."""
 KEPT, DROPPED, FAILED = "kept", "dropped", "failed"
 VANISHED, NOT_MEASURED = "vanished", "not_measured"
 

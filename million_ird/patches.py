@@ -1,6 +1,6 @@
 """Cuts kept pictures into square patches for training."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -13,7 +13,7 @@ PATCH_FIELDS = ("laplacian_variance", "sobel_variance")
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A square in its parent, in displayed pixels from the top left corner."""
+    """A square in its parent as displayed, or as shrunk to a scale, in pixels from the top left corner."""
 
     x: int
     y: int
@@ -34,11 +34,29 @@ def _starts(side: int, size: int) -> list[int]:
     return [i * size + (2 * i + 1) * remainder // (2 * count) for i in range(count)]
 
 
-def cut(pixels: NDArray[np.uint8], size: int) -> Iterator[tuple[Box, NDArray[np.uint8]]]:
-    """The patches of (H, W, 3) uint8 pixels, each (size, size, 3) uint8."""
+def cut(
+    pixels: NDArray[np.uint8], size: int, scales: Sequence[float] = (1.0,)
+) -> Iterator[tuple[float, Box, NDArray[np.uint8]]]:
+    """The patches of (H, W, 3) uint8 pixels at each scale, each (size, size, 3) uint8, boxes in the scaled picture."""
+    for scale in scales:
+        scaled = at_scale(pixels, scale)
+        height, width = scaled.shape[:2]
+        for box in grid(width, height, size):
+            yield scale, box, np.ascontiguousarray(scaled[box.y : box.y + size, box.x : box.x + size])
+
+
+def at_scale(pixels: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
+    """Shrinks (H, W, 3) uint8 by area averaging to `scaled_size`; scale 1 is the picture itself."""
+    if scale == 1:
+        return pixels
     height, width = pixels.shape[:2]
-    for box in grid(width, height, size):
-        yield box, np.ascontiguousarray(pixels[box.y : box.y + size, box.x : box.x + size])
+    small = cv2.resize(pixels, scaled_size(width, height, scale), interpolation=cv2.INTER_AREA)
+    return np.asarray(small, np.uint8)
+
+
+def scaled_size(width: int, height: int, scale: float) -> tuple[int, int]:
+    """Width and height at a scale, rounded, at least 1."""
+    return max(1, round(width * scale)), max(1, round(height * scale))
 
 
 def measure_patch(patch: NDArray[np.uint8]) -> dict[str, float | None]:

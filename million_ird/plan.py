@@ -48,10 +48,10 @@ class Plan:
             lines.append(f"  read      {label}: {count:,} candidates, {size / 1e6:,.1f} MB")
         lines.append(f"  measure   {self.candidates - self.measured:,} of them; {self.measured:,} were measured before")
         lines += [f"  fetch     {what}" for what in self.fetches] or ["  fetch     nothing"]
-        for gate in in_cost_order(self.recipe.gates):
+        for gate in in_cost_order(self.recipe.gates, self.recipe.columns):
             limits = [f"at least {gate.min:g}"] if gate.min is not None else []
             limits += [f"at most {gate.max:g}"] if gate.max is not None else []
-            tier = gate_tier(gate).name.lower()
+            tier = gate_tier(gate, self.recipe.columns).name.lower()
             lines.append(f"  drop      as {gate.called} unless {gate.field} is {' and '.join(limits)} (tier {tier})")
         patches = self.recipe.patches
         lines.append(f"  write     what is kept, and its {patches.size}×{patches.size} patches as {patches.format}")

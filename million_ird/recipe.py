@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -14,8 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from million_ird import images
 from million_ird.decide.gates import Gate
 from million_ird.errors import RecipeError
-from million_ird.ledger import numeric_fields
+from million_ird.ledger import RESERVED, numeric_fields
 from million_ird.measure import MEASURES
+from million_ird.patches import PATCH_FIELDS
 
 _STRICT = ConfigDict(frozen=True, extra="forbid")
 SHIPPED = ("million_ird.yaml", "demo.yaml", "4klsdb.yaml", "bhi.yaml", "strict.yaml")
@@ -54,10 +55,23 @@ class Patches(BaseModel):
 
     size: int = Field(512, ge=16)
     """Side of a square patch in pixels."""
-    format: Literal["png", "webp"] = "png"
-    """Both without loss."""
+    format: Literal["png", "webp"] = "webp"
+    """Both without loss; WebP is smaller and quicker both ways (benchmarks/patch_format.py)."""
+    scales: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (1.0,)
+    """The picture is cut as it is (1) and shrunk by each of these factors."""
     gates: tuple[Gate, ...] = ()
     """Gates on the patch's own numbers."""
+
+    @model_validator(mode="after")
+    def _fields_exist(self) -> "Patches":
+        for number, gate in enumerate(self.gates):
+            if gate.field not in PATCH_FIELDS:
+                raise ValueError(
+                    f"gates.{number}.field: unknown field {gate.field!r}; {' and '.join(PATCH_FIELDS)} are"
+                )
+        if len(set(self.scales)) < len(self.scales) or not self.scales:
+            raise ValueError("scales: at least one, each once")
+        return self
 
 
 class Shards(BaseModel):
@@ -69,6 +83,28 @@ class Shards(BaseModel):
     """Encoded pictures in one file, about."""
 
 
+class Licences(BaseModel):
+    """Which licences are welcome; names are compared without regard to case."""
+
+    model_config = _STRICT
+
+    allow: tuple[str, ...] = ()
+    """If any is listed, pictures under others, or with none named, are dropped as `licence`, before they are read."""
+    refuse: tuple[str, ...] = ()
+    """Pictures under these are dropped as `licence`, before they are read."""
+
+    @property
+    def rule_something(self) -> bool:
+        """Whether any licence is refused."""
+        return bool(self.allow or self.refuse)
+
+    def refuse_one(self, licence: str | None) -> bool:
+        """Whether a picture under this licence is dropped."""
+        name = (licence or "").strip().casefold()
+        allowed = not self.allow or name in {one.casefold() for one in self.allow}
+        return not allowed or name in {one.casefold() for one in self.refuse}
+
+
 class Recipe(BaseModel):
     """Everything that a build depends on beside its sources."""
 
@@ -78,6 +114,9 @@ class Recipe(BaseModel):
     scores: tuple[str, ...] = ()
     """Quality scores that need parameters from elsewhere: `niqe`, `brisque`, or any pyiqa name without reference.
     Every other measure is always taken."""
+    columns: tuple[str, ...] = ()
+    """Numeric columns of source tables that are passed through to the ledger, where gates may name them."""
+    licences: Licences = Licences()
     measure_all: bool = False
     """Take every measure of every picture, also of those that a cheap gate drops: to calibrate."""
     gates: tuple[Gate, ...] = ()
@@ -88,17 +127,21 @@ class Recipe(BaseModel):
 
     @model_validator(mode="after")
     def _names_exist(self) -> "Recipe":
+        taken = numeric_fields(MEASURES)
+        for name in (*self.scores, *self.columns):
+            if name in taken or name in RESERVED:
+                raise ValueError(f"{name!r} is already the name of a ledger column")
         known = numeric_fields(self.measured)
         for number, gate in enumerate(self.gates):
             if gate.field not in known:
-                hint = _nearest(gate.field, known) or "; a quality score must be listed under scores"
+                hint = _nearest(gate.field, known) or "; scores and columns of tables must be listed as such"
                 raise ValueError(f"gates.{number}.field: unknown field {gate.field!r}{hint}")
         return self
 
     @property
     def measured(self) -> tuple[str, ...]:
-        """The measures and scores to take, in the order of their columns."""
-        return (*MEASURES, *self.scores)
+        """The measures and scores to take and the columns to pass through, in the order of the ledger."""
+        return (*MEASURES, *self.scores, *self.columns)
 
     def dump(self) -> str:
         """The recipe as YAML with every default written out; reads back as the same recipe."""
@@ -165,6 +208,17 @@ def parse(content: Mapping[str, object], *, origin: str) -> Recipe:
             reason = first["msg"].removeprefix("Value error, ")
             said = f"{'.'.join(place)}: {reason}" if place else reason
         raise RecipeError(f"recipe {origin}: {said}") from error
+
+
+def with_patch_scales(recipe: Recipe, scales: str) -> Recipe:
+    """The recipe with other patch scales, given as `1,.75,.5`.
+
+    Raises:
+        RecipeError: not numbers in (0, 1], or one twice.
+    """
+    content = recipe.model_dump(mode="json")
+    content["patches"]["scales"] = [part.strip() for part in scales.split(",") if part.strip()]
+    return parse(content, origin="--patch-scales")
 
 
 def _known_keys(model: type[BaseModel], place: Sequence[str]) -> list[str]:

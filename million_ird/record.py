@@ -19,6 +19,8 @@ Extra: TypeAlias = Mapping[str, float | str | None]
 class Tier(enum.IntEnum):
     """What a measure has to pay for; the cascade goes from the cheapest to the dearest."""
 
+    DECLARED = 0
+    """Nothing: what a table of the source says of it."""
     HEADER = 1
     """The first bytes: format, size, quantisation tables."""
     THUMBNAIL = 2

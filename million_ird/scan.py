@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from million_ird.cascade import Cascade, in_cost_order, numbers_of
+from million_ird.cascade import Cascade, numbers_of
 from million_ird.decide.gates import first_drop
 from million_ird.execution import Engine
 from million_ird.ingest import Source, Unit
@@ -84,7 +84,7 @@ def scan_unit(task: ScanTask) -> UnitSummary:
         and not lacks_numbers(row, task.recipe)
     }
     todo = [candidate for candidate in candidates if candidate.key not in still_good]
-    measured = {str(row["key"]): row for row in cascade.rows((c, task.source.fetch(c)) for c in todo)}
+    measured = {str(row["key"]): row for row in cascade.rows(todo, task.source.fetch)}
     rows = [measured.get(candidate.key) or earlier[candidate.key] for candidate in candidates]
     table = to_table(rows, scanned_schema(task.recipe.measured))
     task.out.write_table(task.name, table.replace_schema_metadata(_marked(table.schema, task.recipe)))
@@ -98,7 +98,9 @@ def lacks_numbers(row: Row, recipe: Recipe) -> bool:
         return False
     if recipe.measure_all:
         return True
-    return first_drop(in_cost_order(recipe.gates), numbers_of(row)) is None
+    if recipe.licences.refuse_one(str(row["licence"]) if row["licence"] is not None else None):
+        return False
+    return first_drop(recipe.gates, numbers_of(row)) is None
 
 
 def scan(
@@ -115,7 +117,7 @@ def scan(
     Rows of files that an earlier scan saw and that are gone stay as vanished rows, unless `limit` cut the listing.
     """
     before = out.read_json(INDEX) or {"units": [], "gates": ""}
-    gates = digest([recipe.measure_all, [gate.model_dump() for gate in recipe.gates]])
+    gates = digest([recipe.measure_all, recipe.licences.model_dump(), [gate.model_dump() for gate in recipe.gates]])
     present = set(_unit_names(out))
     tasks, names = _plan(out, sources, recipe, limit, models)
     todo = [
@@ -161,7 +163,7 @@ def _plan(
 
 
 def _fingerprint(unit: Unit, recipe: Recipe) -> str:
-    return digest([[(entry.uri, entry.version) for entry in unit.entries], terms(recipe)])
+    return digest([[repr(entry) for entry in unit.entries], terms(recipe)])
 
 
 def terms(recipe: Recipe) -> str:

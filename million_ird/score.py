@@ -57,7 +57,7 @@ def score_files(paths: Sequence[str], names: Sequence[str], models: str | None =
 
 def _sample(path: str) -> Sample:
     folder, entries = storage.list_files(path)
-    if folder.fs.isdir(storage.Folder(path).root):
+    if storage.Folder(path).is_folder:
         raise SourceError("is a folder, not a file")
     encoded = folder.read(next(entries).uri)
     return Sample(Candidate(key="", source="", uri=path, version=""), encoded)

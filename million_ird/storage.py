@@ -7,9 +7,13 @@ object store shows an object only after the single put that ends it.
 import contextlib
 import errno
 import fcntl
+import functools
 import json
+import logging
 import os
+import re
 import socket
+import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,9 +24,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
-from million_ird.errors import BuildError, OutputError, SourceError
+from million_ird.errors import BuildError, OutputError, SourceError, UsageError
+
+log = logging.getLogger(__name__)
 
 TEMPORARY = ".tmp-"
+LOCK_PATIENCE = 0.5
+"""Seconds for which a lock may be busy: `is_owned` of another process holds it for an instant."""
+_UNUSABLE = frozenset(
+    {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG}
+)
+"""A write that fails with one of these will fail again: the output folder is a wrong choice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +52,12 @@ class Folder:
     """A folder on any file system, addressed by paths relative to it."""
 
     def __init__(self, root: str) -> None:
+        if not root:
+            raise UsageError("a path is empty: name a folder or a file")
         try:
-            self.fs, path = fsspec.core.url_to_fs(root)
+            # A path on disk is taken as it is: fsspec would read `a::b` in it as a chain of file systems.
+            path = os.path.abspath(os.path.expanduser(root))
+            self.fs, path = fsspec.core.url_to_fs(root) if "://" in root else (LocalFileSystem(), path)
         except (ValueError, ImportError) as error:
             raise SourceError(f"{root}: {error}") from error
         self.root = path.rstrip("/") or "/"
@@ -50,6 +66,11 @@ class Folder:
 
     def __reduce__(self) -> tuple[type["Folder"], tuple[str]]:
         return type(self), (self.url,)
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether there is a folder, not a file or nothing."""
+        return bool(self.fs.isdir(self.root))
 
     def path(self, name: str) -> str:
         """The file system's own path of `name`."""
@@ -70,7 +91,8 @@ class Folder:
 
     def open(self, name: str) -> IO[bytes]:
         """Opens for reading; buffered, seekable."""
-        opened: IO[bytes] = self.fs.open(self.path(name), "rb")
+        path = self.path(name)
+        opened: IO[bytes] = open(_on_disk(path), "rb") if self.local else self.fs.open(path, "rb")
         return opened
 
     def read(self, name: str, at_most: int = -1) -> bytes:
@@ -106,11 +128,12 @@ class Folder:
 
     def write_json(self, name: str, value: object) -> None:
         """Writes JSON with sorted keys."""
-        self.write(name, json.dumps(value, sort_keys=True, ensure_ascii=False, indent=1).encode())
+        text = json.dumps(value, sort_keys=True, ensure_ascii=False, indent=1)
+        self.write(name, text.encode(errors="surrogateescape"))
 
     def read_json(self, name: str) -> Any:
         """Reads what `write_json` wrote; None when it is not there."""
-        return json.loads(self.read(name)) if self.exists(name) else None
+        return json.loads(self.read(name).decode(errors="surrogateescape")) if self.exists(name) else None
 
     def write_table(self, name: str, table: pa.Table) -> None:
         """Writes a small table as parquet."""
@@ -140,43 +163,111 @@ class Folder:
         with contextlib.suppress(FileNotFoundError):
             self.fs.rm(self.path(name), recursive=True)
 
-    def sweep(self, folder: str) -> None:
-        """Removes what a killed writer left under temporary names."""
-        for name in self.names(folder):
-            if name.startswith(TEMPORARY):
-                self.remove(f"{folder}/{name}" if folder else name)
+    def sweep(self) -> None:
+        """Removes what killed writers left under temporary names, wherever it lies."""
+        for folder, _, names in os.walk(self.root) if self.local else ():
+            for name in names:
+                if name.startswith(TEMPORARY):
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(os.path.join(folder, name))
 
 
 def list_files(root: str) -> tuple[Folder, Iterator[FileEntry]]:
     """A folder (all files below it, hidden ones aside, sorted by path) or a single file.
 
+    Links are followed, each folder is entered once; pipes, sockets and devices are no files.
+
     Raises:
-        SourceError: nothing is there, or it cannot be listed.
+        SourceError: nothing is there, or it cannot be read.
     """
     folder = Folder(root)
     try:
         info = folder.fs.info(folder.root)
-    except (FileNotFoundError, PermissionError, OSError) as error:
-        raise SourceError(f"source {root}: {_why(error)}") from error
-    if info["type"] == "file":
+        if info["type"] == "directory":
+            return folder, _local_files(folder.root) if folder.local else _remote_files(folder)
+        if info["type"] != "file":
+            raise SourceError(f"source {root}: is neither a file nor a folder")
         name = folder.root.rsplit("/", 1)[-1]
         parent = Folder(folder.url.rsplit("/", 1)[0] or "/")
-        return parent, iter([_entry(name, info)])
-    return folder, _walk(folder)
+        with parent.open(name) as file:
+            file.read(1)
+        stat = os.stat(folder.root) if folder.local else None
+        return parent, iter([_local_entry(name, stat) if stat else _remote_entry(name, info)])
+    except OSError as error:
+        raise SourceError(f"source {root}: {_why(error)}") from error
 
 
-def _walk(folder: Folder) -> Iterator[FileEntry]:
+def _remote_files(folder: Folder) -> Iterator[FileEntry]:
     prefix = folder.root.rstrip("/") + "/"
     found = folder.fs.find(folder.root, detail=True)
     for path in sorted(found):
         name = path.removeprefix(prefix)
         if not any(part.startswith(".") for part in name.split("/")):
-            yield _entry(name, found[path])
+            yield _remote_entry(name, found[path])
 
 
-def _entry(name: str, info: dict[str, Any]) -> FileEntry:
+def _remote_entry(name: str, info: dict[str, Any]) -> FileEntry:
     stamp = next((str(info[k]) for k in ("ETag", "etag", "mtime", "LastModified", "created") if info.get(k)), "")
     return FileEntry(uri=name, size=int(info["size"] or 0), version=f"{info['size']}-{stamp}".strip('"'))
+
+
+def _local_files(root: str) -> Iterator[FileEntry]:
+    """Files on a disk. Links to folders come after all real folders, so that no order of listing shows."""
+    found: list[FileEntry] = []
+    entered: set[tuple[int, int]] = set()
+    waiting, links = [""], list[str]()
+    while waiting or links:
+        folder = waiting.pop() if waiting else links.pop()
+        try:
+            with os.scandir(os.path.join(root, folder)) as listing:
+                stat = os.stat(os.path.join(root, folder))
+                entries = sorted(listing, key=lambda entry: entry.name, reverse=True)
+        except OSError as error:
+            if not folder:
+                raise SourceError(f"source {root}: {_why(error)}") from error
+            _warn_once(f"{root}/{folder}: cannot be listed and is left out: {_why(error)}")
+            continue
+        if (stat.st_dev, stat.st_ino) in entered:
+            continue
+        entered.add((stat.st_dev, stat.st_ino))
+        for entry in entries:
+            name = os.path.join(folder, entry.name)
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                (links if entry.is_symlink() else waiting).append(name)
+            elif entry.is_file() or entry.is_symlink():
+                found.append(_local_entry(name, _stat(entry)))
+    return iter(sorted(found, key=lambda entry: entry.uri))
+
+
+def _stat(entry: "os.DirEntry[str]") -> os.stat_result:
+    try:
+        return entry.stat()
+    except OSError:  # a link to nowhere: it is listed, and fails when it is read
+        return entry.stat(follow_symlinks=False)
+
+
+def _local_entry(name: str, stat: os.stat_result) -> FileEntry:
+    return FileEntry(uri=as_text(name), size=stat.st_size, version=f"{stat.st_size}-{stat.st_mtime_ns}")
+
+
+def as_text(name: str) -> str:
+    """A file name as valid text: bytes that are no UTF-8 are written as `\\xe9`."""
+    return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
+
+
+def _on_disk(path: str) -> str:
+    """The path that `as_text` has made text of."""
+    if "\\x" not in path or os.path.lexists(path):
+        return path
+    escaped = re.compile(rb"\\x([89a-f][0-9a-f])")
+    return os.fsdecode(escaped.sub(lambda found: bytes.fromhex(found[1].decode()), os.fsencode(path)))
+
+
+@functools.cache
+def _warn_once(text: str) -> None:
+    log.warning("%s", text)
 
 
 def _why(error: OSError) -> str:
@@ -192,9 +283,8 @@ def _disk_errors(path: str) -> Iterator[None]:
     except OSError as error:
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
             raise BuildError(f"{path}: no space left; free some and run the same command again") from error
-        if error.errno in {errno.EACCES, errno.EROFS, errno.ENOTDIR}:
-            raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
-        raise
+        kind = OutputError if error.errno in _UNUSABLE else BuildError
+        raise kind(f"{path}: cannot be written: {_why(error)}") from error
 
 
 @contextlib.contextmanager
@@ -230,7 +320,7 @@ def is_owned(folder: Folder, name: str) -> bool:
 def owned(folder: Folder, name: str) -> Iterator[None]:
     """Holds `folder` against other runs while the block runs; the kernel lets go when the process dies.
 
-    Object stores have no such lock: there the promise is the user's.
+    What a killed run left under temporary names is removed first. Object stores have no such lock: there the promise is the user's.
 
     Raises:
         OutputError: another process holds it; the message names its pid and host.
@@ -243,13 +333,24 @@ def owned(folder: Folder, name: str) -> Iterator[None]:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _locked(descriptor):
             owner = os.read(descriptor, 200).decode(errors="replace").strip() or "another process"
-            raise OutputError(f"{folder.url}: held by {owner}; wait for it or stop it") from None
+            raise OutputError(f"{folder.url}: held by {owner}; wait for it or stop it")
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"pid {os.getpid()} on {socket.gethostname()}".encode(), 0)
+        folder.sweep()
         yield
     finally:
         os.close(descriptor)
+
+
+def _locked(descriptor: int) -> bool:
+    until = time.monotonic() + LOCK_PATIENCE
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() > until:
+                return False
+            time.sleep(0.02)

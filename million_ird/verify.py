@@ -16,6 +16,7 @@ from million_ird.build import open_build
 from million_ird.decide.verdicts import decide, needed_columns
 from million_ird.errors import LedgerError, ReadError
 from million_ird.images import decode, read_header
+from million_ird.patches import at_scale
 from million_ird.recipe import Recipe
 from million_ird.scanned import from_scan
 from million_ird.storage import Folder
@@ -108,10 +109,13 @@ def _check_patches(name: str, encoded: bytes, patches: list[Row], recipe: Recipe
         return
     try:
         parent = decode(encoded, read_header(encoded, max_pixels=recipe.limits.max_pixels))
+        scaled_once: dict[object, NDArray[np.uint8]] = {}
         for row in patches:
             x, y, size = (int(str(row[k])) for k in ("x", "y", "size"))
-            patch = _bytes(row)
-            if not np.array_equal(_decoded(patch), parent[y : y + size, x : x + size]):
+            scaled = scaled_once.get(row["scale"])
+            if scaled is None:
+                scaled = scaled_once[row["scale"]] = at_scale(parent, float(str(row["scale"])))
+            if not np.array_equal(_decoded(_bytes(row)), scaled[y : y + size, x : x + size]):
                 findings.add(f"patches: {row['id']}: not the pixels of its box")
     except ReadError as error:
         findings.add(f"images: {name}: {error}")

@@ -1,8 +1,8 @@
 """Decide: a verdict for every scanned row. Reads numbers only, never a picture.
 
-The order of the rules: failed → vanished → gates in the order of their cost → not measured (it passes every gate, but
-its later tiers were never measured because a stricter gate stood there; the next scan measures it) → exact duplicate
-→ near duplicate. The first that applies is recorded.
+The order of the rules: vanished → failed → licence → gates in the order of their cost → not measured (it passes every
+gate, but its later tiers were never measured because a stricter gate stood there; the next scan measures it) → exact
+duplicate → near duplicate. The first that applies is recorded.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from million_ird.decide.near import pairs_within, parse
 from million_ird.ledger import DROPPED, FAILED, KEPT, NOT_MEASURED, VANISHED, decided_schema
 from million_ird.recipe import Recipe
 
-EXACT, NEAR = "duplicate_exact", "duplicate_near"
+EXACT, NEAR, LICENCE = "duplicate_exact", "duplicate_near", "licence"
 VERDICTS = (KEPT, DROPPED, FAILED)
 
 
@@ -76,6 +76,8 @@ class _Columns:
 def needed_columns(recipe: Recipe) -> list[str]:
     """The scanned columns that deciding reads."""
     fixed = ["key", "phash", "failure_class"]
+    if recipe.licences.rule_something:
+        fixed.append("licence")
     if recipe.duplicates.exact:
         fixed.append("id")
     if recipe.duplicates.radius is not None:
@@ -98,7 +100,11 @@ def decide(scanned: pa.Table, recipe: Recipe, vanished: int = 0) -> pa.Table:
     gone = np.arange(scanned.num_rows) >= scanned.num_rows - vanished
     columns.close(gone, DROPPED, VANISHED)
     columns.close(_not_null(scanned["failure_class"]), FAILED, None)
-    for gate in in_cost_order(recipe.gates):
+    if recipe.licences.rule_something:
+        licences = scanned["licence"].to_pylist()
+        refused = np.fromiter((recipe.licences.refuse_one(one) for one in licences), bool, len(licences))
+        columns.close(refused, DROPPED, LICENCE)
+    for gate in in_cost_order(recipe.gates, recipe.columns):
         values = as_floats(scanned[gate.field])
         failing, limits = gate.failures(scanned[gate.field])
         settled = columns.close(failing, DROPPED, gate.called)

@@ -39,7 +39,7 @@ def write_card(out: Folder, ledger: pa.Table, recipe: Recipe, written: Written) 
         candidates=counted.candidates,
         dropped=counted.dropped,
         failures=counted.failures,
-        gates=in_cost_order(recipe.gates),
+        gates=in_cost_order(recipe.gates, recipe.columns),
         exact=recipe.duplicates.exact,
         radius=recipe.duplicates.radius,
         sources=_by_source(ledger),

@@ -32,7 +32,7 @@ def patches_schema() -> pa.Schema:
             pa.field("image", IMAGE_TYPE),
             *(pa.field(name, pa.string()) for name in text),
             *(pa.field(name, pa.int32()) for name in ("x", "y", "size")),
-            *(pa.field(name, pa.float64()) for name in PATCH_FIELDS),
+            *(pa.field(name, pa.float64()) for name in ("scale", *PATCH_FIELDS)),
         ]
     )
 

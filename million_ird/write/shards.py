@@ -25,7 +25,7 @@ from million_ird.execution import Engine
 from million_ird.images import encode_png, encode_webp
 from million_ird.ingest import Source
 from million_ird.ledger import KEPT
-from million_ird.patches import cut, grid, measure_patch
+from million_ird.patches import cut, grid, measure_patch, scaled_size
 from million_ird.progress import Progress
 from million_ird.recipe import Recipe
 from million_ird.record import Candidate, Failed, Sample
@@ -41,8 +41,8 @@ FORMAT_REVISION = 1
 """Goes up when the same rows would be written as other bytes."""
 GROUP_BYTES = 64_000_000
 GROUP_ROWS = 1000
-BYTES_PER_PATCH_PIXEL = 1.5
-"""What a photograph takes as PNG, about: shards of patches are planned before the patches exist."""
+BYTES_PER_PATCH_PIXEL = {"png": 1.15, "webp": 0.85}
+"""What photographs take on average (benchmarks/patch_format.py): shards are planned before the patches exist."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,12 +94,15 @@ def write(
 def _plan(out: Folder, kept: pa.Table, recipe: Recipe, sources: Mapping[str, Source]) -> Iterator[ShardTask]:
     size = recipe.patches.size
     widths, heights = kept["width"].to_pylist(), kept["height"].to_pylist()
-    patches = [len(grid(w, h, size)) for w, h in zip(widths, heights, strict=True)]
+    patches = [
+        sum(len(grid(*scaled_size(w, h, scale), size)) for scale in recipe.patches.scales)
+        for w, h in zip(widths, heights, strict=True)
+    ]
     columns = image_columns(recipe.measured)
     schemas: dict[Kind, pa.Schema] = {"data": images_schema(recipe.measured), "patches": patches_schema()}
     weights: dict[Kind, NDArray[np.float64]] = {
         "data": kept["bytes"].to_numpy().astype(np.float64),
-        "patches": np.asarray(patches, np.float64) * size * size * BYTES_PER_PATCH_PIXEL,
+        "patches": np.asarray(patches, np.float64) * size * size * BYTES_PER_PATCH_PIXEL[recipe.patches.format],
     }
     for kind, schema in schemas.items():
         for start, stop in _cuts(weights[kind], recipe.shards.bytes):
@@ -191,10 +194,10 @@ def _patch_rows(task: ShardTask, row: dict[str, object], encoded: bytes) -> Iter
     encode = encode_png if wanted.format == "png" else encode_webp
     candidate = Candidate(key=str(row["key"]), source="", uri="", version="")
     sample = Sample(candidate, encoded, max_pixels=task.recipe.limits.max_pixels)
-    for box, patch in cut(sample.pixels, wanted.size):
+    for scale, box, patch in cut(sample.pixels, wanted.size, wanted.scales):
         numbers = measure_patch(patch)
         if first_drop(wanted.gates, numbers) is None:
-            name = f"{row['id']}-{box.x}-{box.y}"
+            name = f"{row['id']}-{box.x}-{box.y}" + (f"-{scale:g}" if scale != 1 else "")
             yield {
                 "image": {"bytes": encode(patch), "path": f"{name}.{wanted.format}"},
                 "id": name,
@@ -203,6 +206,7 @@ def _patch_rows(task: ShardTask, row: dict[str, object], encoded: bytes) -> Iter
                 "x": box.x,
                 "y": box.y,
                 "size": box.size,
+                "scale": scale,
                 **numbers,
             }
 

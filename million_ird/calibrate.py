@@ -1,21 +1,25 @@
 """Proposes thresholds from two folders: pictures to keep, pictures to drop."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from million_ird.cascade import Cascade
 from million_ird.decide.calibration import Joint, Numbers, Threshold, best_thresholds, choose_gates
-from million_ird.errors import OutputError, SourceError
+from million_ird.errors import OutputError, ReadError, SourceError, UsageError
 from million_ird.execution import Engine
 from million_ird.ingest.files import FilesSource
 from million_ird.ledger import Row, measure_fields
+from million_ird.measure.nss_fit import fit_niqe
+from million_ird.measure.nss_models import save_niqe
 from million_ird.measure.scores import prepare
 from million_ird.progress import Listener
 from million_ird.recipe import Recipe
-from million_ird.record import Candidate
+from million_ird.record import Candidate, Failed, Sample
 from million_ird.storage import Folder
 
 PER_TASK = 4
@@ -122,6 +126,38 @@ def _columns(rows: Sequence[Row], recipe: Recipe) -> dict[str, np.ndarray[tuple[
         field: np.array([np.nan if row[field] is None else row[field] for row in rows], np.float64)
         for field in measure_fields(recipe.measured)
     }
+
+
+def fit_niqe_file(roots: Sequence[str], out: str) -> int:
+    """Fits NIQE's pristine model to the pictures of some sources, writes it, and returns how many there were.
+
+    Raises:
+        UsageError: a source is missing, a picture cannot be read, there are too few, or `out` cannot be written.
+    """
+    path = Path(out)
+    if path.suffix != ".npz":
+        raise UsageError(f"--out {out}: must end in .npz")
+    if not path.parent.is_dir():
+        raise UsageError(f"--out {out}: there is no folder {path.parent}")
+    tasks = _tasks(roots, Recipe(), None)
+    count = 0
+
+    def pixels() -> Iterator[NDArray[np.uint8]]:
+        nonlocal count
+        for task in tasks:
+            for candidate in task.candidates:
+                encoded = task.source.fetch(candidate)
+                if isinstance(encoded, Failed):
+                    raise SourceError(f"{task.source.root}/{candidate.uri}: {encoded.detail}")
+                count += 1
+                yield Sample(candidate, encoded).pixels
+
+    try:
+        model = fit_niqe(pixels())
+    except ReadError as error:
+        raise SourceError(f"picture {count} of {', '.join(roots)}: {error}") from error
+    save_niqe(model, path)
+    return count
 
 
 def draw(calibration: Calibration, out: str) -> list[str]:

@@ -195,6 +195,18 @@ def plan_command(
     terminal.say(json.dumps(found.as_json(), ensure_ascii=False) if as_json else found.text)
 
 
+@app.command("fit-niqe")
+def fit_niqe_command(
+    pictures: Annotated[list[str], typer.Argument(help="Pristine photographs: files or folders.", metavar="SOURCE...")],
+    out: Annotated[str, typer.Option("--out", help="The .npz file; --models finds it as niqe_pris_params.npz.")],
+) -> None:
+    """Fits the pristine model of NIQE to photographs of one's own choice."""
+    from million_ird import terminal
+    from million_ird.calibrate import fit_niqe_file
+
+    terminal.say(f"{out}: fitted to {fit_niqe_file(pictures, out):,} pictures")
+
+
 @app.command("calibrate")
 def calibrate_command(
     good: Annotated[list[str], typer.Option("--good", help="Pictures to keep: a folder; may be given several times.")],

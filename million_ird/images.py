@@ -51,6 +51,7 @@ FORMATS = (
 )
 """Pillow's names, in the order of trying: TGA has no signature, so it comes last."""
 THUMBNAIL_SIDE = 256
+_BAND = 512
 ORIENTATION_TAG = 0x0112
 # Pillow's own bomb check warns at one size and raises at twice that; ours decides before it is asked.
 Image.MAX_IMAGE_PIXELS = None
@@ -302,7 +303,13 @@ def _to_array(picture: Image.Image, header: Header, encoded: bytes) -> NDArray[n
 def _upright(picture: Image.Image, orientation: int) -> NDArray[np.uint8]:
     if orientation in _TRANSPOSE:
         picture = picture.transpose(_TRANSPOSE[orientation])
-    return np.ascontiguousarray(np.asarray(picture, np.uint8))
+    width, height = picture.size
+    pixels = np.empty((height, width, 3), np.uint8)
+    # Pillow hands over a whole picture by way of two copies; in bands, the copies are of a band.
+    for top in range(0, height, _BAND):
+        bottom = min(top + _BAND, height)
+        pixels[top:bottom] = np.asarray(picture.crop((0, top, width, bottom)), np.uint8)
+    return pixels
 
 
 def _to_srgb(picture: Image.Image, header: Header, profile: bytes | None) -> Image.Image:
@@ -320,7 +327,8 @@ def _to_srgb(picture: Image.Image, header: Header, profile: bytes | None) -> Ima
         return flat
     if picture.mode == "1":
         picture = picture.convert("L")
-    return _with_profile(picture, profile).convert("RGB")
+    colour = _with_profile(picture, profile)
+    return colour if colour.mode == "RGB" else colour.convert("RGB")  # convert would copy what is RGB already
 
 
 def _with_profile(picture: Image.Image, profile: bytes | None) -> Image.Image:

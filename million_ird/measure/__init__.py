@@ -12,6 +12,7 @@ from million_ird.measure.exposure import ExposureMeasure
 from million_ird.measure.graphics import GraphicsMeasure
 from million_ird.measure.header import HeaderMeasure
 from million_ird.measure.layout import LayoutMeasure
+from million_ird.measure.nss import NssMeasure
 from million_ird.measure.resolution import ResolutionMeasure
 from million_ird.measure.sharpness import SharpnessMeasure
 from million_ird.measure.text import TextMeasure
@@ -52,4 +53,5 @@ MEASURES: dict[str, Measure] = {
     "text": TextMeasure(),
     "artefacts": ArtefactMeasure(),
     "resolution": ResolutionMeasure(),
+    "nss": NssMeasure(),
 }

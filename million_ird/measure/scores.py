@@ -1,8 +1,13 @@
 """Scores that a recipe asks for by name: official NIQE and BRISQUE, and whatever pyiqa knows."""
 
+import logging
 from collections.abc import Mapping, Sequence
 
 from million_ird.measure import MEASURES, Measure, neural
+from million_ird.measure.nss import NssMeasure
+from million_ird.measure.nss_models import find_brisque, find_niqe, load_brisque, load_niqe
+
+log = logging.getLogger(__name__)
 
 OFFICIAL = ("niqe", "brisque")
 
@@ -18,12 +23,22 @@ def measures_with(scores: Sequence[str], models: str | None) -> Mapping[str, Mea
     Raises:
         ModelUnavailable: their parameters cannot be had.
     """
-    return MEASURES
+    official = NssMeasure(
+        niqe=load_niqe(models) if "niqe" in scores else None,
+        brisque=load_brisque(models) if "brisque" in scores else None,
+    )
+    return {**MEASURES, "nss": official}
 
 
 def missing_parameters(scores: Sequence[str], models: str | None) -> list[str]:
     """What `prepare` would fetch, one line each."""
-    return [f"weights of {name}, by pyiqa, unless its cache has them" for name in neural_scores(scores)]
+    finders = {"niqe": find_niqe, "brisque": find_brisque}
+    official = [
+        f"parameters of {name}, from the Hub, unless its cache has them"
+        for name in scores
+        if name in finders and finders[name](models) is None
+    ]
+    return official + [f"weights of {name}, by pyiqa, unless its cache has them" for name in neural_scores(scores)]
 
 
 def prepare(scores: Sequence[str], models: str | None) -> None:
@@ -34,6 +49,8 @@ def prepare(scores: Sequence[str], models: str | None) -> None:
     """
     for name in neural_scores(scores):
         neural.check_name(name)
+    for what in missing_parameters(scores, models):
+        log.warning("fetching the %s", what)
     measures_with(scores, models)
     for name in neural_scores(scores):
         neural.load(name, models)

@@ -22,6 +22,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from million_ird.measure.bands import with_context
 from million_ird.record import Sample, Tier
 
 SHARP_BLOCK = 64
@@ -42,12 +43,19 @@ class SharpnessMeasure:
         luma = sample.luma
         if min(luma.shape) < SMALL_BLOCK:
             return dict.fromkeys(self.fields)
-        laplacian = np.asarray(cv2.Laplacian(luma, cv2.CV_16S), np.int16)
-        _, deviation = cv2.meanStdDev(laplacian)
-        mean, square = block_moments(laplacian, SMALL_BLOCK)
+        total = total_square = 0.0
+        parts = []
+        for band, inside in with_context(luma, SMALL_BLOCK):
+            laplacian = np.asarray(cv2.Laplacian(band, cv2.CV_16S), np.int16)[inside]
+            centre, deviation = (float(one[0, 0]) for one in cv2.meanStdDev(laplacian))
+            total += centre * laplacian.size
+            total_square += (deviation**2 + centre**2) * laplacian.size
+            if len(laplacian) >= SMALL_BLOCK:
+                parts.append(block_moments(laplacian, SMALL_BLOCK))
+        mean, square = (np.concatenate([part[k] for part in parts]) for k in (0, 1))
         sharp = _joined(square, SHARP_BLOCK // SMALL_BLOCK) - _joined(mean, SHARP_BLOCK // SMALL_BLOCK) ** 2
         return {
-            "laplacian_variance": float(deviation[0, 0]) ** 2,
+            "laplacian_variance": max(0.0, total_square / luma.size - (total / luma.size) ** 2),
             "sharpest_blocks": float(np.sqrt(max(0.0, np.percentile(sharp, _PERCENTILE)))),
             "textured_share": float((square - mean * mean >= TEXTURED**2).mean()),
         }

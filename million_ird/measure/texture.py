@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from million_ird.measure.bands import with_context
 from million_ird.record import Sample, Tier
 
 FLAT_BLOCK = 240
@@ -65,12 +66,16 @@ def sobel_variances(luma: NDArray[np.uint8]) -> NDArray[np.float32]:
     side = min(FLAT_BLOCK, min(luma.shape) // 4)
     rows, columns = luma.shape[0] // side, luma.shape[1] // side
     cut = luma[: rows * side, : columns * side]
-    across = cv2.Sobel(cut, cv2.CV_32F, 1, 0)
-    down = cv2.Sobel(cut, cv2.CV_32F, 0, 1)
-    square = np.asarray(across * across + down * down, np.float32)
-    mean = cv2.resize(cv2.sqrt(square), (columns, rows), interpolation=cv2.INTER_AREA)
-    mean_square = cv2.resize(square, (columns, rows), interpolation=cv2.INTER_AREA)
-    return np.asarray(mean_square - mean * mean, np.float32)
+    parts = []
+    for band, inside in with_context(cut, side):
+        across = cv2.Sobel(band, cv2.CV_32F, 1, 0)[inside]
+        down = cv2.Sobel(band, cv2.CV_32F, 0, 1)[inside]
+        square = np.asarray(across * across + down * down, np.float32)
+        blocks = (columns, len(square) // side)
+        mean = cv2.resize(cv2.sqrt(square), blocks, interpolation=cv2.INTER_AREA)
+        mean_square = cv2.resize(square, blocks, interpolation=cv2.INTER_AREA)
+        parts.append(np.asarray(mean_square - mean * mean, np.float32))
+    return np.concatenate(parts)
 
 
 def colourfulness(pixels: NDArray[np.uint8]) -> float:

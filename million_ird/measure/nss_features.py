@@ -1,0 +1,84 @@
+"""From sums over pixels to the features of NIQE and BRISQUE: shapes and widths of generalised Gaussians."""
+
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import gammaln
+
+FEATURES = 36
+"""18 at full size and 18 at half: shape and width of the luma, and four numbers for each of four neighbours."""
+
+
+@cache
+def _shapes() -> NDArray[np.float32]:
+    """(9801,) the shapes that are tried, 0.2 to 10 in steps of 0.001 (Mittal et al. 2012, after Lasmar et al.)."""
+    return (0.2 + 0.001 * np.arange(9801)).astype(np.float32)
+
+
+@cache
+def _asymmetric_ratios64() -> NDArray[np.float64]:
+    """(9801,) Γ(2/a)² / (Γ(1/a) Γ(3/a)), rising in a."""
+    a = _shapes().astype(np.float64)
+    return np.asarray(np.exp(2 * gammaln(2 / a) - gammaln(1 / a) - gammaln(3 / a)))
+
+
+@cache
+def _ratios32() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """(9801,) twice: the ratio of `_asymmetric_ratios64` and its inverse, in float32 steps as pyiqa takes them."""
+    a = _shapes()
+    one, two, three = (gammaln(np.float32(k) / a) for k in (1, 2, 3))
+    return np.exp(2 * two - (one + three)), np.exp(one + three - 2 * two)
+
+
+def _nearest_rising(table: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Index of the entry of a rising table nearest to each value, the first of two; 0 where there is none."""
+    right = np.clip(np.searchsorted(table, values), 1, len(table) - 1)
+    index = np.where(values - table[right - 1] <= table[right] - values, right - 1, right)
+    return np.where(np.isfinite(values), index, 0)
+
+
+def niqe_features(sums: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    """sums (n, 5, 5) of n blocks of `count` pixels → (n, 18): the features of one scale, NaN where undefined.
+
+    Mittal et al. 2013, equations 4 to 8: shape and mean width of the luma; for each neighbour the shape, the mean,
+    the left and the right width of an asymmetric generalised Gaussian fitted by its moments.
+    """
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        left = np.sqrt(sums[..., 2] / sums[..., 0])
+        right = np.sqrt(sums[..., 3] / sums[..., 1])
+        squares = (sums[..., 2] + sums[..., 3]) / count
+        ratio = left / right
+        peak = (sums[..., 4] / count) ** 2 / squares
+        norm = peak * (ratio**3 + 1) * (ratio + 1) / (ratio**2 + 1) ** 2
+        shape = _shapes()[_nearest_rising(_asymmetric_ratios64(), norm)].astype(np.float64)
+        spread = np.sqrt(np.exp(gammaln(1 / shape) - gammaln(3 / shape)))
+        left, right = left * spread, right * spread
+        mean = (right - left) * np.exp(gammaln(2 / shape) - gammaln(1 / shape))
+    own = np.stack([shape[:, 0], (left[:, 0] + right[:, 0]) / 2], axis=-1)
+    pairs = np.stack([shape, mean, left, right], axis=-1)[:, 1:].reshape(len(sums), 16)
+    return np.concatenate([own, pairs], axis=1)
+
+
+def brisque_features(sums: NDArray[np.float64], count: int) -> NDArray[np.float32]:
+    """sums (5, 5) of one picture of `count` pixels → (18,) float32: the features of one scale, NaN where undefined.
+
+    Mittal et al. 2012, equations 4 to 10. float32 throughout, because the nearest entry of a table is looked for
+    and the tables' own rounding decides between neighbours.
+    """
+    rising, falling = _ratios32()
+    f = np.float32
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        variance = f((sums[0, 2] + sums[0, 3]) / count)
+        rho = variance / f(sums[0, 4] / count) ** 2
+        features = [_shapes()[np.argmin(np.abs(rho - falling))], np.sqrt(variance) ** 2]
+        for below, above, left_squares, right_squares, sizes in sums[1:]:
+            left, right = np.sqrt(f(left_squares / below)), np.sqrt(f(right_squares / above))
+            ratio = left / right
+            peak = f(sizes / count) ** 2 / f((left_squares + right_squares) / count)
+            norm = (peak * (ratio**3 + f(1)) * (ratio + f(1))) / (ratio**2 + f(1)) ** 2
+            shape = _shapes()[np.argmin(np.abs(rising - norm))]
+            one, two, three = (gammaln(f(k) / shape) for k in (1, 2, 3))
+            mean = (right - left) * np.exp(two - (one + three) / f(2))
+            features += [shape, mean, left**2, right**2]
+    return np.array(features, np.float32)

@@ -37,15 +37,16 @@ class Scanned:
     def columns(self, names: Sequence[str]) -> pa.Table:
         """Some columns of all rows."""
         schema = pa.schema([scanned_schema(self.measures).field(name) for name in names])
-        read = (self.out.read_table(file, list(names)) for file in self.files)
-        return pa.concat_tables([schema.empty_table(), *(table.cast(schema) for table in read)])
+        return pa.concat_tables([schema.empty_table(), *self._read(schema)])
 
     def batches(self) -> Iterator[pa.Table]:
         """All ledger columns before the verdict, some rows at a time."""
-        schema = ledger.measured_schema(self.measures)
+        return self._read(ledger.measured_schema(self.measures))
+
+    def _read(self, schema: pa.Schema) -> Iterator[pa.Table]:
         for name in self.files:
             with self.out.open(name) as file:
-                for batch in pq.ParquetFile(file).iter_batches(BATCH_ROWS, columns=schema.names):
+                for batch in pq.ParquetFile(file).iter_batches(BATCH_ROWS, columns=schema.names, use_threads=False):
                     yield pa.Table.from_batches([batch]).select(schema.names).cast(schema)
 
     def with_verdicts(self, verdicts: pa.Table) -> Iterator[pa.Table]:

@@ -1,0 +1,100 @@
+"""Deciding a ledger of a million rows: seconds and peak memory of `million-ird decide`, gates only, made-up numbers."""
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from machine import describe
+
+from million_ird import ledger
+from million_ird.recipe import Recipe, load
+from million_ird.storage import Folder
+
+BATCH = 100_000
+TEXTS = {"source": "photos", "format": "JPEG", "mode": "RGB", "icc": "none", "verdict": "kept"}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    rows = parser.parse_args().rows
+    recipe = load("million_ird.yaml")
+    gates_only = recipe.model_copy(
+        update={"duplicates": recipe.duplicates.model_copy(update={"exact": False, "radius": None})}
+    )
+    with tempfile.TemporaryDirectory() as temporary:
+        out = Folder(temporary)
+        schema = ledger.ledger_schema(recipe.measured)
+        ledger.save(out, made_up(schema, rows, recipe), rows, schema)
+        out.write("recipe.yaml", gates_only.dump().encode())
+        start = time.perf_counter()
+        process = subprocess.Popen(
+            [str(Path(sys.executable).parent / "million-ird"), "decide", temporary, "--json"],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        peak = 0.0
+        while process.poll() is None:
+            peak = max(peak, high_water(process.pid))
+            time.sleep(0.02)
+        seconds = time.perf_counter() - start
+        assert process.stdout is not None
+        counted = json.loads(process.stdout.read().splitlines()[-1])
+    assert counted["candidates"] == rows
+    assert 0 < counted["kept"] < rows
+    print(f"{rows:,} rows: {seconds:.1f} s from command to prompt, peak {peak:,.0f} MB, {counted['kept']:,} kept")
+    result = {"machine": describe(), "rows": rows, "seconds": seconds, "peak_MB": peak}
+    Path(__file__).parent.joinpath("results", "decide.json").write_text(json.dumps(result, indent=1))
+
+
+def made_up(schema: pa.Schema, rows: int, recipe: Recipe) -> Iterator[pa.Table]:
+    """Rows whose numbers lie around the recipe's limits, so that every gate has something to do."""
+    random = np.random.default_rng(0)
+    limits = {gate.field: gate.min if gate.min is not None else gate.max for gate in recipe.gates}
+    for start in range(0, rows, BATCH):
+        count = min(BATCH, rows - start)
+        columns = []
+        for field in schema:
+            if field.name in {"key", "id"}:
+                width = 32 if field.name == "key" else 64
+                values: object = [f"{i:0{width}x}" for i in range(start, start + count)]
+            elif field.name == "uri":
+                values = [f"folder_{i % 1000}/IMG_{i:09d}.jpg" for i in range(start, start + count)]
+            elif field.name == "phash":
+                values = [f"{number:016x}" for number in random.integers(0, 2**63, count)]
+            elif field.name in TEXTS:
+                values = [TEXTS[field.name]] * count
+            elif pa.types.is_string(field.type):
+                values = [None] * count
+            elif pa.types.is_boolean(field.type):
+                values = [False] * count
+            elif field.name in limits:
+                side = 1 if any(g.min is not None for g in recipe.gates if g.field == field.name) else -1
+                values = (limits[field.name] or 1.0) * (1 + side * random.normal(0.4, 0.2, count))
+            elif pa.types.is_floating(field.type):
+                values = random.random(count)
+            else:
+                values = random.integers(1, 100, count)
+            columns.append(pa.array(values, field.type))
+        yield pa.Table.from_arrays(columns, schema=schema)
+
+
+def high_water(pid: int) -> float:
+    """Peak resident memory of a process so far, in MB."""
+    try:
+        found = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
+    except OSError:
+        return 0.0
+    return int(found.group(1)) / 1e3 if found else 0.0
+
+
+if __name__ == "__main__":
+    main()

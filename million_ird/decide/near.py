@@ -4,6 +4,7 @@ Hashes that differ in at most r of 64 bits agree in at least one of any r + 1 di
 hashes that agree in a band are compared, band after band; identical hashes are collapsed first.
 """
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,7 @@ def pairs_within(hashes: NDArray[np.uint64], radius: int) -> NDArray[np.int64]:
     same = inverse[order][1:] == inverse[order][:-1]
     found = [np.column_stack([order[:-1][same], order[1:][same]])]
     edges = np.linspace(0, 64, radius + 2).round().astype(np.uint64)
-    masks = np.array([_mask(int(low), int(high)) for low, high in zip(edges[:-1], edges[1:], strict=True)], np.uint64)
+    masks = np.array([_mask(int(low), int(high)) for low, high in itertools.pairwise(edges)], np.uint64)
     for band in range(len(masks)):
         values = distinct & masks[band]
         by_value = np.argsort(values, kind="stable")

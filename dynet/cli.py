@@ -1,6 +1,7 @@
 """The command line: arguments to calls, and faults to one line and an exit code. No other logic."""
 
 import errno
+import os
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -139,6 +140,9 @@ def convert(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with the code that the contract gives each ending."""
+    # Threads that wait for work by spinning make two busy processes on one machine ten times slower than one after
+    # the other. Read when torch is loaded, so it is set here, before; a user's own setting stands.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     sys.exit(_run(sys.argv[1:] if arguments is None else arguments))
 
 

@@ -47,7 +47,14 @@ class Network(Section):
 
     def architecture(self) -> Architecture:
         """The same shape as the network and its weights file know it."""
-        return Architecture(**self.model_dump())
+        return Architecture(
+            dim=self.dim,
+            heads=self.heads,
+            prompts=self.prompts,
+            prompt_channels=self.prompt_channels,
+            prompt_sizes=self.prompt_sizes,
+            refinement_blocks=self.refinement_blocks,
+        )
 
 
 class VariantSection(Section):

@@ -63,6 +63,14 @@ def fit(recipe: AnyRecipe, stage: Stage, pictures: Pictures, run: RunFolder, job
     accelerator.end_training()
 
 
+def training_loss(restored: Tensor, clean: Tensor) -> Tensor:
+    """Mean absolute difference of two (B, 3, H, W).
+
+    Nothing is clamped: beyond [0, 1] a clamped output has no gradient, and the network could not come back.
+    """
+    return F.l1_loss(restored, clean)
+
+
 def initial_network(recipe: AnyRecipe, init: Path | None) -> DyNet:
     """The network before the first step: fresh weights that follow from the seed, or those of `init`."""
     architecture = recipe.network.architecture()
@@ -128,8 +136,7 @@ class _Loop:
                     group["lr"] = rate
                 variant = self.sampler.draw(step)
                 restored = prepared(corrupted.to(accelerator.device, non_blocking=True), variant)
-                # No clamp: beyond [0, 1] it would have no gradient, and the network could not come back.
-                loss = F.l1_loss(restored, clean.to(accelerator.device, non_blocking=True))
+                loss = training_loss(restored, clean.to(accelerator.device, non_blocking=True))
                 accelerator.backward(loss)
                 stepper.step()
                 stepper.zero_grad()

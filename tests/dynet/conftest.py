@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+import yaml
 from PIL import Image
 
 from dynet import DyNet
+from dynet.cli import main
 
 TINY = {"dim": 4, "heads": (1, 1, 2, 2), "prompts": 3, "prompt_channels": (4, 4, 8), "prompt_sizes": (8, 4, 2)}
 TINY_YAML = {name: list(value) if isinstance(value, tuple) else value for name, value in TINY.items()}
@@ -46,7 +48,7 @@ def photographs() -> list[np.ndarray]:
     return [data.astronaut(), data.coffee(), data.cat(), data.rocket()]
 
 
-def write_patches(folder: Path, patches: list[np.ndarray]) -> None:
+def _write_patches(folder: Path, patches: list[np.ndarray]) -> None:
     """A folder in the layout that million_ird leaves: README with configs, parquet shards of images."""
     (folder / "patches").mkdir(parents=True)
     rows = []
@@ -67,22 +69,18 @@ def write_patches(folder: Path, patches: list[np.ndarray]) -> None:
 
 
 @pytest.fixture(scope="session")
+def write_patches() -> Callable[[Path, list[np.ndarray]], None]:
+    """Writes a data set of these patches to a folder."""
+    return _write_patches
+
+
+@pytest.fixture(scope="session")
 def data_set(tmp_path_factory: pytest.TempPathFactory, photographs: list[np.ndarray]) -> Path:
     """Twelve 128x128 patches of the photographs."""
     folder = tmp_path_factory.mktemp("set")
     patches = [photo[y : y + 128, 100:228] for photo in photographs for y in (0, 80, 160)]
-    write_patches(folder, patches)
+    _write_patches(folder, patches)
     return folder
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep what `datasets` caches out of the user's home, and the network out of the tests."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HF_HOME", str(tmp_path_factory.mktemp("hf")))
-        patch.setenv("HF_DATASETS_CACHE", str(tmp_path_factory.mktemp("hf_datasets")))
-        patch.setenv("HF_HUB_OFFLINE", "1")
-        yield
 
 
 @pytest.fixture(scope="session")
@@ -107,3 +105,49 @@ def random_state(released_shapes: dict[str, tuple[int, ...]]) -> Callable[[int],
         return state
 
     return make
+
+
+def _recipe_text(of_stage: str, **changes: object) -> str:
+    """A recipe small enough to train in a second, with some keys changed."""
+    recipe: dict[str, object] = {
+        "stage": of_stage,
+        "network": {**TINY_YAML, "refinement_blocks": 1},
+        "variants": {
+            "S": {"schedule": [1, 1, 1, 1], "probability": 0.5},
+            "L": {"schedule": [1, 2, 2, 2], "probability": 0.5},
+        },
+        "crop": 16,
+        "batch": 2,
+        "steps": 8,
+        "learning_rate": 1e-3,
+        "log_every": 1,
+        "preview_every": 4,
+        "checkpoint_every": 2,
+    }
+    noise = {"kind": "gaussian_noise", "sigma": 25}
+    if of_stage == "pretrain":
+        recipe["corruption"] = {"share": 0.5, "cell": 4, "degradations": [noise]}
+        recipe["mask"] = {"share": 0.3, "cell": 4}
+    else:
+        recipe |= {"weight_decay": 0.0, "warmup_steps": 2, "tasks": [noise]}
+    return yaml.safe_dump(recipe | changes, sort_keys=False)
+
+
+@pytest.fixture(scope="session")
+def recipe_text() -> Callable[..., str]:
+    """Makes the text of a small recipe: recipe_text("pretrain", steps=3)."""
+    return _recipe_text
+
+
+@pytest.fixture
+def dynet_command(capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Runs the command line in this process: exit code, stdout, stderr."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main([str(argument) for argument in arguments])
+        out, err = capfd.readouterr()
+        return int(str(ended.value.code)), out, err
+
+    return run

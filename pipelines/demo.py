@@ -5,6 +5,7 @@ Every step is a command that you can run yourself; each is printed before it run
 
 import argparse
 import json
+import os
 import shlex
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ from PIL import Image
 
 HERE = Path(__file__).parent
 SIDECARS = {".py", ".pyi", ".txt", ".xml", ".npy", ".npz"}
+os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
 NOISY = "coffee.png"
 SIGMA = 25.0
 
@@ -32,7 +34,8 @@ def main() -> None:
     title("1. Build a data set: keep the photographs, drop the rest, each with a reason")
     funnel = run("million-ird", "build", "--sources", pictures, "--out", dataset, "--recipe", HERE / "demo.yaml")
     print(funnel)
-    print(run("million-ird", "explain", dataset, "page.png").splitlines()[3].strip(), "  ← page.png")
+    story = run("million-ird", "explain", dataset, "page.png").splitlines()
+    print(next(line.strip() for line in story if line.strip().startswith(("kept", "dropped", "failed"))))
     show_dataset(dataset)
 
     title("2. Pre-train all variants in one run, then fine-tune on noise")

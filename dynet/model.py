@@ -13,7 +13,7 @@ from dynet.blocks import Downsample, TransformerBlock, Upsample
 from dynet.errors import WeightsError
 from dynet.prompts import PromptBlock
 from dynet.variants import LARGE, SMALL, Variant
-from dynet.weights import FILE_NAME, Architecture, locate_weights, read_weights, write_weights
+from dynet.weights import FILE_NAME, Architecture, locate_weights, read_header, read_tensors, write_weights
 
 STRIDE = 8  # three halvings: what height and width are padded to inside
 
@@ -118,14 +118,14 @@ class DyNet(nn.Module):
     def from_pretrained(cls, source: str | Path, *, revision: str | None = None) -> Self:
         """Load a weights file, a folder that holds `weights.safetensors` (a RUN is one), or a Hub repository."""
         path = locate_weights(source, revision)
-        weights = read_weights(path)
-        model = cls.from_architecture(weights.architecture)
+        header = read_header(path)
+        model = cls.from_architecture(header.architecture)
         try:
-            model.load_state_dict(weights.tensors)
+            model.load_state_dict(read_tensors(path))
         except RuntimeError as error:
             detail = " ".join(str(error).split())
             raise WeightsError(f"{path}: tensors do not fit the configuration inside: {detail[:200]}") from error
-        model.variants = weights.variants
+        model.variants = header.variants
         return model.eval()
 
     def save_pretrained(self, folder: str | Path) -> Path:

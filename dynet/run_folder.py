@@ -75,7 +75,7 @@ class RunFolder:
         if self.path.exists() and not self.path.is_dir():
             raise RunError(f"--out {self.path} is a file, not a folder")
         record = self.path / "run.json"
-        if record.exists() and not resume:
+        if self._begun() and not resume:
             raise RunError(
                 f"{self.path} already holds a run ({last_step(self.path / 'checkpoints')} steps done): "
                 "--resume goes on with it, another --out starts a new one"
@@ -96,12 +96,16 @@ class RunFolder:
             self._lock.close()
             raise RunError(f"{self.path} is held by another run that is going on") from error
         record = self.path / "run.json"
-        if record.exists():
+        if self._begun():
             identity.refuse_other_than(json.loads(record.read_text()), self.path)
-        _write_whole(self.path / "config.yaml", yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
-        if not record.exists():
+        else:
             fields = {"recipe": identity.recipe, "data": identity.data, "init": identity.init}
             _write_whole(record, json.dumps(fields, indent=1))
+        _write_whole(self.path / "config.yaml", yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
+
+    def _begun(self) -> bool:
+        """True if there is something to lose or to go on from: a run stopped before its first checkpoint has none."""
+        return last_step(self.checkpoints) > 0 or self.finished()
 
     def finished(self) -> bool:
         """True once the last step's weights are written."""

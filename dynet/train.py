@@ -5,8 +5,10 @@ from enum import StrEnum
 
 from dynet.config import AnyRecipe, PretrainRecipe
 from dynet.data import Pictures
+from dynet.errors import WeightsError
 from dynet.job import Job
 from dynet.run_folder import RunFolder, RunIdentity
+from dynet.weights import read_header
 
 
 class Outcome(StrEnum):
@@ -23,6 +25,7 @@ def train(recipe: AnyRecipe, job: Job) -> Outcome:
     first = int(os.environ.get("RANK", "0")) == 0
     if first:
         run.refuse_what_is_there(job.resume)
+    _refuse_what_cannot_train(recipe, job)
     pictures = Pictures(job.sources)
     if first:
         run.open(RunIdentity.of(recipe, pictures.fingerprint(), job.init), recipe)
@@ -41,3 +44,15 @@ def train(recipe: AnyRecipe, job: Job) -> Outcome:
     finally:
         run.close()
     return Outcome.TRAINED
+
+
+def _refuse_what_cannot_train(recipe: AnyRecipe, job: Job) -> None:
+    """Raise, before anything is written, for weights of another network and for devices that are not there."""
+    if job.init is not None:
+        difference = recipe.network.architecture().difference(read_header(job.init).architecture)
+        if difference:
+            raise WeightsError(f"--init {job.init} is of another network: the recipe's has {difference}")
+    if job.device not in ("auto", "cpu"):
+        from dynet.devices import resolve_device
+
+        resolve_device(job.device)

@@ -15,8 +15,7 @@ from torch.optim import Optimizer
 from dynet.config import AnyRecipe
 from dynet.crops import Corrupt, Crops, StepSampler, loader
 from dynet.data import Pictures
-from dynet.devices import resolve_device
-from dynet.errors import DivergedError, InterruptedRun, UsageError, WeightsError
+from dynet.errors import DivergedError, InterruptedRun, UsageError
 from dynet.job import DeviceName, Job
 from dynet.metrics_log import MetricsLog, StepLine
 from dynet.model import DyNet
@@ -73,15 +72,12 @@ def training_loss(restored: Tensor, clean: Tensor) -> Tensor:
 
 def initial_network(recipe: AnyRecipe, init: Path | None) -> DyNet:
     """The network before the first step: fresh weights that follow from the seed, or those of `init`."""
-    architecture = recipe.network.architecture()
     if init is not None:
         model = DyNet.from_pretrained(init)
-        if difference := architecture.difference(model.architecture):
-            raise WeightsError(f"--init {init} is of another network: the recipe's has {difference}")
     else:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(integer_seed(recipe.seed, "weights"))
-            model = DyNet.from_architecture(architecture)
+            model = DyNet.from_architecture(recipe.network.architecture())
     model.variants = recipe.sampler().variants
     return model.train()
 
@@ -89,7 +85,6 @@ def initial_network(recipe: AnyRecipe, init: Path | None) -> DyNet:
 def _accelerator(recipe: AnyRecipe, run: RunFolder, device: DeviceName) -> "Accelerator":
     from accelerate import Accelerator
 
-    resolve_device(device)  # refuses what is not there; accelerate chooses among what is
     accelerator = Accelerator(
         cpu=device == "cpu",
         mixed_precision="bf16" if recipe.precision == "bf16" else "no",

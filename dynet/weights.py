@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FILE_NAME = "weights.safetensors"
-FORMAT = "dynet-1"
+KEY = "dynet"
+FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,13 +62,12 @@ def _plain(value: object) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Weights:
-    """What a weights file holds."""
+class Header:
+    """What a weights file says of its tensors."""
 
     architecture: Architecture
     variants: tuple[Variant, ...]
     notes: Mapping[str, str]
-    tensors: "dict[str, Tensor]"
 
 
 def write_weights(
@@ -81,12 +81,14 @@ def write_weights(
     import torch
     from safetensors.torch import save_file
 
-    metadata = {
-        **notes,
+    about = {
         "format": FORMAT,
-        "architecture": json.dumps(asdict(architecture)),
-        "variants": json.dumps({variant.name: astuple(variant.schedule) for variant in variants}),
+        "architecture": asdict(architecture),
+        "variants": {variant.name: astuple(variant.schedule) for variant in variants},
+        "notes": dict(notes),
     }
+    # One key, since safetensors writes several in an order that changes from run to run.
+    metadata = {KEY: json.dumps(about)}
     # safetensors keeps no strides, so a channels_last network is stored, and read, in the plain layout.
     plain = {
         name: tensor.detach().to("cpu").contiguous(memory_format=torch.contiguous_format)
@@ -101,26 +103,35 @@ def write_weights(
         temporary.unlink(missing_ok=True)
 
 
-def read_weights(path: Path) -> Weights:
-    """Read a weights file that `write_weights` wrote; anything else is refused in one line."""
+def read_header(path: Path) -> Header:
+    """Read what a file of `write_weights` says of itself, without its tensors; anything else is refused."""
     from safetensors import SafetensorError, safe_open
 
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = dict(file.metadata() or {})
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+        with safe_open(path, framework="np") as file:
+            metadata = file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{path} cannot be read as safetensors: {error}") from error
-    if metadata.pop("format", None) != FORMAT:
+    if KEY not in metadata:
         raise WeightsError(f"{path} is not a weights file of dynet; `dynet convert` turns a released one into one")
     try:
-        architecture = Architecture(**json.loads(metadata.pop("architecture")))
-        variants = tuple(
-            Variant(name, ReuseSchedule(*schedule)) for name, schedule in json.loads(metadata.pop("variants")).items()
+        about = json.loads(metadata[KEY])
+        if about["format"] != FORMAT:
+            raise ValueError(f"format {about['format']} instead of {FORMAT}")
+        return Header(
+            architecture=Architecture(**about["architecture"]),
+            variants=tuple(Variant(name, ReuseSchedule(*times)) for name, times in about["variants"].items()),
+            notes=about["notes"],
         )
     except (KeyError, TypeError, ValueError) as error:
         raise WeightsError(f"{path}: the configuration inside is unusable: {error}") from error
-    return Weights(architecture=architecture, variants=variants, notes=metadata, tensors=tensors)
+
+
+def read_tensors(path: Path) -> "dict[str, Tensor]":
+    """Read the tensors of a file whose header has been read."""
+    from safetensors.torch import load_file
+
+    return load_file(path)
 
 
 def locate_weights(source: str | Path, revision: str | None = None) -> Path:

@@ -5,9 +5,13 @@ import zlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from PIL import Image
+
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CARRIED = {b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"cICP", b"pHYs", b"eXIf", b"tEXt", b"zTXt", b"iTXt", b"tIME"}
 _ORIENTATION = 0x0112
+# Description, make, model, software, date, artist, copyright.
+_DESCRIBING = (0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298)
 
 
 def exif_upright(exif: bytes) -> bytes:
@@ -26,6 +30,19 @@ def exif_upright(exif: bytes) -> bytes:
         if struct.unpack_from(f"{order}H", exif, entry)[0] == _ORIENTATION:
             struct.pack_into(f"{order}H", changed, entry + 8, 1)
     return bytes(changed)
+
+
+def tiff_exif(image: Image.Image) -> bytes:
+    """What a TIFF's own tags say of its picture, as an Exif block; how it is stored is left out.
+
+    So are its Exif and GPS directories, which Pillow cannot write into a compressed TIFF.
+    """
+    tags = image.getexif()
+    described = Image.Exif()
+    for tag in _DESCRIBING:
+        if tag in tags:
+            described[tag] = tags[tag]
+    return described.tobytes() if described else b""
 
 
 def png_bit_depth(encoded: bytes) -> int:

@@ -7,7 +7,7 @@ The rules:
 - 16 bits stay 16 bits; grey stays grey (the mean of the network's three channels);
 - a palette becomes RGB, since restored colours are not in it, and 1-bit becomes grey;
 - CMYK becomes sRGB, through its profile if it has one: screens and networks think in RGB;
-- Exif, XMP, resolution and a PNG's texts are carried over;
+- Exif, XMP, resolution and a PNG's texts are carried over; of a TIFF its descriptive tags, not its Exif directory;
 - PNG, JPEG (quality 95, full chroma), WebP (lossless), TIFF and BMP stay what they are, other formats and 16-bit
   colour TIFF become PNG;
 - a file with several frames is refused: restoring one of them would lose the others.
@@ -24,7 +24,13 @@ import numpy.typing as npt
 from PIL import Image, ImageCms, UnidentifiedImageError
 
 from dynet.errors import PictureError
-from dynet.picture_metadata import carried_png_chunks, exif_upright, insert_png_chunks, png_bit_depth
+from dynet.picture_metadata import (
+    carried_png_chunks,
+    exif_upright,
+    insert_png_chunks,
+    png_bit_depth,
+    tiff_exif,
+)
 
 Samples = npt.NDArray[np.unsignedinteger[Any]]
 
@@ -95,10 +101,11 @@ def _read(image: Image.Image, encoded: bytes) -> Picture:
     frames = getattr(image, "n_frames", 1)
     if frames > 1 and image.format != "MPO":
         raise PictureError(f"has {frames} frames; only still pictures are restored")
-    orientation = image.getexif().get(0x0112, 1)
     carried = {name: image.info[name] for name in ("icc_profile", "xmp", "dpi") if image.info.get(name)}
-    if exif := image.info.get("exif"):
+    exif = tiff_exif(image) if image.format == "TIFF" else image.info.get("exif")
+    if exif:
         carried["exif"] = exif_upright(exif)
+    orientation = image.getexif().get(0x0112, 1)
     deep = _sixteen_bit(image, encoded)
     if deep is not None:
         colour, alpha = deep
@@ -107,6 +114,8 @@ def _read(image: Image.Image, encoded: bytes) -> Picture:
         if image.mode == "CMYK":
             carried.pop("icc_profile", None)
         colour, alpha = _eight_bit(image)
+    if image.format == "TIFF":
+        orientation = 1  # Pillow and OpenCV both turn a TIFF upright as they decode it
     chunks = carried_png_chunks(encoded) if image.format == "PNG" else b""
     if kind not in _SUFFIXES:
         kind = "PNG"

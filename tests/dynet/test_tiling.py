@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 import torch
 
@@ -9,7 +11,7 @@ def test_tiles_cover_a_side_and_overlap_as_asked(length: int, tile: int, overlap
     starts = tile_starts(length, tile, overlap)
     assert starts[0] == 0
     assert starts[-1] == max(0, length - tile)
-    assert all(after - before <= tile - overlap for before, after in zip(starts, starts[1:], strict=False))
+    assert all(after - before <= tile - overlap for before, after in pairwise(starts))
 
 
 def test_tiles_of_a_network_that_changes_nothing_are_the_picture() -> None:

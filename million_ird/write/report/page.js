@@ -1,0 +1,104 @@
+// Counts what other thresholds would keep. A candidate's number is one byte per slider: it passes stop k of a lower
+// limit exactly when its byte is over k, and of an upper limit when it is not.
+"use strict";
+
+const data = JSON.parse(document.getElementById("data").textContent);
+const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+const whole = bytes(data.whole);
+const at = (name, i) => document.getElementById(`${name}-${i}`);
+const count = (number) => Math.round(number).toLocaleString("en-US");
+const sampled = data.sampled < data.candidates;
+const scale = data.sampled ? data.candidates / data.sampled : 1;
+const about = sampled ? "about " : "";
+
+const sliders = data.sliders.map((one, i) => ({ ...one, codes: bytes(one.codes), now: one.start, input: at("slider", i) }));
+const broken = new Uint8Array(data.rows); // how many limits each candidate breaks as the sliders stand
+
+function breaks(slider, row) {
+  return slider.side === "min" ? slider.codes[row] <= slider.now : slider.codes[row] > slider.now;
+}
+
+function add(slider, sign) {
+  for (let row = 0; row < data.rows; row++) if (breaks(slider, row)) broken[row] += sign;
+}
+
+// Pictures that pass every limit: those that were measured whole, one of each group of copies, and the others.
+function passing() {
+  let kept = 0;
+  let unmeasured = 0;
+  for (let row = 0; row < data.rows; row++) {
+    if (broken[row] === 0) whole[row] ? kept++ : unmeasured++;
+  }
+  const seen = new Set();
+  data.members.forEach((row, i) => {
+    if (broken[row] || !whole[row]) return;
+    if (seen.has(data.groups[i])) kept--;
+    seen.add(data.groups[i]);
+  });
+  return { kept, unmeasured };
+}
+
+function describe(slider, i) {
+  let fall = 0;
+  let alone = 0;
+  for (let row = 0; row < data.rows; row++) {
+    if (!breaks(slider, row)) continue;
+    fall++;
+    if (broken[row] === 1) alone++;
+  }
+  const label = slider.labels[slider.now];
+  at("value", i).textContent = label;
+  at("from", i).textContent = slider.now === slider.start ? "" : `recipe: ${slider.labels[slider.start]}`;
+  slider.input.setAttribute("aria-valuetext", label);
+  at("says", i).textContent = `${about}${count(fall * scale)} beyond it, ${count(alone * scale)} by no other limit`;
+  const mark = at("mark", i);
+  mark.style.left = `${slider.places[slider.now]}%`;
+  mark.hidden = slider.now === slider.start;
+}
+
+function gatesAsYaml() {
+  const gates = data.gates.map((gate) => ({ ...gate }));
+  for (const slider of sliders) gates[slider.gate][slider.side] = slider.stops[slider.now];
+  const plain = /^(?!(?:y|n|yes|no|on|off|true|false|null)$)[a-z_]\w*$/; // what YAML reads as that very text
+  const word = (value) => (typeof value === "string" && !plain.test(value) ? JSON.stringify(value) : value);
+  const line = (gate) => Object.entries(gate).map(([key, value]) => `${key}: ${word(value)}`).join(", ");
+  return `gates:\n${gates.map((gate) => `  - {${line(gate)}}`).join("\n")}\n`;
+}
+
+function show() {
+  const { kept, unmeasured } = passing();
+  const change = Math.round((kept - before.kept) * scale);
+  const moved = sliders.some((slider) => slider.now !== slider.start);
+  const parts = [];
+  if (change) parts.push(`${change > 0 ? "+" : "−"}${count(Math.abs(change))}`);
+  const more = Math.round((unmeasured - before.unmeasured) * scale);
+  if (more > 0) parts.push(`and ${about}${count(more)} to be measured first`);
+  document.getElementById("kept").textContent = (moved ? about : "") + count(data.kept + change);
+  document.getElementById("change").textContent = parts.join(" ");
+  document.getElementById("reset").disabled = !moved;
+  document.getElementById("yaml").textContent = gatesAsYaml();
+  sliders.forEach(describe);
+}
+
+function move(slider, stop) {
+  add(slider, -1);
+  slider.now = stop;
+  slider.input.value = stop;
+  add(slider, 1);
+}
+
+sliders.forEach((slider) => {
+  slider.input.value = slider.start; // browsers may restore an earlier position
+  add(slider, 1);
+  slider.input.addEventListener("input", () => {
+    move(slider, Number(slider.input.value));
+    show();
+  });
+});
+document.getElementById("reset").addEventListener("click", () => {
+  sliders.forEach((slider) => move(slider, slider.start));
+  show();
+});
+const before = passing();
+document.querySelectorAll("#tally, .slide").forEach((part) => (part.hidden = false));
+show();

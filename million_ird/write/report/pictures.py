@@ -1,0 +1,164 @@
+"""Which pictures the report shows, and their thumbnails. The choice depends on keys and numbers alone."""
+
+import base64
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from million_ird import images
+from million_ird.decide.verdicts import EXACT, NEAR
+from million_ird.errors import MillionIRDError, ReadError
+from million_ird.ingest import Source
+from million_ird.ledger import Row
+from million_ird.record import Candidate, Failed, Sample
+from million_ird.write.report.limits import Limit
+from million_ird.write.report.rows import Rows
+from million_ird.write.report.steps import Step
+from million_ird.write.report.wording import apart, number
+
+SIDE = 160
+QUALITY = 72
+KEPT_SHOWN, DROPPED_SHOWN, BORDER_SHOWN = 24, 12, 6
+COPY_GROUPS, COPIES_SHOWN = 12, 3
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A picture that the report shows: which row, and a line below it."""
+
+    position: int
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Wall:
+    """The pictures of one reason; `total` says how many there are in all."""
+
+    step: Step
+    shown: list[Shown]
+
+
+@dataclass(frozen=True, slots=True)
+class Border:
+    """The pictures nearest to a limit on either side: just dropped by it, and just kept."""
+
+    dropped: list[Shown]
+    kept: list[Shown]
+
+
+@dataclass(frozen=True, slots=True)
+class CopyGroup:
+    """A picture that stays and copies of it; `total` counts those that are not shown, too."""
+
+    stays: Shown
+    copies: list[Shown]
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A thumbnail as a data URI, or why there is none."""
+
+    uri: str
+    source: str
+    src: str = ""
+    problem: str = ""
+
+    @property
+    def name(self) -> str:
+        """The last part of the uri."""
+        return self.uri.rstrip("/").rsplit("/", 1)[-1]
+
+
+def choose_kept(rows: Rows) -> list[Shown]:
+    """Some of the kept pictures."""
+    return [Shown(position, _size(rows.identity(position))) for position in rows.some(rows.kept, KEPT_SHOWN)]
+
+
+def choose_dropped(rows: Rows, funnel_steps: Sequence[Step]) -> list[Wall]:
+    """Some of the dropped pictures for each reason but copies, with the number and the limit that it broke."""
+    walls = []
+    for step in funnel_steps:
+        mask = rows.because(step.name)
+        if mask.any() and step.name not in {EXACT, NEAR}:
+            walls.append(Wall(step, [Shown(i, _broke(rows, i)) for i in rows.some(mask, DROPPED_SHOWN)]))
+    return walls
+
+
+def choose_border(rows: Rows, limit: Limit) -> Border:
+    """The pictures nearest to a limit among those that it dropped and among those that stayed."""
+    values = rows.values(limit.gate.field)
+    sides = [rows.because(limit.gate.called) & limit.breaks(values), rows.kept & ~limit.breaks(values)]
+    chosen = [rows.nearest(side, values, limit.value, BORDER_SHOWN) for side in sides]
+    notes = [[Shown(i, f"{limit.gate.field} {apart(float(values[i]), limit.value)}") for i in side] for side in chosen]
+    return Border(*notes)
+
+
+def choose_copies(rows: Rows) -> list[CopyGroup]:
+    """Some of the pictures that stay, each with copies that were dropped for it."""
+    positions = np.flatnonzero(rows.because(EXACT) | rows.because(NEAR))
+    stays = np.array(rows.texts("duplicate_of", positions), object)
+    ordered = rows.ledger["key"].take(pa.array(rows.by_key))
+    found = []
+    for key in sorted({str(key) for key in stays})[:COPY_GROUPS]:
+        copies = positions[stays == key]
+        chosen = sorted(int(i) for i in copies[np.argsort(rows.rank[copies])][:COPIES_SHOWN])
+        reasons = rows.texts("reason", np.array(chosen, np.int64))
+        words = {EXACT: "same bytes", NEAR: "near copy"}
+        shown = [
+            Shown(i, f"{words[str(reason)]}, {_size(rows.identity(i))}")
+            for i, reason in zip(chosen, reasons, strict=True)
+        ]
+        stay = int(rows.by_key[pc.index(ordered, key).as_py()])
+        found.append(CopyGroup(Shown(stay, f"stays, {_size(rows.identity(stay))}"), shown, len(copies)))
+    return found
+
+
+def thumbnails(
+    rows: Rows, positions: Iterable[int], sources: Mapping[str, Source], max_pixels: int
+) -> dict[int, Picture]:
+    """A thumbnail for each row, read anew from its source; where that fails, the reason instead."""
+    found = {}
+    for position in sorted(set(positions)):
+        row = rows.identity(position)
+        try:
+            src, problem = _thumbnail(row, sources, max_pixels), ""
+        except ReadError as error:
+            src, problem = "", error.detail
+        except (MillionIRDError, OSError) as error:
+            src, problem = "", str(error)
+        found[position] = Picture(str(row["uri"]), str(row["source"]), src, problem)
+    return found
+
+
+def _thumbnail(row: Row, sources: Mapping[str, Source], max_pixels: int) -> str:
+    source, uri = str(row["source"]), str(row["uri"])
+    if source not in sources:
+        raise ReadError("missing", "its source is not at hand")
+    if row["id"] is None:
+        raise ReadError("missing", "never fetched")
+    candidate = Candidate(key=str(row["key"]), source=source, uri=uri, version="")
+    encoded = sources[source].fetch(candidate)
+    if isinstance(encoded, Failed):
+        raise ReadError(encoded.failure_class, encoded.detail)
+    if hashlib.sha256(encoded).hexdigest() != row["id"]:
+        raise ReadError("changed", "changed since it was measured")
+    sample = Sample(candidate, encoded, max_pixels=max_pixels)
+    small = images.encode_jpeg(images.shrink(sample.thumbnail, SIDE), QUALITY)
+    return f"data:image/jpeg;base64,{base64.b64encode(small).decode()}"
+
+
+def _broke(rows: Rows, position: int) -> str:
+    row = rows.ledger.select(["measured", "limit"]).slice(position, 1).to_pylist()[0]
+    if row["limit"] is None:
+        return "" if row["measured"] is None else number(row["measured"])
+    sign = "<" if row["measured"] < row["limit"] else ">"
+    return f"{apart(row['measured'], row['limit'])} {sign} {number(row['limit'])}"
+
+
+def _size(row: Row) -> str:
+    return f"{row['width']}×{row['height']}"

@@ -1,5 +1,6 @@
 """From sums over pixels to the features of NIQE and BRISQUE: shapes and widths of generalised Gaussians."""
 
+import importlib.resources
 from functools import cache
 
 import numpy as np
@@ -10,25 +11,27 @@ FEATURES = 36
 """18 at full size and 18 at half: shape and width of the luma, and four numbers for each of four neighbours."""
 
 
-@cache
-def _shapes() -> NDArray[np.float32]:
-    """(9801,) the shapes that are tried, 0.2 to 10 in steps of 0.001 (Mittal et al. 2012, after Lasmar et al.)."""
-    return (0.2 + 0.001 * np.arange(9801)).astype(np.float32)
+TABLES = "nss_tables.npz"
+"""`shapes`, `rising` and `falling`, see `_tables`; written by `benchmarks/nss_tables.py`."""
 
 
 @cache
-def _asymmetric_ratios64() -> NDArray[np.float64]:
-    """(9801,) Γ(2/a)² / (Γ(1/a) Γ(3/a)), rising in a."""
-    a = _shapes().astype(np.float64)
+def _tables() -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """(9801,) float32 each: the shapes a that are tried, 0.2 to 10 by 0.001, r = Γ(2/a)² / (Γ(1/a) Γ(3/a)), and 1/r.
+
+    They are read, not computed, because BRISQUE hangs on their last bits: one step of a shape moves a score by up
+    to 0.05, and PyTorch's lgamma in float32 is off by 60 units in the last place where it crosses zero. To compute
+    them alike would take an import of PyTorch, some 400 MB in every worker.
+    """
+    with (importlib.resources.files(__package__) / TABLES).open("rb") as file, np.load(file) as held:
+        return held["shapes"], held["rising"], held["falling"]
+
+
+@cache
+def _rising64() -> NDArray[np.float64]:
+    """(9801,) r of `_tables` in float64, in which NIQE looks."""
+    a = _tables()[0].astype(np.float64)
     return np.asarray(np.exp(2 * gammaln(2 / a) - gammaln(1 / a) - gammaln(3 / a)))
-
-
-@cache
-def _ratios32() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """(9801,) twice: the ratio of `_asymmetric_ratios64` and its inverse, in float32 steps as pyiqa takes them."""
-    a = _shapes()
-    one, two, three = (gammaln(np.float32(k) / a) for k in (1, 2, 3))
-    return np.exp(2 * two - (one + three)), np.exp(one + three - 2 * two)
 
 
 def _nearest_rising(table: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.intp]:
@@ -51,7 +54,7 @@ def niqe_features(sums: NDArray[np.float64], count: int) -> NDArray[np.float64]:
         ratio = left / right
         peak = (sums[..., 4] / count) ** 2 / squares
         norm = peak * (ratio**3 + 1) * (ratio + 1) / (ratio**2 + 1) ** 2
-        shape = _shapes()[_nearest_rising(_asymmetric_ratios64(), norm)].astype(np.float64)
+        shape = _tables()[0][_nearest_rising(_rising64(), norm)].astype(np.float64)
         spread = np.sqrt(np.exp(gammaln(1 / shape) - gammaln(3 / shape)))
         left, right = left * spread, right * spread
         mean = (right - left) * np.exp(gammaln(2 / shape) - gammaln(1 / shape))
@@ -66,18 +69,20 @@ def brisque_features(sums: NDArray[np.float64], count: int) -> NDArray[np.float3
     Mittal et al. 2012, equations 4 to 10. float32 throughout, because the nearest entry of a table is looked for
     and the tables' own rounding decides between neighbours.
     """
-    rising, falling = _ratios32()
+    shapes, rising, falling = _tables()
     f = np.float32
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         variance = f((sums[0, 2] + sums[0, 3]) / count)
-        rho = variance / f(sums[0, 4] / count) ** 2
-        features = [_shapes()[np.argmin(np.abs(rho - falling))], np.sqrt(variance) ** 2]
+        size = f(sums[0, 4] / count)
+        rho = variance / (size * size)
+        features = [shapes[np.argmin(np.abs(rho - falling))], np.sqrt(variance) ** 2]
         for below, above, left_squares, right_squares, sizes in sums[1:]:
             left, right = np.sqrt(f(left_squares / below)), np.sqrt(f(right_squares / above))
             ratio = left / right
-            peak = f(sizes / count) ** 2 / f((left_squares + right_squares) / count)
-            norm = (peak * (ratio**3 + f(1)) * (ratio + f(1))) / (ratio**2 + f(1)) ** 2
-            shape = _shapes()[np.argmin(np.abs(rising - norm))]
+            size, squared = f(sizes / count), ratio * ratio
+            peak = (size * size) / f((left_squares + right_squares) / count)
+            norm = (peak * (squared * ratio + f(1)) * (ratio + f(1))) / ((squared + f(1)) * (squared + f(1)))
+            shape = shapes[np.argmin(np.abs(rising - norm))]
             one, two, three = (gammaln(f(k) / shape) for k in (1, 2, 3))
             mean = (right - left) * np.exp(two - (one + three) / f(2))
             features += [shape, mean, left**2, right**2]

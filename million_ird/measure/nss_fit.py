@@ -47,7 +47,7 @@ def sharp_patches(image: NDArray[np.uint8]) -> NDArray[np.float64]:
     features = patch_features(grey)
     sharpness = _sharpness(grey)
     keep = (sharpness > SHARPNESS * sharpness.max()) & np.isfinite(features).all(axis=1)
-    return features[keep]
+    return np.asarray(features[keep])
 
 
 def _sharpness(grey: NDArray[np.uint8]) -> NDArray[np.float64]:

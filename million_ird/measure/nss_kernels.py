@@ -42,7 +42,7 @@ def _gaussian() -> NDArray[np.float32]:
     """(7, 7) float32 Gaussian of sigma 7/6, normalised before it is rounded (Mittal et al. 2012, equation 2)."""
     at = np.arange(-REACH, REACH + 1, dtype=np.float64)
     window = np.exp(-(at[:, None] ** 2 + at[None, :] ** 2) / (2 * (7 / 6) ** 2))
-    return (window / window.sum()).astype(np.float32)
+    return np.asarray(window / window.sum(), np.float32)
 
 
 def _bicubic() -> NDArray[np.float32]:
@@ -51,7 +51,7 @@ def _bicubic() -> NDArray[np.float32]:
     inner = 1.5 * at**3 - 2.5 * at**2 + 1
     outer = -0.5 * at**3 + 2.5 * at**2 - 4 * at + 2
     weights = np.where(at <= 1, inner, outer)
-    return (weights / weights.sum()).astype(np.float32)
+    return np.asarray(weights / weights.sum(), np.float32)
 
 
 _WINDOW = _gaussian()
@@ -85,12 +85,12 @@ def _compiled(*fastmath: str) -> Callable[[_F], _F]:
     """
 
     def compiled(function: _F) -> _F:
-        options = {"nogil": True, "error_model": "numpy", "fastmath": set(fastmath) or False}
+        flags = set(fastmath) or False
         try:
-            return cast(_F, numba.njit(cache=True, **options)(function))
+            return cast(_F, numba.njit(function, cache=True, nogil=True, error_model="numpy", fastmath=flags))
         except RuntimeError:
             log.debug("no folder for numba's cache; %s is compiled in each process", function.__name__)
-            return cast(_F, numba.njit(**options)(function))
+            return cast(_F, numba.njit(function, nogil=True, error_model="numpy", fastmath=flags))
 
     return compiled
 

@@ -1,0 +1,115 @@
+"""Our NIQE and BRISQUE against pyiqa's on every picture of the shared data: `python benchmarks/nss_equality.py`.
+
+Each picture as RGB, every tenth also as grey, and every tenth cut to odd sides. Both sides get the same array and
+the same parameters. pyiqa needs about 1 s a megapixel, half an hour in all.
+"""
+
+import argparse
+import json
+import warnings
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from labelled_sets import ROOT, data_folder
+from nss_reference import Reference
+from numpy.typing import NDArray
+from PIL import Image
+
+from million_ird.measure import nss
+from million_ird.measure.nss_models import load_brisque, load_niqe
+
+FOLDERS = ("photos", "negatives", "benchmarks", "train", "duplicates", "real")
+TOLERANCE = 0.01, 0.001
+"""Absolute, or relative to pyiqa's number."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One score of one picture, ours and pyiqa's."""
+
+    name: str
+    form: str
+    score: str
+    ours: float | None
+    theirs: float | None
+
+    @property
+    def off(self) -> float:
+        """The difference as a share of what is allowed; endless where only one has a number."""
+        if self.ours is None or self.theirs is None:
+            return 0.0 if self.ours is self.theirs else float("inf")
+        return abs(self.ours - self.theirs) / max(TOLERANCE[0], TOLERANCE[1] * abs(self.theirs))
+
+
+def forms(path: Path, index: int) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+    """The picture in RGB, and of every tenth one its luma alone and a cut with odd sides."""
+    with warnings.catch_warnings(), Image.open(path) as picture:
+        warnings.simplefilter("ignore")
+        rgb = np.asarray(picture.convert("RGB"))
+        yield "rgb", rgb
+        if index % 10 == 0:
+            yield "grey", np.asarray(picture.convert("L"))
+            odd = (rgb.shape[0] * 3 // 4 | 1, rgb.shape[1] * 3 // 4 | 1)
+            yield "odd", np.ascontiguousarray(rgb[: odd[0], : odd[1]])
+
+
+def pictures(data: Path) -> list[Path]:
+    """Every picture in the folders, by name."""
+    found = [path for folder in FOLDERS for path in sorted((data / folder).rglob("*"))]
+    return [path for path in found if path.is_file() and path.suffix.lower() not in {".md", ".tsv", ".txt"}]
+
+
+def summary(rows: list[Row]) -> dict[str, object]:
+    """Counts, the largest deviations, and every picture where the two disagree or pyiqa alone has a number."""
+    out: dict[str, object] = {}
+    for score in ("niqe", "brisque"):
+        mine = [row for row in rows if row.score == score]
+        both = [row for row in mine if row.ours is not None and row.theirs is not None]
+        out[score] = {
+            "compared": len(both),
+            "largest_difference": max(abs((row.ours or 0) - (row.theirs or 0)) for row in both),
+            "largest_share_of_tolerance": max(row.off for row in both),
+            "over_tolerance": [asdict(row) for row in both if row.off > 1],
+            "null_on_both_sides": [f"{row.name} {row.form}" for row in mine if row.ours is row.theirs is None],
+            "null_on_one_side": [asdict(row) for row in mine if (row.ours is None) != (row.theirs is None)],
+        }
+    return out
+
+
+def main() -> None:
+    """Compares, prints and writes `benchmarks/results/nss_equality.json`."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--every", type=int, default=1, help="take every nth picture only")
+    every: int = parser.parse_args().every
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    data = data_folder()
+    niqe, brisque = load_niqe(data / "params"), load_brisque(data / "params")
+    reference = Reference(niqe, brisque)
+    rows: list[Row] = []
+    paths = pictures(data)[::every]
+    for index, path in enumerate(paths):
+        name = path.relative_to(data).as_posix()
+        for form, pixels in forms(path, index):
+            ours = nss.score(pixels, niqe=niqe, brisque=brisque)
+            new = [
+                Row(name, form, "niqe", ours.niqe, reference.niqe(pixels)),
+                Row(name, form, "brisque", ours.brisque, reference.brisque(pixels)),
+            ]
+            rows += new
+            for row in new:
+                if row.off > 0.5:
+                    print(f"{index}/{len(paths)} {row.name} {row.form} {row.score} {row.ours} {row.theirs}", flush=True)
+    result = {"pictures": len(paths), "forms": len(rows) // 2, "tolerance": TOLERANCE, **summary(rows)}
+    text = json.dumps(result, indent=1)
+    print(text)
+    if every == 1:
+        (ROOT / "benchmarks" / "results" / "nss_equality.json").write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main()

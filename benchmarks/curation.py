@@ -84,6 +84,7 @@ def one_thread() -> None:
     import torch
 
     cv2.setNumThreads(1)
+    cv2.ipp.setUseIPP(False)  # as every worker runs, see execution.py
     torch.set_num_threads(1)
     numba.set_num_threads(1)
 

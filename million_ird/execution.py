@@ -102,10 +102,16 @@ def _quietly(function: Callable[[Unit], Summary], unit: Unit) -> Summary:
 
 @contextlib.contextmanager
 def single_threaded() -> Iterator[None]:
-    """One thread a worker: the parallelism is between units, and OpenCV's own pool would fight it."""
-    before = cv2.getNumThreads()
+    """One thread a worker, and OpenCV's own code instead of Intel's.
+
+    The parallelism is between units, and OpenCV's pool would fight it. Intel's primitives round differently with where
+    in memory their input happens to lie, so that one picture would have other numbers from run to run.
+    """
+    threads, primitives = cv2.getNumThreads(), cv2.ipp.useIPP()
     cv2.setNumThreads(1)
+    cv2.ipp.setUseIPP(False)
     try:
         yield
     finally:
-        cv2.setNumThreads(before)
+        cv2.setNumThreads(threads)
+        cv2.ipp.setUseIPP(primitives)

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from million_ird.errors import SourceError
 from million_ird.ingest import Unit
 from million_ird.record import Candidate, Failed, candidate_key
-from million_ird.storage import FileEntry, Folder, list_files
+from million_ird.storage import FileEntry, Folder, as_text, list_files
 
 log = logging.getLogger(__name__)
 
@@ -18,7 +18,11 @@ UNIT_SIZE = 32
 """Files in a unit on average; a power of two."""
 LARGEST_UNIT = 4 * UNIT_SIZE
 SIDECARS = frozenset(
-    ".csv .db .html .ini .json .jsonl .lock .log .md .npy .npz .parquet .pkl .py .tsv .txt .xml .yaml .yml".split()
+    f".{suffix}"
+    for suffix in (
+        *("csv", "tsv", "json", "jsonl", "parquet", "txt", "md", "html", "xml", "yaml", "yml", "ini"),
+        *("db", "lock", "log", "npy", "npz", "pkl", "py"),
+    )
 )
 """Suffixes of files that lie beside pictures and are none: no candidates, only counted."""
 
@@ -42,13 +46,14 @@ class FilesSource:
             SourceError: nothing is there, or it cannot be listed.
         """
         chunk: list[FileEntry] = []
+        started = False
         for entry in self._entries():
             if chunk and (_is_boundary(entry.uri) or len(chunk) >= LARGEST_UNIT):
-                yield self._unit(chunk)
-                chunk = []
+                yield self._unit(chunk, started=started)
+                chunk, started = [], True
             chunk.append(entry)
         if chunk:
-            yield self._unit(chunk)
+            yield self._unit(chunk, started=started)
 
     def candidates(self, unit: Unit) -> list[Candidate]:
         """One candidate per file."""
@@ -94,8 +99,10 @@ class FilesSource:
         if not found:
             raise SourceError(f"source {self.root}: holds no files to look at")
 
-    def _unit(self, entries: list[FileEntry]) -> Unit:
-        slot = candidate_key(self.label, entries[0].uri)
+    def _unit(self, entries: list[FileEntry], *, started: bool) -> Unit:
+        # Named by the boundary that it begins with; the first of the listing begins with none.
+        first = entries[0].uri
+        slot = candidate_key(self.label, first if started or _is_boundary(first) else "")
         return Unit(source=self.label, root=self.root, slot=slot, entries=tuple(entries))
 
 
@@ -111,9 +118,11 @@ def _is_boundary(uri: str) -> bool:
 
 
 def _below(root: str, excluded: str | None) -> str | None:
-    if excluded is None or not f"{excluded}/".startswith(root.rstrip("/") + "/"):
+    """The uris of what lies in `excluded` begin so; None where it lies elsewhere."""
+    prefix = root.rstrip("/") + "/"
+    if excluded is None or not f"{excluded}/".startswith(prefix):
         return None
-    return excluded.removeprefix(root.rstrip("/") + "/") + "/"
+    return excluded.removeprefix(prefix) + "/"
 
 
 def labels(roots: Sequence[str]) -> list[str]:
@@ -122,7 +131,7 @@ def labels(roots: Sequence[str]) -> list[str]:
     Raises:
         SourceError: the same source twice.
     """
-    paths = [PurePosixPath(root.split("://", 1)[-1]).parts for root in roots]
+    paths = [PurePosixPath(as_text(root.split("://", 1)[-1])).parts for root in roots]
     for number, root in enumerate(roots):
         if root in roots[:number]:
             raise SourceError(f"source {root}: given twice")

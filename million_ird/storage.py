@@ -13,6 +13,7 @@ import logging
 import os
 import re
 import socket
+import stat
 import time
 import uuid
 from collections.abc import Iterator
@@ -92,7 +93,7 @@ class Folder:
     def open(self, name: str) -> IO[bytes]:
         """Opens for reading; buffered, seekable."""
         path = self.path(name)
-        opened: IO[bytes] = open(_on_disk(path), "rb") if self.local else self.fs.open(path, "rb")
+        opened: IO[bytes] = self.fs.open(_on_disk(path) if self.local else path, "rb")
         return opened
 
     def read(self, name: str, at_most: int = -1) -> bytes:
@@ -191,8 +192,8 @@ def list_files(root: str) -> tuple[Folder, Iterator[FileEntry]]:
         parent = Folder(folder.url.rsplit("/", 1)[0] or "/")
         with parent.open(name) as file:
             file.read(1)
-        stat = os.stat(folder.root) if folder.local else None
-        return parent, iter([_local_entry(name, stat) if stat else _remote_entry(name, info)])
+        found = _local_entry(name, os.stat(folder.root)) if folder.local else _remote_entry(name, info)
+        return parent, iter([found])
     except OSError as error:
         raise SourceError(f"source {root}: {_why(error)}") from error
 
@@ -220,36 +221,42 @@ def _local_files(root: str) -> Iterator[FileEntry]:
         folder = waiting.pop() if waiting else links.pop()
         try:
             with os.scandir(os.path.join(root, folder)) as listing:
-                stat = os.stat(os.path.join(root, folder))
+                itself = os.stat(os.path.join(root, folder))
                 entries = sorted(listing, key=lambda entry: entry.name, reverse=True)
         except OSError as error:
             if not folder:
                 raise SourceError(f"source {root}: {_why(error)}") from error
             _warn_once(f"{root}/{folder}: cannot be listed and is left out: {_why(error)}")
             continue
-        if (stat.st_dev, stat.st_ino) in entered:
+        if (itself.st_dev, itself.st_ino) in entered:
             continue
-        entered.add((stat.st_dev, stat.st_ino))
+        entered.add((itself.st_dev, itself.st_ino))
         for entry in entries:
             name = os.path.join(folder, entry.name)
             if entry.name.startswith("."):
                 continue
-            if entry.is_dir():
+            if os.path.isdir(os.path.join(root, name)):
                 (links if entry.is_symlink() else waiting).append(name)
-            elif entry.is_file() or entry.is_symlink():
+            elif _is_file(entry):
                 found.append(_local_entry(name, _stat(entry)))
-    return iter(sorted(found, key=lambda entry: entry.uri))
+    yield from sorted(found, key=lambda entry: entry.uri)
+
+
+def _is_file(entry: "os.DirEntry[str]") -> bool:
+    """Whether it can be a picture. A link to nowhere is one: it is listed, and fails when it is read."""
+    mode = _stat(entry).st_mode
+    return stat.S_ISREG(mode) or stat.S_ISLNK(mode)
 
 
 def _stat(entry: "os.DirEntry[str]") -> os.stat_result:
     try:
         return entry.stat()
-    except OSError:  # a link to nowhere: it is listed, and fails when it is read
+    except OSError:
         return entry.stat(follow_symlinks=False)
 
 
-def _local_entry(name: str, stat: os.stat_result) -> FileEntry:
-    return FileEntry(uri=as_text(name), size=stat.st_size, version=f"{stat.st_size}-{stat.st_mtime_ns}")
+def _local_entry(name: str, status: os.stat_result) -> FileEntry:
+    return FileEntry(uri=as_text(name), size=status.st_size, version=f"{status.st_size}-{status.st_mtime_ns}")
 
 
 def as_text(name: str) -> str:
@@ -320,7 +327,8 @@ def is_owned(folder: Folder, name: str) -> bool:
 def owned(folder: Folder, name: str) -> Iterator[None]:
     """Holds `folder` against other runs while the block runs; the kernel lets go when the process dies.
 
-    What a killed run left under temporary names is removed first. Object stores have no such lock: there the promise is the user's.
+    What a killed run left under temporary names is removed first. Object stores have no such lock: there the promise
+    is the user's.
 
     Raises:
         OutputError: another process holds it; the message names its pid and host.

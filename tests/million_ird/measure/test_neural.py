@@ -46,7 +46,7 @@ def test_a_picture_too_small_for_the_network_is_null_and_costs_the_others_nothin
 
 
 def test_an_unknown_name_is_told_with_the_nearest() -> None:
-    with pytest.raises(ModelUnavailable, match="'musiqq'.*did you mean 'musiq'"):
+    with pytest.raises(ModelUnavailable, match=r"'musiqq'.*did you mean 'musiq'"):
         check_name("musiqq")
     with pytest.raises(ModelUnavailable, match="no such score without reference"):
         check_name("lpips")

@@ -160,9 +160,7 @@ def _letterboxed(picture: Image.Image, number: int) -> bytes:
 def _framed(picture: Image.Image, number: int) -> bytes:
     width, height = picture.size
     margin = width // 12
-    frame = Image.new(
-        "RGB", (width + 2 * margin, height + 2 * margin), (248, 246, 240) if number % 2 else (255,) * 3
-    )
+    frame = Image.new("RGB", (width + 2 * margin, height + 2 * margin), (248, 246, 240) if number % 2 else (255,) * 3)
     frame.paste(picture, (margin, margin))
     return as_jpeg(frame, 92)
 
@@ -175,9 +173,7 @@ def _collage(picture: Image.Image, number: int) -> bytes:
     order = np.random.default_rng(number).permutation(4)
     for place, quarter in enumerate(order):
         x, y = quarter % 2 * width // 2, quarter // 2 * height // 2
-        part = picture.crop((x, y, x + width // 2, y + height // 2)).transpose(
-            Image.Transpose.FLIP_LEFT_RIGHT
-        )
+        part = picture.crop((x, y, x + width // 2, y + height // 2)).transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         sheet.paste(part, (place % 2 * (width // 2 + gutter), place // 2 * (height // 2 + gutter)))
     return as_jpeg(sheet, 92)
 
@@ -191,9 +187,7 @@ def _poster(picture: Image.Image, number: int) -> bytes:
     draw = ImageDraw.Draw(page)
     words = "Restored by light and by patience, printed in the year of the horse. " * 2
     for line in range(int(height / (width / 25))):
-        draw.text(
-            (width * 0.04, height * 1.04 + line * width / 25), words[number % 9 :][:70], (20, 20, 20), font
-        )
+        draw.text((width * 0.04, height * 1.04 + line * width / 25), words[number % 9 :][:70], (20, 20, 20), font)
     return as_jpeg(page, 92)
 
 

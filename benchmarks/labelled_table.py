@@ -136,15 +136,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--recipe", type=Path, default=ROOT / "pipelines" / "million_ird.yaml")
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument(
-        "--numbers", type=Path, help="keep the numbers here, and use them when they are there"
-    )
+    parser.add_argument("--numbers", type=Path, help="keep the numbers here, and use them when they are there")
     options = parser.parse_args()
     rows = _numbers(options.numbers, options.workers)
     gates = gates_of(options.recipe, rows[0].numbers)
-    print(
-        f"share dropped by {options.recipe.name}, size gates off: {', '.join(gate.called for gate in gates)}\n"
-    )
+    print(f"share dropped by {options.recipe.name}, size gates off: {', '.join(gate.called for gate in gates)}\n")
     classes = table(grouped(rows), gates)
     print("\nphotographs that are hard to tell")
     hard = {

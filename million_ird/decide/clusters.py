@@ -13,6 +13,8 @@ def best_of_each(pairs: NDArray[np.int64], pixels: NDArray[np.int64], size: NDAr
     earliest.
     """
     count = len(pixels)
+    if count == 0:
+        return np.empty(0, np.int64)
     ones = np.ones(len(pairs), np.int8)
     graph = coo_matrix((ones, (pairs[:, 0], pairs[:, 1])), shape=(count, count))
     _, cluster = connected_components(graph, directed=False)

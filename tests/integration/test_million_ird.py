@@ -288,6 +288,16 @@ def test_verify_finds_a_flipped_byte(built: Path, tmp_path: Path) -> None:
     assert "another sha256" in run("verify", out, code=1).stdout
 
 
+def test_a_build_that_keeps_nothing_is_a_data_set_all_the_same(pictures: Path, tmp_path: Path) -> None:
+    (tmp_path / "none.yaml").write_text(yaml.safe_dump({**RECIPE, "gates": [{"field": "short_side", "min": 9999}]}))
+    result = build("--sources", pictures, "--out", tmp_path / "out", "--recipe", tmp_path / "none.yaml", "--workers", 0)
+    assert (result["kept"], result["images"], result["patches"]) == (0, 0, 0)
+    run("verify", tmp_path / "out")
+    assert load_dataset(str(tmp_path / "out"), "ledger", split="train").num_rows == 22
+    assert load_dataset(str(tmp_path / "out"), split="train").num_rows == 0
+    assert load_dataset(str(tmp_path / "out"), "patches", split="train").num_rows == 0
+
+
 def test_explain_and_status_tell_the_story(built: Path) -> None:
     story = run("explain", built, "zz small.png").stdout
     assert "dropped: small, measured 40, limit 100" in story

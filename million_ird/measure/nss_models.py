@@ -7,6 +7,7 @@ once. Only `niqe_ird.npz`, which is our own, lies in the package.
 
 import importlib.resources
 import os
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -123,16 +124,17 @@ def read_niqe(path: Path) -> NiqeModel:
     Raises:
         ModelUnavailable: the file cannot be read.
     """
+    import scipy.io
+
+    unreadable = (OSError, KeyError, ValueError, NotImplementedError, TypeError, EOFError, zipfile.BadZipFile)
     try:
         if path.suffix == ".mat":
-            import scipy.io
-
             held = scipy.io.loadmat(str(path))
             mean, covariance = held["mu_prisparam"], held["cov_prisparam"]
         else:
             with np.load(path, allow_pickle=False) as arrays:
                 mean, covariance = arrays["mu_pris_param"], arrays["cov_pris_param"]
-    except (OSError, KeyError, ValueError, NotImplementedError, TypeError) as error:
+    except (*unreadable, scipy.io.matlab.MatReadError) as error:
         raise ModelUnavailable(f"{path} holds no NIQE parameters: {_line(error)}") from error
     return NiqeModel(np.ravel(mean).astype(np.float64), np.asarray(covariance, np.float64))
 

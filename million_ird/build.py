@@ -145,11 +145,12 @@ def decide_stage(folder: Folder, recipe: Recipe) -> Funnel:
     rows = scanned(folder, recipe)
     columns = rows.columns(needed_columns(recipe))
     verdicts = decide(columns, recipe, rows.vanished)
-    decided = {"scan": rows.scan, "rules": [__version__, recipe.digest]}
-    if rows.scan == "" or folder.read_json(DECIDED) != decided:
+    decided: dict[str, object] = {"scan": rows.scan, "rules": [__version__, recipe.digest]}
+    if rows.scan == "" or folder.read_json(DECIDED) != {**decided, "files": ledgers.versions(folder)}:
+        folder.remove(DECIDED)  # what is half replaced was decided from nothing
         schema = ledgers.ledger_schema(rows.measures)
         ledgers.save(folder, rows.with_verdicts(verdicts), verdicts.num_rows, schema)
-        folder.write_json(DECIDED, decided)
+        folder.write_json(DECIDED, {**decided, "files": ledgers.versions(folder)})
     counted = ledgers.funnel(verdicts.append_column("failure_class", columns["failure_class"]))
     unmeasured = counted.dropped.get(NOT_MEASURED, 0)
     if unmeasured:
@@ -167,6 +168,8 @@ def write_stage(
 ) -> Written:
     """Writes shards and card."""
     kept = set(ledger.filter(pc.equal(ledger["verdict"], ledgers.KEPT))["source"].unique().to_pylist())
+    if ledgers.check_version(ledger.schema, folder.url) != recipe.measured:
+        raise LedgerError(f"{folder.url}: decided by another recipe than {RECIPE}; run build or decide")
     if kept - set(sources):
         raise LedgerError(
             f"{folder.url}: pictures of {sorted(kept - set(sources))} are kept, but not among the sources"
@@ -180,11 +183,15 @@ def open_sources(roots: Sequence[str], recipe: Recipe, out: Folder | None) -> di
     """The sources by label, each looked at so far that a missing or empty one is told before anything is written.
 
     Raises:
-        SourceError: none is given, one is missing or holds no files.
+        SourceError: none is given, one is missing, holds no files, or lies in the output folder.
     """
     if not roots:
         raise SourceError("no sources: name at least one with --sources")
-    absolute = [Folder(root).url for root in roots]
+    folders = [Folder(root) for root in roots]
+    for folder in folders:
+        if out is not None and out.holds(folder):
+            raise SourceError(f"source {folder.url}: lies in the output folder")
+    absolute = [folder.url for folder in folders]
     found: dict[str, Source] = {
         label: _source(label, root, recipe, out) for label, root in zip(labels(absolute), absolute, strict=True)
     }
@@ -208,8 +215,11 @@ def check_output(out: str) -> Folder:
     folder = Folder(out)
     if folder.exists() and not folder.is_folder:
         raise OutputError(f"{out}: is a file, not a folder")
-    names = folder.names()
-    ours = folder.exists(LOCK) or (RECIPE in names and _is_recipe(folder))
+    try:
+        names = folder.names()
+        ours = folder.exists(LOCK) or (RECIPE in names and _is_recipe(folder))
+    except OSError as error:
+        raise OutputError(f"{out}: cannot be read: {error.strerror or error}") from error
     if names and not ours:
         raise OutputError(f"{out}: holds something else ({names[0]}, …); choose a new or empty folder")
     return folder

@@ -137,7 +137,8 @@ class Cascade:
             self.seconds["phash"] += time.perf_counter() - start
 
     def _stopped(self, row: Row, tier: Tier) -> bool:
-        gates = [gate for gate in self.recipe.gates if gate_tier(gate, self.recipe.columns) is tier]
+        measured = [gate for gate in self.recipe.gates if gate.field in row]
+        gates = [gate for gate in measured if gate_tier(gate, self.recipe.columns) is tier]
         return not self.recipe.measure_all and first_drop(gates, numbers_of(row)) is not None
 
     def _timed(self, name: str, measure: Measure, sample: Sample) -> Mapping[str, float | None]:

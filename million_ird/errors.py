@@ -8,6 +8,7 @@ MillionIRDError
 │   └── ModelUnavailable   the parameters of a score cannot be had
 ├── BuildError             a build stopped with something wrong (exit 1)
 │   ├── LedgerError        a ledger is missing, of another schema version, or its counts do not add up
+│   ├── DamagedFile        a file of the build is not what was written
 │   └── SourceChanged      a file is no longer what was measured
 └── ReadError              one candidate could not be fetched, read or decoded (becomes `Failed`)
 """
@@ -43,6 +44,10 @@ class BuildError(MillionIRDError):
 
 class LedgerError(BuildError):
     """A ledger is missing, of another schema version, or its counts do not add up."""
+
+
+class DamagedFile(BuildError):
+    """A file of the build is not what was written; removed, the next build makes it anew."""
 
 
 class SourceChanged(BuildError):

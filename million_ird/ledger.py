@@ -119,8 +119,8 @@ def check_version(schema: pa.Schema, where: str) -> tuple[str, ...]:
 
 
 def to_table(rows: Sequence[Mapping[str, object]], schema: pa.Schema) -> pa.Table:
-    """Rows to a table of exactly this schema; a key that a row lacks is null."""
-    columns = [pa.array([row.get(field.name) for row in rows], field.type) for field in schema]
+    """Rows to a table of exactly this schema; a key that a row lacks is null, and so is NaN."""
+    columns = [pa.array([row.get(field.name) for row in rows], field.type, from_pandas=True) for field in schema]
     return pa.Table.from_arrays(columns, schema=schema)
 
 
@@ -165,6 +165,11 @@ def load(out: Folder, columns: Sequence[str] | None = None) -> pa.Table:
     """
     wanted = None if columns is None else list(columns)
     return pa.concat_tables([out.read_table(name, wanted) for name in files(out)])
+
+
+def versions(out: Folder) -> dict[str, str]:
+    """The files of the ledger as they are now: another value when anyone has changed, added or removed one."""
+    return {name: out.version(f"{FOLDER}/{name}") for name in out.names(FOLDER)}
 
 
 def files(out: Folder) -> list[str]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from million_ird.cascade import Cascade, numbers_of
+from million_ird.cascade import Cascade, gate_tier, numbers_of
 from million_ird.decide.gates import first_drop
 from million_ird.execution import Engine
 from million_ird.ingest import Source, Unit
@@ -100,7 +100,8 @@ def lacks_numbers(row: Row, recipe: Recipe) -> bool:
         return True
     if recipe.licences.refuse_one(str(row["licence"]) if row["licence"] is not None else None):
         return False
-    return first_drop(recipe.gates, numbers_of(row)) is None
+    reached = [gate for gate in recipe.gates if gate_tier(gate, recipe.columns) <= int(str(row["tier"]))]
+    return first_drop(reached, numbers_of(row)) is None
 
 
 def scan(
@@ -114,16 +115,19 @@ def scan(
 ) -> ScanSummary:
     """Scans what is new or changed; writes the index of the units that make up the scan.
 
-    Rows of files that an earlier scan saw and that are gone stay as vanished rows, unless `limit` cut the listing.
+    Rows of files that an earlier scan saw and that are gone stay as vanished rows; where `limit` cuts the listing,
+    nobody knows which are gone, and the next scan without it looks again.
     """
     before = out.read_json(INDEX) or {"units": [], "gates": ""}
+    listed = set(before["units"])
     gates = digest([recipe.measure_all, recipe.licences.model_dump(), [gate.model_dump() for gate in recipe.gates]])
     present = set(_unit_names(out))
     tasks, names = _plan(out, sources, recipe, limit, models)
     todo = [
         task
         for task in tasks
-        if task.name not in present or (gates != before["gates"] and _is_stale(out, task.name, recipe))
+        if task.name not in present
+        or ((gates != before["gates"] or task.name not in listed) and _is_stale(out, task.name, recipe))
     ]
     summary = ScanSummary(candidates=sum(len(task.unit.entries) for task in tasks))
     progress.stage("scan", sum(len(task.unit.entries) for task in todo), "images")
@@ -131,9 +135,13 @@ def scan(
         summary.measured += done.measured
         summary.seconds.update(done.seconds)
         progress.advance(done.rows, done.failures)
-    vanished = 0 if limit else _keep_vanished(out, before["units"], names, recipe)
-    summary.vanished = vanished
-    out.write_json(INDEX, {"units": names, "gates": gates, "measures": recipe.measured, "vanished": vanished})
+    unseen = before.get("unseen", [])
+    earlier = sorted({*listed, *unseen})
+    summary.vanished = 0 if limit else _keep_vanished(out, earlier, names, set() if unseen else listed, recipe)
+    index = {"units": names, "gates": gates, "measures": recipe.measured, "vanished": summary.vanished}
+    if limit:
+        index["unseen"] = sorted(set(earlier) - set(names))
+    out.write_json(INDEX, index)
     return summary
 
 
@@ -196,15 +204,18 @@ def _earlier_rows(task: ScanTask) -> dict[str, Row]:
     return rows
 
 
-def _keep_vanished(out: Folder, before: list[str], now: list[str], recipe: Recipe) -> int:
-    """Collects the rows of candidates that earlier units held and no present unit holds."""
+def _keep_vanished(out: Folder, before: list[str], now: list[str], settled: set[str], recipe: Recipe) -> int:
+    """Collects the rows of candidates that earlier units held and no present unit holds.
+
+    `settled` are units of which no candidate stands in any other unit of `before`: they need not be read.
+    """
     schema = scanned_schema(recipe.measured)
     obsolete = [name for name in before if name not in set(now) and out.exists(name)]
     old = [out.read_table(name) for name in obsolete]
     if out.exists(VANISHED_ROWS):
         old.append(out.read_table(VANISHED_ROWS))
     rows = {str(row["key"]): row for table in old for row in table.to_pylist()}
-    fresh = [name for name in now if name not in set(before)] if obsolete else now
+    fresh = [name for name in now if name not in settled] if obsolete else now
     for name in fresh if rows else []:
         for key in out.read_table(name, columns=["key"])["key"].to_pylist():
             rows.pop(key, None)

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from million_ird import ledger
 from million_ird.errors import LedgerError
@@ -20,7 +19,7 @@ from million_ird.storage import Folder
 
 BATCH_ROWS = 50_000
 DECIDED = ".work/decided.json"
-"""Which scan, and which rules, the ledger was decided from."""
+"""Which scan, and which rules, the ledger was decided from, and its files as they were left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +44,8 @@ class Scanned:
 
     def _read(self, schema: pa.Schema) -> Iterator[pa.Table]:
         for name in self.files:
-            with self.out.open(name) as file:
-                for batch in pq.ParquetFile(file).iter_batches(BATCH_ROWS, columns=schema.names, use_threads=False):
+            with self.out.parquet(name) as file:
+                for batch in file.iter_batches(BATCH_ROWS, columns=schema.names, use_threads=False):
                     yield pa.Table.from_batches([batch]).select(schema.names).cast(schema)
 
     def with_verdicts(self, verdicts: pa.Table) -> Iterator[pa.Table]:
@@ -68,7 +67,7 @@ def scanned(out: Folder, recipe: Recipe) -> Scanned:
     decided = out.read_json(DECIDED) or {}
     if found is None:
         found = _from_ledger(out, "")
-    elif decided.get("scan") == found.scan and out.names(ledger.FOLDER):
+    elif decided.get("scan") == found.scan and decided.get("files") == ledger.versions(out):
         found = _from_ledger(out, found.scan)
     missing = set(measure_fields(recipe.measured)) - set(measure_fields(found.measures))
     if missing:

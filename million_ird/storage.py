@@ -25,7 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
-from million_ird.errors import BuildError, OutputError, SourceError, UsageError
+from million_ird.errors import BuildError, DamagedFile, OutputError, SourceError, UsageError
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +65,11 @@ class Folder:
         self.local = isinstance(self.fs, LocalFileSystem)
         self.url = self.root if self.local else root.rstrip("/")
 
+    def holds(self, other: "Folder") -> bool:
+        """Whether `other` is this folder or lies in it, links followed."""
+        mine, its = (os.path.realpath(one.root) if one.local else one.root for one in (self, other))
+        return type(self.fs) is type(other.fs) and f"{its}/".startswith(mine.rstrip("/") + "/")
+
     def __reduce__(self) -> tuple[type["Folder"], tuple[str]]:
         return type(self), (self.url,)
 
@@ -80,6 +85,12 @@ class Folder:
     def exists(self, name: str = "") -> bool:
         """Whether a file or folder of that name is there."""
         return bool(self.fs.exists(self.path(name)))
+
+    def version(self, name: str) -> str:
+        """Changes when the file may have changed."""
+        path = self.path(name)
+        entry = _local_entry(name, os.stat(path)) if self.local else _remote_entry(name, self.fs.info(path))
+        return entry.version
 
     def names(self, folder: str = "") -> list[str]:
         """Names directly in `folder`, sorted; nothing when there is no such folder."""
@@ -133,8 +144,15 @@ class Folder:
         self.write(name, text.encode(errors="surrogateescape"))
 
     def read_json(self, name: str) -> Any:
-        """Reads what `write_json` wrote; None when it is not there."""
-        return json.loads(self.read(name).decode(errors="surrogateescape")) if self.exists(name) else None
+        """Reads what `write_json` wrote; None when it is not there.
+
+        Raises:
+            DamagedFile: it is no JSON.
+        """
+        try:
+            return json.loads(self.read(name).decode(errors="surrogateescape")) if self.exists(name) else None
+        except ValueError as error:
+            raise _damaged(self.path(name), error) from error
 
     def write_table(self, name: str, table: pa.Table) -> None:
         """Writes a small table as parquet."""
@@ -142,14 +160,39 @@ class Folder:
             pq.write_table(table, file, compression="zstd")
 
     def read_table(self, name: str, columns: list[str] | None = None) -> pa.Table:
-        """Reads a whole parquet file."""
-        with self.open(name) as file:
-            return pq.read_table(file, columns=columns)
+        """Reads a whole parquet file.
+
+        Raises:
+            DamagedFile: it is none.
+        """
+        with self.parquet(name) as file:
+            return file.read(columns)
 
     def read_schema(self, name: str) -> pa.Schema:
-        """The schema of a parquet file, from its footer."""
+        """The schema of a parquet file, from its footer.
+
+        Raises:
+            DamagedFile: it is none.
+        """
+        with self.parquet(name) as file:
+            return file.schema_arrow
+
+    @contextlib.contextmanager
+    def parquet(self, name: str) -> Iterator[pq.ParquetFile]:
+        """Opens a parquet file.
+
+        Raises:
+            DamagedFile: it is none, here or wherever in the block it turns out.
+        """
         with self.open(name) as file:
-            return pq.read_schema(file)
+            try:
+                yield pq.ParquetFile(file)
+            except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowSerializationError) as error:
+                raise _damaged(self.path(name), error) from error
+            except OSError as error:
+                if error.errno is not None:
+                    raise
+                raise _damaged(self.path(name), error) from error  # what pyarrow calls broken compression
 
     def rename(self, old: str, new: str) -> None:
         """Moves a file; atomic on a disk."""
@@ -281,6 +324,10 @@ def _why(error: OSError) -> str:
     if isinstance(error, FileNotFoundError):
         return "no such file or folder"
     return error.strerror or str(error)
+
+
+def _damaged(path: str, error: Exception) -> DamagedFile:
+    return DamagedFile(f"{path}: damaged ({' '.join(str(error).split())}); remove it and run the build again")
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from million_ird.cascade import in_cost_order
+from million_ird.cascade import gate_tier, in_cost_order
 from million_ird.decide.clusters import best_of_each
 from million_ird.decide.exact import first_of_same
 from million_ird.decide.gates import as_floats
@@ -76,6 +76,8 @@ class _Columns:
 def needed_columns(recipe: Recipe) -> list[str]:
     """The scanned columns that deciding reads."""
     fixed = ["key", "phash", "failure_class"]
+    if any(gate.required for gate in recipe.gates):
+        fixed.append("tier")
     if recipe.licences.rule_something:
         fixed.append("licence")
     if recipe.duplicates.exact:
@@ -107,6 +109,8 @@ def decide(scanned: pa.Table, recipe: Recipe, vanished: int = 0) -> pa.Table:
     for gate in in_cost_order(recipe.gates, recipe.columns):
         values = as_floats(scanned[gate.field])
         failing, limits = gate.failures(scanned[gate.field])
+        if gate.required:  # a null of a tier that was never reached says nothing
+            failing &= as_floats(scanned["tier"]) >= gate_tier(gate, recipe.columns)
         settled = columns.close(failing, DROPPED, gate.called)
         columns.measured[settled], columns.limit[settled] = values[settled], limits[settled]
     columns.close(~_not_null(scanned["phash"]), DROPPED, NOT_MEASURED)

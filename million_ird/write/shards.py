@@ -5,6 +5,7 @@ all get their numbers (`train-00000-of-00004.parquet`). A shard that an earlier 
 its footer and moved, not written again.
 """
 
+import contextlib
 import hashlib
 import itertools
 import logging
@@ -20,7 +21,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from million_ird.decide.gates import first_drop
-from million_ird.errors import SourceChanged
+from million_ird.errors import DamagedFile, SourceChanged
 from million_ird.execution import Engine
 from million_ird.images import encode_png, encode_webp
 from million_ird.ingest import Source
@@ -132,7 +133,9 @@ def _unit(kind: Kind, rows: pa.Table, schema: pa.Schema, recipe: Recipe) -> str:
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, rows.schema) as stream:
         stream.write_table(rows.combine_chunks())
-    terms = f"{kind} {FORMAT_REVISION} {schema.to_string()} {recipe.patches.model_dump_json()}"
+    terms = f"{kind} {FORMAT_REVISION} {schema.to_string()}"
+    if kind == "patches":
+        terms += f" {recipe.patches.model_dump_json()}"
     return hashlib.blake2b(sink.getvalue().to_pybytes() + terms.encode(), digest_size=16).hexdigest()
 
 
@@ -212,10 +215,10 @@ def _patch_rows(task: ShardTask, row: dict[str, object], encoded: bytes) -> Iter
 
 
 def _present(out: Folder, kind: Kind | str) -> dict[str, str]:
-    """The shards in place: unit to file name."""
+    """The shards in place that can be read: unit to file name."""
     found = {}
     for name in out.names(kind):
-        if name.endswith(".parquet"):
+        with contextlib.suppress(DamagedFile):
             unit = (out.read_schema(f"{kind}/{name}").metadata or {}).get(UNIT, b"").decode()
             found[unit] = name
     return found
@@ -227,7 +230,9 @@ def _put_in_place(out: Folder, kind: str, units: list[str]) -> int:
     Everything passes through the staging folder, under names that survive a kill at any moment.
     """
     wanted = {unit: f"train-{i:05d}-of-{len(units):05d}.parquet" for i, unit in enumerate(units)}
-    for unit, name in _present(out, kind).items():
+    present = {name: unit for unit, name in _present(out, kind).items()}
+    for name in out.names(kind):
+        unit = present.get(name, "")
         if unit not in wanted:
             out.remove(f"{kind}/{name}")
         elif wanted[unit] != name:

@@ -70,10 +70,12 @@ def jpeg_trace(luma: NDArray[np.uint8]) -> float | None:
         histogram = np.bincount(sizes, minlength=_BINS).astype(np.float32)
         histogram[-1] = 0  # the overflow
         count = mask @ histogram
-        gathered = (count >= _LEAST_COUNT) & (cosines @ histogram > _LEAST_SCORE * count)
-        if gathered.any():
-            # Every divisor of the step fits too, so the largest is the step.
-            step = _LEAST_STEP + int(np.flatnonzero(gathered)[-1])
+        score = np.where(count >= _LEAST_COUNT, cosines @ histogram / np.maximum(count, 1), 0)
+        gathered = np.flatnonzero(score > _LEAST_SCORE)
+        if gathered.size:
+            # Every divisor of the step fits too, so it is the best one near the largest.
+            near = gathered[_LEAST_STEP + gathered > 0.85 * (_LEAST_STEP + gathered[-1])]
+            step = _LEAST_STEP + int(near[score[near].argmax()])
             ratios.append(100 * step / IJG_LUMA[GRID * row + column])
     if len(ratios) < _LEAST_FOUND:
         return None

@@ -1,0 +1,71 @@
+"""Even areas, few colours, missing detail: known values, and photographs against artwork."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from million_ird.measure.graphics import GraphicsMeasure, colour_codes, even_share, top_colours
+from tests.million_ird.measure.pictures import bundled, colour, natural, sample
+
+MEASURE = GraphicsMeasure()
+
+
+def test_even_share_is_that_of_a_plain_loop() -> None:
+    pixels = colour(natural(30, 40) // 32 * 32)
+    same = [
+        bool((pixels[y, x] == pixels[y, x + 1]).all() and (pixels[y, x] == pixels[y + 1, x]).all())
+        for y in range(29)
+        for x in range(39)
+    ]
+    assert even_share(colour_codes(pixels)) == pytest.approx(np.mean(same))
+
+
+def test_colours_differ_in_any_channel() -> None:
+    pixels = np.zeros((16, 16, 3), np.uint8)
+    pixels[..., 2] = np.arange(16)
+    assert even_share(colour_codes(pixels)) == 0
+    assert top_colours(colour_codes(pixels)) == 0.5
+
+
+def test_few_colours_are_counted() -> None:
+    pixels = np.zeros((64, 64), np.uint8)
+    pixels[:32] = 255
+    numbers = MEASURE.measure(sample(pixels))
+    assert numbers["top_colours"] == 1
+    assert numbers["even_share"] == pytest.approx(62 / 63)
+
+
+def test_detail_falls_with_blur_and_a_gradient_has_none() -> None:
+    luma = natural(200, 200)
+    values = [
+        MEASURE.measure(sample(cv2.GaussianBlur(luma, (0, 0), sigma) if sigma else luma))["detail"] or 0
+        for sigma in (8, 3, 1, 0)
+    ]
+    assert values == sorted(values)
+    assert values[0] < 9 < values[-1]
+    ramp = np.repeat(np.linspace(0, 255, 900).astype(np.uint8)[None], 600, axis=0)
+    assert (MEASURE.measure(sample(ramp))["detail"] or 0) <= 2
+
+
+def test_null_under_16_pixels() -> None:
+    assert set(MEASURE.measure(sample(natural(15, 90))).values()) == {None}
+
+
+@pytest.mark.parametrize("name", ["astronaut.png", "camera.png", "chelsea.png", "coffee.png", "rocket.jpg", "moon.png"])
+def test_photographs_are_not_even(name: str) -> None:
+    numbers = MEASURE.measure(bundled(name))
+    assert (numbers["even_share"] or 0) < 0.2
+    assert (numbers["detail"] or 0) > 20
+
+
+@pytest.mark.parametrize("name", ["horse.png", "logo.png", "phantom.png", "chessboard_RGB.png"])
+def test_artwork_is_even(name: str) -> None:
+    assert (MEASURE.measure(bundled(name))["even_share"] or 0) > 0.3
+
+
+def test_real_logos_and_charts_are_even(shared_data: Path) -> None:
+    for kind in ("logos", "charts"):
+        files = sorted((shared_data / "negatives" / kind).iterdir())[:8]
+        assert all((MEASURE.measure(sample(path.read_bytes()))["even_share"] or 0) > 0.3 for path in files)

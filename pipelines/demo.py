@@ -19,7 +19,9 @@ from PIL import Image
 HERE = Path(__file__).parent
 SIDECARS = {".py", ".pyi", ".txt", ".xml", ".npy", ".npz"}
 os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
-NOISY = "coffee.png"
+HELD_OUT = "motorcycle_left.png"
+"""Not among the sources of the build, so that what is restored was never trained on."""
+OTHER_VIEW = "motorcycle_right.png"
 SIGMA = 25.0
 
 
@@ -29,12 +31,12 @@ def main() -> None:
     out: Path = parser.parse_args().out
     started = time.monotonic()
     pictures, dataset = out / "pictures", out / "dataset"
-    prepare(pictures, out / "noisy")
+    prepare(pictures, out / "held_out", out / "noisy")
 
     title("1. Build a data set: keep the photographs, drop the rest, each with a reason")
     funnel = run("million-ird", "build", "--sources", pictures, "--out", dataset, "--recipe", HERE / "demo.yaml")
     print(funnel)
-    story = run("million-ird", "explain", dataset, "page.png").splitlines()
+    story = (run("million-ird", "explain", dataset, "page.png") or "").splitlines()
     print(next(line.strip() for line in story if line.strip().startswith(("kept", "dropped", "failed"))))
     show_dataset(dataset)
 
@@ -45,9 +47,7 @@ def main() -> None:
         ("finetune", finetuned, ["--init", pretrained]),
     ):
         config = HERE / f"demo_{stage}.yaml"
-        resume = ["--resume"] if (run_folder / "config.yaml").exists() else []
-        options = ["--data", dataset, "--stage", stage, "--config", config, "--out", run_folder]
-        run("dynet", "train", *options, *extra, *resume)
+        train(run_folder, "--data", dataset, "--stage", stage, "--config", config, "--out", run_folder, *extra)
         losses = [json.loads(line)["loss"] for line in (run_folder / "metrics.jsonl").read_text().splitlines()]
         tenth = max(1, len(losses) // 10)
         first, last = np.mean(losses[:tenth]), np.mean(losses[-tenth:])
@@ -57,7 +57,7 @@ def main() -> None:
     restored = out / "restored"
     options = ["--out", restored, "--weights", finetuned, "--variants", "S,L", "--compare", "--overwrite"]
     run("dynet", "restore", out / "noisy", *options)
-    report_psnr(pictures / NOISY, out / "noisy" / NOISY, restored)
+    report_psnr(out / "held_out" / HELD_OUT, out / "noisy" / HELD_OUT, restored)
 
     title(f"Done in {time.monotonic() - started:.0f} s. Where to look")
     for what, where in (
@@ -69,14 +69,15 @@ def main() -> None:
         print(f"  {what:<36}{where}")
 
 
-def prepare(pictures: Path, noisy: Path) -> None:
-    """Lays out the sources: scikit-image's pictures, two copies of one, two flat ones; and a noisy photograph."""
+def prepare(pictures: Path, held_out: Path, noisy: Path) -> None:
+    """Lays out the sources: scikit-image's pictures, two copies of one, two flat ones; and, apart, a noisy one."""
     import skimage.data
 
     pictures.mkdir(parents=True, exist_ok=True)
     bundled = Path(skimage.data.__file__).parent
     for path in sorted(bundled.iterdir()):
-        if path.is_file() and path.suffix not in SIDECARS and not (pictures / path.name).exists():
+        wanted = path.is_file() and path.suffix not in SIDECARS and path.name not in {HELD_OUT, OTHER_VIEW}
+        if wanted and not (pictures / path.name).exists():
             shutil.copyfile(path, pictures / path.name)
     if not (pictures / "coffee_again.png").exists():
         shutil.copyfile(pictures / "coffee.png", pictures / "coffee_again.png")
@@ -84,11 +85,13 @@ def prepare(pictures: Path, noisy: Path) -> None:
         Image.new("RGB", (640, 480), (32, 96, 160)).save(pictures / "plain_blue.png")
         gradient = np.tile(np.linspace(0, 255, 640), (480, 1)).astype(np.uint8)
         Image.fromarray(gradient).save(pictures / "gradient.png")
-    if not (noisy / NOISY).exists():
+    if not (noisy / HELD_OUT).exists():
+        held_out.mkdir(parents=True, exist_ok=True)
         noisy.mkdir(parents=True, exist_ok=True)
-        clean = np.asarray(Image.open(pictures / NOISY).convert("RGB"), np.float64)
+        shutil.copyfile(bundled / HELD_OUT, held_out / HELD_OUT)
+        clean = np.asarray(Image.open(held_out / HELD_OUT).convert("RGB"), np.float64)
         noise = np.random.default_rng(0).normal(0, SIGMA, clean.shape)
-        Image.fromarray(np.clip(np.rint(clean + noise), 0, 255).astype(np.uint8)).save(noisy / NOISY)
+        Image.fromarray(np.clip(np.rint(clean + noise), 0, 255).astype(np.uint8)).save(noisy / HELD_OUT)
 
 
 def show_dataset(dataset: Path) -> None:
@@ -118,12 +121,25 @@ def title(text: str) -> None:
     print(f"\n{text}\n{'─' * min(79, len(text))}", flush=True)
 
 
-def run(program: str, *arguments: object) -> str:
-    """Runs one of the two programs, shows the command, returns its stdout; stops the demo if it fails."""
+def train(folder: Path, *options: object) -> None:
+    """Trains, or goes on; where the data set or the recipe is no longer the one that it began with, begins anew."""
+    if run("dynet", "train", *options, "--resume", may_refuse=folder.exists()) is None:
+        print(f"{folder} was trained on other data or by another recipe: starting it anew")
+        shutil.rmtree(folder)
+        run("dynet", "train", *options)
+
+
+def run(program: str, *arguments: object, may_refuse: bool = False) -> str | None:
+    """Runs one of the two programs, shows the command, returns its stdout; stops the demo if it fails.
+
+    None where it refuses its arguments and `may_refuse` says that it may.
+    """
     words = [str(a) for a in arguments]
     print(f"$ {program} {shlex.join(words)}", flush=True)
     command = [str(Path(sys.executable).parent / program), *words]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode == 2 and may_refuse:
+        return None
     if done.returncode:
         sys.exit(f"{program} ended with code {done.returncode}")
     return done.stdout

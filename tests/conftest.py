@@ -1,26 +1,26 @@
-"""What all tests share: where the real pictures lie, and a home for what `datasets` caches."""
+"""What all tests share: where the real pictures lie, and a home of its own for what libraries cache."""
 
-from collections.abc import Iterator
+import atexit
+import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
 
-DATA = Path(__file__).parents[1] / ".." / "shared" / "data"
+DATA = Path(os.environ.get("MILLION_IRD_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
-
-@pytest.fixture(scope="session", autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep what `datasets` caches out of the user's home, and the network out of the tests."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HF_HOME", str(tmp_path_factory.mktemp("hf")))
-        patch.setenv("HF_DATASETS_CACHE", str(tmp_path_factory.mktemp("hf_datasets")))
-        patch.setenv("HF_HUB_OFFLINE", "1")
-        yield
+# Before any test module imports `datasets`, which reads these once: nothing goes into the user's home or onto the
+# network, and no run sees what an earlier one cached.
+_HOME = tempfile.mkdtemp(prefix="tests-hf-")
+atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
+os.environ |= {"HF_HOME": _HOME, "HF_HUB_OFFLINE": "1", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
+os.environ.pop("HF_DATASETS_CACHE", None)
 
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Real pictures; a test that needs them is skipped where they are not."""
     if not DATA.is_dir():
-        pytest.skip(f"no real pictures in {DATA}")
-    return DATA.resolve()
+        pytest.skip(f"the real pictures of {DATA} are not there")
+    return DATA

@@ -294,8 +294,9 @@ def test_a_build_that_keeps_nothing_is_a_data_set_all_the_same(pictures: Path, t
     assert (result["kept"], result["images"], result["patches"]) == (0, 0, 0)
     run("verify", tmp_path / "out")
     assert load_dataset(str(tmp_path / "out"), "ledger", split="train").num_rows == 22
-    assert load_dataset(str(tmp_path / "out"), split="train").num_rows == 0
-    assert load_dataset(str(tmp_path / "out"), "patches", split="train").num_rows == 0
+    # `datasets` refuses to materialise a split without rows, and streams it.
+    assert list(load_dataset(str(tmp_path / "out"), split="train", streaming=True)) == []
+    assert list(load_dataset(str(tmp_path / "out"), "patches", split="train", streaming=True)) == []
 
 
 def test_explain_and_status_tell_the_story(built: Path) -> None:

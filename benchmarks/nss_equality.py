@@ -93,6 +93,8 @@ def main() -> None:
     rows: list[Row] = []
     paths = pictures(data)[::every]
     for index, path in enumerate(paths):
+        if index % 50 == 0:
+            print(f"{index}/{len(paths)}", flush=True)
         name = path.relative_to(data).as_posix()
         for form, pixels in forms(path, index):
             ours = nss.score(pixels, niqe=niqe, brisque=brisque)

@@ -26,6 +26,8 @@ from million_ird.record import Sample, Tier
 
 SMALLEST = kernels.BLOCK
 """Pixels that a picture must have in both directions, one of NIQE's blocks."""
+REPEATABLE = 1 << 20
+"""Pixels up to which BRISQUE's regression repeats PyTorch's rounding, see `_regress`."""
 
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
 """(H, W, 3) sRGB or (H, W) grey, 8 or 16 bits."""
@@ -59,7 +61,7 @@ def score(
     return NssScores(
         niqe_ird=_distance(patches, niqe_ird) if niqe_ird and patches is not None else None,
         niqe=_distance(patches, niqe) if niqe and patches is not None else None,
-        brisque=_regress(_picture_features(whole), brisque) if brisque else None,
+        brisque=_regress(_picture_features(whole), whole.size, brisque) if brisque else None,
     )
 
 
@@ -133,28 +135,36 @@ def _distance(patches: NDArray[np.float64], model: NiqeModel) -> float | None:
         return None
     inverse = np.linalg.pinv(pooled, rcond=len(pooled) * np.finfo(np.float64).eps)
     squared = float(difference @ inverse @ difference)
-    return float(np.sqrt(squared)) if squared >= 0 and np.isfinite(squared) else None
+    return _finite(squared**0.5) if squared >= 0 else None
 
 
-def _regress(features: NDArray[np.float32], model: BrisqueModel) -> float | None:
-    """features (36,) → BRISQUE's score, None if one is undefined.
+def _regress(features: NDArray[np.float32], pixels: int, model: BrisqueModel) -> float | None:
+    """features (36,) of a picture of so many pixels → BRISQUE's score, None if one is undefined.
 
-    Hundreds of kernel values times ±1024 are added in float32, where each order of adding gives a score that
-    differs by up to 0.01 from the next. This is PyTorch's (with MKL on AVX2): sums along and across eight lanes.
+    pyiqa adds hundreds of kernel values times ±1024 in float32, and each order of adding them gives a score that
+    is off by up to 0.01 its own way. On pictures up to `REPEATABLE` pixels this takes PyTorch's way (with MKL on
+    AVX2): sums along and across eight lanes. On larger ones the features themselves differ in their last bits with
+    the number of threads that PyTorch sums them in, and what is nearest to all of them is the exact sum.
     """
     low, high = model.ranges[:, 0], model.ranges[:, 1]
     scaled = np.float32(-1) + np.float32(2) * (features - low) / (high - low)
     if not np.isfinite(scaled).all():
         return None
     squares = (scaled - model.vectors) ** 2
+    if pixels > REPEATABLE:
+        kernel = np.exp(-model.gamma * squares.sum(axis=1, dtype=np.float64))
+        return _finite(float(kernel @ model.weights) - model.rho)
     lanes = squares[:, :32].reshape(-1, 4, 8)
     columns = [*squares[:, 32:].T, *(lanes[:, 0] + lanes[:, 1] + lanes[:, 2] + lanes[:, 3]).T]
     distances = np.zeros(len(squares), np.float32)
     for column in columns:
         distances += column
-    kernel = np.exp((-distances * np.float32(model.gamma)).astype(np.float64)).astype(np.float32)
-    value = _dot_in_lanes(kernel, model.weights) - np.float32(model.rho)
-    return float(value) if np.isfinite(value) else None
+    rounded = np.exp((-distances * np.float32(model.gamma)).astype(np.float64)).astype(np.float32)
+    return _finite(float(_dot_in_lanes(rounded, model.weights) - np.float32(model.rho)))
+
+
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None
 
 
 def _dot_in_lanes(a: NDArray[np.float32], b: NDArray[np.float32]) -> np.float32:

@@ -2,9 +2,10 @@
 
 All on the thumbnail, where noise is averaged out and artwork is still artwork. Null under 16 px.
 
-- `even_share` (0–1, down is better): share of pixels that are exactly the same in all channels as their
-  right and their lower neighbour. Flat artwork, plots, logos, silhouettes, pages and cut-outs have half and
-  more; even a clear sky drifts, so photographs stay under 0.2.
+- `even_share` (0–1, down is better): share of pixels that are exactly the same in all channels as their right and
+  their lower neighbour, and of one of the picture's three most common colours. Flat artwork, plots, logos,
+  silhouettes, pages and cut-outs have a quarter and more, mostly half; a clear sky is even here and there, but it
+  drifts through many colours, so photographs stay under 0.22 unless as much of them is pure black or white.
 - `top_colours` (0–1, down is better): share of pixels that have one of the eight most common exact colours.
   For the report; grey pictures of low contrast have few levels to begin with, so `even_share` is the one to
   gate on.
@@ -25,6 +26,7 @@ from numpy.typing import NDArray
 from million_ird.record import Sample, Tier
 
 COLOURS = 8
+GROUNDS = 3
 _LEAST_SIDE = 16
 _PERCENTILE = 97
 
@@ -42,10 +44,13 @@ class GraphicsMeasure:
         if min(small.shape[:2]) < _LEAST_SIDE:
             return dict.fromkeys(self.fields)
         codes = colour_codes(small)
+        colours, counts = np.unique(codes, return_counts=True)
+        order = np.argsort(counts, kind="stable")
+        common = colours[order]
         luma = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
         return {
-            "even_share": even_share(codes),
-            "top_colours": top_colours(codes),
+            "even_share": even_share(codes, common[-GROUNDS:]),
+            "top_colours": float(counts[order[-COLOURS:]].sum() / codes.size),
             "detail": float(np.percentile(np.abs(cv2.Laplacian(luma, cv2.CV_16S)), _PERCENTILE)),
         }
 
@@ -56,14 +61,8 @@ def colour_codes(pixels: NDArray[np.uint8]) -> NDArray[np.int32]:
     return np.asarray((red << 16) | (green << 8) | blue, np.int32)
 
 
-def even_share(codes: NDArray[np.int32]) -> float:
-    """Share of pixels that equal their right and their lower neighbour; codes: (h, w)."""
-    right = codes[:-1, 1:] == codes[:-1, :-1]
-    below = codes[1:, :-1] == codes[:-1, :-1]
-    return float((right & below).mean())
-
-
-def top_colours(codes: NDArray[np.int32]) -> float:
-    """Share of pixels that have one of the `COLOURS` most common colours; codes: (h, w)."""
-    _, counts = np.unique(codes, return_counts=True)
-    return float(np.sort(counts)[-COLOURS:].sum() / codes.size)
+def even_share(codes: NDArray[np.int32], grounds: NDArray[np.int32]) -> float:
+    """Share of pixels that equal their right and lower neighbour, of the colours in `grounds`; codes: (h, w)."""
+    here = codes[:-1, :-1]
+    even = (codes[:-1, 1:] == here) & (codes[1:, :-1] == here)
+    return float((even & np.isin(here, grounds)).mean())

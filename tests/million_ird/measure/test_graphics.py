@@ -1,12 +1,13 @@
 """Even areas, few colours, missing detail: known values, and photographs against artwork."""
 
+from collections import Counter
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from million_ird.measure.graphics import GraphicsMeasure, colour_codes, even_share, top_colours
+from million_ird.measure.graphics import GraphicsMeasure
 from tests.million_ird.measure.pictures import bundled, colour, natural, sample
 
 MEASURE = GraphicsMeasure()
@@ -14,19 +15,26 @@ MEASURE = GraphicsMeasure()
 
 def test_even_share_is_that_of_a_plain_loop() -> None:
     pixels = colour(natural(30, 40) // 32 * 32)
+    codes = [[tuple(pixel) for pixel in row] for row in pixels.tolist()]
+    common = {code for code, _ in Counter(code for row in codes for code in row).most_common(3)}
     same = [
-        bool((pixels[y, x] == pixels[y, x + 1]).all() and (pixels[y, x] == pixels[y + 1, x]).all())
+        codes[y][x] == codes[y][x + 1] == codes[y + 1][x] and codes[y][x] in common
         for y in range(29)
         for x in range(39)
     ]
-    assert even_share(colour_codes(pixels)) == pytest.approx(np.mean(same))
+    assert MEASURE.measure(sample(pixels))["even_share"] == pytest.approx(np.mean(same))
 
 
 def test_colours_differ_in_any_channel() -> None:
     pixels = np.zeros((16, 16, 3), np.uint8)
     pixels[..., 2] = np.arange(16)
-    assert even_share(colour_codes(pixels)) == 0
-    assert top_colours(colour_codes(pixels)) == 0.5
+    numbers = MEASURE.measure(sample(pixels))
+    assert (numbers["even_share"], numbers["top_colours"]) == (0, 0.5)
+
+
+def test_a_clean_sky_drifts_through_many_colours() -> None:
+    sky = np.repeat(np.linspace(120, 170, 256).astype(np.uint8)[:, None], 256, axis=1)
+    assert (MEASURE.measure(sample(np.stack([sky - 40, sky - 10, sky], axis=2)))["even_share"] or 0) < 0.1
 
 
 def test_few_colours_are_counted() -> None:
@@ -62,10 +70,10 @@ def test_photographs_are_not_even(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["horse.png", "logo.png", "phantom.png", "chessboard_RGB.png"])
 def test_artwork_is_even(name: str) -> None:
-    assert (MEASURE.measure(bundled(name))["even_share"] or 0) > 0.3
+    assert (MEASURE.measure(bundled(name))["even_share"] or 0) > 0.25
 
 
 def test_real_logos_and_charts_are_even(shared_data: Path) -> None:
     for kind in ("logos", "charts"):
         files = sorted((shared_data / "negatives" / kind).iterdir())[:8]
-        assert all((MEASURE.measure(sample(path.read_bytes()))["even_share"] or 0) > 0.3 for path in files)
+        assert all((MEASURE.measure(sample(path.read_bytes()))["even_share"] or 0) > 0.25 for path in files)

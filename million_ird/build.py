@@ -20,7 +20,7 @@ from million_ird.ingest.tables import TableSource, is_table
 from million_ird.ledger import NOT_MEASURED, Funnel
 from million_ird.measure.scores import prepare
 from million_ird.progress import Listener, Progress
-from million_ird.recipe import HEADER_LINE, Recipe, load
+from million_ird.recipe import HEADER_LINE, Recipe, load, parse_text
 from million_ird.scan import ScanSummary, scan
 from million_ird.scanned import DECIDED, scanned
 from million_ird.storage import Folder
@@ -239,11 +239,7 @@ def open_build(out: str) -> tuple[Folder, Recipe]:
 
 def load_from(folder: Folder) -> Recipe:
     """The recipe that a build left."""
-    import yaml
-
-    from million_ird.recipe import parse
-
-    return parse(yaml.safe_load(folder.read(RECIPE)), origin=f"{folder.url}/{RECIPE}")
+    return parse_text(folder.read(RECIPE), origin=f"{folder.url}/{RECIPE}")
 
 
 def remembered_sources(folder: Folder, recipe: Recipe) -> dict[str, Source]:

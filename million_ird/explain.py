@@ -8,9 +8,8 @@ import pyarrow.compute as pc
 from million_ird.build import open_build
 from million_ird.cascade import gate_tier, in_cost_order
 from million_ird.decide.gates import Gate
-from million_ird.decide.verdicts import EXACT, NEAR
 from million_ird.errors import UsageError
-from million_ird.ledger import DROPPED, KEPT, Row, load, measure_fields
+from million_ird.ledger import DROPPED, EXACT, HEADER_COLUMNS, KEPT, NEAR, Row, check_version, load, measure_fields
 from million_ird.recipe import Recipe
 from million_ird.record import Drop
 
@@ -69,7 +68,7 @@ def _tell(row: Row, ledger: pa.Table, recipe: Recipe) -> list[str]:
     gates: dict[str, list[Gate]] = {}
     for gate in in_cost_order(recipe.gates, recipe.columns):
         gates.setdefault(gate.field, []).append(gate)
-    for field in measure_fields(recipe.measured):
+    for field in (*HEADER_COLUMNS, *measure_fields(check_version(ledger.schema, "ledger"))):
         value = row[field]
         shown = "null" if value is None else f"{value:.6g}"
         rules = "; ".join(_rule(gate, row, recipe) for gate in gates.get(field, []))

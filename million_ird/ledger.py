@@ -60,7 +60,10 @@ _REPEATING = ("source", "licence", "attribution", "format", "mode", "icc", "fail
 RESERVED = frozenset(field.name for field in (*_IDENTITY, *_FOUND, *_MEASURED, *_DECIDED)) | {"image"}
 """Column names that no score and no column of a table may take."""
 KEPT, DROPPED, FAILED = "kept", "dropped", "failed"
-VANISHED, NOT_MEASURED = "vanished", "not_measured"
+VANISHED, NOT_MEASURED, LICENCE = "vanished", "not_measured", "licence"
+EXACT, NEAR = "duplicate_exact", "duplicate_near"
+RULES = frozenset({VANISHED, NOT_MEASURED, LICENCE, EXACT, NEAR})
+"""Reasons that are no gate's."""
 
 
 def measure_fields(measures: Iterable[str]) -> list[str]:

@@ -59,6 +59,11 @@ def scaled_size(width: int, height: int, scale: float) -> tuple[int, int]:
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
+def patch_id(parent: str, scale: float, box: Box) -> str:
+    """The name of a patch: its parent's id and where it lies there."""
+    return f"{parent}-{box.x}-{box.y}" + (f"-{scale:g}" if scale != 1 else "")
+
+
 def measure_patch(patch: NDArray[np.uint8]) -> dict[str, float | None]:
     """Numbers of a patch (size, size, 3) uint8, named by `PATCH_FIELDS`.
 

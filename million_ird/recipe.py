@@ -3,10 +3,11 @@
 import difflib
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Hashable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -14,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from million_ird import images
 from million_ird.decide.gates import Gate
 from million_ird.errors import RecipeError
-from million_ird.ledger import RESERVED, numeric_fields
+from million_ird.ledger import RESERVED, RULES, numeric_fields
 from million_ird.measure import MEASURES
 from million_ird.patches import PATCH_FIELDS
 
@@ -136,6 +137,8 @@ class Recipe(BaseModel):
             if gate.field not in known:
                 hint = _nearest(gate.field, known) or "; scores and columns of tables must be listed as such"
                 raise ValueError(f"gates.{number}.field: unknown field {gate.field!r}{hint}")
+            if gate.called in RULES:
+                raise ValueError(f"gates.{number}.reason: {gate.called!r} is what another rule is called")
         return self
 
     @property
@@ -167,27 +170,49 @@ def shipped() -> dict[str, Path]:
     return {name: folder / name for name in SHIPPED}
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML without the keys that YAML lets stand twice, of which it would ignore the first."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"key {key.value!r} stands twice", key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
 def load(path: str | Path) -> Recipe:
     """Reads a recipe file; a bare name such as `demo.yaml` may also be one of the shipped recipes.
 
     Raises:
         RecipeError: no such file, not YAML, an unknown key (with the nearest valid one) or a value that is wrong.
     """
-    found = Path(path)
-    if not found.is_file():
-        ours = shipped()
-        if str(path) not in ours:
-            raise RecipeError(f"recipe {path}: no such file{_nearest(str(path), ours)}")
-        found = ours[str(path)]
+    ours = shipped()
+    found = Path(path) if os.path.exists(path) else ours.get(str(path))
+    if found is None:
+        raise RecipeError(f"recipe {path}: no such file{_nearest(str(path), ours)}")
     try:
-        content = yaml.safe_load(found.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"recipe {path}: cannot be read: {error}") from error
+        return parse_text(found.read_bytes(), origin=str(path))
+    except OSError as error:
+        raise RecipeError(f"recipe {path}: cannot be read: {error.strerror}") from error
+
+
+def parse_text(text: bytes, *, origin: str) -> Recipe:
+    """Reads a recipe from YAML.
+
+    Raises:
+        RecipeError: as `load`.
+    """
+    try:
+        content = yaml.load(text.decode(), _Loader)
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"recipe {origin}: not UTF-8") from error
     except yaml.YAMLError as error:
-        raise RecipeError(f"recipe {path}: not YAML: {' '.join(str(error).split())}") from error
+        raise RecipeError(f"recipe {origin}: not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
-        raise RecipeError(f"recipe {path}: has no keys")
-    return parse(content, origin=str(path))
+        raise RecipeError(f"recipe {origin}: has no keys")
+    return parse(content, origin=origin)
 
 
 def parse(content: Mapping[str, object], *, origin: str) -> Recipe:

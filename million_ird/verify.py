@@ -1,25 +1,28 @@
 """Reads a built data set again and lists everything that is not as it should be."""
 
 import hashlib
+import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from million_ird import ledger as ledgers
 from million_ird.build import open_build
+from million_ird.decide.gates import first_drop
 from million_ird.decide.verdicts import decide, needed_columns
-from million_ird.errors import LedgerError, ReadError
+from million_ird.errors import DamagedFile, LedgerError, ReadError
+from million_ird.execution import single_threaded
 from million_ird.images import decode, read_header
-from million_ird.patches import at_scale
+from million_ird.patches import Box, cut, measure_patch, patch_id
 from million_ird.recipe import Recipe
 from million_ird.scanned import from_scan
 from million_ird.storage import Folder
+from million_ird.write.columns import image_columns
 
 MOST_FAULTS = 1000
 Row = dict[str, object]
@@ -45,20 +48,25 @@ def verify(out: str) -> Findings:
     """Reads ledger, pictures and patches again.
 
     Checked: kept + dropped + failed = candidates; keys are unique; the verdicts are those that recipe and numbers
-    give; every kept picture is in the data once, nothing else is, and its bytes have its sha256; every patch decodes
-    to exactly the pixels of its box in its parent; the card counts what is there.
+    give; every kept picture is in the data once, nothing else is, its bytes have its sha256 and its numbers are the
+    ledger's; every patch that its gates let through is there once, nothing else is, with exactly the pixels of its
+    box in its parent; the card names the parts and counts what is there.
 
     Raises:
         OutputError: no build is there.
         LedgerError: it holds no ledger.
+        DamagedFile: the ledger cannot be read.
     """
     folder, recipe = open_build(out)
     findings = Findings()
     ledger = ledgers.load(folder)
+    measures = ledgers.check_version(ledger.schema, f"{folder.url}/{ledgers.FOLDER}")
+    if not ledger.schema.equals(ledgers.ledger_schema(measures)):
+        raise LedgerError(f"{folder.url}/{ledgers.FOLDER}: its columns are not those of a ledger")
     _check_ledger(folder, ledger, recipe, findings)
-    kept = ledger.filter(pc.equal(ledger["verdict"], ledgers.KEPT))
-    expected = dict(zip(kept["id"].to_pylist(), kept["key"].to_pylist(), strict=True))
-    _check_pictures(folder, expected, recipe, findings)
+    kept = ledger.filter(pc.equal(ledger["verdict"], ledgers.KEPT)).select(image_columns(measures))
+    with single_threaded():
+        _check_pictures(folder, kept, recipe, findings)
     _check_card(folder, ledger.num_rows, findings)
     return findings
 
@@ -71,6 +79,10 @@ def _check_ledger(folder: Folder, ledger: pa.Table, recipe: Recipe, findings: Fi
     for key, count in Counter(ledger["key"].to_pylist()).items():
         if count > 1:
             findings.add(f"ledger: key {key} stands {count} times")
+    lacking = set(needed_columns(recipe)) - set(ledger.column_names)
+    if lacking:
+        findings.add(f"ledger: lacks {', '.join(sorted(lacking))}, which the recipe decides by")
+        return
     again = decide(ledger.select(needed_columns(recipe)), recipe, int(pc.sum(ledger["vanished"]).as_py() or 0))
     if not again.equals(ledger.select(again.column_names)):
         findings.add("ledger: its verdicts are not those that the recipe and the numbers give")
@@ -82,71 +94,109 @@ def _check_ledger(folder: Folder, ledger: pa.Table, recipe: Recipe, findings: Fi
             findings.add("ledger: its rows are not those that were scanned")
 
 
-def _check_pictures(folder: Folder, expected: dict[str, str], recipe: Recipe, findings: Findings) -> None:
-    patches = _Grouped(_rows(folder, "patches"))
+def _check_pictures(folder: Folder, kept: pa.Table, recipe: Recipe, findings: Findings) -> None:
+    places = {name: place for place, name in enumerate(kept["id"].to_pylist())}
+    patches = _Grouped(_rows(folder, "patches", findings))
     seen: set[str] = set()
-    for row in _rows(folder, "data"):
+    for row in _rows(folder, "data", findings):
         findings.images += 1
-        name = str(row["id"])
-        encoded = _bytes(row)
+        name, encoded = str(row.get("id")), _bytes(row)
         if hashlib.sha256(encoded).hexdigest() != name:
             findings.add(f"images: {name}: the bytes have another sha256")
         if name in seen:
             findings.add(f"images: {name} stands twice")
-        elif expected.get(name) != row["key"]:
-            findings.add(f"images: {name} is not kept in the ledger")
+            continue
         seen.add(name)
+        if name not in places:
+            findings.add(f"images: {name} is not kept in the ledger")
+        elif {k: v for k, v in row.items() if k != "image"} != kept.slice(places[name], 1).to_pylist()[0]:
+            findings.add(f"images: {name}: what stands beside it is not what the ledger says")
         _check_patches(name, encoded, patches.of(name), recipe, findings)
-    for name in expected.keys() - seen:
+    for name in places.keys() - seen:
         findings.add(f"images: {name} is kept in the ledger, but not in the data")
     for row in patches.rest():
-        findings.add(f"patches: {row['id']}: its parent is not in the data, or stands elsewhere")
+        findings.patches += 1
+        findings.add(f"patches: {row.get('id')}: its parent is not in the data, or stands elsewhere")
 
 
 def _check_patches(name: str, encoded: bytes, patches: list[Row], recipe: Recipe, findings: Findings) -> None:
     findings.patches += len(patches)
-    if not patches:
-        return
     try:
         parent = decode(encoded, read_header(encoded, max_pixels=recipe.limits.max_pixels))
-        scaled_once: dict[object, NDArray[np.uint8]] = {}
-        for row in patches:
-            x, y, size = (int(str(row[k])) for k in ("x", "y", "size"))
-            scaled = scaled_once.get(row["scale"])
-            if scaled is None:
-                scaled = scaled_once[row["scale"]] = at_scale(parent, float(str(row["scale"])))
-            if not np.array_equal(_decoded(_bytes(row)), scaled[y : y + size, x : x + size]):
-                findings.add(f"patches: {row['id']}: not the pixels of its box")
     except ReadError as error:
         findings.add(f"images: {name}: {error}")
+        return
+    wanted = dict(_wanted(name, parent, recipe))
+    for row in patches:
+        called = str(row.get("id"))
+        expected = wanted.pop(called, None)
+        if expected is None:
+            findings.add(f"patches: {called} stands twice, or is no patch by the recipe")
+        elif not _is_patch(row, *expected):
+            findings.add(f"patches: {called}: not the pixels of its box, or not its numbers")
+    for called in wanted:
+        findings.add(f"patches: {called} is not there")
 
 
-def _decoded(encoded: bytes) -> NDArray[np.uint8]:
-    return decode(encoded, read_header(encoded))
+def _wanted(
+    name: str, parent: NDArray[np.uint8], recipe: Recipe
+) -> Iterator[tuple[str, tuple[NDArray[np.uint8], Row]]]:
+    """The patches that the recipe cuts from a picture: name to pixels and columns."""
+    for scale, box, pixels in cut(parent, recipe.patches.size, recipe.patches.scales):
+        numbers = measure_patch(pixels)
+        if first_drop(recipe.patches.gates, numbers) is None:
+            yield patch_id(name, scale, box), (pixels, {**_place(box), "scale": scale, **numbers})
+
+
+def _place(box: Box) -> Row:
+    return {"x": box.x, "y": box.y, "size": box.size}
+
+
+def _is_patch(row: Row, pixels: NDArray[np.uint8], columns: Mapping[str, object]) -> bool:
+    if not all(_same(row.get(name), value) for name, value in columns.items()):
+        return False
+    try:
+        encoded = _bytes(row)
+        return np.array_equal(decode(encoded, read_header(encoded)), pixels)
+    except ReadError:
+        return False
+
+
+def _same(found: object, expected: object) -> bool:
+    """Equal, but for what another processor's arithmetic may do to a measured number."""
+    if isinstance(found, float) and isinstance(expected, float):
+        return math.isclose(found, expected, rel_tol=1e-6)
+    return found == expected
 
 
 def _check_card(folder: Folder, candidates: int, findings: Findings) -> None:
     if not folder.exists("README.md"):
         findings.add("README.md: is not there")
         return
-    card = folder.read("README.md").decode()
+    card = folder.read("README.md").decode(errors="replace")
+    for part in ("data", "patches", ledgers.FOLDER):
+        if f"path: {part}/train-*.parquet\n" not in card:
+            findings.add(f"README.md: does not say where {part} is")
     for name, count in (("images", findings.images), ("patches", findings.patches), ("ledger", candidates)):
         if f"| `{name}` | {count} |" not in card:
             findings.add(f"README.md: does not say that there are {count} {name}")
 
 
-def _rows(folder: Folder, kind: str) -> Iterator[Row]:
+def _rows(folder: Folder, kind: str, findings: Findings) -> Iterator[Row]:
+    """The rows of all files of one kind; a file that cannot be read is a fault, and the others are read."""
     for name in folder.names(kind):
-        with folder.open(f"{kind}/{name}") as file:
-            for batch in pq.ParquetFile(file).iter_batches(batch_size=16):
-                yield from batch.to_pylist()
+        try:
+            with folder.parquet(f"{kind}/{name}") as file:
+                for batch in file.iter_batches(batch_size=16):
+                    yield from batch.to_pylist()
+        except DamagedFile as error:
+            findings.add(str(error))
 
 
 def _bytes(row: Row) -> bytes:
-    image = row["image"]
-    assert isinstance(image, dict)
-    encoded: bytes = image["bytes"]
-    return encoded
+    image = row.get("image")
+    encoded = image.get("bytes") if isinstance(image, dict) else None
+    return encoded if isinstance(encoded, bytes) else b""
 
 
 class _Grouped:
@@ -159,7 +209,7 @@ class _Grouped:
     def of(self, parent: str) -> list[Row]:
         """The patches that follow, as long as they are of this parent."""
         found = []
-        while self._next is not None and self._next["parent"] == parent:
+        while self._next is not None and self._next.get("parent") == parent:
             found.append(self._next)
             self._next = next(self._rows, None)
         return found

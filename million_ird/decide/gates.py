@@ -18,7 +18,7 @@ from million_ird.record import Drop, Keep
 class Gate(BaseModel):
     """Keeps values within [min, max]; a null passes unless `required`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     field: str
     """The ledger column that it looks at."""

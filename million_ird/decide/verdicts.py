@@ -18,10 +18,9 @@ from million_ird.decide.clusters import best_of_each
 from million_ird.decide.exact import first_of_same
 from million_ird.decide.gates import as_floats
 from million_ird.decide.near import pairs_within, parse
-from million_ird.ledger import DROPPED, FAILED, KEPT, NOT_MEASURED, VANISHED, decided_schema
+from million_ird.ledger import DROPPED, EXACT, FAILED, KEPT, LICENCE, NEAR, NOT_MEASURED, VANISHED, decided_schema
 from million_ird.recipe import Recipe
 
-EXACT, NEAR, LICENCE = "duplicate_exact", "duplicate_near", "licence"
 VERDICTS = (KEPT, DROPPED, FAILED)
 
 

@@ -26,7 +26,7 @@ from million_ird.execution import Engine
 from million_ird.images import encode_png, encode_webp
 from million_ird.ingest import Source
 from million_ird.ledger import KEPT
-from million_ird.patches import cut, grid, measure_patch, scaled_size
+from million_ird.patches import cut, grid, measure_patch, patch_id, scaled_size
 from million_ird.progress import Progress
 from million_ird.recipe import Recipe
 from million_ird.record import Candidate, Failed, Sample
@@ -200,7 +200,7 @@ def _patch_rows(task: ShardTask, row: dict[str, object], encoded: bytes) -> Iter
     for scale, box, patch in cut(sample.pixels, wanted.size, wanted.scales):
         numbers = measure_patch(patch)
         if first_drop(wanted.gates, numbers) is None:
-            name = f"{row['id']}-{box.x}-{box.y}" + (f"-{scale:g}" if scale != 1 else "")
+            name = patch_id(str(row["id"]), scale, box)
             yield {
                 "image": {"bytes": encode(patch), "path": f"{name}.{wanted.format}"},
                 "id": name,

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from million_ird.cascade import in_cost_order
 from million_ird.decide.gates import Gate, as_floats
-from million_ird.decide.verdicts import EXACT, NEAR
-from million_ird.ledger import NOT_MEASURED
+from million_ird.ledger import EXACT, NEAR, NOT_MEASURED
 from million_ird.recipe import Recipe
 from million_ird.write.report.figures import Axis
 from million_ird.write.report.rows import Mask, Positions, Rows

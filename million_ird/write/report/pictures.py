@@ -10,10 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from million_ird import images
-from million_ird.decide.verdicts import EXACT, NEAR
 from million_ird.errors import MillionIRDError, ReadError
 from million_ird.ingest import Source
-from million_ird.ledger import Row
+from million_ird.ledger import EXACT, NEAR, Row
 from million_ird.record import Candidate, Failed, Sample
 from million_ird.write.report.limits import Limit
 from million_ird.write.report.rows import Rows

@@ -8,8 +8,7 @@ import pyarrow.compute as pc
 
 from million_ird.cascade import in_cost_order
 from million_ird.decide.gates import Gate
-from million_ird.decide.verdicts import EXACT, LICENCE, NEAR
-from million_ird.ledger import FAILED, KEPT, NOT_MEASURED, VANISHED, Funnel
+from million_ird.ledger import EXACT, FAILED, KEPT, LICENCE, NEAR, NOT_MEASURED, VANISHED, Funnel
 from million_ird.recipe import Recipe
 from million_ird.write.report.wording import number
 

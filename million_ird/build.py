@@ -83,7 +83,7 @@ def build(
     folder = check_output(out)
     found = open_sources(sources, recipe, folder)
     prepare(recipe.scores, models)
-    with storage.owned(folder, LOCK), Engine(workers, scheduler) as engine:
+    with Engine(workers, scheduler) as engine, storage.owned(folder, LOCK):
         progress = Progress(folder, listener)
         _remember(folder, recipe, list(found.values()))
         summary = scan(folder, list(found.values()), recipe, engine, progress, limit, models)

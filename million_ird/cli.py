@@ -1,7 +1,9 @@
 """The command line: arguments in, one call of the library, results out. No logic lives here."""
 
+import io
 import json
 import logging
+import os
 import signal
 import sys
 from types import FrameType
@@ -269,6 +271,9 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     signal.signal(signal.SIGTERM, _stop)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names of files need not be text
     sys.exit(_run())
 
 
@@ -284,6 +289,11 @@ def _run() -> int:
         return _fail(error.format_message() if hasattr(error, "format_message") else str(error), 2)
     except (KeyboardInterrupt, typer.Abort):
         return _fail("interrupted; the same command goes on from here", 130)
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        return _fail(f"{error.filename or 'file'}: {error.strerror or error}", 1)
 
 
 def _fail(text: str, code: int) -> int:

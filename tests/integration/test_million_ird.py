@@ -157,7 +157,13 @@ def test_two_workers_write_the_bytes_that_none_writes(
 
 def killed_and_resumed(pictures: Path, recipe: Path, out: Path, how: int, after: float) -> int:
     command = [PROGRAM, "build", "--sources", pictures, "--out", out, "--recipe", recipe, "--workers", "0"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    # A test run in the background ignores SIGINT, and its children would inherit that.
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     deadline = time.monotonic() + 60
     while not (out / ".work").exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)

@@ -7,9 +7,9 @@ one breaks off where the small picture's Nyquist was. A share of sky or blur doe
 speak.
 
 - `octave_drop` (dB, down is better): mean level from 0.1 to 0.36 of Nyquist minus mean level over 0.56 of Nyquist.
-  Native photographs 10–24, enlarged twice 24–40; ×1.5 is found in part.
+  Native photographs 8–24, enlarged twice 23–40; ×1.5 is found in part.
 - `lower_octave_drop` (dB, down is better): the same an octave below: 0.08 to 0.22 minus 0.3 to 0.5 of Nyquist. Native
-  photographs 5–17, enlarged four times 20–40.
+  photographs 4–20, enlarged four times 21–40.
 - `effective_resolution` (0–1, up is better): highest frequency, as a share of Nyquist, at which the level is within 34
   dB of its mean between 1/16 and 1/4 of Nyquist: a reading for the report, coarser than the drops.
 - `high_frequency_share` (0–1, up is better): share of the tiles' energy (without their mean) above half of Nyquist.

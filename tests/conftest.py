@@ -6,8 +6,11 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import hypothesis
 import pytest
 
+hypothesis.settings.register_profile("here", deadline=None)  # a busy machine is no failure
+hypothesis.settings.load_profile("here")
 DATA = Path(os.environ.get("MILLION_IRD_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
 # Before any test module imports `datasets`, which reads these once: nothing goes into the user's home or onto the

@@ -469,7 +469,7 @@ def test_a_truncated_sixteen_bit_picture_fails() -> None:
     assert failure_class(deep(levels)[:20_000]) == "truncated"
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     form=st.sampled_from(["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"]),
     edits=st.lists(st.tuples(st.floats(0, 0.999), st.integers(0, 255)), min_size=1, max_size=6),

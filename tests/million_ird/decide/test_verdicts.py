@@ -1,0 +1,218 @@
+"""Deciding on plain rows: the order of the rules, copies of all kinds, and a million rows in bounded memory."""
+
+import hashlib
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from million_ird.decide.verdicts import decide, needed_columns
+from million_ird.ledger import funnel, scanned_schema, to_table
+from million_ird.recipe import Recipe, parse
+from million_ird.record import Tier
+
+RECIPE = parse(
+    {
+        "gates": [
+            {"field": "sharpest_blocks", "min": 3, "reason": "blurred"},
+            {"field": "short_side", "min": 100, "reason": "small"},
+            {"field": "jpeg_quality", "min": 40, "required": True, "reason": "compressed"},
+        ]
+    },
+    origin="test",
+)
+
+
+def row(key: str, **changes: object) -> dict[str, object]:
+    """A row that every rule lets through."""
+    return {
+        "key": key,
+        "source": "s",
+        "uri": key,
+        "version": "1",
+        "id": f"id of {key}",
+        "bytes": 100,
+        "width": 200,
+        "height": 200,
+        "phash": hashlib.sha256(key.encode()).hexdigest()[:16],
+        "tier": int(Tier.NEURAL),
+        "short_side": 200.0,
+        "jpeg_quality": 90.0,
+        "sharpest_blocks": 10.0,
+        **changes,
+    }
+
+
+def decided(rows: list[dict[str, object]], recipe: Recipe = RECIPE, vanished: int = 0) -> list[dict[str, object]]:
+    table = to_table(rows, scanned_schema(recipe.measured))
+    found = decide(table.select(needed_columns(recipe)), recipe, vanished)
+    assert found.num_rows == len(rows)
+    counted = funnel(found.append_column("failure_class", table["failure_class"]))
+    assert counted.kept + sum(counted.dropped.values()) + counted.failed == counted.candidates == len(rows)
+    answer: list[dict[str, object]] = found.to_pylist()
+    return answer
+
+
+def reasons(rows: list[dict[str, object]], recipe: Recipe = RECIPE, vanished: int = 0) -> list[object]:
+    return [one["reason"] or one["verdict"] for one in decided(rows, recipe, vanished)]
+
+
+def test_the_cheapest_gate_is_the_reason_whatever_the_recipe_s_order() -> None:
+    both = row("a", short_side=50.0, sharpest_blocks=1.0)
+    (found,) = decided([both])
+    assert (found["verdict"], found["reason"], found["measured"], found["limit"]) == ("dropped", "small", 50.0, 100.0)
+
+
+def test_a_failure_is_a_failure_whatever_its_numbers_and_its_file_s_fate() -> None:
+    rows = [row("a", failure_class="truncated", short_side=1.0), row("b", failure_class="empty", phash=None)]
+    assert reasons(rows) == ["failed", "failed"]
+    assert reasons(rows, vanished=1) == ["failed", "vanished"]
+
+
+def test_a_null_passes_and_a_required_null_does_not() -> None:
+    assert reasons([row("a", short_side=None), row("b", jpeg_quality=None)]) == ["kept", "compressed"]
+    assert reasons([row("a", short_side=float("nan")), row("b", jpeg_quality=float("nan"))]) == ["kept", "compressed"]
+
+
+def test_a_number_that_is_required_but_was_never_reached_is_not_missing() -> None:
+    stopped = row("a", tier=int(Tier.DECLARED), jpeg_quality=None, sharpest_blocks=None, phash=None)
+    assert reasons([stopped]) == ["not_measured"]
+    assert reasons([{**stopped, "tier": int(Tier.HEADER)}]) == ["compressed"]
+
+
+def test_what_passes_every_gate_but_was_not_measured_whole_is_told() -> None:
+    assert reasons([row("a", phash=None, tier=int(Tier.HEADER), sharpest_blocks=None)]) == ["not_measured"]
+
+
+def test_vanished_rows_leave_the_set_and_are_no_originals_of_copies() -> None:
+    rows = [row("a", id="same"), row("b", id="same")]
+    assert reasons(rows, vanished=1) == ["kept", "vanished"]
+
+
+def test_the_first_of_exact_copies_stays() -> None:
+    found = decided([row("a", id="x", phash="0" * 16), row("b"), row("c", id="x", phash="0" * 16)])
+    assert [one["reason"] or one["verdict"] for one in found] == ["kept", "kept", "duplicate_exact"]
+    assert [one["duplicate_of"] for one in found] == [None, None, "a"]
+    assert [one["cluster"] for one in found] == ["a", None, "a"]
+
+
+def test_the_largest_of_near_copies_stays() -> None:
+    rows = [row("a", phash="0" * 16), row("b", phash=f"{0b1111:016x}", width=400), row("c", phash=f"{0b11111:016x}")]
+    found = decided(rows)
+    assert [one["reason"] or one["verdict"] for one in found] == ["duplicate_near", "kept", "duplicate_near"]
+    assert [one["duplicate_of"] for one in found] == ["b", None, "b"]
+
+
+def test_an_exact_copy_of_a_picture_that_falls_to_a_better_near_copy_is_a_copy_of_the_better() -> None:
+    rows = [
+        row("small", id="x", phash="0" * 16),
+        row("small again", id="x", phash="0" * 16),
+        row("large", phash=f"{1:016x}", width=900),
+    ]
+    found = decided(rows)
+    assert [one["reason"] or one["verdict"] for one in found] == ["duplicate_near", "duplicate_exact", "kept"]
+    assert [one["duplicate_of"] for one in found] == ["large", "large", None]
+    assert [one["cluster"] for one in found] == ["large"] * 3
+
+
+def test_a_picture_that_a_gate_drops_takes_no_copy_with_it() -> None:
+    rows = [row("a", id="x", short_side=50.0), row("b", id="x")]
+    assert reasons(rows) == ["small", "kept"]
+
+
+@pytest.mark.parametrize(
+    ("duplicates", "expected"),
+    [
+        ({"exact": False}, ["duplicate_near", "kept"]),
+        ({"radius": None}, ["kept", "duplicate_exact"]),
+        ({"exact": False, "radius": None}, ["kept", "kept"]),
+        ({"radius": 0}, ["kept", "duplicate_exact"]),
+    ],
+)
+def test_each_rule_of_copies_can_be_switched_off(duplicates: dict[str, object], expected: list[str]) -> None:
+    rows = [row("a", id="x", phash="f" * 16), row("b", id="x", phash="f" * 16, width=900)]
+    assert reasons(rows, parse({"duplicates": duplicates}, origin="test")) == expected
+
+
+def test_no_rows_are_decided_to_no_rows() -> None:
+    assert decided([]) == []
+
+
+def test_only_failures_are_decided() -> None:
+    assert reasons([row("a", failure_class="empty", id=None, phash=None, width=None)]) == ["failed"]
+
+
+def test_licences_are_judged_before_gates() -> None:
+    rules = parse({"licences": {"allow": ["CC0"]}, "gates": [{"field": "short_side", "min": 100}]}, origin="test")
+    rows = [row("a", licence="cc0 "), row("b", licence="ARR", short_side=1.0), row("c", licence=None)]
+    assert reasons(rows, rules) == ["kept", "licence", "licence"]
+
+
+@settings(max_examples=60)
+@given(st.data())
+def test_the_kept_are_no_copies_of_each_other_and_every_copy_points_to_one_of_them(data: st.DataObject) -> None:
+    count = data.draw(st.integers(0, 14))
+    rows = [
+        row(
+            f"k{i}",
+            id=data.draw(st.sampled_from(["x", "y", f"own {i}"])),
+            phash=f"{data.draw(st.integers(0, 255)):016x}",
+            width=data.draw(st.integers(100, 102)),
+            short_side=data.draw(st.sampled_from([50.0, 200.0])),
+            failure_class=data.draw(st.sampled_from([None, None, None, "empty"])),
+        )
+        for i in range(count)
+    ]
+    vanished = data.draw(st.integers(0, count))
+    found = decided(rows, vanished=vanished)
+    kept = {one["key"]: one for one, verdict in zip(rows, found, strict=True) if verdict["verdict"] == "kept"}
+    assert len({one["id"] for one in kept.values()}) == len(kept)
+    hashes = [int(str(one["phash"]), 16) for one in kept.values()]
+    assert all((a ^ b).bit_count() > 4 for i, a in enumerate(hashes) for b in hashes[:i])
+    for verdict in found:
+        if verdict["duplicate_of"] is not None:
+            assert verdict["duplicate_of"] in kept
+            assert verdict["cluster"] == verdict["duplicate_of"]
+    assert found == decided(rows, vanished=vanished)
+
+
+MILLION = """
+import resource, sys, time
+import numpy as np, pyarrow as pa
+from million_ird.decide.verdicts import decide, needed_columns
+from million_ird.ledger import measured_schema
+from million_ird.recipe import load, parse
+rows = 1_000_000
+recipe = load("million_ird.yaml")
+random = np.random.default_rng(0)
+def column(name, kind):
+    if name in ("key", "id"):
+        return pa.array([f"{i:032x}" for i in range(rows)])
+    if name == "phash":
+        return pa.array([f"{h:016x}" for h in random.integers(0, 2**64, rows, np.uint64)])
+    if pa.types.is_floating(kind):
+        return pa.array(random.uniform(0, 2000, rows))
+    if pa.types.is_integer(kind):
+        return pa.array(random.integers(1, 100, rows)).cast(kind)
+    return pa.nulls(rows, kind)
+schema = measured_schema(recipe.measured)
+table = pa.table({name: column(name, schema.field(name).type) for name in needed_columns(recipe)})
+recipe = parse({**recipe.model_dump(mode="json"), "gates": [g.model_dump() for g in recipe.gates[:2]]}, origin="t")
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+decide(table.slice(0, 1000), recipe)
+start = time.perf_counter()
+found = decide(table, recipe)
+seconds = time.perf_counter() - start
+print(seconds, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024, file=sys.stderr)
+"""
+
+
+@pytest.mark.full
+def test_a_million_rows_are_decided_in_bounded_time_and_memory() -> None:
+    ran = subprocess.run([sys.executable, "-c", MILLION], capture_output=True, text=True, check=True, timeout=280)
+    seconds, grown = map(float, ran.stderr.split()[-2:])
+    print(f"1,000,000 rows: {seconds:.1f} s, {grown:.0f} MB more")
+    assert grown < 1024, "MB"
+    assert seconds < 60

@@ -1,0 +1,80 @@
+"""Small pictures that pass for photographs, and builds of them."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from million_ird.build import Result, build
+from million_ird.recipe import Recipe, parse
+
+RECIPE = {
+    "name": "small: a test",
+    "gates": [
+        {"field": "short_side", "min": 48, "reason": "small"},
+        {"field": "sharpest_blocks", "min": 3, "reason": "blurred"},
+    ],
+    "patches": {"size": 32, "format": "png"},
+    "limits": {"failed_share": 1.0},
+}
+
+
+def recipe(**changes: object) -> Recipe:
+    """The recipe of these tests, with some keys replaced."""
+    return parse({**RECIPE, **changes}, origin="test")
+
+
+def gated(**limits: float) -> Recipe:
+    """The recipe of these tests with another limit on the short side."""
+    return recipe(gates=[{"field": "short_side", "reason": "small", **limits}, RECIPE["gates"][1]])
+
+
+def photograph(seed: int, width: int = 80, height: int = 70) -> Image.Image:
+    """Smooth colours under noise, another for every seed."""
+    random = np.random.default_rng(seed)
+    coarse = Image.fromarray(random.integers(0, 256, (5, 6, 3), dtype=np.uint8))
+    smooth = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC), np.float64)
+    return Image.fromarray(np.clip(smooth + random.normal(0, 14, smooth.shape), 0, 255).astype(np.uint8))
+
+
+def lay_out(folder: Path, count: int = 5) -> Path:
+    """A folder of photographs, an exact and a re-encoded copy, a small, a blurred, a turned one, and three failures."""
+    (folder / "deep").mkdir(parents=True)
+    for number in range(count):
+        photograph(number).save(folder / f"p{number:03d}.png")
+    shutil.copyfile(folder / "p001.png", folder / "deep" / "copy of p001.png")
+    photograph(2).save(folder / "deep" / "saved again.jpg", quality=80)
+    photograph(100, 40, 40).save(folder / "small.png")
+    photograph(101).resize((6, 6)).resize((80, 70), Image.Resampling.BICUBIC).save(folder / "blurred.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    photograph(102, 90, 60).save(folder / "turned.jpg", exif=exif, quality=97)
+    (folder / "empty.jpg").touch()
+    (folder / "text.png").write_text("no picture")
+    (folder / "cut.png").write_bytes((folder / "p000.png").read_bytes()[:3000])
+    (folder / "notes.txt").write_text("a side-car")
+    (folder / ".hidden.png").write_bytes((folder / "p000.png").read_bytes())
+    return folder
+
+
+CANDIDATES = 5 + 5 + 3
+KEPT = 5 + 1
+
+
+def make(source: Path | list[Path], out: Path, by: Recipe | None = None, **options: object) -> Result:
+    """Builds in this process."""
+    sources = [str(one) for one in (source if isinstance(source, list) else [source])]
+    return build(sources, str(out), by or recipe(), **{"workers": 0, **options})  # type: ignore[arg-type]
+
+
+def contents(out: Path) -> dict[str, bytes]:
+    """Everything of a build that is promised to be the same, by name."""
+    parts = [out / "README.md", out / "recipe.yaml", *(out / part for part in ("data", "patches", "ledger"))]
+    files = [path for part in parts for path in ([part] if part.is_file() else sorted(part.rglob("*")))]
+    return {str(path.relative_to(out)): path.read_bytes() for path in files}
+
+
+def temporary(out: Path) -> list[Path]:
+    """Files that a writer left under a temporary name."""
+    return [path for path in out.rglob("*") if path.name.startswith(".tmp-")]

@@ -35,7 +35,7 @@ def main() -> None:
 
 def measure(path: Path) -> None:
     from million_ird.cascade import Cascade
-    from million_ird.execution import single_threaded
+    from million_ird.single_thread import single_threaded
     from million_ird.recipe import Recipe
     from million_ird.record import Candidate
 

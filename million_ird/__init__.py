@@ -2,8 +2,9 @@
 
 from importlib import metadata
 
-from million_ird.build import build
+from million_ird.build import Options, build
 from million_ird.recipe import Recipe, load
+from million_ird.sources import SourceSpec
 
 __version__ = metadata.version("million-ird")
-__all__ = ["Recipe", "build", "load"]
+__all__ = ["Options", "Recipe", "SourceSpec", "build", "load"]

@@ -12,17 +12,18 @@ import pyarrow.compute as pc
 from million_ird import ledger as ledgers
 from million_ird import storage
 from million_ird.decide.verdicts import decide, needed_columns
-from million_ird.errors import LedgerError, OutputError, SourceError
+from million_ird.errors import LedgerError, OutputError
 from million_ird.execution import Engine
 from million_ird.ingest import Source
-from million_ird.ingest.files import FilesSource, labels
-from million_ird.ingest.tables import TableSource, is_table
+from million_ird.ingest.opening import Terms, absolute, open_sources
 from million_ird.ledger import NOT_MEASURED, Funnel
 from million_ird.measure.scores import prepare
+from million_ird.originals import Originals
 from million_ird.progress import Listener, Progress
 from million_ird.recipe import HEADER_LINE, Recipe, load, parse_text
-from million_ird.scan import ScanSummary, scan
+from million_ird.scan import INDEX, Scan, ScanSummary
 from million_ird.scanned import DECIDED, scanned
+from million_ird.sources import SourceSpec
 from million_ird.storage import Folder
 from million_ird.write.card import write_card
 from million_ird.write.report import write_report
@@ -52,59 +53,69 @@ class Result:
         return self.scan.measured == 0 and self.written.new_shards == 0
 
 
-def build(
-    sources: Sequence[str],
-    out: str,
-    recipe: Recipe,
-    *,
-    limit: int | None = None,
-    workers: int | None = None,
-    scheduler: str | None = None,
-    models: str | None = None,
-    listener: Listener | None = None,
-) -> Result:
-    """Builds the data set `out` from `sources`; run again, it does what is not done yet.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How a build is run; nothing of it shows in the data set, but for `limit`."""
+
+    limit: int | None = None
+    """Look at the first so many candidates only."""
+    workers: int | None = None
+    """Processes; 0 runs inline, None takes one per core."""
+    scheduler: str | None = None
+    """Address of a dask scheduler to use instead."""
+    models: str | None = None
+    """Folder of score parameters, for recipes that name scores."""
+    retry: frozenset[str] | None = None
+    """Failure classes of which the candidates are tried again, all if empty; None for none."""
+    refresh: bool = False
+    """Whether sites are crawled anew, where an earlier run has done it."""
+    allow_private_hosts: bool = False
+    """Whether pictures may come from private, loopback and link-local addresses."""
+    listener: Listener | None = None
+    """Is told of progress."""
+
+
+def build(sources: Sequence[str | SourceSpec], out: str, recipe: Recipe, options: Options | None = None) -> Result:
+    """Builds the data set `out` from `sources` and those of the recipe; run again, it does what is not done yet.
 
     Args:
-        sources: folders or files, any fsspec URL.
+        sources: folders, files, patterns, tables, archives, data sets, sites; see `SourceSpec`.
         out: the output folder; new, empty, or of an earlier build.
         recipe: what to measure, keep and write.
-        limit: look at the first so many candidates only.
-        workers: processes; 0 runs inline, None takes one per core.
-        scheduler: address of a dask scheduler to use instead.
-        models: folder of score parameters, for recipes that name scores.
-        listener: is told of progress.
+        options: how.
 
     Raises:
         UsageError: a source, the recipe or the output folder cannot be used; nothing was written.
         BuildError: stopped with something wrong; run again to go on.
     """
     started = time.monotonic()
+    how = options or Options()
     folder = check_output(out)
-    found = open_sources(sources, recipe, folder)
-    prepare(recipe.scores, models)
-    with Engine(workers, scheduler) as engine, storage.owned(folder, LOCK):
-        progress = Progress(folder, listener)
-        _remember(folder, recipe, list(found.values()))
-        summary = scan(folder, list(found.values()), recipe, engine, progress, limit, models)
+    specs = [*recipe.sources, *map(SourceSpec.model_validate, sources)]
+    terms = Terms(recipe=recipe, out=folder, allow_private_hosts=how.allow_private_hosts, refresh=how.refresh)
+    found = open_sources(specs, terms)
+    prepare(recipe.scores, how.models)
+    with Engine(how.workers, how.scheduler) as engine, storage.owned(folder, LOCK):
+        progress = Progress(folder, how.listener)
+        _remember(folder, recipe, specs)
+        summary = scan_stage(folder, list(found.values()), recipe, engine, progress, how)
         funnel = decide_stage(folder, recipe)
         ledger = ledgers.load(folder)
         written = write_stage(folder, recipe, ledger, found, engine, progress)
-        write_report(folder, ledger, recipe, found, summary.seconds)
+        write_report(folder, ledger, recipe, found, summary.seconds, originals(folder))
         progress.finish()
     return Result(funnel, folder.url, summary, written, time.monotonic() - started)
 
 
-def scan_again(
-    out: str, *, workers: int | None = None, models: str | None = None, listener: Listener | None = None
-) -> ScanSummary:
+def scan_again(out: str, options: Options | None = None) -> ScanSummary:
     """The first stage alone, with the recipe and sources of the earlier build."""
+    how = options or Options()
     folder, recipe = open_build(out)
-    found = remembered_sources(folder, recipe)
-    prepare(recipe.scores, models)
-    with storage.owned(folder, LOCK), Engine(workers) as engine:
-        progress = Progress(folder, listener)
-        summary = scan(folder, list(found.values()), recipe, engine, progress, models=models)
+    found = remembered_sources(folder, recipe, how)
+    prepare(recipe.scores, how.models)
+    with storage.owned(folder, LOCK), Engine(how.workers, how.scheduler) as engine:
+        progress = Progress(folder, how.listener)
+        summary = scan_stage(folder, list(found.values()), recipe, engine, progress, how)
         progress.finish()
     return summary
 
@@ -120,13 +131,14 @@ def decide_again(out: str, recipe: Recipe | None = None) -> Result:
     return Result(funnel, folder.url, seconds=time.monotonic() - started)
 
 
-def write_again(out: str, *, workers: int | None = None, listener: Listener | None = None) -> Result:
+def write_again(out: str, options: Options | None = None) -> Result:
     """The third stage alone: shards, ledger files and card from the verdicts at hand."""
     started = time.monotonic()
+    how = options or Options()
     folder, recipe = open_build(out)
-    found = remembered_sources(folder, recipe)
-    with storage.owned(folder, LOCK), Engine(workers) as engine:
-        progress = Progress(folder, listener)
+    found = remembered_sources(folder, recipe, how)
+    with storage.owned(folder, LOCK), Engine(how.workers, how.scheduler) as engine:
+        progress = Progress(folder, how.listener)
         ledger = ledgers.load(folder)
         written = write_stage(folder, recipe, ledger, found, engine, progress)
         progress.finish()
@@ -137,7 +149,22 @@ def report_again(out: str) -> str:
     """The report alone; returns its path."""
     folder, recipe = open_build(out)
     with storage.owned(folder, LOCK):
-        return write_report(folder, ledgers.load(folder), recipe, remembered_sources(folder, recipe), {})
+        found = remembered_sources(folder, recipe, Options())
+        return write_report(folder, ledgers.load(folder), recipe, found, {}, originals(folder))
+
+
+def scan_stage(
+    folder: Folder, sources: Sequence[Source], recipe: Recipe, engine: Engine, progress: Progress, how: Options
+) -> ScanSummary:
+    """Fetches and measures what is new."""
+    scan = Scan(out=folder, sources=sources, recipe=recipe, models=how.models, limit=how.limit, retry=how.retry)
+    return scan.run(engine, progress)
+
+
+def originals(folder: Folder) -> Originals:
+    """What the present scan has streamed."""
+    index = folder.read_json(INDEX) or {}
+    return Originals(folder, tuple(index.get("originals", ())))
 
 
 def decide_stage(folder: Folder, recipe: Recipe) -> Funnel:
@@ -174,36 +201,9 @@ def write_stage(
         raise LedgerError(
             f"{folder.url}: pictures of {sorted(kept - set(sources))} are kept, but not among the sources"
         )
-    written = write(folder, ledger, recipe, sources, engine, progress)
+    written = write(folder, ledger, recipe, sources, engine, progress, originals(folder))
     write_card(folder, ledger, recipe, written)
     return written
-
-
-def open_sources(roots: Sequence[str], recipe: Recipe, out: Folder | None) -> dict[str, Source]:
-    """The sources by label, each looked at so far that a missing or empty one is told before anything is written.
-
-    Raises:
-        SourceError: none is given, one is missing, holds no files, or lies in the output folder.
-    """
-    if not roots:
-        raise SourceError("no sources: name at least one with --sources")
-    folders = [Folder(root) for root in roots]
-    for folder in folders:
-        if out is not None and out.holds(folder):
-            raise SourceError(f"source {folder.url}: lies in the output folder")
-    absolute = [folder.url for folder in folders]
-    found: dict[str, Source] = {
-        label: _source(label, root, recipe, out) for label, root in zip(labels(absolute), absolute, strict=True)
-    }
-    for source in found.values():
-        next(source.units())
-    return found
-
-
-def _source(label: str, root: str, recipe: Recipe, out: Folder | None) -> Source:
-    if is_table(root) and not Folder(root).is_folder:
-        return TableSource(label, root, recipe.limits.max_bytes, recipe.columns)
-    return FilesSource(label, root, recipe.limits.max_bytes, out.root if out else None)
 
 
 def check_output(out: str) -> Folder:
@@ -242,25 +242,26 @@ def load_from(folder: Folder) -> Recipe:
     return parse_text(folder.read(RECIPE), origin=f"{folder.url}/{RECIPE}")
 
 
-def remembered_sources(folder: Folder, recipe: Recipe) -> dict[str, Source]:
+def remembered_sources(folder: Folder, recipe: Recipe, how: Options) -> dict[str, Source]:
     """The sources of the earlier build.
 
     Raises:
         LedgerError: what it read from is not known any more.
     """
-    roots = folder.read_json(SOURCES)
-    if roots is None:
+    kept = folder.read_json(SOURCES)
+    if kept is None:
         raise LedgerError(f"{folder.url}: its sources are not known any more; run build with --sources")
-    return open_sources(roots, recipe, folder)
+    terms = Terms(recipe=recipe, out=folder, allow_private_hosts=how.allow_private_hosts, refresh=how.refresh)
+    return open_sources([SourceSpec.model_validate(spec) for spec in kept], terms)
 
 
-def _remember(folder: Folder, recipe: Recipe, sources: Sequence[Source]) -> None:
+def _remember(folder: Folder, recipe: Recipe, specs: Sequence[SourceSpec]) -> None:
     folder.write(RECIPE, recipe.dump().encode())
-    folder.write_json(SOURCES, [source.root for source in sources])
+    folder.write_json(SOURCES, [absolute(spec).model_dump(exclude_unset=True) for spec in specs])
 
 
 def _is_recipe(folder: Folder) -> bool:
     return folder.read(RECIPE).startswith(HEADER_LINE.encode())
 
 
-__all__ = ["Result", "build", "load"]
+__all__ = ["Options", "Result", "build", "load"]

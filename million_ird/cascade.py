@@ -13,12 +13,16 @@ from million_ird.decide.gates import Gate, first_drop
 from million_ird.errors import ReadError
 from million_ird.ledger import HEADER_COLUMNS, Row
 from million_ird.measure import MEASURES, Measure
+from million_ird.measure.header import SIZES, sides
 from million_ird.measure.neural import BATCH, NeuralScore
 from million_ird.measure.scores import OFFICIAL, measures_with, neural_scores
 from million_ird.recipe import Recipe
 from million_ird.record import Candidate, Failed, Sample, Tier
 
 log = logging.getLogger(__name__)
+
+DECLARABLE = ("width", "height", *SIZES)
+"""Numbers that a table can tell before the picture is fetched."""
 
 
 def gate_tier(gate: Gate, columns: Sequence[str] = ()) -> Tier:
@@ -31,6 +35,37 @@ def gate_tier(gate: Gate, columns: Sequence[str] = ()) -> Tier:
     if gate.field in OFFICIAL:
         return Tier.QUALITY
     return Tier.HEADER if gate.field in HEADER_COLUMNS else Tier.NEURAL
+
+
+def reached(row: Row, gates: Sequence[Gate], columns: Sequence[str] = ()) -> list[Gate]:
+    """The gates that a row's numbers suffice for; before it is fetched, those on sizes that its source declares."""
+    tier = int(str(row["tier"]))
+    declared = {name for name in DECLARABLE if row.get(name) is not None} if tier == Tier.DECLARED else set()
+    return [gate for gate in gates if gate_tier(gate, columns) <= tier or gate.field in declared]
+
+
+def begin(candidate: Candidate, recipe: Recipe) -> tuple[Row, bool]:
+    """A candidate's row before anything is fetched, and whether what its source declares rules it out already."""
+    row: Row = {
+        "key": candidate.key,
+        "source": candidate.source,
+        "uri": candidate.uri,
+        "version": candidate.version,
+        "licence": candidate.licence,
+        "attribution": candidate.attribution,
+        "tier": int(Tier.DECLARED),
+        **{name: candidate.extra.get(name) for name in recipe.passed},
+    }
+    if recipe.measure_all:
+        return row, False
+    if recipe.licences.refuse_one(candidate.licence):
+        return row, True
+    if candidate.width and candidate.height:
+        sizes = {"width": candidate.width, "height": candidate.height}
+        declared = row | sizes | sides(candidate.width, candidate.height)
+        if first_drop(reached(declared, recipe.gates, recipe.columns), numbers_of(declared)) is not None:
+            return declared, True
+    return row, first_drop(reached(row, recipe.gates, recipe.columns), numbers_of(row)) is not None
 
 
 def in_cost_order(gates: Sequence[Gate], columns: Sequence[str] = ()) -> list[Gate]:
@@ -48,6 +83,7 @@ class Cascade:
     seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     _measures: Mapping[str, Measure] = field(init=False)
     _networks: Sequence[NeuralScore] = field(init=False)
+    _held: list[tuple[Row, Sample]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._measures = measures_with(self.recipe.scores, self.models)
@@ -60,44 +96,53 @@ class Cascade:
         reach the networks wait for each other, a few at a time. What a table already rules out is not fetched.
         """
         ready: list[Row] = []
-        waiting: list[tuple[Row, Sample]] = []
         for candidate in candidates:
-            row, sample = self._examine(candidate, fetch)
+            row, stopped = begin(candidate, self.recipe)
+            encoded = b"" if stopped else fetch(candidate)
+            if isinstance(encoded, Failed):
+                row = failed(row, encoded)
+            elif not stopped:
+                self.push(candidate, row, encoded)
             ready.append(row)
-            if sample is not None:
-                waiting.append((row, sample))
-            if len(waiting) >= BATCH or not waiting:
-                self._finish(waiting)
+            if len(self._held) >= BATCH or not self._held:
+                self.flush()
                 yield from ready
-                ready, waiting = [], []
-        self._finish(waiting)
+                ready = []
+        self.flush()
         yield from ready
 
-    def _examine(self, candidate: Candidate, fetch: Callable[[Candidate], bytes | Failed]) -> tuple[Row, Sample | None]:
-        """The row before the networks, and the sample if it has passed so far."""
-        row: Row = {
-            "key": candidate.key,
-            "source": candidate.source,
-            "uri": candidate.uri,
-            "version": candidate.version,
-            "licence": candidate.licence,
-            "attribution": candidate.attribution,
-            "tier": int(Tier.DECLARED),
-            **{name: candidate.extra.get(name) for name in self.recipe.columns},
-        }
-        refused = self.recipe.licences.refuse_one(candidate.licence)
-        if (refused and not self.recipe.measure_all) or self._stopped(row, Tier.DECLARED):
-            return row, None
-        encoded = fetch(candidate)
-        if isinstance(encoded, Failed):
-            return _failed(row, encoded), None
+    def push(self, candidate: Candidate, row: Row, encoded: bytes) -> bool:
+        """Fills a row that `begin` made, up to the networks; False where it has to wait for them (see `flush`)."""
         sample = Sample(candidate, encoded, max_pixels=self.recipe.limits.max_pixels)
         row |= {"id": sample.sha256, "bytes": len(encoded)}
         try:
             passed = self._measure(sample, row)
         except ReadError as error:
-            return _failed(row, Failed(error.failure_class, error.detail)), None
-        return row, sample if passed else None
+            row |= failed(row, Failed(error.failure_class, error.detail))
+            return True
+        if not passed:
+            return True
+        if self._networks:
+            self._held.append((row, sample))
+            return False
+        self._hash(row, sample)
+        return True
+
+    def flush(self) -> list[Row]:
+        """Networks and hash for the rows that wait; returns them, filled."""
+        waiting, self._held = self._held, []
+        left = list(waiting)
+        for network in self._networks if left else ():
+            start = time.perf_counter()
+            scores = network.measure_batch([sample.pixels for _, sample in left])
+            self.seconds[network.name] += time.perf_counter() - start
+            for (row, _), score in zip(left, scores, strict=True):
+                row[network.name] = score
+                row["tier"] = int(Tier.NEURAL)
+            left = [(row, sample) for row, sample in left if not self._stopped(row, Tier.NEURAL)]
+        for row, sample in left:
+            self._hash(row, sample)
+        return [row for row, _ in waiting]
 
     def _measure(self, sample: Sample, row: Row) -> bool:
         """Fills the row tier by tier; whether no gate stopped it."""
@@ -120,21 +165,10 @@ class Cascade:
                 return False
         return True
 
-    def _finish(self, waiting: Sequence[tuple[Row, Sample]]) -> None:
-        """Networks and hash for those that passed so far."""
-        left = list(waiting)
-        for network in self._networks:
-            start = time.perf_counter()
-            scores = network.measure_batch([sample.pixels for _, sample in left])
-            self.seconds[network.name] += time.perf_counter() - start
-            for (row, _), score in zip(left, scores, strict=True):
-                row[network.name] = score
-                row["tier"] = int(Tier.NEURAL)
-            left = [(row, sample) for row, sample in left if not self._stopped(row, Tier.NEURAL)]
-        for row, sample in left:
-            start = time.perf_counter()
-            row["phash"] = phash(sample)
-            self.seconds["phash"] += time.perf_counter() - start
+    def _hash(self, row: Row, sample: Sample) -> None:
+        start = time.perf_counter()
+        row["phash"] = phash(sample)
+        self.seconds["phash"] += time.perf_counter() - start
 
     def _stopped(self, row: Row, tier: Tier) -> bool:
         measured = [gate for gate in self.recipe.gates if gate.field in row]
@@ -167,5 +201,6 @@ def phash(sample: Sample) -> str:
     return str(imagehash.phash(Image.fromarray(sample.pixels)))
 
 
-def _failed(row: Row, failure: Failed) -> Row:
+def failed(row: Row, failure: Failed) -> Row:
+    """The row of a candidate that could not be had."""
     return row | {"failure_class": failure.failure_class, "failure_detail": failure.detail}

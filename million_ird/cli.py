@@ -26,8 +26,22 @@ app = typer.Typer(
 Out = Annotated[str, typer.Argument(help="The output folder of a build.", metavar="OUT")]
 OutOption = Annotated[str, typer.Option("--out", help="The output folder: new, empty, or of an earlier build.")]
 Sources = Annotated[
-    list[str], typer.Option("--sources", help="A folder or a file, any fsspec URL; may be given several times.")
+    Optional[list[str]],
+    typer.Option(
+        "--sources",
+        help="A folder, file or pattern, any fsspec URL, a table of URLs, a tar or zip, dataset:NAME, site:URL; "
+        "may be given several times. Beside those of the recipe.",
+    ),
 ]
+RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Try again what failed in earlier runs.")]
+RetryClass = Annotated[
+    Optional[list[str]],
+    typer.Option("--retry-class", help="Try again what failed as this class; may be given several times."),
+]
+PrivateHosts = Annotated[
+    bool, typer.Option("--allow-private-hosts", help="Fetch from private, loopback and link-local addresses, too.")
+]
+Refresh = Annotated[bool, typer.Option("--refresh", help="Crawl sites anew that an earlier run has crawled.")]
 RecipeOption = Annotated[
     str, typer.Option("--recipe", help="A recipe file, or the name of one that is shipped.", show_default=True)
 ]
@@ -47,8 +61,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="End with one JSON object o
 
 @app.command("build")
 def build_command(
-    sources: Sources,
     out: OutOption,
+    sources: Sources = None,
     recipe: RecipeOption = "million_ird.yaml",
     limit: Limit = None,
     workers: Workers = None,
@@ -58,18 +72,30 @@ def build_command(
         Optional[str],
         typer.Option("--patch-scales", help="Cut shrunk pictures too: 1,.75,.5"),
     ] = None,
+    retry_failed: RetryFailed = False,
+    retry_class: RetryClass = None,
+    allow_private_hosts: PrivateHosts = False,
+    refresh: Refresh = False,
     as_json: AsJson = False,
 ) -> None:
     """Scans, decides, writes and reports; run again, it does what is not done yet."""
     from million_ird import terminal
-    from million_ird.build import build, load
+    from million_ird.build import Options, build, load
     from million_ird.recipe import with_patch_scales
 
     chosen = load(recipe) if patch_scales is None else with_patch_scales(load(recipe), patch_scales)
     with terminal.Bar() as bar:
-        result = build(
-            sources, out, chosen, limit=limit, workers=workers, scheduler=scheduler, models=models, listener=bar
+        how = Options(
+            limit=limit,
+            workers=workers,
+            scheduler=scheduler,
+            models=models,
+            retry=_retry(retry_failed, retry_class),
+            refresh=refresh,
+            allow_private_hosts=allow_private_hosts,
+            listener=bar,
         )
+        result = build(sources or [], out, chosen, how)
     if as_json:
         typer.echo(terminal.result_json(result))
     else:
@@ -86,13 +112,31 @@ def build_command(
 
 
 @app.command("scan")
-def scan_command(out: Out, workers: Workers = None, models: Models = None) -> None:
+def scan_command(
+    out: Out,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    models: Models = None,
+    retry_failed: RetryFailed = False,
+    retry_class: RetryClass = None,
+    allow_private_hosts: PrivateHosts = False,
+    refresh: Refresh = False,
+) -> None:
     """Measures what is new or was never measured whole, with the sources and recipe of the earlier build."""
     from million_ird import terminal
-    from million_ird.build import scan_again
+    from million_ird.build import Options, scan_again
 
     with terminal.Bar() as bar:
-        summary = scan_again(out, workers=workers, models=models, listener=bar)
+        how = Options(
+            workers=workers,
+            scheduler=scheduler,
+            models=models,
+            retry=_retry(retry_failed, retry_class),
+            refresh=refresh,
+            allow_private_hosts=allow_private_hosts,
+            listener=bar,
+        )
+        summary = scan_again(out, how)
     terminal.say(f"{summary.candidates:,} candidates, {summary.measured:,} measured now, {summary.vanished:,} vanished")
 
 
@@ -114,13 +158,13 @@ def decide_command(
 
 
 @app.command("write")
-def write_command(out: Out, workers: Workers = None, as_json: AsJson = False) -> None:
+def write_command(out: Out, workers: Workers = None, scheduler: Scheduler = None, as_json: AsJson = False) -> None:
     """Writes shards, patches and card from the verdicts at hand."""
     from million_ird import terminal
-    from million_ird.build import write_again
+    from million_ird.build import Options, write_again
 
     with terminal.Bar() as bar:
-        result = write_again(out, workers=workers, listener=bar)
+        result = write_again(out, Options(workers=workers, scheduler=scheduler, listener=bar))
     if as_json:
         typer.echo(terminal.result_json(result))
     else:
@@ -181,8 +225,8 @@ def score_command(
 
 @app.command("plan")
 def plan_command(
-    sources: Sources,
     out: OutOption,
+    sources: Sources = None,
     recipe: RecipeOption = "million_ird.yaml",
     limit: Limit = None,
     models: Models = None,
@@ -193,7 +237,7 @@ def plan_command(
     from million_ird.build import load
     from million_ird.plan import plan
 
-    found = plan(sources, out, load(recipe), limit=limit, models=models)
+    found = plan(sources or [], out, load(recipe), limit=limit, models=models)
     terminal.say(json.dumps(found.as_json(), ensure_ascii=False) if as_json else found.text)
 
 
@@ -275,6 +319,10 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names of files need not be text
     sys.exit(_run())
+
+
+def _retry(failed: bool, classes: Optional[list[str]]) -> frozenset[str] | None:
+    return frozenset(classes or ()) if failed or classes else None
 
 
 def _run() -> int:

@@ -5,15 +5,16 @@ flight is bounded, so that the scheduler's graph stays small however many there 
 """
 
 import contextlib
+import functools
 import itertools
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar
-
-import cv2
+from typing import Any, TypeVar
 
 from million_ird.errors import BuildError, UsageError
+from million_ird.schedule import Work
+from million_ird.single_thread import single_threaded
 
 Unit = TypeVar("Unit")
 Summary = TypeVar("Summary")
@@ -38,7 +39,7 @@ class Engine:
         self._workers = (cores if cores > 1 else 0) if workers is None else workers
         self._scheduler = scheduler
         self._stack = contextlib.ExitStack()
-        self._client: object = None
+        self._client: Any = None
 
     def __enter__(self) -> "Engine":
         if self._scheduler is not None:
@@ -47,6 +48,18 @@ class Engine:
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
+
+    @property
+    def width(self) -> int:
+        """How many units can be computed at once."""
+        if self._scheduler is not None:
+            return max(1, int(sum(self._connected().nthreads().values())))
+        return max(1, self._workers)
+
+    @property
+    def memory(self) -> int:
+        """Bytes that each worker may take of this machine; 0, no limit, where a scheduler of one's own deals it out."""
+        return 0 if self._scheduler is not None else memory_of_this_machine() // self.width
 
     def run(self, function: Callable[[Unit], Summary], units: Iterable[Unit], *, few: int = 1) -> Iterator[Summary]:
         """Yields each unit's summary as it finishes, in any order; at most `few` units run inline, to save a cluster.
@@ -59,30 +72,43 @@ class Engine:
         """
         remaining = iter(units)
         first = list(itertools.islice(remaining, few + 1))
-        inline = self._workers == 0 and self._scheduler is None
-        if inline or len(first) <= few:
-            with single_threaded():
-                yield from map(function, itertools.chain(first, remaining))
-        else:
-            yield from self._distributed(function, itertools.chain(first, remaining))
+        work = _Plain(function, itertools.chain(first, remaining), len(first))
+        for _, summary in self.work(work, few=few):
+            yield summary
 
-    def _distributed(self, function: Callable[[Unit], Summary], units: Iterator[Unit]) -> Iterator[Summary]:
+    def work(self, work: Work, *, few: int = 1) -> Iterator[tuple[Any, Any]]:
+        """Calls the tasks of `work` and yields each with its result, in any order, after `work.done` has been told.
+
+        Guarantees and errors as of `run`. A task with `waits` set leaves its worker free for others.
+        """
+        if (self._workers == 0 and self._scheduler is None) or len(work) <= few:
+            yield from _inline(work)
+        else:
+            yield from self._distributed(work)
+
+    def _distributed(self, work: Work) -> Iterator[tuple[Any, Any]]:
         client = self._connected()
-        from distributed import Client, KilledWorker, as_completed
+        from distributed import KilledWorker, as_completed
         from distributed.client import FutureCancelledError
 
-        assert isinstance(client, Client)
         window = IN_FLIGHT_PER_WORKER * max(1, sum(client.nthreads().values()))
-        running = {client.submit(_quietly, function, unit, pure=False) for unit in itertools.islice(units, window)}
-        completed = as_completed(running, loop=client.loop)
+        running: dict[Any, Any] = {}
+        completed = as_completed(loop=client.loop)
+
+        def fill() -> None:
+            while len(running) < window and (task := work.take()) is not None:
+                future = client.submit(_on_worker, task, pure=False, priority=int(getattr(task, "waits", False)))
+                running[future] = task
+                completed.add(future)
+
+        fill()
         try:
             for future in completed:
-                running.discard(future)
-                summary = future.result()
-                for unit in itertools.islice(units, 1):
-                    running.add(following := client.submit(_quietly, function, unit, pure=False))
-                    completed.add(following)
-                yield summary
+                task = running.pop(future)
+                result = future.result()
+                work.done(task, result)
+                fill()
+                yield task, result
         except KilledWorker as error:
             raise BuildError(
                 f"a unit of work killed {error.allowed_failures + 1} workers, for want of memory most likely; "
@@ -93,12 +119,14 @@ class Engine:
         finally:
             client.cancel(list(running), force=True)
 
-    def _connected(self) -> object:
+    def _connected(self) -> Any:
         if self._client is None:
             import dask
 
             # Read when distributed is imported: its farewell messages are no news to anyone.
             dask.config.set({"logging.distributed": "critical", "distributed.comm.timeouts.connect": "60s"})
+            # Workers that something else kills are no fault of the units that they had.
+            dask.config.set({"distributed.scheduler.allowed-failures": 10})
             joined = self._own_workers() if self._scheduler is None else _join(self._scheduler)
             self._client = self._stack.enter_context(joined)
         return self._client
@@ -133,23 +161,45 @@ def _join(scheduler: str) -> contextlib.AbstractContextManager[object]:
     return joined
 
 
-def _quietly(function: Callable[[Unit], Summary], unit: Unit) -> Summary:
+def _on_worker(task: Callable[[], Any]) -> Any:
+    if getattr(task, "waits", False):
+        from distributed import secede
+
+        secede()
     with single_threaded():
-        return function(unit)
+        return task()
 
 
-@contextlib.contextmanager
-def single_threaded() -> Iterator[None]:
-    """One thread a worker, and OpenCV's own code instead of Intel's.
+def _inline(work: Work) -> Iterator[tuple[Any, Any]]:
+    while (task := work.take()) is not None:
+        with single_threaded():
+            result = task()
+        work.done(task, result)
+        yield task, result
 
-    The parallelism is between units, and OpenCV's pool would fight it. Intel's primitives round differently with where
-    in memory their input happens to lie, so that one picture would have other numbers from run to run.
-    """
-    threads, primitives = cv2.getNumThreads(), cv2.ipp.useIPP()
-    cv2.setNumThreads(1)
-    cv2.ipp.setUseIPP(False)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(threads)
-        cv2.ipp.setUseIPP(primitives)
+
+class _Plain:
+    """Units that wait for nothing."""
+
+    def __init__(self, function: Callable[[Any], Any], units: Iterable[Any], at_least: int) -> None:
+        self._function, self._units, self._at_least = function, iter(units), at_least
+
+    def take(self) -> Callable[[], Any] | None:
+        for unit in self._units:
+            return functools.partial(self._function, unit)
+        return None
+
+    def done(self, task: object, result: object) -> None:
+        """Nothing follows."""
+
+    def __len__(self) -> int:
+        return self._at_least
+
+
+def memory_of_this_machine() -> int:
+    """Bytes that this machine, or the container that it is, may use."""
+    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    # Without a limit of its own it says "max", or there is no such file.
+    with contextlib.suppress(OSError, ValueError), open("/sys/fs/cgroup/memory.max") as file:
+        return min(physical, int(file.read()))
+    return physical

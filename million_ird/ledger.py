@@ -66,9 +66,14 @@ RULES = frozenset({VANISHED, NOT_MEASURED, LICENCE, EXACT, NEAR})
 """Reasons that are no gate's."""
 
 
+TEXT = ":text"
+"""Ends the name of a passed-through column that holds text, where measures are listed."""
+
+
 def measure_fields(measures: Iterable[str]) -> list[str]:
-    """The columns that the named measures fill, in order; a score fills the column of its name."""
-    return [field for name in measures for field in (MEASURES[name].fields if name in MEASURES else (name,))]
+    """The numeric columns that the named measures fill, in order; a score fills the column of its name."""
+    numeric = [name for name in measures if not name.endswith(TEXT)]
+    return [field for name in numeric for field in (MEASURES[name].fields if name in MEASURES else (name,))]
 
 
 def numeric_fields(measures: Iterable[str]) -> set[str]:
@@ -92,7 +97,8 @@ def ledger_schema(measures: Sequence[str]) -> pa.Schema:
 
 
 def _columns(measures: Sequence[str]) -> list[pa.Field]:
-    return [*_IDENTITY, *(pa.field(name, pa.float64()) for name in measure_fields(measures)), *_MEASURED]
+    texts = [pa.field(name.removesuffix(TEXT), pa.string()) for name in measures if name.endswith(TEXT)]
+    return [*_IDENTITY, *texts, *(pa.field(name, pa.float64()) for name in measure_fields(measures)), *_MEASURED]
 
 
 def _schema(fields: list[pa.Field], measures: Sequence[str]) -> pa.Schema:

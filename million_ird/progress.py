@@ -21,6 +21,9 @@ class Listener(Protocol):
     def advance(self, done: int) -> None:
         """`done` of them are done now."""
 
+    def more(self, things: int) -> None:
+        """There are so many more to do than was known."""
+
 
 @dataclass(slots=True)
 class Progress:
@@ -52,6 +55,12 @@ class Progress:
             self.listener.advance(done)
         if time.time() - self._written >= SECONDS_BETWEEN_WRITES:
             self._write()
+
+    def more(self, things: int) -> None:
+        """There are so many more to do than was known."""
+        self.total += things
+        if self.listener:
+            self.listener.more(things)
 
     def finish(self) -> None:
         """The build ended well."""

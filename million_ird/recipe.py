@@ -15,9 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from million_ird import images
 from million_ird.decide.gates import Gate
 from million_ird.errors import RecipeError
-from million_ird.ledger import RESERVED, RULES, numeric_fields
+from million_ird.ledger import RESERVED, RULES, TEXT, numeric_fields
 from million_ird.measure import MEASURES
 from million_ird.patches import PATCH_FIELDS
+from million_ird.sources import SourceSpec
 
 _STRICT = ConfigDict(frozen=True, extra="forbid")
 SHIPPED = ("million_ird.yaml", "demo.yaml", "4klsdb.yaml", "bhi.yaml", "strict.yaml")
@@ -34,6 +35,8 @@ class Limits(BaseModel):
     """Pictures with more pixels fail as `too_large` before anything is allocated."""
     max_bytes: int = Field(512_000_000, gt=0)
     """Files with more bytes fail as `too_large` before they are read."""
+    seconds: float = Field(120.0, gt=0)
+    """A picture that takes longer to decode and measure fails as `hung`."""
     failed_share: float = Field(0.5, ge=0, le=1)
     """A build in which a larger share of the candidates failed exits with 1."""
 
@@ -106,17 +109,53 @@ class Licences(BaseModel):
         return not allowed or name in {one.casefold() for one in self.refuse}
 
 
+class Web(BaseModel):
+    """How pictures are fetched from web servers."""
+
+    model_config = _STRICT
+
+    contact: str = ""
+    """An e-mail or web address in the user agent, for those whose servers are visited."""
+    concurrency: int = Field(128, ge=1)
+    """Requests under way at once, on all workers together."""
+    per_host: int = Field(4, ge=1)
+    """Requests under way at once at one host."""
+    delay: float = Field(0.0, ge=0)
+    """Seconds between the beginnings of two requests to a host; a longer Crawl-delay of its robots.txt wins."""
+    connect_seconds: float = Field(10.0, gt=0)
+    read_seconds: float = Field(20.0, gt=0)
+    """The longest silence in an answer."""
+    total_seconds: float = Field(60.0, gt=0)
+    """From the connection to the last byte, redirects included, retries and waiting for a turn not."""
+    retries: int = Field(2, ge=0)
+    """Further tries after 429, a server error, a timeout or a broken connection."""
+    longest_wait: float = Field(120.0, ge=0)
+    """Seconds; a Retry-After or Crawl-delay beyond it fails the picture (`rate_limited`, `crawl_delay`) instead."""
+    redirects: int = Field(5, ge=0)
+    robots: bool = True
+    """Whether robots.txt is asked and obeyed."""
+    opt_out: tuple[Literal["noai", "noimageai", "noindex", "noml"], ...] = ("noai", "noimageai", "noindex", "noml")
+    """Directives of X-Robots-Tag and meta robots that are honoured."""
+    lanes: int = Field(16, ge=1, le=4096)
+    """Into so many groups hosts are dealt; a group is fetched by one worker at a time. More for a larger cluster."""
+
+
 class Recipe(BaseModel):
     """Everything that a build depends on beside its sources."""
 
     model_config = _STRICT
 
     name: str = "million_ird"
+    sources: tuple[SourceSpec, ...] = Field((), exclude=True)
+    """Sources with their options; those of `--sources` come after. Never written to `recipe.yaml`, which is published,
+    and no part of what the recipe means."""
     scores: tuple[str, ...] = ()
     """Quality scores that need parameters from elsewhere: `niqe`, `brisque`, or any pyiqa name without reference.
     Every other measure is always taken."""
     columns: tuple[str, ...] = ()
     """Numeric columns of source tables that are passed through to the ledger, where gates may name them."""
+    texts: tuple[str, ...] = ()
+    """Columns of source tables that are passed through as text: captions, titles, …"""
     licences: Licences = Licences()
     measure_all: bool = False
     """Take every measure of every picture, also of those that a cheap gate drops: to calibrate."""
@@ -125,12 +164,14 @@ class Recipe(BaseModel):
     patches: Patches = Patches()
     shards: Shards = Shards()
     limits: Limits = Limits()
+    web: Web = Web()
 
     @model_validator(mode="after")
     def _names_exist(self) -> "Recipe":
         taken = numeric_fields(MEASURES)
-        for name in (*self.scores, *self.columns):
-            if name in taken or name in RESERVED:
+        added = (*self.scores, *self.columns, *self.texts)
+        for name in added:
+            if name in taken or name in RESERVED or added.count(name) > 1:
                 raise ValueError(f"{name!r} is already the name of a ledger column")
         known = numeric_fields(self.measured)
         for number, gate in enumerate(self.gates):
@@ -144,7 +185,12 @@ class Recipe(BaseModel):
     @property
     def measured(self) -> tuple[str, ...]:
         """The measures and scores to take and the columns to pass through, in the order of the ledger."""
-        return (*MEASURES, *self.scores, *self.columns)
+        return (*MEASURES, *self.scores, *self.columns, *(name + TEXT for name in self.texts))
+
+    @property
+    def passed(self) -> tuple[str, ...]:
+        """All columns of sources that are passed through, numbers and texts."""
+        return (*self.columns, *self.texts)
 
     def dump(self) -> str:
         """The recipe as YAML with every default written out; reads back as the same recipe."""

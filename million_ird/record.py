@@ -47,7 +47,11 @@ class Candidate:
     """Changes when the bytes behind the uri may have changed (size and modification time, or etag)."""
     licence: str | None = None
     attribution: str | None = None
+    width: int | None = None
+    """As its source declares it, in pixels; believed only to drop a picture before it is fetched."""
+    height: int | None = None
     extra: Extra = field(default_factory=dict)
+    """Columns of the source that the recipe passes through."""
 
 
 def candidate_key(source: str, uri: str, member: str = "") -> str:

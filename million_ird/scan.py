@@ -1,58 +1,43 @@
-"""Scan: candidates to scanned rows, unit by unit, measuring only what no earlier run has measured.
+"""Scan: candidates to scanned rows, unit by unit, fetching and measuring only what no earlier run has.
 
-A unit's result lies under a name made of the unit's slot and a hash of everything that the result depends on, so
-that a finished unit is recognised by its name alone. Which units make up the present scan stands in
-`.work/scan.json`, in the order of the sources.
+A unit's result lies under a name made of the unit's slot and a hash of everything that the result depends on, so that
+a finished unit is recognised by its name alone. Which files make up the present scan stands in `.work/scan.json`, in
+the order of the sources.
 """
 
+import contextlib
+import itertools
 import logging
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeAlias
 
-import pyarrow as pa
-
-from million_ird.cascade import Cascade, gate_tier, numbers_of
-from million_ird.decide.gates import first_drop
 from million_ird.execution import Engine
+from million_ird.fetch import FetchTask, fetch_name, gates_digest
 from million_ird.ingest import Source, Unit
-from million_ird.ledger import SCHEMA_VERSION, Row, scanned_schema, to_table
-from million_ird.measure import REVISION
+from million_ird.measuring import (
+    ROWS,
+    Measured,
+    MeasureTask,
+    failed_keys,
+    lacks_numbers,
+    part_name,
+    rows_name,
+    slot_of,
+)
+from million_ird.originals import Note, Part, Store
 from million_ird.progress import Progress
-from million_ird.recipe import Recipe, digest
+from million_ird.recipe import Recipe
+from million_ird.schedule import Spool
 from million_ird.storage import Folder
+from million_ird.vanished import VANISHED_ROWS, keep_vanished
 
 log = logging.getLogger(__name__)
 
 INDEX = ".work/scan.json"
-ROWS = ".work/scan"
-VANISHED_ROWS = ".work/vanished.parquet"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScanTask:
-    """All that a worker needs to scan one unit."""
-
-    out: Folder
-    source: Source
-    unit: Unit
-    recipe: Recipe
-    name: str
-    models: str | None = None
-
-    def __call__(self) -> "UnitSummary":
-        """Scans the unit and writes its rows."""
-        return scan_unit(self)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnitSummary:
-    """What a scanned unit tells the driver."""
-
-    rows: int
-    measured: int
-    failures: dict[str, int]
-    seconds: dict[str, float]
+Placed: TypeAlias = tuple[int, FetchTask | MeasureTask]
+"""A task, and the place of its unit in the order of the sources."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -66,125 +51,237 @@ class ScanSummary:
     """By measure, `decode` aside; what was measured in this run."""
 
 
-def run_task(task: ScanTask) -> UnitSummary:
-    """What the engine ships to a worker."""
-    return task()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scan:
+    """What a scan looks at, and how."""
+
+    out: Folder
+    sources: Sequence[Source]
+    recipe: Recipe
+    models: str | None = None
+    limit: int | None = None
+    """Of candidates; of what only streaming can tell, the first unit is looked at, and so many of it."""
+    retry: frozenset[str] | None = None
+    """Failure classes of which the candidates are tried again, all if empty; None for none."""
+
+    def run(self, engine: Engine, progress: Progress) -> ScanSummary:
+        """Scans what is new or changed; writes the index of the files that make up the scan.
+
+        Rows of candidates that an earlier scan saw and that are gone stay as vanished rows; where `limit` cuts the
+        listing, nobody knows which are gone, and the next scan without it looks again.
+        """
+        before = self.out.read_json(INDEX) or {"units": [], "gates": "", "originals": []}
+        with contextlib.closing(_Queue(self, engine, before)) as queue:
+            queue.fill()
+            progress.stage("scan", queue.total, "images")
+            for task, result in engine.work(queue):
+                if isinstance(result, Measured):
+                    queue.summary.measured += result.measured
+                    queue.summary.seconds.update(result.seconds)
+                    progress.advance(result.rows, result.failures)
+                elif task.unit.opaque:
+                    progress.more(result.rows)
+        return self._conclude(before, queue)
+
+    def _conclude(self, before: dict[str, Any], queue: "_Queue") -> ScanSummary:
+        names, summary = queue.names, queue.summary
+        summary.candidates = sum(queue.sizes)
+        unseen = before.get("unseen", [])
+        listed = set(before["units"])
+        earlier = sorted({*listed, *unseen})
+        settled = set() if unseen else listed
+        summary.vanished = 0 if self.limit else keep_vanished(self.out, earlier, names, settled, self.recipe)
+        index = {
+            "units": names,
+            "originals": sorted(queue.originals),
+            "gates": gates_digest(self.recipe),
+            "measures": self.recipe.measured,
+            "vanished": summary.vanished,
+        }
+        if self.limit:
+            index["unseen"] = sorted(set(earlier) - set(names))
+        self.out.write_json(INDEX, index)
+        return summary
 
 
-def scan_unit(task: ScanTask) -> UnitSummary:
-    """Measures the candidates of a unit, except those whose earlier row still says all that is needed."""
-    earlier = _earlier_rows(task)
-    cascade = Cascade(task.recipe, task.models)
-    candidates = task.source.candidates(task.unit)
-    still_good = {
-        candidate.key
-        for candidate in candidates
-        if (row := earlier.get(candidate.key)) is not None
-        and row["version"] == candidate.version
-        and not lacks_numbers(row, task.recipe)
-    }
-    todo = [candidate for candidate in candidates if candidate.key not in still_good]
-    measured = {str(row["key"]): row for row in cascade.rows(todo, task.source.fetch)}
-    rows = [measured.get(candidate.key) or earlier[candidate.key] for candidate in candidates]
-    table = to_table(rows, scanned_schema(task.recipe.measured))
-    task.out.write_table(task.name, table.replace_schema_metadata(_marked(table.schema, task.recipe)))
-    failures = Counter(str(row["failure_class"]) for row in rows if row.get("failure_class"))
-    return UnitSummary(rows=len(rows), measured=len(measured), failures=dict(failures), seconds=dict(cascade.seconds))
+class _Queue:
+    """The work of a scan: what is to be streamed, lane by lane, and what can be measured."""
+
+    def __init__(self, scan: Scan, engine: Engine, before: dict[str, Any]) -> None:
+        self._scan = scan
+        self._memory = engine.memory
+        self._most = max(1, min(engine.width, scan.recipe.web.lanes))
+        self._gates = gates_digest(scan.recipe)
+        self._same_gates = before["gates"] == self._gates
+        self._listed = set(before["units"])
+        self._present = set(_files(scan.out))
+        self._earlier = _by_slot(before["units"], slot_of)
+        self._streamed = _by_slot(before.get("originals", []), lambda name: name.split("-", 1)[0])
+        scratch = scan.out.path(".work") if scan.out.local else None
+        self._measures: Spool[Placed] = Spool(scratch)
+        self._fetches: Spool[Placed] = Spool(scratch)
+        self._follow: deque[Placed] = deque()
+        self._places: dict[int, int] = {}
+        self._busy: Counter[str] = Counter()
+        self._names: list[list[str]] = []
+        self.sizes: list[int] = []
+        self.originals: set[str] = set()
+        self.total = 0
+        self.summary = ScanSummary()
+
+    @property
+    def names(self) -> list[str]:
+        """The files of the scan in the order of the sources; whole when all is done."""
+        return [name for names in self._names for name in names]
+
+    def fill(self) -> None:
+        """Looks at every unit, and plans what is not done yet."""
+        for source, unit in units(self._scan):
+            place = len(self._names)
+            self._names.append([])
+            self.sizes.append(0)
+            if unit.remote:
+                self._plan_remote(place, source, unit)
+            else:
+                self._plan_local(place, source, unit)
+
+    def take(self) -> FetchTask | MeasureTask | None:
+        """Streams as much as may be streamed at once, and measures beside it."""
+        placed = self._next_fetch()
+        if placed is None:
+            placed = self._follow.popleft() if self._follow else self._measures.take()
+        if placed is None:
+            return None
+        place, task = placed
+        self._places[id(task)] = place
+        return task
+
+    def done(self, task: FetchTask | MeasureTask, result: Note | Measured) -> None:
+        """Plans the measuring of what has been streamed."""
+        place = self._places.pop(id(task))
+        if isinstance(task, FetchTask) and isinstance(result, Note):
+            self._busy[task.unit.lane] -= 1
+            for placed in self._parts(place, task.source, task.unit, task.name, result, task.retry):
+                self._follow.append(placed)
+
+    def close(self) -> None:
+        """Gives back the disk."""
+        self._measures.close()
+        self._fetches.close()
+
+    def __len__(self) -> int:
+        return len(self._measures) + 2 * len(self._fetches)
+
+    def _next_fetch(self) -> Placed | None:
+        if sum(self._busy.values()) >= self._most:
+            return None
+        for lane in self._fetches.lanes():
+            if not lane or not self._busy[lane]:
+                self._busy[lane] += 1
+                return self._fetches.take(lane)
+        return None
+
+    def _plan_local(self, place: int, source: Source, unit: Unit) -> None:
+        name = rows_name(unit, self._scan.recipe)
+        self._names[place], self.sizes[place] = [name], len(unit.entries)
+        retry = self._to_retry(name)
+        if retry or self._is_missing(name):
+            self._measures.add((place, self._task(source, unit, name, retry)))
+            self.total += len(unit.entries)
+
+    def _plan_remote(self, place: int, source: Source, unit: Unit) -> None:
+        recipe = self._scan.recipe
+        name = fetch_name(unit, recipe)
+        if unit.opaque and self._scan.limit:
+            name += f"-{self._scan.limit}"
+        note = Store(self._scan.out, name).note()
+        retry: frozenset[str] = frozenset()
+        if note is not None and self._scan.retry is not None:
+            files = [part_name(unit, part, recipe) for part in note.parts]
+            retry = frozenset(itertools.chain.from_iterable(self._to_retry(file) for file in files))
+        if note is None or retry or (note.unasked and note.gates != self._gates):
+            task = FetchTask(
+                out=self._scan.out,
+                source=source,
+                unit=unit,
+                recipe=recipe,
+                name=name,
+                earlier=tuple(self._streamed.get(unit.slot, ())),
+                retry=retry,
+                concurrency=max(1, recipe.web.concurrency // self._most),
+                limit=self._scan.limit if unit.opaque else None,
+            )
+            self._fetches.add((place, task), unit.lane)
+            self.total += 0 if unit.opaque else len(unit.entries)
+        else:
+            for placed in self._parts(place, source, unit, name, note, retry):
+                self._measures.add(placed)
+                self.total += placed[1].size
+
+    def _parts(
+        self, place: int, source: Source, unit: Unit, originals: str, note: Note, retry: frozenset[str]
+    ) -> Iterator[tuple[int, MeasureTask]]:
+        self.originals.add(originals)
+        self._names[place] = [part_name(unit, part, self._scan.recipe) for part in note.parts]
+        self.sizes[place] = note.rows
+        for part, name in zip(note.parts, self._names[place], strict=True):
+            if retry or self._is_missing(name):
+                bare = replace(unit, entries=())
+                yield place, replace(self._task(source, bare, name, retry), originals=originals, part=part)
+
+    def _task(self, source: Source, unit: Unit, name: str, retry: frozenset[str]) -> MeasureTask:
+        return MeasureTask(
+            out=self._scan.out,
+            source=source,
+            unit=unit,
+            recipe=self._scan.recipe,
+            name=name,
+            models=self._scan.models,
+            earlier=tuple(self._earlier.get(unit.slot, ())),
+            retry=retry,
+            memory=self._memory,
+        )
+
+    def _is_missing(self, name: str) -> bool:
+        if name not in self._present:
+            return True
+        return (not self._same_gates or name not in self._listed) and _is_stale(self._scan.out, name, self._scan.recipe)
+
+    def _to_retry(self, name: str) -> frozenset[str]:
+        if self._scan.retry is None or name not in self._present:
+            return frozenset()
+        return failed_keys(self._scan.out, name, self._scan.retry)
 
 
-def lacks_numbers(row: Row, recipe: Recipe) -> bool:
-    """Whether a row's later tiers are needed under the recipe's gates, but were never measured."""
-    if row.get("failure_class") is not None or row.get("phash") is not None:
-        return False
-    if recipe.measure_all:
-        return True
-    if recipe.licences.refuse_one(str(row["licence"]) if row["licence"] is not None else None):
-        return False
-    reached = [gate for gate in recipe.gates if gate_tier(gate, recipe.columns) <= int(str(row["tier"]))]
-    return first_drop(reached, numbers_of(row)) is None
-
-
-def scan(
-    out: Folder,
-    sources: Sequence[Source],
-    recipe: Recipe,
-    engine: Engine,
-    progress: Progress,
-    limit: int | None = None,
-    models: str | None = None,
-) -> ScanSummary:
-    """Scans what is new or changed; writes the index of the units that make up the scan.
-
-    Rows of files that an earlier scan saw and that are gone stay as vanished rows; where `limit` cuts the listing,
-    nobody knows which are gone, and the next scan without it looks again.
-    """
-    before = out.read_json(INDEX) or {"units": [], "gates": ""}
-    listed = set(before["units"])
-    gates = digest([recipe.measure_all, recipe.licences.model_dump(), [gate.model_dump() for gate in recipe.gates]])
-    present = set(_unit_names(out))
-    tasks, names = _plan(out, sources, recipe, limit, models)
-    todo = [
-        task
-        for task in tasks
-        if task.name not in present
-        or ((gates != before["gates"] or task.name not in listed) and _is_stale(out, task.name, recipe))
-    ]
-    summary = ScanSummary(candidates=sum(len(task.unit.entries) for task in tasks))
-    progress.stage("scan", sum(len(task.unit.entries) for task in todo), "images")
-    for done in engine.run(run_task, todo):
-        summary.measured += done.measured
-        summary.seconds.update(done.seconds)
-        progress.advance(done.rows, done.failures)
-    unseen = before.get("unseen", [])
-    earlier = sorted({*listed, *unseen})
-    summary.vanished = 0 if limit else _keep_vanished(out, earlier, names, set() if unseen else listed, recipe)
-    index = {"units": names, "gates": gates, "measures": recipe.measured, "vanished": summary.vanished}
-    if limit:
-        index["unseen"] = sorted(set(earlier) - set(names))
-    out.write_json(INDEX, index)
-    return summary
-
-
-def pending(out: Folder, sources: Sequence[Source], recipe: Recipe, limit: int | None) -> Iterator[tuple[Unit, bool]]:
-    """The units that a scan would have, and whether each was finished before."""
-    present = set(_unit_names(out))
-    tasks, _ = _plan(out, sources, recipe, limit, None)
-    for task in tasks:
-        yield task.unit, task.name in present
-
-
-def _plan(
-    out: Folder, sources: Sequence[Source], recipe: Recipe, limit: int | None, models: str | None
-) -> tuple[list[ScanTask], list[str]]:
-    tasks: list[ScanTask] = []
-    left = limit
-    for source in sources:
-        for unit in source.units():
-            entries = unit.entries if left is None else unit.entries[:left]
+def units(scan: Scan) -> Iterator[tuple[Source, Unit]]:
+    """The units that a scan looks at, in order."""
+    left = scan.limit
+    for source in scan.sources:
+        for unit in source.units(left):
+            if left is None:
+                yield source, unit
+                continue
+            entries = unit.entries[:left]
             if not entries:
-                break
-            left = None if left is None else left - len(entries)
-            short = Unit(source=unit.source, root=unit.root, slot=unit.slot, entries=entries)
-            name = f"{ROWS}/{unit.slot[:2]}/{unit.slot}-{_fingerprint(short, recipe)}.parquet"
-            tasks.append(ScanTask(out=out, source=source, unit=short, recipe=recipe, name=name, models=models))
-    return tasks, [task.name for task in tasks]
+                return
+            left = 0 if unit.opaque else left - len(entries)
+            yield source, replace(unit, entries=entries)
 
 
-def _fingerprint(unit: Unit, recipe: Recipe) -> str:
-    return digest([[repr(entry) for entry in unit.entries], terms(recipe)])
+def pending(scan: Scan) -> Iterator[tuple[Source, Unit, int, bool]]:
+    """The units that a scan would have, how many candidates each is known to hold, and whether it was finished."""
+    present = set(_files(scan.out))
+    for source, unit in units(scan):
+        if not unit.remote:
+            yield source, unit, len(unit.entries), rows_name(unit, scan.recipe) in present
+            continue
+        note = Store(scan.out, fetch_name(unit, scan.recipe)).note()
+        size = note.rows if note else 0 if unit.opaque else len(unit.entries)
+        parts = [part_name(unit, part, scan.recipe) for part in note.parts] if note else []
+        yield source, unit, size, note is not None and present.issuperset(parts)
 
 
-def terms(recipe: Recipe) -> str:
-    """Names all of a recipe that a scanned row depends on, gates aside."""
-    limits = [recipe.limits.max_pixels, recipe.limits.max_bytes]
-    return digest([recipe.measured, REVISION, SCHEMA_VERSION, limits])
-
-
-def _marked(schema: pa.Schema, recipe: Recipe) -> dict[bytes, bytes]:
-    return {**(schema.metadata or {}), b"million_ird.terms": terms(recipe).encode()}
-
-
-def _unit_names(out: Folder) -> list[str]:
+def _files(out: Folder) -> list[str]:
     return [f"{ROWS}/{part}/{name}" for part in out.names(ROWS) for name in out.names(f"{ROWS}/{part}")]
 
 
@@ -192,36 +289,11 @@ def _is_stale(out: Folder, name: str, recipe: Recipe) -> bool:
     return any(lacks_numbers(row, recipe) for row in out.read_table(name).to_pylist())
 
 
-def _earlier_rows(task: ScanTask) -> dict[str, Row]:
-    """Rows of the same slot from earlier runs on the same terms."""
-    folder = task.name.rsplit("/", 1)[0]
-    rows: dict[str, Row] = {}
-    for name in task.out.names(folder):
-        if name.startswith(f"{task.unit.slot}-"):
-            table = task.out.read_table(f"{folder}/{name}")
-            if (table.schema.metadata or {}).get(b"million_ird.terms") == terms(task.recipe).encode():
-                rows |= {str(row["key"]): row for row in table.to_pylist()}
-    return rows
+def _by_slot(names: Sequence[str], slot: Any) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name in names:
+        found.setdefault(slot(name), []).append(name)
+    return found
 
 
-def _keep_vanished(out: Folder, before: list[str], now: list[str], settled: set[str], recipe: Recipe) -> int:
-    """Collects the rows of candidates that earlier units held and no present unit holds.
-
-    `settled` are units of which no candidate stands in any other unit of `before`: they need not be read.
-    """
-    schema = scanned_schema(recipe.measured)
-    obsolete = [name for name in before if name not in set(now) and out.exists(name)]
-    old = [out.read_table(name) for name in obsolete]
-    if out.exists(VANISHED_ROWS):
-        old.append(out.read_table(VANISHED_ROWS))
-    rows = {str(row["key"]): row for table in old for row in table.to_pylist()}
-    fresh = [name for name in now if name not in settled] if obsolete else now
-    for name in fresh if rows else []:
-        for key in out.read_table(name, columns=["key"])["key"].to_pylist():
-            rows.pop(key, None)
-    ordered = sorted(rows.values(), key=lambda row: (str(row["source"]), str(row["uri"])))
-    if ordered:
-        out.write_table(VANISHED_ROWS, to_table(ordered, schema))
-    else:
-        out.remove(VANISHED_ROWS)
-    return len(ordered)
+__all__ = ["INDEX", "VANISHED_ROWS", "Part", "Scan", "ScanSummary", "pending", "units"]

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 
 from million_ird import storage
 from million_ird.errors import ReadError, SourceError, UsageError
-from million_ird.execution import single_threaded
 from million_ird.measure import MEASURES
 from million_ird.measure.neural import NeuralScore
 from million_ird.measure.scores import OFFICIAL, measures_with, neural_scores, prepare
 from million_ird.record import Candidate, Sample
+from million_ird.single_thread import single_threaded
 
 
 @dataclass(frozen=True, slots=True)

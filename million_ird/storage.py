@@ -16,7 +16,7 @@ import socket
 import stat
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -52,14 +52,21 @@ class FileEntry:
 class Folder:
     """A folder on any file system, addressed by paths relative to it."""
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, options: Mapping[str, object] | None = None) -> None:
+        """`options` go to the file system: endpoint, credentials, …
+
+        Raises:
+            SourceError: the URL's file system is unknown, or not installed, or does not take the options.
+        """
         if not root:
             raise UsageError("a path is empty: name a folder or a file")
+        self.options = dict(options or {})
         try:
             # A path on disk is taken as it is: fsspec would read `a::b` in it as a chain of file systems.
             path = os.path.abspath(os.path.expanduser(root))
-            self.fs, path = fsspec.core.url_to_fs(root) if "://" in root else (LocalFileSystem(), path)
-        except (ValueError, ImportError) as error:
+            remote = "://" in root
+            self.fs, path = fsspec.core.url_to_fs(root, **self.options) if remote else (LocalFileSystem(), path)
+        except (ValueError, ImportError, TypeError) as error:
             raise SourceError(f"{root}: {error}") from error
         self.root = path.rstrip("/") or "/"
         self.local = isinstance(self.fs, LocalFileSystem)
@@ -70,8 +77,8 @@ class Folder:
         mine, its = (os.path.realpath(one.root) if one.local else one.root for one in (self, other))
         return type(self.fs) is type(other.fs) and f"{its}/".startswith(mine.rstrip("/") + "/")
 
-    def __reduce__(self) -> tuple[type["Folder"], tuple[str]]:
-        return type(self), (self.url,)
+    def __reduce__(self) -> tuple[type["Folder"], tuple[str, dict[str, object]]]:
+        return type(self), (self.url, self.options)
 
     @property
     def is_folder(self) -> bool:
@@ -216,7 +223,7 @@ class Folder:
                         os.unlink(os.path.join(folder, name))
 
 
-def list_files(root: str) -> tuple[Folder, Iterator[FileEntry]]:
+def list_files(root: str, options: Mapping[str, object] | None = None) -> tuple[Folder, Iterator[FileEntry]]:
     """A folder (all files below it, hidden ones aside, sorted by path) or a single file.
 
     Links are followed, each folder is entered once; pipes, sockets and devices are no files.
@@ -224,21 +231,57 @@ def list_files(root: str) -> tuple[Folder, Iterator[FileEntry]]:
     Raises:
         SourceError: nothing is there, or it cannot be read.
     """
-    folder = Folder(root)
+    folder = Folder(root, options)
     try:
+        if has_magic(folder.root) and not folder.exists():
+            return _matching(folder)
         info = folder.fs.info(folder.root)
         if info["type"] == "directory":
             return folder, _local_files(folder.root) if folder.local else _remote_files(folder)
         if info["type"] != "file":
             raise SourceError(f"source {root}: is neither a file nor a folder")
         name = folder.root.rsplit("/", 1)[-1]
-        parent = Folder(folder.url.rsplit("/", 1)[0] or "/")
+        parent = Folder(folder.url.rsplit("/", 1)[0] or "/", options)
         with parent.open(name) as file:
             file.read(1)
         found = _local_entry(name, os.stat(folder.root)) if folder.local else _remote_entry(name, info)
         return parent, iter([found])
     except OSError as error:
         raise SourceError(f"source {root}: {_why(error)}") from error
+    except Exception as error:
+        if folder.local or isinstance(error, SourceError):
+            raise
+        # Clients of object stores have error trees of their own: no credentials, no such endpoint, …
+        raise SourceError(f"source {root}: {_short(error)}") from error
+
+
+def has_magic(path: str) -> bool:
+    """Whether a path is a pattern: `*`, `?` or `[…]` in it."""
+    return any(mark in path for mark in "*?[")
+
+
+def _matching(pattern: Folder) -> tuple[Folder, Iterator[FileEntry]]:
+    """What a pattern matches, relative to its longest part without wildcards; `**` stands for any folders."""
+    parts = pattern.root.split("/")
+    fixed = next(number for number, part in enumerate(parts) if has_magic(part))
+    depth = len(parts) - fixed
+    folder = Folder(pattern.url.rsplit("/", depth)[0] or "/", pattern.options)
+    found = pattern.fs.glob(pattern.root, detail=True)
+    prefix = folder.root.rstrip("/") + "/"
+    names = sorted(path for path, info in found.items() if info["type"] == "file")
+    visible = [n for n in names if not any(part.startswith(".") for part in n.removeprefix(prefix).split("/"))]
+    if not visible:
+        raise SourceError(f"source {pattern.url}: matches no files")
+    entry = _local_entry_of if folder.local else _remote_entry
+    return folder, (entry(name.removeprefix(prefix), found[name]) for name in visible)
+
+
+def _local_entry_of(name: str, info: dict[str, Any]) -> FileEntry:
+    return _local_entry(name, os.stat(info["name"]))
+
+
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def _remote_files(folder: Folder) -> Iterator[FileEntry]:

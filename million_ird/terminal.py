@@ -69,6 +69,12 @@ class Bar:
                 f"{self._name}: {self._done:,}/{self._total:,}, {rate}, {left:.0f} s left", highlight=False
             )
 
+    def more(self, things: int) -> None:
+        """There is more to do than was known."""
+        self._total += things
+        if self._bar:
+            self._bar.update(self._task, total=self._total)  # type: ignore[arg-type]
+
 
 def result_json(result: Result) -> str:
     """The one JSON object that `--json` puts on the last line of stdout."""

@@ -16,11 +16,11 @@ from million_ird.build import open_build
 from million_ird.decide.gates import first_drop
 from million_ird.decide.verdicts import decide, needed_columns
 from million_ird.errors import DamagedFile, LedgerError, ReadError
-from million_ird.execution import single_threaded
 from million_ird.images import decode, read_header
 from million_ird.patches import Box, cut, measure_patch, patch_id
 from million_ird.recipe import Recipe
 from million_ird.scanned import from_scan
+from million_ird.single_thread import single_threaded
 from million_ird.storage import Folder
 from million_ird.write.columns import image_columns
 

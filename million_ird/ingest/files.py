@@ -2,18 +2,25 @@
 
 import functools
 import hashlib
+import itertools
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import TypeAlias
 
 from million_ird.errors import SourceError
-from million_ird.ingest import Unit
+from million_ird.ingest import Deliver, Journey, Unit
 from million_ird.record import Candidate, Failed, candidate_key
-from million_ird.storage import FileEntry, Folder, as_text, list_files
+from million_ird.storage import FileEntry, Folder, list_files
 
 log = logging.getLogger(__name__)
 
+Options: TypeAlias = tuple[tuple[str, object], ...]
+"""Storage options as pairs."""
+MOST_READERS = 32
+_folders: dict[tuple[str, str], Folder] = {}
 UNIT_SIZE = 32
 """Files in a unit on average; a power of two."""
 LARGEST_UNIT = 4 * UNIT_SIZE
@@ -29,15 +36,28 @@ SIDECARS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class FilesSource:
-    """A folder (hidden files aside, all files below it are candidates, whatever their names say) or one file."""
+    """A folder (hidden files aside, all files below it are candidates, whatever their names say), a pattern or a file.
+
+    Files on this machine's disks are read where they are, those elsewhere are streamed.
+    """
 
     label: str
     root: str
     max_bytes: int
     excluded: str | None = None
     """A folder that is not looked into: the build's own output."""
+    options: Options = ()
+    """For the file system: endpoint, credentials, …"""
 
-    def units(self) -> Iterator[Unit]:
+    def check(self) -> None:
+        """Looks for a first file.
+
+        Raises:
+            SourceError: nothing is there, or it cannot be listed.
+        """
+        next(self._entries())
+
+    def units(self, limit: int | None = None) -> Iterator[Unit]:
         """Cuts the sorted listing where a file's name hashes to a multiple of `UNIT_SIZE`.
 
         A file that is added or removed therefore changes the unit that it is in and no other.
@@ -47,8 +67,8 @@ class FilesSource:
         """
         chunk: list[FileEntry] = []
         started = False
-        for entry in self._entries():
-            if chunk and (_is_boundary(entry.uri) or len(chunk) >= LARGEST_UNIT):
+        for entry in itertools.islice(self._entries(), limit):
+            if chunk and (is_boundary(entry.uri) or len(chunk) >= LARGEST_UNIT):
                 yield self._unit(chunk, started=started)
                 chunk, started = [], True
             chunk.append(entry)
@@ -67,9 +87,14 @@ class FilesSource:
             for entry in unit.entries
         ]
 
+    def stream(self, unit: Unit, wanted: Callable[[Candidate], bool], deliver: Deliver, journey: Journey) -> None:
+        """Reads the files of a unit, several at a time."""
+        reads = [(candidate, functools.partial(self.fetch, candidate)) for candidate in self.candidates(unit)]
+        read_each(reads, wanted, deliver, journey)
+
     def fetch(self, candidate: Candidate) -> bytes | Failed:
         """Reads the file, unless it is over `max_bytes`."""
-        folder = list_root(self.root)
+        folder = list_root(self.root, self.options)
         try:
             encoded = folder.read(candidate.uri, at_most=self.max_bytes + 1)
             if len(encoded) > self.max_bytes:
@@ -81,9 +106,13 @@ class FilesSource:
             return Failed("unreadable", "no permission to read it")
         except OSError as error:
             return Failed("unreadable", error.strerror or str(error))
+        except Exception as error:
+            if folder.local:
+                raise
+            return Failed("unreadable", " ".join(str(error).split())[:200])  # an object store's own kinds of error
 
     def _entries(self) -> Iterator[FileEntry]:
-        folder, entries = list_files(self.root)
+        folder, entries = list_files(self.root, dict(self.options))
         inside = _below(folder.root, self.excluded)
         passed_over = found = 0
         for entry in entries:
@@ -102,18 +131,38 @@ class FilesSource:
     def _unit(self, entries: list[FileEntry], *, started: bool) -> Unit:
         # Named by the boundary that it begins with; the first of the listing begins with none.
         first = entries[0].uri
-        slot = candidate_key(self.label, first if started or _is_boundary(first) else "")
-        return Unit(source=self.label, root=self.root, slot=slot, entries=tuple(entries))
+        slot = candidate_key(self.label, first if started or is_boundary(first) else "")
+        remote = not list_root(self.root, self.options).local
+        return Unit(source=self.label, root=self.root, slot=slot, entries=tuple(entries), remote=remote)
 
 
-@functools.lru_cache(maxsize=64)
-def list_root(root: str) -> Folder:
-    """The folder that a source's uris are relative to: the root itself, or a single file's parent."""
-    folder, _ = list_files(root)
-    return folder
+def read_each(
+    reads: Sequence[tuple[Candidate, Callable[[], bytes | Failed]]],
+    wanted: Callable[[Candidate], bool],
+    deliver: Deliver,
+    journey: Journey,
+) -> None:
+    """Reads the wanted ones, several at a time, and delivers each; few are in memory at once."""
+    left = (read for read in reads if wanted(read[0]))
+    readers = min(MOST_READERS, journey.concurrency)
+    with ThreadPoolExecutor(readers) as pool:
+        while batch := list(itertools.islice(left, readers)):
+            for (candidate, _), found in zip(batch, pool.map(lambda read: read[1](), batch), strict=True):
+                deliver(candidate, found)
 
 
-def _is_boundary(uri: str) -> bool:
+def list_root(root: str, options: Options = ()) -> Folder:
+    """The folder that a source's uris are relative to: the root itself, or a file's or pattern's parent."""
+    name = (root, repr(options))
+    if name not in _folders:
+        while len(_folders) >= 64:
+            _folders.pop(next(iter(_folders)))
+        _folders[name], _ = list_files(root, dict(options))
+    return _folders[name]
+
+
+def is_boundary(uri: str) -> bool:
+    """Whether a unit begins at a file of this name."""
     return hashlib.blake2b(uri.encode(), digest_size=2).digest()[-1] % UNIT_SIZE == 0
 
 
@@ -123,20 +172,3 @@ def _below(root: str, excluded: str | None) -> str | None:
     if excluded is None or not f"{excluded}/".startswith(prefix):
         return None
     return excluded.removeprefix(prefix) + "/"
-
-
-def labels(roots: Sequence[str]) -> list[str]:
-    """A distinct label per source: as many trailing parts of its path as tell it from the others.
-
-    Raises:
-        SourceError: the same source twice.
-    """
-    paths = [PurePosixPath(as_text(root.split("://", 1)[-1])).parts for root in roots]
-    for number, root in enumerate(roots):
-        if root in roots[:number]:
-            raise SourceError(f"source {root}: given twice")
-    for depth in range(1, 1 + max(map(len, paths), default=1)):
-        short = ["/".join(part for part in path[-depth:] if part != "/") for path in paths]
-        if len(set(short)) == len(short):
-            return short
-    return [root.replace("://", "/") for root in roots]

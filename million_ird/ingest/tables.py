@@ -1,151 +1,208 @@
-"""Tables that list pictures: parquet, csv, tsv or jsonl, one candidate per row.
+"""Tables that list pictures: parquet, csv, tsv, jsonl or txt, plain or compressed, here or elsewhere.
 
-`path` (or `uri`, `file_name`) names the file, relative to the table's folder or by an fsspec URL; `licence`
-(or `license`) and `attribution` are taken over; numeric columns that the recipe lists under `columns` are passed
-through to the ledger. A table is read some rows at a time, never whole.
+One candidate per row. `url` (or `path`, `uri`, `file_name`, `image_url`, `URL`) names the picture: a web address, any
+fsspec URL, or a path relative to the table's folder. `width`, `height`, `licence` (`license`) and `attribution`
+(`author`) are taken over, and the columns that the recipe passes through. A txt holds an address on each line and
+nothing else. A table is read some rows at a time, never whole.
 """
 
+import csv
 import functools
-import gzip
 import io
+import itertools
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any
+from typing import IO, Any, TypeAlias
 
 import pyarrow as pa
-import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from million_ird.errors import SourceError
-from million_ird.ingest import Unit
-from million_ird.ingest.files import FilesSource, list_root
+from million_ird.ingest import Deliver, Journey, Unit
+from million_ird.ingest import files as local
+from million_ird.ingest.files import FilesSource, Options, list_root
+from million_ird.ingest.links import (
+    LARGEST_UNIT,
+    Fetching,
+    LinkEntry,
+    candidate_of,
+    is_boundary,
+    is_link,
+    lane_of,
+    published,
+)
+from million_ird.ingest.seen import Seen
 from million_ird.record import Candidate, Failed, candidate_key
-from million_ird.storage import FileEntry, Folder
+from million_ird.storage import Folder, list_files
 
 log = logging.getLogger(__name__)
 
-SUFFIXES = (".parquet", ".csv", ".tsv", ".jsonl", ".csv.gz", ".tsv.gz", ".jsonl.gz")
-ROWS_PER_UNIT = 64
+KINDS = (".parquet", ".csv", ".tsv", ".jsonl", ".ndjson", ".txt")
+COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".lz4": "lz4"}
+BATCH_ROWS = 4096
+LONGEST_FIELD = 1 << 20
 _NAMES = {
-    "uri": ("path", "uri", "file_name"),
-    "licence": ("licence", "license"),
-    "attribution": ("attribution",),
+    "url": ("url", "URL", "image_url", "path", "uri", "file_name"),
+    "width": ("width", "WIDTH", "original_width"),
+    "height": ("height", "HEIGHT", "original_height"),
+    "licence": ("licence", "license", "LICENSE"),
+    "attribution": ("attribution", "author"),
 }
+"""What we call a column, and what others call it; the first that is there is taken."""
+Row: TypeAlias = Mapping[str, Any]
 
 
 def is_table(root: str) -> bool:
     """Whether a source is taken as a table: by its name."""
-    return root.lower().endswith(SUFFIXES)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TableEntry(FileEntry):
-    """A row of a table: the file that it names, and what it says of it."""
-
-    licence: str | None
-    attribution: str | None
-    extra: tuple[tuple[str, float | None], ...]
+    return _kind(root) != ""
 
 
 @dataclass(frozen=True, slots=True)
 class TableSource:
-    """The files that a table lists, in its order."""
+    """The pictures that a table, or each of the tables that a pattern matches, lists."""
 
     label: str
     root: str
-    max_bytes: int
+    fetching: Fetching
     columns: tuple[str, ...] = ()
     """Numeric columns to pass through."""
+    texts: tuple[str, ...] = ()
+    """Columns to pass through as they are."""
+    names: tuple[tuple[str, str], ...] = ()
+    """What the table calls `url`, `width`, `height`, `licence` or `attribution`, where it is none of the usual."""
+    options: Options = ()
 
-    def units(self) -> Iterator[Unit]:
-        """So many neighbouring rows a unit; a file that is named again is the same candidate, and passed over.
+    def check(self) -> None:
+        """Reads the first row.
 
         Raises:
-            SourceError: it cannot be read, has no column that names files or lacks one that is passed through, or
+            SourceError: it cannot be read, has no column that names pictures or lacks one that is passed through, or
                 holds no rows.
         """
-        chunk: list[TableEntry] = []
-        seen: set[str] = set()
-        again = 0
-        for entry in self._entries():
-            if entry.uri in seen:
-                again += 1
-                continue
-            seen.add(entry.uri)
-            chunk.append(entry)
-            if len(chunk) == ROWS_PER_UNIT:
-                yield self._unit(chunk)
-                chunk = []
-        if chunk:
-            yield self._unit(chunk)
-        if again:
-            log.warning("source %s: %d rows name a file that an earlier row named", self.label, again)
-        if not seen:
+        if next(filter(None, self._entries()), None) is None:
             raise SourceError(f"source {self.root}: holds no rows")
+
+    def units(self, limit: int | None = None) -> Iterator[Unit]:
+        """Rows lane by lane, cut where a key says so; what is named again is the same candidate, and passed over.
+
+        Local files are in no lane. A row that is added or removed changes the unit that it is in and no other.
+        """
+        chunks: dict[str, list[LinkEntry]] = {}
+        seen = Seen()
+        again = nameless = 0
+        rows_left = itertools.islice(self._entries(), limit)
+        while taken := list(itertools.islice(rows_left, BATCH_ROWS)):
+            batch = [entry for entry in taken if entry is not None]
+            nameless += len(taken) - len(batch)
+            keys = [candidate_key(self.label, entry.uri) for entry in batch]
+            for entry, key, new in zip(batch, keys, seen.add(keys), strict=True):
+                again += not new
+                if new:
+                    lane = self._lane(entry)
+                    chunk = chunks.setdefault(lane, [])
+                    if chunk and (_cuts(lane, key) or len(chunk) >= _largest(lane)):
+                        yield self._unit(lane, chunk)
+                        chunk.clear()
+                    chunk.append(entry)
+        yield from (self._unit(lane, chunks[lane]) for lane in sorted(chunks) if chunks[lane])
+        if again:
+            log.warning("source %s: %d rows name a picture that an earlier row named", self.label, again)
+        if nameless:
+            log.warning("source %s: %d rows name no picture", self.label, nameless)
 
     def candidates(self, unit: Unit) -> list[Candidate]:
         """One candidate per row."""
-        rows = [entry for entry in unit.entries if isinstance(entry, TableEntry)]
-        return [
-            Candidate(
-                key=candidate_key(self.label, row.uri),
-                source=self.label,
-                uri=row.uri,
-                version=row.version,
-                licence=row.licence,
-                attribution=row.attribution,
-                extra=dict(row.extra),
-            )
-            for row in rows
-        ]
+        return [candidate_of(self.label, entry) for entry in unit.entries if isinstance(entry, LinkEntry)]
 
     def fetch(self, candidate: Candidate) -> bytes | Failed:
         """Reads the file that the row names."""
-        uri = candidate.uri
-        if uri.startswith(("http://", "https://")):
-            return Failed("unsupported", "web addresses are not fetched yet")
-        where = FilesSource("", uri if "://" in uri else f"{self._folder().url}/{uri}", self.max_bytes)
+        return self._read(candidate.uri)
+
+    def stream(self, unit: Unit, wanted: Callable[[Candidate], bool], deliver: Deliver, journey: Journey) -> None:
+        """Fetches the pictures of a unit from the web, or reads them from another file system."""
+        entries = [entry for entry in unit.entries if isinstance(entry, LinkEntry)]
+        if unit.lane:
+            self.fetching.stream(self.label, entries, unit.lane, wanted, deliver, journey)
+            return
+        local.read_each(
+            [(candidate_of(self.label, entry), functools.partial(self._read, entry.address)) for entry in entries],
+            wanted,
+            deliver,
+            journey,
+        )
+
+    def _read(self, address: str) -> bytes | Failed:
+        where = address if "://" in address else f"{list_root(self.root, self.options).url}/{address}"
+        source = FilesSource("", where, self.fetching.max_bytes, options=self.options if "://" in address else ())
         try:
-            list_root(where.root)
+            list_root(where, source.options)
         except SourceError as error:
             return Failed("missing", str(error))
-        return where.fetch(Candidate(key="", source="", uri=PurePosixPath(uri).name, version=""))
+        return source.fetch(Candidate(key="", source="", uri=PurePosixPath(where).name, version=""))
 
-    def _folder(self) -> Folder:
-        return list_root(self.root)
+    def _lane(self, entry: LinkEntry) -> str:
+        if is_link(entry.address):
+            return lane_of(entry.address, self.fetching.web.lanes)
+        return "" if self._is_remote(entry) else _LOCAL
 
-    def _unit(self, entries: list[TableEntry]) -> Unit:
-        slot = candidate_key(self.label, entries[0].uri)
-        return Unit(source=self.label, root=self.root, slot=slot, entries=tuple(entries))
+    def _is_remote(self, entry: LinkEntry) -> bool:
+        return "://" in entry.address or not list_root(self.root, self.options).local
 
-    def _entries(self) -> Iterator[TableEntry]:
-        folder = self._folder()
-        name = PurePosixPath(self.root).name
-        try:
-            for batch in _batches(folder, name):
-                yield from self._rows(batch, folder)
-        except (pa.ArrowException, OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise SourceError(f"source {self.root}: {' '.join(str(error).split())[:160]}") from error
+    def _unit(self, lane: str, entries: Sequence[LinkEntry]) -> Unit:
+        slot = candidate_key(self.label, entries[0].uri, lane)
+        return Unit(
+            source=self.label,
+            root=self.root,
+            slot=slot,
+            entries=tuple(entries),
+            remote=lane != _LOCAL,
+            lane="" if lane == _LOCAL else lane,
+        )
 
-    def _rows(self, batch: list[Mapping[str, Any]], folder: Folder) -> Iterator[TableEntry]:
-        for row in batch:
-            missing = [name for name in self.columns if name not in row]
-            if missing:
-                raise SourceError(f"source {self.root}: has no column {missing[0]!r}, only {', '.join(row)}")
-            uri = _first(row, "uri")
-            if not uri:
-                raise SourceError(f"source {self.root}: a row names no file (column path, uri or file_name)")
-            yield TableEntry(
-                uri=uri,
-                size=0,
-                version=_version(folder, uri),
-                licence=_first(row, "licence"),
-                attribution=_first(row, "attribution"),
-                extra=tuple((name, self._number(name, row[name])) for name in self.columns),
-            )
+    def _entries(self) -> Iterator[LinkEntry | None]:
+        folder, tables = list_files(self.root, dict(self.options))
+        for table in tables:
+            try:
+                for row in rows(folder, table.uri):
+                    yield self._entry(row, folder)
+            except (pa.ArrowException, OSError, UnicodeDecodeError, csv.Error, json.JSONDecodeError, EOFError) as error:
+                where = self.root if table.uri == PurePosixPath(self.root).name else f"{folder.url}/{table.uri}"
+                raise SourceError(f"source {where}: {' '.join(str(error).split())[:160]}") from error
+
+    def _entry(self, row: Row, folder: Folder) -> LinkEntry | None:
+        address = self._value(row, "url")
+        if address is None:
+            raise SourceError(f"source {self.root}: no column names pictures (url, path, …); it has {_told(row)}")
+        missing = [name for name in (*self.columns, *self.texts) if name not in row]
+        if missing:
+            raise SourceError(f"source {self.root}: has no column {missing[0]!r}, only {_told(row)}")
+        address = address.strip()
+        if not address:
+            return None
+        numbers = [(name, self._number(name, row[name])) for name in self.columns]
+        texts = [(name, None if row[name] is None else str(row[name])) for name in self.texts]
+        return LinkEntry(
+            uri=published(address) if "://" in address else address,
+            size=0,
+            version=_version(folder, address),
+            address=address,
+            licence=self._value(row, "licence") or None,
+            attribution=self._value(row, "attribution") or None,
+            width=_whole(self._value(row, "width")),
+            height=_whole(self._value(row, "height")),
+            extra=(*numbers, *texts),
+        )
+
+    def _value(self, row: Row, name: str) -> str | None:
+        """The row's text under one of the names of a column; None where it has no such column."""
+        mapped = dict(self.names).get(name)
+        for theirs in (mapped,) if mapped else _NAMES[name]:
+            if theirs in row:
+                return "" if row[theirs] is None else str(row[theirs])
+        return None
 
     def _number(self, name: str, value: object) -> float | None:
         if value is None or value == "":
@@ -156,35 +213,73 @@ class TableSource:
             raise SourceError(f"source {self.root}: {name} is {value!r} in a row, not a number") from None
 
 
-def _first(row: Mapping[str, Any], field: str) -> str | None:
-    return next((str(row[name]) for name in _NAMES[field] if row.get(name) not in (None, "")), None)
+_LOCAL = "local"
 
 
-def _version(folder: Folder, uri: str) -> str:
-    """Size and time of a local file; of a remote one the name alone, which a listing of each would cost too much."""
-    if "://" in uri or not folder.local or not folder.exists(uri):
-        return ""
-    info = folder.fs.info(folder.path(uri))
-    return f"{info['size']}-{info['mtime']}"
-
-
-def _batches(folder: Folder, name: str) -> Iterator[list[Mapping[str, Any]]]:
-    """Rows as mappings, a few thousand at a time."""
-    kind = next(suffix for suffix in SUFFIXES if name.lower().endswith(suffix))
+def rows(folder: Folder, name: str) -> Iterator[Row]:
+    """The rows of a table as mappings, some of them in memory at a time."""
+    kind, compression = _kind(name), COMPRESSIONS.get(PurePosixPath(name).suffix.lower())
     with folder.open(name) as raw:
         if kind == ".parquet":
-            for batch in pq.ParquetFile(raw).iter_batches(4096):
-                yield batch.to_pylist()
+            for batch in pq.ParquetFile(raw).iter_batches(BATCH_ROWS):
+                yield from batch.to_pylist()
             return
-        plain = gzip.GzipFile(fileobj=raw) if kind.endswith(".gz") else raw
-        if kind.startswith(".jsonl"):
-            lines = (json.loads(line) for line in io.TextIOWrapper(plain, encoding="utf-8") if line.strip())
-            yield from iter(functools.partial(_take, lines, 4096), [])
+        plain: Any = pa.CompressedInputStream(pa.PythonFile(raw), compression) if compression else raw
+        text = io.TextIOWrapper(io.BufferedReader(_Readable(plain)), encoding="utf-8-sig", newline="")
+        if kind == ".txt":
+            yield from ({"url": line.strip()} for line in text if line.strip())
+        elif kind in {".jsonl", ".ndjson"}:
+            yield from (json.loads(line) for line in text if line.strip())
         else:
-            options = pacsv.ParseOptions(delimiter="\t" if kind.startswith(".tsv") else ",", newlines_in_values=True)
-            for batch in pacsv.open_csv(plain, parse_options=options):
-                yield batch.to_pylist()
+            csv.field_size_limit(LONGEST_FIELD)
+            yield from csv.DictReader(text, delimiter="\t" if kind == ".tsv" else ",", strict=True)
 
 
-def _take(lines: Iterator[Mapping[str, Any]], count: int) -> list[Mapping[str, Any]]:
-    return [line for line, _ in zip(lines, range(count), strict=False)]
+class _Readable(io.RawIOBase):
+    """What arrow decompresses, as the standard library reads it."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        found = self._stream.read(len(buffer))
+        buffer[: len(found)] = found
+        return len(found)
+
+
+def _kind(name: str) -> str:
+    """The suffix that says what a table is, compression aside; empty for what is none."""
+    small = name.lower()
+    for compression in COMPRESSIONS:
+        small = small.removesuffix(compression)
+    return next((kind for kind in KINDS if small.endswith(kind)), "")
+
+
+def _version(folder: Folder, address: str) -> str:
+    """Size and time of a local file; of a remote one the name alone, which a listing of each would cost too much."""
+    if "://" in address or not folder.local or not folder.exists(address):
+        return ""
+    return folder.version(address)
+
+
+def _whole(text: str | None) -> int | None:
+    try:
+        number = float(text) if text else 0.0
+    except ValueError:
+        return None
+    return int(number) if 0 < number < 1e9 else None
+
+
+def _told(row: Row) -> str:
+    return ", ".join(str(name) for name in row)[:200]
+
+
+def _cuts(lane: str, key: str) -> bool:
+    return int(key[-4:], 16) % local.UNIT_SIZE == 0 if lane == _LOCAL else is_boundary(key)
+
+
+def _largest(lane: str) -> int:
+    return local.LARGEST_UNIT if lane == _LOCAL else LARGEST_UNIT

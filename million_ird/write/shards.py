@@ -10,7 +10,7 @@ import hashlib
 import itertools
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Literal, TypeAlias
 
@@ -24,8 +24,9 @@ from million_ird.decide.gates import first_drop
 from million_ird.errors import DamagedFile, SourceChanged
 from million_ird.execution import Engine
 from million_ird.images import encode_png, encode_webp
-from million_ird.ingest import Source
+from million_ird.ingest import Reader, Source
 from million_ird.ledger import KEPT
+from million_ird.originals import Originals
 from million_ird.patches import cut, grid, measure_patch, patch_id, scaled_size
 from million_ird.progress import Progress
 from million_ird.recipe import Recipe
@@ -55,7 +56,7 @@ class ShardTask:
     rows: pa.Table
     schema: pa.Schema
     recipe: Recipe
-    sources: Mapping[str, Source]
+    sources: Mapping[str, Reader]
     unit: str
 
 
@@ -69,7 +70,13 @@ class Written:
 
 
 def write(
-    out: Folder, ledger: pa.Table, recipe: Recipe, sources: Mapping[str, Source], engine: Engine, progress: Progress
+    out: Folder,
+    ledger: pa.Table,
+    recipe: Recipe,
+    sources: Mapping[str, Source],
+    engine: Engine,
+    progress: Progress,
+    originals: Originals,
 ) -> Written:
     """Writes the kept pictures and their patches.
 
@@ -85,7 +92,8 @@ def write(
     staged = {name.removesuffix(".parquet") for name in out.names(STAGING)}
     missing = [task for task in tasks if task.unit not in present[task.kind] and task.unit not in staged]
     progress.stage("write", sum(task.rows.num_rows for task in missing), "rows")
-    for rows in engine.run(write_shard, missing):
+    ready = (replace(task, sources=originals.behind(sources, task.rows["key"].to_pylist())) for task in missing)
+    for rows in engine.run(write_shard, ready):
         progress.advance(rows)
     counts = [_put_in_place(out, kind, [task.unit for task in tasks if task.kind == kind]) for kind in present]
     out.remove(STAGING)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from million_ird.build import Result, build
+from million_ird.build import Options, Result, build
 from million_ird.recipe import Recipe, parse
 
 RECIPE = {
@@ -65,7 +65,7 @@ KEPT = 5 + 1
 def make(source: Path | list[Path], out: Path, by: Recipe | None = None, **options: object) -> Result:
     """Builds in this process."""
     sources = [str(one) for one in (source if isinstance(source, list) else [source])]
-    return build(sources, str(out), by or recipe(), **{"workers": 0, **options})  # type: ignore[arg-type]
+    return build(sources, str(out), by or recipe(), Options(**{"workers": 0, **options}))  # type: ignore[arg-type]
 
 
 def contents(out: Path) -> dict[str, bytes]:

@@ -19,6 +19,7 @@ from million_ird.cascade import gate_tier
 from million_ird.decide.gates import Gate
 from million_ird.ingest import Source
 from million_ird.ledger import funnel, measure_fields
+from million_ird.originals import Originals
 from million_ird.recipe import Recipe
 from million_ird.storage import Folder
 from million_ird.write.report import limits, pictures, steps, wording
@@ -65,17 +66,28 @@ class Failure:
 
 
 def write_report(
-    out: Folder, ledger: pa.Table, recipe: Recipe, sources: Mapping[str, Source], seconds: Mapping[str, float]
+    out: Folder,
+    ledger: pa.Table,
+    recipe: Recipe,
+    sources: Mapping[str, Source],
+    seconds: Mapping[str, float],
+    originals: Originals | None = None,
 ) -> str:
     """Writes `report/index.html` and returns its path.
 
     `seconds` is what each measure took in this run; empty where nothing was measured.
     """
-    out.write(PATH, render(ledger, recipe, sources, seconds).encode())
+    out.write(PATH, render(ledger, recipe, sources, seconds, originals).encode())
     return out.path(PATH)
 
 
-def render(ledger: pa.Table, recipe: Recipe, sources: Mapping[str, Source], seconds: Mapping[str, float]) -> str:
+def render(
+    ledger: pa.Table,
+    recipe: Recipe,
+    sources: Mapping[str, Source],
+    seconds: Mapping[str, float],
+    originals: Originals | None = None,
+) -> str:
     """The whole page."""
     rows = Rows(ledger)
     counts = funnel(ledger)
@@ -105,7 +117,7 @@ def render(ledger: pa.Table, recipe: Recipe, sources: Mapping[str, Source], seco
         kept=kept,
         walls=walls,
         copies=copies,
-        pictures=pictures.thumbnails(rows, positions, sources, recipe.limits.max_pixels),
+        pictures=pictures.thumbnails(rows, positions, sources, recipe.limits, originals),
         failures=_failures(rows, counts.failures),
         sources=steps.grouped(ledger, "source"),
         licences=steps.grouped(ledger, "licence"),

@@ -11,9 +11,13 @@ import pyarrow.compute as pc
 
 from million_ird import images
 from million_ird.errors import MillionIRDError, ReadError
-from million_ird.ingest import Source
+from million_ird.ingest import Reader, Source
+from million_ird.isolation import Lost, borrowed
 from million_ird.ledger import EXACT, NEAR, Row
+from million_ird.originals import Originals
+from million_ird.recipe import Limits
 from million_ird.record import Candidate, Failed, Sample
+from million_ird.single_thread import single_threaded
 from million_ird.write.report.limits import Limit
 from million_ird.write.report.rows import Rows
 from million_ird.write.report.steps import Step
@@ -118,37 +122,63 @@ def choose_copies(rows: Rows) -> list[CopyGroup]:
 
 
 def thumbnails(
-    rows: Rows, positions: Iterable[int], sources: Mapping[str, Source], max_pixels: int
+    rows: Rows,
+    positions: Iterable[int],
+    sources: Mapping[str, Source],
+    limits: Limits,
+    originals: Originals | None = None,
 ) -> dict[int, Picture]:
-    """A thumbnail for each row, read anew from its source; where that fails, the reason instead."""
+    """A thumbnail for each row, read anew from its source or the store; where that fails, the reason instead.
+
+    Decoded in a process of its own: many of them were dropped before anyone had decoded them.
+    """
+    chosen = {position: rows.identity(position) for position in sorted(set(positions))}
+    keys = [str(row["key"]) for row in chosen.values()]
+    readers: Mapping[str, Reader] = originals.behind(sources, keys) if originals else sources
     found = {}
-    for position in sorted(set(positions)):
-        row = rows.identity(position)
-        try:
-            src, problem = _thumbnail(row, sources, max_pixels), ""
-        except ReadError as error:
-            src, problem = "", error.detail
-        except (MillionIRDError, OSError) as error:
-            src, problem = "", str(error)
-        found[position] = Picture(str(row["uri"]), str(row["source"]), src, problem)
+    with borrowed("million_ird.write.report.pictures:Maker", (limits.max_pixels,)) as child:
+        for position, row in chosen.items():
+            try:
+                small = child().call("jpeg", _encoded(row, readers), seconds=limits.seconds)
+                src, problem = f"data:image/jpeg;base64,{base64.b64encode(small).decode()}", ""
+            except (ReadError, Lost) as error:
+                src, problem = "", error.detail
+            except (MillionIRDError, OSError) as error:
+                src, problem = "", str(error)
+            found[position] = Picture(str(row["uri"]), str(row["source"]), src, problem)
     return found
 
 
-def _thumbnail(row: Row, sources: Mapping[str, Source], max_pixels: int) -> str:
+class Maker:
+    """Makes thumbnails, in the child."""
+
+    def __init__(self, max_pixels: int) -> None:
+        self._max_pixels = max_pixels
+        self._alone = single_threaded()
+        self._alone.__enter__()
+
+    def jpeg(self, encoded: bytes) -> bytes:
+        """A small JPEG of an encoded picture.
+
+        Raises:
+            ReadError: it is none.
+        """
+        sample = Sample(Candidate(key="", source="", uri="", version=""), encoded, max_pixels=self._max_pixels)
+        return images.encode_jpeg(images.shrink(sample.thumbnail, SIDE), QUALITY)
+
+
+def _encoded(row: Row, readers: Mapping[str, Reader]) -> bytes:
     source, uri = str(row["source"]), str(row["uri"])
-    if source not in sources:
+    if source not in readers:
         raise ReadError("missing", "its source is not at hand")
     if row["id"] is None:
         raise ReadError("missing", "never fetched")
-    candidate = Candidate(key=str(row["key"]), source=source, uri=uri, version="")
-    encoded = sources[source].fetch(candidate)
+    encoded = readers[source].fetch(Candidate(key=str(row["key"]), source=source, uri=uri, version=""))
     if isinstance(encoded, Failed):
         raise ReadError(encoded.failure_class, encoded.detail)
     if hashlib.sha256(encoded).hexdigest() != row["id"]:
         raise ReadError("changed", "changed since it was measured")
-    sample = Sample(candidate, encoded, max_pixels=max_pixels)
-    small = images.encode_jpeg(images.shrink(sample.thumbnail, SIDE), QUALITY)
-    return f"data:image/jpeg;base64,{base64.b64encode(small).decode()}"
+    return encoded
 
 
 def _broke(rows: Rows, position: int) -> str:

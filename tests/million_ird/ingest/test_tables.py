@@ -9,12 +9,14 @@ import pytest
 from PIL import Image
 
 from million_ird import ledger
-from million_ird.build import build
+from million_ird.build import Options, build
 from million_ird.errors import RecipeError, SourceError
+from million_ird.ingest.links import Fetching
 from million_ird.ingest.tables import TableSource
-from million_ird.recipe import parse
+from million_ird.recipe import Web, parse
 from million_ird.storage import Folder
 
+TERMS = Fetching(web=Web(), max_bytes=10**6)
 ROWS = [
     {"path": "a, b.png", "license": "CC0", "pwatermark": 0.1},
     {"path": "c.png", "license": "CC-BY-NC", "pwatermark": 0.2},
@@ -50,7 +52,7 @@ def write(folder: Path, kind: str) -> Path:
 
 @pytest.mark.parametrize("kind", [".parquet", ".csv", ".tsv", ".jsonl", ".jsonl.gz"])
 def test_every_kind_of_table_gives_the_same_candidates(folder: Path, kind: str) -> None:
-    source = TableSource("list", str(write(folder, kind)), 10**6, ("pwatermark",))
+    source = TableSource("list", str(write(folder, kind)), TERMS, ("pwatermark",))
     found = [candidate for unit in source.units() for candidate in source.candidates(unit)]
     assert [(c.uri, c.licence, c.extra["pwatermark"]) for c in found] == [
         (row["path"], row["license"] or None, row["pwatermark"]) for row in ROWS
@@ -67,7 +69,7 @@ def test_gates_on_a_passed_column_and_on_licences_drop_before_anything_is_read(f
         origin="test",
     )
     table = write(folder, ".csv")
-    result = build([str(table)], str(folder / "out"), recipe, workers=0)
+    result = build([str(table)], str(folder / "out"), recipe, Options(workers=0))
     rows = {row["uri"]: row for row in ledger.load(Folder(str(folder / "out"))).to_pylist()}
     assert {uri: row["verdict"] for uri, row in rows.items()} == {
         "a, b.png": "kept", "c.png": "dropped", "d.png": "dropped", "e.png": "kept", "gone.png": "failed",
@@ -78,7 +80,7 @@ def test_gates_on_a_passed_column_and_on_licences_drop_before_anything_is_read(f
     assert result.written.images == 2
 
     loose = parse({"columns": ["pwatermark"], "gates": [{"field": "pwatermark", "max": 0.5}]}, origin="test")
-    again = build([str(table)], str(folder / "out"), loose, workers=0)
+    again = build([str(table)], str(folder / "out"), loose, Options(workers=0))
     assert (again.scan.measured, again.funnel.kept) == (1, 3)
 
 
@@ -86,12 +88,12 @@ def test_what_is_wrong_with_a_table_is_one_line_that_names_it(folder: Path) -> N
     def complaint(text: str, columns: tuple[str, ...] = ()) -> str:
         (folder / "bad.csv").write_text(text)
         with pytest.raises(SourceError) as raised:
-            list(TableSource("bad", str(folder / "bad.csv"), 10**6, columns).units())
+            TableSource("bad", str(folder / "bad.csv"), TERMS, columns).check()
         assert "\n" not in str(raised.value)
         assert "bad.csv" in str(raised.value)
         return str(raised.value)
 
-    assert "names no file" in complaint("a,b\n1,2\n")
+    assert "no column names pictures" in complaint("a,b\n1,2\n")
     assert "no column 'pwatermark', only path" in complaint("path\nc.png\n", ("pwatermark",))
     assert "'high' in a row, not a number" in complaint("path,pwatermark\nc.png,high\n", ("pwatermark",))
     assert "holds no rows" in complaint("path\n")
@@ -101,5 +103,5 @@ def test_what_is_wrong_with_a_table_is_one_line_that_names_it(folder: Path) -> N
 
 def test_a_file_that_is_named_twice_is_one_candidate(folder: Path) -> None:
     (folder / "twice.csv").write_text("path\nc.png\nd.png\nc.png\n")
-    source = TableSource("twice", str(folder / "twice.csv"), 10**6)
+    source = TableSource("twice", str(folder / "twice.csv"), TERMS)
     assert [entry.uri for unit in source.units() for entry in unit.entries] == ["c.png", "d.png"]

@@ -14,6 +14,7 @@ from million_ird.decide.gates import Gate
 from million_ird.errors import SourceError
 from million_ird.ledger import KEPT, NOT_MEASURED, funnel
 from million_ird.measure import MEASURES
+from million_ird.recipe import Limits
 from million_ird.record import Candidate, Failed, Keep
 from million_ird.storage import Folder
 from million_ird.write.report import pictures, render, write_report
@@ -309,12 +310,12 @@ def test_thumbnails_are_small_and_those_that_cannot_be_had_say_why() -> None:
     )
     uris = rows["uri"].to_pylist()
     source = MadeSource("here", {uris[0]: good, uris[1]: broken, uris[2]: good, uris[3]: Failed("gone", "404")})
-    found = pictures.thumbnails(Rows(decided(rows, by)), [0, 1, 2, 3, 3], {"here": source}, 10**8)
+    found = pictures.thumbnails(Rows(decided(rows, by)), [0, 1, 2, 3, 3], {"here": source}, Limits())
     assert found[0].src.startswith("data:image/jpeg;base64,")
     assert len(found[0].src) < 12_000
     problems = [found[i].problem for i in (1, 2, 3)]
     assert problems == ["no known picture format", "changed since it was measured", "404"]
-    elsewhere = pictures.thumbnails(Rows(decided(rows, by)), [4], {}, 10**8)
+    elsewhere = pictures.thumbnails(Rows(decided(rows, by)), [4], {}, Limits())
     assert elsewhere[4].problem == "its source is not at hand"
 
 
@@ -325,7 +326,7 @@ def test_a_source_that_raises_leaves_a_placeholder() -> None:
 
     by = recipe(duplicates={"radius": None})
     rows = with_texts(scanned(2, by), {"source": dict.fromkeys(range(2), "here")})
-    found = pictures.thumbnails(Rows(decided(rows, by)), [0, 1], {"here": Gone("here")}, 10**8)
+    found = pictures.thumbnails(Rows(decided(rows, by)), [0, 1], {"here": Gone("here")}, Limits())
     assert [found[i].problem for i in (0, 1)] == ["the disk was taken out", "stale handle"]
 
 
@@ -337,7 +338,7 @@ def test_what_was_never_fetched_is_not_fetched_for_the_report() -> None:
     by = recipe()
     rows = scanned(1, by)
     rows = rows.set_column(rows.column_names.index("id"), rows.schema.field("id"), pa.nulls(1, pa.string()))
-    found = pictures.thumbnails(Rows(decided(rows, by)), [0], {"source 0": Refuses("source 0")}, 10**8)
+    found = pictures.thumbnails(Rows(decided(rows, by)), [0], {"source 0": Refuses("source 0")}, Limits())
     assert found[0].problem == "never fetched"
 
 

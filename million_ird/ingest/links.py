@@ -1,0 +1,130 @@
+"""Pictures by their web addresses: what tables of URLs and crawled sites have in common."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit, urlunsplit
+
+from million_ird.ingest import Deliver, Journey
+from million_ird.recipe import Web
+from million_ird.record import Candidate, Failed, candidate_key
+from million_ird.storage import FileEntry
+
+LINKS_PER_UNIT = 256
+"""On average."""
+LARGEST_UNIT = 4 * LINKS_PER_UNIT
+_SECRET = frozenset(
+    {
+        *("signature", "sig", "token", "access_token", "api_key", "apikey", "expires", "policy", "key-pair-id"),
+        *("awsaccesskeyid", "googleaccessid", "hdnts", "hdnea", "oh", "oe", "_nc_ohc"),
+    }
+)
+"""Names of query parameters that sign an address or let somebody in, in small letters."""
+_AZURE = frozenset({"se", "sp", "sv", "sr", "st", "spr", "sip", "skoid", "sktid", "skt", "ske", "sks", "skv"})
+"""Those of a shared access signature, which are others' names for harmless things: only beside `sig`."""
+_SECRET_PREFIXES = ("x-amz-", "x-goog-", "x-ms-", "x-oss-")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkEntry(FileEntry):
+    """A picture that a table or a page names, and what it says of it."""
+
+    address: str
+    """Where its bytes are, whole: an address with its signature, a path. Never published."""
+    licence: str | None = None
+    attribution: str | None = None
+    width: int | None = None
+    height: int | None = None
+    extra: tuple[tuple[str, float | str | None], ...] = ()
+
+
+def is_link(address: str) -> bool:
+    """Whether something is to be fetched from a web server."""
+    return address[:8].lower().startswith(("http://", "https://"))
+
+
+def published(address: str) -> str:
+    """An address without user names, passwords, signatures and tokens: the same however often it is signed anew."""
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return address
+    host = parts.netloc.rpartition("@")[2]
+    if not parts.query:
+        return urlunsplit((parts.scheme, host, parts.path, "", ""))
+    pairs = parts.query.split("&")
+    names = [pair.split("=", 1)[0].lower() for pair in pairs]
+    secret = _SECRET | _AZURE if "sig" in names else _SECRET
+    kept = [p for p, n in zip(pairs, names, strict=True) if n not in secret and not n.startswith(_SECRET_PREFIXES)]
+    return urlunsplit((parts.scheme, host, parts.path, "&".join(kept), ""))
+
+
+def lane_of(address: str, lanes: int) -> str:
+    """The lane that an address' host is in."""
+    try:
+        host = urlsplit(address).hostname or ""
+    except ValueError:
+        host = ""
+    number = int.from_bytes(hashlib.blake2b(host.rstrip(".").encode(errors="replace"), digest_size=8).digest()) % lanes
+    return f"{number:04d}"
+
+
+def is_boundary(key: str) -> bool:
+    """Whether a unit of links begins at the candidate of this key."""
+    return int(key[-4:], 16) % LINKS_PER_UNIT == 0
+
+
+def candidate_of(label: str, entry: LinkEntry) -> Candidate:
+    """The candidate that an entry stands for."""
+    return Candidate(
+        key=candidate_key(label, entry.uri),
+        source=label,
+        uri=entry.uri,
+        version=entry.version,
+        licence=entry.licence,
+        attribution=entry.attribution,
+        width=entry.width,
+        height=entry.height,
+        extra=dict(entry.extra),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetching:
+    """The terms on which pictures are fetched from the web."""
+
+    web: Web
+    max_bytes: int
+    allow_private_hosts: bool = False
+
+    def stream(
+        self,
+        label: str,
+        entries: Sequence[LinkEntry],
+        lane: str,
+        wanted: Callable[[Candidate], bool],
+        deliver: Deliver,
+        journey: Journey,
+    ) -> None:
+        """Fetches the wanted ones among the entries of a lane; what is learned of its hosts is kept for the next."""
+        from million_ird.ingest.http import Memory, fetch_all
+
+        pairs = [(candidate_of(label, entry), entry.address) for entry in entries]
+        pairs = [pair for pair in pairs if wanted(pair[0])]
+
+        def delivered(index: int, found: bytes | Failed) -> None:
+            deliver(pairs[index][0], found)
+
+        memory = Memory.load(journey.out, f".work/hosts/{lane}.json")
+        try:
+            fetch_all(
+                [address for _, address in pairs],
+                self.web,
+                max_bytes=self.max_bytes,
+                concurrency=journey.concurrency,
+                allow_private_hosts=self.allow_private_hosts,
+                memory=memory,
+                deliver=delivered,
+            )
+        finally:
+            memory.save()

@@ -1,0 +1,117 @@
+"""Measures candidates in a process that they may kill: each that does becomes a failed row, and the others go on."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+import cv2
+
+from million_ird.cascade import Cascade, begin, failed
+from million_ird.errors import MillionIRDError
+from million_ird.isolation import Child, Lost, borrowed
+from million_ird.ledger import Row
+from million_ird.measure.neural import BATCH
+from million_ird.recipe import Recipe
+from million_ird.record import Candidate, Failed
+from million_ird.single_thread import single_threaded
+
+Fetch = Callable[[Candidate], bytes | Failed]
+
+
+class Bench:
+    """The child's side: a cascade that answers with rows."""
+
+    def __init__(self, recipe: Recipe, models: str | None) -> None:
+        self._alone = single_threaded()
+        self._alone.__enter__()  # for as long as the process lives
+        self._cascade = Cascade(recipe, models)
+
+    def push(self, candidate: Candidate, row: Row, encoded: bytes) -> Row | None:
+        """The row, or None where it waits for the networks.
+
+        What no code here foresaw in a picture is `unexpected`: a fault of ours, but no reason to lose the others.
+        """
+        try:
+            return row if self._cascade.push(candidate, row, encoded) else None
+        except MillionIRDError:
+            raise
+        except Exception as error:
+            if isinstance(error, MemoryError) or getattr(error, "code", None) == cv2.Error.StsNoMem:
+                raise MemoryError from error
+            text = " ".join(str(error).split())[:160]
+            return failed(row, Failed("unexpected", f"{type(error).__name__}: {text}"))
+
+    def flush(self) -> list[Row]:
+        """The rows that waited."""
+        return self._cascade.flush()
+
+    def seconds(self) -> dict[str, float]:
+        """What each measure took since this was asked last."""
+        taken = dict(self._cascade.seconds)
+        self._cascade.seconds.clear()
+        return taken
+
+
+@dataclass(slots=True)
+class Quarantine:
+    """Turns candidates into ledger rows, each in a process that does not have to survive it."""
+
+    recipe: Recipe
+    models: str | None = None
+    memory: int = 0
+    """Bytes that the process may allocate; 0 for no limit."""
+    seconds: Counter[str] = field(default_factory=Counter)
+    """By measure, `decode` and `phash` aside."""
+    _held: list[tuple[Candidate, bytes]] = field(default_factory=list)
+
+    def rows(self, candidates: Iterable[Candidate], fetch: Fetch) -> Iterator[Row]:
+        """One row per candidate, in any order; the numbers are those of `Cascade.rows`.
+
+        A picture that crashes, hangs or exhausts the process that decodes it is a row that failed as `crashed`,
+        `hung`, `killed` or `out_of_memory`.
+        """
+        with borrowed("million_ird.quarantine:Bench", (self.recipe, self.models), self.memory) as child:
+            for candidate in candidates:
+                row, stopped = begin(candidate, self.recipe)
+                encoded = b"" if stopped else fetch(candidate)
+                if stopped:
+                    yield row
+                elif isinstance(encoded, Failed):
+                    yield failed(row, encoded)
+                else:
+                    yield from self._push(child, candidate, encoded)
+                if len(self._held) >= BATCH:
+                    yield from self._flush(child)
+            yield from self._flush(child)
+            self.seconds.update(child().call("seconds"))
+
+    def _push(self, child: Callable[[], Child], candidate: Candidate, encoded: bytes) -> list[Row]:
+        row, _ = begin(candidate, self.recipe)
+        try:
+            done = child().call("push", candidate, row, encoded, seconds=self.recipe.limits.seconds)
+        except Lost as lost:
+            ended = failed(row, Failed(lost.failure_class, lost.detail))
+            return [ended, *self._again(child)]
+        if done is None:
+            self._held.append((candidate, encoded))
+            return []
+        return [done]
+
+    def _again(self, child: Callable[[], Child]) -> list[Row]:
+        """Those that waited in a child that is gone wait in the next."""
+        waiting, self._held = self._held, []
+        return [row for candidate, encoded in waiting for row in self._push(child, candidate, encoded)]
+
+    def _flush(self, child: Callable[[], Child]) -> list[Row]:
+        if not self._held:
+            return []
+        try:
+            rows: list[Row] = child().call("flush")
+            self._held = []
+            return rows
+        except Lost as lost:
+            waiting, self._held = self._held, []
+            if len(waiting) == 1:
+                row, _ = begin(waiting[0][0], self.recipe)
+                return [failed(row, Failed(lost.failure_class, lost.detail))]
+        return [row for one in waiting for row in (*self._push(child, *one), *self._flush(child))]

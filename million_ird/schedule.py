@@ -1,0 +1,55 @@
+"""What is to be done, in the order in which it may be: bounded in memory, however much it is."""
+
+import pickle
+import tempfile
+from collections import deque
+from typing import IO, Any, Generic, Protocol, TypeVar
+
+Task = TypeVar("Task")
+
+
+class Work(Protocol):
+    """Hands out tasks, some of which can be had only when others are done."""
+
+    def take(self) -> Any | None:
+        """The next task; None when there is none, or none before another is done."""
+
+    def done(self, task: Any, result: Any) -> None:
+        """A task has been done."""
+
+    def __len__(self) -> int:
+        """About how many tasks are left: no fewer than 2 if there are more than that."""
+
+
+class Spool(Generic[Task]):
+    """Tasks on disk, in a file that has no name and ends with the process; a few bytes of each are in memory."""
+
+    def __init__(self, folder: str | None) -> None:
+        self._file: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by `close`
+        self._places: dict[str, deque[int]] = {}
+
+    def add(self, task: Task, lane: str = "") -> None:
+        """Appends a task to a lane."""
+        start = self._file.seek(0, 2)
+        pickle.dump(task, self._file, protocol=5)
+        self._places.setdefault(lane, deque()).append(start)
+
+    def lanes(self) -> list[str]:
+        """Those that still hold tasks."""
+        return [lane for lane, places in self._places.items() if places]
+
+    def take(self, lane: str = "") -> Task | None:
+        """Removes the first task of a lane; None when it is empty."""
+        places = self._places.get(lane)
+        if not places:
+            return None
+        self._file.seek(places.popleft())
+        task: Task = pickle.load(self._file)
+        return task
+
+    def __len__(self) -> int:
+        return sum(map(len, self._places.values()))
+
+    def close(self) -> None:
+        """Gives the disk back."""
+        self._file.close()

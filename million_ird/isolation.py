@@ -35,6 +35,9 @@ class Lost(MillionIRDError):
         self.failure_class = failure_class
         self.detail = detail
 
+    def __reduce__(self) -> tuple[type["Lost"], tuple[str, str]]:
+        return type(self), (self.failure_class, self.detail)
+
 
 class Child:
     """A process that holds the object `factory(*arguments)`.

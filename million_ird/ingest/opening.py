@@ -51,7 +51,8 @@ def _table(label: str, root: str, spec: SourceSpec, terms: Terms) -> Source:
 def _archive(label: str, root: str, spec: SourceSpec, terms: Terms) -> Source:
     from million_ird.ingest.archives import ArchiveSource
 
-    return ArchiveSource(label, root, terms.recipe.limits.max_bytes, terms.recipe.columns, _options(spec))
+    recipe = terms.recipe
+    return ArchiveSource(label, root, recipe.limits.max_bytes, recipe.columns, recipe.texts, _options(spec))
 
 
 def _dataset(label: str, root: str, spec: SourceSpec, terms: Terms) -> Source:
@@ -123,7 +124,6 @@ def _kind(spec: SourceSpec) -> str:
     if spec.names:
         return "table"
     from million_ird.ingest.archives import is_archive
-
 
     # A folder may have any name; a pattern or an address is taken at its word.
     plain = has_magic(spec.uri) or "://" in spec.uri or not Folder(spec.uri).is_folder

@@ -425,3 +425,7 @@ def _number(value: object) -> float | None:
 
 def _short(error: BaseException) -> str:
     return " ".join(str(error).split())[:160] or type(error).__name__
+
+
+def _is_compressed(name: str) -> bool:
+    return name.lower().endswith(COMPRESSED)

@@ -63,6 +63,7 @@ def _dataset(label: str, root: str, spec: SourceSpec, terms: Terms) -> Source:
         root,
         terms.recipe.limits.max_bytes,
         terms.recipe.columns,
+        terms.recipe.texts,
         config=spec.config,
         split=spec.split,
         image=spec.image,

@@ -23,6 +23,8 @@ from million_ird.errors import MillionIRDError
 PIPE_BYTES = 1 << 20
 CALLS_PER_CHILD = 5_000
 """Then it is replaced, and with it whatever leaked."""
+KINDS_KEPT = 2
+"""One for measuring, one for the report's thumbnails."""
 _idle: dict[bytes, list["Child"]] = {}
 _lock = threading.Lock()
 
@@ -126,13 +128,15 @@ def borrowed(factory: str, arguments: tuple[object, ...], memory: int = 0) -> It
             one.kill()
         raise
     with _lock:
-        for other in [key for key in _idle if key != name]:  # of another recipe: nobody will ask for these again
-            for one in _idle.pop(other):
-                one.kill()
+        kept = _idle.pop(name, [])
         for one in children:
             if one.alive and one.calls < CALLS_PER_CHILD:
-                _idle.setdefault(name, []).append(one)
+                kept.append(one)
             else:
+                one.kill()
+        _idle[name] = kept
+        while len(_idle) > KINDS_KEPT:  # of an earlier recipe: nobody will ask for these again
+            for one in _idle.pop(next(iter(_idle))):
                 one.kill()
 
 

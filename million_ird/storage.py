@@ -66,7 +66,7 @@ class Folder:
             path = os.path.abspath(os.path.expanduser(root))
             remote = "://" in root
             self.fs, path = fsspec.core.url_to_fs(root, **self.options) if remote else (LocalFileSystem(), path)
-        except (ValueError, ImportError, TypeError) as error:
+        except (ValueError, ImportError, TypeError, OSError) as error:
             raise SourceError(f"{root}: {error}") from error
         self.root = path.rstrip("/") or "/"
         self.local = isinstance(self.fs, LocalFileSystem)

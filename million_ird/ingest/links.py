@@ -1,11 +1,13 @@
 """Pictures by their web addresses: what tables of URLs and crawled sites have in common."""
 
 import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit, urlunsplit
 
-from million_ird.ingest import Deliver, Journey
+from million_ird.ingest import Deliver, Journey, Unit
+from million_ird.ingest.files import LARGEST_UNIT as LARGEST_OF_FILES
+from million_ird.ingest.files import UNIT_SIZE as FILES_PER_UNIT
 from million_ird.recipe import Web
 from million_ird.record import Candidate, Failed, candidate_key
 from million_ird.storage import FileEntry
@@ -69,11 +71,6 @@ def lane_of(address: str, lanes: int) -> str:
     return f"{number:04d}"
 
 
-def is_boundary(key: str) -> bool:
-    """Whether a unit of links begins at the candidate of this key."""
-    return int(key[-4:], 16) % LINKS_PER_UNIT == 0
-
-
 def candidate_of(label: str, entry: LinkEntry) -> Candidate:
     """The candidate that an entry stands for."""
     return Candidate(
@@ -87,6 +84,43 @@ def candidate_of(label: str, entry: LinkEntry) -> Candidate:
         height=entry.height,
         extra=dict(entry.extra),
     )
+
+
+@dataclass(slots=True)
+class Lanes:
+    """Deals entries to lanes and cuts each lane into units where a key says so.
+
+    An entry that is added or removed changes the unit that it is in and no other.
+    """
+
+    label: str
+    root: str
+    _chunks: dict[str, list[LinkEntry]] = field(default_factory=dict)
+    _names: dict[str, str] = field(default_factory=dict)
+    """What the unit at hand of each lane is named by: the entry that it begins with, nothing for a lane's first."""
+
+    def add(self, lane: str, key: str, entry: LinkEntry, *, local: bool = False) -> Unit | None:
+        """The unit that this entry ends, if it does."""
+        every, most = (FILES_PER_UNIT, LARGEST_OF_FILES) if local else (LINKS_PER_UNIT, LARGEST_UNIT)
+        chunk = self._chunks.setdefault(lane, [])
+        boundary = int(key[-4:], 16) % every == 0
+        ended = self._unit(lane, local) if chunk and (boundary or len(chunk) >= most) else None
+        if ended or (boundary and not chunk):
+            self._names[lane] = entry.uri
+        if ended:
+            chunk = self._chunks[lane] = []
+        chunk.append(entry)
+        return ended
+
+    def rest(self, *, local: str = "") -> Iterator[Unit]:
+        """The units that nothing has ended; `local` is the lane of local files."""
+        yield from (self._unit(lane, lane == local) for lane in sorted(self._chunks) if self._chunks[lane])
+
+    def _unit(self, lane: str, local: bool) -> Unit:
+        entries = tuple(self._chunks[lane])
+        slot = candidate_key(self.label, self._names.get(lane, ""), lane)
+        lane = "" if local else lane
+        return Unit(source=self.label, root=self.root, slot=slot, entries=entries, remote=not local, lane=lane)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

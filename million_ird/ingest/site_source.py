@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from million_ird.errors import SourceError
 from million_ird.ingest import Deliver, Journey, Unit
-from million_ird.ingest.links import LARGEST_UNIT, Fetching, LinkEntry, candidate_of, is_boundary, lane_of, published
+from million_ird.ingest.links import Fetching, Lanes, LinkEntry, candidate_of, lane_of, published
 from million_ird.recipe import digest
 from million_ird.record import Candidate, Failed, candidate_key
 from million_ird.storage import Folder
@@ -62,15 +62,13 @@ class SiteSource:
         Raises:
             SourceError: the site cannot be read, or names no pictures.
         """
-        chunks: dict[str, list[LinkEntry]] = {}
+        lanes = Lanes(self.label, self.root)
         for entry in itertools.islice(self._entries(), limit):
             lane = lane_of(entry.address, self.fetching.web.lanes)
-            chunk = chunks.setdefault(lane, [])
-            if chunk and (is_boundary(candidate_key(self.label, entry.uri)) or len(chunk) >= LARGEST_UNIT):
-                yield self._unit(lane, chunk)
-                chunk.clear()
-            chunk.append(entry)
-        yield from (self._unit(lane, chunks[lane]) for lane in sorted(chunks) if chunks[lane])
+            unit = lanes.add(lane, candidate_key(self.label, entry.uri), entry)
+            if unit is not None:
+                yield unit
+        yield from lanes.rest()
 
     def candidates(self, unit: Unit) -> list[Candidate]:
         """One candidate per picture."""
@@ -84,10 +82,6 @@ class SiteSource:
         """Fetches the pictures of a unit."""
         entries = [entry for entry in unit.entries if isinstance(entry, LinkEntry)]
         self.fetching.stream(self.label, entries, unit.lane, wanted, deliver, journey)
-
-    def _unit(self, lane: str, entries: list[LinkEntry]) -> Unit:
-        slot = candidate_key(self.label, entries[0].uri, lane)
-        return Unit(source=self.label, root=self.root, slot=slot, entries=tuple(entries), remote=True, lane=lane)
 
     def _entries(self) -> Iterator[LinkEntry]:
         seen: set[str] = set()

@@ -12,7 +12,7 @@ import io
 import itertools
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import IO, Any, TypeAlias
@@ -22,18 +22,8 @@ import pyarrow.parquet as pq
 
 from million_ird.errors import SourceError
 from million_ird.ingest import Deliver, Journey, Unit
-from million_ird.ingest import files as local
-from million_ird.ingest.files import FilesSource, Options, list_root
-from million_ird.ingest.links import (
-    LARGEST_UNIT,
-    Fetching,
-    LinkEntry,
-    candidate_of,
-    is_boundary,
-    is_link,
-    lane_of,
-    published,
-)
+from million_ird.ingest.files import FilesSource, Options, list_root, read_each
+from million_ird.ingest.links import Fetching, Lanes, LinkEntry, candidate_of, is_link, lane_of, published
 from million_ird.ingest.seen import Seen
 from million_ird.record import Candidate, Failed, candidate_key
 from million_ird.storage import Folder, list_files
@@ -42,6 +32,8 @@ log = logging.getLogger(__name__)
 
 KINDS = (".parquet", ".csv", ".tsv", ".jsonl", ".ndjson", ".txt")
 COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".lz4": "lz4"}
+STORES = frozenset({"s3", "s3a", "gs", "gcs", "hf", "az", "abfs", "abfss", "oci", "oss", "memory"})
+"""File systems that a row may name. Others would reach into this machine, or past the checks on web addresses."""
 BATCH_ROWS = 4096
 LONGEST_FIELD = 1 << 20
 _NAMES = {
@@ -90,8 +82,7 @@ class TableSource:
 
         Local files are in no lane. A row that is added or removed changes the unit that it is in and no other.
         """
-        chunks: dict[str, list[LinkEntry]] = {}
-        seen = Seen()
+        lanes, seen = Lanes(self.label, self.root), Seen()
         again = nameless = 0
         rows_left = itertools.islice(self._entries(), limit)
         while taken := list(itertools.islice(rows_left, BATCH_ROWS)):
@@ -100,14 +91,11 @@ class TableSource:
             keys = [candidate_key(self.label, entry.uri) for entry in batch]
             for entry, key, new in zip(batch, keys, seen.add(keys), strict=True):
                 again += not new
-                if new:
-                    lane = self._lane(entry)
-                    chunk = chunks.setdefault(lane, [])
-                    if chunk and (_cuts(lane, key) or len(chunk) >= _largest(lane)):
-                        yield self._unit(lane, chunk)
-                        chunk.clear()
-                    chunk.append(entry)
-        yield from (self._unit(lane, chunks[lane]) for lane in sorted(chunks) if chunks[lane])
+                lane = self._lane(entry)
+                unit = lanes.add(lane, key, entry, local=lane == _LOCAL) if new else None
+                if unit is not None:
+                    yield unit
+        yield from lanes.rest(local=_LOCAL)
         if again:
             log.warning("source %s: %d rows name a picture that an earlier row named", self.label, again)
         if nameless:
@@ -127,7 +115,7 @@ class TableSource:
         if unit.lane:
             self.fetching.stream(self.label, entries, unit.lane, wanted, deliver, journey)
             return
-        local.read_each(
+        read_each(
             [(candidate_of(self.label, entry), functools.partial(self._read, entry.address)) for entry in entries],
             wanted,
             deliver,
@@ -135,6 +123,9 @@ class TableSource:
         )
 
     def _read(self, address: str) -> bytes | Failed:
+        scheme = address.partition("://")[0].lower() if "://" in address else ""
+        if scheme and scheme not in STORES:
+            return Failed("unsupported", f"{scheme[:20]} addresses are not fetched")
         where = address if "://" in address else f"{list_root(self.root, self.options).url}/{address}"
         source = FilesSource("", where, self.fetching.max_bytes, options=self.options if "://" in address else ())
         try:
@@ -150,17 +141,6 @@ class TableSource:
 
     def _is_remote(self, entry: LinkEntry) -> bool:
         return "://" in entry.address or not list_root(self.root, self.options).local
-
-    def _unit(self, lane: str, entries: Sequence[LinkEntry]) -> Unit:
-        slot = candidate_key(self.label, entries[0].uri, lane)
-        return Unit(
-            source=self.label,
-            root=self.root,
-            slot=slot,
-            entries=tuple(entries),
-            remote=lane != _LOCAL,
-            lane="" if lane == _LOCAL else lane,
-        )
 
     def _entries(self) -> Iterator[LinkEntry | None]:
         folder, tables = list_files(self.root, dict(self.options))
@@ -275,11 +255,3 @@ def _whole(text: str | None) -> int | None:
 
 def _told(row: Row) -> str:
     return ", ".join(str(name) for name in row)[:200]
-
-
-def _cuts(lane: str, key: str) -> bool:
-    return int(key[-4:], 16) % local.UNIT_SIZE == 0 if lane == _LOCAL else is_boundary(key)
-
-
-def _largest(lane: str) -> int:
-    return local.LARGEST_UNIT if lane == _LOCAL else LARGEST_UNIT

@@ -91,12 +91,13 @@ def test_children_are_lent_again_and_replaced_when_lost() -> None:
             child().call("crash")
         second = child().call("pid")
         assert second != first
-    with borrowed(FACTORY, ("another",)) as child:
-        child().call("pid")
+    for other in ("another", "and another"):
+        with borrowed(FACTORY, (other,)) as child:
+            child().call("pid")
     deadline = time.monotonic() + 10
     while os.path.exists(f"/proc/{second}") and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not os.path.exists(f"/proc/{second}")  # of another factory: nobody will ask for it again
+    assert not os.path.exists(f"/proc/{second}")  # two others came after it: nobody will ask for it again
 
 
 def test_a_child_ends_with_its_parent() -> None:

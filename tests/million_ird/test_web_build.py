@@ -1,0 +1,214 @@
+"""Builds from the web: a table of URLs, real servers on loopback, every picture fetched once."""
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from aiohttp import web
+
+from million_ird.build import Options, build
+from million_ird.ledger import load
+from million_ird.plan import plan
+from million_ird.recipe import Recipe
+from million_ird.storage import Folder
+from million_ird.verify import verify
+from tests.million_ird import scenes
+from tests.million_ird.web_server import Site, serving
+
+HERE = Options(workers=0, allow_private_hosts=True)
+HOSTS = 5
+PROGRAM = str(Path(sys.executable).parent / "million-ird")
+
+
+def encoded(seed: int) -> bytes:
+    file = io.BytesIO()
+    scenes.photograph(seed).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.fixture(scope="module")
+def bodies() -> dict[str, bytes]:
+    return {f"/{number}.png": encoded(number) for number in range(12)}
+
+
+@pytest.fixture
+def site(bodies: dict[str, bytes]) -> Iterator[Site]:
+    with serving(bodies, HOSTS) as found:
+        yield found
+
+
+def recipe(**changes: object) -> Recipe:
+    plain = {
+        "patches": {"size": 16},
+        "limits": {"failed_share": 1},
+        "web": {"retries": 0},
+        "duplicates": {"radius": None},
+    }
+    return Recipe.model_validate(plain | changes)
+
+
+def table(folder: Path, site: Site, rows: list[dict[str, object]]) -> Path:
+    path = folder / "urls.csv"
+    with path.open("w", newline="") as file:
+        names = dict.fromkeys(name for row in rows for name in row)
+        writer = csv.DictWriter(file, list(names))
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def addresses(site: Site, count: int = 12) -> list[dict[str, object]]:
+    return [{"url": site.url(f"/{n}.png", f"127.0.0.{n % HOSTS + 1}"), "licence": "CC0"} for n in range(count)]
+
+
+def rows(out: Path) -> dict[str, dict[str, object]]:
+    return {str(row["uri"]).rsplit("/", 1)[-1]: row for row in load(Folder(str(out))).to_pylist()}
+
+
+def test_a_table_of_urls_becomes_a_data_set_and_nothing_is_fetched_twice(
+    tmp_path: Path, site: Site, bodies: dict[str, bytes]
+) -> None:
+    source, out = str(table(tmp_path, site, addresses(site))), str(tmp_path / "out")
+    result = build([source], out, recipe(), HERE)
+    assert (result.funnel.candidates, result.funnel.kept) == (12, 12)
+    stored = pq.read_table(tmp_path / "out" / "data").to_pylist()
+    assert {"/" + row["uri"].rsplit("/", 1)[-1]: row["image"]["bytes"] for row in stored} == bodies
+    assert {row["licence"] for row in stored} == {"CC0"}
+    assert verify(out).faults == []
+    assert build([source], out, recipe(), HERE).did_nothing
+    other = build([source], out, recipe(patches={"size": 24}), HERE)  # writes again, from what was fetched
+    assert other.written.patches > 0
+    assert {path: n for path, n in site.asked.items() if path != "/robots.txt"} == dict.fromkeys(bodies, 1)
+    assert site.asked["/robots.txt"] == HOSTS
+
+
+def test_declared_sizes_and_licences_drop_before_anything_is_fetched(tmp_path: Path, site: Site) -> None:
+    listed = addresses(site, 4)
+    listed[0] |= {"width": 50, "height": 900}
+    listed[1] |= {"width": 200, "height": 300}  # a lie: it is 80 × 70
+    listed[2] |= {"licence": "all rights reserved"}
+    source, out = str(table(tmp_path, site, listed)), tmp_path / "out"
+    strict = recipe(
+        gates=[{"field": "short_side", "min": 60, "reason": "small"}], licences={"refuse": ["all rights reserved"]}
+    )
+    assert plan([source], str(out), strict).ruled_out == 2
+    result = build([source], str(out), strict, HERE)
+    assert result.funnel.dropped == {"small": 1, "licence": 1}
+    found = rows(out)
+    assert (found["0.png"]["measured"], found["0.png"]["limit"], found["0.png"]["tier"]) == (50.0, 60.0, 0)
+    assert (found["1.png"]["width"], found["1.png"]["verdict"]) == (80, "kept")
+    assert set(site.asked) == {"/robots.txt", "/1.png", "/3.png"}
+    loose = build([source], str(out), recipe(), HERE)  # now they are wanted, and only they are fetched
+    assert loose.funnel.kept == 4
+    assert [site.asked[f"/{n}.png"] for n in range(4)] == [1, 1, 1, 1]
+
+
+def test_failures_have_classes_and_only_they_are_tried_again(tmp_path: Path, site: Site) -> None:
+    site.pages["/1.png"] = 404
+    site.pages["/2.png"] = 503
+    site.pages["/3.png"] = b"<html><body>gone</body></html>"
+    site.pages["/robots.txt"] = b"User-agent: million-ird\nDisallow: /4.png\n"
+    listed = addresses(site, 8)
+    listed[5]["url"] = "http://127.0.0.9:1/5.png"
+    listed[6]["url"] = "ftp://127.0.0.1/6.png"
+    source, out = str(table(tmp_path, site, listed)), tmp_path / "out"
+    first = build([source], str(out), recipe(), HERE)
+    found = {name: row["failure_class"] for name, row in rows(out).items() if row["failure_class"]}
+    assert found | {"6.png": ""} == {
+        "1.png": "http_404", "2.png": "http_503", "3.png": "not_an_image", "4.png": "robots", "5.png": "refused",
+        "6.png": "",
+    }  # fmt: skip
+    assert first.funnel.kept == 2
+    asked = site.asked.copy()
+    site.pages["/2.png"] = site.pages["/1.png"] = encoded(1)
+    assert build([source], str(out), recipe(), HERE).did_nothing
+    some = build(
+        [source], str(out), recipe(), Options(workers=0, allow_private_hosts=True, retry=frozenset({"http_503"}))
+    )
+    assert some.funnel.kept == 3
+    assert site.asked - asked == {"/2.png": 1}
+    both = Options(workers=0, allow_private_hosts=True, retry=frozenset())
+    again = build([source], str(out), recipe(), both)
+    assert again.funnel.dropped == {"duplicate_exact": 1}
+    assert site.asked["/7.png"] == site.asked["/0.png"] == 1
+    assert verify(str(out)).faults == []
+
+
+def test_private_addresses_are_refused_unless_allowed(tmp_path: Path, site: Site) -> None:
+    source = str(table(tmp_path, site, addresses(site, 3)))
+    result = build([source], str(tmp_path / "out"), recipe(), Options(workers=0))
+    assert result.funnel.failures == {"private_address": 3}
+    assert not site.asked
+
+
+def test_new_rows_are_fetched_alone_and_lost_ones_vanish(tmp_path: Path, site: Site) -> None:
+    out = tmp_path / "out"
+    build([str(table(tmp_path, site, addresses(site, 8)))], str(out), recipe(), HERE)
+    asked = site.asked.copy()
+    build([str(table(tmp_path, site, addresses(site, 10)[1:]))], str(out), recipe(), HERE)
+    assert site.asked - asked == {"/8.png": 1, "/9.png": 1}
+    found = rows(out)
+    assert found["0.png"]["reason"] == "vanished"
+    assert sum(row["verdict"] == "kept" for row in found.values()) == 9
+    assert verify(str(out)).faults == []
+
+
+def test_secrets_in_addresses_are_used_and_not_published(tmp_path: Path, site: Site) -> None:
+    secret = "/0.png?X-Amz-Signature=s3cret&v=2"
+    site.pages[secret] = encoded(0)
+    site.pages["/0.png"] = 403
+    source = str(table(tmp_path, site, [{"url": site.url(secret)}]))
+    result = build([source], str(tmp_path / "out"), recipe(), HERE)
+    assert result.funnel.kept == 1
+    public = [path for path in (tmp_path / "out").rglob("*") if path.is_file() and ".work" not in path.parts]
+    assert not [path for path in public if b"s3cret" in path.read_bytes()]
+    assert next(iter(rows(tmp_path / "out"))) == "0.png?v=2"
+
+
+def test_two_workers_fetch_politely_and_write_the_same_bytes(tmp_path: Path, site: Site) -> None:
+    def slow(body: bytes) -> object:
+        async def answer(request: web.Request) -> web.Response:
+            await __import__("asyncio").sleep(0.05)
+            return web.Response(body=body)
+
+        return answer
+
+    listed = addresses(site) + [{"url": site.url(f"/{n}.png?again=1", "127.0.0.1"), "licence": ""} for n in range(12)]
+    for number in range(12):
+        site.pages[f"/{number}.png"] = slow(encoded(number))  # type: ignore[assignment]
+    source = str(table(tmp_path, site, listed))
+    polite = recipe(web={"per_host": 2, "retries": 0, "lanes": 3}, duplicates={"exact": False, "radius": None})
+    build([source], str(tmp_path / "none"), polite, HERE)
+    build([source], str(tmp_path / "two"), polite, Options(workers=2, allow_private_hosts=True))
+    assert scenes.contents(tmp_path / "none") == scenes.contents(tmp_path / "two")
+    assert max(site.most_busy.values()) <= 2
+
+
+def command(source: Path, out: Path, by: Path, *more: str) -> list[str]:
+    return [PROGRAM, "build", "--sources", str(source), "--out", str(out), "--recipe", str(by),
+            "--allow-private-hosts", "--workers", "0", "--json", *more]  # fmt: skip
+
+
+def test_a_build_from_the_web_that_is_killed_ends_in_the_same_bytes(tmp_path: Path, site: Site) -> None:
+    source, by = table(tmp_path, site, addresses(site)), tmp_path / "recipe.yaml"
+    by.write_text(yaml.safe_dump(recipe(web={"delay": 0.2, "retries": 0}).model_dump(mode="json")))
+    whole = subprocess.run(command(source, tmp_path / "whole", by), capture_output=True, text=True, check=True)
+    assert json.loads(whole.stdout.splitlines()[-1])["kept"] == 12
+    for after in (1.2, 2.4):
+        out = tmp_path / f"killed {after}"
+        process = subprocess.Popen(command(source, out, by), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(after)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        subprocess.run(command(source, out, by), capture_output=True, check=True)
+        assert scenes.contents(out) == scenes.contents(tmp_path / "whole")

@@ -35,9 +35,9 @@ def main() -> None:
 
 def measure(path: Path) -> None:
     from million_ird.cascade import Cascade
-    from million_ird.single_thread import single_threaded
     from million_ird.recipe import Recipe
     from million_ird.record import Candidate
+    from million_ird.single_thread import single_threaded
 
     def peak() -> float:
         # getrusage would count what the process was before it became this program.

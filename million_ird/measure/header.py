@@ -34,6 +34,7 @@ IJG_LUMA = (
     72, 92, 95, 98, 112, 100, 103, 99,
 )  # fmt: skip
 
+SIZES = ("short_side", "long_side", "megapixels", "aspect")
 _LOSSY = frozenset({"JPEG", "MPO", "WEBP", "AVIF", "HEIF", "JPEG2000"})
 
 
@@ -42,10 +43,7 @@ class HeaderMeasure:
     """Size, shape and compression as the header declares them."""
 
     fields: ClassVar[tuple[str, ...]] = (
-        "short_side",
-        "long_side",
-        "megapixels",
-        "aspect",
+        *SIZES,
         "frames",
         "bits_per_pixel",
         "jpeg_quality",
@@ -55,16 +53,18 @@ class HeaderMeasure:
     def measure(self, sample: Sample) -> Mapping[str, float | None]:
         """Reads the header only."""
         header = sample.header
-        short, long = sorted((header.width, header.height))
         return {
-            "short_side": float(short),
-            "long_side": float(long),
-            "megapixels": header.pixels / 1e6,
-            "aspect": long / short,
+            **sides(header.width, header.height),
             "frames": float(header.frames),
             "bits_per_pixel": bits_per_pixel(sample),
             "jpeg_quality": jpeg_quality(header.quantisation),
         }
+
+
+def sides(width: int, height: int) -> dict[str, float]:
+    """The numbers that width and height alone give."""
+    short, long = sorted((width, height))
+    return dict(zip(SIZES, (float(short), float(long), width * height / 1e6, long / short), strict=True))
 
 
 def bits_per_pixel(sample: Sample) -> float | None:

@@ -1,0 +1,208 @@
+"""A build from a table of URLs, however long: `python benchmarks/url_table.py 100000 1000000`.
+
+A server on loopback, in a process of its own, gives small real JPEGs (cut from the photographs of ../shared/data); the
+table declares sizes, and those declared too small are never asked for. Sampled each half second: the memory of the
+driver, of each worker and of each process that decodes (resident, as the kernel tells it), and the rate. Said for each
+length: the highest of each, the rate of the first and the last fifth, and the time. Fetching, measuring, deciding and
+writing are all in it; every protection is on but the one against private addresses.
+"""
+
+import argparse
+import asyncio
+import io
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
+from aiohttp import web
+from machine import ROOT, describe, photographs
+from PIL import Image
+
+from million_ird.build import Options, build
+from million_ird.recipe import Recipe
+
+HOSTS = 32
+BODIES = 512
+SIDE = 64
+RECIPE = Recipe.model_validate(
+    {
+        "gates": [
+            {"field": "short_side", "min": SIDE, "reason": "small"},
+            {"field": "sharpest_blocks", "min": 12, "reason": "blurred"},
+        ],
+        "duplicates": {"radius": None},
+        "patches": {"size": SIDE},
+        "web": {"lanes": 16, "concurrency": 64},
+    }
+)
+
+
+def bodies() -> list[bytes]:
+    """JPEGs of 64×64 pixels out of real photographs."""
+    found = []
+    paths = photographs()
+    for number in range(BODIES):
+        with Image.open(paths[number % len(paths)]) as picture:
+            picture.draft("RGB", (1024, 1024))
+            draw = np.random.default_rng(number)
+            left, top = (int(draw.integers(side - SIDE)) for side in picture.size)
+            file = io.BytesIO()
+            picture.convert("RGB").crop((left, top, left + SIDE, top + SIDE)).save(file, "JPEG", quality=90)
+            found.append(file.getvalue())
+    return found
+
+
+def serve(contents: list[bytes], port: "multiprocessing.Queue[int]") -> None:
+    """Answers `/<number>.jpg` on 127.0.0.1 … 127.0.0.32."""
+
+    async def answer(request: web.Request) -> web.Response:
+        name = request.path.rsplit("/", 1)[-1].removesuffix(".jpg")
+        if not name.isdigit():
+            return web.Response(status=404)
+        return web.Response(body=contents[int(name) % len(contents)], content_type="image/jpeg")
+
+    async def run() -> None:
+        app = web.Application()
+        app.router.add_get("/{rest:.*}", answer)
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        chosen = 0
+        for host in range(1, HOSTS + 1):
+            await web.TCPSite(runner, f"127.0.0.{host}", chosen, backlog=2048).start()
+            chosen = runner.addresses[0][1]
+        port.put(chosen)
+        await asyncio.Event().wait()
+
+    asyncio.run(run())
+
+
+def write_table(path: Path, rows: int, port: int, fetched: float) -> None:
+    """A table in row groups; a share of the rows declares a size that the recipe takes."""
+    schema = pa.schema([("url", pa.string()), ("width", pa.int32()), ("height", pa.int32()), ("licence", pa.string())])
+    with pq.ParquetWriter(path, schema) as writer:
+        for start in range(0, rows, 50_000):
+            numbers = np.arange(start, min(rows, start + 50_000))
+            large = np.random.default_rng(start).random(len(numbers)) < fetched
+            sides = np.where(large, SIDE, 32).astype(np.int32)
+            urls = [f"http://127.0.0.{n % HOSTS + 1}:{port}/{n}.jpg" for n in numbers]
+            columns = [pa.array(urls), pa.array(sides), pa.array(sides), pa.array(["CC0"] * len(numbers))]
+            writer.write_table(pa.Table.from_arrays(columns, schema=schema))
+
+
+class Watch:
+    """Highest resident memory by kind of process, and how far the build was when."""
+
+    def __init__(self, ignore: int) -> None:
+        self.peaks: dict[str, int] = {}
+        self.done: list[tuple[float, int]] = []
+        self.ended = threading.Event()
+        self._ignore = ignore
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._started = time.monotonic()
+
+    def __enter__(self) -> "Watch":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.ended.set()
+        self._thread.join()
+
+    def stage(self, name: str, total: int, unit: str) -> None:
+        self.name = name
+
+    def more(self, things: int) -> None:
+        """Nothing here is found out late."""
+
+    def advance(self, done: int) -> None:
+        if self.name == "scan":
+            before = self.done[-1][1] if self.done else 0
+            self.done.append((time.monotonic() - self._started, before + done))
+
+    def _run(self) -> None:
+        me = psutil.Process()
+        while not self.ended.wait(0.5):
+            self._see("driver", me)
+            for child in me.children(recursive=True):
+                if child.pid != self._ignore:
+                    try:
+                        line = " ".join(child.cmdline())
+                    except psutil.Error:
+                        continue
+                    self._see("decoder" if "isolation" in line else "worker", child)
+
+    def _see(self, kind: str, process: psutil.Process) -> None:
+        try:
+            self.peaks[kind] = max(self.peaks.get(kind, 0), process.memory_info().rss)
+        except psutil.Error:
+            return
+
+    def rates(self) -> tuple[float, float]:
+        """Candidates a second in the first and in the last fifth of the scan."""
+        times, counts = np.array(self.done).T
+        marks = np.interp(np.array([0, 0.2, 0.8, 1]) * counts[-1], counts, times)
+        return counts[-1] * 0.2 / (marks[1] - times[0]), counts[-1] * 0.2 / (marks[3] - marks[2])
+
+
+def one(rows: int, port: int, server: int, workers: int, fetched: float) -> dict[str, object]:
+    """Builds from a table of so many rows."""
+    folder = Path(tempfile.mkdtemp(prefix="url-table-"))
+    try:
+        write_table(folder / "urls.parquet", rows, port, fetched)
+        started = time.perf_counter()
+        with Watch(server) as watch:
+            how = Options(workers=workers, allow_private_hosts=True, listener=watch)
+            result = build([str(folder / "urls.parquet")], str(folder / "out"), RECIPE, how)
+        seconds = time.perf_counter() - started
+        first, last = watch.rates()
+        return {
+            "rows": rows,
+            "fetched_share": fetched,
+            "workers": workers,
+            "seconds": round(seconds, 1),
+            "seconds_before_the_first": round(watch.done[0][0], 1),
+            "rows_a_second": round(rows / seconds, 1),
+            "rows_a_second_first_fifth": round(first, 1),
+            "rows_a_second_last_fifth": round(last, 1),
+            "peak_mb": {kind: round(peak / 1e6) for kind, peak in sorted(watch.peaks.items())},
+            "kept": result.funnel.kept,
+            "dropped": result.funnel.dropped,
+            "failures": result.funnel.failures,
+        }
+    finally:
+        shutil.rmtree(folder)
+
+
+def main() -> None:
+    """Runs, prints and writes `benchmarks/results/url_table.json`."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("rows", type=int, nargs="*", default=[100_000, 1_000_000])
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--fetched", type=float, default=0.1, help="share of the rows whose declared size is taken")
+    parser.add_argument("--result", default="url_table.json")
+    options = parser.parse_args()
+    port: multiprocessing.Queue[int] = multiprocessing.get_context("spawn").Queue()
+    server = multiprocessing.get_context("spawn").Process(target=serve, args=(bodies(), port), daemon=True)
+    server.start()
+    chosen = port.get(timeout=60)
+    runs = []
+    for rows in options.rows:
+        runs.append(one(rows, chosen, server.pid or 0, options.workers, options.fetched))
+        print(json.dumps(runs[-1], indent=1), flush=True)
+    os.kill(server.pid or 0, signal.SIGKILL)
+    text = json.dumps({"machine": describe(), "runs": runs}, indent=1, ensure_ascii=False)
+    (ROOT / "benchmarks" / "results" / options.result).write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main()

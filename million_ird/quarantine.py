@@ -15,6 +15,8 @@ from million_ird.recipe import Recipe
 from million_ird.record import Candidate, Failed
 from million_ird.single_thread import single_threaded
 
+TRIES_WHEN_KILLED = 3
+"""Somebody else kills a process: the picture is likely not at fault, unless it happens again and again."""
 Fetch = Callable[[Candidate], bytes | Failed]
 
 
@@ -85,13 +87,15 @@ class Quarantine:
             yield from self._flush(child)
             self.seconds.update(child().call("seconds"))
 
-    def _push(self, child: Callable[[], Child], candidate: Candidate, encoded: bytes) -> list[Row]:
+    def _push(self, child: Callable[[], Child], candidate: Candidate, encoded: bytes, tries: int = 1) -> list[Row]:
         row, _ = begin(candidate, self.recipe)
         try:
             done = child().call("push", candidate, row, encoded, seconds=self.recipe.limits.seconds)
         except Lost as lost:
-            ended = failed(row, Failed(lost.failure_class, lost.detail))
-            return [ended, *self._again(child)]
+            before = self._again(child)
+            if lost.failure_class == "killed" and tries < TRIES_WHEN_KILLED:
+                return [*before, *self._push(child, candidate, encoded, tries + 1)]
+            return [*before, failed(row, Failed(lost.failure_class, lost.detail))]
         if done is None:
             self._held.append((candidate, encoded))
             return []

@@ -40,6 +40,8 @@ class Poison:
             time.sleep(100)
         if mark == b"abort":
             os.abort()
+        if mark == b"slain":
+            os.kill(os.getpid(), 9)
         if mark == b"raise":
             raise ZeroDivisionError("by a measure")
         return {}
@@ -84,14 +86,21 @@ def poisoned(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("models", [None, "network"])
 def test_each_picture_that_kills_is_a_failed_row_and_the_others_are_measured(models: str | None) -> None:
     good = {f"good {i}": encoded(i) for i in range(BATCH + 3)}
-    bad = {mark: encoded(99) + mark.encode() for mark in ("crash", "sleep", "abort", "raise")}
+    bad = {mark: encoded(99) + mark.encode() for mark in ("crash", "sleep", "abort", "raise", "slain")}
     mixed = (
         dict(zip([*good][:2], [*good.values()][:2], strict=True)) | bad | good | {"gone": Failed("missing", "it is")}
     )
     found = rows(mixed, models)
     assert found.keys() == mixed.keys()
     classes = {uri: row["failure_class"] for uri, row in found.items() if row.get("failure_class")}
-    expected = {"crash": "crashed", "sleep": "hung", "abort": "crashed", "raise": "unexpected", "gone": "missing"}
+    expected = {
+        "crash": "crashed",
+        "sleep": "hung",
+        "abort": "crashed",
+        "raise": "unexpected",
+        "gone": "missing",
+        "slain": "killed",
+    }
     assert classes == expected
     assert "ZeroDivisionError: by a measure" in str(found["raise"]["failure_detail"])
     assert all(found[name]["phash"] for name in good)

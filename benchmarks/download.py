@@ -1,0 +1,250 @@
+"""Downloading beside img2dataset: `python benchmarks/download.py --img2dataset /path/to/its/python`.
+
+One server on loopback, in a process of its own, gives real JPEGs (crops of the photographs of ../shared/data) after a
+delay drawn for each path (log-normal, median 40 ms), over 16 addresses. Both get the same table, the same number of
+requests at once, and neither resizes: ours through `FetchTask`, that is with robots.txt, opt-outs, checked addresses
+(loopback allowed), limits per host, sniffing, retries and its store; img2dataset with `--resize_mode no`,
+`--disallowed_header_directives []` (so that it, too, is at its quickest) and its webdataset output, retries equal.
+Then the same with 5 % faults: half of them answered 503 once and then well, half broken off in the middle at the first
+try. CPU seconds and highest resident memory are those of all processes of a side, the server aside.
+
+img2dataset wants its own environment: `python -m venv /tmp/i2d && /tmp/i2d/bin/pip install img2dataset`.
+"""
+
+import argparse
+import asyncio
+import io
+import json
+import multiprocessing
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
+from aiohttp import web
+from machine import ROOT, describe, photographs
+from PIL import Image
+
+HOSTS = 16
+BODIES = 64
+CONCURRENCY = 64
+RETRIES = 2
+
+
+def bodies() -> list[bytes]:
+    """JPEGs of 512×512 pixels out of real photographs."""
+    found = []
+    paths = photographs()
+    for number in range(BODIES):
+        with Image.open(paths[number % len(paths)]) as picture:
+            draw = np.random.default_rng(number)
+            picture.draft("RGB", (2048, 2048))
+            left, top = (int(draw.integers(max(1, side - 512))) for side in picture.size)
+            file = io.BytesIO()
+            picture.convert("RGB").crop((left, top, left + 512, top + 512)).save(file, "JPEG", quality=90)
+            found.append(file.getvalue())
+    return found
+
+
+def serve(contents: list[bytes], port: "multiprocessing.Queue[int]") -> None:
+    """Answers `/<run>/<number>.jpg` late, and wrongly at first where the run's name says so."""
+    asked: Counter[str] = Counter()
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        name = request.path.rsplit("/", 1)[-1].removesuffix(".jpg")
+        if not name.isdigit():
+            return web.Response(status=404)
+        number = int(name)
+        draw = np.random.default_rng(number)
+        await asyncio.sleep(min(1.0, 0.04 * float(draw.lognormal(0, 0.6))))
+        asked[request.path] += 1
+        body = contents[number % len(contents)]
+        if "faulty" in request.path and asked[request.path] == 1 and number % 20 == 0:
+            if number % 40 == 0:
+                return web.Response(status=503)
+            response = web.StreamResponse(headers={"Content-Length": str(len(body)), "Content-Type": "image/jpeg"})
+            await response.prepare(request)
+            await response.write(body[: len(body) // 2])
+            assert request.transport is not None
+            request.transport.abort()
+            return response
+        return web.Response(body=body, content_type="image/jpeg")
+
+    async def run() -> None:
+        app = web.Application()
+        app.router.add_get("/{rest:.*}", answer)
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        chosen = 0
+        for host in range(1, HOSTS + 1):
+            await web.TCPSite(runner, f"127.0.0.{host}", chosen, backlog=2048).start()
+            chosen = runner.addresses[0][1]
+        port.put(chosen)
+        await asyncio.Event().wait()
+
+    asyncio.run(run())
+
+
+def table(path: Path, count: int, port: int, run: str) -> None:
+    urls = [f"http://127.0.0.{n % HOSTS + 1}:{port}/{run}/{n}.jpg" for n in range(count)]
+    pq.write_table(pa.table({"url": urls}), path)
+
+
+def ours(source: Path, out: Path, processes: int) -> None:
+    """Streams the table's units as a scan does, in so many processes; prints how many pictures came."""
+    code = f"""
+from million_ird.execution import Engine
+from million_ird.fetch import FetchTask, fetch_name
+from million_ird.ingest.opening import Terms, open_sources
+from million_ird.recipe import Recipe
+from million_ird.schedule import Spool
+from million_ird.sources import SourceSpec
+from million_ird.storage import Folder
+
+web = {{"lanes": 4, "concurrency": {CONCURRENCY}, "per_host": {CONCURRENCY}, "retries": {RETRIES}}}
+recipe = Recipe.model_validate({{"web": web}})
+out = Folder({str(out)!r})
+terms = Terms(recipe=recipe, out=out, allow_private_hosts=True)
+sources = open_sources([SourceSpec(uri={str(source)!r})], terms)
+
+class Work:
+    def __init__(self):
+        self.lanes, self.busy, self.came = Spool(None), set(), 0
+        for source in sources.values():
+            for unit in source.units():
+                task = FetchTask(out=out, source=source, unit=unit, recipe=recipe, name=fetch_name(unit, recipe),
+                                 concurrency={CONCURRENCY // processes})
+                self.lanes.add(task, unit.lane)
+    def take(self):
+        for lane in self.lanes.lanes():
+            if lane not in self.busy and len(self.busy) < {processes}:
+                self.busy.add(lane)
+                return self.lanes.take(lane)
+    def done(self, task, note):
+        self.busy.discard(task.unit.lane)
+        self.came += note.rows - sum(note.failures.values())
+    def __len__(self):
+        return len(self.lanes)
+
+if __name__ == "__main__":
+    work = Work()
+    with Engine({0 if processes == 1 else processes}) as engine:
+        for _ in engine.work(work):
+            pass
+    print(work.came)
+"""
+    script = out.parent / "ours.py"
+    script.write_text(code)
+    done = subprocess.run([sys.executable, str(script)], check=True, capture_output=True, text=True)
+    (out / "came").write_text(done.stdout.split()[-1])
+
+
+def theirs(python: str, source: Path, out: Path, processes: int) -> None:
+    """img2dataset from its command line."""
+    arguments = ["--url_list", source, "--input_format", "parquet", "--url_col", "url", "--output_folder", out]
+    arguments += ["--output_format", "webdataset", "--resize_mode", "no", "--processes_count", processes]
+    arguments += ["--thread_count", CONCURRENCY // processes, "--retries", RETRIES, "--timeout", 20]
+    arguments += ["--number_sample_per_shard", 500, "--disallowed_header_directives", "[]"]
+    program = Path(python).parent / "img2dataset"
+    environment = os.environ | {"NO_ALBUMENTATIONS_UPDATE": "1", "WANDB_MODE": "disabled"}
+    subprocess.run([program, *map(str, arguments)], check=True, capture_output=True, env=environment)
+    stats = [json.loads(path.read_text()) for path in out.glob("*_stats.json")]
+    (out / "came").write_text(str(sum(one["successes"] for one in stats)))
+
+
+class Cost:
+    """CPU seconds and highest resident memory of everything below this process but the server."""
+
+    def __init__(self, server: int) -> None:
+        self._server = server
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self.peak = 0
+
+    def __enter__(self) -> "Cost":
+        self._before = os.times()
+        self._started = time.perf_counter()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds = time.perf_counter() - self._started
+        self._ended.set()
+        self._thread.join()
+        after = os.times()
+        self.cpu = sum(after[2:4]) - sum(self._before[2:4])
+
+    def _run(self) -> None:
+        me = psutil.Process()
+        while not self._ended.wait(0.2):
+            total = 0
+            for child in me.children(recursive=True):
+                if child.pid != self._server:
+                    try:
+                        total += child.memory_info().rss
+                    except psutil.Error:
+                        continue
+            self.peak = max(self.peak, total)
+
+
+def main() -> None:
+    """Runs, prints and writes `benchmarks/results/download.json`."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--img2dataset", default="/tmp/i2d/bin/python", help="python of its environment")
+    parser.add_argument("--count", type=int, default=4000)
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--repeat", type=int, default=2)
+    options = parser.parse_args()
+    port: multiprocessing.Queue[int] = multiprocessing.get_context("spawn").Queue()
+    server = multiprocessing.get_context("spawn").Process(target=serve, args=(bodies(), port), daemon=True)
+    server.start()
+    chosen = port.get(timeout=60)
+    rows: list[dict[str, object]] = []
+    for kind in ("clean", "faulty"):
+        for side in ("ours", "img2dataset") * options.repeat:
+            folder = Path(tempfile.mkdtemp(prefix="download-"))
+            table(folder / "urls.parquet", options.count, chosen, f"{kind}-{side}-{len(rows)}")
+            (folder / "out").mkdir()
+            with Cost(server.pid or 0) as cost:
+                if side == "ours":
+                    ours(folder / "urls.parquet", folder / "out", options.processes)
+                else:
+                    theirs(options.img2dataset, folder / "urls.parquet", folder / "out", options.processes)
+            came = int((folder / "out" / "came").read_text())
+            shutil.rmtree(folder)
+            row = {
+                "kind": kind,
+                "side": side,
+                "images_a_second": round(came / cost.seconds, 1),
+                "cpu_seconds_per_1000": round(cost.cpu / came * 1000, 2),
+                "peak_mb": round(cost.peak / 1e6),
+                "success": round(came / options.count, 4),
+                "seconds": round(cost.seconds, 1),
+            }
+            rows.append(row)
+            print(row, flush=True)
+    server.kill()
+    best = {
+        (kind, side): max(float(str(r["images_a_second"])) for r in rows if (r["kind"], r["side"]) == (kind, side))
+        for kind in ("clean", "faulty")
+        for side in ("ours", "img2dataset")
+    }
+    ratios = {kind: round(best[kind, "ours"] / best[kind, "img2dataset"], 2) for kind in ("clean", "faulty")}
+    print(ratios)
+    settings = {"count": options.count, "concurrency": CONCURRENCY, "processes": options.processes, "hosts": HOSTS}
+    result = {"machine": describe(), "settings": settings, "ratio": ratios, "runs": rows}
+    text = json.dumps(result, indent=1, ensure_ascii=False)
+    (ROOT / "benchmarks" / "results" / "download.json").write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -6,19 +6,18 @@ Each shard of a split is streamed once, into `.work/originals`; pictures that a 
 import contextlib
 import functools
 import hashlib
-import logging
+import itertools
 import os
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 from million_ird.errors import BuildError, SourceError
 from million_ird.ingest import Deliver, Journey, Unit
-from million_ird.ingest.files import Options
+from million_ird.ingest.files import MOST_READERS, Options
 from million_ird.record import Candidate, Failed, candidate_key
-from million_ird.storage import FileEntry, list_files
-
-log = logging.getLogger(__name__)
+from million_ird.storage import FileEntry, Folder, list_files
 
 _LICENCE, _ATTRIBUTION = ("licence", "license"), ("attribution", "author")
 
@@ -51,6 +50,7 @@ class DatasetSource:
     """The column of pictures; may be left out where there is one."""
     revision: str | None = None
     options: Options = ()
+    """Must be empty: `datasets` takes its credentials from the environment."""
 
     def check(self) -> None:
         """Opens the data set and looks at its columns.
@@ -58,13 +58,19 @@ class DatasetSource:
         Raises:
             SourceError: it cannot be had, has no such split, no column of pictures, or several and none is named.
         """
-        for stream in self._splits().values():
+        if self.options:
+            raise self._wrong("takes no storage options; a token belongs into the environment, as HF_TOKEN")
+        for stream in self._splits(self._version()).values():
             self._column(stream)
 
     def units(self, limit: int | None = None) -> Iterator[Unit]:
-        """One unit a shard; what it holds shows when it is streamed."""
+        """One unit a shard; what it holds shows when it is streamed. No picture is read.
+
+        Raises:
+            SourceError: as `check`.
+        """
         version = self._version()
-        for split, stream in self._splits().items():
+        for split, stream in self._splits(version).items():
             shards = int(stream.num_shards)
             for index in range(shards):
                 entry = ShardEntry(
@@ -82,25 +88,31 @@ class DatasetSource:
         return Failed("missing", "its original is no longer in .work/originals; run the build again")
 
     def stream(self, unit: Unit, wanted: Callable[[Candidate], bool], deliver: Deliver, journey: Journey) -> None:
-        """Streams the rows of a shard in their order.
+        """Streams the rows of a shard in their order, as they were at the commit that the unit was listed at.
+
+        What a network does is tried again, as often as `datasets` does so.
 
         Raises:
             BuildError: the data set cannot be read further.
         """
         (entry,) = unit.entries
         assert isinstance(entry, ShardEntry)
-        stream = self._splits()[entry.split]
+        stream = self._splits(entry.version)[entry.split]
         column = self._column(stream)
         part = _undecoded(stream, column).shard(num_shards=entry.shards, index=entry.index)
-        rows = iter(part)
-        for number in range(1 << 62):
-            try:
-                row = next(rows, None)
-            except Exception as error:
-                raise BuildError(f"source dataset:{self.root}: {entry.uri}: {_short(error)}") from error
-            if row is None:
-                return
-            deliver(self._candidate(row, f"{entry.uri}/{number:06d}", entry.version), self._bytes(row[column]))
+        rows = enumerate(self._rows(part, entry))
+        readers = min(MOST_READERS, journey.concurrency)
+        with ThreadPoolExecutor(readers) as pool:
+            while batch := list(itertools.islice(rows, readers)):
+                found = pool.map(self._bytes, [row[column] for _, row in batch])
+                for (number, row), encoded in zip(batch, found, strict=True):
+                    deliver(self._candidate(row, f"{entry.uri}/{number:06d}", entry.version), encoded)
+
+    def _rows(self, shard: Any, entry: ShardEntry) -> Iterator[Mapping[str, Any]]:
+        try:
+            yield from shard
+        except Exception as error:
+            raise BuildError(f"source dataset:{self.root}: {entry.uri}: {_short(error)}") from error
 
     def _candidate(self, row: Mapping[str, Any], uri: str, version: str) -> Candidate:
         return Candidate(
@@ -120,10 +132,11 @@ class DatasetSource:
         encoded = value.get("bytes") if isinstance(value, Mapping) else value
         if encoded is None and isinstance(value, Mapping) and value.get("path"):
             try:
-                folder, entries = list_files(value["path"], dict(self.options))
-                encoded = folder.read(next(entries).uri, at_most=self.max_bytes + 1)
-            except (SourceError, OSError) as error:
-                return Failed("missing", _short(error))
+                encoded = _read(str(value["path"]), self.max_bytes + 1)
+            except FileNotFoundError:
+                return Failed("missing", "the data set names a file that it does not hold")
+            except Exception as error:  # of a file system that `datasets` chose: each has kinds of its own
+                return Failed("unreadable", _short(error))
         if not isinstance(encoded, bytes):
             return Failed("missing", "the row holds no picture")
         if len(encoded) > self.max_bytes:
@@ -136,36 +149,37 @@ class DatasetSource:
         except ValueError:
             raise BuildError(f"source dataset:{self.root}: {name} is {value!r} in a row, not a number") from None
 
-    def _splits(self) -> dict[str, Any]:
-        return _loaded(self.root, self.config, self.split, self.revision)
+    def _splits(self, version: str) -> dict[str, Any]:
+        streams = _loaded(self.root, self.config, version)
+        if self.split is None:
+            return streams
+        if self.split not in streams:
+            raise SourceError(f"source dataset:{self.root}: has no split {self.split!r}, only {', '.join(streams)}")
+        return {self.split: streams[self.split]}
 
     def _column(self, stream: Any) -> str:
-        from datasets import Image, Value
-
-        features = stream.features or {}
-        if not features:
-            first: dict[str, Any] = next(iter(stream.take(1)), {})
-            features = dict.fromkeys(first)
-        lacking = [name for name in (*self.columns, *self.texts) if name not in features]
-        if lacking:
-            raise SourceError(f"source dataset:{self.root}: has no column {lacking[0]!r}, only {', '.join(features)}")
-        if self.image is not None and self.image not in features:
-            raise SourceError(f"source dataset:{self.root}: has no column {self.image!r}, only {', '.join(features)}")
-        pictures = [name for name, kind in features.items() if isinstance(kind, Image)]
-        chosen = [self.image] if self.image is not None else pictures
+        """The column of pictures, after a look at whether all columns that the recipe names are there."""
+        features = stream.features or dict.fromkeys(next(iter(stream.take(1)), {}))
+        named = (*self.columns, *self.texts, *(() if self.image is None else (self.image,)))
+        for name in named:
+            if name not in features:
+                raise self._wrong(f"has no column {name!r}, only {', '.join(features)}")
+        pictures = [name for name, kind in features.items() if _holds_pictures(kind)]
+        chosen = pictures if self.image is None else [self.image]
         if len(chosen) != 1:
             found = f"several columns of pictures ({', '.join(chosen)})" if chosen else "no column of pictures"
-            raise SourceError(
-                f"source dataset:{self.root}: has {found}; name one of {', '.join(features)} as `image` in the recipe"
-            )
-        kind = features[chosen[0]]
-        if isinstance(kind, Value) and kind.dtype in {"string", "large_string"}:
-            raise SourceError(
-                f"source dataset:{self.root}: {chosen[0]} holds texts, not pictures; name a table of URLs by its files"
-            )
+            raise self._wrong(f"has {found}; name one of {', '.join(features)} as `image` in the recipe")
+        if _holds_texts(features[chosen[0]]):
+            raise self._wrong(f"{chosen[0]} holds texts, not pictures; name a table of URLs by its files")
+        if not (_holds_pictures(features[chosen[0]]) or _holds_bytes(features[chosen[0]])):
+            raise self._wrong(f"{chosen[0]} holds no pictures")
         return chosen[0]
 
+    def _wrong(self, what: str) -> SourceError:
+        return SourceError(f"source dataset:{self.root}: {what}")
+
     def _version(self) -> str:
+        """The commit on the Hub; of a folder, what its files' sizes and times amount to."""
         if os.path.isdir(self.root):
             _, entries = list_files(self.root)
             told = "".join(f"{entry.uri} {entry.version}\n" for entry in entries)
@@ -177,27 +191,27 @@ class DatasetSource:
 
 
 @functools.lru_cache(maxsize=8)
-def _loaded(root: str, config: str | None, split: str | None, revision: str | None) -> dict[str, Any]:
-    """The splits, streaming; opened once in a process."""
+def _loaded(root: str, config: str | None, version: str) -> dict[str, Any]:
+    """The splits of a version, streaming; opened once in a process."""
     import datasets
 
     datasets.disable_progress_bars()
     with _telling(root):
-        if os.path.isfile(os.path.join(root, "dataset_dict.json")) or os.path.isfile(os.path.join(root, "state.json")):
+        if any(os.path.isfile(os.path.join(root, name)) for name in ("dataset_dict.json", "state.json")):
             found = datasets.load_from_disk(root)
-            splits = dict(found) if isinstance(found, datasets.DatasetDict) else {"train": found}
-            streams = {name: one.to_iterable_dataset(num_shards=_pieces(one)) for name, one in splits.items()}
-        else:
-            loaded = datasets.load_dataset(root, config, revision=revision, streaming=True)
-            streams = {str(name): one for name, one in loaded.items()}
-    if split is not None and split not in streams:
-        raise SourceError(f"source dataset:{root}: has no split {split!r}, only {', '.join(streams)}")
-    return streams if split is None else {split: streams[split]}
+            splits = found if isinstance(found, datasets.DatasetDict) else {"train": found}
+            return {str(name): one.to_iterable_dataset(num_shards=_pieces(one)) for name, one in splits.items()}
+        revision = None if os.path.isdir(root) else version
+        builder = datasets.load_dataset_builder(root, config, revision=revision)
+        if hasattr(builder.config, "decode_num_threads"):
+            # Of a folder of images on the Hub, `datasets` would decode each before it is asked not to.
+            builder.config.decode_num_threads = 0
+        return {str(name): stream for name, stream in builder.as_streaming_dataset().items()}
 
 
 def _pieces(found: Any) -> int:
     """Shards of a set on disk, as it was saved: of about 5,000 rows."""
-    return max(1, min(len(found), -(-len(found) // 5000)))
+    return max(1, -(-len(found) // 5000))
 
 
 def _undecoded(stream: Any, column: str) -> Any:
@@ -208,13 +222,50 @@ def _undecoded(stream: Any, column: str) -> Any:
     return stream
 
 
+def _holds_pictures(kind: Any) -> bool:
+    from datasets import Image
+
+    return isinstance(kind, Image)
+
+
+def _holds_texts(kind: Any) -> bool:
+    return getattr(kind, "dtype", None) in {"string", "large_string"}
+
+
+def _holds_bytes(kind: Any) -> bool:
+    """Raw, or as the columns of pictures are stored; what is unknown until it is read may be."""
+    if isinstance(kind, Mapping):
+        return "bytes" in kind
+    return kind is None or getattr(kind, "dtype", None) in {"binary", "large_binary"}
+
+
+def _read(path: str, at_most: int) -> bytes:
+    """The beginning of a file that `datasets` names: on this disk, on the Hub, in an archive on either."""
+    if "://" not in path:
+        folder, name = os.path.split(path)
+        return Folder(folder).read(name, at_most)
+    from datasets.utils.file_utils import xopen
+
+    with xopen(path, "rb") as file:
+        return bytes(file.read(at_most))
+
+
 @contextlib.contextmanager
 def _telling(root: str) -> Iterator[None]:
     """Says in one line what is wrong with a data set, in whichever of their many ways the libraries say it."""
+    from huggingface_hub import errors
+
     try:
         yield
     except SourceError:
         raise
+    except errors.GatedRepoError as error:
+        raise SourceError(f"source dataset:{root}: is gated: ask for access on its page, and set HF_TOKEN") from error
+    except errors.RepositoryNotFoundError as error:
+        told = "is not on the Hub, or private and HF_TOKEN does not let in"
+        raise SourceError(f"source dataset:{root}: {told}") from error
+    except errors.RevisionNotFoundError as error:
+        raise SourceError(f"source dataset:{root}: has no such revision") from error
     except Exception as error:
         raise SourceError(f"source dataset:{root}: cannot be had: {_short(error)}") from error
 

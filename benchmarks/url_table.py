@@ -104,6 +104,7 @@ class Watch:
 
     def __init__(self, ignore: int) -> None:
         self.peaks: dict[str, int] = {}
+        self.scanning = True
         self.done: list[tuple[float, int]] = []
         self.ended = threading.Event()
         self._ignore = ignore
@@ -119,20 +120,22 @@ class Watch:
         self._thread.join()
 
     def stage(self, name: str, total: int, unit: str) -> None:
-        self.name = name
+        self.name, self._left = name, total
 
     def more(self, things: int) -> None:
         """Nothing here is found out late."""
 
     def advance(self, done: int) -> None:
         if self.name == "scan":
+            self._left -= done
+            self.scanning = self._left > 0
             before = self.done[-1][1] if self.done else 0
             self.done.append((time.monotonic() - self._started, before + done))
 
     def _run(self) -> None:
         me = psutil.Process()
         while not self.ended.wait(0.5):
-            self._see("driver", me)
+            self._see("driver, scanning" if self.scanning else "driver, later", me)
             for child in me.children(recursive=True):
                 if child.pid != self._ignore:
                     try:

@@ -6,6 +6,7 @@ the order of the sources.
 """
 
 import contextlib
+import functools
 import itertools
 import logging
 from collections import Counter, deque
@@ -26,12 +27,12 @@ from million_ird.measuring import (
     rows_name,
     slot_of,
 )
-from million_ird.originals import Note, Part, Store
+from million_ird.originals import Note, Store
 from million_ird.progress import Progress
 from million_ird.recipe import Recipe
 from million_ird.schedule import Spool
 from million_ird.storage import Folder
-from million_ird.vanished import VANISHED_ROWS, keep_vanished
+from million_ird.vanished import keep_vanished
 
 log = logging.getLogger(__name__)
 
@@ -211,6 +212,8 @@ class _Queue:
                 concurrency=max(1, recipe.web.concurrency // self._most),
                 limit=self._scan.limit if unit.opaque else None,
             )
+            if unit.lane and not recipe.web.contact:
+                _warn_of_no_contact()
             self._fetches.add((place, task), unit.lane)
             self.total += 0 if unit.opaque else len(unit.entries)
         else:
@@ -251,6 +254,11 @@ class _Queue:
         if self._scan.retry is None or name not in self._present:
             return frozenset()
         return failed_keys(self._scan.out, name, self._scan.retry)
+
+
+@functools.cache
+def _warn_of_no_contact() -> None:
+    log.warning("web.contact is empty: put an address into the recipe, so that those whose servers are visited can ask")
 
 
 def units(scan: Scan) -> Iterator[tuple[Source, Unit]]:
@@ -294,6 +302,3 @@ def _by_slot(names: Sequence[str], slot: Any) -> dict[str, list[str]]:
     for name in names:
         found.setdefault(slot(name), []).append(name)
     return found
-
-
-__all__ = ["INDEX", "VANISHED_ROWS", "Part", "Scan", "ScanSummary", "pending", "units"]

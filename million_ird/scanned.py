@@ -14,8 +14,9 @@ from million_ird import ledger
 from million_ird.errors import LedgerError
 from million_ird.ledger import measure_fields, scanned_schema
 from million_ird.recipe import Recipe, digest
-from million_ird.scan import INDEX, VANISHED_ROWS
+from million_ird.scan import INDEX
 from million_ird.storage import Folder
+from million_ird.vanished import VANISHED_ROWS
 
 BATCH_ROWS = 50_000
 DECIDED = ".work/decided.json"

@@ -1,0 +1,60 @@
+"""What holds for the whole house, read off its source."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("million_ird", "dynet")
+FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+ONLY_IN = {
+    "dask": {"million_ird/execution.py"},
+    "distributed": {"million_ird/execution.py"},
+    "fsspec": {"million_ird/storage.py"},
+    "aiohttp": {f"million_ird/ingest/{name}.py" for name in ("http", "exchange", "permission", "addresses", "outcome")},
+    "protego": {"million_ird/ingest/robots.py"},
+    "lxml": {"million_ird/ingest/page.py"},
+}
+NOWHERE = {"utils", "helpers", "common", "misc", "base"}
+
+
+def imported(path: Path) -> set[str]:
+    """The packages that a file imports, anywhere in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module.split(".")[0])
+    return found
+
+
+def test_the_packages_do_not_know_each_other() -> None:
+    for path in FILES:
+        other = "dynet" if path.is_relative_to(ROOT / "million_ird") else "million_ird"
+        assert other not in imported(path), path
+
+
+@pytest.mark.parametrize("library", sorted(ONLY_IN))
+def test_a_library_is_met_behind_its_door_only(library: str) -> None:
+    users = {path.relative_to(ROOT).as_posix() for path in FILES if library in imported(path)}
+    assert users
+    assert users <= ONLY_IN[library]
+
+
+def test_libraries_log_and_do_not_print() -> None:
+    for path in FILES:
+        calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+        printing = [node for node in calls if isinstance(node.func, ast.Name) and node.func.id == "print"]
+        assert not printing or path.name in {"cli.py", "terminal.py"}, path
+
+
+def test_no_file_is_named_after_nothing() -> None:
+    assert not [path for path in FILES if path.stem in NOWHERE or path.parent.name in NOWHERE]
+
+
+def test_every_recipe_and_card_travels_in_the_wheel() -> None:
+    listed = (ROOT / "pyproject.toml").read_text()
+    for path in [*(ROOT / "pipelines").glob("*.yaml"), *(ROOT / "cards").glob("*.md")]:
+        assert f'"{path.relative_to(ROOT).as_posix()}" = ' in listed, path

@@ -138,7 +138,7 @@ class Engine:
             n_workers=self._workers,
             threads_per_worker=1,
             processes=True,
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",  # None is another word for port 8787 on every interface
             silence_logs=logging.ERROR,
         )
         joined: contextlib.AbstractContextManager[object] = Client(

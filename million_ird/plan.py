@@ -65,7 +65,7 @@ class Plan:
         lines.append(f"  measure   {self.candidates - self.measured:,} of them; {self.measured:,} were measured before")
         if self.ruled_out:
             lines.append(f"  drop      {self.ruled_out:,} by the size or licence that their source declares, unfetched")
-        lines += [f"  fetch     {what}" for what in self.fetches] or ["  fetch     nothing"]
+        lines += [f"  download  {what}" for what in self.fetches]
         for gate in in_cost_order(self.recipe.gates, self.recipe.columns):
             limits = [f"at least {gate.min:g}"] if gate.min is not None else []
             limits += [f"at most {gate.max:g}"] if gate.max is not None else []

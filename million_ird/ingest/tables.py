@@ -12,7 +12,7 @@ import io
 import itertools
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import IO, Any, TypeAlias
@@ -148,7 +148,7 @@ class TableSource:
             try:
                 for row in rows(folder, table.uri):
                     yield self._entry(row, folder)
-            except (pa.ArrowException, OSError, UnicodeDecodeError, csv.Error, json.JSONDecodeError, EOFError) as error:
+            except (pa.ArrowException, OSError, UnicodeDecodeError, csv.Error, EOFError) as error:
                 where = self.root if table.uri == PurePosixPath(self.root).name else f"{folder.url}/{table.uri}"
                 raise SourceError(f"source {where}: {' '.join(str(error).split())[:160]}") from error
 
@@ -209,10 +209,22 @@ def rows(folder: Folder, name: str) -> Iterator[Row]:
         if kind == ".txt":
             yield from ({"url": line.strip()} for line in text if line.strip())
         elif kind in {".jsonl", ".ndjson"}:
-            yield from (json.loads(line) for line in text if line.strip())
+            yield from _objects(text)
         else:
             csv.field_size_limit(LONGEST_FIELD)
             yield from csv.DictReader(text, delimiter="\t" if kind == ".tsv" else ",", strict=True)
+
+
+def _objects(lines: Iterable[str]) -> Iterator[Row]:
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise csv.Error(f"line {number}: no JSON: {error.msg}") from error
+            if not isinstance(row, dict):
+                raise csv.Error(f"line {number}: no JSON object")
+            yield row
 
 
 class _Readable(io.RawIOBase):

@@ -1,7 +1,7 @@
 """How a scan gains by a second worker: `python benchmarks/workers.py`.
 
-The photographs and negatives of ../shared/data, everything measured (`measure_all`), 1 worker and 2, by turns; the
-time is that of the scan without the start of the workers. Run it with nothing else on the machine.
+Pictures of BSDS500 (../shared/data/train), everything measured (`measure_all`), 1 worker and 2, by turns; the time is
+that of the scan without the start of the workers. Run it with nothing else on the machine.
 """
 
 import json
@@ -14,6 +14,9 @@ from machine import ROOT, SHARED, describe
 
 from million_ird.build import Options, build
 from million_ird.recipe import load
+
+
+PICTURES = 400
 
 
 class Clock:
@@ -42,13 +45,8 @@ def one(workers: int) -> float:
     recipe = load("million_ird.yaml").model_copy(update={"measure_all": True})
     clock = Clock()
     try:
-        sources = [str(SHARED / "photos"), str(SHARED / "negatives"), str(SHARED / "train")]
-        build(
-            [one for one in sources if Path(one).is_dir()],
-            str(folder / "out"),
-            recipe,
-            Options(workers=workers, listener=clock),
-        )
+        how = Options(workers=workers, limit=PICTURES, listener=clock)
+        build([str(SHARED / "train" / "BSDS500")], str(folder / "out"), recipe, how)
         return clock.rate()
     finally:
         shutil.rmtree(folder)

@@ -15,7 +15,6 @@ from machine import ROOT, SHARED, describe
 from million_ird.build import Options, build
 from million_ird.recipe import load
 
-
 PICTURES = 400
 
 

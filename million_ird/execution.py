@@ -139,7 +139,7 @@ class Engine:
             threads_per_worker=1,
             processes=True,
             dashboard_address="127.0.0.1:0",  # None is another word for port 8787 on every interface
-            silence_logs=logging.ERROR,
+            silence_logs=logging.CRITICAL,
         )
         joined: contextlib.AbstractContextManager[object] = Client(
             self._stack.enter_context(cluster), set_as_default=False

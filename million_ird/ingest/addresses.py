@@ -100,7 +100,7 @@ def _place(text: str) -> Place:
     usual = port is None or port == PORTS[parts.scheme]
     origin = f"{parts.scheme}://{shown}" + ("" if usual else f":{port}")
     try:
-        rest = _encoded(parts.path or "/") + (f"?{_encoded(parts.query)}" if "?" in text.split("#", 1)[0] else "")
+        rest = _encoded(parts.path or "/") + (f"?{_encoded(parts.query)}" if parts.query else "")
     except UnicodeEncodeError:
         raise _Wrong("holds what is no text") from None
     pacing = shown.rstrip(".") + ("" if usual else f":{port}")

@@ -75,7 +75,7 @@ async def exchange(
         async with asyncio.timeout(seconds):
             response = await session.get(place.url, headers=headers, allow_redirects=False)
             try:
-                return await _read(response, ask, max_bytes)
+                return await _read(response, ask, max_bytes, session.timeout.sock_read)
             finally:
                 # To the pool if it was read to its end, otherwise closed.
                 response.release()
@@ -83,7 +83,7 @@ async def exchange(
         return _why(error, place, session.timeout)
 
 
-async def _read(response: aiohttp.ClientResponse, ask: Ask, max_bytes: int) -> Reply | Failed:
+async def _read(response: aiohttp.ClientResponse, ask: Ask, max_bytes: int, silence: float | None) -> Reply | Failed:
     refused = ask.welcome(response.headers) if ask.welcome else None
     if response.status not in (200, 203):
         if response.content_length is not None and response.content_length <= DRAINED:
@@ -96,16 +96,25 @@ async def _read(response: aiohttp.ClientResponse, ask: Ask, max_bytes: int) -> R
     unpack = _unpacker(response.headers.get("Content-Encoding", ""))
     if isinstance(unpack, Failed):
         return unpack
-    body = await _body(response.content, ask, max_bytes, unpack)
+    body = await _body(response, ask, max_bytes, unpack, silence)
     return body if isinstance(body, Failed) else Reply(response.status, response.headers, body)
 
 
-async def _body(content: aiohttp.StreamReader, ask: Ask, max_bytes: int, unpack: "_Unpacker | None") -> bytes | Failed:
+async def _body(
+    response: aiohttp.ClientResponse, ask: Ask, max_bytes: int, unpack: "_Unpacker | None", silence: float | None
+) -> bytes | Failed:
     """Reads to the end, or as far as it takes to know that the rest is not wanted."""
     chunks: list[bytes] = []
     size, looked = 0, ask.look is None
     while True:
-        chunk = await content.readany()
+        try:
+            # Of its own: aiohttp forgets its own when broken chunking made it close the connection.
+            async with asyncio.timeout(silence):
+                chunk = await response.content.readany()
+        except TimeoutError:
+            if response.connection is None or response.connection.transport is None:
+                return Failed("truncated", "its chunks are broken")
+            raise aiohttp.SocketTimeoutError from None
         ended = not chunk
         if unpack is not None:
             try:

@@ -26,9 +26,9 @@ FAILURES = 10
 """Consecutive failures of a host after which it is left alone."""
 COOL_DOWN = 60.0
 """Seconds for which it is; then a single request finds out whether it answers again."""
-ROBOTS_TEXT = 16_000_000
-"""Characters of all robots.txt together in one file; the oldest go first."""
-MOST_HOSTS = 50_000
+ROBOTS_TEXT = 4_000_000
+"""Characters of all robots.txt together in one file, which is read and written with every unit; the oldest go first."""
+MOST_HOSTS = 10_000
 _SCHEMA = 1
 
 

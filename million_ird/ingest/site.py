@@ -18,6 +18,7 @@ from defusedxml.common import DefusedXmlException
 from million_ird.errors import SourceError
 from million_ird.ingest.addresses import parse_url
 from million_ird.ingest.http import Answer, Client, Memory
+from million_ird.ingest.links import published
 from million_ird.ingest.page import Page, forbids, read_page
 from million_ird.recipe import Web
 from million_ird.record import Failed
@@ -107,7 +108,7 @@ class _Crawl:
             answer = await self.client.get(address, max_bytes=SITEMAP_BYTES, want="page")
             if isinstance(answer, Failed):
                 level = logging.WARNING if named else logging.INFO
-                log.log(level, "sitemap %s: %s", address, answer.failure_class)
+                log.log(level, "sitemap %s: %s", published(address), answer.failure_class)
                 continue
             read += 1
             for more in self._sitemap(answer):
@@ -126,7 +127,9 @@ class _Crawl:
                 elif kind == "url":
                     self._listed(element, answer.url)
         except (ParseError, DefusedXmlException, OSError, EOFError, zlib.error, ValueError) as error:
-            log.warning("sitemap %s: cannot be read further: %s", answer.url, " ".join(str(error).split())[:100])
+            log.warning(
+                "sitemap %s: cannot be read further: %s", published(answer.url), " ".join(str(error).split())[:100]
+            )
 
     def _listed(self, element: Element, sitemap: str) -> None:
         page = next((text for name, text in _texts(element) if name == "loc"), sitemap)

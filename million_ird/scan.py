@@ -127,6 +127,7 @@ class _Queue:
         self._names: list[list[str]] = []
         self.sizes: list[int] = []
         self.originals: set[str] = set()
+        self._retried = 0
         self.total = 0
         self.summary = ScanSummary()
 
@@ -145,6 +146,9 @@ class _Queue:
                 self._plan_remote(place, source, unit)
             else:
                 self._plan_local(place, source, unit)
+        if self._scan.retry is not None and not self._retried:
+            classes = ", ".join(sorted(self._scan.retry))
+            log.warning("nothing to try again: no candidate failed%s", f" as {classes}" if classes else "")
 
     def take(self) -> FetchTask | MeasureTask | None:
         """Streams as much as may be streamed at once, and measures beside it."""
@@ -253,7 +257,9 @@ class _Queue:
     def _to_retry(self, name: str) -> frozenset[str]:
         if self._scan.retry is None or name not in self._present:
             return frozenset()
-        return failed_keys(self._scan.out, name, self._scan.retry)
+        found = failed_keys(self._scan.out, name, self._scan.retry)
+        self._retried += len(found)
+        return found
 
 
 @functools.cache

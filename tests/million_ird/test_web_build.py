@@ -113,7 +113,9 @@ def test_declared_sizes_and_licences_drop_before_anything_is_fetched(tmp_path: P
     assert [site.asked[f"/{n}.png"] for n in range(4)] == [1, 1, 1, 1]
 
 
-def test_failures_have_classes_and_only_they_are_tried_again(tmp_path: Path, site: Site) -> None:
+def test_failures_have_classes_and_only_they_are_tried_again(
+    tmp_path: Path, site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
     site.pages["/1.png"] = 404
     site.pages["/2.png"] = 503
     site.pages["/3.png"] = b"<html><body>gone</body></html>"
@@ -142,6 +144,10 @@ def test_failures_have_classes_and_only_they_are_tried_again(tmp_path: Path, sit
     assert again.funnel.dropped == {"duplicate_exact": 1}
     assert site.asked["/7.png"] == site.asked["/0.png"] == 1
     assert verify(str(out)).faults == []
+    caplog.clear()
+    misspelt = Options(workers=0, allow_private_hosts=True, retry=frozenset({"timeuot"}))
+    assert build([source], str(out), recipe(), misspelt).did_nothing
+    assert "nothing to try again: no candidate failed as timeuot" in caplog.text
 
 
 def test_private_addresses_are_refused_unless_allowed(tmp_path: Path, site: Site) -> None:

@@ -24,7 +24,7 @@ from million_ird.recipe import HEADER_LINE, Recipe, load, parse_text
 from million_ird.scan import INDEX, Scan, ScanSummary
 from million_ird.scanned import DECIDED, scanned
 from million_ird.sources import SourceSpec
-from million_ird.storage import Folder
+from million_ird.storage import Folder, give_back_memory
 from million_ird.write.card import write_card
 from million_ird.write.report import write_report
 from million_ird.write.shards import Written, write
@@ -100,6 +100,7 @@ def build(sources: Sequence[str | SourceSpec], out: str, recipe: Recipe, options
         _remember(folder, recipe, specs)
         summary = scan_stage(folder, list(found.values()), recipe, engine, progress, how)
         funnel = decide_stage(folder, recipe)
+        give_back_memory()
         ledger = ledgers.load(folder)
         written = write_stage(folder, recipe, ledger, found, engine, progress)
         write_report(folder, ledger, recipe, found, summary.seconds, originals(folder))

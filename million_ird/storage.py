@@ -5,15 +5,18 @@ object store shows an object only after the single put that ends it.
 """
 
 import contextlib
+import ctypes
 import errno
 import fcntl
 import functools
+import gc
 import json
 import logging
 import os
 import re
 import socket
 import stat
+import sys
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -399,6 +402,15 @@ def _renamed_when_done(path: str) -> Iterator[IO[bytes]]:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
         raise
+
+
+def give_back_memory() -> None:
+    """Returns to the system what large tables have left free: allocators would keep it for the next one."""
+    gc.collect()
+    pa.default_memory_pool().release_unused()
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):  # another C library than glibc
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 def is_owned(folder: Folder, name: str) -> bool:

@@ -99,6 +99,7 @@ def build(sources: Sequence[str | SourceSpec], out: str, recipe: Recipe, options
         progress = Progress(folder, how.listener)
         _remember(folder, recipe, specs)
         summary = scan_stage(folder, list(found.values()), recipe, engine, progress, how)
+        give_back_memory()
         funnel = decide_stage(folder, recipe)
         give_back_memory()
         ledger = ledgers.load(folder)

@@ -2,6 +2,7 @@
 
 import bz2
 import contextlib
+import gc
 import gzip
 import io
 import json
@@ -420,13 +421,15 @@ def zip_of(path: Path, count: int) -> ArchiveSource:
 
 
 def test_a_large_zip_is_listed_in_little_more_memory_than_its_directory(tmp_path: Path) -> None:
-    source = zip_of(tmp_path / "a.zip", 20_000)
+    count = 60_000
+    source = zip_of(tmp_path / "a.zip", count)
+    gc.collect()
     tracemalloc.start()
-    assert sum(len(unit.entries) for unit in source.units()) == 20_000
+    assert sum(len(unit.entries) for unit in source.units()) == count
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    directory = (46 + len("folder/000000000.jpg")) * 20_000
-    assert peak < 3 * directory
+    directory = (46 + len("folder/000000000.jpg")) * count
+    assert peak < 5 * directory  # the list of the standard library takes nearly 9 times as much
 
 
 def test_more_members_than_an_old_zip_can_count(tmp_path: Path) -> None:

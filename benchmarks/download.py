@@ -13,11 +13,8 @@ img2dataset wants its own environment: `python -m venv /tmp/i2d && /tmp/i2d/bin/
 
 import argparse
 import asyncio
-import io
 import json
-import multiprocessing
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -31,8 +28,8 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 from aiohttp import web
-from machine import ROOT, describe, photographs
-from PIL import Image
+from loopback import Answer, crops, serving
+from machine import ROOT, describe
 
 HOSTS = 16
 BODIES = 64
@@ -40,58 +37,30 @@ CONCURRENCY = 64
 RETRIES = 2
 
 
-def bodies() -> list[bytes]:
-    """JPEGs of 512×512 pixels out of real photographs."""
-    found = []
-    paths = photographs()
-    for number in range(BODIES):
-        with Image.open(paths[number % len(paths)]) as picture:
-            draw = np.random.default_rng(number)
-            picture.draft("RGB", (2048, 2048))
-            left, top = (int(draw.integers(max(1, side - 512))) for side in picture.size)
-            file = io.BytesIO()
-            picture.convert("RGB").crop((left, top, left + 512, top + 512)).save(file, "JPEG", quality=90)
-            found.append(file.getvalue())
-    return found
-
-
-def serve(contents: list[bytes], port: "multiprocessing.Queue[int]") -> None:
-    """Answers `/<run>/<number>.jpg` late, and wrongly at first where the run's name says so."""
+def late(bodies: list[bytes]) -> Answer:
+    """Answers late, and wrongly at first where the run's name says so."""
     asked: Counter[str] = Counter()
 
-    async def answer(request: web.Request) -> web.StreamResponse:
-        name = request.path.rsplit("/", 1)[-1].removesuffix(".jpg")
-        if not name.isdigit():
-            return web.Response(status=404)
-        number = int(name)
+    async def answer(request: web.Request, number: int) -> web.StreamResponse:
         draw = np.random.default_rng(number)
         await asyncio.sleep(min(1.0, 0.04 * float(draw.lognormal(0, 0.6))))
         asked[request.path] += 1
-        body = contents[number % len(contents)]
+        body = bodies[number % len(bodies)]
         if "faulty" in request.path and asked[request.path] == 1 and number % 20 == 0:
-            if number % 40 == 0:
-                return web.Response(status=503)
-            response = web.StreamResponse(headers={"Content-Length": str(len(body)), "Content-Type": "image/jpeg"})
-            await response.prepare(request)
-            await response.write(body[: len(body) // 2])
-            assert request.transport is not None
-            request.transport.abort()
-            return response
+            return web.Response(status=503) if number % 40 == 0 else await broken_off(request, body)
         return web.Response(body=body, content_type="image/jpeg")
 
-    async def run() -> None:
-        app = web.Application()
-        app.router.add_get("/{rest:.*}", answer)
-        runner = web.AppRunner(app, access_log=None)
-        await runner.setup()
-        chosen = 0
-        for host in range(1, HOSTS + 1):
-            await web.TCPSite(runner, f"127.0.0.{host}", chosen, backlog=2048).start()
-            chosen = runner.addresses[0][1]
-        port.put(chosen)
-        await asyncio.Event().wait()
+    return answer
 
-    asyncio.run(run())
+
+async def broken_off(request: web.Request, body: bytes) -> web.StreamResponse:
+    """Half of the picture, then nothing."""
+    response = web.StreamResponse(headers={"Content-Length": str(len(body)), "Content-Type": "image/jpeg"})
+    await response.prepare(request)
+    await response.write(body[: len(body) // 2])
+    assert request.transport is not None
+    request.transport.abort()
+    return response
 
 
 def table(path: Path, count: int, port: int, run: str) -> None:
@@ -106,7 +75,7 @@ from million_ird.execution import Engine
 from million_ird.fetch import FetchTask, fetch_name
 from million_ird.ingest.opening import Terms, open_sources
 from million_ird.recipe import Recipe
-from million_ird.schedule import Spool
+from million_ird.spool import Spool
 from million_ird.sources import SourceSpec
 from million_ird.storage import Folder
 
@@ -196,6 +165,29 @@ class Cost:
             self.peak = max(self.peak, total)
 
 
+def one(kind: str, side: str, name: str, port: int, server: int, options: argparse.Namespace) -> dict[str, object]:
+    """One run of one side."""
+    with tempfile.TemporaryDirectory(prefix="download-") as temporary:
+        folder = Path(temporary)
+        table(folder / "urls.parquet", options.count, port, name)
+        (folder / "out").mkdir()
+        with Cost(server) as cost:
+            if side == "ours":
+                ours(folder / "urls.parquet", folder / "out", options.processes)
+            else:
+                theirs(options.img2dataset, folder / "urls.parquet", folder / "out", options.processes)
+        came = int((folder / "out" / "came").read_text())
+    return {
+        "kind": kind,
+        "side": side,
+        "images_a_second": round(came / cost.seconds, 1),
+        "cpu_seconds_per_1000": round(cost.cpu / came * 1000, 2),
+        "peak_mb": round(cost.peak / 1e6),
+        "success": round(came / options.count, 4),
+        "seconds": round(cost.seconds, 1),
+    }
+
+
 def main() -> None:
     """Runs, prints and writes `benchmarks/results/download.json`."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -204,35 +196,12 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--repeat", type=int, default=2)
     options = parser.parse_args()
-    port: multiprocessing.Queue[int] = multiprocessing.get_context("spawn").Queue()
-    server = multiprocessing.get_context("spawn").Process(target=serve, args=(bodies(), port), daemon=True)
-    server.start()
-    chosen = port.get(timeout=60)
     rows: list[dict[str, object]] = []
-    for kind in ("clean", "faulty"):
-        for side in ("ours", "img2dataset") * options.repeat:
-            folder = Path(tempfile.mkdtemp(prefix="download-"))
-            table(folder / "urls.parquet", options.count, chosen, f"{kind}-{side}-{len(rows)}")
-            (folder / "out").mkdir()
-            with Cost(server.pid or 0) as cost:
-                if side == "ours":
-                    ours(folder / "urls.parquet", folder / "out", options.processes)
-                else:
-                    theirs(options.img2dataset, folder / "urls.parquet", folder / "out", options.processes)
-            came = int((folder / "out" / "came").read_text())
-            shutil.rmtree(folder)
-            row = {
-                "kind": kind,
-                "side": side,
-                "images_a_second": round(came / cost.seconds, 1),
-                "cpu_seconds_per_1000": round(cost.cpu / came * 1000, 2),
-                "peak_mb": round(cost.peak / 1e6),
-                "success": round(came / options.count, 4),
-                "seconds": round(cost.seconds, 1),
-            }
-            rows.append(row)
-            print(row, flush=True)
-    server.kill()
+    with serving(late, crops(BODIES, 512), HOSTS) as (port, server):
+        for kind in ("clean", "faulty"):
+            for side in ("ours", "img2dataset") * options.repeat:
+                rows.append(one(kind, side, f"{kind}-{side}-{len(rows)}", port, server, options))
+                print(rows[-1], flush=True)
     best = {
         (kind, side): max(float(str(r["images_a_second"])) for r in rows if (r["kind"], r["side"]) == (kind, side))
         for kind in ("clean", "faulty")

@@ -8,13 +8,8 @@ writing are all in it; every protection is on but the one against private addres
 """
 
 import argparse
-import asyncio
-import io
 import json
-import multiprocessing
-import os
 import shutil
-import signal
 import tempfile
 import threading
 import time
@@ -25,8 +20,8 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 from aiohttp import web
-from machine import ROOT, describe, photographs
-from PIL import Image
+from loopback import Answer, crops, serving
+from machine import ROOT, describe
 
 from million_ird.build import Options, build
 from million_ird.recipe import Recipe
@@ -47,43 +42,13 @@ RECIPE = Recipe.model_validate(
 )
 
 
-def bodies() -> list[bytes]:
-    """JPEGs of 64×64 pixels out of real photographs."""
-    found = []
-    paths = photographs()
-    for number in range(BODIES):
-        with Image.open(paths[number % len(paths)]) as picture:
-            picture.draft("RGB", (1024, 1024))
-            draw = np.random.default_rng(number)
-            left, top = (int(draw.integers(side - SIDE)) for side in picture.size)
-            file = io.BytesIO()
-            picture.convert("RGB").crop((left, top, left + SIDE, top + SIDE)).save(file, "JPEG", quality=90)
-            found.append(file.getvalue())
-    return found
+def at_once(bodies: list[bytes]) -> Answer:
+    """Answers with the picture."""
 
+    async def answer(request: web.Request, number: int) -> web.Response:
+        return web.Response(body=bodies[number % len(bodies)], content_type="image/jpeg")
 
-def serve(contents: list[bytes], port: "multiprocessing.Queue[int]") -> None:
-    """Answers `/<number>.jpg` on 127.0.0.1 … 127.0.0.32."""
-
-    async def answer(request: web.Request) -> web.Response:
-        name = request.path.rsplit("/", 1)[-1].removesuffix(".jpg")
-        if not name.isdigit():
-            return web.Response(status=404)
-        return web.Response(body=contents[int(name) % len(contents)], content_type="image/jpeg")
-
-    async def run() -> None:
-        app = web.Application()
-        app.router.add_get("/{rest:.*}", answer)
-        runner = web.AppRunner(app, access_log=None)
-        await runner.setup()
-        chosen = 0
-        for host in range(1, HOSTS + 1):
-            await web.TCPSite(runner, f"127.0.0.{host}", chosen, backlog=2048).start()
-            chosen = runner.addresses[0][1]
-        port.put(chosen)
-        await asyncio.Event().wait()
-
-    asyncio.run(run())
+    return answer
 
 
 def write_table(path: Path, rows: int, port: int, fetched: float) -> None:
@@ -194,15 +159,11 @@ def main() -> None:
     parser.add_argument("--fetched", type=float, default=0.1, help="share of the rows whose declared size is taken")
     parser.add_argument("--result", default="url_table.json")
     options = parser.parse_args()
-    port: multiprocessing.Queue[int] = multiprocessing.get_context("spawn").Queue()
-    server = multiprocessing.get_context("spawn").Process(target=serve, args=(bodies(), port), daemon=True)
-    server.start()
-    chosen = port.get(timeout=60)
     runs = []
-    for rows in options.rows:
-        runs.append(one(rows, chosen, server.pid or 0, options.workers, options.fetched))
-        print(json.dumps(runs[-1], indent=1), flush=True)
-    os.kill(server.pid or 0, signal.SIGKILL)
+    with serving(at_once, crops(BODIES, SIDE), HOSTS) as (port, server):
+        for rows in options.rows:
+            runs.append(one(rows, port, server, options.workers, options.fetched))
+            print(json.dumps(runs[-1], indent=1), flush=True)
     text = json.dumps({"machine": describe(), "runs": runs}, indent=1, ensure_ascii=False)
     (ROOT / "benchmarks" / "results" / options.result).write_text(text + "\n")
 

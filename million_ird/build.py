@@ -10,21 +10,22 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from million_ird import ledger as ledgers
-from million_ird import storage
 from million_ird.decide.verdicts import decide, needed_columns
 from million_ird.errors import LedgerError, OutputError, SourceError
 from million_ird.execution import Engine
 from million_ird.ingest import Source
 from million_ird.ingest.opening import Terms, absolute, open_sources
 from million_ird.ledger import NOT_MEASURED, Funnel
+from million_ird.lock import owned
 from million_ird.measure.scores import prepare
+from million_ird.memory import give_back_memory
 from million_ird.originals import Originals
 from million_ird.progress import Listener, Progress
 from million_ird.recipe import HEADER_LINE, Recipe, load, parse_text
 from million_ird.scan import INDEX, Scan, ScanSummary
 from million_ird.scanned import DECIDED, scanned
 from million_ird.sources import SourceSpec
-from million_ird.storage import Folder, give_back_memory
+from million_ird.storage import Folder
 from million_ird.write.card import write_card
 from million_ird.write.report import write_report
 from million_ird.write.shards import Written, write
@@ -55,7 +56,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """How a build is run; nothing of it shows in the data set, but for `limit`."""
+    """How a build is run: what is no part of the recipe."""
 
     limit: int | None = None
     """Look at the first so many candidates only."""
@@ -85,7 +86,7 @@ def build(sources: Sequence[str | SourceSpec], out: str, recipe: Recipe, options
         options: how.
 
     Raises:
-        UsageError: a source, the recipe or the output folder cannot be used; nothing was written.
+        UsageError: a source, the recipe or the output folder cannot be used; no picture was looked at.
         BuildError: stopped with something wrong; run again to go on.
     """
     started = time.monotonic()
@@ -95,7 +96,7 @@ def build(sources: Sequence[str | SourceSpec], out: str, recipe: Recipe, options
     terms = Terms(recipe=recipe, out=folder, allow_private_hosts=how.allow_private_hosts, refresh=how.refresh)
     found = open_sources(specs, terms)
     prepare(recipe.scores, how.models)
-    with Engine(how.workers, how.scheduler) as engine, storage.owned(folder, LOCK):
+    with Engine(how.workers, how.scheduler) as engine, owned(folder, LOCK):
         progress = Progress(folder, how.listener)
         _remember(folder, recipe, specs)
         summary = scan_stage(folder, list(found.values()), recipe, engine, progress, how)
@@ -115,7 +116,7 @@ def scan_again(out: str, options: Options | None = None) -> ScanSummary:
     folder, recipe = open_build(out)
     found = remembered_sources(folder, recipe, how)
     prepare(recipe.scores, how.models)
-    with storage.owned(folder, LOCK), Engine(how.workers, how.scheduler) as engine:
+    with owned(folder, LOCK), Engine(how.workers, how.scheduler) as engine:
         progress = Progress(folder, how.listener)
         summary = scan_stage(folder, list(found.values()), recipe, engine, progress, how)
         progress.finish()
@@ -127,7 +128,7 @@ def decide_again(out: str, recipe: Recipe | None = None) -> Result:
     started = time.monotonic()
     folder, earlier = open_build(out)
     chosen = recipe or earlier
-    with storage.owned(folder, LOCK):
+    with owned(folder, LOCK):
         funnel = decide_stage(folder, chosen)
         folder.write(RECIPE, chosen.dump().encode())
     return Result(funnel, folder.url, seconds=time.monotonic() - started)
@@ -139,7 +140,7 @@ def write_again(out: str, options: Options | None = None) -> Result:
     how = options or Options()
     folder, recipe = open_build(out)
     found = remembered_sources(folder, recipe, how)
-    with storage.owned(folder, LOCK), Engine(how.workers, how.scheduler) as engine:
+    with owned(folder, LOCK), Engine(how.workers, how.scheduler) as engine:
         progress = Progress(folder, how.listener)
         ledger = ledgers.load(folder)
         written = write_stage(folder, recipe, ledger, found, engine, progress)
@@ -150,7 +151,7 @@ def write_again(out: str, options: Options | None = None) -> Result:
 def report_again(out: str) -> str:
     """The report alone; returns its path. Pictures of sources that are gone are told of, not shown."""
     folder, recipe = open_build(out)
-    with storage.owned(folder, LOCK):
+    with owned(folder, LOCK):
         try:
             found = remembered_sources(folder, recipe, Options())
         except (SourceError, LedgerError) as error:

@@ -69,3 +69,8 @@ class ReadError(MillionIRDError):
     def __reduce__(self) -> tuple[type["ReadError"], tuple[str, str]]:
         # Exceptions with two arguments do not unpickle by themselves, and these cross processes.
         return type(self), (self.failure_class, self.detail)
+
+
+def one_line(error: BaseException, at_most: int = 160) -> str:
+    """What an error of another library says, as one line for a person."""
+    return " ".join(str(error).split())[:at_most] or type(error).__name__

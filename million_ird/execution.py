@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 from million_ird.errors import BuildError, UsageError
-from million_ird.schedule import Work
+from million_ird.memory import memory_of_this_machine
 from million_ird.single_thread import single_threaded
+from million_ird.spool import Work
 
 Unit = TypeVar("Unit")
 Summary = TypeVar("Summary")
@@ -194,12 +195,3 @@ class _Plain:
 
     def __len__(self) -> int:
         return self._at_least
-
-
-def memory_of_this_machine() -> int:
-    """Bytes that this machine, or the container that it is, may use."""
-    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    # Without a limit of its own it says "max", or there is no such file.
-    with contextlib.suppress(OSError, ValueError), open("/sys/fs/cgroup/memory.max") as file:
-        return min(physical, int(file.read()))
-    return physical

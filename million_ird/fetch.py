@@ -34,7 +34,9 @@ class FetchTask:
 
     def __call__(self) -> Note:
         """Streams what is not there yet; what declared sizes or the licence rule out is not asked for."""
-        earlier = earlier_rows(self.out, (*self.earlier, self.name), self.retry)
+        # What an opaque unit holds shows only as it is streamed: it is streamed whole.
+        before = () if self.unit.opaque else (*self.earlier, self.name)
+        earlier = earlier_rows(self.out, before, self.retry)
         with Store(self.out, self.name).writing(earlier) as writing:
             order = None
             if self.unit.opaque:

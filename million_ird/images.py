@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageFile, UnidentifiedImageError
 
-from million_ird.errors import ReadError
+from million_ird.errors import ReadError, one_line
 
 log = logging.getLogger(__name__)
 
@@ -107,7 +107,7 @@ def _reading() -> Iterator[None]:
         raise ReadError("not_an_image", "no known picture format") from error
     except Exception as error:
         # Pillow's plugins let anything escape on crafted input: struct.error, KeyError, zlib.error, …
-        text = " ".join(str(error).split())[:200] or type(error).__name__
+        text = one_line(error, 200)
         short = "truncated" in text.lower() or isinstance(error, EOFError)
         raise ReadError("truncated" if short else "undecodable", text) from error
 

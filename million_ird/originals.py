@@ -101,7 +101,7 @@ class Store:
 
     def __init__(self, out: Folder, name: str) -> None:
         self.out = out
-        self._base = f"{FOLDER}/{name[:2]}/{name}"
+        self._base = _base(name)
 
     def note(self) -> Note | None:
         """What a finished unit left, None if it is not finished."""
@@ -205,7 +205,7 @@ def earlier_rows(out: Folder, names: Iterable[str], skip: frozenset[str]) -> dic
     """The rows of finished units by key; those left out that were never asked for, or stand in `skip`."""
     found: dict[str, Row] = {}
     for name in names:
-        base = f"{FOLDER}/{name[:2]}/{name}"
+        base = _base(name)
         if out.exists(f"{base}.json"):
             for row in out.read_table(f"{base}.parquet").to_pylist():
                 if (row["tar"] or row["failure_class"]) and row["key"] not in skip:
@@ -239,16 +239,19 @@ class Originals:
         """Where the pictures of these keys lie, as far as they were streamed."""
         asked, found = pa.array(keys, pa.string()), dict[str, Place]()
         for name in self.names:
-            table = self.out.read_table(f"{FOLDER}/{name[:2]}/{name}.parquet", ["key", "tar", "offset", "size"])
+            table = self.out.read_table(f"{_base(name)}.parquet", ["key", "tar", "offset", "size"])
             mask = pc.and_(pc.is_in(table["key"], value_set=asked), pc.is_valid(table["tar"]))
             for row in table.filter(mask).to_pylist():
                 found[row["key"]] = Place(row["tar"], row["offset"], row["size"])
         return found
 
-    def behind(self, sources: Mapping[str, Source], keys: Sequence[str]) -> dict[str, Stored]:
-        """The sources, with these of their streamed pictures at hand."""
-        places = self.places(keys)
+    def behind(self, sources: Mapping[str, Source], places: Mapping[str, Place]) -> dict[str, Stored]:
+        """The sources, with the streamed pictures that lie at these places at hand."""
         return {label: Stored(source, self.out, places) for label, source in sources.items()}
+
+
+def _base(name: str) -> str:
+    return f"{FOLDER}/{name[:2]}/{name}"
 
 
 def _row(candidate: Candidate) -> Row:

@@ -3,11 +3,12 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import cv2
 
 from million_ird.cascade import Cascade, begin, failed
-from million_ird.errors import MillionIRDError
+from million_ird.errors import MillionIRDError, one_line
 from million_ird.isolation import Child, Lost, borrowed
 from million_ird.ledger import Row
 from million_ird.measure.neural import BATCH
@@ -40,7 +41,7 @@ class Bench:
         except Exception as error:
             if isinstance(error, MemoryError) or getattr(error, "code", None) == cv2.Error.StsNoMem:
                 raise MemoryError from error
-            text = " ".join(str(error).split())[:160]
+            text = one_line(error)
             return failed(row, Failed("unexpected", f"{type(error).__name__}: {text}"))
 
     def flush(self) -> list[Row]:
@@ -64,7 +65,7 @@ class Quarantine:
     """Bytes that the process may allocate; 0 for no limit."""
     seconds: Counter[str] = field(default_factory=Counter)
     """By measure, `decode` and `phash` aside."""
-    _held: list[tuple[Candidate, bytes]] = field(default_factory=list)
+    _held: list["_Held"] = field(default_factory=list)
 
     def rows(self, candidates: Iterable[Candidate], fetch: Fetch) -> Iterator[Row]:
         """One row per candidate, in any order; the numbers are those of `Cascade.rows`.
@@ -73,6 +74,7 @@ class Quarantine:
         `hung`, `killed` or `out_of_memory`.
         """
         with borrowed("million_ird.quarantine:Bench", (self.recipe, self.models), self.memory) as child:
+            pushed = False
             for candidate in candidates:
                 row, stopped = begin(candidate, self.recipe)
                 encoded = b"" if stopped else fetch(candidate)
@@ -81,41 +83,48 @@ class Quarantine:
                 elif isinstance(encoded, Failed):
                     yield failed(row, encoded)
                 else:
-                    yield from self._push(child, candidate, encoded)
+                    pushed = True
+                    yield from self._push(child, (candidate, row, encoded))
                 if len(self._held) >= BATCH:
                     yield from self._flush(child)
             yield from self._flush(child)
-            self.seconds.update(child().call("seconds"))
+            if pushed:
+                self.seconds.update(child().call("seconds"))
 
-    def _push(self, child: Callable[[], Child], candidate: Candidate, encoded: bytes, tries: int = 1) -> list[Row]:
-        row, _ = begin(candidate, self.recipe)
+    def _push(self, child: Callable[[], Child], one: "_Held", tries: int = 1) -> list[Row]:
         try:
-            done = child().call("push", candidate, row, encoded, seconds=self.recipe.limits.seconds)
+            done = child().call("push", *one, seconds=self.recipe.limits.seconds)
         except Lost as lost:
             before = self._again(child)
             if lost.failure_class == "killed" and tries < TRIES_WHEN_KILLED:
-                return [*before, *self._push(child, candidate, encoded, tries + 1)]
-            return [*before, failed(row, Failed(lost.failure_class, lost.detail))]
+                return [*before, *self._push(child, one, tries + 1)]
+            return [*before, _lost_row(one, lost)]
         if done is None:
-            self._held.append((candidate, encoded))
+            self._held.append(one)
             return []
         return [done]
 
     def _again(self, child: Callable[[], Child]) -> list[Row]:
         """Those that waited in a child that is gone wait in the next."""
         waiting, self._held = self._held, []
-        return [row for candidate, encoded in waiting for row in self._push(child, candidate, encoded)]
+        return [row for one in waiting for row in self._push(child, one)]
 
     def _flush(self, child: Callable[[], Child]) -> list[Row]:
         if not self._held:
             return []
+        waiting, self._held = self._held, []
         try:
             rows: list[Row] = child().call("flush")
-            self._held = []
             return rows
         except Lost as lost:
-            waiting, self._held = self._held, []
             if len(waiting) == 1:
-                row, _ = begin(waiting[0][0], self.recipe)
-                return [failed(row, Failed(lost.failure_class, lost.detail))]
-        return [row for one in waiting for row in (*self._push(child, *one), *self._flush(child))]
+                return [_lost_row(waiting[0], lost)]
+        return [row for one in waiting for row in (*self._push(child, one), *self._flush(child))]
+
+
+_Held: TypeAlias = tuple[Candidate, Row, bytes]
+"""A candidate, its row as `begin` made it, and its bytes."""
+
+
+def _lost_row(one: _Held, lost: Lost) -> Row:
+    return failed(one[1], Failed(lost.failure_class, lost.detail))

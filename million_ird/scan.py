@@ -30,7 +30,7 @@ from million_ird.measuring import (
 from million_ird.originals import Note, Store
 from million_ird.progress import Progress
 from million_ird.recipe import Recipe
-from million_ird.schedule import Spool
+from million_ird.spool import Spool
 from million_ird.storage import Folder
 from million_ird.vanished import keep_vanished
 

@@ -4,8 +4,9 @@ import time
 from dataclasses import dataclass
 
 from million_ird.errors import OutputError
+from million_ird.lock import is_owned
 from million_ird.progress import STATUS
-from million_ird.storage import Folder, is_owned
+from million_ird.storage import Folder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,19 +5,13 @@ object store shows an object only after the single put that ends it.
 """
 
 import contextlib
-import ctypes
 import errno
-import fcntl
 import functools
-import gc
 import json
 import logging
 import os
 import re
-import socket
 import stat
-import sys
-import time
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -28,13 +22,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
-from million_ird.errors import BuildError, DamagedFile, OutputError, SourceError, UsageError
+from million_ird.errors import BuildError, DamagedFile, OutputError, SourceError, UsageError, one_line
 
 log = logging.getLogger(__name__)
 
 TEMPORARY = ".tmp-"
-LOCK_PATIENCE = 0.5
-"""Seconds for which a lock may be busy: `is_owned` of another process holds it for an instant."""
 _UNUSABLE = frozenset(
     {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG}
 )
@@ -129,7 +121,7 @@ class Folder:
         Raises:
             BuildError: the disk is full.
         """
-        with _disk_errors(self.path(name)):
+        with disk_errors(self.path(name)):
             if self.local:
                 with _renamed_when_done(self.path(name)) as file:
                     yield file
@@ -255,7 +247,7 @@ def list_files(root: str, options: Mapping[str, object] | None = None) -> tuple[
         if folder.local or isinstance(error, SourceError):
             raise
         # Clients of object stores have error trees of their own: no credentials, no such endpoint, …
-        raise SourceError(f"source {root}: {_short(error)}") from error
+        raise SourceError(f"source {root}: {one_line(error)}") from error
 
 
 def has_magic(path: str) -> bool:
@@ -281,10 +273,6 @@ def _matching(pattern: Folder) -> tuple[Folder, Iterator[FileEntry]]:
 
 def _local_entry_of(name: str, info: dict[str, Any]) -> FileEntry:
     return _local_entry(name, os.stat(info["name"]))
-
-
-def _short(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def _remote_files(folder: Folder) -> Iterator[FileEntry]:
@@ -377,7 +365,8 @@ def _damaged(path: str, error: Exception) -> DamagedFile:
 
 
 @contextlib.contextmanager
-def _disk_errors(path: str) -> Iterator[None]:
+def disk_errors(path: str) -> Iterator[None]:
+    """Says in one line what a disk refuses, and whether it is worth another try."""
     try:
         yield
     except OSError as error:
@@ -402,65 +391,3 @@ def _renamed_when_done(path: str) -> Iterator[IO[bytes]]:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
         raise
-
-
-def give_back_memory() -> None:
-    """Returns to the system what large tables have left free: allocators would keep it for the next one."""
-    gc.collect()
-    pa.default_memory_pool().release_unused()
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError, AttributeError):  # another C library than glibc
-            ctypes.CDLL(None).malloc_trim(0)
-
-
-def is_owned(folder: Folder, name: str) -> bool:
-    """Whether some process holds `folder` now; False where there are no locks."""
-    if not folder.local or not folder.exists(name):
-        return False
-    with open(folder.path(name), "rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
-
-
-@contextlib.contextmanager
-def owned(folder: Folder, name: str) -> Iterator[None]:
-    """Holds `folder` against other runs while the block runs; the kernel lets go when the process dies.
-
-    What a killed run left under temporary names is removed first. Object stores have no such lock: there the promise
-    is the user's.
-
-    Raises:
-        OutputError: another process holds it; the message names its pid and host.
-    """
-    if not folder.local:
-        yield
-        return
-    path = folder.path(name)
-    with _disk_errors(path):
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        if not _locked(descriptor):
-            owner = os.read(descriptor, 200).decode(errors="replace").strip() or "another process"
-            raise OutputError(f"{folder.url}: held by {owner}; wait for it or stop it")
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"pid {os.getpid()} on {socket.gethostname()}".encode(), 0)
-        folder.sweep()
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _locked(descriptor: int) -> bool:
-    until = time.monotonic() + LOCK_PATIENCE
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        except BlockingIOError:
-            if time.monotonic() > until:
-                return False
-            time.sleep(0.02)

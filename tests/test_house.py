@@ -12,7 +12,7 @@ ONLY_IN = {
     "dask": {"million_ird/execution.py"},
     "distributed": {"million_ird/execution.py"},
     "fsspec": {"million_ird/storage.py"},
-    "aiohttp": {f"million_ird/ingest/{name}.py" for name in ("http", "exchange", "permission", "addresses", "outcome")},
+    "aiohttp": {f"million_ird/ingest/{name}.py" for name in ("http", "exchange", "permission", "addresses")},
     "protego": {"million_ird/ingest/robots.py"},
     "lxml": {"million_ird/ingest/page.py"},
 }

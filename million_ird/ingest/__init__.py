@@ -9,11 +9,39 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
-from million_ird.record import Candidate, Failed
+from million_ird.record import Candidate, Failed, candidate_key
 from million_ird.storage import FileEntry, Folder
 
 Deliver: TypeAlias = Callable[[Candidate, bytes | Failed], None]
 """Takes a picture, or why there is none, as soon as it is here; pictures may come in any order."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToldEntry(FileEntry):
+    """A picture of which its source tells something."""
+
+    licence: str | None = None
+    attribution: str | None = None
+    width: int | None = None
+    """As declared, in pixels."""
+    height: int | None = None
+    extra: tuple[tuple[str, float | str | None], ...] = ()
+    """What the recipe passes through."""
+
+
+def candidate_of(label: str, entry: ToldEntry) -> Candidate:
+    """The candidate that an entry stands for."""
+    return Candidate(
+        key=candidate_key(label, entry.uri),
+        source=label,
+        uri=entry.uri,
+        version=entry.version,
+        licence=entry.licence,
+        attribution=entry.attribution,
+        width=entry.width,
+        height=entry.height,
+        extra=dict(entry.extra),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from typing import IO, Any, cast
 
 import pyarrow as pa
 
-from million_ird.errors import MillionIRDError
+from million_ird.errors import MillionIRDError, one_line
 from million_ird.ingest.samples import LONGEST_SIDECAR, Sidecar, is_picture, is_sidecar, parsed, sample_of
 from million_ird.ingest.tars import Broken, Forward, TarMember, tar_members
 from million_ird.record import Failed
@@ -94,7 +94,7 @@ def _content(file: Forward, member: TarMember, max_bytes: int) -> tuple[bytes | 
 
 
 def _failure(error: Exception) -> Failed:
-    text = " ".join(str(error).split())[:160] or type(error).__name__
+    text = one_line(error)
     if isinstance(error, Unreadable):
         return Failed("unreadable", text)
     if isinstance(error, Broken):

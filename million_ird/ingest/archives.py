@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import IO
 
-from million_ird.errors import SourceError
-from million_ird.ingest import Deliver, Journey, Unit
+from million_ird.errors import SourceError, one_line
+from million_ird.ingest import Deliver, Journey, ToldEntry, Unit, candidate_of
 from million_ird.ingest.archive_index import Index, Listed, index_of, is_zip, listed
 from million_ird.ingest.archive_stream import COMPRESSED, streamed
-from million_ird.ingest.files import LARGEST_UNIT, Options, is_boundary, list_root
+from million_ird.ingest.files import Options, chunks, list_root
 from million_ird.ingest.samples import Sidecar, number_of, text_of
 from million_ird.ingest.tars import Broken
 from million_ird.ingest.zips import NoZip, ZipMember, read_member
@@ -41,15 +41,12 @@ def is_archive(root: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MemberEntry(FileEntry):
+class MemberEntry(ToldEntry):
     """A picture in an archive; `uri` is the archive's path and the member's name."""
 
     archive: str
     place: int | ZipMember
     """Where its bytes begin in a tar; what the directory of a zip tells of it."""
-    licence: str | None = None
-    attribution: str | None = None
-    extra: tuple[tuple[str, float | str | None], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,17 +89,15 @@ class ArchiveSource:
             if self._is_streamed(archive):
                 yield self._unit(archive, (archive,), opaque=True)
                 continue
-            started = False
-            for chunk in _chunks(itertools.islice(self._members(archive), left)):
+            for name, chunk in chunks(itertools.islice(self._members(archive), left)):
                 left = None if left is None else left - len(chunk)
-                yield self._unit(archive, tuple(chunk), opaque=False, started=started)
-                started = True
+                yield self._unit(archive, chunk, opaque=False, name=name)
             if left == 0:
                 return
 
     def candidates(self, unit: Unit) -> list[Candidate]:
         """One candidate per member."""
-        return [self._candidate(entry) for entry in unit.entries if isinstance(entry, MemberEntry)]
+        return [candidate_of(self.label, entry) for entry in unit.entries if isinstance(entry, MemberEntry)]
 
     def fetch(self, candidate: Candidate) -> bytes | Failed:
         """Reads one member, found by the candidate's uri alone; of a name that stands twice, the last."""
@@ -130,10 +125,12 @@ class ArchiveSource:
         """
         if unit.opaque:
             for entry, found in self._streamed(unit.entries[0]):
-                deliver(self._candidate(entry), found)
+                deliver(candidate_of(self.label, entry), found)
             return
         entries = [entry for entry in unit.entries if isinstance(entry, MemberEntry)]
-        chosen = [(entry, one) for entry in sorted(entries, key=_offset) if wanted(one := self._candidate(entry))]
+        chosen = [
+            (entry, one) for entry in sorted(entries, key=_offset) if wanted(one := candidate_of(self.label, entry))
+        ]
         folder = _base(self.root, self.options)
         try:
             file = folder.open(entries[0].archive)
@@ -166,23 +163,10 @@ class ArchiveSource:
             archive.uri.lower().endswith(COMPRESSED) or not _base(self.root, self.options).local
         )
 
-    def _unit(self, archive: FileEntry, entries: tuple[FileEntry, ...], *, opaque: bool, started: bool = False) -> Unit:
-        # Named by the boundary that it begins with; the first of an archive begins with none.
-        first = entries[0].uri if started or (not opaque and is_boundary(entries[0].uri)) else ""
-        slot = candidate_key(self.label, archive.uri, first)
+    def _unit(self, archive: FileEntry, entries: tuple[FileEntry, ...], *, opaque: bool, name: str = "") -> Unit:
+        slot = candidate_key(self.label, archive.uri, name)
         remote = opaque or not _base(self.root, self.options).local
         return Unit(source=self.label, root=self.root, slot=slot, entries=entries, remote=remote, opaque=opaque)
-
-    def _candidate(self, entry: MemberEntry) -> Candidate:
-        return Candidate(
-            key=candidate_key(self.label, entry.uri),
-            source=self.label,
-            uri=entry.uri,
-            version=entry.version,
-            licence=entry.licence,
-            attribution=entry.attribution,
-            extra=dict(entry.extra),
-        )
 
     def _members(self, archive: FileEntry) -> Iterator[MemberEntry]:
         """The pictures of an archive; one that cannot be read to its end has a last entry that stands for the rest."""
@@ -193,7 +177,7 @@ class ArchiveSource:
                 for member, sidecar in listed(file, archive.uri, index):
                     yield self._entry(archive, member, sidecar)
         except (NoZip, Broken, OSError) as error:
-            raise SourceError(f"source {archive.uri}: is no archive that can be read: {_short(error)}") from error
+            raise SourceError(f"source {archive.uri}: is no archive that can be read: {one_line(error)}") from error
         if index.broken is not None:
             log.warning("source %s: cannot be read to its end: %s", archive.uri, index.broken.detail)
             yield MemberEntry(uri=archive.uri, size=0, version=archive.version, archive=archive.uri, place=-1)
@@ -207,7 +191,7 @@ class ArchiveSource:
                         log.warning("source %s: cannot be read to its end: %s", archive.uri, found.detail)
                     yield self._entry(archive, Listed(name, 0, 0), sidecar), found
         except (Broken, OSError) as error:
-            raise SourceError(f"source {archive.uri}: is no archive that can be read: {_short(error)}") from error
+            raise SourceError(f"source {archive.uri}: is no archive that can be read: {one_line(error)}") from error
 
     def _entry(self, archive: FileEntry, member: Listed, sidecar: Sidecar) -> MemberEntry:
         return MemberEntry(
@@ -236,17 +220,6 @@ class ArchiveSource:
 
 def _offset(entry: MemberEntry) -> int:
     return entry.place if isinstance(entry.place, int) else entry.place.offset
-
-
-def _chunks(members: Iterator[MemberEntry]) -> Iterator[list[MemberEntry]]:
-    chunk: list[MemberEntry] = []
-    for entry in members:
-        if chunk and (is_boundary(entry.uri) or len(chunk) >= LARGEST_UNIT):
-            yield chunk
-            chunk = []
-        chunk.append(entry)
-    if chunk:
-        yield chunk
 
 
 def _base(root: str, options: Options) -> Folder:
@@ -311,8 +284,4 @@ def _unreadable(error: Exception, folder: Folder) -> Failed:
         return Failed("missing", "the archive that held it is gone")
     if folder.local and not isinstance(error, OSError):
         raise error
-    return Failed("unreadable", _short(error))
-
-
-def _short(error: BaseException) -> str:
-    return " ".join(str(error).split())[:160] or type(error).__name__
+    return Failed("unreadable", one_line(error))

@@ -4,13 +4,13 @@ import functools
 import hashlib
 import itertools
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
-from million_ird.errors import SourceError
+from million_ird.errors import SourceError, one_line
 from million_ird.ingest import Deliver, Journey, Unit
 from million_ird.record import Candidate, Failed, candidate_key
 from million_ird.storage import FileEntry, Folder, list_files
@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 
 Options: TypeAlias = tuple[tuple[str, object], ...]
 """Storage options as pairs."""
+Entry = TypeVar("Entry", bound=FileEntry)
 MOST_READERS = 32
 _folders: dict[tuple[str, str], Folder] = {}
 UNIT_SIZE = 32
@@ -65,15 +66,10 @@ class FilesSource:
         Raises:
             SourceError: nothing is there, or it cannot be listed.
         """
-        chunk: list[FileEntry] = []
-        started = False
-        for entry in itertools.islice(self._entries(), limit):
-            if chunk and (is_boundary(entry.uri) or len(chunk) >= LARGEST_UNIT):
-                yield self._unit(chunk, started=started)
-                chunk, started = [], True
-            chunk.append(entry)
-        if chunk:
-            yield self._unit(chunk, started=started)
+        remote = not list_root(self.root, self.options).local
+        for name, chunk in chunks(itertools.islice(self._entries(), limit)):
+            slot = candidate_key(self.label, name)
+            yield Unit(source=self.label, root=self.root, slot=slot, entries=chunk, remote=remote)
 
     def candidates(self, unit: Unit) -> list[Candidate]:
         """One candidate per file."""
@@ -109,7 +105,7 @@ class FilesSource:
         except Exception as error:
             if folder.local:
                 raise
-            return Failed("unreadable", " ".join(str(error).split())[:200])  # an object store's own kinds of error
+            return Failed("unreadable", one_line(error, 200))  # an object store's own kinds of error
 
     def _entries(self) -> Iterator[FileEntry]:
         folder, entries = list_files(self.root, dict(self.options))
@@ -127,13 +123,6 @@ class FilesSource:
             log.info("source %s: %d side-car files (%s, …) are no candidates", self.label, passed_over, ".txt, .json")
         if not found:
             raise SourceError(f"source {self.root}: holds no files to look at")
-
-    def _unit(self, entries: list[FileEntry], *, started: bool) -> Unit:
-        # Named by the boundary that it begins with; the first of the listing begins with none.
-        first = entries[0].uri
-        slot = candidate_key(self.label, first if started or is_boundary(first) else "")
-        remote = not list_root(self.root, self.options).local
-        return Unit(source=self.label, root=self.root, slot=slot, entries=tuple(entries), remote=remote)
 
 
 def read_each(
@@ -161,8 +150,27 @@ def list_root(root: str, options: Options = ()) -> Folder:
     return _folders[name]
 
 
-def is_boundary(uri: str) -> bool:
-    """Whether a unit begins at a file of this name."""
+def chunks(entries: Iterable[Entry]) -> Iterator[tuple[str, tuple[Entry, ...]]]:
+    """Cuts a listing before the entries whose names say so, and where a part would grow too large.
+
+    Each part comes with its name: that of the entry that it begins with, none for the first unless it is a boundary.
+    So an entry that is added or removed changes the part that it is in and no other.
+    """
+    chunk: list[Entry] = []
+    name = ""
+    for entry in entries:
+        boundary = _is_boundary(entry.uri)
+        if chunk and (boundary or len(chunk) >= LARGEST_UNIT):
+            yield name, tuple(chunk)
+            chunk, name = [], entry.uri
+        elif boundary and not chunk:
+            name = entry.uri
+        chunk.append(entry)
+    if chunk:
+        yield name, tuple(chunk)
+
+
+def _is_boundary(uri: str) -> bool:
     return hashlib.blake2b(uri.encode(), digest_size=2).digest()[-1] % UNIT_SIZE == 0
 
 

@@ -13,9 +13,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from million_ird.errors import BuildError, SourceError
+from million_ird.errors import BuildError, SourceError, one_line
 from million_ird.ingest import Deliver, Journey, Unit
 from million_ird.ingest.files import MOST_READERS, Options
+from million_ird.ingest.samples import text_of
 from million_ird.record import Candidate, Failed, candidate_key
 from million_ird.storage import FileEntry, Folder, list_files
 
@@ -112,7 +113,7 @@ class DatasetSource:
         try:
             yield from shard
         except Exception as error:
-            raise BuildError(f"source dataset:{self.root}: {entry.uri}: {_short(error)}") from error
+            raise BuildError(f"source dataset:{self.root}: {entry.uri}: {one_line(error)}") from error
 
     def _candidate(self, row: Mapping[str, Any], uri: str, version: str) -> Candidate:
         return Candidate(
@@ -120,8 +121,8 @@ class DatasetSource:
             source=self.label,
             uri=uri,
             version=version,
-            licence=_first(row, _LICENCE),
-            attribution=_first(row, _ATTRIBUTION),
+            licence=text_of(row, *_LICENCE),
+            attribution=text_of(row, *_ATTRIBUTION),
             extra={
                 **{name: self._number(name, row.get(name)) for name in self.columns},
                 **{name: None if row.get(name) is None else str(row[name]) for name in self.texts},
@@ -136,7 +137,7 @@ class DatasetSource:
             except FileNotFoundError:
                 return Failed("missing", "the data set names a file that it does not hold")
             except Exception as error:  # of a file system that `datasets` chose: each has kinds of its own
-                return Failed("unreadable", _short(error))
+                return Failed("unreadable", one_line(error))
         if not isinstance(encoded, bytes):
             return Failed("missing", "the row holds no picture")
         if len(encoded) > self.max_bytes:
@@ -267,12 +268,4 @@ def _telling(root: str) -> Iterator[None]:
     except errors.RevisionNotFoundError as error:
         raise SourceError(f"source dataset:{root}: has no such revision") from error
     except Exception as error:
-        raise SourceError(f"source dataset:{root}: cannot be had: {_short(error)}") from error
-
-
-def _first(row: Mapping[str, Any], names: tuple[str, ...]) -> str | None:
-    return next((str(row[name]) for name in names if row.get(name) not in (None, "")), None)
-
-
-def _short(error: BaseException) -> str:
-    return " ".join(str(error).split())[:160] or type(error).__name__
+        raise SourceError(f"source dataset:{root}: cannot be had: {one_line(error)}") from error

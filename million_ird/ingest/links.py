@@ -5,12 +5,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit, urlunsplit
 
-from million_ird.ingest import Deliver, Journey, Unit
+from million_ird.ingest import Deliver, Journey, ToldEntry, Unit, candidate_of
 from million_ird.ingest.files import LARGEST_UNIT as LARGEST_OF_FILES
 from million_ird.ingest.files import UNIT_SIZE as FILES_PER_UNIT
 from million_ird.recipe import Web
 from million_ird.record import Candidate, Failed, candidate_key
-from million_ird.storage import FileEntry
 
 LINKS_PER_UNIT = 256
 """On average."""
@@ -28,16 +27,11 @@ _SECRET_PREFIXES = ("x-amz-", "x-goog-", "x-ms-", "x-oss-")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LinkEntry(FileEntry):
+class LinkEntry(ToldEntry):
     """A picture that a table or a page names, and what it says of it."""
 
     address: str
     """Where its bytes are, whole: an address with its signature, a path. Never published."""
-    licence: str | None = None
-    attribution: str | None = None
-    width: int | None = None
-    height: int | None = None
-    extra: tuple[tuple[str, float | str | None], ...] = ()
 
 
 def is_link(address: str) -> bool:
@@ -69,21 +63,6 @@ def lane_of(address: str, lanes: int) -> str:
         host = ""
     number = int.from_bytes(hashlib.blake2b(host.rstrip(".").encode(errors="replace"), digest_size=8).digest()) % lanes
     return f"{number:04d}"
-
-
-def candidate_of(label: str, entry: LinkEntry) -> Candidate:
-    """The candidate that an entry stands for."""
-    return Candidate(
-        key=candidate_key(label, entry.uri),
-        source=label,
-        uri=entry.uri,
-        version=entry.version,
-        licence=entry.licence,
-        attribution=entry.attribution,
-        width=entry.width,
-        height=entry.height,
-        extra=dict(entry.extra),
-    )
 
 
 @dataclass(slots=True)

@@ -15,7 +15,7 @@ from xml.etree.ElementTree import Element, ParseError
 import defusedxml.ElementTree
 from defusedxml.common import DefusedXmlException
 
-from million_ird.errors import SourceError
+from million_ird.errors import SourceError, one_line
 from million_ird.ingest.addresses import parse_url
 from million_ird.ingest.http import Answer, Client, Memory
 from million_ird.ingest.links import published
@@ -127,9 +127,7 @@ class _Crawl:
                 elif kind == "url":
                     self._listed(element, answer.url)
         except (ParseError, DefusedXmlException, OSError, EOFError, zlib.error, ValueError) as error:
-            log.warning(
-                "sitemap %s: cannot be read further: %s", published(answer.url), " ".join(str(error).split())[:100]
-            )
+            log.warning("sitemap %s: cannot be read further: %s", published(answer.url), one_line(error, 100))
 
     def _listed(self, element: Element, sitemap: str) -> None:
         page = next((text for name, text in _texts(element) if name == "loc"), sitemap)

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 
 from million_ird.errors import SourceError
-from million_ird.ingest import Deliver, Journey, Unit
-from million_ird.ingest.links import Fetching, Lanes, LinkEntry, candidate_of, lane_of, published
+from million_ird.ingest import Deliver, Journey, Unit, candidate_of
+from million_ird.ingest.links import Fetching, Lanes, LinkEntry, lane_of, published
 from million_ird.recipe import digest
 from million_ird.record import Candidate, Failed, candidate_key
 from million_ird.storage import Folder

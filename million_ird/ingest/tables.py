@@ -21,9 +21,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from million_ird.errors import SourceError
-from million_ird.ingest import Deliver, Journey, Unit
+from million_ird.ingest import Deliver, Journey, Unit, candidate_of
 from million_ird.ingest.files import FilesSource, Options, list_root, read_each
-from million_ird.ingest.links import Fetching, Lanes, LinkEntry, candidate_of, is_link, lane_of, published
+from million_ird.ingest.links import Fetching, Lanes, LinkEntry, is_link, lane_of, published
 from million_ird.ingest.seen import Seen
 from million_ird.record import Candidate, Failed, candidate_key
 from million_ird.storage import Folder, list_files

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from million_ird.errors import ModelUnavailable
+from million_ird.errors import ModelUnavailable, one_line
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +88,7 @@ def _network(name: str, models: str | None) -> Any:
         with _stdout_kept_clean():
             return pyiqa.create_metric(name, device=device)
     except (OSError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        why = " ".join(str(error).split())[:160]
+        why = one_line(error)
         where = models or download_util.DEFAULT_CACHE_DIR
         raise ModelUnavailable(f"score {name!r}: its weights cannot be had ({why}); put them into {where}") from error
 

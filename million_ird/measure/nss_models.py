@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from million_ird.errors import ModelUnavailable
+from million_ird.errors import ModelUnavailable, one_line
 
 MODELS_VARIABLE = "MILLION_IRD_MODELS"
 HUB_REPOSITORY = "chaofengc/IQA-PyTorch-Weights"
@@ -210,4 +210,4 @@ def _read_brisque_yml(path: Path) -> BrisqueModel:
 
 def _line(error: Exception) -> str:
     """An error in one line of at most 200 characters."""
-    return " ".join(str(error).split())[:200] or type(error).__name__
+    return one_line(error, 200)

@@ -92,7 +92,12 @@ def write(
     staged = {name.removesuffix(".parquet") for name in out.names(STAGING)}
     missing = [task for task in tasks if task.unit not in present[task.kind] and task.unit not in staged]
     progress.stage("write", sum(task.rows.num_rows for task in missing), "rows")
-    ready = (replace(task, sources=originals.behind(sources, task.rows["key"].to_pylist())) for task in missing)
+    keys = [task.rows["key"].to_pylist() for task in missing]
+    places = originals.places([key for part in keys for key in part])
+    ready = (
+        replace(task, sources=originals.behind(sources, {key: places[key] for key in part if key in places}))
+        for task, part in zip(missing, keys, strict=True)
+    )
     for rows in engine.run(write_shard, ready):
         progress.advance(rows)
     counts = [_put_in_place(out, kind, [task.unit for task in tasks if task.kind == kind]) for kind in present]

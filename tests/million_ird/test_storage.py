@@ -16,7 +16,8 @@ import pytest
 
 from million_ird import storage
 from million_ird.errors import BuildError, DamagedFile, OutputError, SourceError, UsageError
-from million_ird.storage import Folder, is_owned, list_files, owned
+from million_ird.lock import is_owned, owned
+from million_ird.storage import Folder, list_files
 
 
 def names(root: Path | str) -> list[str]:
@@ -348,7 +349,7 @@ def test_a_folder_is_held_by_one_and_the_message_names_pid_and_host(folder: Fold
 
 def test_the_kernel_lets_go_when_the_holder_is_killed(folder: Folder) -> None:
     script = (
-        "import sys, time\nfrom million_ird.storage import Folder, owned\n"
+        "import sys, time\nfrom million_ird.lock import owned\nfrom million_ird.storage import Folder\n"
         "with owned(Folder(sys.argv[1]), 'lock'):\n    print('held', flush=True)\n    time.sleep(60)\n"
     )
     holder = subprocess.Popen([sys.executable, "-c", script, folder.root], stdout=subprocess.PIPE)
@@ -384,5 +385,5 @@ def test_asking_whether_a_folder_is_held_never_stops_a_run_from_taking_it(folder
 
 
 def test_other_write_errors_are_told_with_the_system_s_words() -> None:
-    with pytest.raises(BuildError, match="cannot be written: Input/output error"), storage._disk_errors("x"):
+    with pytest.raises(BuildError, match="cannot be written: Input/output error"), storage.disk_errors("x"):
         raise OSError(errno.EIO, "Input/output error")

@@ -17,6 +17,7 @@ import yaml
 from aiohttp import web
 
 from million_ird.build import Options, build
+from million_ird.ingest import links
 from million_ird.ledger import load
 from million_ird.plan import plan
 from million_ird.recipe import Recipe
@@ -181,7 +182,9 @@ def test_secrets_in_addresses_are_used_and_not_published(tmp_path: Path, site: S
     assert next(iter(rows(tmp_path / "out"))) == "0.png?v=2"
 
 
-def test_two_workers_fetch_politely_and_write_the_same_bytes(tmp_path: Path, site: Site) -> None:
+def test_two_workers_fetch_politely_and_write_the_same_bytes(
+    tmp_path: Path, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def slow(body: bytes) -> object:
         async def answer(request: web.Request) -> web.Response:
             await __import__("asyncio").sleep(0.05)
@@ -189,6 +192,7 @@ def test_two_workers_fetch_politely_and_write_the_same_bytes(tmp_path: Path, sit
 
         return answer
 
+    monkeypatch.setattr(links, "LINKS_PER_UNIT", 2)  # several units in each lane, which must not run at once
     listed = addresses(site) + [{"url": site.url(f"/{n}.png?again=1", "127.0.0.1"), "licence": ""} for n in range(12)]
     for number in range(12):
         site.pages[f"/{number}.png"] = slow(encoded(number))  # type: ignore[assignment]
@@ -198,6 +202,7 @@ def test_two_workers_fetch_politely_and_write_the_same_bytes(tmp_path: Path, sit
     build([source], str(tmp_path / "two"), polite, Options(workers=2, allow_private_hosts=True))
     assert scenes.contents(tmp_path / "none") == scenes.contents(tmp_path / "two")
     assert max(site.most_busy.values()) <= 2
+    assert site.asked["/robots.txt"] == 2 * HOSTS  # one question a host and build, however many units
 
 
 def command(source: Path, out: Path, by: Path, *more: str) -> list[str]:

@@ -134,7 +134,7 @@ def thumbnails(
     """
     chosen = {position: rows.identity(position) for position in sorted(set(positions))}
     keys = [str(row["key"]) for row in chosen.values()]
-    readers: Mapping[str, Reader] = originals.behind(sources, keys) if originals else sources
+    readers: Mapping[str, Reader] = originals.behind(sources, originals.places(keys)) if originals else sources
     found = {}
     with borrowed("million_ird.write.report.pictures:Maker", (limits.max_pixels,)) as child:
         for position, row in chosen.items():

@@ -1,0 +1,27 @@
+"""How much memory this machine has, and giving back what is not needed."""
+
+import contextlib
+import ctypes
+import gc
+import os
+import sys
+
+import pyarrow as pa
+
+
+def memory_of_this_machine() -> int:
+    """Bytes that this machine, or the container that it is, may use."""
+    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    # Without a limit of its own it says "max", or there is no such file.
+    with contextlib.suppress(OSError, ValueError), open("/sys/fs/cgroup/memory.max") as file:
+        return min(physical, int(file.read()))
+    return physical
+
+
+def give_back_memory() -> None:
+    """Returns to the system what large tables have left free: allocators would keep it for the next one."""
+    gc.collect()
+    pa.default_memory_pool().release_unused()
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):  # another C library than glibc
+            ctypes.CDLL(None).malloc_trim(0)

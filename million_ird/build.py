@@ -10,9 +10,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from million_ird import ledger as ledgers
-from million_ird.decide.verdicts import decide, needed_columns
+from million_ird.decide.copies import Index
+from million_ird.decide.verdicts import Against, decide, needed_columns
 from million_ird.errors import LedgerError, OutputError, SourceError
 from million_ird.execution import Engine
+from million_ird.fingerprints import FOLDER as BENCHMARKS
+from million_ird.fingerprints import REMOVED, Benchmark, load_all, load_removed, remember
 from million_ird.ingest import Source
 from million_ird.ingest.opening import Terms, absolute, open_sources
 from million_ird.ledger import NOT_MEASURED, Funnel
@@ -72,6 +75,8 @@ class Options:
     """Whether sites are crawled anew, where an earlier run has done it."""
     allow_private_hosts: bool = False
     """Whether pictures may come from private, loopback and link-local addresses."""
+    benchmarks: tuple[Benchmark, ...] = ()
+    """Evaluation sets whose pictures must not be in the set, beside those of the recipe."""
     listener: Listener | None = None
     """Is told of progress."""
 
@@ -96,12 +101,14 @@ def build(sources: Sequence[str | SourceSpec], out: str, recipe: Recipe, options
     terms = Terms(recipe=recipe, out=folder, allow_private_hosts=how.allow_private_hosts, refresh=how.refresh)
     found = open_sources(specs, terms)
     prepare(recipe.scores, how.models)
+    benchmarks = (*map(Benchmark.parse, recipe.benchmarks), *how.benchmarks)
     with Engine(how.workers, how.scheduler) as engine, owned(folder, LOCK):
         progress = Progress(folder, how.listener)
         _remember(folder, recipe, specs)
+        remember(folder, benchmarks, engine, only=True)
         summary = scan_stage(folder, list(found.values()), recipe, engine, progress, how)
         give_back_memory()
-        funnel = decide_stage(folder, recipe)
+        funnel = decide_stage(folder, recipe, engine)
         give_back_memory()
         ledger = ledgers.load(folder)
         written = write_stage(folder, recipe, ledger, found, engine, progress)
@@ -123,13 +130,19 @@ def scan_again(out: str, options: Options | None = None) -> ScanSummary:
     return summary
 
 
-def decide_again(out: str, recipe: Recipe | None = None) -> Result:
-    """The second stage alone: new verdicts from the numbers at hand, by another recipe if one is given."""
+def decide_again(out: str, recipe: Recipe | None = None, options: Options | None = None) -> Result:
+    """The second stage alone: new verdicts from the numbers at hand, by another recipe if one is given.
+
+    Benchmarks are excluded beside those of earlier runs.
+    """
     started = time.monotonic()
+    how = options or Options(workers=0)
     folder, earlier = open_build(out)
     chosen = recipe or earlier
-    with owned(folder, LOCK):
-        funnel = decide_stage(folder, chosen)
+    benchmarks = (*map(Benchmark.parse, chosen.benchmarks), *how.benchmarks)
+    with owned(folder, LOCK), Engine(how.workers, how.scheduler) as engine:
+        remember(folder, benchmarks, engine, only=False)
+        funnel = decide_stage(folder, chosen, engine)
         folder.write(RECIPE, chosen.dump().encode())
     return Result(funnel, folder.url, seconds=time.monotonic() - started)
 
@@ -174,12 +187,20 @@ def originals(folder: Folder) -> Originals:
     return Originals(folder, tuple(index.get("originals", ())))
 
 
-def decide_stage(folder: Folder, recipe: Recipe) -> Funnel:
+def against(folder: Folder) -> Against:
+    """What a build's candidates are held against beside each other."""
+    return Against(benchmarks=load_all(folder), removed=load_removed(folder))
+
+
+def decide_stage(folder: Folder, recipe: Recipe, engine: Engine) -> Funnel:
     """Decides from the numbers at hand and writes the ledger, unless it was decided so before."""
     rows = scanned(folder, recipe)
     columns = rows.columns(needed_columns(recipe))
-    verdicts = decide(columns, recipe, rows.vanished)
-    decided: dict[str, object] = {"scan": rows.scan, "rules": [__version__, recipe.digest]}
+    scratch = folder.path(".work") if folder.local else None
+    index = Index(scratch=scratch, run=engine.run)
+    verdicts = decide(columns, recipe, rows.vanished, batches=rows.some, against=against(folder), index=index)
+    rules = [__version__, recipe.digest, {name: folder.version(name) for name in _held_against(folder)}]
+    decided: dict[str, object] = {"scan": rows.scan, "rules": rules}
     if rows.scan == "" or folder.read_json(DECIDED) != {**decided, "files": ledgers.versions(folder)}:
         folder.remove(DECIDED)  # what is half replaced was decided from nothing
         schema = ledgers.ledger_schema(rows.measures)
@@ -190,6 +211,11 @@ def decide_stage(folder: Folder, recipe: Recipe) -> Funnel:
     if unmeasured:
         log.warning("%d candidates pass the gates but were never measured whole; run scan, then decide", unmeasured)
     return counted
+
+
+def _held_against(folder: Folder) -> list[str]:
+    names = [f"{BENCHMARKS}/{name}" for name in folder.names(BENCHMARKS)]
+    return [name for name in (*names, REMOVED) if folder.exists(name)]
 
 
 def write_stage(
@@ -209,7 +235,7 @@ def write_stage(
             f"{folder.url}: pictures of {sorted(kept - set(sources))} are kept, but not among the sources"
         )
     written = write(folder, ledger, recipe, sources, engine, progress, originals(folder))
-    write_card(folder, ledger, recipe, written)
+    write_card(folder, ledger, recipe, written, benchmarks=sorted(load_all(folder)))
     return written
 
 

@@ -6,9 +6,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import imagehash
-from PIL import Image
-
 from million_ird.decide.gates import Gate, first_drop
 from million_ird.errors import ReadError
 from million_ird.ledger import HEADER_COLUMNS, Row
@@ -16,6 +13,8 @@ from million_ird.measure import MEASURES, Measure
 from million_ird.measure.header import SIZES, sides
 from million_ird.measure.neural import BATCH, NeuralScore
 from million_ird.measure.scores import OFFICIAL, measures_with, neural_scores
+from million_ird.measure.signature import signature
+from million_ird.privacy import strip
 from million_ird.recipe import Recipe
 from million_ird.record import Candidate, Failed, Sample, Tier
 
@@ -122,6 +121,12 @@ class Cascade:
             return True
         if not passed:
             return True
+        if self.recipe.privacy.covers(candidate.uri):
+            try:
+                strip(encoded, str(row["format"]))
+            except ReadError as error:
+                row |= failed(row, Failed(error.failure_class, error.detail))
+                return True
         if self._networks:
             self._held.append((row, sample))
             return False
@@ -167,8 +172,8 @@ class Cascade:
 
     def _hash(self, row: Row, sample: Sample) -> None:
         start = time.perf_counter()
-        row["phash"] = phash(sample)
-        self.seconds["phash"] += time.perf_counter() - start
+        row |= signature(sample)
+        self.seconds["signature"] += time.perf_counter() - start
 
     def _stopped(self, row: Row, tier: Tier) -> bool:
         measured = [gate for gate in self.recipe.gates if gate.field in row]
@@ -194,11 +199,6 @@ class Cascade:
 def numbers_of(row: Row) -> dict[str, float | None]:
     """What gates can look at in a row."""
     return {k: v for k, v in row.items() if v is None or isinstance(v, (int, float))}
-
-
-def phash(sample: Sample) -> str:
-    """`imagehash.phash` of the decoded picture: 64 bits as 16 hex digits."""
-    return str(imagehash.phash(Image.fromarray(sample.pixels)))
 
 
 def failed(row: Row, failure: Failed) -> Row:

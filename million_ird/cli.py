@@ -7,12 +7,16 @@ import os
 import signal
 import sys
 from types import FrameType
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 from typer.exceptions import TyperException
 
+from million_ird import cli_release
 from million_ird.errors import BuildError, MillionIRDError, UsageError
+
+if TYPE_CHECKING:
+    from million_ird.fingerprints import Benchmark
 
 app = typer.Typer(
     name="million-ird",
@@ -22,6 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.add_typer(cli_release.app)
 
 Out = Annotated[str, typer.Argument(help="The output folder of a build.", metavar="OUT")]
 OutOption = Annotated[str, typer.Option("--out", help="The output folder: new, empty, or of an earlier build.")]
@@ -42,6 +47,14 @@ PrivateHosts = Annotated[
     bool, typer.Option("--allow-private-hosts", help="Fetch from private, loopback and link-local addresses, too.")
 ]
 Refresh = Annotated[bool, typer.Option("--refresh", help="Crawl sites anew that an earlier run has crawled.")]
+ExcludeBenchmark = Annotated[
+    Optional[list[str]],
+    typer.Option(
+        "--exclude-benchmark",
+        help="Drop what shows a picture of this evaluation set, NAME=DIR: a folder, a file of fingerprints, or a "
+        "build; may be given several times. Beside those of the recipe.",
+    ),
+]
 RecipeOption = Annotated[
     str, typer.Option("--recipe", help="A recipe file, or the name of one that is shipped.", show_default=True)
 ]
@@ -72,6 +85,7 @@ def build_command(
         Optional[str],
         typer.Option("--patch-scales", help="Cut shrunk pictures too: 1,.75,.5"),
     ] = None,
+    exclude_benchmark: ExcludeBenchmark = None,
     retry_failed: RetryFailed = False,
     retry_class: RetryClass = None,
     allow_private_hosts: PrivateHosts = False,
@@ -90,6 +104,7 @@ def build_command(
             workers=workers,
             scheduler=scheduler,
             models=models,
+            benchmarks=_benchmarks(exclude_benchmark),
             retry=_retry(retry_failed, retry_class),
             refresh=refresh,
             allow_private_hosts=allow_private_hosts,
@@ -144,13 +159,15 @@ def scan_command(
 def decide_command(
     out: Out,
     recipe: Annotated[Optional[str], typer.Option("--recipe", help="Decide by this recipe from now on.")] = None,
+    exclude_benchmark: ExcludeBenchmark = None,
     as_json: AsJson = False,
 ) -> None:
-    """Applies gates and duplicate rules to the numbers at hand; reads no picture."""
+    """Applies gates, benchmarks and duplicate rules to the numbers at hand; reads no candidate."""
     from million_ird import terminal
-    from million_ird.build import decide_again, load
+    from million_ird.build import Options, decide_again, load
 
-    result = decide_again(out, load(recipe) if recipe else None)
+    how = Options(workers=0, benchmarks=_benchmarks(exclude_benchmark))
+    result = decide_again(out, load(recipe) if recipe else None, how)
     if as_json:
         typer.echo(terminal.result_json(result))
     else:
@@ -323,6 +340,12 @@ def main() -> None:
 
 def _retry(failed: bool, classes: Optional[list[str]]) -> frozenset[str] | None:
     return frozenset(classes or ()) if failed or classes else None
+
+
+def _benchmarks(named: Optional[list[str]]) -> "tuple[Benchmark, ...]":
+    from million_ird.fingerprints import Benchmark
+
+    return tuple(map(Benchmark.parse, named or ()))
 
 
 def _run() -> int:

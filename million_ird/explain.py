@@ -9,7 +9,7 @@ from million_ird.build import open_build
 from million_ird.cascade import gate_tier, in_cost_order
 from million_ird.decide.gates import Gate
 from million_ird.errors import UsageError
-from million_ird.ledger import DROPPED, EXACT, HEADER_COLUMNS, KEPT, NEAR, Row, check_version, load, measure_fields
+from million_ird.ledger import DROPPED, HEADER_COLUMNS, KEPT, LEAK, Row, check_version, load, measure_fields
 from million_ird.recipe import Recipe
 from million_ird.record import Drop
 
@@ -53,7 +53,7 @@ def _find(ledger: pa.Table, name: str, out: str) -> Row:
         raise UsageError(f"{out}: no candidate has the id, key or uri {name!r}")
     if found.num_rows > 1:
         raise UsageError(f"{name!r} is {found.num_rows} candidates: {', '.join(keys)}; give a key")
-    row: Row = found.to_pylist()[0]
+    row: Row = found.drop_columns(["frame", "points"]).to_pylist()[0]  # not for reading
     return row
 
 
@@ -81,7 +81,9 @@ def _verdict(row: Row, ledger: pa.Table) -> str:
         others = pc.sum(pc.fill_null(pc.equal(ledger["duplicate_of"], row["key"]), False)).as_py() or 0
         return f"kept; {others} copies of it were dropped" if others else "kept"
     if row["verdict"] == DROPPED:
-        if row["reason"] in {EXACT, NEAR}:
+        if row["reason"] == LEAK:
+            return f"dropped: {LEAK}: shows {row['leak_of']} (likeness {row['measured']:.3f})"
+        if row["duplicate_of"] is not None:
             other = ledger.filter(pc.equal(ledger["key"], row["duplicate_of"])).to_pylist()[0]
             return f"dropped: {row['reason']} of {other['source']}/{other['uri']} (key {other['key']})"
         if row["limit"] is None:

@@ -16,7 +16,7 @@ from million_ird.errors import LedgerError
 from million_ird.measure import MEASURES
 from million_ird.storage import Folder
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 FOLDER = "ledger"
 ROWS_PER_FILE = 1_000_000
 HEADER_COLUMNS = ("bytes", "width", "height")
@@ -39,6 +39,9 @@ _IDENTITY = (
     pa.field("width", pa.int32()),
     pa.field("height", pa.int32()),
     pa.field("phash", pa.string()),
+    pa.field("pixels_id", pa.string()),
+    pa.field("frame", pa.binary()),
+    pa.field("points", pa.binary()),
 )
 _FOUND = (pa.field("version", pa.string(), nullable=False),)
 _MEASURED = (
@@ -53,16 +56,23 @@ _DECIDED = (
     pa.field("limit", pa.float64()),
     pa.field("cluster", pa.string()),
     pa.field("duplicate_of", pa.string()),
+    pa.field("leak_of", pa.string()),
+    pa.field("split", pa.string()),
     pa.field("vanished", pa.bool_(), nullable=False),
 )
-_REPEATING = ("source", "licence", "attribution", "format", "mode", "icc", "failure_class", "verdict", "reason")
+_REPEATING = (
+    *("source", "licence", "attribution", "format", "mode", "icc", "failure_class", "verdict", "reason", "split"),
+)
 """Columns of few different texts: a dictionary pays for these, and costs time for the others."""
 RESERVED = frozenset(field.name for field in (*_IDENTITY, *_FOUND, *_MEASURED, *_DECIDED)) | {"image"}
 """Column names that no score and no column of a table may take."""
 KEPT, DROPPED, FAILED = "kept", "dropped", "failed"
+TRAIN, VALIDATION = "train", "validation"
+"""Splits of what is kept."""
 VANISHED, NOT_MEASURED, LICENCE = "vanished", "not_measured", "licence"
-EXACT, NEAR = "duplicate_exact", "duplicate_near"
-RULES = frozenset({VANISHED, NOT_MEASURED, LICENCE, EXACT, NEAR})
+REMOVED, LEAK = "removed", "benchmark_leak"
+EXACT, PIXELS, NEAR = "duplicate_exact", "duplicate_pixels", "duplicate_near"
+RULES = frozenset({VANISHED, NOT_MEASURED, LICENCE, REMOVED, LEAK, EXACT, PIXELS, NEAR})
 """Reasons that are no gate's."""
 
 

@@ -8,7 +8,7 @@ from million_ird.cascade import numbers_of, reached
 from million_ird.decide.gates import first_drop
 from million_ird.errors import BuildError
 from million_ird.ingest import Source, Unit
-from million_ird.ledger import SCHEMA_VERSION, Row, scanned_schema, to_table
+from million_ird.ledger import REMOVED, SCHEMA_VERSION, Row, scanned_schema, to_table
 from million_ird.measure import REVISION
 from million_ird.originals import Part, Place, Store
 from million_ird.quarantine import Fetch, Quarantine
@@ -128,14 +128,15 @@ def slot_of(name: str) -> str:
 def terms(recipe: Recipe) -> str:
     """Names all of a recipe that a scanned row depends on, gates aside."""
     limits = [recipe.limits.max_pixels, recipe.limits.max_bytes]
-    return digest([recipe.measured, REVISION, SCHEMA_VERSION, limits])
+    return digest([recipe.measured, REVISION, SCHEMA_VERSION, limits, recipe.privacy.strip_metadata])
 
 
 def failed_keys(out: Folder, name: str, classes: frozenset[str]) -> frozenset[str]:
     """The keys of rows that failed, by one of `classes` if any is named."""
     table = out.read_table(name, ["key", "failure_class"]).to_pydict()
     pairs = zip(table["key"], table["failure_class"], strict=True)
-    return frozenset(key for key, what in pairs if what is not None and (not classes or what in classes))
+    failed = ((key, what) for key, what in pairs if what not in (None, REMOVED))  # that one is not to come back
+    return frozenset(key for key, what in failed if not classes or what in classes)
 
 
 def _file(slot: str, name: str) -> str:

@@ -47,9 +47,14 @@ class Duplicates(BaseModel):
     model_config = _STRICT
 
     exact: bool = True
-    """The same bytes."""
-    radius: int | None = Field(4, ge=0, le=16)
-    """Near copies: pHashes that differ in at most this many of 64 bits; null switches it off."""
+    """The same bytes, or the same pixels."""
+    radius: int | None = Field(8, ge=0, le=16)
+    """Near copies: pictures whose pHashes differ in at most this many of 64 bits are compared by their signatures; null
+    switches it off."""
+    turned: bool = True
+    """Whether mirrored pictures, and pictures turned by quarters, are copies."""
+    crops: bool = True
+    """Whether pictures of which some details are alike are compared, too: finds crops, frames and overlays."""
 
 
 class Patches(BaseModel):
@@ -109,6 +114,22 @@ class Licences(BaseModel):
         return not allowed or name in {one.casefold() for one in self.refuse}
 
 
+class Privacy(BaseModel):
+    """What the published files tell of those who took the pictures."""
+
+    model_config = _STRICT
+
+    strip_metadata: Literal["web", "always", "never"] = "web"
+    """Of which pictures the place, the time, the camera, the names and the comments in the file are left out: those
+    from web servers, all, none. Coded pixels, colour profile and orientation stay as they are."""
+
+    def covers(self, uri: str) -> bool:
+        """Whether the picture of this uri is published without."""
+        if self.strip_metadata == "web":
+            return uri.startswith(("http://", "https://"))
+        return self.strip_metadata == "always"
+
+
 class Web(BaseModel):
     """How pictures are fetched from web servers."""
 
@@ -149,6 +170,9 @@ class Recipe(BaseModel):
     sources: tuple[SourceSpec, ...] = Field((), exclude=True)
     """Sources with their options; those of `--sources` come after. Never written to `recipe.yaml`, which is published,
     and no part of what the recipe means."""
+    benchmarks: tuple[str, ...] = Field((), exclude=True)
+    """Evaluation sets, each `NAME=PATH`, whose pictures are dropped: beside those of `--exclude-benchmark`. Their
+    fingerprints are published with the set, the paths are not."""
     scores: tuple[str, ...] = ()
     """Quality scores that need parameters from elsewhere: `niqe`, `brisque`, or any pyiqa name without reference.
     Every other measure is always taken."""
@@ -162,6 +186,9 @@ class Recipe(BaseModel):
     gates: tuple[Gate, ...] = ()
     duplicates: Duplicates = Duplicates()
     patches: Patches = Patches()
+    privacy: Privacy = Privacy()
+    validation: float = Field(0.0, ge=0, lt=1)
+    """Share of the kept pictures that is held out as the split `validation`: families of near copies as a whole."""
     shards: Shards = Shards()
     limits: Limits = Limits()
     web: Web = Web()

@@ -39,6 +39,10 @@ class Scanned:
         schema = pa.schema([scanned_schema(self.measures).field(name) for name in names])
         return pa.concat_tables([schema.empty_table(), *self._read(schema)])
 
+    def some(self, names: Sequence[str]) -> Iterator[pa.Table]:
+        """Some columns, some rows at a time."""
+        return self._read(pa.schema([scanned_schema(self.measures).field(name) for name in names]))
+
     def batches(self) -> Iterator[pa.Table]:
         """All ledger columns before the verdict, some rows at a time."""
         return self._read(ledger.measured_schema(self.measures))
@@ -46,8 +50,11 @@ class Scanned:
     def _read(self, schema: pa.Schema) -> Iterator[pa.Table]:
         for name in self.files:
             with self.out.parquet(name) as file:
-                for batch in file.iter_batches(BATCH_ROWS, columns=schema.names, use_threads=False):
-                    yield pa.Table.from_batches([batch]).select(schema.names).cast(schema)
+                for group in range(file.num_row_groups):  # of several at once, pyarrow would hold them all
+                    for batch in file.iter_batches(
+                        BATCH_ROWS, row_groups=[group], columns=schema.names, use_threads=False
+                    ):
+                        yield pa.Table.from_batches([batch]).select(schema.names).cast(schema)
 
     def with_verdicts(self, verdicts: pa.Table) -> Iterator[pa.Table]:
         """All ledger columns, some rows at a time; `verdicts` has a row for each row."""
@@ -55,7 +62,19 @@ class Scanned:
         for table in self.batches():
             part = verdicts.slice(start, table.num_rows)
             start += table.num_rows
+            table = without_signatures(table, part["reason"])
             yield pa.table([*table.columns, *part.columns], names=[*table.column_names, *part.column_names])
+
+
+def without_signatures(table: pa.Table, reasons: pa.ChunkedArray) -> pa.Table:
+    """The rows, those that were removed on request without what their pictures could be known again by."""
+    removed = pc.fill_null(pc.equal(reasons, ledger.REMOVED), False)
+    if not pc.any(removed).as_py():
+        return table
+    for name in ("frame", "points"):
+        bare = pc.if_else(removed, pa.scalar(None, pa.binary()), table[name])
+        table = table.set_column(table.column_names.index(name), table.schema.field(name), bare)
+    return table
 
 
 def scanned(out: Folder, recipe: Recipe) -> Scanned:

@@ -9,7 +9,10 @@ from million_ird.patches import PATCH_FIELDS
 
 IMAGE_TYPE = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])
 _OF_THE_VERDICT = frozenset(
-    {"tier", "failure_class", "failure_detail", "verdict", "reason", "measured", "limit", "duplicate_of", "vanished"}
+    {
+        *("tier", "failure_class", "failure_detail", "verdict", "reason", "measured", "limit"),
+        *("duplicate_of", "leak_of", "split", "vanished", "frame", "points"),
+    }
 )
 
 
@@ -19,9 +22,10 @@ def image_columns(measures: Sequence[str]) -> list[str]:
 
 
 def images_schema(measures: Sequence[str]) -> pa.Schema:
-    """Schema of `data/*.parquet`: the picture, then what the ledger says of it."""
+    """Schema of `data/*.parquet`: the picture, the hash of its bytes here, then what the ledger says of it."""
     ledger = ledger_schema(measures)
-    return _readable([pa.field("image", IMAGE_TYPE), *(ledger.field(name) for name in image_columns(measures))])
+    columns = [ledger.field(name) for name in image_columns(measures)]
+    return _readable([pa.field("image", IMAGE_TYPE), pa.field("sha256", pa.string()), *columns])
 
 
 def patches_schema() -> pa.Schema:

@@ -12,6 +12,7 @@ from million_ird.decide.verdicts import decide, needed_columns
 from million_ird.ledger import funnel, scanned_schema, to_table
 from million_ird.recipe import Recipe, parse
 from million_ird.record import Tier
+from tests.million_ird.signatures import frame_of
 
 RECIPE = parse(
     {
@@ -27,12 +28,13 @@ RECIPE = parse(
 
 def row(key: str, **changes: object) -> dict[str, object]:
     """A row that every rule lets through."""
-    return {
+    plain = {
         "key": key,
         "source": "s",
         "uri": key,
         "version": "1",
         "id": f"id of {key}",
+        "pixels_id": f"pixels of {key}",
         "bytes": 100,
         "width": 200,
         "height": 200,
@@ -43,11 +45,12 @@ def row(key: str, **changes: object) -> dict[str, object]:
         "sharpest_blocks": 10.0,
         **changes,
     }
+    return plain | {"frame": frame_of(str(plain["phash"])) if plain["phash"] else None}
 
 
 def decided(rows: list[dict[str, object]], recipe: Recipe = RECIPE, vanished: int = 0) -> list[dict[str, object]]:
     table = to_table(rows, scanned_schema(recipe.measured))
-    found = decide(table.select(needed_columns(recipe)), recipe, vanished)
+    found = decide(table.select([*needed_columns(recipe), "frame", "points"]), recipe, vanished)
     assert found.num_rows == len(rows)
     counted = funnel(found.append_column("failure_class", table["failure_class"]))
     assert counted.kept + sum(counted.dropped.values()) + counted.failed == counted.candidates == len(rows)
@@ -126,9 +129,9 @@ def test_a_picture_that_a_gate_drops_takes_no_copy_with_it() -> None:
     ("duplicates", "expected"),
     [
         ({"exact": False}, ["duplicate_near", "kept"]),
-        ({"radius": None}, ["kept", "duplicate_exact"]),
+        ({"radius": None}, ["duplicate_exact", "kept"]),
         ({"exact": False, "radius": None}, ["kept", "kept"]),
-        ({"radius": 0}, ["kept", "duplicate_exact"]),
+        ({"radius": 0}, ["duplicate_exact", "kept"]),
     ],
 )
 def test_each_rule_of_copies_can_be_switched_off(duplicates: dict[str, object], expected: list[str]) -> None:

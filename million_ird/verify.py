@@ -12,19 +12,23 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from million_ird import ledger as ledgers
-from million_ird.build import open_build
+from million_ird.build import against, open_build
 from million_ird.decide.gates import first_drop
 from million_ird.decide.verdicts import decide, needed_columns
-from million_ird.errors import DamagedFile, LedgerError, ReadError
+from million_ird.errors import DamagedFile, LedgerError, ReadError, one_line
 from million_ird.images import decode, read_header
 from million_ird.patches import Box, cut, measure_patch, patch_id
+from million_ird.privacy import holds_private
 from million_ird.recipe import Recipe
-from million_ird.scanned import from_scan
+from million_ird.scanned import from_scan, without_signatures
 from million_ird.single_thread import single_threaded
 from million_ird.storage import Folder
+from million_ird.write.card import CARD
 from million_ird.write.columns import image_columns
+from million_ird.write.parts import data_files_of, linked, parts, rows_of, said_in
 
 MOST_FAULTS = 1000
+_OF_THE_FILE = frozenset({"image", "sha256"})
 Row = dict[str, object]
 
 
@@ -49,8 +53,8 @@ def verify(out: str) -> Findings:
 
     Checked: kept + dropped + failed = candidates; keys are unique; the verdicts are those that recipe and numbers
     give; every kept picture is in the data once, nothing else is, its bytes have its sha256 and its numbers are the
-    ledger's; every patch that its gates let through is there once, nothing else is, with exactly the pixels of its
-    box in its parent; the card names the parts and counts what is there.
+    ledger's, it tells nothing private where the recipe says so; every patch that its gates let through is there once,
+    nothing else is, with exactly the pixels of its box in its parent; the card names the parts and counts what is there.
 
     Raises:
         OutputError: no build is there.
@@ -64,7 +68,7 @@ def verify(out: str) -> Findings:
     if not ledger.schema.equals(ledgers.ledger_schema(measures)):
         raise LedgerError(f"{folder.url}/{ledgers.FOLDER}: its columns are not those of a ledger")
     _check_ledger(folder, ledger, recipe, findings)
-    kept = ledger.filter(pc.equal(ledger["verdict"], ledgers.KEPT)).select(image_columns(measures))
+    kept = ledger.filter(pc.equal(ledger["verdict"], ledgers.KEPT)).select([*image_columns(measures), "split"])
     with single_threaded():
         _check_pictures(folder, kept, recipe, findings)
     _check_card(folder, ledger.num_rows, findings)
@@ -83,14 +87,22 @@ def _check_ledger(folder: Folder, ledger: pa.Table, recipe: Recipe, findings: Fi
     if lacking:
         findings.add(f"ledger: lacks {', '.join(sorted(lacking))}, which the recipe decides by")
         return
-    again = decide(ledger.select(needed_columns(recipe)), recipe, int(pc.sum(ledger["vanished"]).as_py() or 0))
+    again = decide(
+        ledger.select(needed_columns(recipe)),
+        recipe,
+        int(pc.sum(ledger["vanished"]).as_py() or 0),
+        batches=lambda names: iter([ledger.select(list(names))]),
+        against=against(folder),
+    )
     if not again.equals(ledger.select(again.column_names)):
         findings.add("ledger: its verdicts are not those that the recipe and the numbers give")
     rows = from_scan(folder)
     if rows is not None:
         schema = ledgers.measured_schema(rows.measures)
         found = pa.concat_tables([schema.empty_table(), *rows.batches()])
-        if not found.equals(ledger.select(schema.names)):
+        expected = ledger.select(schema.names)
+        same = found.num_rows == expected.num_rows
+        if not same or not without_signatures(found, ledger["reason"]).equals(expected):
             findings.add("ledger: its rows are not those that were scanned")
 
 
@@ -101,15 +113,14 @@ def _check_pictures(folder: Folder, kept: pa.Table, recipe: Recipe, findings: Fi
     for row in _rows(folder, "data", findings):
         findings.images += 1
         name, encoded = str(row.get("id")), _bytes(row)
-        if hashlib.sha256(encoded).hexdigest() != name:
-            findings.add(f"images: {name}: the bytes have another sha256")
+        _check_bytes(name, encoded, row, recipe, findings)
         if name in seen:
             findings.add(f"images: {name} stands twice")
             continue
         seen.add(name)
         if name not in places:
             findings.add(f"images: {name} is not kept in the ledger")
-        elif {k: v for k, v in row.items() if k != "image"} != kept.slice(places[name], 1).to_pylist()[0]:
+        elif {k: v for k, v in row.items() if k not in _OF_THE_FILE} != kept.slice(places[name], 1).to_pylist()[0]:
             findings.add(f"images: {name}: what stands beside it is not what the ledger says")
         _check_patches(name, encoded, patches.of(name), recipe, findings)
     for name in places.keys() - seen:
@@ -117,6 +128,20 @@ def _check_pictures(folder: Folder, kept: pa.Table, recipe: Recipe, findings: Fi
     for row in patches.rest():
         findings.patches += 1
         findings.add(f"patches: {row.get('id')}: its parent is not in the data, or stands elsewhere")
+
+
+def _check_bytes(name: str, encoded: bytes, row: Row, recipe: Recipe, findings: Findings) -> None:
+    if hashlib.sha256(encoded).hexdigest() != row.get("sha256"):
+        findings.add(f"images: {name}: the bytes have another sha256")
+    if recipe.privacy.covers(str(row.get("uri"))):
+        try:
+            private = holds_private(encoded, str(row.get("format")))
+        except ReadError as error:
+            private = [str(error)]
+        if private:
+            findings.add(f"images: {name}: tells what it should not: {', '.join(private)}")
+    elif row.get("sha256") != name:
+        findings.add(f"images: {name}: the bytes are not those of its source")
 
 
 def _check_patches(name: str, encoded: bytes, patches: list[Row], recipe: Recipe, findings: Findings) -> None:
@@ -170,25 +195,42 @@ def _same(found: object, expected: object) -> bool:
 
 
 def _check_card(folder: Folder, candidates: int, findings: Findings) -> None:
-    if not folder.exists("README.md"):
-        findings.add("README.md: is not there")
+    if not folder.exists(CARD):
+        findings.add(f"{CARD}: is not there")
         return
-    card = folder.read("README.md").decode(errors="replace")
-    for part in ("data", "patches", ledgers.FOLDER):
-        if f"path: {part}/train-*.parquet\n" not in card:
-            findings.add(f"README.md: does not say where {part} is")
-    for name, count in (("images", findings.images), ("patches", findings.patches), ("ledger", candidates)):
-        if f"| `{name}` | {count} |" not in card:
-            findings.add(f"README.md: does not say that there are {count} {name}")
+    card = folder.read(CARD).decode(errors="replace")
+    try:
+        said = said_in(card)
+        found = parts(folder)
+    except ValueError as error:
+        findings.add(f"{CARD}: cannot be read: {one_line(error)}")
+        return
+    except DamagedFile:  # which is a finding already
+        return
+    counted = {"images": findings.images, "patches": findings.patches, "ledger": candidates}
+    for part in found:
+        if data_files_of(said, part.config) != part.data_files():
+            findings.add(f"{CARD}: does not say where {part.folder} is")
+        rows = {split.name: split.rows for split in part.splits}
+        told = all(f"| `{part.config}` | {count:,} | {split} |" in card for split, count in rows.items())
+        if not told or rows_of(said, part.config) != rows or sum(rows.values()) != counted[part.config]:
+            findings.add(f"{CARD}: does not say that there are {counted[part.config]} {part.config}")
+    for config in counted.keys() - {part.config for part in found}:
+        findings.add(f"{CARD}: there are no files of {config}")
+    for name in linked(card):
+        if not folder.exists(name):
+            findings.add(f"{CARD}: shows {name}, which is not there")
 
 
 def _rows(folder: Folder, kind: str, findings: Findings) -> Iterator[Row]:
-    """The rows of all files of one kind; a file that cannot be read is a fault, and the others are read."""
+    """The rows of all files of one kind with their split; a file that cannot be read is a fault, others are read."""
     for name in folder.names(kind):
+        split = {"split": name.split("-", 1)[0]}
         try:
             with folder.parquet(f"{kind}/{name}") as file:
-                for batch in file.iter_batches(batch_size=16):
-                    yield from batch.to_pylist()
+                for group in range(file.num_row_groups):  # of several at once, pyarrow would hold them all
+                    for batch in file.iter_batches(batch_size=16, row_groups=[group]):
+                        yield from (row | split for row in batch.to_pylist())
         except DamagedFile as error:
             findings.add(str(error))
 

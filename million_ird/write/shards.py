@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import itertools
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
@@ -25,9 +26,10 @@ from million_ird.errors import DamagedFile, SourceChanged
 from million_ird.execution import Engine
 from million_ird.images import encode_png, encode_webp
 from million_ird.ingest import Reader, Source
-from million_ird.ledger import KEPT
+from million_ird.ledger import KEPT, TRAIN, VALIDATION
 from million_ird.originals import Originals
 from million_ird.patches import cut, grid, measure_patch, patch_id, scaled_size
+from million_ird.privacy import strip
 from million_ird.progress import Progress
 from million_ird.recipe import Recipe
 from million_ird.record import Candidate, Failed, Sample
@@ -39,9 +41,10 @@ log = logging.getLogger(__name__)
 Kind: TypeAlias = Literal["data", "patches"]
 STAGING = ".work/write"
 UNIT = b"million_ird.unit"
-FORMAT_REVISION = 1
+FORMAT_REVISION = 2
 """Goes up when the same rows would be written as other bytes."""
 GROUP_BYTES = 64_000_000
+"""A row group holds no more, unless a single picture does."""
 GROUP_ROWS = 1000
 BYTES_PER_PATCH_PIXEL = {"png": 1.15, "webp": 0.85}
 """What photographs take on average (benchmarks/patch_format.py): shards are planned before the patches exist."""
@@ -53,6 +56,7 @@ class ShardTask:
 
     out: Folder
     kind: Kind
+    split: str
     rows: pa.Table
     schema: pa.Schema
     recipe: Recipe
@@ -100,12 +104,23 @@ def write(
     )
     for rows in engine.run(write_shard, ready):
         progress.advance(rows)
-    counts = [_put_in_place(out, kind, [task.unit for task in tasks if task.kind == kind]) for kind in present]
+    counts = [
+        _put_in_place(out, kind, [(task.split, task.unit) for task in tasks if task.kind == kind]) for kind in present
+    ]
     out.remove(STAGING)
     return Written(counts[0], counts[1], len(missing))
 
 
 def _plan(out: Folder, kept: pa.Table, recipe: Recipe, sources: Mapping[str, Source]) -> Iterator[ShardTask]:
+    """Shards of each kind and split; a split has at least one, of no rows if need be, so that it can be loaded."""
+    for split in (TRAIN, VALIDATION) if recipe.validation else (TRAIN,):
+        rows = kept.filter(pc.equal(kept["split"], split))
+        yield from _plan_split(out, split, rows, recipe, sources)
+
+
+def _plan_split(
+    out: Folder, split: str, kept: pa.Table, recipe: Recipe, sources: Mapping[str, Source]
+) -> Iterator[ShardTask]:
     size = recipe.patches.size
     widths, heights = kept["width"].to_pylist(), kept["height"].to_pylist()
     patches = [
@@ -124,11 +139,12 @@ def _plan(out: Folder, kept: pa.Table, recipe: Recipe, sources: Mapping[str, Sou
             yield ShardTask(
                 out=out,
                 kind=kind,
+                split=split,
                 rows=rows,
                 schema=schema,
                 recipe=recipe,
                 sources=sources,
-                unit=_unit(kind, rows, schema, recipe),
+                unit=_unit(kind, split, rows, schema, recipe),
             )
 
 
@@ -142,13 +158,12 @@ def _cuts(weights: NDArray[np.float64], most: int) -> list[tuple[int, int]]:
     return ranges or [(0, 0)]
 
 
-def _unit(kind: Kind, rows: pa.Table, schema: pa.Schema, recipe: Recipe) -> str:
+def _unit(kind: Kind, split: str, rows: pa.Table, schema: pa.Schema, recipe: Recipe) -> str:
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, rows.schema) as stream:
         stream.write_table(rows.combine_chunks())
-    terms = f"{kind} {FORMAT_REVISION} {schema.to_string()}"
-    if kind == "patches":
-        terms += f" {recipe.patches.model_dump_json()}"
+    terms = f"{kind} {split} {FORMAT_REVISION} {schema.to_string()}"
+    terms += f" {recipe.patches.model_dump_json()}" if kind == "patches" else f" {recipe.privacy.model_dump_json()}"
     return hashlib.blake2b(sink.getvalue().to_pybytes() + terms.encode(), digest_size=16).hexdigest()
 
 
@@ -165,11 +180,11 @@ def write_shard(task: ShardTask) -> int:
         size = 0
         for row in task.rows.to_pylist():
             for made in make(task, row, _original(task, row)):
-                group.append(made)
-                size += len(_picture(made))
-                if size >= GROUP_BYTES or len(group) >= GROUP_ROWS:
+                if group and (size + len(_picture(made)) > GROUP_BYTES or len(group) >= GROUP_ROWS):
                     writer.write_table(pa.Table.from_pylist(group, schema))
                     group, size = [], 0
+                group.append(made)
+                size += len(_picture(made))
         if group:
             writer.write_table(pa.Table.from_pylist(group, schema))
     return int(task.rows.num_rows)
@@ -201,8 +216,11 @@ def _original(task: ShardTask, row: dict[str, object]) -> bytes:
 
 
 def _image_rows(task: ShardTask, row: dict[str, object], encoded: bytes) -> Iterator[dict[str, object]]:
+    if task.recipe.privacy.covers(str(row["uri"])):
+        encoded = strip(encoded, str(row["format"]))
     suffix = PurePosixPath(str(row["uri"])).suffix.lower() or f".{str(row['format']).lower()}"
-    yield {"image": {"bytes": encoded, "path": f"{row['id']}{suffix}"}, **row}
+    name = hashlib.sha256(encoded).hexdigest()
+    yield {"image": {"bytes": encoded, "path": f"{row['id']}{suffix}"}, "sha256": name, **row}
 
 
 def _patch_rows(task: ShardTask, row: dict[str, object], encoded: bytes) -> Iterator[dict[str, object]]:
@@ -237,12 +255,16 @@ def _present(out: Folder, kind: Kind | str) -> dict[str, str]:
     return found
 
 
-def _put_in_place(out: Folder, kind: str, units: list[str]) -> int:
+def _put_in_place(out: Folder, kind: str, units: list[tuple[str, str]]) -> int:
     """Gives the shards their final names and removes others; returns the number of rows in them.
 
     Everything passes through the staging folder, under names that survive a kill at any moment.
     """
-    wanted = {unit: f"train-{i:05d}-of-{len(units):05d}.parquet" for i, unit in enumerate(units)}
+    totals, numbers = Counter(split for split, _ in units), Counter[str]()
+    wanted = {}
+    for split, unit in units:
+        wanted[unit] = f"{split}-{numbers[split]:05d}-of-{totals[split]:05d}.parquet"
+        numbers[split] += 1
     present = {name: unit for unit, name in _present(out, kind).items()}
     for name in out.names(kind):
         unit = present.get(name, "")

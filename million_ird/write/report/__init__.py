@@ -101,8 +101,8 @@ def render(
     others = [_distribution(rows, recipe, name) for name in names if name not in thresholds]
     sliders = [threshold.slider for held in thresholds.values() for threshold in held]
     walls = pictures.choose_dropped(rows, funnel_steps)
-    kept, copies = pictures.choose_kept(rows), pictures.choose_copies(rows)
-    shown = [kept, *(wall.shown for wall in walls), *([c.stays, *c.copies] for c in copies)]
+    kept, copies, leaks = pictures.choose_kept(rows), pictures.choose_copies(rows), pictures.choose_leaks(rows)
+    shown = [kept, leaks.shown, *(wall.shown for wall in walls), *([c.stays, *c.copies] for c in copies)]
     shown += [side for held in thresholds.values() for t in held for side in (t.border.dropped, t.border.kept)]
     positions = [one.position for wall in shown for one in wall]
     return _page(
@@ -117,6 +117,7 @@ def render(
         kept=kept,
         walls=walls,
         copies=copies,
+        leaks=leaks,
         pictures=pictures.thumbnails(rows, positions, sources, recipe.limits, originals),
         failures=_failures(rows, counts.failures),
         sources=steps.grouped(ledger, "source"),

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from million_ird.cascade import in_cost_order
 from million_ird.decide.gates import Gate, as_floats
-from million_ird.ledger import EXACT, NEAR, NOT_MEASURED
+from million_ird.ledger import EXACT, NEAR, NOT_MEASURED, PIXELS
 from million_ird.recipe import Recipe
 from million_ird.write.report.figures import Axis
 from million_ird.write.report.rows import Mask, Positions, Rows
@@ -140,7 +140,7 @@ def payload(rows: Rows, recipe: Recipe, sliders: Sequence[Slider]) -> dict[str, 
 
 def _within_reach(rows: Rows, recipe: Recipe) -> Mask:
     """Rows whose fate hangs on thresholds and copies alone."""
-    settled_by = {gate.called for gate in recipe.gates} | {EXACT, NEAR, NOT_MEASURED}
+    settled_by = {gate.called for gate in recipe.gates} | {EXACT, PIXELS, NEAR, NOT_MEASURED}
     reach = ~rows.failed
     for reason in rows.ledger["reason"].unique().to_pylist():
         if reason is not None and reason not in settled_by:

@@ -13,7 +13,7 @@ from million_ird import images
 from million_ird.errors import MillionIRDError, ReadError
 from million_ird.ingest import Reader, Source
 from million_ird.isolation import Lost, borrowed
-from million_ird.ledger import EXACT, NEAR, Row
+from million_ird.ledger import EXACT, LEAK, NEAR, PIXELS, REMOVED, Row
 from million_ird.originals import Originals
 from million_ird.recipe import Limits
 from million_ird.record import Candidate, Failed, Sample
@@ -27,6 +27,7 @@ SIDE = 160
 QUALITY = 72
 KEPT_SHOWN, DROPPED_SHOWN, BORDER_SHOWN = 24, 12, 6
 COPY_GROUPS, COPIES_SHOWN = 12, 3
+LEAKS_SHOWN, LEAKS_LISTED = 24, 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,16 @@ class CopyGroup:
 
 
 @dataclass(frozen=True, slots=True)
+class Leaks:
+    """Candidates that show a picture of an evaluation set."""
+
+    shown: list[Shown]
+    pairs: list[tuple[str, str]]
+    """`NAME/file` of the benchmark's picture, and the candidate's `source/uri`."""
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
 class Picture:
     """A thumbnail as a data URI, or why there is none."""
 
@@ -83,11 +94,14 @@ def choose_kept(rows: Rows) -> list[Shown]:
 
 
 def choose_dropped(rows: Rows, funnel_steps: Sequence[Step]) -> list[Wall]:
-    """Some of the dropped pictures for each reason but copies, with the number and the limit that it broke."""
+    """Some of the dropped pictures for each reason that no other section shows, with the number and limit it broke.
+
+    What was removed on request is shown nowhere.
+    """
     walls = []
     for step in funnel_steps:
         mask = rows.because(step.name)
-        if mask.any() and step.name not in {EXACT, NEAR}:
+        if mask.any() and step.name not in {EXACT, PIXELS, NEAR, LEAK, REMOVED}:
             walls.append(Wall(step, [Shown(i, _broke(rows, i)) for i in rows.some(mask, DROPPED_SHOWN)]))
     return walls
 
@@ -103,7 +117,7 @@ def choose_border(rows: Rows, limit: Limit) -> Border:
 
 def choose_copies(rows: Rows) -> list[CopyGroup]:
     """Some of the pictures that stay, each with copies that were dropped for it."""
-    positions = np.flatnonzero(rows.because(EXACT) | rows.because(NEAR))
+    positions = np.flatnonzero(rows.because(EXACT) | rows.because(PIXELS) | rows.because(NEAR))
     stays = np.array(rows.texts("duplicate_of", positions), object)
     ordered = rows.ledger["key"].take(pa.array(rows.by_key))
     found = []
@@ -111,7 +125,7 @@ def choose_copies(rows: Rows) -> list[CopyGroup]:
         copies = positions[stays == key]
         chosen = sorted(int(i) for i in copies[np.argsort(rows.rank[copies])][:COPIES_SHOWN])
         reasons = rows.texts("reason", np.array(chosen, np.int64))
-        words = {EXACT: "same bytes", NEAR: "near copy"}
+        words = {EXACT: "same bytes", PIXELS: "same pixels", NEAR: "near copy"}
         shown = [
             Shown(i, f"{words[str(reason)]}, {_size(rows.identity(i))}")
             for i, reason in zip(chosen, reasons, strict=True)
@@ -119,6 +133,18 @@ def choose_copies(rows: Rows) -> list[CopyGroup]:
         stay = int(rows.by_key[pc.index(ordered, key).as_py()])
         found.append(CopyGroup(Shown(stay, f"stays, {_size(rows.identity(stay))}"), shown, len(copies)))
     return found
+
+
+def choose_leaks(rows: Rows) -> Leaks:
+    """What shows a benchmark's picture: all pairs of names, as far as there is room, and some of the pictures."""
+    mask = rows.because(LEAK)
+    shown = rows.some(mask, LEAKS_SHOWN)
+    named = rows.texts("leak_of", np.array(shown, np.int64))
+    listed = np.flatnonzero(mask)[:LEAKS_LISTED]
+    names = zip(*(rows.texts(column, listed) for column in ("source", "uri", "leak_of")), strict=True)
+    pairs = sorted((str(leak), f"{source}/{uri}") for source, uri, leak in names)
+    pictures = [Shown(i, str(name)) for i, name in zip(shown, named, strict=True)]
+    return Leaks(pictures, pairs, int(mask.sum()))
 
 
 def thumbnails(

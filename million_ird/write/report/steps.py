@@ -8,7 +8,19 @@ import pyarrow.compute as pc
 
 from million_ird.cascade import in_cost_order
 from million_ird.decide.gates import Gate
-from million_ird.ledger import EXACT, FAILED, KEPT, LICENCE, NEAR, NOT_MEASURED, VANISHED, Funnel
+from million_ird.ledger import (
+    EXACT,
+    FAILED,
+    KEPT,
+    LEAK,
+    LICENCE,
+    NEAR,
+    NOT_MEASURED,
+    PIXELS,
+    REMOVED,
+    VANISHED,
+    Funnel,
+)
 from million_ird.recipe import Recipe
 from million_ird.write.report.wording import number
 
@@ -35,8 +47,11 @@ def steps(funnel: Funnel, recipe: Recipe) -> list[Step]:
         LICENCE: "a licence that the recipe does not allow",
         **_rules(in_cost_order(recipe.gates, recipe.columns)),
         NOT_MEASURED: "passes the gates, later measures not taken yet",
+        REMOVED: "taken down on request",
+        LEAK: "shows a picture of an evaluation set, or a part of one",
         EXACT: "the same bytes as a picture that stays",
-        NEAR: f"a pHash within {radius} of 64 bits of a picture that stays",
+        PIXELS: "the same pixels as a picture that stays",
+        NEAR: "a near copy of a picture that stays",
     }
     counts = {FAILED: funnel.failed, **funnel.dropped}
     known |= {reason: "" for reason in counts if reason not in known}

@@ -68,14 +68,14 @@ class Pictures:
 
 def _open(location: str) -> "datasets.Dataset":
     import datasets
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+    from huggingface_hub.errors import HFValidationError
 
     datasets.disable_progress_bars()
     if Path(location).is_dir() and not any(Path(location).iterdir()):
         raise DataError(f"--data {location}: the folder is empty")
     try:
         found = datasets.load_dataset(location, CONFIG, split="train")
-    except (datasets.exceptions.DatasetsError, HfHubHTTPError, HFValidationError, ConnectionError, OSError) as error:
+    except (datasets.exceptions.DatasetsError, _http_error(), HFValidationError, OSError) as error:
         raise DataError(f"--data {location}: {_reason(error)}") from error
     except ValueError as error:  # what `datasets` raises for a config or a split that is not there
         raise DataError(f"--data {location} is no data set with a config {CONFIG!r}: {_reason(error)}") from error
@@ -84,6 +84,15 @@ def _open(location: str) -> "datasets.Dataset":
     if len(found) == 0:
         raise DataError(f"--data {location} holds no pictures")
     return found.cast_column("image", datasets.Image(decode=False))
+
+
+def _http_error() -> type[Exception]:
+    """The root of what the Hub's client raises: of its own errors, and of those of the HTTP library beneath it."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    root = HfHubHTTPError.__bases__[0]
+    assert issubclass(root, Exception)
+    return root
 
 
 def _reason(error: BaseException) -> str:

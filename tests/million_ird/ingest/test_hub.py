@@ -23,7 +23,7 @@ from million_ird.ledger import load
 from million_ird.recipe import parse
 from million_ird.record import Candidate, Failed
 from million_ird.storage import Folder
-from tests.million_ird.ingest.hub_server import Hub, Repository, served
+from tests.hub_server import Hub, Repository, served
 
 Told: TypeAlias = dict[str, Any]
 

@@ -6,6 +6,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from million_ird.decide.gates import Gate, first_drop
 from million_ird.errors import ReadError
 from million_ird.ledger import HEADER_COLUMNS, Row
@@ -20,6 +22,8 @@ from million_ird.record import Candidate, Failed, Sample, Tier
 
 log = logging.getLogger(__name__)
 
+_SIMPLE = frozenset({"JPEG", "PNG", "WEBP"})
+"""Formats in which what is stripped stands apart from what is decoded."""
 DECLARABLE = ("width", "height", *SIZES)
 """Numbers that a table can tell before the picture is fetched."""
 
@@ -121,12 +125,11 @@ class Cascade:
             return True
         if not passed:
             return True
-        if self.recipe.privacy.covers(candidate.uri):
-            try:
-                strip(encoded, str(row["format"]))
-            except ReadError as error:
-                row |= failed(row, Failed(error.failure_class, error.detail))
-                return True
+        try:
+            self._check_privacy(sample)
+        except ReadError as error:
+            row |= failed(row, Failed(error.failure_class, error.detail))
+            return True
         if self._networks:
             self._held.append((row, sample))
             return False
@@ -169,6 +172,20 @@ class Cascade:
             if self._stopped(row, tier):
                 return False
         return True
+
+    def _check_privacy(self, sample: Sample) -> None:
+        """Makes sure, before a picture can be kept, that it can be published as the recipe says.
+
+        Raises:
+            ReadError: it cannot be stripped of what it tells, or shows something else then.
+        """
+        if not self.recipe.privacy.covers(sample.candidate.uri):
+            return
+        bare = strip(sample.encoded, sample.header.format)
+        if bare is not sample.encoded and sample.header.format not in _SIMPLE:
+            published = Sample(sample.candidate, bare, max_pixels=self.recipe.limits.max_pixels)
+            if not np.array_equal(published.pixels, sample.pixels):
+                raise ReadError("not_strippable", "its pixels would not stay the same")
 
     def _hash(self, row: Row, sample: Sample) -> None:
         start = time.perf_counter()

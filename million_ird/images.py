@@ -265,9 +265,12 @@ def _icc_kind(picture: Image.Image) -> str:
 def _deep(encoded: bytes, header: Header) -> Image.Image | None:
     """A colour picture of 16 bits, which Pillow would cut to 8, as RGB or RGBA; None where OpenCV sees another depth.
 
-    A TIFF comes out upright, a PNG as stored: just as Pillow's `load` leaves them.
+    A TIFF comes out upright, a PNG as stored: just as Pillow's `load` leaves them. Of a TIFF whose channels lie in
+    planes OpenCV returns what happens to be in memory; Pillow's eight bits are all that is to be had of it.
     """
     if header.bits != 16 or header.format not in {"PNG", "TIFF"} or header.mode not in {"RGB", "RGBA"}:
+        return None
+    if header.format == "TIFF" and _is_planar(encoded):
         return None
     raw = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED)
     if raw is None or raw.dtype != np.uint16 or raw.ndim != 3:
@@ -275,6 +278,11 @@ def _deep(encoded: bytes, header: Header) -> Image.Image | None:
     eight = _eight_bits(np.asarray(raw))
     covered = header.alpha and eight.shape[2] == 4
     return Image.fromarray(np.ascontiguousarray(eight[..., [2, 1, 0, 3] if covered else [2, 1, 0]]))
+
+
+def _is_planar(encoded: bytes) -> bool:
+    with _opened(encoded) as picture:
+        return bool(getattr(picture, "tag_v2", {}).get(284, 1) == 2)
 
 
 def _eight_bits(levels: NDArray[np.uint16]) -> NDArray[np.uint8]:

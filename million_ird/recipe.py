@@ -209,6 +209,12 @@ class Recipe(BaseModel):
                 raise ValueError(f"gates.{number}.reason: {gate.called!r} is what another rule is called")
         return self
 
+    @model_validator(mode="after")
+    def _families_are_known(self) -> "Recipe":
+        if self.validation and self.duplicates.radius is None:
+            raise ValueError("validation: needs duplicates.radius, or near copies would stand on both sides")
+        return self
+
     @property
     def measured(self) -> tuple[str, ...]:
         """The measures and scores to take and the columns to pass through, in the order of the ledger."""

@@ -54,7 +54,8 @@ def verify(out: str) -> Findings:
     Checked: kept + dropped + failed = candidates; keys are unique; the verdicts are those that recipe and numbers
     give; every kept picture is in the data once, nothing else is, its bytes have its sha256 and its numbers are the
     ledger's, it tells nothing private where the recipe says so; every patch that its gates let through is there once,
-    nothing else is, with exactly the pixels of its box in its parent; the card names the parts and counts what is there.
+    nothing else is, with exactly the pixels of its box in its parent; families of near copies are in one split; the
+    card names the parts and counts what is there.
 
     Raises:
         OutputError: no build is there.

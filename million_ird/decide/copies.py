@@ -24,8 +24,8 @@ from million_ird.measure.signature import FRAME, LOW
 Positions: TypeAlias = NDArray[np.int64]
 Batches: TypeAlias = Callable[[Sequence[str]], Iterator[pa.Table]]
 """The rows of a scan from the first to the last, some at a time, with the columns asked for."""
-WORDS = 24
-"""Of each picture the largest points by which pairs are found."""
+WORDS = 32
+"""Of each picture the first points, by which pairs are found."""
 WORD_RADIUS = 2
 """Bits of the first 64 of a point in which points that find each other may differ; of all 128, `FARTHEST`."""
 SPILLED = 2_000_000

@@ -25,8 +25,8 @@ WORD_RADIUS = 4
 LEAST_WORDS = 2
 """Points that must find each other before two pictures are compared by all of them."""
 FEW_POINTS, HASH_RADIUS = 16, 4
-"""A picture without a frame and with fewer points is told by its hash alone, which may differ in so many bits: one
-photograph in some 150 has so few. Re-encoded, resized or cropped by 2 % they stay within."""
+"""A picture without a frame and with fewer points than that, as one in some 300 has, is told by its hash alone, which
+may differ in so many bits: re-encoded, resized or cropped by 2 % it does not differ in more."""
 _ROWS = 10_000
 """Candidates whose points are looked up at once."""
 

@@ -1,9 +1,9 @@
 """Decide: a verdict for every scanned row. Reads numbers only, never a picture.
 
-The order of the rules: vanished → failed → licence → gates in the order of their cost → not measured (it passes every
-gate, but its later tiers were never measured because a stricter gate stood there; the next scan measures it) → removed
-on request → shows a benchmark's picture → same bytes → same pixels → near duplicate. The first that applies is
-recorded.
+The order of the rules: has the bytes or pixels of a picture that was taken down → vanished → failed → licence → gates
+in the order of their cost → not measured (it passes every gate, but its later tiers were never measured because a
+stricter gate stood there; the next scan measures it) → near what was taken down → shows a benchmark's picture → same
+bytes → same pixels → near duplicate. The first that applies is recorded.
 """
 
 import hashlib
@@ -147,6 +147,7 @@ def decide(
     """
     columns = _Columns.of(scanned.num_rows)
     gone = np.arange(scanned.num_rows) >= scanned.num_rows - vanished
+    columns.close(_refused(scanned, against), DROPPED, REMOVED)
     columns.close(gone, DROPPED, VANISHED)
     columns.close(_not_null(scanned["failure_class"]), FAILED, None)
     if recipe.licences.rule_something:
@@ -165,6 +166,23 @@ def decide(
     _drop_leaks(again, against or Against(), columns)
     _drop_duplicates(scanned, recipe, again, index or Index(), columns)
     return _assemble(scanned["key"], columns, gone, recipe.validation)
+
+
+def _refused(scanned: pa.Table, against: Against | None) -> NDArray[np.bool_]:
+    """The rows that have the bytes or pixels of a picture that was taken down, and those whose bytes were erased."""
+    refused = _is(scanned["failure_class"], REMOVED)
+    if against is not None and against.removed is not None:
+        for column in ("id", "pixels_id"):
+            refused |= _flags(pc.is_in(scanned[column], value_set=against.removed[column], skip_nulls=True))
+    return refused
+
+
+def _is(column: pa.ChunkedArray, text: str) -> NDArray[np.bool_]:
+    return _flags(pc.fill_null(pc.equal(column, text), False))
+
+
+def _flags(column: pa.ChunkedArray) -> NDArray[np.bool_]:
+    return np.asarray(column.to_numpy(zero_copy_only=False), bool)
 
 
 def _batches_of(scanned: pa.Table) -> Batches:
@@ -295,4 +313,4 @@ def _taken(keys: pa.ChunkedArray, positions: NDArray[np.int64]) -> pa.ChunkedArr
 
 
 def _not_null(column: pa.ChunkedArray) -> NDArray[np.bool_]:
-    return np.asarray(pc.is_valid(column).to_numpy(zero_copy_only=False), bool)
+    return _flags(pc.is_valid(column))

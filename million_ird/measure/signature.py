@@ -33,6 +33,8 @@ MOST_POINTS = 192
 POINTS_SIDE = 384
 _CELLS = 5
 """Points are dealt over so many fields in each direction, so that one lively corner does not take them all."""
+_SURROUNDINGS = 3
+"""Sizes of a detail that its descriptor looks at in each direction, its faint rim aside."""
 _HASHED = 32
 _DEEPEST_BORDER = 0.25
 
@@ -114,7 +116,8 @@ def content(luma: NDArray[np.uint8]) -> tuple[int, int, int, int]:
 def points(luma: NDArray[np.uint8], most: int, side: int) -> bytes:
     """Up to `most` packed `POINT`s of (H, W) uint8 luma, looked for at a longest side of at most `side`.
 
-    The largest details come first: those that a shrunk or cropped copy is most likely to show, too.
+    The largest details come first, those aside whose surroundings reach over the edge: what a shrunk or cropped copy is
+    most likely to show just the same.
     """
     scale = side / max(luma.shape)
     if scale < 1:
@@ -126,7 +129,9 @@ def points(luma: NDArray[np.uint8], most: int, side: int) -> bytes:
         return b""
     height, width = luma.shape
     places = np.array([(p.pt[0] / width, p.pt[1] / height, p.size, p.response) for p in found])
-    chosen = _spread(places, most)
+    edges = np.minimum(places[:, :2], 1 - places[:, :2]) * (width, height)
+    whole = edges.min(axis=1) >= _SURROUNDINGS * places[:, 2]
+    chosen = _spread(places, whole, most)
     packed = np.zeros(len(chosen), POINT)
     packed["x"] = np.clip(places[chosen, 0] * 256, 0, 255)
     packed["y"] = np.clip(places[chosen, 1] * 256, 0, 255)
@@ -146,8 +151,8 @@ BIT_ORDER = _bit_order()
 """Bins of a SIFT descriptor (4×4 fields of 8 directions) in the order of a point's bits."""
 
 
-def _spread(places: NDArray[np.float64], most: int) -> NDArray[np.int64]:
-    """The strongest of each field, largest first."""
+def _spread(places: NDArray[np.float64], whole: NDArray[np.bool_], most: int) -> NDArray[np.int64]:
+    """The strongest of each field, the `whole` ones first, largest first."""
     strongest = np.lexsort((places[:, 1], places[:, 0], -places[:, 3]))
     fields = (places[:, 0] * _CELLS).astype(int) * _CELLS + (places[:, 1] * _CELLS).astype(int)
     share, taken, chosen = max(1, most // (_CELLS * (_CELLS - 2))), np.zeros(_CELLS**2, int), list[int]()
@@ -157,7 +162,7 @@ def _spread(places: NDArray[np.float64], most: int) -> NDArray[np.int64]:
             taken[field] += 1
             chosen.append(i)
     kept = np.array(chosen)
-    return kept[np.lexsort((places[kept, 1], places[kept, 0], -places[kept, 3], -places[kept, 2]))]
+    return kept[np.lexsort((places[kept, 1], places[kept, 0], -places[kept, 3], -places[kept, 2], ~whole[kept]))]
 
 
 def _frequencies(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:

@@ -104,7 +104,8 @@ def _scan_ends(encoded: bytes) -> NDArray[np.intp]:
     data = np.frombuffer(encoded, np.uint8)
     at = np.flatnonzero(data[:-1] == 0xFF)
     after = data[at + 1]
-    return at[(after != 0) & (after != 0xFF) & (after & 0xF8 != 0xD0)]
+    ends: NDArray[np.intp] = at[(after != 0) & (after != 0xFF) & (after & 0xF8 != 0xD0)]
+    return ends
 
 
 def _length(encoded: bytes, marker: int, at: int) -> int:

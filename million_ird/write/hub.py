@@ -1,5 +1,7 @@
 """Publishes a built data set on the Hugging Face Hub: only one that `verify` finds sound, and only by who may."""
 
+from datetime import date
+
 import huggingface_hub
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
@@ -9,6 +11,7 @@ from million_ird.build import LOCK, open_build
 from million_ird.errors import BuildError, UsageError
 from million_ird.lock import owned
 from million_ird.progress import Listener
+from million_ird.releases import make, name_in_card
 from million_ird.storage import Folder
 from million_ird.verify import MOST_FAULTS, verify
 from million_ird.write.persistence import Persistence, is_absent
@@ -25,7 +28,9 @@ def publish(
     dry_run: bool = False,
     listener: Listener | None = None,
 ) -> Published:
-    """Verifies the build in the folder `out` and makes the data set `repo_id` hold it, and nothing else of our names.
+    """Verifies the build in the folder `out`, makes a release of it, and has the data set `repo_id` hold that release.
+
+    Of the names that a release has, the data set then holds no others.
 
     Args:
         out: the output folder of a build, on a disk of this machine.
@@ -50,6 +55,8 @@ def publish(
             _check_access(repo_id)
         _check_set(out, listener)
         if not dry_run:
+            if make(folder, today=date.today()) is not None:
+                name_in_card(folder)
             return push(folder, repo_id, private=private, branch=branch, listener=listener)
         return Published(
             repo_id=repo_id, revision=branch, url="", commit="", uploaded=contents(folder), deleted=(), tag="",

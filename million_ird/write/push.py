@@ -36,10 +36,10 @@ log = logging.getLogger(__name__)
 
 KIND: Literal["dataset"] = "dataset"
 RELEASES = "releases/releases.json"
-FOLDERS = ("", "data", "patches", "ledger", "report", "releases", "card")
+FOLDERS = ("", "data", "patches", "ledger", "benchmarks", "report", "releases", "card")
 OURS = re.compile(
     r"README\.md|LICENSE\.md|recipe\.yaml|CHANGES\.md|removed\.[^/]+|report/index\.html"
-    r"|(data|patches|ledger)/[^./][^/]*\.parquet|releases/[^./][^/]*|card/[^./][^/]*\.(png|svg)"
+    r"|(data|patches|ledger|benchmarks)/[^./][^/]*\.parquet|releases/[^./][^/]*|card/[^./][^/]*\.(png|svg)"
 )
 """What of a build's folder belongs to the release, here and on the Hub. Nothing else is sent or deleted."""
 GROUP = 8

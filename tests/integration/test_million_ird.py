@@ -46,6 +46,13 @@ def build(*arguments: object, code: int = 0) -> dict[str, object]:
     return result
 
 
+def photograph(generator: np.random.Generator) -> Image.Image:
+    """Smooth colours under noise."""
+    coarse = generator.integers(0, 256, (6, 7, 3), dtype=np.uint8)
+    smooth = np.asarray(Image.fromarray(coarse).resize((224, 192), Image.Resampling.BICUBIC), np.float64)
+    return Image.fromarray(np.clip(smooth + generator.normal(0, 12, smooth.shape), 0, 255).astype(np.uint8))
+
+
 @pytest.fixture(scope="session")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Fourteen photograph-like pictures, two copies, small ones, a blurred one, and three that are no pictures."""
@@ -53,11 +60,8 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "deep").mkdir(parents=True)
     generator = np.random.default_rng(0)
     for number in range(14):
-        coarse = generator.integers(0, 256, (6, 7, 3), dtype=np.uint8)
-        smooth = np.asarray(Image.fromarray(coarse).resize((224, 192), Image.Resampling.BICUBIC), np.float64)
-        noisy = np.clip(smooth + generator.normal(0, 12, smooth.shape), 0, 255).astype(np.uint8)
         where = folder / ("deep" if number % 3 == 0 else "") / f"picture [{number}] #1%.jpg"
-        Image.fromarray(noisy).save(where, quality=95)
+        photograph(generator).save(where, quality=95)
     original = Image.open(folder / "picture [1] #1%.jpg")
     shutil.copyfile(folder / "picture [1] #1%.jpg", folder / "zz copy.jpg")
     original.save(folder / "zz saved again.jpg", quality=60)
@@ -91,7 +95,7 @@ def built(tmp_path_factory: pytest.TempPathFactory, pictures: Path, recipe: Path
 
 def digest(out: Path) -> dict[str, str]:
     """Everything of a build that is promised to be the same, by name."""
-    names = ("README.md", "recipe.yaml", *(f"{part}/" for part in ("data", "patches", "ledger")))
+    names = ("README.md", "LICENSE.md", "recipe.yaml", "card/", "data/", "patches/", "ledger/")
     return {
         str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(out.rglob("*"))
@@ -245,7 +249,7 @@ def test_new_files_are_added_vanished_ones_are_told_and_leave_the_set(
     gone, changed = source / "picture [5] #1%.jpg", source / "picture [7] #1%.jpg"
     gone.unlink()
     Image.open(changed).transpose(Image.Transpose.FLIP_TOP_BOTTOM).save(changed, quality=95)
-    Image.open(changed).transpose(Image.Transpose.ROTATE_90).save(source / "a new one.jpg", quality=95)
+    photograph(np.random.default_rng(99)).save(source / "a new one.jpg", quality=95)
     second = build(*arguments)
     assert (second["measured"], second["vanished"]) == (2, 1)
     assert second["candidates"] == int(str(first["candidates"])) + 1

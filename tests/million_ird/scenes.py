@@ -70,7 +70,7 @@ def make(source: Path | list[Path], out: Path, by: Recipe | None = None, **optio
 
 def contents(out: Path) -> dict[str, bytes]:
     """Everything of a build that is promised to be the same, by name."""
-    parts = [out / "README.md", out / "recipe.yaml", *(out / part for part in ("data", "patches", "ledger"))]
+    parts = [out / name for name in ("README.md", "LICENSE.md", "recipe.yaml", "card", "data", "patches", "ledger")]
     files = [path for part in parts for path in ([part] if part.is_file() else sorted(part.rglob("*")))]
     return {str(path.relative_to(out)): path.read_bytes() for path in files}
 

@@ -169,6 +169,13 @@ def test_sixteen_bit_alpha_lies_over_white() -> None:
     assert np.abs(seen(deep(levels)) - expected).max() <= 1.5
 
 
+def test_sixteen_bits_in_planes_come_out_the_same_every_time(shared_data: Path) -> None:
+    for path in sorted((shared_data / "hostile" / "pillow").glob("tiff_strip_planar_16bit_RGB*.tiff")):
+        content = path.read_bytes()
+        first = decode(content, read_header(content))
+        assert all(np.array_equal(decode(content, read_header(content)), first) for _ in range(5))
+
+
 def test_one_bit_is_black_and_white() -> None:
     pattern = np.indices((8, 8)).sum(axis=0) % 2 == 0
     content = encoded(Image.fromarray(pattern), "PNG")

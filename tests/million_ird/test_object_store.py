@@ -2,13 +2,16 @@
 
 import os
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from million_ird.build import Options, build
+from million_ird.cleaning import clean
 from million_ird.errors import SourceError
 from million_ird.ledger import load
+from million_ird.removal import remove
 from million_ird.sources import SourceSpec
 from million_ird.storage import Folder
 from million_ird.verify import verify
@@ -102,6 +105,25 @@ def test_a_data_set_is_written_to_a_bucket_and_verified_there(
         for path in sorted((finished / part).iterdir()):
             assert store.cat(f"{root}/built/{part}/{path.name}") == path.read_bytes()
     assert not [name for name in store.find(root) if "tmp-" in name]
+
+
+def test_a_picture_is_taken_down_from_a_bucket(
+    bucket: tuple[str, dict[str, object]], pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, options = bucket
+    monkeypatch.setenv("AWS_ENDPOINT_URL", str(options["endpoint_url"]))
+    out = f"{root}/built"
+    build([str(pictures)], out, scenes.recipe(), Options(workers=0))
+    assert remove(out, ["p003.png"], today=date(2026, 1, 1)).images == scenes.KEPT - 1
+    assert verify(out).faults == []
+    assert clean(out).files > 3
+    assert verify(out).faults == []
+    assert remove(out, ["p004.png"], today=date(2026, 1, 1)).images == scenes.KEPT - 2
+    assert verify(out).faults == []
+    content = [s3fs.S3FileSystem(**options).cat(name) for name in s3fs.S3FileSystem(**options).find(f"{root}/built")]
+    for name in ("p003.png", "p004.png"):
+        chunk = (pictures / name).read_bytes()[4000:4064]
+        assert not any(chunk in one for one in content)
 
 
 def test_what_is_wrong_with_a_bucket_is_one_line(endpoint: str, tmp_path: Path) -> None:

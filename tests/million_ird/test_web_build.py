@@ -1,6 +1,7 @@
 """Builds from the web: a table of URLs, real servers on loopback, every picture fetched once."""
 
 import csv
+import hashlib
 import io
 import json
 import os
@@ -15,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from aiohttp import web
+from PIL import Image
 
 from million_ird.build import Options, build
 from million_ird.ingest import links
@@ -208,6 +210,40 @@ def test_two_workers_fetch_politely_and_write_the_same_bytes(
 def command(source: Path, out: Path, by: Path, *more: str) -> list[str]:
     return [PROGRAM, "build", "--sources", str(source), "--out", str(out), "--recipe", str(by),
             "--allow-private-hosts", "--workers", "0", "--json", *more]  # fmt: skip
+
+
+def test_pictures_from_the_web_are_published_without_what_they_tell(tmp_path: Path, site: Site) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    exif[0x010F] = "a camera's maker"
+    exif.get_ifd(0x8825)[2] = (52.0, 31.0, 12.0)
+    file = io.BytesIO()
+    scenes.photograph(30, 90, 60).save(file, "JPEG", quality=95, exif=exif, comment=b"for my eyes only")
+    site.pages["/private.jpg"] = file.getvalue()
+    local = tmp_path / "local"
+    local.mkdir()
+    scenes.photograph(31).save(local / "own.jpg", "JPEG", exif=exif)
+    source = str(table(tmp_path, site, [{"url": site.url("/private.jpg")}]))
+    out = tmp_path / "out"
+    build([source, str(local)], str(out), recipe(), HERE)
+    from_web, own = sorted(
+        pq.read_table(next((out / "data").iterdir())).to_pylist(), key=lambda row: not row["uri"].startswith("http")
+    )
+    bare = from_web["image"]["bytes"]
+    assert own["image"]["bytes"] == (local / "own.jpg").read_bytes()
+    assert own["sha256"] == own["id"]
+    assert from_web["id"] == hashlib.sha256(file.getvalue()).hexdigest()
+    assert from_web["sha256"] == hashlib.sha256(bare).hexdigest() != from_web["id"]
+    assert dict(Image.open(io.BytesIO(bare)).getexif()) == {0x0112: 6}
+    assert b"maker" not in bare
+    assert b"eyes" not in bare
+    assert (from_web["width"], from_web["height"]) == (60, 90)
+    assert verify(str(out)).faults == []
+    build([source, str(local)], str(out), recipe(privacy={"strip_metadata": "never"}), HERE)
+    told = {row["sha256"] for row in pq.read_table(next((out / "data").iterdir())).to_pylist()}
+    assert told == {own["id"], from_web["id"]}
+    (out / "recipe.yaml").write_text(recipe(privacy={"strip_metadata": "always"}).dump())
+    assert any("EXIF" in fault for fault in verify(str(out)).faults)
 
 
 def test_a_build_from_the_web_that_is_killed_ends_in_the_same_bytes(tmp_path: Path, site: Site) -> None:

@@ -2,66 +2,15 @@
 
 import io
 import struct
-import zlib
 from collections.abc import Callable
 from functools import cache
-from typing import NamedTuple
 
 import numpy as np
 import tifffile
-from PIL import Image, ImageCms, PngImagePlugin, TiffImagePlugin
+from PIL import PngImagePlugin, TiffImagePlugin
 
 from tests.million_ird import scenes
-
-SECRET = b"Jane Doe, 12 Elm Street"
-_TEXT = SECRET.decode()
-
-
-class Carrier(NamedTuple):
-    """A picture with a secret."""
-
-    format: str
-    encoded: bytes
-    names: tuple[str, ...]
-    """What `holds_private` has to tell at least."""
-
-
-def exif(orientation: int = 6) -> Image.Exif:
-    """An EXIF block with a camera, a place and an orientation."""
-    block = Image.Exif()
-    block[0x010F], block[0x0112], block[0x013B] = _TEXT, orientation, _TEXT
-    block.get_ifd(0x8825)[1], block.get_ifd(0x8825)[2] = "N", (52.0, 31.0, 12.0)
-    block.get_ifd(0x8769)[0x9286] = SECRET
-    return block
-
-
-def xmp(orientation: int | None = None) -> bytes:
-    """An XMP packet with a creator."""
-    turned = f' tiff:Orientation="{orientation}"' if orientation else ""
-    return f"<x:xmpmeta><rdf:Description{turned}>{_TEXT}</rdf:Description></x:xmpmeta>".encode()
-
-
-def saved(format: str, mode: str = "RGB", size: tuple[int, int] = (40, 30), **options: object) -> bytes:
-    """A photograph, encoded by Pillow."""
-    buffer = io.BytesIO()
-    picture = scenes.photograph(3, *size)
-    (picture if mode == "RGB" else picture.convert(mode)).save(buffer, format, **options)
-    return buffer.getvalue()
-
-
-def segment(marker: int, payload: bytes) -> bytes:
-    """A JPEG segment."""
-    return bytes([0xFF, marker]) + struct.pack(">H", len(payload) + 2) + payload
-
-
-def chunk(kind: bytes, payload: bytes) -> bytes:
-    """A PNG chunk."""
-    return struct.pack(">I", len(payload)) + kind + payload + struct.pack(">I", zlib.crc32(kind + payload))
-
-
-def box(kind: bytes, payload: bytes) -> bytes:
-    """A box of ISO base media."""
-    return struct.pack(">I", 8 + len(payload)) + kind + payload
+from tests.million_ird.privacy.made import SECRET, TEXT, Carrier, box, chunk, exif, profile, saved, segment, xmp
 
 
 @cache
@@ -86,8 +35,8 @@ def mpo() -> Carrier:
 @cache
 def png() -> Carrier:
     texts = PngImagePlugin.PngInfo()
-    texts.add_text("Author", _TEXT)
-    texts.add_text("Comment", _TEXT, zip=True)
+    texts.add_text("Author", TEXT)
+    texts.add_text("Comment", TEXT, zip=True)
     texts.add_itxt("XML:com.adobe.xmp", xmp().decode())
     plain = saved("PNG", pnginfo=texts, exif=exif(), dpi=(72, 72), icc_profile=profile())
     more = chunk(b"tIME", b"\x07\xe8\1\1\1\1\1") + chunk(b"prVt", SECRET)
@@ -117,20 +66,14 @@ def webp() -> Carrier:
 
 
 @cache
-def profile() -> bytes:
-    """A colour profile."""
-    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-
-
-@cache
 def tiff() -> Carrier:
     tags = TiffImagePlugin.ImageFileDirectory_v2()
-    tags[270], tags[271], tags[305], tags[306], tags[315], tags[33432] = (_TEXT,) * 6
+    tags[270], tags[271], tags[305], tags[306], tags[315], tags[33432] = (TEXT,) * 6
     tags[700] = xmp()
     tags.tagtype[700] = 7
     tags[33723] = SECRET
     tags.tagtype[33723] = 7
-    tags[65000] = _TEXT
+    tags[65000] = TEXT
     tags.tagtype[65000] = 2
     tags[274] = 6
     encoded = saved("TIFF", tiffinfo=tags, exif=None, icc_profile=profile(), compression="tiff_lzw")
@@ -142,9 +85,9 @@ def _tifffile(**options: object) -> bytes:
     buffer = io.BytesIO()
     pixels = np.asarray(scenes.photograph(3, 48, 32))
     with tifffile.TiffWriter(buffer, **options) as writer:
-        common = {"photometric": "rgb", "description": _TEXT, "software": _TEXT, "metadata": None}
-        writer.write(pixels, subifds=1, extratags=[(315, 2, 0, _TEXT, True)], tile=(16, 16), **common)
-        writer.write(pixels[::2, ::2].copy(), subfiletype=1, photometric="rgb", description=_TEXT, metadata=None)
+        common = {"photometric": "rgb", "description": TEXT, "software": TEXT, "metadata": None}
+        writer.write(pixels, subifds=1, extratags=[(315, 2, 0, TEXT, True)], tile=(16, 16), **common)
+        writer.write(pixels[::2, ::2].copy(), subfiletype=1, photometric="rgb", description=TEXT, metadata=None)
         writer.write(pixels[::-1].copy(), rowsperstrip=5, **common)
     return buffer.getvalue()
 
@@ -194,7 +137,7 @@ def avif() -> Carrier:
 
 @cache
 def jp2() -> Carrier:
-    encoded = saved("JPEG2000", comment=_TEXT)
+    encoded = saved("JPEG2000", comment=TEXT)
     private = box(b"xml ", xmp()) + box(b"uuid", bytes(16) + SECRET)
     place = encoded.index(b"jp2c") - 4
     return Carrier("JPEG2000", encoded[:place] + private + encoded[place:] + private, ("comment", "XML", "uuid box"))
@@ -202,7 +145,7 @@ def jp2() -> Carrier:
 
 @cache
 def codestream() -> Carrier:
-    encoded = saved("JPEG2000", no_jp2=True, comment=_TEXT)
+    encoded = saved("JPEG2000", no_jp2=True, comment=TEXT)
     part = encoded.index(b"\xff\x90")
     length = struct.unpack(">I", encoded[part + 6 : part + 10])[0]
     note = segment(0x64, b"\0\1" + SECRET)  # in the header of the tile-part, too

@@ -10,7 +10,8 @@ from PIL import Image
 from million_ird import images
 from million_ird.errors import ReadError
 from million_ird.privacy import holds_private, strip
-from tests.million_ird.privacy.carriers import CARRIERS, SECRET, saved
+from tests.million_ird.privacy.carriers import CARRIERS
+from tests.million_ird.privacy.made import SECRET, saved
 
 
 def test_gif_loops_transparency_and_delays_stay() -> None:

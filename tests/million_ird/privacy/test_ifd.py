@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from million_ird.privacy import ifd
-from tests.million_ird.privacy.carriers import exif, xmp
+from tests.million_ird.privacy.made import exif, xmp
 
 
 @pytest.mark.parametrize("value", range(1, 9))

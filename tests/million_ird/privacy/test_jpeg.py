@@ -10,7 +10,7 @@ from PIL import Image
 from million_ird import images
 from million_ird.errors import ReadError
 from million_ird.privacy import holds_private, jpeg, strip
-from tests.million_ird.privacy.carriers import SECRET, exif, profile, saved, segment
+from tests.million_ird.privacy.made import SECRET, exif, profile, saved, segment
 
 CODED = {*range(0xC0, 0xD0), 0xDA, 0xDB, 0xDC, 0xDD}
 

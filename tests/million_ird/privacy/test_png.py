@@ -5,7 +5,8 @@ from PIL import PngImagePlugin
 
 from million_ird.errors import ReadError
 from million_ird.privacy import holds_private, png, strip
-from tests.million_ird.privacy.carriers import CARRIERS, SECRET, chunk, exif, saved
+from tests.million_ird.privacy.carriers import CARRIERS
+from tests.million_ird.privacy.made import SECRET, chunk, exif, saved
 
 LOOKS = b"gAMA cHRM sRGB cICP sBIT bKGD pHYs hIST sPLT mDCV cLLI".split()
 

@@ -14,7 +14,8 @@ from PIL import Image, PngImagePlugin
 from million_ird import images
 from million_ird.errors import ReadError
 from million_ird.privacy import holds_private, strip
-from tests.million_ird.privacy.carriers import CARRIERS, SECRET, exif, profile, saved, xmp
+from tests.million_ird.privacy.carriers import CARRIERS
+from tests.million_ird.privacy.made import SECRET, exif, profile, saved, xmp
 
 FOLDERS = ("photos", "duplicates", "negatives", "real", "benchmarks", "hostile", "train")
 LOSES_FRAMES = {"MPO", "PSD"}

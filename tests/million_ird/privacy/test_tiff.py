@@ -10,7 +10,8 @@ from PIL import Image, TiffImagePlugin
 
 from million_ird.errors import ReadError
 from million_ird.privacy import holds_private, strip
-from tests.million_ird.privacy.carriers import SECRET, big_endian_tiff, big_tiff, saved, tiff
+from tests.million_ird.privacy.carriers import big_endian_tiff, big_tiff, tiff
+from tests.million_ird.privacy.made import SECRET, saved
 
 
 def directories(encoded: bytes) -> list[dict[int, object]]:

@@ -9,8 +9,8 @@ from PIL import Image
 from million_ird.errors import ReadError
 from million_ird.privacy import strip, webp
 from tests.million_ird import scenes
-from tests.million_ird.privacy.carriers import exif, saved, xmp
 from tests.million_ird.privacy.carriers import webp as carrier
+from tests.million_ird.privacy.made import exif, saved, xmp
 
 
 def chunks(encoded: bytes) -> dict[bytes, bytes]:

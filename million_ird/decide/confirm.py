@@ -19,10 +19,11 @@ ALIKE = 0.85
 """Correlation of two frames, whose hashes are near, from which on they are one picture: copies have 0.9 and more."""
 _NEAR = 12
 """Bits of 64 in which hashes of frames that are compared as wholes may differ."""
-_CERTAIN = (8, 0.7)
-_SURE = (5, 0.85)
-"""Points that follow a map, and correlation within it, from which on an overlap is one. Photographs that have nothing
-to do with each other come to 5 points at most, and where they do, to 0.7 at most (benchmarks/copies.py)."""
+_CERTAIN = (8, 0.0, 0.7)
+_SURE = (5, 0.15, 0.85)
+"""Points that follow a map, their share of those that have a partner, and correlation of what both show, from which on
+an overlap is one. Pictures that have nothing to do with each other come to 6 points at most, which are a tenth of their
+partners: any 1,000 details of one find partners in the other, and some of those lie as some map has it."""
 _INSIDE = 0.9
 _MOST = 0.5
 _BOTH = 0.75
@@ -79,8 +80,9 @@ def compare(a: Signature, b: Signature, *, turned: bool = True) -> Match | None:
     if not (a.frame and b.frame):
         return Match(_relation(overlap), float("nan")) if overlap.points >= _CERTAIN[0] else None
     alike = likeness_within(a.frame, b.frame, overlap)
-    if any(overlap.points >= points and alike >= enough for points, enough in (_CERTAIN, _SURE)):
-        return Match(_relation(overlap), alike)
+    for points, share, enough in (_CERTAIN, _SURE):
+        if overlap.points >= points and overlap.points >= share * overlap.matches and alike >= enough:
+            return Match(_relation(overlap), alike)
     return None
 
 

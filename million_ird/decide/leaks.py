@@ -106,12 +106,16 @@ def find_leaks(batches: Batches, wanted: NDArray[np.bool_], benchmarks: Mapping[
 
 
 def _leaks(rows: Sequence[Mapping[str, Any]], index: _Index) -> list[tuple[int, int, Match]]:
-    pairs = _same(rows, index) | _near(rows, index) | _sharing(rows, index)
+    same = _same(rows, index)
+    pairs = same | _near(rows, index) | _sharing(rows, index)
     best: dict[int, tuple[int, Match]] = {}
     for at, picture in sorted(pairs):
         row = rows[at]
         ours = Signature.of(row["frame"], row["points"], row["width"], row["height"])
-        match = compare(ours, index.signatures[picture]) or _by_hash(row["phash"], ours, picture, index)
+        if (at, picture) in same:
+            match: Match | None = Match(Relation.COPY, 1.0)
+        else:
+            match = compare(ours, index.signatures[picture]) or _by_hash(row["phash"], ours, picture, index)
         if match is not None and (at not in best or _weight(match) > _weight(best[at][1])):
             best[at] = picture, match
     return [(at, picture, match) for at, (picture, match) in best.items()]

@@ -7,6 +7,7 @@ bytes → same pixels → near duplicate. The first that applies is recorded.
 """
 
 import hashlib
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -39,6 +40,7 @@ from million_ird.ledger import (
     decided_schema,
 )
 from million_ird.recipe import Recipe
+from million_ird.storage import disk_errors
 
 VERDICTS = (KEPT, DROPPED, FAILED)
 QUALITY = ("jpeg_quality", "jpeg_trace", "niqe_ird")
@@ -219,7 +221,8 @@ def _drop_duplicates(scanned: pa.Table, recipe: Recipe, batches: Batches, index:
         columns.kin[at] = at[best]
     if wanted.radius is not None:
         search = Search(radius=wanted.radius, turned=wanted.turned, crops=wanted.crops)
-        _drop_near(batches, search, rank, index, columns)
+        with disk_errors(index.scratch or tempfile.gettempdir()):
+            _drop_near(batches, search, rank, index, columns)
     # A copy of a picture that then fell to a better one is a copy of that better one.
     copies = columns.kept_copy >= 0
     for _ in range(2):

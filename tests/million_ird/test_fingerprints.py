@@ -92,6 +92,16 @@ def test_mirrored_turned_grey_and_small_copies_are_leaks(benchmark: pa.Table) ->
     assert len(leaks_of([row(jpeg(picture, 40)) for picture in altered], benchmark)) == 3
 
 
+def test_the_same_bytes_or_pixels_are_a_leak_though_nothing_is_to_be_seen(tmp_path: Path) -> None:
+    Image.new("RGB", (60, 40), (9, 9, 9)).save(tmp_path / "plain.png")
+    buffer = io.BytesIO()
+    Image.new("RGB", (60, 40), (9, 9, 9)).save(buffer, "BMP")
+    with Engine(0) as engine:
+        table = fingerprints(Benchmark("B", str(tmp_path)), engine)
+    rows = [row((tmp_path / "plain.png").read_bytes()), row(buffer.getvalue())]
+    assert leaks_of(rows, table) == {0: "B/plain.png", 1: "B/plain.png"}
+
+
 def test_other_pictures_are_no_leaks(benchmark: pa.Table) -> None:
     others = [Image.fromarray(skimage.data.rocket()), Image.fromarray(skimage.data.retina()).resize((400, 400))]
     others += [scenes.photograph(seed, 300, 200) for seed in range(4)]

@@ -247,6 +247,7 @@ def plan_command(
     recipe: RecipeOption = "million_ird.yaml",
     limit: Limit = None,
     models: Models = None,
+    exclude_benchmark: ExcludeBenchmark = None,
     as_json: AsJson = False,
 ) -> None:
     """Says what a build would read, fetch, measure and write, and does nothing."""
@@ -254,7 +255,8 @@ def plan_command(
     from million_ird.build import load
     from million_ird.plan import plan
 
-    found = plan(sources or [], out, load(recipe), limit=limit, models=models)
+    named = _benchmarks(exclude_benchmark)
+    found = plan(sources or [], out, load(recipe), limit=limit, models=models, benchmarks=named)
     terminal.say(json.dumps(found.as_json(), ensure_ascii=False) if as_json else found.text)
 
 

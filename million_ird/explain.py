@@ -53,7 +53,7 @@ def _find(ledger: pa.Table, name: str, out: str) -> Row:
         raise UsageError(f"{out}: no candidate has the id, key or uri {name!r}")
     if found.num_rows > 1:
         raise UsageError(f"{name!r} is {found.num_rows} candidates: {', '.join(keys)}; give a key")
-    row: Row = found.drop_columns(["frame", "points"]).to_pylist()[0]  # not for reading
+    row: Row = found.to_pylist()[0]
     return row
 
 

@@ -11,14 +11,13 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from million_ird.ledger import REMOVED
+from million_ird.ledger import REMOVED, SIGNATURE
 from million_ird.measuring import ROWS
 from million_ird.originals import FOLDER as ORIGINALS
 from million_ird.storage import Folder
 from million_ird.vanished import VANISHED_ROWS
 from million_ird.write.shards import STAGING
 
-SIGNATURE = ("frame", "points")
 DETAIL = "removed on request"
 _CHUNK = 1 << 20
 

@@ -64,6 +64,8 @@ _REPEATING = (
     *("source", "licence", "attribution", "format", "mode", "icc", "failure_class", "verdict", "reason", "split"),
 )
 """Columns of few different texts: a dictionary pays for these, and costs time for the others."""
+SIGNATURE = ("frame", "points")
+"""Columns of a picture's signature: some 4 kB a row, read some rows at a time."""
 RESERVED = frozenset(field.name for field in (*_IDENTITY, *_FOUND, *_MEASURED, *_DECIDED)) | {"image"}
 """Column names that no score and no column of a table may take."""
 KEPT, DROPPED, FAILED = "kept", "dropped", "failed"
@@ -177,13 +179,15 @@ def _sliced(batches: Iterable[pa.Table], sizes: Iterable[int]) -> Iterator[Itera
 
 
 def load(out: Folder, columns: Sequence[str] | None = None) -> pa.Table:
-    """Reads the ledger of a build, or some of its columns.
+    """Reads the ledger of a build, or some of its columns; if none is named, all but the bulky signatures.
 
     Raises:
         LedgerError: there is none, or one of another schema version.
     """
-    wanted = None if columns is None else list(columns)
-    return pa.concat_tables([out.read_table(name, wanted) for name in files(out)])
+    found = files(out)
+    names = out.read_schema(found[0]).names if columns is None else columns
+    wanted = [name for name in names if columns is not None or name not in SIGNATURE]
+    return pa.concat_tables([out.read_table(name, wanted) for name in found])
 
 
 def versions(out: Folder) -> dict[str, str]:

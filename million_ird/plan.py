@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 
 from million_ird.build import check_output
 from million_ird.cascade import begin, gate_tier, in_cost_order
+from million_ird.fingerprints import Benchmark
 from million_ird.ingest.opening import Terms, open_sources
 from million_ird.measure.scores import missing_parameters
 from million_ird.recipe import Recipe
@@ -36,6 +37,8 @@ class Plan:
     """Candidates that the size or licence that their source declares rules out before they are fetched."""
     fetches: tuple[str, ...]
     """What would be downloaded before the start."""
+    benchmarks: tuple[Benchmark, ...]
+    """Evaluation sets whose pictures would be dropped."""
     recipe: Recipe
     out: str
 
@@ -53,6 +56,7 @@ class Plan:
             "to_measure": self.candidates - self.measured,
             "ruled_out_as_declared": self.ruled_out,
             "fetches": list(self.fetches),
+            "benchmarks": [benchmark.name for benchmark in self.benchmarks],
             "measures": list(self.recipe.measured),
             "out": self.out,
         }
@@ -71,6 +75,7 @@ class Plan:
             limits += [f"at most {gate.max:g}"] if gate.max is not None else []
             tier = gate_tier(gate, self.recipe.columns).name.lower()
             lines.append(f"  drop      as {gate.called} unless {gate.field} is {' and '.join(limits)} (tier {tier})")
+        lines += [f"  drop      what shows a picture of {one.name}, from {one.path}" for one in self.benchmarks]
         patches = self.recipe.patches
         lines.append(f"  write     what is kept, and its {patches.size}×{patches.size} patches as {patches.format}")
         return "\n".join(lines)
@@ -91,6 +96,7 @@ def plan(
     *,
     limit: int | None = None,
     models: str | None = None,
+    benchmarks: Sequence[Benchmark] = (),
 ) -> Plan:
     """Lists the sources and compares with what is there; writes nothing, fetches no picture and crawls no site.
 
@@ -116,6 +122,7 @@ def plan(
         measured=measured,
         ruled_out=ruled_out,
         fetches=tuple(missing_parameters(recipe.scores, models)),
+        benchmarks=(*map(Benchmark.parse, recipe.benchmarks), *benchmarks),
         recipe=recipe,
         out=folder.url,
     )

@@ -18,7 +18,7 @@ from million_ird import ledger as ledgers
 from million_ird.decide.leaks import find_leaks
 from million_ird.errors import UsageError
 from million_ird.fingerprints import REMOVED, SCHEMA, load_removed
-from million_ird.scanned import Scanned
+from million_ird.scanned import Scanned, from_ledger
 from million_ird.storage import Folder
 
 _COLUMNS = ("id", "pixels_id", "width", "height", "phash", "points")
@@ -53,7 +53,7 @@ def refuse(folder: Folder, names: Sequence[str]) -> Refused:
         LedgerError: nothing was decided yet.
     """
     files = ledgers.files(folder)
-    rows = Scanned(folder, tuple(files), ledgers.check_version(folder.read_schema(files[0]), files[0]), 0, "")
+    rows = from_ledger(folder)
     found = pa.concat_tables([folder.read_table(name, ["key", "source", "uri", "id", "cluster"]) for name in files])
     named = _named(found, names, folder.url)
     before = _stored(folder)

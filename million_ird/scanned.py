@@ -71,7 +71,7 @@ def without_signatures(table: pa.Table, reasons: pa.ChunkedArray) -> pa.Table:
     removed = pc.fill_null(pc.equal(reasons, ledger.REMOVED), False)
     if not pc.any(removed).as_py():
         return table
-    for name in ("frame", "points"):
+    for name in ledger.SIGNATURE:
         bare = pc.if_else(removed, pa.scalar(None, pa.binary()), table[name])
         table = table.set_column(table.column_names.index(name), table.schema.field(name), bare)
     return table
@@ -86,9 +86,9 @@ def scanned(out: Folder, recipe: Recipe) -> Scanned:
     found = from_scan(out)
     decided = out.read_json(DECIDED) or {}
     if found is None:
-        found = _from_ledger(out, "")
+        found = from_ledger(out)
     elif decided.get("scan") == found.scan and decided.get("files") == ledger.versions(out):
-        found = _from_ledger(out, found.scan)
+        found = from_ledger(out, found.scan)
     missing = set(measure_fields(recipe.measured)) - set(measure_fields(found.measures))
     if missing:
         raise LedgerError(f"{out.url}: {', '.join(sorted(missing))} was never measured here; run build or scan")
@@ -104,7 +104,12 @@ def from_scan(out: Folder) -> Scanned | None:
     return Scanned(out, units, tuple(index["measures"]), index["vanished"], digest(index))
 
 
-def _from_ledger(out: Folder, scan: str) -> Scanned:
+def from_ledger(out: Folder, scan: str = "") -> Scanned:
+    """The rows as the ledger holds them, whatever scan it was decided from.
+
+    Raises:
+        LedgerError: there is none.
+    """
     files = ledger.files(out)
     measures = ledger.check_version(out.read_schema(files[0]), files[0])
     vanished = int(pc.sum(ledger.load(out, ["vanished"])["vanished"]).as_py() or 0)

@@ -20,7 +20,7 @@ from million_ird.images import decode, read_header
 from million_ird.patches import Box, cut, measure_patch, patch_id
 from million_ird.privacy import holds_private
 from million_ird.recipe import Recipe
-from million_ird.scanned import from_scan, without_signatures
+from million_ird.scanned import Scanned, from_ledger, from_scan, without_signatures
 from million_ird.single_thread import single_threaded
 from million_ird.storage import Folder
 from million_ird.write.card import CARD
@@ -66,8 +66,9 @@ def verify(out: str) -> Findings:
     findings = Findings()
     ledger = ledgers.load(folder)
     measures = ledgers.check_version(ledger.schema, f"{folder.url}/{ledgers.FOLDER}")
-    if not ledger.schema.equals(ledgers.ledger_schema(measures)):
-        raise LedgerError(f"{folder.url}/{ledgers.FOLDER}: its columns are not those of a ledger")
+    for name in ledgers.files(folder):
+        if not folder.read_schema(name).equals(ledgers.ledger_schema(measures)):
+            raise LedgerError(f"{folder.url}/{name}: its columns are not those of a ledger")
     _check_ledger(folder, ledger, recipe, findings)
     kept = ledger.filter(pc.equal(ledger["verdict"], ledgers.KEPT)).select([*image_columns(measures), "split"])
     with single_threaded():
@@ -92,19 +93,33 @@ def _check_ledger(folder: Folder, ledger: pa.Table, recipe: Recipe, findings: Fi
         ledger.select(needed_columns(recipe)),
         recipe,
         int(pc.sum(ledger["vanished"]).as_py() or 0),
-        batches=lambda names: iter([ledger.select(list(names))]),
+        batches=from_ledger(folder).some,
         against=against(folder),
     )
     if not again.equals(ledger.select(again.column_names)):
         findings.add("ledger: its verdicts are not those that the recipe and the numbers give")
     rows = from_scan(folder)
-    if rows is not None:
-        schema = ledgers.measured_schema(rows.measures)
-        found = pa.concat_tables([schema.empty_table(), *rows.batches()])
-        expected = ledger.select(schema.names)
-        same = found.num_rows == expected.num_rows
-        if not same or not without_signatures(found, ledger["reason"]).equals(expected):
-            findings.add("ledger: its rows are not those that were scanned")
+    if rows is not None and not _same_rows(rows, from_ledger(folder), ledger["reason"]):
+        findings.add("ledger: its rows are not those that were scanned")
+
+
+def _same_rows(scan: Scanned, ledger: Scanned, reasons: pa.ChunkedArray) -> bool:
+    """Whether a scan and a ledger hold the same rows, signatures of what was removed aside; read side by side."""
+    if scan.measures != ledger.measures:
+        return False
+    start = 0
+    others, left = ledger.batches(), ledgers.measured_schema(ledger.measures).empty_table()
+    for table in scan.batches():
+        while left.num_rows < table.num_rows:
+            more = next(others, None)
+            if more is None:
+                return False
+            left = pa.concat_tables([left, more])
+        bare = without_signatures(table, reasons.slice(start, table.num_rows))
+        if not bare.equals(left.slice(0, table.num_rows)):
+            return False
+        left, start = left.slice(table.num_rows), start + table.num_rows
+    return left.num_rows == 0 and next(others, None) is None
 
 
 def _check_pictures(folder: Folder, kept: pa.Table, recipe: Recipe, findings: Findings) -> None:

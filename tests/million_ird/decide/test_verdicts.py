@@ -202,7 +202,8 @@ def column(name, kind):
         return pa.array(random.integers(1, 100, rows)).cast(kind)
     return pa.nulls(rows, kind)
 schema = measured_schema(recipe.measured)
-table = pa.table({name: column(name, schema.field(name).type) for name in needed_columns(recipe)})
+names = [*needed_columns(recipe), "frame", "points"]
+table = pa.table({name: column(name, schema.field(name).type) for name in names})
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 decide(table.slice(0, 1000), recipe)
 start = time.perf_counter()

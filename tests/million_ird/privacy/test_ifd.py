@@ -1,7 +1,6 @@
 """EXIF blocks: read as Pillow reads them, in bounded time."""
 
 import struct
-import time
 
 import pytest
 from PIL import Image
@@ -35,13 +34,12 @@ def test_an_orientation_that_is_none_is_upright(value: int) -> None:
     assert ifd.orientation(ifd.minimal_block(value), xmp(6)) == 1  # the block has one, so the packet is not asked
 
 
+@pytest.mark.timeout(30)  # read one by one, they would take minutes
 def test_tags_that_all_point_at_the_same_megabytes_are_not_read() -> None:
     count = 65_535
     row = struct.pack(">HHII", 37500, 7, 8_000_000, 8)
     block = b"MM\0*" + struct.pack(">IH", 8, count) + row * count + bytes(8_000_000)
-    started = time.perf_counter()
     assert ifd.read_block(block) == ifd.Block(None, False)
-    assert time.perf_counter() - started < 2
 
 
 def test_a_block_that_is_cut_off_is_read_as_far_as_it_goes() -> None:

@@ -1,7 +1,6 @@
 """What `strip` promises of every format, on real pictures, on made ones, and on broken bytes."""
 
 import io
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -205,13 +204,3 @@ def test_every_format_that_is_read_can_be_stripped() -> None:
         with pytest.raises(ReadError, match="not_strippable") as caught:
             strip(b"?", format)
         assert "no format" not in caught.value.detail
-
-
-def test_ten_megabytes_take_milliseconds() -> None:
-    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (2400, 2400, 3), dtype=np.uint8))
-    buffer = io.BytesIO()
-    noise.save(buffer, "JPEG", quality=97, comment="x")
-    started = time.perf_counter()
-    strip(buffer.getvalue(), "JPEG")
-    assert len(buffer.getvalue()) > 7_000_000
-    assert time.perf_counter() - started < 0.5  # 15 ms on a quiet machine

@@ -6,7 +6,6 @@ stricter gate stood there; the next scan measures it) → near what was taken do
 bytes → same pixels → near duplicate. The first that applies is recorded.
 """
 
-import hashlib
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from million_ird.decide.copies import Batches, Confirmer, Index, Search, candida
 from million_ird.decide.exact import best_of_same
 from million_ird.decide.gates import as_floats
 from million_ird.decide.leaks import Leak, find_leaks
+from million_ird.decide.splits import splits
 from million_ird.ledger import (
     DROPPED,
     EXACT,
@@ -34,8 +34,6 @@ from million_ird.ledger import (
     NOT_MEASURED,
     PIXELS,
     REMOVED,
-    TRAIN,
-    VALIDATION,
     VANISHED,
     decided_schema,
 )
@@ -275,36 +273,10 @@ def _assemble(keys: pa.ChunkedArray, columns: _Columns, gone: NDArray[np.bool_],
         "cluster": _taken(keys, columns.kept_copy),
         "duplicate_of": _taken(keys, np.where(itself, -1, columns.kept_copy)),
         "leak_of": pa.array([columns.leak_of.get(i) for i in range(len(gone))], pa.string()),
-        "split": _splits(keys, columns, validation),
+        "split": splits(keys, columns.kin, columns.verdict == VERDICTS.index(KEPT), validation),
         "vanished": pa.array(gone),
     }
     return pa.table(arrays, schema=decided_schema())
-
-
-def _splits(keys: pa.ChunkedArray, columns: _Columns, validation: float) -> pa.Array:
-    """The split of each kept row; those that are kin, by copies or by shared parts, go the same way.
-
-    A family is told by the least of its keys, so that the order of the sources does not matter.
-    """
-    kin = columns.kin.copy()
-    while not np.array_equal(kin, kin[kin]):
-        kin = kin[kin]
-    kept = columns.verdict == VERDICTS.index(KEPT)
-    if not validation:
-        return pa.array([TRAIN], pa.string()).take(pa.array(np.zeros(len(kept), np.int64), mask=~kept))
-    family = pa.table({"kin": kin, "key": keys}).group_by("kin").aggregate([("key", "min")])
-    held_out = {
-        kin
-        for kin, key in zip(*(family[name].to_pylist() for name in ("kin", "key_min")), strict=True)
-        if _share(key) < validation
-    }
-    codes = np.isin(kin, np.array(sorted(held_out), np.int64)).astype(np.int64)
-    return pa.array([TRAIN, VALIDATION], pa.string()).take(pa.array(codes, mask=~kept))
-
-
-def _share(key: str) -> float:
-    """A number in [0, 1) that depends on the key alone."""
-    return int.from_bytes(hashlib.blake2b(f"split {key}".encode(), digest_size=7).digest()) / 2**56
 
 
 def _texts(codes: NDArray[np.int8] | NDArray[np.int16], texts: Sequence[str]) -> pa.Array:

@@ -5,6 +5,7 @@ more points than a candidate leaves, looked for at a higher resolution, so that 
 has the file need not have the set to be clean of it.
 """
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -19,6 +20,8 @@ from million_ird.ledger import KEPT
 from million_ird.measure.signature import signature
 from million_ird.record import Candidate, Sample
 from million_ird.storage import FileEntry, Folder, list_files
+
+log = logging.getLogger(__name__)
 
 FOLDER = "benchmarks"
 """Where a build keeps the fingerprints that it was held against; they are published with it."""
@@ -134,6 +137,10 @@ def remember(out: Folder, benchmarks: Sequence[Benchmark], engine: Engine, *, on
     tables = {benchmark.name: fingerprints(benchmark, engine) for benchmark in benchmarks}
     for name in out.names(FOLDER) if only else ():
         if name.removesuffix(".parquet") not in tables:
+            log.warning(
+                "%s, excluded by an earlier run, is not named any more: its pictures may stay",
+                name.removesuffix(".parquet"),
+            )
             out.remove(f"{FOLDER}/{name}")
     for name, table in tables.items():
         path = f"{FOLDER}/{name}.parquet"

@@ -137,7 +137,7 @@ def test_a_build_can_be_held_against_a_build(
 
 
 def test_excluded_benchmarks_are_told_everywhere_and_hold_for_later_decisions(
-    test_set: Path, tmp_path: Path, program: Callable[..., object]
+    test_set: Path, tmp_path: Path, program: Callable[..., object], caplog: pytest.LogCaptureFixture
 ) -> None:
     source, out = tmp_path / "source", tmp_path / "out"
     source.mkdir()
@@ -155,6 +155,7 @@ def test_excluded_benchmarks_are_told_everywhere_and_hold_for_later_decisions(
     assert json.loads(program("decide", out, "--json").out)["dropped"] == {"benchmark_leak": 1}
     again = program("build", "--sources", source, "--out", out, "--recipe", recipe, "--workers", 0, "--json")
     assert json.loads(again.out.splitlines()[-1])["kept"] == 2
+    assert "B, excluded by an earlier run, is not named any more" in caplog.text
     later = program("decide", out, "--json", *named)
     assert json.loads(later.out)["dropped"] == {"benchmark_leak": 1}
     assert str(test_set.parent) not in (out / "recipe.yaml").read_text()

@@ -27,6 +27,7 @@ from million_ird.progress import Listener, Progress
 from million_ird.recipe import HEADER_LINE, Recipe, load, parse_text
 from million_ird.scan import INDEX, Scan, ScanSummary
 from million_ird.scanned import DECIDED, scanned
+from million_ird.scratch import scratch
 from million_ird.sources import SourceSpec
 from million_ird.storage import Folder
 from million_ird.write.card import write_card
@@ -196,9 +197,9 @@ def decide_stage(folder: Folder, recipe: Recipe, engine: Engine) -> Funnel:
     """Decides from the numbers at hand and writes the ledger, unless it was decided so before."""
     rows = scanned(folder, recipe)
     columns = rows.columns(needed_columns(recipe))
-    scratch = folder.path(".work") if folder.local else None
-    index = Index(scratch=scratch, run=engine.run)
-    verdicts = decide(columns, recipe, rows.vanished, batches=rows.some, against=against(folder), index=index)
+    with scratch(folder) as disk:
+        index = Index(scratch=disk, run=engine.run)
+        verdicts = decide(columns, recipe, rows.vanished, batches=rows.some, against=against(folder), index=index)
     rules = [__version__, recipe.digest, {name: folder.version(name) for name in _held_against(folder)}]
     decided: dict[str, object] = {"scan": rows.scan, "rules": rules}
     if rows.scan == "" or folder.read_json(DECIDED) != {**decided, "files": ledgers.versions(folder)}:

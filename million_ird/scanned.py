@@ -18,7 +18,8 @@ from million_ird.scan import INDEX
 from million_ird.storage import Folder
 from million_ird.vanished import VANISHED_ROWS
 
-BATCH_ROWS = 50_000
+BATCH_ROWS = 20_000
+"""Some 80 MB with signatures: also what a row group of the ledger holds."""
 DECIDED = ".work/decided.json"
 """Which scan, and which rules, the ledger was decided from, and its files as they were left."""
 

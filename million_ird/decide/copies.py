@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from million_ird.decide.confirm import ALIKE, Match, Relation, Signature, compare, frames_alike
 from million_ird.decide.near import Run, pairs_between, pairs_within
 from million_ird.decide.overlap import FARTHEST, mirrored, unpacked
-from million_ird.measure.signature import FRAME, LOW
+from million_ird.measure.signature import FRAME
 
 Positions: TypeAlias = NDArray[np.int64]
 Batches: TypeAlias = Callable[[Sequence[str]], Iterator[pa.Table]]
@@ -65,29 +65,30 @@ class Marks:
 
 def read_marks(batches: Batches, wanted: NDArray[np.bool_]) -> Marks:
     """Reads the marks of the rows that are `wanted`; those without a frame are left out."""
-    rows, phash, frames, words, owner = [], [], [], [], []
-    start = count = 0
+    most = int(wanted.sum())
+    rows, phash = np.empty(most, np.int64), np.empty(most, np.uint64)
+    frames = np.empty(most, FRAME)
+    words, owner = np.empty((most * WORDS, 2), np.uint64), np.empty(most * WORDS, np.int32)
+    start = count = filled = 0
     for table in batches(["phash", "frame", "points"]):
         here = np.flatnonzero(wanted[start : start + table.num_rows])
         found = table.take(pa.array(here)).to_pydict()
         for at, text, frame, points in zip(here, found["phash"], found["frame"], found["points"], strict=True):
             if frame is not None:
-                rows.append(start + int(at))
-                phash.append(int(text, 16))
-                frames.append(frame)
                 bits = unpacked(points)["bits"][:WORDS]
-                words.append(bits.astype(np.uint64))
-                owner.append(np.full(len(bits), count, np.int32))
-                count += 1
+                rows[count], phash[count] = start + int(at), int(text, 16)
+                frames[count] = np.frombuffer(frame, FRAME)[0]
+                words[filled : filled + len(bits)] = bits
+                owner[filled : filled + len(bits)] = count
+                count, filled = count + 1, filled + len(bits)
         start += table.num_rows
-    unpacked_frames = np.frombuffer(b"".join(frames), FRAME)
     return Marks(
-        rows=np.array(rows, np.int64),
-        phash=np.array(phash, np.uint64),
-        hashes=unpacked_frames["hashes"].astype(np.uint64).reshape(-1, 8),
-        low=unpacked_frames["low"].reshape(-1, LOW, LOW),
-        words=np.concatenate([np.empty((0, 2), np.uint64), *words]),
-        owner=np.concatenate([np.empty(0, np.int32), *owner]).astype(np.int32),
+        rows=rows[:count],
+        phash=phash[:count],
+        hashes=frames["hashes"][:count].astype(np.uint64),
+        low=frames["low"][:count],
+        words=words[:filled],
+        owner=owner[:filled],
     )
 
 
@@ -237,16 +238,26 @@ class _Groups:
 def _near(values: NDArray[np.uint64], owners: Positions, radius: int, marks: Marks | None, index: Index) -> Positions:
     """Pairs of owners of values within the radius of each other; of the words that are too popular, none."""
     groups = _Groups.of(values, owners)
-    found = [_within(groups.members(group), marks) for group in np.flatnonzero(groups.sizes > 1).tolist()]
+    found = _within(groups)
+    if marks is not None:
+        crowds = np.flatnonzero(groups.sizes > POPULAR).tolist()
+        found += [_alike(groups.members(group), marks) for group in crowds]
     return _stacked([*found, _product(groups, groups, index.within(groups.values, radius))])
 
 
-def _within(group: Positions, marks: Marks | None) -> Positions:
-    if len(group) <= POPULAR:
-        i, j = np.triu_indices(len(group), 1)
-        return np.stack([group[i], group[j]], axis=1)
-    if marks is None:
-        return np.empty((0, 2), np.int64)
+def _within(groups: _Groups) -> list[Positions]:
+    """All pairs of members of each group that is not too popular."""
+    label = np.repeat(np.where(groups.sizes <= POPULAR, np.arange(len(groups.sizes)), -1), groups.sizes)
+    found = []
+    for step in range(1, int(groups.sizes.max(initial=1))):
+        same = np.flatnonzero((label[:-step] == label[step:]) & (label[step:] >= 0))
+        if not len(same):
+            break
+        found.append(np.stack([groups.owners[same], groups.owners[same + step]], axis=1))
+    return found
+
+
+def _alike(group: Positions, marks: Marks) -> Positions:
     found, left = [], np.unique(group)
     while len(left) > 1:  # each in turn with all that are alike; who is like nobody stays alone
         rest = left[1:]

@@ -23,6 +23,7 @@ _SHARPEST_ZOOM = 7.0
 _MOST_STRETCH = 1.6
 """Of one axis against the other, by a resize that did not keep the shape or a border on one frame alone."""
 _SAMPLES = 16
+_AT_ONCE = 1 << 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,9 +69,12 @@ def unpacked(points: bytes | None) -> NDArray[Any]:
 
 def mirrored(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """(n, 2) descriptors of the same details in a mirror: fields upside down, directions the other way."""
-    plain = np.unpackbits(np.ascontiguousarray(bits.astype(">u8")).view(np.uint8).reshape(len(bits), 16), axis=1)
-    turned = np.ascontiguousarray(np.packbits(plain[:, _MIRROR], axis=1)).view(">u8")
-    return turned.astype(np.uint64).reshape(-1, 2)
+    turned = np.empty((len(bits), 2), np.uint64)
+    for start in range(0, len(bits), _AT_ONCE):  # as single bits they take sixteen times the room
+        some = np.ascontiguousarray(bits[start : start + _AT_ONCE].astype(">u8")).view(np.uint8).reshape(-1, 16)
+        packed = np.packbits(np.unpackbits(some, axis=1)[:, _MIRROR], axis=1)
+        turned[start : start + _AT_ONCE] = np.ascontiguousarray(packed).view(">u8")
+    return turned
 
 
 def _mirror_order() -> NDArray[np.int64]:

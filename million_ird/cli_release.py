@@ -1,7 +1,6 @@
 """The commands that hand a built data set on: published on the Hub, or in the layouts of other programs."""
 
 import json
-import os
 from datetime import date
 from typing import Annotated, Optional
 
@@ -27,13 +26,8 @@ def publish_command(
     from million_ird import terminal
     from million_ird.write.hub import publish
 
-    try:
-        with terminal.Bar() as bar:
-            done = publish(out, repo_id, private=private, revision=revision, dry_run=dry_run, listener=bar)
-    except KeyboardInterrupt:
-        # The client's threads cannot be called off: an ordinary exit would wait for the files that they are sending.
-        terminal.complain("million-ird: interrupted; the same command goes on from here")
-        os._exit(130)
+    with terminal.ended_at_once(), terminal.Bar() as bar:
+        done = publish(out, repo_id, private=private, revision=revision, dry_run=dry_run, listener=bar)
     if as_json:
         typer.echo(json.dumps(done.as_json(), ensure_ascii=False))
     else:

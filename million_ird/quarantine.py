@@ -64,7 +64,7 @@ class Quarantine:
     memory: int = 0
     """Bytes that the process may allocate; 0 for no limit."""
     seconds: Counter[str] = field(default_factory=Counter)
-    """By measure, `decode` and `phash` aside."""
+    """By measure, `decode` and `signature` aside."""
     _held: list["_Held"] = field(default_factory=list)
 
     def rows(self, candidates: Iterable[Candidate], fetch: Fetch) -> Iterator[Row]:

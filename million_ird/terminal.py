@@ -1,8 +1,13 @@
 """What the command line shows: progress on stderr, results on stdout."""
 
+import contextlib
 import json
+import os
+import signal
 import sys
 import time
+from collections.abc import Iterator
+from types import FrameType
 
 from rich.console import Console, Group
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -74,6 +79,26 @@ class Bar:
         self._total += things
         if self._bar:
             self._bar.update(self._task, total=self._total)  # type: ignore[arg-type]
+
+
+@contextlib.contextmanager
+def ended_at_once() -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the program in this block without waiting for any thread.
+
+    Threads of another library cannot be called off: an exception would wait for the files that they are sending.
+    """
+
+    def end(signum: int, frame: FrameType | None) -> None:
+        shown = b"\x1b[?25h\r\n" if sys.stderr.isatty() else b""  # the bar has hidden the cursor
+        os.write(2, shown + b"million-ird: interrupted; the same command goes on from here\n")
+        os._exit(130)
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def result_json(result: Result) -> str:

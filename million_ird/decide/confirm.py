@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from million_ird.decide.overlap import Overlap, find_overlap, likeness, likeness_within, unpacked
-from million_ird.measure.signature import FRAME
+from million_ird.measure.signature import FRAME, oriented
 
 ALIKE = 0.85
 """Correlation of two frames, whose hashes are near, from which on they are one picture: copies have 0.9 and more."""
@@ -107,17 +107,7 @@ def frames_alike(
         one, other = low[i[part]].astype(np.float32), low[j[part]].astype(np.float32)
         lengths = np.sqrt((one**2).sum((1, 2)) * (other**2).sum((1, 2)))
         for which in range(8) if turned else (0,):
-            turned_one = _oriented(other, which)
+            turned_one = oriented(other, which)
             products = np.einsum("nij,nij->n", one, turned_one)
             best[part] = np.maximum(best[part], np.where(lengths > 0, products / np.maximum(lengths, 1), 0))
     return best
-
-
-def _oriented(low: NDArray[np.float32], which: int) -> NDArray[np.float32]:
-    """(n, 16, 16) frequencies, each oriented as `measure.signature.oriented` does one."""
-    turned = low.copy()
-    if which & 1:
-        turned[:, :, 1::2] *= -1
-    if which & 2:
-        turned[:, 1::2] *= -1
-    return turned.transpose(0, 2, 1) if which & 4 else turned

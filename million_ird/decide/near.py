@@ -54,11 +54,6 @@ SMALLEST_SHARE = 1 << 10
 STREAMED = 1 << 20
 
 
-def parse(hashes: list[str]) -> NDArray[np.uint64]:
-    """Hashes of 16 hex digits as (n,) uint64."""
-    return np.fromiter((int(text, 16) for text in hashes), np.uint64, len(hashes))
-
-
 def pairs_within(
     hashes: NDArray[np.uint64],
     radius: int,

@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from million_ird.measure.signature import BIT_ORDER, FRAME, LOW, POINT, oriented
+from million_ird.measure.signature import BIT_ORDER, FRAME, LOW, POINT, oriented, weights
 
 FARTHEST = 28
 """Bits of 128 in which points that show the same may differ."""
@@ -158,12 +158,12 @@ def _seen(
 ) -> NDArray[np.float64]:
     """What a frame shows at x by y, its mean aside, of frequencies below the two limits: (len(y), len(x))."""
     steps = np.arange(LOW)
-    weights = np.hypot(steps[:, None], steps[None])
-    weights[0, 0] = 1
+    weighed = weights()
+    weighed[0, 0] = 1
     halves = np.where(steps == 0, 0.5, 1.0)
     across = np.cos(np.pi * np.outer(x, steps)) * halves * (steps < most_x)
     down = np.cos(np.pi * np.outer(y, steps)) * halves * (steps < most_y)
-    seen: NDArray[np.float64] = down @ (low / weights) @ across.T
+    seen: NDArray[np.float64] = down @ (low / weighed) @ across.T
     return seen
 
 

@@ -13,6 +13,7 @@ None of them is a picture: `frame` is a blur of 16×16, of `points` nothing can 
 
 import hashlib
 from collections.abc import Mapping
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -22,6 +23,7 @@ from scipy import fftpack
 
 from million_ird.record import Sample
 
+T = TypeVar("T", np.float32, np.float64)
 COLUMNS = ("phash", "pixels_id", "frame", "points")
 LOW = 16
 """Frequencies of a frame in each direction."""
@@ -84,23 +86,23 @@ def frame(pixels: NDArray[np.uint8]) -> bytes:
     found = _frequencies(pixels)
     packed = np.zeros((), FRAME)
     packed["hashes"] = [_bits(oriented(found, which)) for which in range(8)]
-    low = found[:LOW, :LOW] * _weights()
+    low = found[:LOW, :LOW] * weights()
     largest = np.abs(low).max()
     packed["low"] = np.rint(low * (127 / largest)) if largest > 0 else 0
     return packed.tobytes()
 
 
-def oriented(frequencies: NDArray[np.float64], which: int) -> NDArray[np.float64]:
-    """The cosine transform of a picture mirrored left to right (bit 0), upside down (bit 1), transposed (bit 2, last).
+def oriented(frequencies: NDArray[T], which: int) -> NDArray[T]:
+    """The cosine transform (…, n, n) of a picture mirrored (bit 0), upside down (bit 1), transposed (bit 2, last).
 
-    A mirror turns the sign of the odd frequencies, a transposition of the picture transposes.
+    A mirror, left to right or upside down, turns the sign of odd frequencies; transposing transposes.
     """
     turned = frequencies.copy()
     if which & 1:
-        turned[:, 1::2] *= -1
+        turned[..., 1::2] *= -1
     if which & 2:
-        turned[1::2] *= -1
-    return turned.T if which & 4 else turned
+        turned[..., 1::2, :] *= -1
+    return turned.swapaxes(-1, -2) if which & 4 else turned
 
 
 def content(luma: NDArray[np.uint8]) -> tuple[int, int, int, int]:
@@ -177,7 +179,8 @@ def _bits(frequencies: NDArray[np.float64]) -> int:
     return int.from_bytes(np.packbits(block > np.median(block)).tobytes())
 
 
-def _weights() -> NDArray[np.float64]:
+def weights() -> NDArray[np.float64]:
+    """What the frequencies of a frame were multiplied by: (16, 16), their distance from zero."""
     steps = np.arange(LOW)
     return np.hypot(steps[:, None], steps[None])
 

@@ -15,7 +15,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from million_ird.decide import near
-from million_ird.decide.near import pairs_between, pairs_within, parse
+from million_ird.decide.near import pairs_between, pairs_within
 from million_ird.decide.near_plan import Plan, Sizes, candidates, choose, differences
 from million_ird.errors import BuildError
 from million_ird.execution import Engine
@@ -88,11 +88,6 @@ def test_a_popular_hash_is_a_chain_not_a_square(radius: int) -> None:
 def test_no_hashes_and_one_hash_make_no_pairs() -> None:
     assert pairs_within(np.array([], np.uint64), 4).shape == (0, 2)
     assert pairs_within(np.array([7], np.uint64), 4).shape == (0, 2)
-
-
-def test_hashes_are_read_as_unsigned() -> None:
-    assert parse(["ffffffffffffffff", "0000000000000001"]).tolist() == [2**64 - 1, 1]
-    assert parse([]).dtype == np.uint64
 
 
 @njit(nogil=True)

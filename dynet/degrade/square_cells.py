@@ -1,4 +1,9 @@
-"""Choosing square cells of a picture, and masking them: what pre-training hides from the network."""
+"""Choosing square cells of a picture, and masking them: what pre-training hides from the network.
+
+Source: dynamic pre-training (arXiv 2404.02154) degrades about half of a crop and masks about 30 % of it in cells, after
+masked autoencoders (He et al., CVPR 2022), whose cells are of 16 pixels. The cells are exactly as many as the share
+asks for, rounded; a share of 0 changes nothing.
+"""
 
 import numpy as np
 import numpy.typing as npt

@@ -1,0 +1,23 @@
+"""What every part of a recipe is made of: frozen sections that refuse keys they do not know, and types of values."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+
+
+def _as_range(value: object) -> object:
+    return (value, value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
+
+
+# One number, or two between which each picture draws its own.
+Range = Annotated[tuple[float, float], BeforeValidator(_as_range)]
+
+
+class Section(BaseModel):
+    """A part of a recipe: frozen, and without room for keys it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)

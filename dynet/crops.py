@@ -1,89 +1,123 @@
-"""From pictures to crops: every crop of a run is a function of (seed, step, index) and of the data set."""
+"""Crops for a device: every one is a function of the run's seed, its step and its place in the step's batch."""
 
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
-from dynet.data import Image8, Pictures
-from dynet.errors import DataError
-from dynet.randomness import generator
+from dynet.errors import DyNetError
+from dynet.mix import Mix
+from dynet.picture_set import Image8
 
-Corrupt = Callable[[Image8, np.random.Generator], Image8]
+Key: TypeAlias = tuple[int, int]
+"""Step of the run, and place in its batch."""
+
+CropAndBatch: TypeAlias = Callable[[int], tuple[int, int]]
+"""Side of the crops in pixels, and crops in the batch, of a step; a worker must be able to unpickle it."""
+
+
+Batch: TypeAlias = tuple[Tensor, Tensor, Tensor]
+"""Inputs and targets, both (B, 3, size, size) of uint8, and their tasks, (B,) of int64."""
+
+
+class Crop(NamedTuple):
+    """One input and target as the device gets them."""
+
+    degraded: Tensor
+    clean: Tensor
+    task: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Crops(Dataset[tuple[Tensor, Tensor]]):
-    """Pairs (corrupted crop, clean crop), numbered step * batch + index for the whole run.
+class Crops(Dataset[Crop]):
+    """The crops of a run; the same one in whatever order, worker, process or run it is asked for.
 
-    Number n is the same pair in whatever order, process or run it is asked for.
+    8 bits all the way: turned to numbers in [0, 1] on the device, they are a quarter as much to move there.
     """
 
-    pictures: Pictures
-    corrupt: Corrupt
-    seed: int
-    size: int
-    batch: int
+    mix: Mix
+    crop_and_batch: CropAndBatch
 
-    def __getitem__(self, number: int) -> tuple[Tensor, Tensor]:
-        """Two tensors (3, size, size) of float32 in [0, 1]."""
-        step, index = divmod(number, self.batch)
-        random = generator(self.seed, "crop", step, index)
-        picture = self.pictures.draw(random)
-        clean = orient(cut(picture, self.size, random), int(random.integers(8)))
-        corrupted = self.corrupt(clean, generator(self.seed, "corruption", step, index))
-        return _as_tensor(corrupted), _as_tensor(clean)
-
-
-def cut(picture: Image8, size: int, random: np.random.Generator) -> Image8:
-    """picture: (H, W, 3) to a (size, size, 3) piece of it, every position as likely."""
-    height, width = picture.shape[:2]
-    if min(height, width) < size:
-        raise DataError(f"a picture of {width}x{height} pixels is too small for crop: {size}")
-    top, left = int(random.integers(height - size + 1)), int(random.integers(width - size + 1))
-    return picture[top : top + size, left : left + size]
-
-
-def orient(picture: Image8, which: int) -> Image8:
-    """One of the eight flips and quarter turns; 0 leaves the picture upright."""
-    turned = np.rot90(picture, which % 4)
-    return turned[:, ::-1] if which >= 4 else turned
+    def __getitem__(self, key: Key) -> Crop:
+        """Two tensors (3, size, size) of uint8, and the number of their task."""
+        step, index = key
+        example = self.mix.example(step, index, self.crop_and_batch(step)[0])
+        return Crop(_as_tensor(example.degraded), _as_tensor(example.clean), example.task)
 
 
 def _as_tensor(picture: Image8) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1))).float() / 255
+    return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))
 
 
-class StepSampler(Sampler[list[int]]):
-    """The numbers of one process's share of each step's batch, from step `start` on."""
+class StepSampler(Sampler[list[Key]]):
+    """The keys of one process's share of each step's batch, from step `start` on.
 
-    def __init__(self, start: int, stop: int, batch: int, rank: int, processes: int) -> None:
+    Every batch must divide among the processes.
+    """
+
+    def __init__(self, start: int, stop: int, crop_and_batch: CropAndBatch, rank: int, processes: int) -> None:
         self._steps = range(start, stop)
-        self._batch = batch
-        share = batch // processes
-        self._mine = range(rank * share, (rank + 1) * share)
+        self._crop_and_batch = crop_and_batch
+        self._rank, self._processes = rank, processes
 
-    def __iter__(self) -> Iterator[list[int]]:
+    def __iter__(self) -> Iterator[list[Key]]:
         for step in self._steps:
-            yield [step * self._batch + index for index in self._mine]
+            share, rest = divmod(self._crop_and_batch(step)[1], self._processes)
+            if rest:
+                raise ValueError(f"the batch of step {step} does not divide among {self._processes} processes")
+            yield [(step, index) for index in range(self._rank * share, (self._rank + 1) * share)]
 
     def __len__(self) -> int:
         return len(self._steps)
 
 
-def loader(crops: Crops, sampler: StepSampler, workers: int, pin: bool) -> DataLoader[tuple[Tensor, Tensor]]:
-    """Batches (B, 3, size, size) in the sampler's order, made by `workers` processes."""
-    return DataLoader(
-        crops, batch_sampler=sampler, num_workers=workers, pin_memory=pin, worker_init_fn=_leave_signals_to_the_run
+def loader(crops: Crops, sampler: StepSampler, workers: int, pin: bool) -> Iterator[Batch]:
+    """The batches in the sampler's order, made by `workers` processes; 0: by this one.
+
+    `pin` puts them into memory that a GPU reads by itself. What goes wrong with a picture is raised as it is, from
+    whatever process.
+    """
+    batches = DataLoader(
+        _Told(crops),
+        batch_sampler=sampler,
+        num_workers=workers,
+        collate_fn=_collate,
+        pin_memory=pin,
+        persistent_workers=workers > 0,
+        worker_init_fn=_work_quietly,
     )
+    for batch in batches:
+        if isinstance(batch, DyNetError):
+            raise batch
+        yield batch
 
 
-def _leave_signals_to_the_run(_worker: int) -> None:
-    """Ctrl-C reaches the whole process group; the run, not its workers, decides when to stop."""
-    import signal
+@dataclass(frozen=True, slots=True)
+class _Told(Dataset[Crop | DyNetError]):
+    """Gives what goes wrong to the collating function: raised in a worker, it would arrive with a traceback in it."""
+
+    crops: Crops
+
+    def __getitem__(self, key: Key) -> Crop | DyNetError:
+        try:
+            return self.crops[key]
+        except DyNetError as error:
+            return error
+
+
+def _collate(crops: list[Crop | DyNetError]) -> Any:
+    return next((crop for crop in crops if isinstance(crop, DyNetError)), None) or default_collate(crops)
+
+
+def _work_quietly(_worker: int) -> None:
+    """Leave Ctrl-C, which reaches the whole process group, to the run; and one core to each worker."""
+    import cv2
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
+    cv2.setNumThreads(1)

@@ -1,120 +1,106 @@
-"""The data sets that a run draws its pictures from: built by million_ird, in a folder or on the Hub."""
+"""From `--data` to what a run draws from: sets built by million_ird, data sets of pairs, and folders of pictures."""
 
-import hashlib
-import io
+import logging
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from dynet.built_set import BuiltSet
+from dynet.errors import DataError, RecipeError
+from dynet.folder_set import FolderSet
+from dynet.mix import Mix, Task, serves
+from dynet.picture_set import PictureSet
+from dynet.streamed_set import StreamedSet
 
-from dynet.errors import DataError
-
-if TYPE_CHECKING:
-    import datasets
-
-Image8 = npt.NDArray[np.uint8]
-CONFIG = "patches"
+logger = logging.getLogger(__name__)
+_PREFIX = re.compile(r"([\w-]+):(?!//|\\)(.+)", re.DOTALL)
+_COMMENT = re.compile(r"(?:^|\s)#")
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A data set to train on, and how often it is drawn from compared with the others."""
+    """What to train on, the task that it is for if the user says so, and its weight among the sets of a task."""
 
     location: str
-    weight: float
+    weight: float = 1.0
+    task: str | None = None
 
     @classmethod
     def parse(cls, argument: str) -> "Source":
-        """Read `DIR_OR_REPO` or `DIR_OR_REPO=WEIGHT`."""
-        location, separator, weight = argument.rpartition("=")
+        """Read `[TASK:]DIR_OR_REPO[=WEIGHT]`."""
+        rest, separator, weight = argument.rpartition("=")
         if not separator:
-            return cls(argument, 1.0)
+            rest, weight = argument, "1"
+        prefixed = _PREFIX.fullmatch(rest)
+        task, location = prefixed.groups() if prefixed else (None, rest)
         try:
             number = float(weight)
         except ValueError as error:
             raise DataError(f"--data {argument}: {weight!r} is not a weight") from error
         if not 0 < number < float("inf"):
             raise DataError(f"--data {argument}: a weight must be above zero")
-        return cls(location, number)
+        if not location:
+            raise DataError(f"--data {argument} names no folder and no data set")
+        return cls(location, number, task)
 
 
-class Pictures:
-    """The pictures of one or more data sets, and a fingerprint by which a resumed run knows them again."""
+def open_mix(
+    tasks: Sequence[Task],
+    sources: Sequence[Source],
+    *,
+    seed: int,
+    hold_out: int,
+    exclude: Sequence[str],
+    stream: bool,
+    cache: Path,
+) -> Mix:
+    """What a run draws from. Raises DataError in one line for all that cannot be trained on as it is.
 
-    def __init__(self, sources: Sequence[Source]) -> None:
-        self.sources = tuple(sources)
-        self.sets = [_open(source.location) for source in sources]
-        weights = np.array([source.weight for source in sources])
-        self._shares = weights / weights.sum()
-
-    def fingerprint(self) -> str:
-        """Changes when a data set's rows, their order or its weight do; not when a folder is moved."""
-        digest = hashlib.sha256()
-        for source, rows in zip(self.sources, self.sets, strict=True):
-            digest.update(f"{source.weight} {len(rows)} ".encode())
-            digest.update(_identity_of_rows(rows))
-        return digest.hexdigest()
-
-    def draw(self, random: np.random.Generator) -> Image8:
-        """One picture, (H, W, 3): a data set by weight, then any of its rows."""
-        rows = self.sets[int(random.choice(len(self.sets), p=self._shares))]
-        row = int(random.integers(len(rows)))
-        return _decode(rows[row]["image"], f"row {row}")
+    `exclude` names text files with the names of pictures' files, without suffix, one a line and # for comments: what
+    comes from such a file is left out. `hold_out` pictures of each set are kept for validation.
+    Of a source with parts for several tasks, those that the recipe has no task for are left out, with a warning.
+    """
+    lists = {file: _read_list(Path(file)) for file in exclude}
+    sets = []
+    for source in sources:
+        parts = open_source(source, stream=stream, cache=cache)
+        wanted = [part for part in parts if any(serves(part, task) for task in tasks)]
+        left = [part for part in parts if part not in wanted] if wanted else []
+        for part in left:
+            logger.warning("--data %s: the recipe has no task for %s", source.location, part.location)
+        sets += [(part, source.weight) for part in wanted or parts]
+    return Mix(tasks, sets, seed=seed, hold_out=hold_out, exclude=lists)
 
 
-def _open(location: str) -> "datasets.Dataset":
-    import datasets
-    from huggingface_hub.errors import HFValidationError
+def open_source(source: Source, *, stream: bool, cache: Path) -> list[PictureSet]:
+    """The sets of one source: several for a folder with parts for several tasks.
 
-    datasets.disable_progress_bars()
-    if Path(location).is_dir() and not any(Path(location).iterdir()):
-        raise DataError(f"--data {location}: the folder is empty")
+    `stream` reads a data set's shards one by one into `cache` as they are needed, and changes nothing for pictures
+    that lie in folders.
+    """
+    folder = Path(source.location)
+    if folder.is_dir() and not any(folder.iterdir()):
+        raise DataError(f"--data {source.location}: the folder is empty")
+    if folder.is_dir() and not _is_data_set(folder):
+        return list(FolderSet.open(source.location, source.task))
+    if stream:
+        return [StreamedSet(source.location, source.task, cache)]
+    return [BuiltSet.open(source.location, source.task)]
+
+
+def _read_list(file: Path) -> frozenset[str]:
+    """The names in a list, in lower case: one a line, # for comments."""
     try:
-        found = datasets.load_dataset(location, CONFIG, split="train")
-    except (datasets.exceptions.DatasetsError, _http_error(), HFValidationError, OSError) as error:
-        raise DataError(f"--data {location}: {_reason(error)}") from error
-    except ValueError as error:  # what `datasets` raises for a config or a split that is not there
-        raise DataError(f"--data {location} is no data set with a config {CONFIG!r}: {_reason(error)}") from error
-    if "image" not in found.column_names:
-        raise DataError(f"--data {location} has no column 'image', but {', '.join(found.column_names)}")
-    if len(found) == 0:
-        raise DataError(f"--data {location} holds no pictures")
-    return found.cast_column("image", datasets.Image(decode=False))
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"exclude: {file} cannot be read: {error}") from error
+    stems = frozenset(stem.casefold() for line in lines if (stem := _COMMENT.split(line)[0].strip()))
+    if not stems:
+        raise RecipeError(f"exclude: {file} lists nothing")
+    return stems
 
 
-def _http_error() -> type[Exception]:
-    """The root of what the Hub's client raises: of its own errors, and of those of the HTTP library beneath it."""
-    from huggingface_hub.errors import HfHubHTTPError
-
-    root = HfHubHTTPError.__bases__[0]
-    assert issubclass(root, Exception)
-    return root
-
-
-def _reason(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
-
-
-def _identity_of_rows(rows: "datasets.Dataset") -> bytes:
-    """A hash of the rows' ids, or of the sizes of their pictures where a set has no ids. Reads no pixels."""
-    import pyarrow.compute as compute
-
-    digest = hashlib.sha256()
-    column = rows.data.column("id" if "id" in rows.column_names else "image")
-    for chunk in column.chunks:
-        if "id" not in rows.column_names:
-            chunk = compute.binary_length(chunk.field("bytes"))
-        digest.update("\n".join(map(str, chunk.to_pylist())).encode())
-    return digest.digest()
-
-
-def _decode(stored: dict[str, Any], name: str) -> Image8:
-    try:
-        with Image.open(io.BytesIO(stored["bytes"]) if stored["bytes"] is not None else stored["path"]) as file:
-            return np.array((ImageOps.exif_transpose(file) or file).convert("RGB"))
-    except (UnidentifiedImageError, OSError) as error:
-        raise DataError(f"{name} of the data set cannot be decoded: {_reason(error)}") from error
+def _is_data_set(folder: Path) -> bool:
+    """Whether a folder is to be read by `datasets`: shards lie in it or in one of its folders."""
+    return any(next(folder.glob(pattern), None) for pattern in ("*.parquet", "*/*.parquet", "*.arrow", "*/*.arrow"))

@@ -1,69 +1,117 @@
-from collections.abc import Callable
+import pickle
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from dynet.crops import Crops, StepSampler, cut, loader, orient
-from dynet.data import Pictures, Source
+from dynet.crops import Batch, Crops, StepSampler, loader
+from dynet.data import Source, open_mix
 from dynet.errors import DataError
-from dynet.randomness import generator
+from dynet.mix import Mix, Task
 
 
-def _noise(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
+def dust(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
     return np.where(random.random(image.shape) < 0.5, image, np.uint8(0))
 
 
+def growing(step: int) -> tuple[int, int]:
+    """24 pixels, and from step 3 on 32 in smaller batches."""
+    return (24, 4) if step < 3 else (32, 2)
+
+
 @pytest.fixture
-def crops(data_set: Path) -> Crops:
-    return Crops(pictures=Pictures([Source(str(data_set), 1)]), corrupt=_noise, seed=5, size=24, batch=4)
+def mix(data_set: Path, tmp_path: Path) -> Mix:
+    """Patches of a built set to put dust on, and a folder of pairs."""
+    noise = np.random.default_rng(0)
+    for side in ("input", "target"):
+        (tmp_path / "pairs" / side).mkdir(parents=True)
+        for name in "ab":
+            Image.fromarray(noise.integers(0, 255, (40, 50, 3), np.uint8)).save(
+                tmp_path / "pairs" / side / f"{name}.png"
+            )
+    tasks = [Task(name="dust", weight=1.0, corrupt=dust), Task(name="pairs", weight=1.0, corrupt=None)]
+    sources = [Source(str(data_set)), Source(str(tmp_path / "pairs"))]
+    return open_mix(tasks, sources, seed=5, hold_out=0, exclude=(), stream=False, cache=tmp_path)
 
 
-def test_a_crop_is_a_function_of_its_number_whatever_the_order(crops: Crops) -> None:
-    forward = [crops[number] for number in range(6)]
-    for number in reversed(range(6)):
-        corrupted, clean = crops[number]
-        assert torch.equal(corrupted, forward[number][0])
-        assert torch.equal(clean, forward[number][1])
-        assert clean.shape == (3, 24, 24)
-        assert clean.dtype == torch.float32
-    assert len({clean.numpy().tobytes() for _, clean in forward}) == 6
+def batches(mix: Mix, rank: int, processes: int, workers: int) -> list[Batch]:
+    crops = Crops(mix=mix, crop_and_batch=growing)
+    return list(loader(crops, StepSampler(1, 5, growing, rank, processes), workers, pin=False))
 
 
-def test_workers_and_processes_give_the_same_batches(crops: Crops) -> None:
-    def batches(rank: int, processes: int, workers: int) -> list[torch.Tensor]:
-        sampler = StepSampler(2, 5, 4, rank, processes)
-        return [corrupted for corrupted, _ in loader(crops, sampler, workers, pin=False)]
-
-    alone = batches(0, 1, 0)
-    with_workers = batches(0, 1, 2)
-    shares = [batches(rank, 2, 0) for rank in (0, 1)]
-    assert len(alone) == 3
-    for step, batch in enumerate(alone):
-        assert torch.equal(batch, with_workers[step])
-        assert torch.equal(batch, torch.cat([shares[0][step], shares[1][step]]))
-
-
-def test_all_eight_orientations_occur_and_upright_is_one() -> None:
-    picture = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
-    assert np.array_equal(orient(picture, 0), picture)
-    assert len({(orient(picture, which).shape, orient(picture, which).tobytes()) for which in range(8)}) == 8
+def test_a_crop_is_a_function_of_its_key_whatever_the_order(mix: Mix) -> None:
+    crops = Crops(mix=mix, crop_and_batch=growing)
+    keys = [(step, index) for step in range(4) for index in range(3)]
+    forward = {key: crops[key] for key in keys}
+    for key in reversed(keys):
+        degraded, clean, task = crops[key]
+        assert torch.equal(degraded, forward[key].degraded)
+        assert torch.equal(clean, forward[key].clean)
+        assert type(task) is int
+        side = growing(key[0])[0]
+        assert degraded.shape == clean.shape == (3, side, side)
+        assert degraded.dtype == clean.dtype == torch.uint8
+    assert len({clean.numpy().tobytes() for _, clean, _ in forward.values()}) == len(keys)
 
 
-def test_cuts_reach_every_edge() -> None:
-    picture = np.arange(36, dtype=np.uint8).reshape(6, 6, 1).repeat(3, 2)
-    corners = {int(cut(picture, 4, generator(0, "cut", key))[0, 0, 0]) for key in range(200)}
-    assert corners == {0, 1, 2, 6, 7, 8, 12, 13, 14}
+def test_a_process_that_is_started_anew_gives_the_same_crops(mix: Mix) -> None:
+    crops = Crops(mix=mix, crop_and_batch=growing)
+    sent = pickle.loads(pickle.dumps(crops))
+    assert all(torch.equal(sent[key].degraded, crops[key].degraded) for key in ((0, 0), (0, 1), (4, 0), (4, 1)))
 
 
-def test_a_picture_smaller_than_the_crop_is_told(crops: Crops) -> None:
-    with pytest.raises(DataError, match="16x16 pixels is too small for crop: 24"):
-        cut(np.zeros((16, 16, 3), np.uint8), 24, generator(0, "cut"))
+def test_a_crop_is_its_example_with_the_channels_in_front(mix: Mix) -> None:
+    crop, example = Crops(mix=mix, crop_and_batch=growing)[2, 1], mix.example(2, 1, 24)
+    assert np.array_equal(crop.degraded.permute(1, 2, 0).numpy(), example.degraded)
+    assert np.array_equal(crop.clean.permute(1, 2, 0).numpy(), example.clean)
+    assert crop.task == example.task
 
 
-def test_crops_of_another_seed_are_others(crops: Crops, data_set: Path) -> None:
-    make: Callable[[int], Crops] = lambda seed: Crops(  # noqa: E731
-        pictures=crops.pictures, corrupt=_noise, seed=seed, size=24, batch=4
-    )
-    assert not torch.equal(make(5)[0][1], make(6)[0][1])
+def test_batches_are_of_the_size_of_their_step(mix: Mix) -> None:
+    shapes = [tuple(degraded.shape) for degraded, _, _ in batches(mix, 0, 1, 0)]
+    assert shapes == [(4, 3, 24, 24), (4, 3, 24, 24), (2, 3, 32, 32), (2, 3, 32, 32)]
+    (_, clean, tasks), *_ = batches(mix, 0, 1, 0)
+    assert clean.dtype == torch.uint8
+    assert (tasks.dtype, tuple(tasks.shape)) == (torch.int64, (4,))
+    assert {int(task) for _, _, of_batch in batches(mix, 0, 1, 0) for task in of_batch} == {0, 1}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_workers_give_the_same_batches(mix: Mix, workers: int) -> None:
+    alone, shared = batches(mix, 0, 1, 0), batches(mix, 0, 1, workers)
+    assert len(alone) == len(shared) == 4
+    for one, other in zip(alone, shared, strict=True):
+        assert all(torch.equal(*tensors) for tensors in zip(one, other, strict=True))
+
+
+def test_processes_share_the_same_batches_out(mix: Mix) -> None:
+    alone = batches(mix, 0, 1, 0)
+    shares = [batches(mix, rank, 2, 0) for rank in (0, 1)]
+    for step, whole in enumerate(alone):
+        parts = [share[step] for share in shares]
+        assert all(torch.equal(tensor, torch.cat(both)) for tensor, *both in zip(whole, *parts, strict=True))
+
+
+def test_a_run_that_starts_later_goes_on_with_the_same_batches(mix: Mix) -> None:
+    crops = Crops(mix=mix, crop_and_batch=growing)
+    later = list(loader(crops, StepSampler(3, 5, growing, 0, 1), 0, pin=False))
+    assert all(torch.equal(one[0], other[0]) for one, other in zip(later, batches(mix, 0, 1, 0)[2:], strict=True))
+
+
+def test_a_batch_that_does_not_divide_among_processes_is_refused() -> None:
+    sampler = StepSampler(0, 5, growing, 0, 4)
+    assert len(sampler) == 5
+    with pytest.raises(ValueError, match="the batch of step 3 does not divide among 4 processes"):
+        list(sampler)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_what_goes_wrong_in_a_worker_is_told_in_the_same_line(workers: int, tmp_path: Path) -> None:
+    Image.new("RGB", (20, 20)).save(tmp_path / "small.png")
+    task = Task(name="dust", weight=1.0, corrupt=dust)
+    mix = open_mix([task], [Source(str(tmp_path))], seed=0, hold_out=0, exclude=(), stream=False, cache=tmp_path)
+    with pytest.raises(DataError) as caught:
+        batches(mix, 0, 1, workers)
+    assert str(caught.value) == f"{tmp_path / 'small.png'} has 20x20 pixels, too few for crop: 24"

@@ -13,6 +13,8 @@ from rich.console import Console
 import dynet
 from dynet.errors import DyNetError, UsageError
 
+INTERRUPTED = 130
+
 app = typer.Typer(
     name="dynet",
     help="Train DyNet on image sets, and restore pictures with it.",
@@ -38,6 +40,13 @@ class Device(StrEnum):
     mps = "mps"
 
 
+class ProtocolName(StrEnum):
+    """How a benchmark is put to the network."""
+
+    aio_paper = "aio-paper"
+    strict = "strict"
+
+
 DeviceOption = Annotated[Device, typer.Option(help="Where to compute; auto takes a GPU where there is one.")]
 
 
@@ -59,7 +68,8 @@ def _options(
 @app.command()
 def train(
     data: Annotated[
-        list[str], typer.Option(help="A data set of million-ird: folder or Hub repository, and its =WEIGHT.")
+        list[str],
+        typer.Option(help="[TASK:]DIR_OR_REPO[=WEIGHT]: a data set, a folder of pictures, or one of pairs."),
     ],
     stage: Annotated[StageName, typer.Option(help="What to train for.")],
     config: Annotated[Path, typer.Option(help="The recipe: a file, or the name of a shipped one.")],
@@ -67,6 +77,7 @@ def train(
     init: Annotated[str | None, typer.Option(help="Weights to start from: file, folder or Hub repository.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out, if there is one.")] = False,
     steps: Annotated[int | None, typer.Option(min=1, help="Train for this many steps instead.")] = None,
+    stream: Annotated[bool, typer.Option("--stream", help="Read data sets as needed, not whole first.")] = False,
     device: DeviceOption = Device.auto,
 ) -> None:
     """Train a network: pre-train it on clean pictures, or fine-tune it on tasks."""
@@ -84,11 +95,61 @@ def train(
         init=locate_weights(init) if init else None,
         resume=resume,
         device=device.value,
+        stream=stream,
     )
     outcome = run_training(recipe, job)
     if outcome is Outcome.ALREADY_FINISHED:
         print(f"{out} is finished: all {recipe.steps} steps are done, nothing to do")
     print(out / "weights.safetensors")
+
+
+@app.command()
+def evaluate(
+    weights: Annotated[str, typer.Option(help="A weights file, a folder that holds one, or a Hub repository.")],
+    benchmark: Annotated[list[str], typer.Option(help="NAME=DIR: a folder of pairs, or of clean pictures.")],
+    protocol: Annotated[ProtocolName, typer.Option(help="As papers measure, or as a user would.")],
+    variants: Annotated[str | None, typer.Option(help="Variants, with commas between; else all of them.")] = None,
+    sigma: Annotated[str | None, typer.Option(help="Noise on clean pictures, in levels; else 15,25,50.")] = None,
+    metrics: Annotated[str | None, typer.Option(help="Metrics of pyiqa beside PSNR and SSIM: lpips,…")] = None,
+    tile: Annotated[int | None, typer.Option(min=32, help="Restore in tiles of this side in pixels.")] = None,
+    out: Annotated[Path | None, typer.Option(help="A folder for the results, also picture by picture.")] = None,
+    device: DeviceOption = Device.auto,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
+) -> None:
+    """Measure how well, how fast and in how much memory a network restores benchmarks."""
+    from dynet.benchmark import Benchmark, parse_sigmas, plan_tasks
+    from dynet.cost import CostMeter
+    from dynet.devices import resolve_device
+    from dynet.evaluate import Evaluation
+    from dynet.evaluate import evaluate as run_evaluation
+    from dynet.evaluation_report import Report, prepare_folder
+    from dynet.model import DyNet
+    from dynet.protocol import PROTOCOLS
+    from dynet.pyiqa_metrics import load_metrics
+    from dynet.restore import choose_variants
+    from dynet.weights import locate_weights
+
+    benchmarks = [Benchmark.parse(argument) for argument in benchmark]
+    tasks = plan_tasks(benchmarks, None if sigma is None else parse_sigmas(sigma))
+    where = resolve_device(device.value)
+    file = locate_weights(weights)
+    model = DyNet.from_pretrained(file).to(where)
+    how = Evaluation(
+        model=model,
+        variants=model.variants if variants is None else choose_variants(variants, model),
+        device=where,
+        protocol=PROTOCOLS[protocol.value],
+        tasks=tasks,
+        metrics=() if metrics is None else load_metrics(metrics, where),
+        tile=tile,
+    )
+    if out is not None:
+        prepare_folder(out)
+    meter = CostMeter(where, model)
+    report = Report(how=how, weights=file, memory=meter.memory, measured=run_evaluation(how, meter))
+    report.print(as_json=as_json)
+    if out is not None:
+        report.write(out)
 
 
 @app.command()
@@ -143,6 +204,8 @@ def main(arguments: list[str] | None = None) -> None:
     # Threads that wait for work by spinning make two busy processes on one machine ten times slower than one after
     # the other. Read when torch is loaded, so it is set here, before; a user's own setting stands.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Without it cuBLAS may add up in another order from call to call, and a resumed run would differ.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     sys.exit(_run(sys.argv[1:] if arguments is None else arguments))
 
 
@@ -151,8 +214,6 @@ def _run(arguments: list[str]) -> int:
         code = app(arguments, prog_name="dynet", standalone_mode=False)
     except DyNetError as error:
         return _say(_one_line(error), error.exit_code)
-    except KeyboardInterrupt:
-        return _say("interrupted", 130)
     except _usage_errors() as error:
         return _say(_one_line(error), UsageError.exit_code)
     except OSError as error:
@@ -161,6 +222,8 @@ def _run(arguments: list[str]) -> int:
         if isinstance(error, PermissionError):
             return _say(f"not allowed: {error.filename or error.strerror}", UsageError.exit_code)
         raise
+    if code == INTERRUPTED:  # what typer makes of Ctrl-C
+        return _say("interrupted", INTERRUPTED)
     return code if isinstance(code, int) else 0
 
 

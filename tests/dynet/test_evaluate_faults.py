@@ -1,0 +1,156 @@
+"""Evaluating what cannot be: one line, an exit code, and no half results."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from dynet import DyNet
+from dynet.cost import CostMeter
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+def save(file: Path, width: int, height: int) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    Image.fromarray(pixels).save(file)
+
+
+@pytest.fixture
+def clean(tmp_path: Path) -> Path:
+    """A folder of three clean pictures."""
+    for name, width, height in (("a", 50, 33), ("b", 37, 41), ("c", 33, 49)):
+        save(tmp_path / "sets" / "clean" / f"{name}.png", width, height)
+    return tmp_path / "sets" / "clean"
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> Path:
+    """A folder of two pairs."""
+    for side in ("input", "target"):
+        for number in range(2):
+            save(tmp_path / "sets" / "pairs" / side / f"{number}.png", 48, 40)
+    return tmp_path / "sets" / "pairs"
+
+
+def test_a_broken_picture_ends_it_in_one_line_before_anything_is_restored(
+    clean: Path, tiny_weights: Path, tmp_path: Path, dynet_command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(CostMeter, "measure", lambda *_: pytest.fail("restored"))
+    whole = (clean / "b.png").read_bytes()
+    (clean / "b.png").write_bytes(whole[: len(whole) // 2])
+    code, stdout, err = dynet_command(
+        "evaluate", "--weights", tiny_weights, "--benchmark", f"C={clean}", "--protocol", "strict", "--out",
+        tmp_path / "out",
+    )  # fmt: skip
+    assert (code, stdout, list((tmp_path / "out").iterdir())) == (1, "", [])
+    assert [line.startswith(f"dynet: {clean / 'b.png'}: ") for line in err.splitlines()] == [True]
+
+
+def test_a_pair_of_two_sizes_and_a_picture_that_is_too_small_are_named(
+    pairs: Path, clean: Path, tiny_weights: Path, dynet_command: Command
+) -> None:
+    Image.new("RGB", (48, 41)).save(pairs / "target" / "1.png")
+    code, _, err = dynet_command(
+        "evaluate", "--weights", tiny_weights, "--benchmark", f"P={pairs}", "--protocol", "strict"
+    )
+    assert (code, err.count("\n")) == (1, 1)
+    assert f"{pairs / 'input' / '1.png'} is 48×40 pixels, but its clean picture" in err
+    assert "48×41" in err
+    Image.new("RGB", (15, 40)).save(clean / "a.png")
+    given = ("evaluate", "--weights", tiny_weights, "--benchmark", f"C={clean}", "--device", "cpu")
+    code, _, err = dynet_command(*given, "--protocol", "aio-paper")
+    assert (code, err.count("\n")) == (1, 1)
+    assert f"{clean / 'a.png'} is 15×40 pixels: too small" in err
+    code, _, err = dynet_command(*given, "--protocol", "strict", "--sigma", "15")
+    assert code == 0, err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--benchmark", "nameless"], "must be NAME=DIR"),
+        (["--benchmark", "C=missing"], "C=missing: no such folder"),
+        (["--benchmark", "a|b=."], "without |"),
+        (["--benchmark", "C=empty"], "holds no pictures"),
+        (["--benchmark", "C=clean", "--benchmark", "C=pairs"], "two are named C"),
+        (["--benchmark", "C=."], "one of"),
+        (["--benchmark", "C=clean", "--sigma", "15,x"], "--sigma 15,x"),
+        (["--benchmark", "C=clean", "--sigma", "0"], "above 0"),
+        (["--benchmark", "C=clean", "--sigma", "nan"], "above 0"),
+        (["--benchmark", "C=clean", "--sigma", "15,15"], "twice"),
+        (["--benchmark", "C=pairs", "--sigma", "15"], "clean pictures only"),
+        (["--benchmark", "C=clean", "--variants", "S,XL"], "no variant 'XL'"),
+        (["--benchmark", "C=clean", "--metrics", "nope"], "no such metric"),
+        (["--benchmark", "C=clean", "--protocol", "ours"], "--protocol"),
+        (["--benchmark", "C=clean", "--out", "clean/a.png"], "--out clean/a.png"),
+        (["--benchmark", "C=clean", "--tile", "8"], "--tile"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_arguments_that_cannot_work_are_one_line_and_write_nothing(
+    clean: Path,
+    pairs: Path,
+    tiny_weights: Path,
+    dynet_command: Command,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    said: str,
+) -> None:
+    monkeypatch.chdir(clean.parent)
+    (clean.parent / "empty").mkdir()
+    if arguments == ["--benchmark", "C=."]:  # two tasks in one folder
+        clean.rename(clean.parent / "denoise")
+        pairs.rename(clean.parent / "derain")
+    before = sorted(clean.parent.rglob("*"))
+    protocol = [] if "--protocol" in arguments else ["--protocol", "strict"]
+    code, stdout, err = dynet_command("evaluate", "--weights", tiny_weights, *protocol, *arguments)
+    assert (code, stdout, err.count("\n")) == (2, "", 1), err
+    assert said in err
+    assert sorted(clean.parent.rglob("*")) == before
+
+
+def test_ctrl_c_is_130_and_leaves_no_file(
+    clean: Path, tiny_weights: Path, tmp_path: Path, dynet_command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    restored = []
+
+    def third_time(meter: CostMeter, call: object, picture: torch.Tensor) -> object:
+        restored.append(picture)
+        if len(restored) == 3:
+            raise KeyboardInterrupt
+        return measure(meter, call, picture)
+
+    measure = CostMeter.measure
+    monkeypatch.setattr(CostMeter, "measure", third_time)
+    out = tmp_path / "out"
+    code, stdout, err = dynet_command(
+        "evaluate", "--weights", tiny_weights, "--benchmark", f"C={clean}", "--protocol", "strict", "--out", out
+    )
+    assert (code, stdout, list(out.iterdir())) == (130, "", [])
+    assert "Traceback" not in err
+
+
+def test_weights_that_give_no_numbers_and_a_device_without_memory_are_one_line(
+    clean: Path, tiny: DyNet, tmp_path: Path, dynet_command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with torch.no_grad():
+        tiny.output.weight[0, 0, 0, 0] = math.nan
+    tiny.save(tmp_path / "nan.safetensors")
+    given = ("evaluate", "--weights", tmp_path / "nan.safetensors", "--benchmark", f"C={clean}", "--protocol", "strict")
+    code, stdout, err = dynet_command(*given)
+    assert (code, stdout) == (1, "")
+    assert "a.png: variant S gives values that are not finite" in err
+
+    def too_large(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(DyNet, "forward", too_large)
+    code, stdout, err = dynet_command(*given)
+    assert (code, stdout) == (1, "")
+    assert "out of memory on cpu at a.png, 50×33: use --tile 512" in err

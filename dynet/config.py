@@ -4,30 +4,23 @@ import difflib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import numpy as np
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import (
+    Field,
+    SerializeAsAny,
+    TypeAdapter,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
 
+from dynet.degrade import DEGRADATIONS
+from dynet.degrade.degradation import Degradation
 from dynet.errors import RecipeError
-from dynet.variants import ReuseSchedule, Variant, VariantSampler
+from dynet.section import Count, Positive, Section, Share
+from dynet.variants import POLICIES, ReuseSchedule, Variant, VariantSampler
 from dynet.weights import Architecture
-
-Count = Annotated[int, Field(ge=1)]
-Share = Annotated[float, Field(ge=0, le=1)]
-
-
-def _as_range(value: object) -> object:
-    return (value, value) if isinstance(value, (int, float)) else value
-
-
-# One number, or two between which each picture draws its own.
-Range = Annotated[tuple[float, float], BeforeValidator(_as_range)]
-
-
-class Section(BaseModel):
-    """A part of a recipe: frozen, and without room for keys it does not know."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Network(Section):
@@ -61,53 +54,20 @@ class VariantSection(Section):
     """One variant to train: how often each level's block is applied, and how often the variant is drawn."""
 
     schedule: tuple[Count, Count, Count, Count]
-    probability: Annotated[float, Field(gt=0)]
+    probability: Positive = 1.0
 
 
-class DegradationSection(Section):
-    """A degradation with its parameters; among several, one is drawn by weight for each picture."""
-
-    weight: Annotated[float, Field(gt=0)] = 1.0
-
-    def draw_parameters(self, generator: np.random.Generator) -> dict[str, float]:
-        """Each parameter's value for one picture, drawn evenly from its range."""
-        ranges = {name: getattr(self, name) for name in type(self).model_fields if name not in ("kind", "weight")}
-        return {name: float(generator.uniform(low, high)) for name, (low, high) in ranges.items()}
-
-    @model_validator(mode="after")
-    def _ranges_are_ordered(self) -> "DegradationSection":
-        for name in type(self).model_fields:
-            if name not in ("kind", "weight"):
-                low, high = getattr(self, name)
-                if not 0 <= low <= high:
-                    raise ValueError(f"{name} goes from a smaller number to a larger, not {low} to {high}")
-        return self
+def _of_its_kind(value: Any, handler: ValidatorFunctionWrapHandler) -> Degradation:
+    """Read a degradation as the section of its kind."""
+    if isinstance(value, Degradation):
+        return value
+    kind = value.get("kind") if isinstance(value, dict) else None
+    if not isinstance(kind, str) or kind not in DEGRADATIONS:
+        raise ValueError(f"kind is one of {', '.join(DEGRADATIONS)}, not {kind!r}")
+    return DEGRADATIONS[kind].model_validate(value)
 
 
-class GaussianNoise(DegradationSection):
-    """Additive Gaussian noise of `sigma` levels of 255."""
-
-    kind: Literal["gaussian_noise"]
-    sigma: Range
-
-
-class RandomNoise(DegradationSection):
-    """Uniform noise up to `amplitude` levels of 255."""
-
-    kind: Literal["random_noise"]
-    amplitude: Range
-
-
-class Jpeg(DegradationSection):
-    """JPEG compression of this quality."""
-
-    kind: Literal["jpeg"]
-    quality: Annotated[
-        tuple[Annotated[float, Field(ge=1, le=100)], Annotated[float, Field(ge=1, le=100)]], BeforeValidator(_as_range)
-    ]
-
-
-DegradationChoice = Annotated[GaussianNoise | RandomNoise | Jpeg, Field(discriminator="kind")]
+DegradationChoice = Annotated[SerializeAsAny[Degradation], WrapValidator(_of_its_kind)]
 DegradationList = Annotated[tuple[DegradationChoice, ...], Field(min_length=1)]
 
 
@@ -124,60 +84,114 @@ class Corruption(Cells):
     degradations: DegradationList
 
 
+class LargerCrops(Section):
+    """From this step on, crops of another size, and as many of them in a batch as then fit."""
+
+    from_step: Count
+    crop: Annotated[int, Field(ge=16)]
+    batch: Count
+
+
+class Validation(Section):
+    """How often all tasks and variants are measured on pictures that are held out, and on how many of each set."""
+
+    every: Count
+    pictures: Count = 8
+
+
 class Recipe(Section):
     """What both stages have in common."""
 
     seed: Annotated[int, Field(ge=0)] = 0
     network: Network = Network()
     variants: Annotated[dict[str, VariantSection], Field(min_length=1)]
+    policy: Literal["random", "alternate", "sandwich"] = "random"
     crop: Annotated[int, Field(ge=16)]
     batch: Count
+    larger_crops: tuple[LargerCrops, ...] = ()
     steps: Count
-    learning_rate: Annotated[float, Field(gt=0)]
+    optimizer: Literal["adam", "adamw"]
+    learning_rate: Positive
+    schedule: Literal["constant", "cosine"]
+    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    gradient_clip: Positive | None = None
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
+    frequency_loss: Annotated[float, Field(ge=0)] = 0.0
+    exclude: tuple[str, ...] = ()
     precision: Literal["fp32", "bf16"] = "fp32"
+    compile: bool = False
+    channels_last: bool = False
+    gradient_checkpointing: bool = False
     workers: Annotated[int, Field(ge=0)] = 0
+    validation: Validation | None = None
     log_every: Count = 1
     preview_every: Count
     checkpoint_every: Count
     keep_checkpoints: Count = 2
+    wandb: str | None = None
 
     @model_validator(mode="after")
-    def _variants_are_variants(self) -> "Recipe":
+    def _fits_together(self) -> "Recipe":
         self.sampler()
+        if self.warmup_steps >= self.steps:
+            raise ValueError(f"warmup_steps ({self.warmup_steps}) must be fewer than steps ({self.steps})")
+        starts = [phase.from_step for phase in self.larger_crops]
+        if starts != sorted(set(starts)):
+            raise ValueError("larger_crops must be in the order of their from_step")
         return self
 
     def sampler(self) -> VariantSampler:
-        """Which variant each step trains."""
+        """Which variants each step trains."""
         variants = [Variant(name, ReuseSchedule(*entry.schedule)) for name, entry in self.variants.items()]
-        return VariantSampler(variants, [entry.probability for entry in self.variants.values()], self.seed)
+        return POLICIES[self.policy](variants, [entry.probability for entry in self.variants.values()], self.seed)
+
+    def crop_and_batch(self, step: int) -> tuple[int, int]:
+        """Side of the crops in pixels, and crops in a batch, at step 0, 1, …"""
+        begun = [(phase.crop, phase.batch) for phase in self.larger_crops if phase.from_step <= step]
+        return begun[-1] if begun else (self.crop, self.batch)
 
     def decisive(self) -> dict[str, Any]:
         """The keys that decide which weights come out; the others may change between a run and its resumption."""
-        only_for_watching = {"workers", "log_every", "preview_every", "checkpoint_every", "keep_checkpoints"}
-        return self.model_dump(mode="json", exclude=only_for_watching)
+        only_for_watching = {"log_every", "preview_every", "checkpoint_every", "keep_checkpoints", "wandb"}
+        only_for_cost = {"workers", "gradient_checkpointing"}
+        # What is excluded shows in the data, of which a run keeps its own record.
+        keys = self.model_dump(mode="json", exclude={*only_for_watching, *only_for_cost, "exclude"})
+        # The draw depends on the order of the variants, and mappings of another order compare as equal.
+        return keys | {"variants": [[name, entry] for name, entry in keys["variants"].items()]}
 
 
 class PretrainRecipe(Recipe):
     """Pre-training: corrupt a part of each crop, mask a part, and learn to give the clean crop."""
 
     stage: Literal["pretrain"]
+    optimizer: Literal["adam", "adamw"] = "adam"
+    schedule: Literal["constant", "cosine"] = "constant"
     corruption: Corruption
     mask: Cells
 
 
-class FinetuneRecipe(Recipe):
-    """Fine-tuning: degrade each whole crop by one of the tasks."""
+class TaskSection(Section):
+    """One task: what is done to clean pictures, or `pairs: true` where its sets bring their own degraded ones."""
 
-    stage: Literal["finetune"]
-    weight_decay: Annotated[float, Field(ge=0)]
-    warmup_steps: Annotated[int, Field(ge=0)]
-    tasks: DegradationList
+    weight: Positive = 1.0
+    pairs: bool = False
+    degradations: tuple[DegradationChoice, ...] = ()
 
     @model_validator(mode="after")
-    def _warmup_ends(self) -> "FinetuneRecipe":
-        if self.warmup_steps >= self.steps:
-            raise ValueError(f"warmup_steps ({self.warmup_steps}) must be fewer than steps ({self.steps})")
+    def _knows_its_input(self) -> "TaskSection":
+        if self.pairs == bool(self.degradations):
+            raise ValueError("a task has either degradations or pairs: true")
         return self
+
+
+class FinetuneRecipe(Recipe):
+    """Fine-tuning: each crop is degraded by one of the tasks, or comes as a pair of that task."""
+
+    stage: Literal["finetune"]
+    optimizer: Literal["adam", "adamw"] = "adamw"
+    schedule: Literal["constant", "cosine"] = "cosine"
+    tasks: Annotated[dict[str, TaskSection], Field(min_length=1)]
 
 
 AnyRecipe = PretrainRecipe | FinetuneRecipe
@@ -194,13 +208,26 @@ def find_recipe(name: str | Path) -> Path:
         return path
     if path.is_dir():
         raise RecipeError(f"{path} is a folder, not a recipe file")
-    here = Path(__file__).parent
-    # In a wheel the recipes lie inside the package; in a checkout beside it.
-    shipped = [folder / path.name for folder in (here / "pipelines", here.parent / "pipelines")]
-    found = next((file for file in shipped if file.is_file()), None)
-    if found is None or path.parent != Path():
+    found = _shipped(path)
+    if found is None:
         raise RecipeError(f"{name}: no such recipe file")
     return found
+
+
+def _shipped(path: Path) -> Path | None:
+    """What the package brings under this bare name: in a wheel inside it, in a checkout beside it."""
+    here = Path(__file__).parent
+    files = [folder / path.name for folder in (here / "pipelines", here.parent / "pipelines")]
+    return next((file for file in files if file.is_file()), None) if path.parent == Path() else None
+
+
+def _find_list(name: str, recipe: Path) -> str:
+    """A list that a recipe names: beside the recipe, or else a shipped one."""
+    beside = recipe.parent / name
+    found = beside if beside.is_file() else _shipped(Path(name))
+    if found is None:
+        raise RecipeError(f"{recipe}: exclude: {name}: no such file beside the recipe, and none is shipped")
+    return str(found.resolve())
 
 
 def load_recipe(file: Path, stage: str, steps: int | None = None) -> AnyRecipe:
@@ -217,37 +244,39 @@ def load_recipe(file: Path, stage: str, steps: int | None = None) -> AnyRecipe:
         raw["steps"] = steps
     model = STAGES[stage]
     try:
-        return TypeAdapter(model).validate_python(raw)
+        recipe: AnyRecipe = TypeAdapter(model).validate_python(raw)
     except ValidationError as error:
-        raise RecipeError(f"{file}: {_first_fault(error, model)}") from error
+        raise RecipeError(f"{file}: {_first_fault(error, model, raw)}") from error
+    return recipe.model_copy(update={"exclude": tuple(_find_list(name, file) for name in recipe.exclude)})
 
 
-def _first_fault(error: ValidationError, model: type[Section]) -> str:
+def _first_fault(error: ValidationError, model: type[Section], raw: dict[str, Any]) -> str:
     """The first fault in one line, unknown keys before others: a misspelt key also leaves one missing."""
     faults = error.errors()
     fault = next((fault for fault in faults if fault["type"] == "extra_forbidden"), faults[0])
-    place = ".".join(str(part) for part in fault["loc"] if part not in _KINDS)
+    place = ".".join(map(str, fault["loc"]))
     if fault["type"] == "extra_forbidden":
         key = str(fault["loc"][-1])
-        near = difflib.get_close_matches(key, _keys_at(model, fault["loc"][:-1]), n=1, cutoff=0.5)
+        near = difflib.get_close_matches(key, _keys_at(model, fault["loc"][:-1], raw), n=1, cutoff=0.5)
         return f"unknown key {place!r}" + (f"; the nearest valid one is {near[0]!r}" if near else "")
     message = fault["msg"].removeprefix("Value error, ")
     return f"{place}: {message}" if place else message
 
 
-_KINDS: dict[str, type[Section]] = {"gaussian_noise": GaussianNoise, "random_noise": RandomNoise, "jpeg": Jpeg}
-
-
-def _keys_at(model: type[Section], place: tuple[int | str, ...]) -> list[str]:
+def _keys_at(model: type[Section], place: tuple[int | str, ...], raw: Any) -> list[str]:
     """The keys that a recipe may have where `place` points."""
     here: type[Section] = model
     sections: dict[str, type[Section]] = {
         "network": Network,
         "variants": VariantSection,
+        "larger_crops": LargerCrops,
+        "validation": Validation,
         "corruption": Corruption,
         "mask": Cells,
-        **_KINDS,
+        "tasks": TaskSection,
     }
     for part in place:
+        raw = raw[part]
         here = sections.get(str(part), here)
-    return list(here.model_fields)
+    kind = raw.get("kind") if isinstance(raw, dict) else None
+    return list(DEGRADATIONS.get(str(kind), here).model_fields)

@@ -7,7 +7,8 @@ DyNetError                 1
 │   ├── WeightsError       2   weights that are missing, broken or of another network
 │   └── RunError           2   a RUN folder that is held, finished or another run's
 ├── PictureError           1   one picture that cannot be read or written
-├── DivergedError          1   the loss is no longer a number
+├── DivergedError          1   the loss is no longer a number, or beyond any picture's
+├── OutOfMemory            1   the device has too little memory for the recipe
 └── InterruptedRun       130   stopped by a signal; the checkpoint is written
 
 Every message is one line that names the key, file or value that is wrong: the command line prints it as it is.
@@ -47,7 +48,11 @@ class PictureError(DyNetError):
 
 
 class DivergedError(DyNetError):
-    """Training whose loss is no longer a finite number."""
+    """Training whose loss is no longer a finite number, or larger than between black and white."""
+
+
+class OutOfMemory(DyNetError):
+    """A step that the device has too little memory for."""
 
 
 class InterruptedRun(DyNetError):

@@ -1,47 +1,34 @@
-"""Fine-tuning: whole crops degraded by one of the recipe's tasks.
+"""Fine-tuning: whole crops degraded by one of the recipe's tasks, or pairs that bring their own degraded ones.
 
-data set → crop, one of eight orientations → one task's degradation → one variant of DyNet → L1 against the clean
-crop → AdamW, its rate rising over the warm-up and falling along a cosine that ends with the run
+task by weight → set by weight → crop, one of eight orientations → the task's degradation → the variants that the policy
+draws → L1 against the clean crop → AdamW, its rate rising over the warm-up and falling along a cosine that ends with
+the run
 """
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
-from torch.optim import AdamW
 
 from dynet.config import FinetuneRecipe
-from dynet.data import Image8, Pictures
+from dynet.degrade.degradation import Degradation, Image8
 from dynet.degrade.draw import draw_degradation
-from dynet.job import Job
-from dynet.run_folder import RunFolder
-from dynet.trainer import Stage, fit
+from dynet.mix import Task
 
 
-def finetune(recipe: FinetuneRecipe, pictures: Pictures, run: RunFolder, job: Job) -> None:
-    """Train on the recipe's tasks, to the recipe's last step."""
-    stage = Stage(
-        corrupt=DegradeByTask(recipe),
-        optimizer=lambda model: AdamW(model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay),
-        learning_rate=lambda step: warmup_cosine(step, recipe.steps, recipe.warmup_steps, recipe.learning_rate),
+def tasks(recipe: FinetuneRecipe) -> tuple[Task, ...]:
+    """The tasks as the recipe names and weights them."""
+    return tuple(
+        Task(name=name, weight=task.weight, corrupt=None if task.pairs else Degrade(task.degradations))
+        for name, task in recipe.tasks.items()
     )
-    fit(recipe, stage, pictures, run, job)
 
 
 @dataclass(frozen=True, slots=True)
-class DegradeByTask:
-    """What fine-tuning does to a clean crop."""
+class Degrade:
+    """What a task does to a clean crop."""
 
-    recipe: FinetuneRecipe
+    degradations: tuple[Degradation, ...]
 
     def __call__(self, clean: Image8, random: np.random.Generator) -> Image8:
         """clean: (H, W, 3) to the same crop, degraded all over."""
-        return draw_degradation(self.recipe.tasks, clean, random)
-
-
-def warmup_cosine(step: int, steps: int, warmup: int, peak: float) -> float:
-    """The rate of step 0, 1, … steps - 1: never zero, at its peak when the warm-up ends, near zero at the last."""
-    if step < warmup:
-        return peak * (step + 1) / (warmup + 1)
-    way = (step - warmup) / (steps - warmup)
-    return peak * 0.5 * (1 + math.cos(math.pi * way))
+        return draw_degradation(self.degradations, clean, random)

@@ -18,3 +18,5 @@ class Job:
     init: Path | None
     resume: bool
     device: DeviceName
+    stream: bool = False
+    """Read built sets as they are needed instead of downloading them whole first."""

@@ -1,10 +1,13 @@
-"""RUN/metrics.jsonl: exactly one line for each step done, in order, also after a run was killed and resumed."""
+"""RUN/metrics.jsonl and RUN/validation.jsonl: one line for each step done or validated, in order, also after a run
+was killed and resumed.
+"""
 
 import json
 import os
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,26 +16,54 @@ class StepLine:
 
     step: int
     stage: str
-    loss: float
+    loss: float  # of the variant that learns from the clean crops
     lr: float
     variant: str
     images_per_s: float
+    data_wait: float  # share of the time that was spent waiting for crops
+    distilled: Mapping[str, float] = field(default_factory=dict)  # losses of the variants that learn from the first
+    gradient_norm: float | None = None
+    cpu_mb: float | None = None
+    gpu_mb: float | None = None
 
 
-class MetricsLog:
-    """Appends a line per step to a file that begins with the lines of the steps before `start`."""
+@dataclass(frozen=True, slots=True)
+class ValidationLine:
+    """PSNR in dB on held-out pictures, by task and variant, when `step` steps were done."""
+
+    step: int
+    mean: float
+    psnr: Mapping[str, Mapping[str, float]]
+
+
+class LineLog:
+    """Appends lines to a file that begins with those of the steps up to `start`."""
 
     def __init__(self, path: Path, start: int) -> None:
-        """Keep the lines of steps 1 to `start`; a killed run may have left later ones, or half of one."""
+        """Keep the lines of steps up to `start`; a killed run may have left later ones, or half of one."""
         self._path = path
-        kept = path.read_text(encoding="utf-8").splitlines(keepends=True)[:start] if path.is_file() else []
+        text = path.read_text(encoding="utf-8") if path.is_file() else ""
         temporary = path.with_name(f".{path.name}.tmp")
-        temporary.write_text("".join(kept), encoding="utf-8")
+        temporary.write_text("".join(_until(text.splitlines(keepends=True), start)), encoding="utf-8")
         os.replace(temporary, path)
 
-    def append(self, lines: Sequence[StepLine]) -> None:
+    def append(self, lines: Sequence[StepLine | ValidationLine]) -> None:
         """Write the lines and hand them to the disk, before the checkpoint that counts on them."""
         with self._path.open("a", encoding="utf-8") as file:
-            file.writelines(json.dumps(asdict(line)) + "\n" for line in lines)
+            file.writelines(json.dumps(_told(line)) + "\n" for line in lines)
             file.flush()
             os.fsync(file.fileno())
+
+
+def _until(lines: Iterable[str], start: int) -> list[str]:
+    kept = []
+    for line in lines:
+        if not line.endswith("\n") or json.loads(line)["step"] > start:
+            break
+        kept.append(line)
+    return kept
+
+
+def _told(line: StepLine | ValidationLine) -> dict[str, Any]:
+    """The line's fields, without those that say nothing."""
+    return {name: value for name, value in asdict(line).items() if value is not None and value != {}}

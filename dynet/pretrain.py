@@ -1,31 +1,23 @@
-"""Dynamic pre-training: crops are corrupted in part and masked in part, and one variant at a time learns to undo it.
+"""Dynamic pre-training: crops are corrupted in part and masked in part, and the variants learn to undo it.
 
 data set → crop, one of eight orientations → a degradation shown through half of its cells → a third of its cells
-black → one variant of DyNet → L1 against the clean crop → Adam
+black → the variants that the policy draws → L1 against the clean crop → Adam
 """
 
 from dataclasses import dataclass
 
 import numpy as np
-from torch.optim import Adam
 
 from dynet.config import Cells, Corruption, PretrainRecipe
-from dynet.data import Image8, Pictures
+from dynet.degrade.degradation import Image8
 from dynet.degrade.draw import draw_degradation
 from dynet.degrade.square_cells import mask_square_cells, square_cells
-from dynet.job import Job
-from dynet.run_folder import RunFolder
-from dynet.trainer import Stage, fit
+from dynet.mix import Task
 
 
-def pretrain(recipe: PretrainRecipe, pictures: Pictures, run: RunFolder, job: Job) -> None:
-    """Train every variant of the recipe on one set of weights, to the recipe's last step."""
-    stage = Stage(
-        corrupt=CorruptAndMask(recipe.corruption, recipe.mask),
-        optimizer=lambda model: Adam(model.parameters(), lr=recipe.learning_rate),
-        learning_rate=lambda step: recipe.learning_rate,
-    )
-    fit(recipe, stage, pictures, run, job)
+def tasks(recipe: PretrainRecipe) -> tuple[Task, ...]:
+    """The one task of pre-training."""
+    return (Task(name="pretrain", weight=1.0, corrupt=CorruptAndMask(recipe.corruption, recipe.mask)),)
 
 
 @dataclass(frozen=True, slots=True)

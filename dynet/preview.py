@@ -7,24 +7,20 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from dynet.crops import Crops
+from dynet.mix import Example
 from dynet.model import DyNet
 from dynet.sheet import labelled_sheet
+from dynet.validation import as_batch
 
-ROWS = 4
 
-
-def write_preview(model: DyNet, crops: Crops, path: Path) -> None:
-    """Write input, output of each variant and target of the run's first crops: the same ones at every step."""
-    pairs = [crops[number] for number in range(min(ROWS, crops.batch))]
-    inputs = torch.stack([corrupted for corrupted, _ in pairs])
-    device = next(model.parameters()).device
+def write_preview(model: DyNet, examples: list[Example], path: Path) -> None:
+    """Write input, output of each variant and target of these examples."""
+    degraded, clean = as_batch(examples, next(model.parameters()).device)
     with torch.no_grad():
-        outputs = [model(inputs.to(device), variant) for variant in model.variants]
-    columns = [inputs, *outputs, torch.stack([clean for _, clean in pairs])]
+        outputs = [model(degraded, variant) for variant in model.variants]
     labels = ["input", *(f"output {variant.name}" for variant in model.variants), "target"]
     path.parent.mkdir(parents=True, exist_ok=True)
-    rows = list(zip(*(as_levels(column) for column in columns), strict=True))
+    rows = list(zip(*(as_levels(column) for column in (degraded, *outputs, clean)), strict=True))
     labelled_sheet(rows, labels).save(path)
 
 

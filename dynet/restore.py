@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from dynet import layouts
 from dynet.errors import PictureError, UsageError
 from dynet.model import DyNet
 from dynet.pictures import Picture, read_picture, write_picture
@@ -19,12 +20,7 @@ from dynet.variants import Variant
 # A tile of 512 pixels takes about 2 GB of memory at the default width, in float32.
 DEFAULT_TILE = 512
 # What a folder is searched for; a file that is named itself is tried whatever its name.
-SUFFIXES = frozenset(
-    (
-        *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".tif", ".tiff"),
-        *(".bmp", ".dib", ".ppm", ".pgm", ".avif", ".jp2", ".gif"),
-    )
-)
+SUFFIXES = layouts.SUFFIXES | {".gif"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,13 @@
 
 RUN/config.yaml          the recipe as resolved
 RUN/run.json             what decides the result: recipe, data and initial weights
-RUN/checkpoints/         to resume from
+RUN/checkpoints/         to resume from, and best.safetensors, the best weights of a validation
 RUN/metrics.jsonl        one line per step
+RUN/validation.jsonl     one line per validation
 RUN/tensorboard/         the same for TensorBoard
 RUN/previews/            input, outputs and target of a few crops
+RUN/diverged/            the batch that a loss beyond all bounds came from
+RUN/stream/              what a streamed data set keeps for a while
 RUN/weights.safetensors  the finished network
 """
 
@@ -67,7 +70,10 @@ class RunFolder:
 
     checkpoints = property(lambda self: self.path / "checkpoints")
     metrics = property(lambda self: self.path / "metrics.jsonl")
+    validation = property(lambda self: self.path / "validation.jsonl")
     previews = property(lambda self: self.path / "previews")
+    diverged = property(lambda self: self.path / "diverged")
+    stream = property(lambda self: self.path / "stream")
     weights = property(lambda self: self.path / FILE_NAME)
 
     def refuse_what_is_there(self, resume: bool) -> None:

@@ -3,10 +3,12 @@
 import os
 from enum import StrEnum
 
+from dynet import finetune, pretrain
 from dynet.config import AnyRecipe, PretrainRecipe
-from dynet.data import Pictures
+from dynet.data import open_mix
 from dynet.errors import WeightsError
 from dynet.job import Job
+from dynet.mix import Mix
 from dynet.run_folder import RunFolder, RunIdentity
 from dynet.weights import read_header
 
@@ -26,24 +28,32 @@ def train(recipe: AnyRecipe, job: Job) -> Outcome:
     if first:
         run.refuse_what_is_there(job.resume)
     _refuse_what_cannot_train(recipe, job)
-    pictures = Pictures(job.sources)
+    mix = _mix(recipe, job, run)
     if first:
-        run.open(RunIdentity.of(recipe, pictures.fingerprint(), job.init), recipe)
+        run.open(RunIdentity.of(recipe, mix.fingerprint(), job.init), recipe)
     try:
         if run.finished():
             return Outcome.ALREADY_FINISHED
         # torch and accelerate are imported here: a finished run says so without waiting for them.
-        if isinstance(recipe, PretrainRecipe):
-            from dynet.pretrain import pretrain
+        from dynet.trainer import fit
 
-            pretrain(recipe, pictures, run, job)
-        else:
-            from dynet.finetune import finetune
-
-            finetune(recipe, pictures, run, job)
+        fit(recipe, mix, run, job)
     finally:
         run.close()
     return Outcome.TRAINED
+
+
+def _mix(recipe: AnyRecipe, job: Job, run: RunFolder) -> Mix:
+    tasks = pretrain.tasks(recipe) if isinstance(recipe, PretrainRecipe) else finetune.tasks(recipe)
+    return open_mix(
+        tasks,
+        job.sources,
+        seed=recipe.seed,
+        hold_out=recipe.validation.pictures if recipe.validation else 0,
+        exclude=recipe.exclude,
+        stream=job.stream,
+        cache=run.stream,
+    )
 
 
 def _refuse_what_cannot_train(recipe: AnyRecipe, job: Job) -> None:

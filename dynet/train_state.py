@@ -1,4 +1,4 @@
-"""Checkpoints: a file under RUN/checkpoints/ is complete or absent, and only the newest few are kept."""
+"""Checkpoints: a file under RUN/checkpoints/ is complete or absent, and only the newest few and the best are kept."""
 
 import os
 import pickle
@@ -13,18 +13,22 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _NAME = re.compile(r"step-(\d{8})\.pt")
+BEST = "best.safetensors"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainState:
     """All that a run carries from one step to the next.
 
-    There is no generator in it: every random choice is a function of the seed and the step.
+    There is no generator in it: every random choice, that of data and of variants too, is a function of the seed and
+    the step.
     """
 
     step: int  # steps done
     model: "dict[str, Tensor]"
     optimizer: dict[str, Any]
+    average: "dict[str, Tensor] | None"
+    best: float | None  # the highest mean PSNR of a validation so far, in dB
 
 
 def save_checkpoint(folder: Path, state: TrainState, keep: int) -> Path:
@@ -34,8 +38,9 @@ def save_checkpoint(folder: Path, state: TrainState, keep: int) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"step-{state.step:08d}.pt"
     temporary = path.with_suffix(".tmp")
+    fields = {name: getattr(state, name) for name in TrainState.__slots__}
     with temporary.open("wb") as file:
-        torch.save({"step": state.step, "model": state.model, "optimizer": state.optimizer}, file)
+        torch.save(fields, file)
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, path)
@@ -68,7 +73,6 @@ def load_checkpoint(folder: Path) -> TrainState | None:
         return None
     _, path = found[-1]
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-        return TrainState(step=loaded["step"], model=loaded["model"], optimizer=loaded["optimizer"])
+        return TrainState(**torch.load(path, map_location="cpu", weights_only=True))
     except (RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
         raise RunError(f"{path} is damaged; delete it and --resume goes on from the one before it") from error

@@ -1,73 +1,67 @@
-"""The training loop that both stages share; what a stage decides comes in a `Stage`."""
+"""The training loop that both stages share: crops in, weights out, exact to resume."""
 
-import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
-from torch.optim import Optimizer
 
 from dynet.config import AnyRecipe
-from dynet.crops import Corrupt, Crops, StepSampler, loader
-from dynet.data import Pictures
-from dynet.errors import DivergedError, InterruptedRun, UsageError
+from dynet.crops import Crops, StepSampler, loader
+from dynet.errors import InterruptedRun, UsageError
 from dynet.job import DeviceName, Job
-from dynet.metrics_log import MetricsLog, StepLine
+from dynet.metrics_log import ValidationLine
+from dynet.mix import Example, Mix
 from dynet.model import DyNet
+from dynet.optimisation import AveragedNetwork, make_optimizer
 from dynet.preview import write_preview
 from dynet.progress import ProgressReport
 from dynet.randomness import integer_seed
+from dynet.resources import is_out_of_memory, out_of_memory
 from dynet.run_folder import RunFolder
+from dynet.run_log import RunLog
 from dynet.stop_signals import StopSignals
-from dynet.train_state import TrainState, last_step, load_checkpoint, save_checkpoint
-from dynet.variants import Variant
+from dynet.train_state import BEST, TrainState, load_checkpoint, save_checkpoint
+from dynet.training_step import Learner
+from dynet.validation import Validator, as_batch, as_float, mean_of
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
-    """What a stage decides: how crops are spoilt, how weights are updated, and how fast at each step."""
-
-    corrupt: Corrupt
-    optimizer: Callable[[DyNet], Optimizer]
-    learning_rate: Callable[[int], float]
+PREVIEWED = 4
 
 
-def fit(recipe: AnyRecipe, stage: Stage, pictures: Pictures, run: RunFolder, job: Job) -> None:
+def fit(recipe: AnyRecipe, mix: Mix, run: RunFolder, job: Job) -> None:
     """Train to the last step of the recipe from the newest checkpoint, if there is one, and write the weights.
 
     On one device and number of processes the weights are bitwise those of a run that was never interrupted.
     """
-    accelerator = _accelerator(recipe, run, job.device)
+    accelerator = _accelerator(recipe, job.device)
     model = initial_network(recipe, job.init)
-    optimizer = stage.optimizer(model)
+    average = AveragedNetwork(model, recipe.ema) if recipe.ema is not None else None
+    optimizer = make_optimizer(recipe, model, accelerator.device)
     state = load_checkpoint(run.checkpoints)
     if state is not None:
         model.load_state_dict(state.model)
         optimizer.load_state_dict(state.optimizer)
-    start = state.step if state else 0
-    crops = Crops(pictures=pictures, corrupt=stage.corrupt, seed=recipe.seed, size=recipe.crop, batch=recipe.batch)
+        if average is not None and state.average is not None:
+            average.network.load_state_dict(state.average)
+    if average is not None:
+        average.network.to(accelerator.device)
+    if recipe.compile:
+        from dynet.compiling import compile_blocks
+
+        for network in (model, *([] if average is None else [average.network])):
+            compile_blocks(network)
+    learner = Learner(recipe, model, optimizer, average, accelerator)
     with StopSignals() as signals:
-        _Loop(recipe, stage, crops, run, accelerator, signals).run(model, optimizer, start)
+        _Loop(recipe, learner, mix, run, signals, state).run()
     if accelerator.is_main_process:
-        notes = {"stage": recipe.stage, "steps": str(recipe.steps), "recipe": recipe.model_dump_json()}
-        model.save(run.weights, notes=notes)
+        learner.best_network.save(run.weights, notes=_notes(recipe, recipe.steps))
     accelerator.end_training()
-
-
-def training_loss(restored: Tensor, clean: Tensor) -> Tensor:
-    """Mean absolute difference of two (B, 3, H, W).
-
-    Nothing is clamped: beyond [0, 1] a clamped output has no gradient, and the network could not come back.
-    """
-    return F.l1_loss(restored, clean)
 
 
 def initial_network(recipe: AnyRecipe, init: Path | None) -> DyNet:
@@ -79,21 +73,25 @@ def initial_network(recipe: AnyRecipe, init: Path | None) -> DyNet:
             torch.manual_seed(integer_seed(recipe.seed, "weights"))
             model = DyNet.from_architecture(recipe.network.architecture())
     model.variants = recipe.sampler().variants
-    return model.train()
+    model.gradient_checkpointing = recipe.gradient_checkpointing
+    return model.to(memory_format=torch.channels_last if recipe.channels_last else torch.contiguous_format).train()
 
 
-def _accelerator(recipe: AnyRecipe, run: RunFolder, device: DeviceName) -> "Accelerator":
+def _accelerator(recipe: AnyRecipe, device: DeviceName) -> "Accelerator":
     from accelerate import Accelerator
 
-    accelerator = Accelerator(
-        cpu=device == "cpu",
-        mixed_precision="bf16" if recipe.precision == "bf16" else "no",
-        log_with="tensorboard",
-        project_dir=str(run.path),
-    )
-    if recipe.batch % accelerator.num_processes:
-        raise UsageError(f"batch: {recipe.batch} does not divide among {accelerator.num_processes} processes")
+    accelerator = Accelerator(cpu=device == "cpu", mixed_precision="bf16" if recipe.precision == "bf16" else "no")
+    if accelerator.device.type == "cuda":
+        # Without it some kernels add up in the order in which threads arrive, and a resumed run would differ.
+        torch.use_deterministic_algorithms(True)
+    for batch in {recipe.batch, *(phase.batch for phase in recipe.larger_crops)}:
+        if batch % accelerator.num_processes:
+            raise UsageError(f"batch: {batch} does not divide among {accelerator.num_processes} processes")
     return accelerator
+
+
+def _notes(recipe: AnyRecipe, steps: int) -> dict[str, str]:
+    return {"stage": recipe.stage, "steps": str(steps), "recipe": recipe.model_dump_json()}
 
 
 class _Loop:
@@ -102,56 +100,74 @@ class _Loop:
     def __init__(
         self,
         recipe: AnyRecipe,
-        stage: Stage,
-        crops: Crops,
+        learner: Learner,
+        mix: Mix,
         run: RunFolder,
-        accelerator: "Accelerator",
         signals: StopSignals,
+        state: TrainState | None,
     ) -> None:
-        self.recipe, self.stage, self.crops, self.folder = recipe, stage, crops, run
-        self.accelerator, self.signals = accelerator, signals
-        self.sampler = recipe.sampler()
-        self.waiting: list[tuple[int, float, Variant, Tensor]] = []  # steps whose loss is not read yet
-        self.since = time.monotonic()
-        self.note = ""
+        self.recipe, self.learner, self.mix, self.folder, self.signals = recipe, learner, mix, run, signals
+        self.accelerator = learner.accelerator
+        self.start = state.step if state else 0
+        self.best = state.best if state else None
+        self.validator: Validator | None = None
+        if recipe.validation is not None:
+            self.validator = Validator(mix, recipe.crop, recipe.batch, self.accelerator)
+        self.log = RunLog(recipe, run, self.accelerator, self.start)
 
-    def run(self, model: DyNet, optimizer: Optimizer, start: int) -> None:
-        recipe, accelerator = self.recipe, self.accelerator
-        self.model = model
-        self.optimizer = optimizer
-        prepared, stepper = accelerator.prepare(model, optimizer)
-        self._open_logs(start)
-        processes = accelerator.num_processes
-        steps = StepSampler(start, recipe.steps, recipe.batch, accelerator.process_index, processes)
-        batches = loader(self.crops, steps, recipe.workers, pin=accelerator.device.type == "cuda")
-        with ProgressReport(recipe.stage, recipe.steps, start, shown=accelerator.is_main_process) as progress:
-            for step, (corrupted, clean) in enumerate(batches, start):
-                rate = self.stage.learning_rate(step)
-                for group in optimizer.param_groups:
-                    group["lr"] = rate
-                variant = self.sampler.draw(step)
-                restored = prepared(corrupted.to(accelerator.device, non_blocking=True), variant)
-                loss = training_loss(restored, clean.to(accelerator.device, non_blocking=True))
-                accelerator.backward(loss)
-                stepper.step()
-                stepper.zero_grad()
-                self.waiting.append((step + 1, rate, variant, loss.detach()))
+    def run(self) -> None:
+        recipe, device = self.recipe, self.accelerator.device
+        shown = self.accelerator.is_main_process
+        with ProgressReport(recipe.stage, recipe.steps, self.start, shown=shown) as progress:
+            for step, (degraded, clean) in enumerate(self._batches(), self.start):
+                with self._memory_is_enough_for(step):
+                    result = self.learner.learn(step, as_float(degraded, device), as_float(clean, device))
+                self.log.add(step + 1, recipe.crop_and_batch(step)[1], result)
                 self._after(step + 1)
-                progress.advance(self.note)
+                progress.advance(self.log.note)
+        self.log.close()
+
+    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches of 8 bits of all steps that are left, this process's share; waiting for them is timed."""
+        recipe, accelerator = self.recipe, self.accelerator
+        crops = Crops(mix=self.mix, crop_and_batch=recipe.crop_and_batch)
+        of_rank = (accelerator.process_index, accelerator.num_processes)
+        steps = StepSampler(self.start, recipe.steps, recipe.crop_and_batch, *of_rank)
+        batches = iter(loader(crops, steps, recipe.workers, pin=accelerator.device.type == "cuda"))
+        for _ in range(self.start, recipe.steps):
+            asked = time.monotonic()
+            degraded, clean, _ = next(batches)
+            self.log.waited(time.monotonic() - asked)
+            yield degraded, clean
+
+    @contextmanager
+    def _memory_is_enough_for(self, step: int) -> Iterator[None]:
+        """Turn the device's running out of memory into one line; the steps before this one are kept."""
+        try:
+            yield
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            if step > self.start and self.accelerator.num_processes == 1:
+                self._save(step)
+            size, batch = self.recipe.crop_and_batch(step)
+            raise out_of_memory(step + 1, size, batch, checkpointing=self.recipe.gradient_checkpointing) from error
 
     def _after(self, done: int) -> None:
-        """What is due when `done` steps are done: log, preview, checkpoint, stop."""
+        """What is due when `done` steps are done: log, validation, preview, checkpoint, stop."""
         recipe = self.recipe
         last = done == recipe.steps
         stopping = self._stopping()
         saving = last or stopping or done % recipe.checkpoint_every == 0
         if saving or done % recipe.log_every == 0:
-            self._log()
+            self.log.flush(self._save_batch)
+        if recipe.validation is not None and (last or done % recipe.validation.every == 0):
+            self._validate(done)
         if (last or done % recipe.preview_every == 0) and self.accelerator.is_main_process:
-            write_preview(self.model, self.crops, self.folder.previews / f"step-{done:08d}.png")
-        if saving and self.accelerator.is_main_process:
-            state = TrainState(step=done, model=self.model.state_dict(), optimizer=self.optimizer.state_dict())
-            save_checkpoint(self.folder.checkpoints, state, recipe.keep_checkpoints)
+            path = self.folder.previews / f"step-{done:08d}.png"
+            write_preview(self.learner.best_network, self._shown(), path)
+        if saving:
+            self._save(done)
         if stopping and not last:
             raise InterruptedRun(f"stopped after step {done} of {recipe.steps}; --resume goes on from there")
 
@@ -163,33 +179,46 @@ class _Loop:
             self.accelerator.set_trigger()
         return bool(self.accelerator.check_trigger())
 
-    def _open_logs(self, start: int) -> None:
-        self.accelerator.init_trackers("tensorboard", init_kwargs={"tensorboard": {"purge_step": start + 1}})
-        if self.accelerator.is_main_process:
-            self.metrics = MetricsLog(self.folder.metrics, start)
+    def _validate(self, done: int) -> None:
+        """Measure every task and variant; keep the weights if none before were as good."""
+        assert self.validator is not None
+        network = self.learner.best_network
+        scores = self.validator.measure(network, network.variants)
+        mean = mean_of(scores)
+        rounded = {task: {name: round(db, 4) for name, db in of.items()} for task, of in scores.items()}
+        self.log.validated(ValidationLine(done, round(mean, 4), rounded))
+        if self.best is None or mean > self.best:
+            self.best = mean
+            if self.accelerator.is_main_process:
+                notes = _notes(self.recipe, done) | {"validation": f"{mean:.4f} dB"}
+                network.save(self.folder.checkpoints / BEST, notes=notes)
 
-    def _log(self) -> None:
-        """Read the losses that wait, all at once: reading each as it comes would hold the device up."""
-        losses = torch.stack([loss for *_, loss in self.waiting])
-        values: list[float] = self.accelerator.reduce(losses, "mean").tolist()
-        now = time.monotonic()
-        speed = self.recipe.batch * len(values) / max(now - self.since, 1e-9)
-        lines = [
-            StepLine(step, self.recipe.stage, loss, rate, variant.name, round(speed, 3))
-            for (step, rate, variant, _), loss in zip(self.waiting, values, strict=True)
-        ]
-        diverged = next((line for line in lines if not math.isfinite(line.loss)), None)
-        sound = lines if diverged is None else lines[: lines.index(diverged)]
-        for line in sound:
-            scalars = {"loss": line.loss, f"loss/{line.variant}": line.loss, "lr": line.lr, "images_per_s": speed}
-            self.accelerator.log(scalars, step=line.step)
-        if self.accelerator.is_main_process:
-            self.metrics.append(sound)
-        if diverged is not None:
-            raise DivergedError(
-                f"the loss of step {diverged.step} (variant {diverged.variant}) is {diverged.loss}: start again with "
-                f"a lower learning_rate; checkpoints up to step {last_step(self.folder.checkpoints)} are kept"
-            )
-        self.note = f"loss {sum(values) / len(values):.4f} {speed:.1f} images/s"
-        self.waiting.clear()
-        self.since = now
+    def _shown(self) -> list[Example]:
+        """The same examples at every step: held-out ones, or else the run's first."""
+        if self.validator is not None:
+            return self.validator.first_of_each_task()
+        return [self.mix.example(0, index, self.recipe.crop) for index in range(min(PREVIEWED, self.recipe.batch))]
+
+    def _save(self, done: int) -> None:
+        if not self.accelerator.is_main_process:
+            return
+        learner = self.learner
+        state = TrainState(
+            step=done,
+            model=learner.model.state_dict(),
+            optimizer=learner.optimizer.state_dict(),
+            average=None if learner.average is None else learner.average.network.state_dict(),
+            best=self.best,
+        )
+        save_checkpoint(self.folder.checkpoints, state, self.recipe.keep_checkpoints)
+
+    def _save_batch(self, step: int) -> str:
+        """Write the whole batch of a step, made again from its keys, for a person to look at; returns the file."""
+        size, batch = self.recipe.crop_and_batch(step)
+        examples = [self.mix.example(step, index, size) for index in range(batch)]
+        degraded, clean = as_batch(examples, torch.device("cpu"))
+        self.folder.diverged.mkdir(exist_ok=True)
+        path = self.folder.diverged / f"step-{step + 1:08d}.pt"
+        tasks = [self.mix.tasks[example.task].name for example in examples]
+        torch.save({"step": step + 1, "degraded": degraded, "clean": clean, "tasks": tasks}, path)
+        return str(path)

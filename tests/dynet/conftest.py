@@ -129,7 +129,7 @@ def _recipe_text(of_stage: str, **changes: object) -> str:
         recipe["corruption"] = {"share": 0.5, "cell": 4, "degradations": [noise]}
         recipe["mask"] = {"share": 0.3, "cell": 4}
     else:
-        recipe |= {"weight_decay": 0.0, "warmup_steps": 2, "tasks": [noise]}
+        recipe |= {"warmup_steps": 2, "tasks": {"denoise": {"degradations": [noise]}}}
     return yaml.safe_dump(recipe | changes, sort_keys=False)
 
 

@@ -64,8 +64,17 @@ def _fault(tmp_path: Path, text: str, stage: str = "pretrain", steps: int | None
             {"corruption": {"share": 0.5, "cell": 4, "degradations": [{"kind": "gaussian_noise", "sigma": [50, 5]}]}},
             "sigma",
         ),
-        ({"corruption": {"share": 0.5, "cell": 4, "degradations": [{"kind": "rain"}]}}, "corruption.degradations.0"),
+        ({"corruption": {"share": 0.5, "cell": 4, "degradations": [{"kind": "snow"}]}}, "corruption.degradations.0"),
         ({"stage": "finetune"}, "is a recipe for stage 'finetune'"),
+        ({"larger_crops": [{"from_step": 4, "crop": 32}]}, "larger_crops.0.batch"),
+        (
+            {"larger_crops": [{"from_step": step, "crop": 32, "batch": 2} for step in (4, 4)]},
+            "order of their from_step",
+        ),
+        ({"validation": {"evry": 3}}, "unknown key 'validation.evry'; the nearest valid one is 'every'"),
+        ({"policy": "sandwhich"}, "policy"),
+        ({"ema": 1.0}, "ema"),
+        ({"exclude": ["no_such_list.txt"]}, "exclude: no_such_list.txt"),
     ],
     ids=str,
 )
@@ -73,6 +82,39 @@ def test_a_wrong_key_or_value_is_named_in_one_line(
     tmp_path: Path, recipe_text: Callable[..., str], change: dict[str, object], said: str
 ) -> None:
     assert said in _fault(tmp_path, recipe_text("pretrain", **change))
+
+
+@pytest.mark.parametrize(
+    ("task", "said"),
+    [
+        ({"weight": 1}, "tasks.rain: a task has either degradations or pairs: true"),
+        ({"pairs": True, "degradations": [{"kind": "jpeg", "quality": 9}]}, "either"),
+        ({"pairs": True, "wieght": 3}, "unknown key 'tasks.rain.wieght'; the nearest valid one is 'weight'"),
+        ({"degradations": [{"kind": "jpeg", "quality": 300}]}, "quality"),
+    ],
+)
+def test_a_task_says_where_its_input_comes_from(
+    tmp_path: Path, recipe_text: Callable[..., str], task: dict[str, object], said: str
+) -> None:
+    assert said in _fault(tmp_path, recipe_text("finetune", tasks={"rain": task}), "finetune")
+
+
+def test_larger_crops_begin_at_their_steps(tmp_path: Path, recipe_text: Callable[..., str]) -> None:
+    phases = [{"from_step": 3, "crop": 24, "batch": 6}, {"from_step": 5, "crop": 32, "batch": 4}]
+    (tmp_path / "r.yaml").write_text(recipe_text("pretrain", crop=16, batch=8, larger_crops=phases))
+    recipe = load_recipe(tmp_path / "r.yaml", "pretrain")
+    sizes = [(16, 8)] * 3 + [(24, 6)] * 2 + [(32, 4)] * 2
+    assert [recipe.crop_and_batch(step) for step in range(7)] == sizes
+
+
+def test_a_list_is_found_beside_the_recipe_or_among_the_shipped(
+    tmp_path: Path, recipe_text: Callable[..., str]
+) -> None:
+    (tmp_path / "mine.txt").write_text("12003\n")
+    (tmp_path / "r.yaml").write_text(recipe_text("pretrain", exclude=["mine.txt", "bsds500_test_pictures.txt"]))
+    mine, shipped = map(Path, load_recipe(tmp_path / "r.yaml", "pretrain").exclude)
+    assert mine == tmp_path / "mine.txt"
+    assert shipped.parent.name == "pipelines"
 
 
 @pytest.mark.parametrize("text", ["", "- a", "a: [", "just words"])

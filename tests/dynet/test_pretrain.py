@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from dynet.config import Cells, Corruption, GaussianNoise
+from dynet.config import Cells, Corruption
+from dynet.degrade.gaussian_noise import GaussianNoise
 from dynet.pretrain import CorruptAndMask
 from dynet.randomness import generator
 

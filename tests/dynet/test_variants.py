@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from dynet import LARGE, SMALL, ReuseSchedule, Variant
-from dynet.variants import VariantSampler
+from dynet.variants import POLICIES, VariantSampler
 
 
 def test_the_papers_variants() -> None:
@@ -34,5 +34,27 @@ def test_the_draw_is_a_function_of_seed_and_step() -> None:
 
 def test_draws_follow_the_probabilities() -> None:
     sampler = VariantSampler([SMALL, LARGE], [3, 1], seed=0)
-    share = np.mean([sampler.draw(step) is SMALL for step in range(2000)])
+    share = np.mean([sampler.draw(step) == (SMALL,) for step in range(2000)])
     assert share == pytest.approx(0.75, abs=0.03)
+
+
+MIDDLE = Variant("M", ReuseSchedule(3, 4, 4, 6))
+DEEPER = Variant("D", ReuseSchedule(3, 5, 5, 6))
+
+
+def test_alternate_takes_the_variants_in_turn() -> None:
+    sampler = POLICIES["alternate"]([SMALL, MIDDLE, LARGE], [1, 1, 1], seed=0)
+    assert [sampler.draw(step)[0].name for step in range(6)] == ["S", "M", "L", "S", "M", "L"]
+
+
+def test_a_sandwich_is_the_deepest_the_shallowest_and_one_between() -> None:
+    sampler = POLICIES["sandwich"]([DEEPER, LARGE, SMALL, MIDDLE], [3, 1, 1, 1], seed=0)
+    drawn = [sampler.draw(step) for step in range(400)]
+    assert {(first, second) for first, second, _ in drawn} == {(LARGE, SMALL)}
+    assert {third.name for *_, third in drawn} == {"M", "D"}
+    assert np.mean([third is DEEPER for *_, third in drawn]) == pytest.approx(0.75, abs=0.07)
+
+
+@pytest.mark.parametrize(("variants", "drawn"), [([SMALL], [SMALL]), ([SMALL, LARGE], [LARGE, SMALL])])
+def test_a_sandwich_of_fewer_has_no_layer_twice(variants: list[Variant], drawn: list[Variant]) -> None:
+    assert list(POLICIES["sandwich"](variants, [1] * len(variants), seed=0).draw(5)) == drawn

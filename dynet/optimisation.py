@@ -1,0 +1,50 @@
+"""How weights are updated: the optimiser, its rate at each step, and the average of the weights."""
+
+import copy
+import math
+
+import torch
+from torch.optim import Adam, AdamW, Optimizer
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from dynet.config import AnyRecipe
+from dynet.model import DyNet
+
+OPTIMIZERS: dict[str, type[Adam]] = {"adam": Adam, "adamw": AdamW}
+
+
+def make_optimizer(recipe: AnyRecipe, model: DyNet, device: torch.device) -> Optimizer:
+    """The recipe's optimiser: one kernel for all weights where the device has one."""
+    fused = device.type in ("cpu", "cuda")
+    kind = OPTIMIZERS[recipe.optimizer]
+    return kind(model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=fused)
+
+
+def learning_rate(recipe: AnyRecipe, step: int) -> float:
+    """The rate of step 0, 1, … steps - 1.
+
+    It rises over the warm-up without ever being zero, is at its peak when that ends, and then stays (`constant`) or
+    falls along a cosine that ends with the run.
+    """
+    warmup, peak = recipe.warmup_steps, recipe.learning_rate
+    if step < warmup:
+        return peak * (step + 1) / (warmup + 1)
+    if recipe.schedule == "constant":
+        return peak
+    return peak * 0.5 * (1 + math.cos(math.pi * (step - warmup) / (recipe.steps - warmup)))
+
+
+class AveragedNetwork:
+    """An exponential moving average of the weights: what is validated, and what a run with `ema` leaves."""
+
+    def __init__(self, model: DyNet, decay: float) -> None:
+        self.network = copy.deepcopy(model).requires_grad_(False)
+        self._decay = decay
+
+    def update(self, model: DyNet, step: int) -> None:
+        """Take in the weights after step 0, 1, …
+
+        Early on the average forgets faster, (1 + step) / (10 + step), so that it does not hang on the first weights.
+        """
+        average = get_ema_multi_avg_fn(min(self._decay, (1 + step) / (10 + step)))  # type: ignore[no-untyped-call]
+        average([*self.network.parameters()], [*model.parameters()], step)

@@ -92,7 +92,7 @@ def train(
     job = Job(
         sources=tuple(Source.parse(argument) for argument in data),
         out=out,
-        init=locate_weights(init) if init else None,
+        init=locate_weights(init) if init is not None else None,
         resume=resume,
         device=device.value,
         stream=stream,
@@ -219,9 +219,11 @@ def _run(arguments: list[str]) -> int:
     except OSError as error:
         if error.errno == errno.ENOSPC:
             return _say(f"the disk is full: {error.filename or error.strerror}", 1)
-        if isinstance(error, PermissionError):
-            return _say(f"not allowed: {error.filename or error.strerror}", UsageError.exit_code)
+        if error.filename is not None:
+            return _say(f"{error.filename}: {error.strerror}", UsageError.exit_code)
         raise
+    except MemoryError:
+        return _say("out of memory: the numbers of the recipe, or the pictures, are too large for this machine", 1)
     if code == INTERRUPTED:  # what typer makes of Ctrl-C
         return _say("interrupted", INTERRUPTED)
     return code if isinstance(code, int) else 0

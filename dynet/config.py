@@ -18,7 +18,7 @@ from pydantic import (
 from dynet.degrade import DEGRADATIONS
 from dynet.degrade.degradation import Degradation
 from dynet.errors import RecipeError
-from dynet.section import Count, Positive, Section, Share
+from dynet.section import MOST, Count, Flag, Positive, Section, Share, Steps
 from dynet.variants import POLICIES, ReuseSchedule, Variant, VariantSampler
 from dynet.weights import Architecture
 
@@ -32,6 +32,7 @@ class Network(Section):
     prompt_channels: tuple[Count, Count, Count] = (64, 128, 320)
     prompt_sizes: tuple[Count, Count, Count] = (64, 32, 16)
     refinement_blocks: Count = 4
+    per_repeat: Annotated[int, Field(ge=0, le=64, strict=True)] = 0
 
     @model_validator(mode="after")
     def _fits_together(self) -> "Network":
@@ -47,6 +48,7 @@ class Network(Section):
             prompt_channels=self.prompt_channels,
             prompt_sizes=self.prompt_sizes,
             refinement_blocks=self.refinement_blocks,
+            per_repeat=self.per_repeat,
         )
 
 
@@ -87,47 +89,47 @@ class Corruption(Cells):
 class LargerCrops(Section):
     """From this step on, crops of another size, and as many of them in a batch as then fit."""
 
-    from_step: Count
-    crop: Annotated[int, Field(ge=16)]
+    from_step: Steps
+    crop: Annotated[int, Field(ge=16, le=MOST, strict=True)]
     batch: Count
 
 
 class Validation(Section):
     """How often all tasks and variants are measured on pictures that are held out, and on how many of each set."""
 
-    every: Count
+    every: Steps
     pictures: Count = 8
 
 
 class Recipe(Section):
     """What both stages have in common."""
 
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, strict=True)] = 0
     network: Network = Network()
     variants: Annotated[dict[str, VariantSection], Field(min_length=1)]
     policy: Literal["random", "alternate", "sandwich"] = "random"
-    crop: Annotated[int, Field(ge=16)]
+    crop: Annotated[int, Field(ge=16, le=MOST, strict=True)]
     batch: Count
     larger_crops: tuple[LargerCrops, ...] = ()
-    steps: Count
+    steps: Steps
     optimizer: Literal["adam", "adamw"]
     learning_rate: Positive
     schedule: Literal["constant", "cosine"]
-    warmup_steps: Annotated[int, Field(ge=0)] = 0
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    warmup_steps: Annotated[int, Field(ge=0, strict=True)] = 0
+    weight_decay: Annotated[float, Field(ge=0, le=1e3)] = 0.0
     gradient_clip: Positive | None = None
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
-    frequency_loss: Annotated[float, Field(ge=0)] = 0.0
+    frequency_loss: Annotated[float, Field(ge=0, le=1e3)] = 0.0
     exclude: tuple[str, ...] = ()
     precision: Literal["fp32", "bf16"] = "fp32"
-    compile: bool = False
-    channels_last: bool = False
-    gradient_checkpointing: bool = False
-    workers: Annotated[int, Field(ge=0)] = 0
+    compile: Flag = False
+    channels_last: Flag = False
+    gradient_checkpointing: Flag = False
+    workers: Annotated[int, Field(ge=0, le=256, strict=True)] = 0
     validation: Validation | None = None
-    log_every: Count = 1
-    preview_every: Count
-    checkpoint_every: Count
+    log_every: Steps = 1
+    preview_every: Steps
+    checkpoint_every: Steps
     keep_checkpoints: Count = 2
     wandb: str | None = None
 
@@ -175,7 +177,7 @@ class TaskSection(Section):
     """One task: what is done to clean pictures, or `pairs: true` where its sets bring their own degraded ones."""
 
     weight: Positive = 1.0
-    pairs: bool = False
+    pairs: Flag = False
     degradations: tuple[DegradationChoice, ...] = ()
 
     @model_validator(mode="after")
@@ -230,10 +232,23 @@ def _find_list(name: str, recipe: Path) -> str:
     return str(found.resolve())
 
 
+class _EveryKeyOnce(yaml.SafeLoader):
+    """YAML's own loader lets the last of two equal keys win without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    raise yaml.constructor.ConstructorError(None, None, f"{key.value} is there twice", key.start_mark)
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
 def load_recipe(file: Path, stage: str, steps: int | None = None) -> AnyRecipe:
     """Read a recipe for this stage; `steps`, if given, replaces the recipe's own."""
     try:
-        raw = yaml.safe_load(file.read_text(encoding="utf-8"))
+        raw = yaml.load(file.read_text(encoding="utf-8"), _EveryKeyOnce)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise RecipeError(f"{file} cannot be read: {' '.join(str(error).split())}") from error
     if not isinstance(raw, dict):
@@ -275,8 +290,11 @@ def _keys_at(model: type[Section], place: tuple[int | str, ...], raw: Any) -> li
         "mask": Cells,
         "tasks": TaskSection,
     }
+    above: int | str = ""
     for part in place:
         raw = raw[part]
-        here = sections.get(str(part), here)
+        if above not in ("variants", "tasks"):  # below these are names of the user's own
+            here = sections.get(str(part), here)
+        above = part
     kind = raw.get("kind") if isinstance(raw, dict) else None
     return list(DEGRADATIONS.get(str(kind), here).model_fields)

@@ -1,6 +1,7 @@
 """Crops for a device: every one is a function of the run's seed, its step and its place in the step's batch."""
 
 import signal
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
@@ -82,15 +83,18 @@ def loader(crops: Crops, sampler: StepSampler, workers: int, pin: bool) -> Itera
     `pin` puts them into memory that a GPU reads by itself. What goes wrong with a picture is raised as it is, from
     whatever process.
     """
-    batches = DataLoader(
-        _Told(crops),
-        batch_sampler=sampler,
-        num_workers=workers,
-        collate_fn=_collate,
-        pin_memory=pin,
-        persistent_workers=workers > 0,
-        worker_init_fn=_work_quietly,
-    )
+    with warnings.catch_warnings():
+        # How many processes load is the recipe's to say.
+        warnings.filterwarnings("ignore", message="This DataLoader will create")
+        batches = DataLoader(
+            _Told(crops),
+            batch_sampler=sampler,
+            num_workers=workers,
+            collate_fn=_collate,
+            pin_memory=pin,
+            persistent_workers=workers > 0,
+            worker_init_fn=_work_quietly,
+        )
     for batch in batches:
         if isinstance(batch, DyNetError):
             raise batch

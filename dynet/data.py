@@ -80,6 +80,11 @@ def open_source(source: Source, *, stream: bool, cache: Path) -> list[PictureSet
     that lie in folders.
     """
     folder = Path(source.location)
+    if folder.is_file():
+        raise DataError(f"--data {source.location} is a file; a folder or a data set is expected")
+    # A repository is user/name or name; of what looks like a path the Hub need not be asked.
+    if not folder.exists() and folder.parent != Path() and folder.parent.exists():
+        raise DataError(f"--data {source.location}: no such folder")
     if folder.is_dir() and not any(folder.iterdir()):
         raise DataError(f"--data {source.location}: the folder is empty")
     if folder.is_dir() and not _is_data_set(folder):

@@ -4,15 +4,22 @@ DyNetError                 1
 ├── UsageError             2   arguments that cannot work
 │   ├── RecipeError        2   a recipe file with an unknown key or an unusable value
 │   ├── DataError          2   a data set that is missing or holds something else
+│   │   └── UnusablePicture    one picture of it: broken, too small, or not of its pair's size
 │   ├── WeightsError       2   weights that are missing, broken or of another network
 │   └── RunError           2   a RUN folder that is held, finished or another run's
 ├── PictureError           1   one picture that cannot be read or written
 ├── DivergedError          1   the loss is no longer a number, or beyond any picture's
 ├── OutOfMemory            1   the device has too little memory for the recipe
+├── WriteError             1   a file that could not be written, the disk being full
 └── InterruptedRun       130   stopped by a signal; the checkpoint is written
 
 Every message is one line that names the key, file or value that is wrong: the command line prints it as it is.
 """
+
+
+def reason_of(error: BaseException) -> str:
+    """What an error of a library says, in one line of bearable length."""
+    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 class DyNetError(Exception):
@@ -35,6 +42,10 @@ class DataError(UsageError):
     """A data set that is missing, or that is not one to train on."""
 
 
+class UnusablePicture(DataError):
+    """One picture of a data set that no crop can be cut from; training passes it over, and says so."""
+
+
 class WeightsError(UsageError):
     """Weights that are missing, broken or of another network."""
 
@@ -53,6 +64,10 @@ class DivergedError(DyNetError):
 
 class OutOfMemory(DyNetError):
     """A step that the device has too little memory for."""
+
+
+class WriteError(DyNetError):
+    """A file that could not be written whole; what was there before is as it was."""
 
 
 class InterruptedRun(DyNetError):

@@ -42,7 +42,7 @@ class LineLog:
     def __init__(self, path: Path, start: int) -> None:
         """Keep the lines of steps up to `start`; a killed run may have left later ones, or half of one."""
         self._path = path
-        text = path.read_text(encoding="utf-8") if path.is_file() else ""
+        text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
         temporary = path.with_name(f".{path.name}.tmp")
         temporary.write_text("".join(_until(text.splitlines(keepends=True), start)), encoding="utf-8")
         os.replace(temporary, path)
@@ -58,10 +58,19 @@ class LineLog:
 def _until(lines: Iterable[str], start: int) -> list[str]:
     kept = []
     for line in lines:
-        if not line.endswith("\n") or json.loads(line)["step"] > start:
+        step = _step(line)
+        if step is None or step > start:
             break
         kept.append(line)
     return kept
+
+
+def _step(line: str) -> int | None:
+    """The step of a line; None of half a line, and of anything else that a killed machine may leave."""
+    try:
+        return int(json.loads(line)["step"]) if line.endswith("\n") else None
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _told(line: StepLine | ValidationLine) -> dict[str, Any]:

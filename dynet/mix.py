@@ -1,5 +1,6 @@
 """The tasks of a run, and the sets that each draws from: every example is a function of (seed, step, index)."""
 
+import functools
 import hashlib
 import logging
 from collections.abc import Callable, Mapping, Sequence, Set
@@ -9,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from dynet.errors import DataError
+from dynet.errors import DataError, UnusablePicture
 from dynet.picture_set import Cut, Image8, PictureSet
 from dynet.randomness import generator
 from dynet.window import draw_row
@@ -20,6 +21,9 @@ Rows = npt.NDArray[np.int64]
 
 HELD_OUT_AT_MOST = 0.1
 """Of a set's pictures, for validation; of a small set one."""
+
+ATTEMPTS = 10
+"""Pictures that are drawn for one example before a set is taken to be of no use."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +52,11 @@ class _Part:
     rows: Rows
     held_out: PictureSet
     held_out_rows: Rows
+
+
+@functools.cache
+def _warn_once(message: str) -> None:
+    logger.warning(message)
 
 
 class Mix:
@@ -98,23 +107,53 @@ class Mix:
         return digest.hexdigest()
 
     def example(self, step: int, index: int, size: int) -> Example:
-        """Example `index` of the batch of `step`: the same whoever asks, in whatever order."""
-        random = generator(self.seed, "crop", step, index)
+        """Example `index` of the batch of `step`: the same whoever asks, in whatever order.
+
+        A picture that no crop can be cut from is passed over with a warning that names it, and another is drawn: weeks
+        of training do not end at one of a million files. Raises UnusablePicture where ATTEMPTS in a row are so.
+        """
+        passed_over: list[UnusablePicture] = []
+        for attempt in range(ATTEMPTS):
+            try:
+                example = self._example(step, index, size, attempt)
+            except UnusablePicture as fault:
+                passed_over.append(fault)
+            else:
+                for one in passed_over:
+                    _warn_once(f"passed over: {one}")
+                return example
+        raise passed_over[-1]
+
+    def _example(self, step: int, index: int, size: int, attempt: int) -> Example:
+        again = (attempt,) if attempt else ()
+        random = generator(self.seed, "crop", step, index, *again)
         which = _draw(self._task_bounds, random)
         part = self._parts[which][_draw(self._set_bounds[which], random)]
         row = draw_row(part.rows, part.pictures.rows_at(self.seed, step), random)
         cut = part.pictures.cut(row, size, random)
         turn = int(random.integers(8))
         turned = Cut(None if cut.degraded is None else orient(cut.degraded, turn), orient(cut.clean, turn))
-        return self._finish(which, turned, generator(self.seed, "corruption", step, index))
+        return self._finish(which, turned, generator(self.seed, "corruption", step, index, *again))
 
     def validation(self, which: int, size: int) -> list[Example]:
-        """The held-out examples of task number `which`, upright, the same at every call."""
-        examples = []
+        """The held-out examples of task number `which`, upright, the same at every call.
+
+        Raises UnusablePicture where none of the pictures is of use.
+        """
+        examples: list[Example] = []
+        fault: UnusablePicture | None = None
         for number, part in enumerate(self._parts[which]):
             for row in part.held_out_rows:
                 random = generator(self.seed, "validation", which, number, int(row))
-                examples.append(self._finish(which, part.held_out.cut(int(row), size, random), random))
+                try:
+                    cut = part.held_out.cut(int(row), size, random)
+                except UnusablePicture as error:
+                    fault = error
+                    _warn_once(f"passed over: {error}")
+                    continue
+                examples.append(self._finish(which, cut, random))
+        if not examples and fault is not None:
+            raise fault
         return examples
 
     def _finish(self, which: int, cut: Cut, random: np.random.Generator) -> Example:

@@ -1,7 +1,7 @@
 """DyNet, whole: four levels of one shared block each, prompts on the skips, depth chosen at every call."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Self
 
@@ -33,8 +33,14 @@ class DyNet(nn.Module):
         prompt_channels: tuple[int, int, int] = (64, 128, 320),
         prompt_sizes: tuple[int, int, int] = (64, 32, 16),
         refinement_blocks: int = 4,
+        per_repeat: int = 0,
     ) -> None:
-        """Build with fresh weights; `prompt_channels` and `prompt_sizes` are for level 2, level 3 and the latent."""
+        """Build with fresh weights; `prompt_channels` and `prompt_sizes` are for level 2, level 3 and the latent.
+
+        `per_repeat`: so many repeats of each level's block learn, as differences to what they share, a norm and a
+        temperature of their own; later repeats use the last (relaxed recursive transformers, arXiv 2410.20672).
+        The differences start at zero, where the network is the one without them.
+        """
         super().__init__()
         self.architecture = Architecture(
             dim=dim,
@@ -43,17 +49,18 @@ class DyNet(nn.Module):
             prompt_channels=prompt_channels,
             prompt_sizes=prompt_sizes,
             refinement_blocks=refinement_blocks,
+            per_repeat=per_repeat,
         )
         self.variants: tuple[Variant, ...] = (SMALL, LARGE)  # those it was trained with; saved with the weights
 
         self.embed = nn.Conv2d(3, dim, 3, padding=1, bias=False)
-        self.encoder1 = TransformerBlock(dim, heads[0])
+        self.encoder1 = TransformerBlock(dim, heads[0], per_repeat)
         self.down1 = Downsample(dim)
-        self.encoder2 = TransformerBlock(dim * 2, heads[1])
+        self.encoder2 = TransformerBlock(dim * 2, heads[1], per_repeat)
         self.down2 = Downsample(dim * 2)
-        self.encoder3 = TransformerBlock(dim * 4, heads[2])
+        self.encoder3 = TransformerBlock(dim * 4, heads[2], per_repeat)
         self.down3 = Downsample(dim * 4)
-        self.latent = TransformerBlock(dim * 8, heads[3])
+        self.latent = TransformerBlock(dim * 8, heads[3], per_repeat)
 
         self.prompt_skip2 = self._prompt(0, dim * 2, dim * 2)
         self.prompt_skip3 = self._prompt(1, dim * 4, dim * 4)
@@ -61,14 +68,28 @@ class DyNet(nn.Module):
 
         self.up3 = Upsample(dim * 4)
         self.reduce3 = nn.Conv2d(dim * 6, dim * 4, 1, bias=False)
-        self.decoder3 = TransformerBlock(dim * 4, heads[2])
+        self.decoder3 = TransformerBlock(dim * 4, heads[2], per_repeat)
         self.up2 = Upsample(dim * 4)
         self.reduce2 = nn.Conv2d(dim * 4, dim * 2, 1, bias=False)
-        self.decoder2 = TransformerBlock(dim * 2, heads[1])
+        self.decoder2 = TransformerBlock(dim * 2, heads[1], per_repeat)
         self.up1 = Upsample(dim * 2)
-        self.decoder1 = TransformerBlock(dim * 2, heads[0])
+        self.decoder1 = TransformerBlock(dim * 2, heads[0], per_repeat)
         self.refinement = nn.Sequential(*(TransformerBlock(dim * 2, heads[0]) for _ in range(refinement_blocks)))
         self.output = nn.Conv2d(dim * 2, 3, 3, padding=1, bias=False)
+
+    @property
+    def gradient_checkpointing(self) -> bool:
+        """Whether training computes each application of a block anew in the backward pass instead of keeping it."""
+        return all(block.gradient_checkpointing for block in self.blocks())
+
+    @gradient_checkpointing.setter
+    def gradient_checkpointing(self, on: bool) -> None:
+        for block in self.blocks():
+            block.gradient_checkpointing = on
+
+    def blocks(self) -> Iterator[TransformerBlock]:
+        """All transformer blocks: those of the levels, of the prompts, and of the refinement."""
+        return (module for module in self.modules() if isinstance(module, TransformerBlock))
 
     def _prompt(self, place: int, channels: int, out_channels: int) -> PromptBlock:
         shape = self.architecture
@@ -115,13 +136,24 @@ class DyNet(nn.Module):
         return cls(**{field.name: getattr(architecture, field.name) for field in fields})
 
     @classmethod
-    def from_pretrained(cls, source: str | Path, *, revision: str | None = None) -> Self:
-        """Load a weights file, a folder that holds `weights.safetensors` (a RUN is one), or a Hub repository."""
+    def from_pretrained(cls, source: str | Path, *, revision: str | None = None, per_repeat: int | None = None) -> Self:
+        """Load a weights file, a folder that holds `weights.safetensors` (a RUN is one), or a Hub repository.
+
+        With `per_repeat` the network has so many repeats of its own, at least as many as the file, and still does
+        exactly what the file's does. Raises WeightsError.
+        """
         path = locate_weights(source, revision)
         header = read_header(path)
-        model = cls.from_architecture(header.architecture)
+        architecture, tensors = header.architecture, read_tensors(path)
+        if per_repeat is not None and per_repeat != architecture.per_repeat:
+            if per_repeat < architecture.per_repeat:
+                raise WeightsError(f"{path}: its per_repeat of {architecture.per_repeat} does not go into {per_repeat}")
+            architecture = dataclasses.replace(architecture, per_repeat=per_repeat)
+        model = cls.from_architecture(architecture)
         try:
-            model.load_state_dict(read_tensors(path))
+            if architecture != header.architecture:
+                tensors = _with_more_repeats(tensors, model.state_dict(), header.architecture.per_repeat)
+            model.load_state_dict(tensors)
         except RuntimeError as error:
             detail = " ".join(str(error).split())
             raise WeightsError(f"{path}: tensors do not fit the configuration inside: {detail[:200]}") from error
@@ -151,3 +183,19 @@ def pad_to_stride(x: Tensor) -> Tensor:
     if down:
         x = F.pad(x, (0, 0, 0, down), mode="reflect" if down < height else "replicate")
     return x
+
+
+def _with_more_repeats(tensors: Mapping[str, Tensor], fresh: Mapping[str, Tensor], old: int) -> dict[str, Tensor]:
+    """The tensors with their `old` rows of each difference between repeats made as many as in the fresh ones.
+
+    Repeats after the last row used that row before, so each new row is a copy of it, or zero where there was none.
+    """
+    grown = dict(tensors)
+    for name, zeros in fresh.items():
+        if not name.rpartition(".")[2].startswith("repeat_"):
+            continue
+        if not old:
+            grown[name] = zeros
+        elif name in tensors:
+            grown[name] = torch.cat([tensors[name], tensors[name][-1:].expand_as(zeros[old:])])
+    return grown

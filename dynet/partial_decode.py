@@ -7,7 +7,8 @@
 | WebP, lossless, without Exif (as million_ird writes patches) | those rows; only the piece becomes RGB |
 | anything else, and any of these that says something unusual | the whole picture |
 
-Every way gives the pixels that `ImageOps.exif_transpose(Image.open(file)).convert("RGB")` has there. A PNG or a JPEG is
+Every way gives the pixels that `ImageOps.exif_transpose(Image.open(file)).convert("RGB")` has there, but for 16 bits of
+grey, which `convert` makes white: those are scaled to 8. A PNG or a JPEG is
 handed to Pillow with a smaller height in its header (first_rows.py). For WebP libwebp has a crop of its own
 (libwebp.py); where it cannot be reached, Pillow decodes the whole. Damage below the last row needed is not always
 noticed; a file that ends too early is.
@@ -25,7 +26,7 @@ import numpy.typing as npt
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from dynet import libwebp
-from dynet.errors import DataError, DyNetError
+from dynet.errors import DataError, DyNetError, UnusablePicture
 from dynet.first_rows import plain
 
 Image8 = npt.NDArray[np.uint8]
@@ -95,7 +96,7 @@ def decode_region(encoded: bytes | Path, name: str, size: int, random: np.random
 def draw_place(stored: Stored, size: int, random: np.random.Generator) -> tuple[int, int]:
     """Top and left of a square of `size` pixels, every position as likely; DataError where there is no room for one."""
     if min(stored.height, stored.width) < size:
-        raise DataError(f"{stored.name} has {stored.width}x{stored.height} pixels, too few for crop: {size}")
+        raise UnusablePicture(f"{stored.name} has {stored.width}x{stored.height} pixels, too few for crop: {size}")
     return int(random.integers(stored.height - size + 1)), int(random.integers(stored.width - size + 1))
 
 
@@ -107,11 +108,11 @@ def _decoding(name: str) -> Iterator[None]:
     except (DyNetError, MemoryError):
         raise
     except UnidentifiedImageError as error:
-        raise DataError(f"{name} is no picture that can be read") from error
+        raise UnusablePicture(f"{name} is no picture that can be read") from error
     except Exception as error:
         # No narrower: for bad bytes plugins raise OSError, SyntaxError, ValueError, struct.error, EOFError and more.
         reason = " ".join(str(error).split())[:300] or type(error).__name__
-        raise DataError(f"{name} cannot be decoded: {reason}") from error
+        raise UnusablePicture(f"{name} cannot be decoded: {reason}") from error
 
 
 def _with_pillow(data: bytes, name: str) -> Stored:
@@ -139,6 +140,9 @@ def _too_large(height: int, width: int) -> bool:
 
 
 def _rgb(picture: Image.Image) -> Image8:
+    if picture.mode.startswith("I"):  # 16 bits of grey, which `convert` would clip to white
+        grey = np.rint(np.clip(np.asarray(picture, np.float64), 0, 65535) / 257).astype(np.uint8)
+        return np.repeat(grey[..., None], 3, axis=2)
     return np.array(picture.convert("RGB"))
 
 

@@ -8,7 +8,7 @@ from typing import Protocol, Self
 import numpy as np
 import numpy.typing as npt
 
-from dynet.errors import DataError
+from dynet.errors import UnusablePicture
 from dynet.partial_decode import draw_place, read_header
 
 Image8 = npt.NDArray[np.uint8]
@@ -70,8 +70,8 @@ class PictureSet(Protocol):
     def cut(self, row: int, size: int, random: np.random.Generator) -> Cut:
         """A piece of `size` pixels a side, every position as likely; decodes no more of the file than it must.
 
-        Raises DataError, naming the row's file, where the picture is smaller, cannot be decoded, or where the two of
-        a pair differ in size.
+        Raises UnusablePicture, naming the row's file, where the picture is smaller, cannot be decoded, or where the
+        two of a pair differ in size.
         """
 
 
@@ -84,5 +84,5 @@ def cut_from(degraded: Encoded | None, clean: Encoded, size: int, random: np.ran
     given = read_header(degraded.stored, degraded.name)
     if (given.height, given.width) != (target.height, target.width):
         sizes = f"{given.width}x{given.height}", f"{target.width}x{target.height}"
-        raise DataError(f"{degraded.name} has {sizes[0]} pixels, but {clean.name} {sizes[1]}: no pair")
+        raise UnusablePicture(f"{degraded.name} has {sizes[0]} pixels, but {clean.name} {sizes[1]}: no pair")
     return Cut(given.region(top, left, size, size), target.region(top, left, size, size))

@@ -7,6 +7,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from dynet.compiling import uncompiled
 from dynet.mix import Example
 from dynet.model import DyNet
 from dynet.sheet import labelled_sheet
@@ -16,7 +17,7 @@ from dynet.validation import as_batch
 def write_preview(model: DyNet, examples: list[Example], path: Path) -> None:
     """Write input, output of each variant and target of these examples."""
     degraded, clean = as_batch(examples, next(model.parameters()).device)
-    with torch.no_grad():
+    with torch.no_grad(), uncompiled(model):
         outputs = [model(degraded, variant) for variant in model.variants]
     labels = ["input", *(f"output {variant.name}" for variant in model.variants), "target"]
     path.parent.mkdir(parents=True, exist_ok=True)

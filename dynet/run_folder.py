@@ -23,7 +23,7 @@ from typing import IO, Any, Self
 import yaml
 
 from dynet.config import AnyRecipe
-from dynet.errors import RunError
+from dynet.errors import RunError, reason_of
 from dynet.train_state import last_step
 from dynet.weights import FILE_NAME
 
@@ -51,10 +51,13 @@ class RunIdentity:
             before, now = theirs.get(key), self.recipe.get(key)
             if before == now:
                 continue
-            advice = f"to train on from its weights use --init {out / FILE_NAME} with another --out"
+            advice = "it needs another --out"
+            if (out / FILE_NAME).is_file():
+                advice = f"to train on from its weights use --init {out / FILE_NAME} with another --out"
             if key == "steps":
                 raise RunError(f"{out} was scheduled for {before} steps, not {now}, and cannot be resumed; {advice}")
-            raise RunError(f"{out} was started with another {key}, and cannot be resumed; {advice}")
+            values = "" if isinstance(before, dict | list) else f" ({before} instead of {now})"
+            raise RunError(f"{out} was started with another {key}{values}, and cannot be resumed; {advice}")
         if recorded["data"] != self.data:
             raise RunError(f"{out} was trained on other data than --data now holds, and cannot be resumed")
         if recorded["init"] != self.init:
@@ -89,6 +92,8 @@ class RunFolder:
         ours = {".lock"}
         if self.path.is_dir() and not record.exists():
             strangers = sorted(entry.name for entry in self.path.iterdir() if entry.name not in ours)
+            if "checkpoints" in strangers:
+                raise RunError(f"--out {self.path} holds a run without its run.json, and it cannot be known again")
             if strangers:
                 raise RunError(f"--out {self.path} holds something else ({strangers[0]}): name a new folder")
 
@@ -103,7 +108,7 @@ class RunFolder:
             raise RunError(f"{self.path} is held by another run that is going on") from error
         record = self.path / "run.json"
         if self._begun():
-            identity.refuse_other_than(json.loads(record.read_text()), self.path)
+            identity.refuse_other_than(_read_record(record), self.path)
         else:
             fields = {"recipe": identity.recipe, "data": identity.data, "init": identity.init}
             _write_whole(record, json.dumps(fields, indent=1))
@@ -122,6 +127,16 @@ class RunFolder:
         if self._lock is not None:
             self._lock.close()
             self._lock = None
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    try:
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(record["recipe"]["stage"], str) or not {"data", "init"} <= record.keys():
+            raise ValueError("it is not what a run writes")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{path}, by which a run is known again, is missing or damaged: {reason_of(error)}") from error
+    return record
 
 
 def _write_whole(path: Path, text: str) -> None:

@@ -47,6 +47,8 @@ class RunLog:
         The losses are read all at once: reading each as it comes would hold the device up. Called by all processes
         together. Raises DivergedError.
         """
+        if not self._steps:
+            return
         lines = self._lines()
         limit = 1 + self._recipe.frequency_loss  # between black and white; a network that restores stays far below
         bad = next((line for line in lines if not math.isfinite(line.loss) or line.loss > limit), None)
@@ -59,7 +61,7 @@ class RunLog:
             where = save_batch(bad.step - 1) if self._accelerator.is_main_process else ""
             raise DivergedError(
                 f"the loss of step {bad.step} (variant {bad.variant}) is {bad.loss:.4g}: its batch is in {where}; "
-                "start again with a lower learning_rate or a gradient_clip, or --resume from the last checkpoint"
+                "start again with a lower learning_rate or a gradient_clip"
             )
         self._steps.clear()
 

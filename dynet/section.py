@@ -4,9 +4,14 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-Count = Annotated[int, Field(ge=1)]
+MOST = 65_536
+"""Of anything that is counted but steps: beyond it a number is a slip of the hand, and memory would be asked for it."""
+
+Count = Annotated[int, Field(ge=1, le=MOST, strict=True)]
+Steps = Annotated[int, Field(ge=1, strict=True)]
 Share = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
+Positive = Annotated[float, Field(gt=0, le=1e9)]
+Flag = Annotated[bool, Field(strict=True)]
 
 
 def _as_range(value: object) -> object:

@@ -1,5 +1,6 @@
 """`dynet train`: from checked arguments to a finished RUN."""
 
+import dataclasses
 import os
 from enum import StrEnum
 
@@ -59,7 +60,10 @@ def _mix(recipe: AnyRecipe, job: Job, run: RunFolder) -> Mix:
 def _refuse_what_cannot_train(recipe: AnyRecipe, job: Job) -> None:
     """Raise, before anything is written, for weights of another network and for devices that are not there."""
     if job.init is not None:
-        difference = recipe.network.architecture().difference(read_header(job.init).architecture)
+        ours, theirs = recipe.network.architecture(), read_header(job.init).architecture
+        if theirs.per_repeat <= ours.per_repeat:  # what repeats have of their own may be added to weights without it
+            theirs = dataclasses.replace(theirs, per_repeat=ours.per_repeat)
+        difference = ours.difference(theirs)
         if difference:
             raise WeightsError(f"--init {job.init} is of another network: the recipe's has {difference}")
     if job.device not in ("auto", "cpu"):

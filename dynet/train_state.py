@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dynet.errors import RunError
+from dynet.errors import RunError, WriteError, reason_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,11 +39,15 @@ def save_checkpoint(folder: Path, state: TrainState, keep: int) -> Path:
     path = folder / f"step-{state.step:08d}.pt"
     temporary = path.with_suffix(".tmp")
     fields = {name: getattr(state, name) for name in TrainState.__slots__}
-    with temporary.open("wb") as file:
-        torch.save(fields, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    try:
+        with temporary.open("wb") as file:
+            torch.save(fields, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except (OSError, RuntimeError) as error:  # torch's writer has a RuntimeError for a full disk
+        temporary.unlink(missing_ok=True)
+        raise WriteError(f"{path} cannot be written: is the disk full? {reason_of(error)}") from error
     for _, old in _checkpoints(folder)[:-keep]:
         old.unlink()
     for left in folder.glob("*.tmp"):  # of a run that was killed while it wrote one

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 
+from dynet.compiling import compile_blocks
 from dynet.config import AnyRecipe
 from dynet.crops import Crops, StepSampler, loader
-from dynet.errors import InterruptedRun, UsageError
+from dynet.errors import DyNetError, InterruptedRun, OutOfMemory, RunError, UsageError, reason_of
 from dynet.job import DeviceName, Job
 from dynet.metrics_log import ValidationLine
 from dynet.mix import Example, Mix
@@ -45,17 +47,11 @@ def fit(recipe: AnyRecipe, mix: Mix, run: RunFolder, job: Job) -> None:
     optimizer = make_optimizer(recipe, model, accelerator.device)
     state = load_checkpoint(run.checkpoints)
     if state is not None:
-        model.load_state_dict(state.model)
-        optimizer.load_state_dict(state.optimizer)
-        if average is not None and state.average is not None:
-            average.network.load_state_dict(state.average)
+        _take_over(state, model, optimizer, average)
     if average is not None:
         average.network.to(accelerator.device)
     if recipe.compile:
-        from dynet.compiling import compile_blocks
-
-        for network in (model, *([] if average is None else [average.network])):
-            compile_blocks(network)
+        compile_blocks(model)
     learner = Learner(recipe, model, optimizer, average, accelerator)
     with StopSignals() as signals:
         _Loop(recipe, learner, mix, run, signals, state).run()
@@ -64,14 +60,29 @@ def fit(recipe: AnyRecipe, mix: Mix, run: RunFolder, job: Job) -> None:
     accelerator.end_training()
 
 
+def _take_over(state: TrainState, model: DyNet, optimizer: Optimizer, average: AveragedNetwork | None) -> None:
+    try:
+        model.load_state_dict(state.model)
+        optimizer.load_state_dict(state.optimizer)
+        if average is not None:
+            average.network.load_state_dict(state.average or {})
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise RunError(f"the checkpoint of step {state.step} does not fit the recipe: {reason_of(error)}") from error
+
+
 def initial_network(recipe: AnyRecipe, init: Path | None) -> DyNet:
     """The network before the first step: fresh weights that follow from the seed, or those of `init`."""
     if init is not None:
-        model = DyNet.from_pretrained(init)
+        model = DyNet.from_pretrained(init, per_repeat=recipe.network.per_repeat)
     else:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(integer_seed(recipe.seed, "weights"))
-            model = DyNet.from_architecture(recipe.network.architecture())
+            try:
+                model = DyNet.from_architecture(recipe.network.architecture())
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+                raise OutOfMemory(f"out of memory: a network of dim: {recipe.network.dim} does not fit") from error
     model.variants = recipe.sampler().variants
     model.gradient_checkpointing = recipe.gradient_checkpointing
     return model.to(memory_format=torch.channels_last if recipe.channels_last else torch.contiguous_format).train()
@@ -134,9 +145,13 @@ class _Loop:
         of_rank = (accelerator.process_index, accelerator.num_processes)
         steps = StepSampler(self.start, recipe.steps, recipe.crop_and_batch, *of_rank)
         batches = iter(loader(crops, steps, recipe.workers, pin=accelerator.device.type == "cuda"))
-        for _ in range(self.start, recipe.steps):
+        for step in range(self.start, recipe.steps):
             asked = time.monotonic()
-            degraded, clean, _ = next(batches)
+            try:
+                degraded, clean, _ = next(batches)
+            except DyNetError:  # no picture of use is left, or a streamed set is out of reach
+                self._keep_what_is_done(step)
+                raise
             self.log.waited(time.monotonic() - asked)
             yield degraded, clean
 
@@ -148,10 +163,15 @@ class _Loop:
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
-            if step > self.start and self.accelerator.num_processes == 1:
-                self._save(step)
+            self._keep_what_is_done(step)
             size, batch = self.recipe.crop_and_batch(step)
             raise out_of_memory(step + 1, size, batch, checkpointing=self.recipe.gradient_checkpointing) from error
+
+    def _keep_what_is_done(self, done: int) -> None:
+        """Save before a fault ends the run; several processes cannot, since the others are in the next step."""
+        if done > self.start and self.accelerator.num_processes == 1:
+            self.log.flush(self._save_batch)
+            self._save(done)
 
     def _after(self, done: int) -> None:
         """What is due when `done` steps are done: log, validation, preview, checkpoint, stop."""

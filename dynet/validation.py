@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from dynet.compiling import uncompiled
 from dynet.losses import psnr
 from dynet.mix import Example, Mix
 from dynet.model import DyNet
@@ -31,10 +32,11 @@ class Validator:
 
     def measure(self, network: DyNet, variants: tuple[Variant, ...]) -> Scores:
         """The mean PSNR of each task and variant; called by all processes together."""
-        sums = torch.stack(
-            [torch.stack([self._sum(network, one, variant) for variant in variants]) for one in self._examples]
-        )
-        sums = self._accelerator.reduce(sums, "sum").cpu()  # (tasks, variants)
+        with uncompiled(network):
+            of_tasks = [
+                torch.stack([self._sum(network, one, variant) for variant in variants]) for one in self._examples
+            ]
+        sums = self._accelerator.reduce(torch.stack(of_tasks), "sum").cpu()  # (tasks, variants)
         return {
             task: {variant.name: float(value) / len(examples) for variant, value in zip(variants, row, strict=True)}
             for task, examples, row in zip(self._tasks, self._examples, sums, strict=True)

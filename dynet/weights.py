@@ -10,7 +10,7 @@ from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dynet.errors import WeightsError
+from dynet.errors import WeightsError, WriteError, reason_of
 from dynet.variants import ReuseSchedule, Variant
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ class Architecture:
     prompt_channels: tuple[int, int, int]
     prompt_sizes: tuple[int, int, int]
     refinement_blocks: int
+    per_repeat: int = 0  # so many repeats of each level's block have a norm and a temperature of their own
 
     def __post_init__(self) -> None:
         # Lists come from YAML and JSON; tuples compare and hash.
@@ -41,12 +42,18 @@ class Architecture:
             object.__setattr__(self, name, value)
         if self.dim < 2 or self.dim % 2:
             raise ValueError(f"dim must be an even number from 2, not {self.dim}")
+        if self.per_repeat < 0:
+            raise ValueError(f"per_repeat must be a whole number from 0, not {self.per_repeat}")
         for level, heads in enumerate(self.heads):
             if self.dim * 2**level % heads:
                 raise ValueError(f"heads: {heads} heads do not divide the channels of level {level + 1}")
         for channels, prompt in zip((2, 4, 8), self.prompt_channels, strict=True):
             if (self.dim * channels + prompt) % 4:
                 raise ValueError(f"prompt_channels: {self.dim * channels} + {prompt} is not a multiple of 4 heads")
+
+    def described(self) -> dict[str, object]:
+        """The fields for a file's header; without `per_repeat` where it is 0, as in files from before it existed."""
+        return {name: value for name, value in asdict(self).items() if name != "per_repeat" or value}
 
     def difference(self, other: "Architecture") -> str | None:
         """Names the first field in which `other` differs, or None when they are the same."""
@@ -79,11 +86,12 @@ def write_weights(
 ) -> None:
     """Write the file whole, or leave what was there before as it was."""
     import torch
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     about = {
         "format": FORMAT,
-        "architecture": asdict(architecture),
+        "architecture": architecture.described(),
         "variants": {variant.name: astuple(variant.schedule) for variant in variants},
         "notes": dict(notes),
     }
@@ -98,9 +106,20 @@ def write_weights(
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         save_file(plain, temporary, metadata)
+        # safetensors makes files that only their owner can read.
+        temporary.chmod(0o666 & ~_umask())
         os.replace(temporary, path)
+    except (OSError, SafetensorError) as error:
+        raise WriteError(f"{path} cannot be written: {reason_of(error)}") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    """The process's; it can only be read by setting it."""
+    umask = os.umask(0o077)
+    os.umask(umask)
+    return umask
 
 
 def read_header(path: Path) -> Header:
@@ -143,6 +162,9 @@ def locate_weights(source: str | Path, revision: str | None = None) -> Path:
         if (path / FILE_NAME).is_file():
             return path / FILE_NAME
         raise WeightsError(f"{path} holds no {FILE_NAME}: is its training finished?")
+    # A repository is user/name or name; of what else looks like a path the Hub need not be asked.
+    if str(source) == "" or path.suffix == ".safetensors" or (path.parent != Path() and path.parent.exists()):
+        raise WeightsError(f"{str(source)!r}: no such file or folder")
     return _download(str(source), revision)
 
 

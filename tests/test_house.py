@@ -56,6 +56,10 @@ def test_no_file_is_named_after_nothing() -> None:
 
 def test_every_recipe_and_card_travels_in_the_wheel() -> None:
     listed = (ROOT / "pyproject.toml").read_text()
-    shipped = [*(ROOT / "pipelines").glob("*.yaml"), *(ROOT / "pipelines").glob("*.txt"), *(ROOT / "cards").glob("*.md")]
+    shipped = [
+        *(ROOT / "pipelines").glob("*.yaml"),
+        *(ROOT / "pipelines").glob("*.txt"),
+        *(ROOT / "cards").glob("*.md"),
+    ]
     for path in shipped:
         assert f'"{path.relative_to(ROOT).as_posix()}" = ' in listed, path

@@ -13,6 +13,7 @@ def square_cells(
     height: int, width: int, generator: np.random.Generator, *, share: float, cell: int
 ) -> npt.NDArray[np.bool_]:
     """(H, W), true in a random `share` of the cells of a grid; the count is rounded, cells at the edge are cut."""
+    cell = min(cell, max(height, width))
     rows, columns = -(-height // cell), -(-width // cell)
     chosen = np.zeros(rows * columns, dtype=bool)
     chosen[generator.permutation(rows * columns)[: round(share * rows * columns)]] = True

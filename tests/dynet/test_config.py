@@ -74,6 +74,14 @@ def _fault(tmp_path: Path, text: str, stage: str = "pretrain", steps: int | None
         ({"validation": {"evry": 3}}, "unknown key 'validation.evry'; the nearest valid one is 'every'"),
         ({"policy": "sandwhich"}, "policy"),
         ({"ema": 1.0}, "ema"),
+        ({"learning_rate": float("inf")}, "learning_rate"),
+        ({"workers": 10**9}, "workers"),
+        ({"batch": "3"}, "batch"),
+        ({"compile": 1}, "compile"),
+        (
+            {"variants": {"mask": {"schedule": [1, 1, 1, 1], "probabilty": 1}}},
+            "unknown key 'variants.mask.probabilty'; the nearest valid one is 'probability'",
+        ),
         ({"exclude": ["no_such_list.txt"]}, "exclude: no_such_list.txt"),
     ],
     ids=str,
@@ -115,6 +123,10 @@ def test_a_list_is_found_beside_the_recipe_or_among_the_shipped(
     mine, shipped = map(Path, load_recipe(tmp_path / "r.yaml", "pretrain").exclude)
     assert mine == tmp_path / "mine.txt"
     assert shipped.parent.name == "pipelines"
+
+
+def test_a_key_that_is_there_twice_is_refused(tmp_path: Path, recipe_text: Callable[..., str]) -> None:
+    assert "crop is there twice" in _fault(tmp_path, recipe_text("pretrain") + "crop: 64\n")
 
 
 @pytest.mark.parametrize("text", ["", "- a", "a: [", "just words"])

@@ -11,7 +11,8 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from dynet.errors import DataError
+from dynet.data import Source, open_mix
+from dynet.errors import DataError, UnusablePicture
 from dynet.folder_set import FolderSet
 from dynet.mix import Example, Mix, Task, orient
 from dynet.picture_set import Cut
@@ -297,3 +298,50 @@ def test_clean_crops_are_corrupted_with_numbers_of_their_own_key() -> None:
     patterns = {mix.example(step, index, 16).degraded[..., 2].tobytes() for step in range(4) for index in range(4)}
     assert len(patterns) == 16
     assert np.array_equal(mix.example(2, 3, 16).degraded, mix.example(2, 3, 16).degraded)
+
+
+def _folder(path: Path, photographs: list[np.ndarray], broken: int) -> Path:
+    path.mkdir()
+    for number in range(8):
+        Image.fromarray(photographs[number % 4][:64, :64]).save(path / f"{number}.png")
+    for number in range(broken):
+        (path / f"broken{number}.jpg").write_bytes(b"\xff\xd8\xff\xe0 no picture")
+    return path
+
+
+def _mix_of(folder: Path) -> Mix:
+    keys = {"seed": 0, "hold_out": 0, "exclude": (), "stream": False, "cache": folder}
+    return open_mix([Task(name="any", weight=1, corrupt=lambda clean, _: clean)], [Source(str(folder))], **keys)
+
+
+def test_a_broken_picture_is_passed_over_with_a_warning_that_names_it(
+    tmp_path: Path, photographs: list[np.ndarray], caplog: pytest.LogCaptureFixture
+) -> None:
+    mix = _mix_of(_folder(tmp_path / "few broken", photographs, 2))
+    forward = [mix.example(step, 0, 32).clean for step in range(40)]
+    assert {record.getMessage().split("/")[-1].split(" ")[0] for record in caplog.records} == {
+        "broken0.jpg",
+        "broken1.jpg",
+    }
+    assert len(caplog.records) == 2  # once each, however often it is drawn
+    again = _mix_of(tmp_path / "few broken")
+    assert all(np.array_equal(again.example(step, 0, 32).clean, forward[step]) for step in reversed(range(40)))
+
+
+def test_a_set_of_which_nothing_can_be_used_is_an_error(tmp_path: Path, photographs: list[np.ndarray]) -> None:
+    folder = _folder(tmp_path / "small", photographs, 0)
+    with pytest.raises(UnusablePicture, match=r"64x64 pixels, too few for crop: 96"):
+        _mix_of(folder).example(0, 0, 96)
+
+
+def test_sixteen_bits_of_grey_are_scaled_and_not_made_white(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    grey = (np.arange(64 * 64, dtype=np.uint16).reshape(64, 64) * 15).astype(np.uint16)
+    for number in range(2):
+        Image.fromarray(grey).save(tmp_path / "deep" / f"{number}.png")
+        Image.fromarray(grey).save(tmp_path / "deep" / f"{number}t.tif")
+    mix = _mix_of(tmp_path / "deep")
+    expected = np.rint(grey / 257).astype(np.uint8)
+    for step in range(8):
+        seen = mix.example(step, 0, 64).clean[..., 1]
+        assert any(np.array_equal(orient(np.repeat(expected[..., None], 3, 2), k)[..., 0], seen) for k in range(8))

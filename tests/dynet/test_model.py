@@ -8,8 +8,10 @@ import torch
 import torch._dynamo.testing
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.published_form import published_form
 from dynet import LARGE, SMALL, DyNet, ReuseSchedule, Variant
 from dynet.blocks import ChannelNorm, TransformerBlock
+from dynet.convert import DEAD, our_name
 from dynet.model import pad_to_stride
 
 ODD = Variant("odd", ReuseSchedule(1, 4, 2, 1))
@@ -37,6 +39,20 @@ def test_cost_in_gmacs_is_the_published_one(full_width: DyNet, variant: Variant,
     with FlopCounterMode(display=False) as counter:
         full_width(torch.empty(1, 3, side, side, device="meta"), variant=variant)
     assert counter.get_total_flops() / 2e9 == pytest.approx(gmacs, abs=0.05 if side == 224 else 0.005)
+
+
+@pytest.mark.parametrize("variant", [SMALL, LARGE], ids=lambda variant: variant.name)
+def test_output_and_gradients_are_those_of_the_published_form(tiny: DyNet, variant: Variant) -> None:
+    published = published_form(tiny)
+    x = _picture(32, 24)
+    torch.testing.assert_close(tiny(x, variant), published(x, variant), atol=2e-6, rtol=0)
+    gradients = []
+    for model in (tiny, published):
+        model(x, variant).square().mean().backward()
+        named = {our_name(name): parameter.grad for name, parameter in model.named_parameters() if name not in DEAD}
+        gradients.append({name: gradient.flatten() for name, gradient in named.items() if gradient is not None})
+    assert gradients[0].keys() == gradients[1].keys() == dict(tiny.named_parameters()).keys()
+    torch.testing.assert_close(*gradients, atol=1e-6, rtol=1e-3)
 
 
 def test_identical_weights_serve_every_schedule(tiny: DyNet) -> None:

@@ -21,7 +21,10 @@ ORIENTATION = 0x0112
 
 def as_pillow_has_it(encoded: bytes) -> np.ndarray:
     with Image.open(io.BytesIO(encoded)) as file:
-        return np.array(ImageOps.exif_transpose(file).convert("RGB"))
+        upright = ImageOps.exif_transpose(file)
+        if upright.mode.startswith("I"):  # which Pillow would make white
+            return np.repeat(np.rint(np.asarray(upright, np.float64) / 257).astype(np.uint8)[..., None], 3, axis=2)
+        return np.array(upright.convert("RGB"))
 
 
 def saved(picture: Image.Image, kind: str, turn: int = 1, **options: object) -> bytes:

@@ -12,10 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from accelerate.state import AcceleratorState
 from PIL import Image
 
 from dynet import DyNet
+from dynet.errors import DataError
+from dynet.mix import Example, Mix
 from dynet.section import Section
 from dynet.weights import read_header
 
@@ -107,6 +110,19 @@ def test_a_resumed_run_ends_in_the_same_bytes_as_an_uninterrupted_one(train: Com
             assert (whole / name).exists() == (broken / name).exists() == bool(keys)
             assert not keys or (whole / name).read_bytes() == (broken / name).read_bytes()
         assert not list(broken.glob("**/*.tmp"))
+
+
+@pytest.mark.full
+@pytest.mark.timeout(900)
+def test_a_compiled_run_in_bfloat16_resumes_to_the_same_bytes(train: Command, tmp_path: Path) -> None:
+    keys = EVERYTHING | {"compile": True, "precision": "bf16", "larger_crops": []}
+    for name in ("whole", "broken"):
+        code, _, err = train("finetune", tmp_path / name, **keys)
+        assert code == 0, err
+    (tmp_path / "broken" / "weights.safetensors").unlink()
+    (tmp_path / "broken" / "checkpoints" / "step-00000008.pt").unlink()
+    assert train("finetune", tmp_path / "broken", "--resume", **keys)[0] == 0
+    assert _same(tmp_path / "whole", tmp_path / "broken")
 
 
 def _start(data_set: Path, recipe: Path, out: Path) -> subprocess.Popen[bytes]:
@@ -297,9 +313,83 @@ def test_fine_tuning_starts_from_init_and_refuses_another_width(
     assert not (tmp_path / "wide").exists()
 
 
+def test_data_that_is_out_of_reach_in_mid_run_loses_no_step(
+    train: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = {"checkpoint_every": 100, "preview_every": 100}
+    example = Mix.example
+
+    def gone_at_step_5(self: Mix, step: int, index: int, size: int) -> Example:
+        if step == 5:
+            raise DataError("row group 3 of user/name cannot be fetched")
+        return example(self, step, index, size)
+
+    monkeypatch.setattr(Mix, "example", gone_at_step_5)
+    code, _, err = train("pretrain", tmp_path / "run", **keys)
+    assert (code, err.splitlines()[-1]) == (2, "dynet: row group 3 of user/name cannot be fetched")
+    assert _steps(tmp_path / "run") == list(range(1, 6))
+    monkeypatch.undo()
+    assert train("pretrain", tmp_path / "run", "--resume", **keys)[0] == 0
+    assert train("pretrain", tmp_path / "whole", **keys)[0] == 0
+    assert _same(tmp_path / "run", tmp_path / "whole")
+
+
+@pytest.mark.parametrize("record", ["{", "{}", "[1]"])
+def test_a_run_whose_record_is_damaged_is_told_in_one_line(train: Command, tmp_path: Path, record: str) -> None:
+    assert train("pretrain", tmp_path / "run", "--steps", 2)[0] == 0
+    (tmp_path / "run" / "run.json").write_text(record)
+    code, _, err = train("pretrain", tmp_path / "run", "--resume", "--steps", 2)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "run.json, by which a run is known again, is missing or damaged" in err
+
+
+def test_a_checkpoint_without_a_tensor_is_told_in_one_line(train: Command, tmp_path: Path) -> None:
+    assert train("pretrain", tmp_path / "run", "--steps", 2)[0] == 0
+    (tmp_path / "run" / "weights.safetensors").unlink()
+    file = tmp_path / "run" / "checkpoints" / "step-00000002.pt"
+    state = torch.load(file, weights_only=True)
+    del state["model"]["output.weight"]
+    torch.save(state, file)
+    code, _, err = train("pretrain", tmp_path / "run", "--resume", "--steps", 2)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "the checkpoint of step 2 does not fit" in err
+
+
+def test_a_checkpoint_that_finds_no_room_is_one_line(train: Command, tmp_path: Path, data_set: Path) -> None:
+    script = "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+    script += "resource.setrlimit(resource.RLIMIT_FSIZE, (ROOM, ROOM)); from dynet.cli import main; main()"
+    assert train("pretrain", tmp_path / "run", "--steps", 2, checkpoint_every=1)[0] == 0
+    size = (tmp_path / "run" / "checkpoints" / "step-00000002.pt").stat().st_size
+    code = script.replace("ROOM", str(size // 2))
+    arguments = [tmp_path / "pretrain.yaml", "--out", tmp_path / "full", "--device", "cpu"]
+    command = [sys.executable, "-c", code, "train", "--data", data_set, "--stage", "pretrain", "--config", *arguments]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run([*map(str, command)], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(f"dynet: {tmp_path / 'full' / 'checkpoints'}")
+    assert "cannot be written: is the disk full?" in done.stderr
+    assert not list((tmp_path / "full" / "checkpoints").iterdir())
+    assert "Traceback" not in done.stderr
+
+
+def test_repeats_of_their_own_are_added_to_weights_without_them_but_not_taken_away(
+    train: Command, tmp_path: Path, tiny_weights: Path, recipe_text: Text
+) -> None:
+    network = yaml.safe_load(recipe_text("finetune"))["network"]
+    code, _, err = train("finetune", tmp_path / "own", "--init", tiny_weights, network=network | {"per_repeat": 2})
+    assert code == 0, err
+    trained = _weights(tmp_path / "own")
+    own = [name for name in trained if ".repeat_" in name]
+    assert own
+    assert all(trained[name].abs().max() > 0 for name in own)
+    code, _, err = train("finetune", tmp_path / "back", "--init", tmp_path / "own", network=network)
+    assert code == 2
+    assert "the recipe's has per_repeat 0 instead of 2" in err
+
+
 def test_a_loss_that_is_not_a_number_stops_with_one_line_and_its_batch(train: Command, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    code, _, err = train("finetune", run, steps=6, batch=4, learning_rate=1e30, checkpoint_every=1, warmup_steps=0)
+    code, _, err = train("finetune", run, steps=6, batch=4, learning_rate=1e9, checkpoint_every=1, warmup_steps=0)
     assert code == 1
     assert "the loss of step 2" in err.splitlines()[-1]
     assert _steps(run) == [1]

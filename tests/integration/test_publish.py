@@ -88,14 +88,19 @@ def test_what_was_published_is_loaded_as_it_was_built(run: Run, built: Path, pub
     assert json.loads(local.stdout.splitlines()[-1]) == told
 
 
-def test_dynet_trains_on_it(run: Run, published: dict[str, object], tmp_path: Path) -> None:
+def test_dynet_trains_on_it_whole_and_streamed_to_the_same_weights(
+    run: Run, published: dict[str, object], tmp_path: Path
+) -> None:
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(TINY))
-    arguments = ["--stage", "pretrain", "--config", tmp_path / "tiny.yaml", "--out", tmp_path / "run"]
-    done = run(BIN / "dynet", "train", "--data", NAME, *arguments, "--device", "cpu")
-    assert done.returncode == 0, done.stderr
-    steps = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
-    assert [one["step"] for one in steps if "loss" in one][-1] == 2
-    assert (tmp_path / "run" / "weights.safetensors").stat().st_size > 0
+    for name, how in (("whole", []), ("streamed", ["--stream"])):
+        arguments = ["--stage", "pretrain", "--config", tmp_path / "tiny.yaml", "--out", tmp_path / name, *how]
+        done = run(BIN / "dynet", "train", "--data", NAME, *arguments, "--device", "cpu")
+        assert done.returncode == 0, done.stderr
+        steps = [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
+        assert steps[-1]["step"] == 2
+    assert list((tmp_path / "streamed" / "stream").iterdir())
+    whole, streamed = ((tmp_path / name / "weights.safetensors").read_bytes() for name in ("whole", "streamed"))
+    assert whole == streamed
 
 
 @pytest.mark.parametrize("name", ["user/nothing", "no name"])

@@ -123,7 +123,6 @@ class Recipe(Section):
     exclude: tuple[str, ...] = ()
     precision: Literal["fp32", "bf16"] = "fp32"
     compile: Flag = False
-    channels_last: Flag = False
     gradient_checkpointing: Flag = False
     workers: Annotated[int, Field(ge=0, le=256, strict=True)] = 0
     validation: Validation | None = None

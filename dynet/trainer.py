@@ -14,6 +14,7 @@ from dynet.compiling import compile_blocks
 from dynet.config import AnyRecipe
 from dynet.crops import Crops, StepSampler, loader
 from dynet.errors import DyNetError, InterruptedRun, OutOfMemory, RunError, UsageError, reason_of
+from dynet.host_memory import keep_freed_memory
 from dynet.job import DeviceName, Job
 from dynet.metrics_log import ValidationLine
 from dynet.mix import Example, Mix
@@ -85,13 +86,15 @@ def initial_network(recipe: AnyRecipe, init: Path | None) -> DyNet:
                 raise OutOfMemory(f"out of memory: a network of dim: {recipe.network.dim} does not fit") from error
     model.variants = recipe.sampler().variants
     model.gradient_checkpointing = recipe.gradient_checkpointing
-    return model.to(memory_format=torch.channels_last if recipe.channels_last else torch.contiguous_format).train()
+    return model.train()
 
 
 def _accelerator(recipe: AnyRecipe, device: DeviceName) -> "Accelerator":
     from accelerate import Accelerator
 
     accelerator = Accelerator(cpu=device == "cpu", mixed_precision="bf16" if recipe.precision == "bf16" else "no")
+    if accelerator.device.type == "cpu":
+        keep_freed_memory()
     if accelerator.device.type == "cuda":
         # Without it some kernels add up in the order in which threads arrive, and a resumed run would differ.
         torch.use_deterministic_algorithms(True)

@@ -84,17 +84,8 @@ def read_header(encoded: bytes | Path, name: str) -> Stored:
         return _lossless_webp(data, name) or _with_pillow(data, name)
 
 
-def decode_region(encoded: bytes | Path, name: str, size: int, random: np.random.Generator) -> Image8:
-    """A (size, size, 3) piece of the picture, every position as likely.
-
-    Raises DataError, naming the picture, where it is smaller or cannot be decoded.
-    """
-    stored = read_header(encoded, name)
-    return stored.region(*draw_place(stored, size, random), size, size)
-
-
 def draw_place(stored: Stored, size: int, random: np.random.Generator) -> tuple[int, int]:
-    """Top and left of a square of `size` pixels, every position as likely; DataError where there is no room for one."""
+    """Top and left of a square of `size` pixels, every position as likely; UnusablePicture where there is no room."""
     if min(stored.height, stored.width) < size:
         raise UnusablePicture(f"{stored.name} has {stored.width}x{stored.height} pixels, too few for crop: {size}")
     return int(random.integers(stored.height - size + 1)), int(random.integers(stored.width - size + 1))

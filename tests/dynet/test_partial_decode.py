@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 
 from dynet import libwebp
 from dynet.errors import DataError
-from dynet.partial_decode import decode_region, draw_place, read_header
+from dynet.partial_decode import draw_place, read_header
 
 SHARED = Path(os.environ.get("MILLION_IRD_SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
 HOSTILE = SHARED / "hostile"
@@ -211,7 +211,7 @@ def test_what_is_no_picture_or_not_there_is_one_line(tmp_path: Path) -> None:
 
 def test_a_picture_too_small_is_named_with_its_size(photo: Image.Image) -> None:
     with pytest.raises(DataError, match=r"^tiny\.png has 157x199 pixels, too few for crop: 160$"):
-        decode_region(saved(photo, "PNG"), "tiny.png", 160, np.random.default_rng(0))
+        draw_place(read_header(saved(photo, "PNG"), "tiny.png"), 160, np.random.default_rng(0))
 
 
 def test_a_picture_of_a_size_that_pillow_refuses_is_refused(
@@ -251,7 +251,7 @@ def test_every_place_is_drawn_and_none_more_often(photo: Image.Image) -> None:
 def test_a_file_and_its_bytes_give_the_same(photo: Image.Image, tmp_path: Path) -> None:
     encoded = saved(photo, "JPEG")
     (tmp_path / "a.jpg").write_bytes(encoded)
-    pieces = [decode_region(given, "a", 50, np.random.default_rng(4)) for given in (encoded, tmp_path / "a.jpg")]
+    pieces = [read_header(given, "a").region(3, 4, 50, 50) for given in (encoded, tmp_path / "a.jpg")]
     assert np.array_equal(*pieces)
 
 

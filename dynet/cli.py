@@ -165,8 +165,8 @@ def restore(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per result.")] = False,
 ) -> None:
     """Restore pictures; exit code 1 if one of them could not be."""
+    from dynet import host_memory
     from dynet.devices import resolve_device
-    from dynet.host_memory import keep_freed_memory
     from dynet.model import DyNet
     from dynet.report import print_results
     from dynet.restore import DEFAULT_TILE, Restoration, choose_variants, find_inputs, restore_all
@@ -174,7 +174,7 @@ def restore(
     found = find_inputs(inputs, out)
     where = resolve_device(device.value)
     if where.type == "cpu":
-        keep_freed_memory()
+        host_memory.keep_freed_memory()
     model = DyNet.from_pretrained(weights).to(where)
     how = Restoration(
         model=model,

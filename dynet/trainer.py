@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from dynet import host_memory
 from dynet.compiling import compile_blocks
 from dynet.config import AnyRecipe
 from dynet.crops import Crops, StepSampler, loader
 from dynet.errors import DyNetError, InterruptedRun, OutOfMemory, RunError, UsageError, reason_of
-from dynet.host_memory import keep_freed_memory
 from dynet.job import DeviceName, Job
 from dynet.metrics_log import ValidationLine
 from dynet.mix import Example, Mix
@@ -94,7 +94,7 @@ def _accelerator(recipe: AnyRecipe, device: DeviceName) -> "Accelerator":
 
     accelerator = Accelerator(cpu=device == "cpu", mixed_precision="bf16" if recipe.precision == "bf16" else "no")
     if accelerator.device.type == "cpu":
-        keep_freed_memory()
+        host_memory.keep_freed_memory()
     if accelerator.device.type == "cuda":
         # Without it some kernels add up in the order in which threads arrive, and a resumed run would differ.
         torch.use_deterministic_algorithms(True)

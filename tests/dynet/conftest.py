@@ -139,6 +139,12 @@ def recipe_text() -> Callable[..., str]:
     return _recipe_text
 
 
+@pytest.fixture(autouse=True)
+def _memory_is_freed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program keeps its memory to its end; here many run in one process, and others measure theirs after them."""
+    monkeypatch.setattr("dynet.host_memory.keep_freed_memory", lambda: False)
+
+
 @pytest.fixture
 def dynet_command(capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
     """Runs the command line in this process: exit code, stdout, stderr."""

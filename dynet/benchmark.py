@@ -109,9 +109,7 @@ class Task:
 
 def read_levels(path: Path) -> Image8:
     """A picture as 8-bit RGB (H, W, 3), upright: alpha is left out, grey repeated, 16 bits rounded to 8."""
-    picture = read_picture(path)
-    rgb = picture.as_rgb()
-    return np.rint(rgb * 255).astype(np.uint8)
+    return read_picture(path).as_levels()
 
 
 def _size(image: Image8) -> str:

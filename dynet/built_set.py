@@ -82,9 +82,9 @@ class BuiltSet:
         """By the picture that a patch is a part of; in a set that does not say, each row is its own."""
         column = next((name for name in ("parent", "id") if name in self._rows.column_names), None)
         if column is None:
-            return np.array([_number(str(row)) for row in range(len(self))], np.uint64)
+            return np.array([number_of(str(row)) for row in range(len(self))], np.uint64)
         names, indices = _distinct(self._rows, column)
-        numbers = np.array([_number(str(name)) for name in names], np.uint64)
+        numbers = np.array([number_of(str(name)) for name in names], np.uint64)
         return np.asarray(numbers[indices])
 
     def rows_named(self, stems: Set[str]) -> npt.NDArray[np.int64]:
@@ -122,7 +122,8 @@ def _distinct(rows: "datasets.Dataset", name: str) -> tuple[list[object], npt.ND
     return encoded.dictionary.to_pylist(), encoded.indices.to_numpy().astype(np.int64)
 
 
-def _number(name: str) -> int:
+def number_of(name: str) -> int:
+    """64 bits of a name's hash, by which rows of one family are known."""
     return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "little")
 
 
@@ -134,7 +135,7 @@ def _load(location: str) -> dict[str, "datasets.Dataset"]:
     datasets.disable_progress_bars()
     try:
         with _quiet():
-            builder = _of_config(datasets.load_dataset_builder, location)
+            builder = of_config(datasets.load_dataset_builder, location)
             if Path(location).is_dir():
                 builder = _of_files(builder)
             builder.download_and_prepare()
@@ -158,11 +159,12 @@ def _of_files(builder: "datasets.DatasetBuilder") -> "datasets.DatasetBuilder":
     return datasets.load_dataset_builder(builder.name, data_files=files)
 
 
-def _of_config(load: Callable[..., Any], location: str) -> Any:
+def of_config(load: Callable[..., Any], location: str) -> Any:
+    """What a function of `datasets` loads of CONFIG where the set has it, else of the default config."""
     try:
         return load(location, CONFIG)
     except ValueError as error:  # what `datasets` raises for a config that is not there
-        if not _lacks_config(error):
+        if f"BuilderConfig '{CONFIG}' not found" not in str(error):
             raise
         return load(location)
 
@@ -178,10 +180,6 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         datasets.logging.set_verbosity(before)
-
-
-def _lacks_config(error: ValueError) -> bool:
-    return f"BuilderConfig '{CONFIG}' not found" in str(error)
 
 
 def http_error() -> type[Exception]:

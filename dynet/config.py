@@ -7,11 +7,10 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import (
     Field,
+    PlainValidator,
     SerializeAsAny,
     TypeAdapter,
     ValidationError,
-    ValidatorFunctionWrapHandler,
-    WrapValidator,
     model_validator,
 )
 
@@ -59,7 +58,7 @@ class VariantSection(Section):
     probability: Positive = 1.0
 
 
-def _of_its_kind(value: Any, handler: ValidatorFunctionWrapHandler) -> Degradation:
+def _of_its_kind(value: Any) -> Degradation:
     """Read a degradation as the section of its kind."""
     if isinstance(value, Degradation):
         return value
@@ -69,7 +68,7 @@ def _of_its_kind(value: Any, handler: ValidatorFunctionWrapHandler) -> Degradati
     return DEGRADATIONS[kind].model_validate(value)
 
 
-DegradationChoice = Annotated[SerializeAsAny[Degradation], WrapValidator(_of_its_kind)]
+DegradationChoice = Annotated[SerializeAsAny[Degradation], PlainValidator(_of_its_kind)]
 DegradationList = Annotated[tuple[DegradationChoice, ...], Field(min_length=1)]
 
 

@@ -7,8 +7,6 @@ On a CPU there is no such count; it is the process's largest resident set during
 torch, and whatever was in memory before.
 """
 
-import resource
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +14,8 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+
+from dynet.resources import peak_resident_bytes
 
 MB = 2**20
 _CLEAR_REFS, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
@@ -96,5 +96,4 @@ def _resident_peak() -> int:
         line = next(line for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM:"))
         return int(line.split()[1]) * 2**10
     except (OSError, StopIteration):
-        unit = 1 if sys.platform == "darwin" else 2**10
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+        return peak_resident_bytes()

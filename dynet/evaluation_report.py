@@ -21,6 +21,7 @@ from dynet.errors import UsageError
 from dynet.evaluate import Evaluation, Measured
 from dynet.evaluation_summary import Row, Spread, TaskMean, count_not_finite, means_over_tasks, summarise
 from dynet.markdown import WIDTH, Column, tables
+from dynet.whole_files import write_whole
 
 CSV, JSON, MARKDOWN = "per_image.csv", "results.json", "results.md"
 NOTHING = "–"
@@ -117,9 +118,9 @@ class Report:
 
     def write(self, out: Path) -> None:
         """Write the three files into the folder, each whole, in place of those of an evaluation before."""
-        _write_whole(out / CSV, self.as_csv())
-        _write_whole(out / JSON, json.dumps(self.as_object(), indent=1, allow_nan=False) + "\n")
-        _write_whole(out / MARKDOWN, self.as_markdown())
+        write_whole(out / CSV, self.as_csv())
+        write_whole(out / JSON, json.dumps(self.as_object(), indent=1, allow_nan=False) + "\n")
+        write_whole(out / MARKDOWN, self.as_markdown())
 
 
 def prepare_folder(out: Path) -> None:
@@ -187,13 +188,3 @@ def _device(device: torch.device) -> str:
 def _sha256(file: Path) -> str:
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
-
-
-def _write_whole(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        # Names of files may hold bytes that are no text.
-        temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dynet.whole_files import write_whole
+
 
 @dataclass(frozen=True, slots=True)
 class StepLine:
@@ -43,9 +45,7 @@ class LineLog:
         """Keep the lines of steps up to `start`; a killed run may have left later ones, or half of one."""
         self._path = path
         text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-        temporary = path.with_name(f".{path.name}.tmp")
-        temporary.write_text("".join(_until(text.splitlines(keepends=True), start)), encoding="utf-8")
-        os.replace(temporary, path)
+        write_whole(path, "".join(_until(text.splitlines(keepends=True), start)))
 
     def append(self, lines: Sequence[StepLine | ValidationLine]) -> None:
         """Write the lines and hand them to the disk, before the checkpoint that counts on them."""

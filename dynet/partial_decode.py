@@ -8,10 +8,9 @@
 | anything else, and any of these that says something unusual | the whole picture |
 
 Every way gives the pixels that `ImageOps.exif_transpose(Image.open(file)).convert("RGB")` has there, but for 16 bits of
-grey, which `convert` makes white: those are scaled to 8. A PNG or a JPEG is
-handed to Pillow with a smaller height in its header (first_rows.py). For WebP libwebp has a crop of its own
-(libwebp.py); where it cannot be reached, Pillow decodes the whole. Damage below the last row needed is not always
-noticed; a file that ends too early is.
+grey, which `convert` makes white: those are scaled to 8. A PNG or a JPEG is handed to Pillow with a smaller height in
+its header (first_rows.py). For WebP libwebp has a crop of its own (libwebp.py); where it cannot be reached, Pillow
+decodes the whole. Damage below the last row needed is not always noticed; a file that ends too early is.
 """
 
 import contextlib
@@ -26,7 +25,7 @@ import numpy.typing as npt
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from dynet import libwebp
-from dynet.errors import DataError, DyNetError, UnusablePicture
+from dynet.errors import DataError, DyNetError, UnusablePicture, reason_of
 from dynet.first_rows import plain
 
 Image8 = npt.NDArray[np.uint8]
@@ -102,8 +101,7 @@ def _decoding(name: str) -> Iterator[None]:
         raise UnusablePicture(f"{name} is no picture that can be read") from error
     except Exception as error:
         # No narrower: for bad bytes plugins raise OSError, SyntaxError, ValueError, struct.error, EOFError and more.
-        reason = " ".join(str(error).split())[:300] or type(error).__name__
-        raise UnusablePicture(f"{name} cannot be decoded: {reason}") from error
+        raise UnusablePicture(f"{name} cannot be decoded: {reason_of(error)}") from error
 
 
 def _with_pillow(data: bytes, name: str) -> Stored:

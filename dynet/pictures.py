@@ -70,6 +70,11 @@ class Picture:
         rgb = self.colour if self.colour.ndim == 3 else np.repeat(self.colour[..., None], 3, axis=2)
         return np.divide(rgb, self.levels, dtype=np.float32)
 
+    def as_levels(self) -> npt.NDArray[np.uint8]:
+        """(H, W, 3) of 8 bits, rounded."""
+        levels: npt.NDArray[np.uint8] = np.rint(self.as_rgb() * 255).astype(np.uint8)
+        return levels
+
     def with_rgb(self, rgb: npt.NDArray[np.float32]) -> "Picture":
         """The same picture with these (H, W, 3) colours: clipped, and rounded to its own depth."""
         values = rgb if self.colour.ndim == 3 else rgb.mean(axis=2)

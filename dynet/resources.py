@@ -10,11 +10,16 @@ from dynet.errors import OutOfMemory
 
 def peak_memory_mb(device: torch.device) -> dict[str, float]:
     """The most that this process has held so far: `cpu_mb`, resident, and on a GPU `gpu_mb`, allocated by torch."""
-    unit = 2**20 if sys.platform == "darwin" else 2**10
-    peak = {"cpu_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit, 1)}
+    peak = {"cpu_mb": round(peak_resident_bytes() / 2**20, 1)}
     if device.type == "cuda":
         peak["gpu_mb"] = round(torch.cuda.max_memory_allocated(device) / 2**20, 1)
     return peak
+
+
+def peak_resident_bytes() -> int:
+    """The largest resident set of this process since it began."""
+    unit = 1 if sys.platform == "darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:

@@ -122,14 +122,14 @@ def _restore_file(entry: Input, how: Restoration) -> list[Restored]:
             if path.exists():
                 raise PictureError(f"{path} exists already; --overwrite replaces it")
     height, width = picture.colour.shape[:2]
-    results, columns, labels = [], [_shown(picture)], ["input"]
+    results, columns, labels = [], [picture.as_levels()], ["input"]
     for variant, path in zip(how.variants, outputs, strict=True):
         began = time.perf_counter()
         restored = picture.with_rgb(restore_rgb(picture.as_rgb(), variant, how))
         seconds = time.perf_counter() - began
         write_picture(path, restored)
         results.append(Restored(entry.path, variant.name, path, width, height, round(seconds, 3)))
-        columns.append(_shown(restored))
+        columns.append(restored.as_levels())
         labels.append(f"{variant.name} ({seconds:.1f} s)")
     if how.compare:
         write_picture(sheet, Picture(colour=np.asarray(labelled_sheet([columns], labels)), alpha=None, format="PNG"))
@@ -156,8 +156,3 @@ def restore_rgb(rgb: npt.NDArray[np.float32], variant: Variant, how: Restoration
         raise PictureError(f"out of memory on {how.device} with tiles of {how.tile}; give a smaller --tile") from error
     values: npt.NDArray[np.float32] = restored[0].permute(1, 2, 0).numpy()
     return values
-
-
-def _shown(picture: Picture) -> npt.NDArray[np.uint8]:
-    levels: npt.NDArray[np.uint8] = np.rint(picture.as_rgb() * 255).astype(np.uint8)
-    return levels

@@ -15,7 +15,6 @@ RUN/weights.safetensors  the finished network
 import fcntl
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Self
@@ -26,6 +25,7 @@ from dynet.config import AnyRecipe
 from dynet.errors import RunError, reason_of
 from dynet.train_state import last_step
 from dynet.weights import FILE_NAME
+from dynet.whole_files import write_whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,8 +111,8 @@ class RunFolder:
             identity.refuse_other_than(_read_record(record), self.path)
         else:
             fields = {"recipe": identity.recipe, "data": identity.data, "init": identity.init}
-            _write_whole(record, json.dumps(fields, indent=1))
-        _write_whole(self.path / "config.yaml", yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
+            write_whole(record, json.dumps(fields, indent=1))
+        write_whole(self.path / "config.yaml", yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
 
     def _begun(self) -> bool:
         """True if there is something to lose or to go on from: a run stopped before its first checkpoint has none."""
@@ -137,9 +137,3 @@ def _read_record(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"{path}, by which a run is known again, is missing or damaged: {reason_of(error)}") from error
     return record
-
-
-def _write_whole(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dynet.built_set import CONFIG, http_error, reason
+from dynet.built_set import http_error, of_config, reason
 from dynet.errors import DataError
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def find_shards(location: str) -> dict[str, list[Shard]]:
 
     datasets.disable_progress_bars()
     try:
-        builder = _builder(location)
+        builder = of_config(datasets.load_dataset_builder, location)
         found = builder.config.data_files or {}
         if not all(str(path).endswith(".parquet") for paths in found.values() for path in paths):
             raise DataError(f"--data {location} is not stored in parquet files: it cannot be streamed")
@@ -72,17 +72,6 @@ def find_shards(location: str) -> dict[str, list[Shard]]:
         raise DataError(f"--data {location}: {reason(error)}") from error
     except ValueError as error:
         raise DataError(f"--data {location} is no data set that can be streamed: {reason(error)}") from error
-
-
-def _builder(location: str) -> Any:
-    import datasets
-
-    try:
-        return datasets.load_dataset_builder(location, CONFIG)
-    except ValueError as error:  # what `datasets` raises for a config that is not there
-        if f"BuilderConfig '{CONFIG}' not found" not in str(error):
-            raise
-        return datasets.load_dataset_builder(location)
 
 
 def _sized(paths: list[str]) -> list[Shard]:

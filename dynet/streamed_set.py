@@ -20,7 +20,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dynet.built_set import CLEAN, PAIR
+from dynet.built_set import CLEAN, PAIR, number_of
 from dynet.errors import DataError
 from dynet.group_cache import GroupCache
 from dynet.picture_set import Cut, Encoded, cut_from
@@ -111,9 +111,9 @@ class StreamedSet:
         """
         known = [name for name in ("parent", "id") if name in self._names]
         if not known:
-            return np.array([_number(str(row)) for row in range(len(self))], np.uint64)
+            return np.array([number_of(str(row)) for row in range(len(self))], np.uint64)
         names, indices = self._distinct(known[0])
-        return np.array([_number(str(name)) for name in names], np.uint64)[indices]
+        return np.array([number_of(str(name)) for name in names], np.uint64)[indices]
 
     def rows_named(self, stems: Set[str]) -> Rows:
         """By the column `uri`, which says where the builder had a picture from; fetches that column."""
@@ -203,7 +203,3 @@ def _described(location: str, shards: Sequence[Shard], footers: Sequence[bytes])
         if not (pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0):
             raise DataError(f"--data {location}: column {name!r} holds no pictures, but {kind}")
     return columns, set(schema.names)
-
-
-def _number(name: str) -> int:
-    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "little")

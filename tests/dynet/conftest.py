@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -139,10 +139,12 @@ def recipe_text() -> Callable[..., str]:
     return _recipe_text
 
 
-@pytest.fixture(autouse=True)
-def _memory_is_freed(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="session", autouse=True)
+def _memory_is_freed() -> Iterator[None]:
     """A program keeps its memory to its end; here many run in one process, and others measure theirs after them."""
-    monkeypatch.setattr("dynet.host_memory.keep_freed_memory", lambda: False)
+    with pytest.MonkeyPatch.context() as patch:  # of the session, so that it holds for fixtures of modules too
+        patch.setattr("dynet.host_memory.keep_freed_memory", lambda: False)
+        yield
 
 
 @pytest.fixture

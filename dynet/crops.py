@@ -84,9 +84,9 @@ def loader(crops: Crops, sampler: StepSampler, workers: int, pin: bool) -> Itera
     `pin` puts them into memory that a GPU reads by itself. What goes wrong with a picture is raised as it is, from
     whatever process.
     """
-    # OpenCV's threads do not survive the fork of a worker, which then waits for them for ever. So they end here, and
-    # workers inherit that there are none.
-    cv2.setNumThreads(1)
+    if workers:
+        # OpenCV's threads do not survive the fork of a worker, which then waits for them for ever: they end before it.
+        cv2.setNumThreads(1)
     with warnings.catch_warnings():
         # How many processes load is the recipe's to say.
         warnings.filterwarnings("ignore", message="This DataLoader will create")
@@ -126,3 +126,4 @@ def _work_quietly(_worker: int) -> None:
     """Leave Ctrl-C, which reaches the whole process group, to the run; and one core to each worker."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
+    cv2.setNumThreads(1)  # of a worker that was not forked; another has none left

@@ -1,6 +1,7 @@
 import pickle
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -105,6 +106,23 @@ def test_a_batch_that_does_not_divide_among_processes_is_refused() -> None:
     assert len(sampler) == 5
     with pytest.raises(ValueError, match="the batch of step 3 does not divide among 4 processes"):
         list(sampler)
+
+
+def threads_of_opencv(image: np.ndarray, _: np.random.Generator) -> np.ndarray:
+    return np.full_like(image, cv2.getNumThreads())
+
+
+@pytest.mark.timeout(60)
+def test_workers_start_with_one_thread_though_opencv_has_worked_in_many_before(data_set: Path, tmp_path: Path) -> None:
+    task = Task(name="count", weight=1.0, corrupt=threads_of_opencv)
+    mix = open_mix([task], [Source(str(data_set))], seed=0, hold_out=0, exclude=(), stream=False, cache=tmp_path)
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(4)
+    cv2.GaussianBlur(np.zeros((2000, 2000, 3), np.uint8), (31, 31), 5)
+    try:
+        assert {int(value) for degraded, _, _ in batches(mix, 0, 1, 1) for value in degraded.unique()} == {1}
+    finally:
+        cv2.setNumThreads(before)
 
 
 @pytest.mark.parametrize("workers", [0, 1])

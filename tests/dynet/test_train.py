@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import torch
@@ -371,17 +370,6 @@ def test_a_checkpoint_that_finds_no_room_is_one_line(train: Command, tmp_path: P
     assert "cannot be written: is the disk full?" in done.stderr
     assert not list((tmp_path / "full" / "checkpoints").iterdir())
     assert "Traceback" not in done.stderr
-
-
-def test_workers_start_though_opencv_has_worked_in_many_threads(train: Command, tmp_path: Path) -> None:
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(4)
-    cv2.GaussianBlur(np.zeros((2000, 2000, 3), np.uint8), (31, 31), 5)
-    try:
-        code, _, err = train("pretrain", tmp_path / "run", steps=2, workers=1)
-    finally:
-        cv2.setNumThreads(threads)
-    assert code == 0, err
 
 
 def test_repeats_of_their_own_are_added_to_weights_without_them_but_not_taken_away(

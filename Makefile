@@ -14,7 +14,7 @@ setup: $(STAMP)
 $(STAMP): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed" if sys.version_info < (3, 11) else 0)'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,demo]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,demo,docs,export]'
 	version=$$($(BIN)/python -c 'from importlib.metadata import version; print(version("opencv-python"))') && \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall "opencv-python-headless==$$version"
 	$(BIN)/python -c 'import cv2, torch, million_ird, dynet'

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 import dynet
+from dynet import cli_release
 from dynet.errors import DyNetError, UsageError
 
 INTERRUPTED = 130
@@ -22,6 +23,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(cli_release.app)
 
 
 class StageName(StrEnum):
@@ -83,9 +85,9 @@ def train(
     """Train a network: pre-train it on clean pictures, or fine-tune it on tasks."""
     from dynet.config import find_recipe, load_recipe
     from dynet.data import Source
-    from dynet.job import Job
-    from dynet.train import Outcome
-    from dynet.train import train as run_training
+    from dynet.training.job import Job
+    from dynet.training.train import Outcome
+    from dynet.training.train import train as run_training
     from dynet.weights import locate_weights
 
     recipe = load_recipe(find_recipe(config), stage.value, steps)
@@ -117,16 +119,16 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
 ) -> None:
     """Measure how well, how fast and in how much memory a network restores benchmarks."""
-    from dynet.benchmark import Benchmark, parse_sigmas, plan_tasks
     from dynet.cost import CostMeter
     from dynet.devices import resolve_device
-    from dynet.evaluate import Evaluation
-    from dynet.evaluate import evaluate as run_evaluation
-    from dynet.evaluation_report import Report, prepare_folder
+    from dynet.evaluation.benchmark import Benchmark, parse_sigmas, plan_tasks
+    from dynet.evaluation.evaluate import Evaluation
+    from dynet.evaluation.evaluate import evaluate as run_evaluation
+    from dynet.evaluation.protocol import PROTOCOLS
+    from dynet.evaluation.pyiqa_metrics import load_metrics
+    from dynet.evaluation.report import Report, prepare_folder
     from dynet.model import DyNet
-    from dynet.protocol import PROTOCOLS
-    from dynet.pyiqa_metrics import load_metrics
-    from dynet.restore import choose_variants
+    from dynet.restoring.restore import choose_variants
     from dynet.weights import locate_weights
 
     benchmarks = [Benchmark.parse(argument) for argument in benchmark]
@@ -168,8 +170,9 @@ def restore(
     from dynet import host_memory
     from dynet.devices import resolve_device
     from dynet.model import DyNet
-    from dynet.report import print_results
-    from dynet.restore import DEFAULT_TILE, Restoration, choose_variants, find_inputs, restore_all
+    from dynet.restoring.inputs import find_inputs
+    from dynet.restoring.report import print_results
+    from dynet.restoring.restore import DEFAULT_TILE, Restoration, choose_variants, restore_all
 
     found = find_inputs(inputs, out)
     where = resolve_device(device.value)
@@ -186,20 +189,6 @@ def restore(
     )
     if not print_results(restore_all(found, how), len(found) * len(how.variants), as_json=as_json):
         raise typer.Exit(1)
-
-
-@app.command()
-def convert(
-    released: Annotated[Path, typer.Argument(help="A checkpoint of the released code, plain or Lightning.")],
-    out: Annotated[Path, typer.Argument(help="The weights file to write, W.safetensors.")],
-) -> None:
-    """Turn weights of the released network into a weights file of dynet."""
-    from dynet.convert import convert as run_conversion
-
-    left_out = run_conversion(released, out)
-    for name in left_out:
-        print(f"left out (never used by the network): {name}")
-    print(out)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
 from dynet.errors import DyNetError
 from dynet.mix import Mix
-from dynet.picture_set import Image8
+from dynet.sets.picture_set import Image8
 
 Key: TypeAlias = tuple[int, int]
 """Step of the run, and place in its batch."""

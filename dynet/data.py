@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dynet.built_set import BuiltSet
 from dynet.errors import DataError, RecipeError
-from dynet.folder_set import FolderSet
 from dynet.mix import Mix, Task, serves
-from dynet.picture_set import PictureSet
-from dynet.streamed_set import StreamedSet
+from dynet.sets.built_set import BuiltSet
+from dynet.sets.folder_set import FolderSet
+from dynet.sets.picture_set import PictureSet
+from dynet.sets.streamed_set import StreamedSet
 
 logger = logging.getLogger(__name__)
 _PREFIX = re.compile(r"([\w-]+):(?!//|\\)(.+)", re.DOTALL)

@@ -3,7 +3,7 @@
 import torch
 
 from dynet.errors import UsageError
-from dynet.job import DeviceName
+from dynet.training.job import DeviceName
 
 
 def resolve_device(name: DeviceName) -> torch.device:

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from dynet.errors import DataError, UnusablePicture
-from dynet.picture_set import Cut, Image8, PictureSet
 from dynet.randomness import generator
-from dynet.window import draw_row
+from dynet.sets.picture_set import Cut, Image8, PictureSet
+from dynet.sets.window import draw_row
 
 logger = logging.getLogger(__name__)
 Corrupt = Callable[[Image8, np.random.Generator], Image8]

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from dynet.mix import Mix, Task
-from dynet.streamed_set import StreamedSet
+from dynet.sets.streamed_set import StreamedSet
 
 SIDE = 48
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])

@@ -8,13 +8,13 @@ import pytest
 import yaml
 from PIL import Image
 
-from dynet.built_set import BuiltSet
 from dynet.config import FinetuneRecipe, load_recipe
 from dynet.data import Source, open_mix, open_source
 from dynet.errors import DataError, RecipeError
-from dynet.folder_set import FolderSet
 from dynet.mix import Mix, Task
-from dynet.streamed_set import StreamedSet
+from dynet.sets.built_set import BuiltSet
+from dynet.sets.folder_set import FolderSet
+from dynet.sets.streamed_set import StreamedSet
 
 Write = Callable[[Path, list[np.ndarray]], None]
 PIPELINES = Path(__file__).parents[2] / "pipelines"

@@ -13,9 +13,9 @@ from PIL import Image
 
 from dynet.data import Source, open_mix
 from dynet.errors import DataError, UnusablePicture
-from dynet.folder_set import FolderSet
 from dynet.mix import Example, Mix, Task, orient
-from dynet.picture_set import Cut
+from dynet.sets.folder_set import FolderSet
+from dynet.sets.picture_set import Cut
 
 Rows = npt.NDArray[np.int64]
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from aiohttp import web
 
-from dynet.window import OPEN_GROUPS, STEPS_PER_GROUP
+from dynet.sets.window import OPEN_GROUPS, STEPS_PER_GROUP
 from tests.dynet.sharded import MANY, mix_of, streamed, write_set
 from tests.hub_faults import Fault
 from tests.hub_server import Content, Hub, Large, Repository, served
@@ -25,8 +25,8 @@ import hashlib, json, multiprocessing, sys, threading
 from pathlib import Path
 from dynet.errors import DataError
 from dynet.mix import Mix, Task
-from dynet.streamed_set import StreamedSet
-from dynet.window import STEPS_PER_GROUP
+from dynet.sets.streamed_set import StreamedSet
+from dynet.sets.window import STEPS_PER_GROUP
 
 def keep(picture, random):
     return picture

@@ -1,0 +1,49 @@
+from itertools import pairwise
+
+import pytest
+import torch
+
+from dynet.restoring.tiling import run_tiled, smooth_weights, tile_boxes, tile_starts
+
+
+@pytest.mark.parametrize(("length", "tile", "overlap"), [(100, 100, 8), (101, 100, 8), (333, 64, 8), (192, 100, 8)])
+def test_tiles_cover_a_side_and_overlap_as_asked(length: int, tile: int, overlap: int) -> None:
+    starts = tile_starts(length, tile, overlap)
+    assert starts[0] == 0
+    assert starts[-1] == max(0, length - tile)
+    assert all(after - before <= tile - overlap for before, after in pairwise(starts))
+
+
+def test_tiles_of_a_network_that_changes_nothing_are_the_picture() -> None:
+    picture = torch.rand(1, 3, 130, 77)
+    torch.testing.assert_close(run_tiled(lambda x: x, picture, 48, 8), picture, atol=1e-6, rtol=0)
+
+
+def test_a_picture_that_fits_one_tile_is_run_whole() -> None:
+    sizes = []
+    run_tiled(lambda x: (sizes.append(tuple(x.shape)), x)[1], torch.rand(1, 3, 48, 30), 48, 8)
+    assert sizes == [(1, 3, 48, 30)]
+
+
+def test_tiles_that_disagree_meet_without_an_edge() -> None:
+    # Each tile answers with another constant, as far apart as can be: the worst that tiles can do.
+    answers = iter([0.0, 1.0])
+    flat = run_tiled(lambda x: torch.full_like(x, next(answers)), torch.zeros(1, 3, 16, 112), 64, 16)
+    steps = flat[0, 0, 8].diff().abs()
+    assert flat[0, 0, 8, 0] == 0
+    assert flat[0, 0, 8, -1] == 1
+    assert steps.max() < 0.15  # a hard edge would be a step of 1
+
+
+def test_weights_are_never_zero_and_symmetric() -> None:
+    weights = smooth_weights(64, 8)
+    assert weights.min() > 0
+    assert weights.max() == 1
+    assert torch.equal(weights, weights.flip(0))
+
+
+def test_every_pixel_of_a_tall_picture_is_in_a_tile() -> None:
+    covered = torch.zeros(200, 40)
+    for top, left, bottom, right in tile_boxes(200, 40, 64, 8):
+        covered[top:bottom, left:right] += 1
+    assert covered.min() >= 1

@@ -1,0 +1,38 @@
+import numpy as np
+import pytest
+import torch
+
+from dynet.training.losses import frequency_loss, psnr, training_loss
+
+
+def test_the_loss_has_a_gradient_beyond_0_and_1() -> None:
+    restored = torch.tensor([[-0.5, 1.5]], requires_grad=True)
+    training_loss(restored, torch.tensor([[0.5, 0.5]])).backward()
+    assert restored.grad is not None
+    assert restored.grad.tolist() == [[-0.5, 0.5]]
+
+
+def test_the_frequency_loss_is_numpys_spectrum_of_the_difference() -> None:
+    one, two = torch.rand(2, 3, 12, 10, generator=torch.Generator().manual_seed(0)), torch.zeros(2, 3, 12, 10)
+    spectrum = np.fft.rfft2(one.numpy().astype(np.float64), norm="ortho")
+    expected = np.mean(np.stack([np.abs(spectrum.real), np.abs(spectrum.imag)]))
+    assert float(frequency_loss(one, two)) == pytest.approx(expected, rel=1e-5)
+    assert float(training_loss(one, two, 0.5)) == pytest.approx(float(one.mean()) + 0.5 * expected, rel=1e-5)
+
+
+def test_the_frequency_loss_is_float32_under_bfloat16() -> None:
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = frequency_loss(torch.ones(1, 3, 8, 8, dtype=torch.bfloat16), torch.zeros(1, 3, 8, 8))
+    assert loss.dtype == torch.float32
+
+
+def test_psnr_is_scikit_images_of_the_clipped_pictures() -> None:
+    metrics = pytest.importorskip("skimage.metrics")
+    generator = torch.Generator().manual_seed(1)
+    clean = torch.rand(2, 3, 9, 9, generator=generator)
+    restored = clean + 0.3 * torch.randn(clean.shape, generator=generator)
+    for mine, a, b in zip(psnr(restored, clean), restored.clamp(0, 1), clean, strict=True):
+        assert float(mine) == pytest.approx(
+            metrics.peak_signal_noise_ratio(b.numpy(), a.numpy(), data_range=1), abs=1e-4
+        )
+    assert psnr(clean, clean).tolist() == [100, 100]

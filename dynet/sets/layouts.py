@@ -119,7 +119,7 @@ def find_parts(folder: Path, split: Split | None = None) -> tuple[Part, ...]:
         mine = [root for root in roots if root.sides and root.task == task]
         where = mine[0].folder if len(mine) == 1 else folder
         parts.append(Part(where, task, pairs=_pairs(where, mine)))
-    inside = tuple(f"{root.folder.as_posix()}/" for root in roots)
+    inside = tuple(f"{place.as_posix()}/" for root in roots for place in root.sides or (root.folder,))
     left = [file.relative_to(folder).as_posix() for file in find_pictures(folder)]
     left = [name for name in left if not (folder / name).as_posix().startswith(inside)]
     if left:

@@ -137,6 +137,17 @@ def test_the_root_of_promptir_has_a_part_for_each_task(
     ]
 
 
+def test_pictures_beside_the_two_sides_are_counted_as_left_out(
+    folder: Callable[..., Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    top = folder("input/1.png", "target/1.png", "beside.png", "more/b.png")
+    (part,) = find_parts(top)
+    assert len(part.pairs) == 1
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{top}: 2 pictures outside of its pairs left out: beside.png, more/b.png"
+    ]
+
+
 def test_clean_pictures_are_found_in_the_order_of_their_paths(folder: Callable[..., Path]) -> None:
     top = folder(
         "b.JPG",

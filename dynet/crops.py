@@ -23,8 +23,8 @@ CropAndBatch: TypeAlias = Callable[[int], tuple[int, int]]
 """Side of the crops in pixels, and crops in the batch, of a step; a worker must be able to unpickle it."""
 
 
-Batch: TypeAlias = tuple[Tensor, Tensor, Tensor]
-"""Inputs and targets, both (B, 3, size, size) of uint8, and their tasks, (B,) of int64."""
+Batch: TypeAlias = tuple[Tensor, Tensor]
+"""Inputs and targets, both (B, 3, size, size) of uint8."""
 
 
 class Crop(NamedTuple):
@@ -32,7 +32,6 @@ class Crop(NamedTuple):
 
     degraded: Tensor
     clean: Tensor
-    task: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,10 +45,10 @@ class Crops(Dataset[Crop]):
     crop_and_batch: CropAndBatch
 
     def __getitem__(self, key: Key) -> Crop:
-        """Two tensors (3, size, size) of uint8, and the number of their task."""
+        """Two tensors (3, size, size) of uint8."""
         step, index = key
         example = self.mix.example(step, index, self.crop_and_batch(step)[0])
-        return Crop(_as_tensor(example.degraded), _as_tensor(example.clean), example.task)
+        return Crop(_as_tensor(example.degraded), _as_tensor(example.clean))
 
 
 def _as_tensor(picture: Image8) -> Tensor:

@@ -82,9 +82,9 @@ def open_source(source: Source, *, stream: bool, cache: Path) -> list[PictureSet
     folder = Path(source.location)
     if folder.is_file():
         raise DataError(f"--data {source.location} is a file; a folder or a data set is expected")
-    # A repository is user/name or name; of what looks like a path the Hub need not be asked.
-    if not folder.exists() and folder.parent != Path() and folder.parent.exists():
-        raise DataError(f"--data {source.location}: no such folder")
+    # A repository is user/name; of a bare name, and of what looks like a path, the Hub need not be asked.
+    if not folder.exists() and (folder.parent == Path() or folder.parent.exists()):
+        raise DataError(f"--data {source.location}: no such folder; a data set on the Hub is user/name")
     if folder.is_dir() and not any(folder.iterdir()):
         raise DataError(f"--data {source.location}: the folder is empty")
     if folder.is_dir() and not _is_data_set(folder):

@@ -47,14 +47,13 @@ def test_a_crop_is_a_function_of_its_key_whatever_the_order(mix: Mix) -> None:
     keys = [(step, index) for step in range(4) for index in range(3)]
     forward = {key: crops[key] for key in keys}
     for key in reversed(keys):
-        degraded, clean, task = crops[key]
+        degraded, clean = crops[key]
         assert torch.equal(degraded, forward[key].degraded)
         assert torch.equal(clean, forward[key].clean)
-        assert type(task) is int
         side = growing(key[0])[0]
         assert degraded.shape == clean.shape == (3, side, side)
         assert degraded.dtype == clean.dtype == torch.uint8
-    assert len({clean.numpy().tobytes() for _, clean, _ in forward.values()}) == len(keys)
+    assert len({clean.numpy().tobytes() for _, clean in forward.values()}) == len(keys)
 
 
 def test_a_process_that_is_started_anew_gives_the_same_crops(mix: Mix) -> None:
@@ -67,16 +66,13 @@ def test_a_crop_is_its_example_with_the_channels_in_front(mix: Mix) -> None:
     crop, example = Crops(mix=mix, crop_and_batch=growing)[2, 1], mix.example(2, 1, 24)
     assert np.array_equal(crop.degraded.permute(1, 2, 0).numpy(), example.degraded)
     assert np.array_equal(crop.clean.permute(1, 2, 0).numpy(), example.clean)
-    assert crop.task == example.task
 
 
 def test_batches_are_of_the_size_of_their_step(mix: Mix) -> None:
-    shapes = [tuple(degraded.shape) for degraded, _, _ in batches(mix, 0, 1, 0)]
+    shapes = [tuple(degraded.shape) for degraded, _ in batches(mix, 0, 1, 0)]
     assert shapes == [(4, 3, 24, 24), (4, 3, 24, 24), (2, 3, 32, 32), (2, 3, 32, 32)]
-    (_, clean, tasks), *_ = batches(mix, 0, 1, 0)
+    (_, clean), *_ = batches(mix, 0, 1, 0)
     assert clean.dtype == torch.uint8
-    assert (tasks.dtype, tuple(tasks.shape)) == (torch.int64, (4,))
-    assert {int(task) for _, _, of_batch in batches(mix, 0, 1, 0) for task in of_batch} == {0, 1}
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -120,7 +116,7 @@ def test_workers_start_with_one_thread_though_opencv_has_worked_in_many_before(d
     cv2.setNumThreads(4)
     cv2.GaussianBlur(np.zeros((2000, 2000, 3), np.uint8), (31, 31), 5)
     try:
-        assert {int(value) for degraded, _, _ in batches(mix, 0, 1, 1) for value in degraded.unique()} == {1}
+        assert {int(value) for degraded, _ in batches(mix, 0, 1, 1) for value in degraded.unique()} == {1}
     finally:
         cv2.setNumThreads(before)
 

@@ -237,3 +237,14 @@ def test_real_pairs_are_the_same_scene() -> None:
     for example in [*held_out, *(mix.example(step, 0, 128) for step in range(8))]:
         squared = (example.degraded.astype(float) - example.clean) ** 2
         assert 15 < 10 * np.log10(255**2 / squared.mean()) < 45
+
+
+@pytest.mark.parametrize("name", ["nopics", "./nopics", "missing/folder/"])
+def test_a_name_that_is_no_folder_and_no_repository_is_refused_at_once(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "missing").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("dynet.data.BuiltSet.open", lambda *_: pytest.fail("the Hub was asked"))
+    with pytest.raises(DataError, match=f"--data {name}: no such folder; a data set on the Hub is user/name"):
+        open_source(Source(name), stream=False, cache=tmp_path)

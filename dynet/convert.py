@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dynet.errors import WeightsError
-from dynet.weights import Architecture
+from dynet.weights import Architecture, refuse_misfits
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -77,8 +77,7 @@ def convert(released: Path, out: Path) -> list[str]:
         if tensors[name].ndim == 5:
             tensors[name] = tensors[name].squeeze(0)  # (1, prompts, C, S, S): the first axis is always 1
     model = DyNet.from_architecture(architecture)
-    expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    _check(released, expected, {name: tuple(tensor.shape) for name, tensor in tensors.items()})
+    refuse_misfits(released, model.state_dict(), tensors)
     model.load_state_dict(tensors)
     model.float()
     if out.suffix != ".safetensors":
@@ -127,14 +126,3 @@ def _architecture(state: "dict[str, Tensor]", path: Path) -> Architecture:
         raise WeightsError(f"{path} is not a released DyNet: it has no parameter {error}") from error
     except (IndexError, ValueError) as error:
         raise WeightsError(f"{path} is not a released DyNet: {error}") from error
-
-
-def _check(path: Path, expected: dict[str, tuple[int, ...]], found: dict[str, tuple[int, ...]]) -> None:
-    """Refuse, in one line, what does not fit to the last name and shape."""
-    if missing := sorted(expected.keys() - found.keys()):
-        raise WeightsError(f"{path} does not fit: {len(missing)} missing, first {missing[0]}")
-    if unknown := sorted(found.keys() - expected.keys()):
-        raise WeightsError(f"{path} does not fit: {len(unknown)} unknown, first {unknown[0]}")
-    for name, shape in expected.items():
-        if found[name] != shape:
-            raise WeightsError(f"{path} does not fit: {name} is {found[name]} instead of {shape}")

@@ -1,28 +1,45 @@
 """DyNet, whole: four levels of one shared block each, prompts on the skips, depth chosen at every call."""
 
 import dataclasses
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import torch
+from huggingface_hub import ModelCard, ModelHubMixin
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dynet.blocks import Downsample, TransformerBlock, Upsample
 from dynet.errors import WeightsError
+from dynet.hub_download import COUNTED, HubAccess
 from dynet.prompts import PromptBlock
+from dynet.training_record import TrainingRecord
 from dynet.variants import LARGE, SMALL, Variant
-from dynet.weights import FILE_NAME, Architecture, locate_weights, read_header, read_tensors, write_weights
+from dynet.weights import (
+    FILE_NAME,
+    Architecture,
+    Header,
+    locate_weights,
+    read_header,
+    read_tensors,
+    refuse_misfits,
+    write_weights,
+)
+from dynet.whole_files import write_whole
 
 STRIDE = 8  # three halvings: what height and width are padded to inside
 
 
-class DyNet(nn.Module):
+class DyNet(nn.Module, ModelHubMixin, library_name="dynet", pipeline_tag="image-to-image"):
     """An image-restoration network whose depth is chosen per call, on one set of weights.
 
     Each level has one transformer block that is applied as often as the variant's reuse schedule says. Any
     height and width from 1 pixel up work; from 16 up they are what the network is meant for.
+
+    `from_pretrained`, `save_pretrained` and `push_to_hub` are those of `huggingface_hub.ModelHubMixin`, over our own
+    weights file. `.to(device)` and `.to(dtype)` are torch's.
     """
 
     def __init__(
@@ -136,39 +153,82 @@ class DyNet(nn.Module):
         return cls(**{field.name: getattr(architecture, field.name) for field in fields})
 
     @classmethod
-    def from_pretrained(cls, source: str | Path, *, revision: str | None = None, per_repeat: int | None = None) -> Self:
-        """Load a weights file, a folder that holds `weights.safetensors` (a RUN is one), or a Hub repository.
+    def from_pretrained(  # type: ignore[override]  # a keyword that is misspelt is refused, and not passed on
+        cls,
+        pretrained_model_name_or_path: str | Path,
+        *,
+        force_download: bool = False,
+        token: str | bool | None = None,
+        cache_dir: str | Path | None = None,
+        local_files_only: bool = False,
+        revision: str | None = None,
+        per_repeat: int | None = None,
+    ) -> Self:
+        """Load a weights file, a folder that holds `weights.safetensors` (a RUN is one), or a Hub repository user/name.
+
+        The network is on the CPU, in float32 whatever the file's type, and in evaluation mode.
 
         With `per_repeat` the network has so many repeats of its own, at least as many as the file, and still does
-        exactly what the file's does. Raises WeightsError.
+        exactly what the file's does. The other arguments are those of `huggingface_hub`, and matter for a repository
+        only: `revision` is a branch, a tag or a commit. Raises WeightsError.
         """
-        path = locate_weights(source, revision)
+        access = HubAccess(
+            token=token, cache_dir=cache_dir, force_download=force_download, local_files_only=local_files_only
+        )
+        path = locate_weights(pretrained_model_name_or_path, revision, access)
         header = read_header(path)
         architecture, tensors = header.architecture, read_tensors(path)
         if per_repeat is not None and per_repeat != architecture.per_repeat:
             if per_repeat < architecture.per_repeat:
                 raise WeightsError(f"{path}: its per_repeat of {architecture.per_repeat} does not go into {per_repeat}")
             architecture = dataclasses.replace(architecture, per_repeat=per_repeat)
+        with torch.device("meta"):  # shapes alone: a file may claim a network that no memory holds
+            refuse_misfits(path, cls.from_architecture(header.architecture).state_dict(), tensors)
         model = cls.from_architecture(architecture)
-        try:
-            if architecture != header.architecture:
-                tensors = _with_more_repeats(tensors, model.state_dict(), header.architecture.per_repeat)
-            model.load_state_dict(tensors)
-        except RuntimeError as error:
-            detail = " ".join(str(error).split())
-            raise WeightsError(f"{path}: tensors do not fit the configuration inside: {detail[:200]}") from error
+        if architecture != header.architecture:
+            tensors = _with_more_repeats(tensors, model.state_dict(), header.architecture.per_repeat)
+        model.load_state_dict(tensors)
         model.variants = header.variants
         return model.eval()
 
-    def save_pretrained(self, folder: str | Path) -> Path:
-        """Write `folder/weights.safetensors`, configuration and variants inside; returns its path."""
-        path = Path(folder) / FILE_NAME
-        self.save(path)
-        return path
+    def _save_pretrained(self, save_directory: Path) -> None:
+        """What `save_pretrained` and `push_to_hub` write, beside a README.md where there is none.
 
-    def save(self, path: str | Path, *, notes: Mapping[str, str] | None = None) -> None:
-        """Write one weights file; `notes` are strings to keep in its metadata, such as how it was trained."""
-        write_weights(Path(path), self.state_dict(), self.architecture, self.variants, notes or {})
+        `weights.safetensors` is all that loading reads. `config.json` says the same as the header inside it: the Hub
+        counts downloads by requests for that file, and people read it.
+        """
+        self.save(save_directory / FILE_NAME)
+        about = read_header(save_directory / FILE_NAME).as_object()
+        write_whole(save_directory / COUNTED, json.dumps(about, indent=1) + "\n")
+
+    def push_to_hub(self, repo_id: str, **how: Any) -> str:
+        """Write weights, configuration and a card to a model on the Hub, made if it is not there, in one commit.
+
+        `how`: `private`, `branch`, `commit_message`, `token`, `create_pr` and the others of
+        `huggingface_hub.ModelHubMixin.push_to_hub`; returns the commit's address. `model_card_kwargs={"licence": …}`
+        names a licence; without it the card says that none is given. `dynet publish` also tells how the weights were
+        trained and measured. Raises the errors of `huggingface_hub`.
+        """
+        told = {"repo_id": repo_id} | (how.pop("model_card_kwargs", None) or {})
+        return super().push_to_hub(repo_id, model_card_kwargs=told, **how)
+
+    def generate_model_card(self, *, repo_id: str = "user/name", licence: str | None = None) -> ModelCard:
+        """The card that `save_pretrained` writes: what the network is, and nothing of how it was trained."""
+        from dynet.publishing.card import CardFacts, render_card
+
+        header = Header(architecture=self.architecture, variants=self.variants, notes={})
+        return ModelCard(render_card(CardFacts(repo_id=repo_id, licence=licence, header=header, counted=False)))
+
+    def save(
+        self,
+        path: str | Path,
+        *,
+        notes: Mapping[str, str] | None = None,
+        training: TrainingRecord | None = None,
+    ) -> None:
+        """Write one weights file; `notes` are strings to keep in its metadata, `training` how it was trained."""
+        header = Header(architecture=self.architecture, variants=self.variants, notes=notes or {}, training=training)
+        write_weights(Path(path), self.state_dict(), header)
 
 
 def pad_to_stride(x: Tensor) -> Tensor:

@@ -1,16 +1,20 @@
-"""The weights file: safetensors with the network's configuration in its metadata.
+"""The weights file: safetensors with the network's configuration, and how it was trained, in its metadata.
 
-A file is complete or absent: it is written under a temporary name and renamed.
+A file is complete or absent: it is written under a temporary name and renamed. What is inside is all that is needed to
+load it; a `config.json` beside it is for people and for the Hub, and is never read.
 """
 
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import dynet
 from dynet.errors import WeightsError, WriteError, reason_of
+from dynet.hub_download import HubAccess, download
+from dynet.training_record import TrainingRecord
 from dynet.variants import ReuseSchedule, Variant
 
 if TYPE_CHECKING:
@@ -75,26 +79,31 @@ class Header:
     architecture: Architecture
     variants: tuple[Variant, ...]
     notes: Mapping[str, str]
+    training: TrainingRecord | None = None
+    """None of weights that were not trained by `dynet train`, or by one before it kept this."""
+    version: str | None = None
+    """Of the dynet that wrote the file; None in files from before it was kept."""
+
+    def as_object(self) -> dict[str, Any]:
+        """What stands in the file, as JSON."""
+        told = {
+            "format": FORMAT,
+            "dynet": self.version,
+            "architecture": self.architecture.described(),
+            "variants": {variant.name: astuple(variant.schedule) for variant in self.variants},
+            "notes": dict(self.notes),
+            "training": self.training.as_object() if self.training else None,
+        }
+        return {name: value for name, value in told.items() if value is not None}
 
 
-def write_weights(
-    path: Path,
-    tensors: "Mapping[str, Tensor]",
-    architecture: Architecture,
-    variants: tuple[Variant, ...],
-    notes: Mapping[str, str],
-) -> None:
-    """Write the file whole, or leave what was there before as it was."""
+def write_weights(path: Path, tensors: "Mapping[str, Tensor]", header: Header) -> None:
+    """Write the file whole, or leave what was there before as it was; the version in it is this one's."""
     import torch
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    about = {
-        "format": FORMAT,
-        "architecture": architecture.described(),
-        "variants": {variant.name: astuple(variant.schedule) for variant in variants},
-        "notes": dict(notes),
-    }
+    about = replace(header, version=dynet.__version__).as_object()
     # One key, since safetensors writes several in an order that changes from run to run.
     metadata = {KEY: json.dumps(about)}
     # safetensors keeps no strides, so a channels_last network is stored, and read, in the plain layout.
@@ -130,54 +139,94 @@ def read_header(path: Path) -> Header:
         with safe_open(path, framework="np") as file:
             metadata = file.metadata() or {}
     except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{path} cannot be read as safetensors: {error}") from error
+        raise WeightsError(f"{path} {_what_it_is(path)}: {reason_of(error)}") from error
     if KEY not in metadata:
         raise WeightsError(f"{path} is not a weights file of dynet; `dynet convert` turns a released one into one")
     try:
         about = json.loads(metadata[KEY])
         if about["format"] != FORMAT:
-            raise ValueError(f"format {about['format']} instead of {FORMAT}")
+            raise ValueError(f"format {about['format']} instead of {FORMAT}: another version of dynet wrote it")
         return Header(
             architecture=Architecture(**about["architecture"]),
-            variants=tuple(Variant(name, ReuseSchedule(*times)) for name, times in about["variants"].items()),
-            notes=about["notes"],
+            variants=_variants(about["variants"]),
+            notes=dict(about["notes"]),
+            training=TrainingRecord.from_object(about["training"]) if "training" in about else None,
+            version=about.get("dynet"),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise WeightsError(f"{path}: the configuration inside is unusable: {error}") from error
 
 
+def _variants(told: Mapping[str, Any]) -> tuple[Variant, ...]:
+    if not told:
+        raise ValueError("it names no variant")
+    return tuple(Variant(name, ReuseSchedule(*times)) for name, times in told.items())
+
+
+_OTHER_FILES = {
+    b"PK": "is a checkpoint of torch, not safetensors; `dynet convert` turns a released one into a weights file",
+    b"\x80": "is a checkpoint of torch, not safetensors; `dynet convert` turns a released one into a weights file",
+    b"version https://git-lfs": "is a pointer of git-lfs, not the file itself; `git lfs pull` fetches it",
+    b"<": "is a page of the web, not the file itself; download it anew",
+}
+
+
+def _what_it_is(path: Path) -> str:
+    """In words, by the first bytes of a file that safetensors cannot read."""
+    try:
+        with path.open("rb") as file:
+            begins = file.read(32).lstrip()
+    except OSError:
+        return "cannot be read"
+    found = (words for first, words in _OTHER_FILES.items() if begins.startswith(first))
+    return next(found, "is no safetensors file, or one that is cut short")
+
+
 def read_tensors(path: Path) -> "dict[str, Tensor]":
-    """Read the tensors of a file whose header has been read."""
+    """Read the tensors of a file whose header has been read. Raises WeightsError for values that are no numbers."""
+    import torch
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    return load_file(path)
+    try:
+        tensors: dict[str, Tensor] = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path} cannot be read: {reason_of(error)}") from error
+    for name, tensor in tensors.items():
+        if not tensor.is_floating_point():
+            raise WeightsError(f"{path}: tensor {name} is of {tensor.dtype}, not of floating-point numbers")
+        # The sum tells in a thirtieth of the time, unless it is out of range itself.
+        if not tensor.sum(dtype=torch.float32).isfinite() and not tensor.isfinite().all():
+            raise WeightsError(f"{path}: tensor {name} has values that are infinite or no number")
+    return tensors
 
 
-def locate_weights(source: str | Path, revision: str | None = None) -> Path:
-    """The weights file that `source` names: a file, a folder that holds one, or a repository on the Hub."""
-    path = Path(source)
+def refuse_misfits(path: Path, expected: "Mapping[str, Tensor]", found: "Mapping[str, Tensor]") -> None:
+    """Raise WeightsError, in one line, unless names and shapes are the same to the last one."""
+    if missing := sorted(expected.keys() - found.keys()):
+        raise WeightsError(f"{path} does not fit: {len(missing)} missing, first {missing[0]}")
+    if unknown := sorted(found.keys() - expected.keys()):
+        raise WeightsError(f"{path} does not fit: {len(unknown)} unknown, first {unknown[0]}")
+    for name, tensor in expected.items():
+        if found[name].shape != tensor.shape:
+            shapes = f"{tuple(found[name].shape)} instead of {tuple(tensor.shape)}"
+            raise WeightsError(f"{path} does not fit: {name} is {shapes}")
+
+
+def locate_weights(source: str | Path, revision: str | None = None, access: HubAccess | None = None) -> Path:
+    """The weights file that `source` names: a file, a folder that holds one, or a repository user/name on the Hub.
+
+    Only for what has the form user/name, and is neither a file nor in a folder that is there, is the Hub asked.
+    Raises WeightsError.
+    """
+    name, path = str(source), Path(source)
     if path.is_file():
         return path
-    if path.is_dir():
+    if name and path.is_dir():
         if (path / FILE_NAME).is_file():
             return path / FILE_NAME
         raise WeightsError(f"{path} holds no {FILE_NAME}: is its training finished?")
-    # A repository is user/name or name; of what else looks like a path the Hub need not be asked.
-    if str(source) == "" or path.suffix == ".safetensors" or (path.parent != Path() and path.parent.exists()):
-        raise WeightsError(f"{str(source)!r}: no such file or folder")
-    return _download(str(source), revision)
-
-
-def _download(repo_id: str, revision: str | None) -> Path:
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    try:
-        return Path(hf_hub_download(repo_id, FILE_NAME, revision=revision))
-    except HFValidationError as error:
-        raise WeightsError(f"{repo_id}: no such file or folder") from error
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise WeightsError(
-            f"{repo_id}: no such file or folder, and no {FILE_NAME} to be had under that name from the Hub "
-            f"({type(error).__name__})"
-        ) from error
+    if path.suffix != ".safetensors" and name.count("/") == 1 and not path.parent.exists():
+        return download(name, FILE_NAME, revision, access or HubAccess())
+    hint = "; a model on the Hub is named user/name" if name and "/" not in name else ""
+    raise WeightsError(f"{name!r}: no such file or folder{hint}")

@@ -1,4 +1,5 @@
-"""A Hub of our own on this machine: what `huggingface_hub` and `datasets` ask of the real one about data sets.
+"""A Hub of our own on this machine: what `huggingface_hub` and `datasets` ask of the real one about data sets
+and models.
 
 Reading is answered here, writing in `hub_uploads.py`. Only the real client is a judge of it: nothing here is imported
 from `huggingface_hub`. Large files lie in a store on disk that is another host than the Hub, as at the real one.
@@ -44,7 +45,7 @@ Files: TypeAlias = Mapping[str, Content]
 
 @dataclass
 class Repository:
-    """A data set: its commits, the newest last. Gated ones want a token that nobody has."""
+    """A data set or a model: its commits, the newest last. Gated ones want a token that nobody has."""
 
     commits: dict[str, Files] = field(default_factory=dict)
     branches: dict[str, str] = field(default_factory=dict)
@@ -76,9 +77,12 @@ class Account:
 
 @dataclass
 class Hub:
-    """The data sets of a server, what it was asked, and what it is to fail at."""
+    """The data sets and models of a server, what it was asked, and what it is to fail at."""
 
     repositories: dict[str, Repository] = field(default_factory=dict)
+    """The data sets, by name."""
+    models: dict[str, Repository] = field(default_factory=dict)
+    """The models, by name; a data set may have the same."""
     store: Path | None = None
     """Folder of the large files; without one nothing can be written."""
     accounts: dict[str, Account] = field(default_factory=dict)
@@ -93,7 +97,7 @@ class Hub:
     refuse: Counter[str] = field(default_factory=Counter)
     """File names, and how many of the next requests for their bytes are answered with 503."""
     hang_up: Counter[str] = field(default_factory=Counter)
-    """File names, and how many of the next answers with their bytes break off in the middle."""
+    """File names, of large files oids, and how many of the next answers with their bytes break off in the middle."""
     endpoint: str = ""
     storage: str = ""
     """Address of the store: the same port under another name."""
@@ -103,14 +107,15 @@ class Hub:
         from tests.hub_uploads import Uploads
 
         app = web.Application(middlewares=[self._note, fallible(self.faults)], client_max_size=2**30)
-        base = "/api/datasets/{owner}/{name}"
+        base = "/api/{kind:datasets|models}/{owner}/{name}"
         app.router.add_get(base, self._info)
         app.router.add_get(base + "/revision/{revision}", self._info)
         app.router.add_get(base + "/refs", self._refs)
         app.router.add_get(base + "/tree/{revision}", self._tree)
         app.router.add_get(base + "/tree/{revision}/{path:.*}", self._tree)
         app.router.add_post(base + "/paths-info/{revision}", self._paths_info)
-        app.router.add_get("/datasets/{owner}/{name}/resolve/{revision}/{path:.*}", self._file)
+        for place in ("/datasets/{owner}/{name}", "/{owner}/{name}"):
+            app.router.add_get(place + "/resolve/{revision}/{path:.*}", self._file)
         app.router.add_get("/store/{oid}", self._large)
         Uploads(self).add_to(app.router)
         app.router.add_route("*", "/{rest:.*}", self._unknown)
@@ -189,7 +194,7 @@ class Hub:
         repository, sha, files = self._at(request, request.match_info["revision"])
         path = request.match_info["path"]
         if repository.gated:
-            raise error(403, "GatedRepo", "Access to this data set is restricted", sha)
+            raise error(403, "GatedRepo", "Access to this repository is restricted", sha)
         if path not in files:
             raise error(404, "EntryNotFound", f"{path} does not exist", sha)
         content = files[path]
@@ -226,17 +231,24 @@ class Hub:
 
     async def _large(self, request: web.Request) -> web.StreamResponse:
         assert self.store is not None
-        path = self.store / request.match_info["oid"]
+        oid = request.match_info["oid"]
+        path = self.store / oid
+        if path.is_file() and self.hang_up[oid] > 0:
+            return await self._sent(request, oid, web.StreamResponse(), path.read_bytes())
         return web.FileResponse(path) if path.is_file() else web.Response(status=404)
 
     def repository(self, request: web.Request) -> Repository:
-        """The data set that a request is about; a private one is not there for strangers."""
+        """The repository that a request is about; a private one is not there for strangers."""
         name = f"{request.match_info['owner']}/{request.match_info['name']}"
-        caller, repository = self.caller(request), self.repositories.get(name)
+        caller, repository = self.caller(request), self.of_kind(request).get(name)
         if repository is None or (repository.private and caller is None):
             known = 404 if caller else 401
             raise error(known, "RepoNotFound", "Repository not found" if caller else "Invalid username or password.")
         return repository
+
+    def of_kind(self, request: web.Request) -> dict[str, Repository]:
+        """The data sets or the models, by the path of a request: models have no word of their own in theirs."""
+        return self.repositories if request.path.startswith(("/api/datasets/", "/datasets/")) else self.models
 
     def _at(self, request: web.Request, revision: str) -> tuple[Repository, str, Files]:
         """The files of the revision that a request is about."""

@@ -1,4 +1,4 @@
-"""The writing half of our Hub: create a data set, hand in large files, commit, branch and tag."""
+"""The writing half of our Hub: create a data set or a model, hand in large files, commit, branch and tag."""
 
 import base64
 import fnmatch
@@ -14,8 +14,9 @@ from aiohttp import web
 
 from tests.hub_server import Content, Files, Hub, Large, Repository, error
 
-ATTRIBUTES = "".join(f"*.{suffix} filter=lfs diff=lfs merge=lfs -text\n" for suffix in ("parquet", "png", "zip", "jpg"))
-"""What the real Hub puts into a new data set, in short."""
+SUFFIXES = ("parquet", "png", "zip", "jpg", "safetensors")
+ATTRIBUTES = "".join(f"*.{suffix} filter=lfs diff=lfs merge=lfs -text\n" for suffix in SUFFIXES)
+"""What the real Hub puts into a new repository, in short."""
 MOST_REGULAR = 10 * 2**20
 """Larger files are large files whatever their names."""
 
@@ -30,17 +31,18 @@ class Uploads:
 
     def add_to(self, router: web.UrlDispatcher) -> None:
         """Adds the routes of the protocol."""
-        base = "/api/datasets/{owner}/{name}"
+        base = "/api/{kind:datasets|models}/{owner}/{name}"
         router.add_get("/api/whoami-v2", self._whoami)
         router.add_post("/api/validate-yaml", self._validate)
         router.add_post("/api/repos/create", self._create)
         router.add_get(base + "/auth-check/write", self._may_write)
         router.add_post(base + "/preupload/{revision}", self._preupload)
-        router.add_post("/datasets/{owner}/{name}.git/info/lfs/objects/batch", self._batch)
+        for place in ("/datasets/{owner}/{name}", "/{owner}/{name}"):
+            router.add_post(place + ".git/info/lfs/objects/batch", self._batch)
+            router.add_post(place + ".git/info/lfs/objects/verify", self._verify)
         router.add_put("/store/{oid}", self._put)
         router.add_put("/store/{oid}/{part}", self._put_part)
         router.add_post("/store/{oid}/complete", self._complete)
-        router.add_post("/datasets/{owner}/{name}.git/info/lfs/objects/verify", self._verify)
         router.add_post(base + "/commit/{revision}", self._commit)
         router.add_post(base + "/branch/{branch}", self._branch)
         router.add_post(base + "/tag/{revision}", self._tag)
@@ -50,7 +52,7 @@ class Uploads:
         if caller is None:
             raise error(401, "", "Invalid username or password.")
         if not caller.writes or caller.name != request.match_info["owner"]:
-            raise error(403, "", "You don't have the rights to write to this data set")
+            raise error(403, "", "You don't have the rights to write to this repository")
         return repository
 
     async def _whoami(self, request: web.Request) -> web.StreamResponse:
@@ -73,18 +75,19 @@ class Uploads:
         caller, told = self.hub.caller(request), await request.json()
         if caller is None:
             raise error(401, "", "Invalid username or password.")
-        owner = told.get("organization") or caller.name
+        owner, kind = told.get("organization") or caller.name, told.get("type", "model")
         if not caller.writes or owner != caller.name:
-            raise error(403, "", f"You don't have the rights to create a dataset under the namespace {owner}")
-        assert told["type"] == "dataset"
+            raise error(403, "", f"You don't have the rights to create a {kind} under the namespace {owner}")
         name = f"{owner}/{told['name']}"
-        address = f"{self.hub.endpoint}/datasets/{name}"
-        if name in self.hub.repositories:
-            told = {"error": "You already created this dataset repo", "url": address}
+        places = {"dataset": (self.hub.repositories, "/datasets"), "model": (self.hub.models, "")}
+        there, prefix = places[kind]
+        address = f"{self.hub.endpoint}{prefix}/{name}"
+        if name in there:
+            told = {"error": f"You already created this {kind} repo", "url": address}
             return web.json_response(told, status=409)
         repository = Repository(private=told.get("visibility") == "private")
         repository.commit({".gitattributes": ATTRIBUTES.encode()})
-        self.hub.repositories[name] = repository
+        there[name] = repository
         return web.json_response({"url": address, "name": name, "id": name})
 
     async def _may_write(self, request: web.Request) -> web.StreamResponse:
@@ -189,7 +192,8 @@ class Uploads:
         for change in changes:
             self._apply(files, change["key"], change["value"])
         sha = repository.commit(files, branch)
-        address = f"{self.hub.endpoint}{request.path.removeprefix('/api').rsplit('/commit/')[0]}/commit/{sha}"
+        place = request.path.removeprefix("/api").removeprefix("/models").rsplit("/commit/")[0]
+        address = f"{self.hub.endpoint}{place}/commit/{sha}"
         return web.json_response({"success": True, "commitOid": sha, "commitUrl": address, "hookOutput": ""})
 
     def _apply(self, files: dict[str, Content], key: str, told: dict[str, Any]) -> None:

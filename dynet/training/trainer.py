@@ -24,12 +24,14 @@ from dynet.training.job import DeviceName, Job
 from dynet.training.metrics_log import ValidationLine
 from dynet.training.optimisation import AveragedNetwork, make_optimizer
 from dynet.training.preview import write_preview
+from dynet.training.provenance import at_step, in_short, record_of, validations_of
 from dynet.training.run_folder import RunFolder
 from dynet.training.run_log import RunLog
 from dynet.training.stop_signals import StopSignals
 from dynet.training.train_state import BEST, TrainState, load_checkpoint, save_checkpoint
 from dynet.training.training_step import Learner
 from dynet.training.validation import Validator, as_batch, as_float, mean_of
+from dynet.training_record import TrainingRecord
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -54,10 +56,12 @@ def fit(recipe: AnyRecipe, mix: Mix, run: RunFolder, job: Job) -> None:
     if recipe.compile:
         compile_blocks(model)
     learner = Learner(recipe, model, optimizer, average, accelerator)
+    record = record_of(recipe, job)
     with StopSignals() as signals:
-        _Loop(recipe, learner, mix, run, signals, state).run()
+        _Loop(recipe, learner, mix, run, signals, state, record).run()
     if accelerator.is_main_process:
-        learner.best_network.save(run.weights, notes=_notes(recipe, recipe.steps))
+        record = at_step(record, recipe.steps, validations_of(run.validation))
+        learner.best_network.save(run.weights, notes=in_short(record), training=record)
     accelerator.end_training()
 
 
@@ -104,10 +108,6 @@ def _accelerator(recipe: AnyRecipe, device: DeviceName) -> "Accelerator":
     return accelerator
 
 
-def _notes(recipe: AnyRecipe, steps: int) -> dict[str, str]:
-    return {"stage": recipe.stage, "steps": str(steps), "recipe": recipe.model_dump_json()}
-
-
 class _Loop:
     """One pass through the steps that are left."""
 
@@ -119,7 +119,9 @@ class _Loop:
         run: RunFolder,
         signals: StopSignals,
         state: TrainState | None,
+        record: TrainingRecord,
     ) -> None:
+        self.record = record
         self.recipe, self.learner, self.mix, self.folder, self.signals = recipe, learner, mix, run, signals
         self.accelerator = learner.accelerator
         self.start = state.step if state else 0
@@ -151,7 +153,7 @@ class _Loop:
         for step in range(self.start, recipe.steps):
             asked = time.monotonic()
             try:
-                degraded, clean, _ = next(batches)
+                degraded, clean = next(batches)
             except DyNetError:  # no picture of use is left, or a streamed set is out of reach
                 self._keep_what_is_done(step)
                 raise
@@ -209,12 +211,13 @@ class _Loop:
         scores = self.validator.measure(network, network.variants)
         mean = mean_of(scores)
         rounded = {task: {name: round(db, 4) for name, db in of.items()} for task, of in scores.items()}
-        self.log.validated(ValidationLine(done, round(mean, 4), rounded))
+        line = ValidationLine(done, round(mean, 4), rounded)
+        self.log.validated(line)
         if self.best is None or mean > self.best:
             self.best = mean
             if self.accelerator.is_main_process:
-                notes = _notes(self.recipe, done) | {"validation": f"{mean:.4f} dB"}
-                network.save(self.folder.checkpoints / BEST, notes=notes)
+                record = at_step(self.record, done, [line])
+                network.save(self.folder.checkpoints / BEST, notes=in_short(record), training=record)
 
     def _shown(self) -> list[Example]:
         """The same examples at every step: held-out ones, or else the run's first."""

@@ -38,7 +38,9 @@ def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The weights file of such a network."""
     torch.manual_seed(0)
     model = DyNet(**TINY, refinement_blocks=1)
-    return model.save_pretrained(tmp_path_factory.mktemp("weights"))
+    folder = tmp_path_factory.mktemp("weights")
+    model.save_pretrained(folder)
+    return folder / "weights.safetensors"
 
 
 @pytest.fixture(scope="session")

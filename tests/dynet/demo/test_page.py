@@ -1,0 +1,151 @@
+"""What the page's functions give back for what a browser sends; the browser itself is in tests/integration."""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from dynet import DyNet
+from dynet.demo.degrading import OFFERS
+from dynet.demo.folder import PageFolder
+from dynet.demo.restorer import Restorer
+from dynet.demo.uploads import Limits, read_upload
+
+pytest.importorskip("gradio")
+from dynet.demo.page import ALL, NONE, Page
+
+STRENGTH, SEED = 50, 0
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory, tiny_weights: Path) -> Iterator[Page]:
+    folder = tmp_path_factory.mktemp("page").resolve()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADIO_TEMP_DIR", str(folder))
+        yield Page(Restorer(DyNet.from_pretrained(tiny_weights), torch.device("cpu")), Limits(0.05), PageFolder(folder))
+
+
+@pytest.fixture
+def upload(page: Page, photographs: list[np.ndarray]) -> dict[str, Any]:
+    """A photograph as gradio tells of it after an upload."""
+    path = page.folder.path / "0123abcd" / "holiday.png"
+    path.parent.mkdir(exist_ok=True)
+    Image.fromarray(photographs[1][:48, :64]).save(path)
+    return {"path": str(path), "orig_name": "holiday.png"}
+
+
+def _text(html: str) -> str:
+    return re.sub(r"<[^>]+>", " ", html)
+
+
+def _restore(page: Page, *given: object) -> list[Any]:
+    return page.restore(*given, progress=lambda *_, **__: None)  # type: ignore[arg-type]
+
+
+def test_a_picture_is_described_and_shown_as_it_is(page: Page, upload: dict[str, Any]) -> None:
+    shown, message = page.receive(upload)
+    assert shown == {"__type__": "update"}
+    assert "holiday.png: 64 × 48 pixels, colour of 8 bits" in message
+
+
+def test_a_picture_that_cannot_be_read_is_taken_out_again_with_a_message(page: Page) -> None:
+    path = page.folder.path / "notes.png"
+    path.write_text("hello")
+    shown, message = page.receive({"path": str(path), "orig_name": "<b>notes.png"})
+    assert shown is None
+    assert "role='alert'" in message
+    assert "&lt;b&gt;notes.png: not a picture" in message
+
+
+def test_an_example_is_shown_and_described(page: Page) -> None:
+    shown, message = page.choose(1)
+    read_upload(Path(shown), "cat.png", page.limits)
+    assert Path(shown).is_file()
+    assert "cat.png: 274 × 182 pixels" in message  # within the limit
+
+
+def test_one_variant_fills_its_slider_and_its_download_and_hides_the_other(page: Page, upload: dict[str, Any]) -> None:
+    message, table, *updates = _restore(page, upload, "gaussian_noise", STRENGTH, SEED, "L")
+    s_slider, l_slider, s_download, l_download = updates
+    assert re.search(r"Restored by L in \d+\.\d s", message)
+    assert (s_slider["visible"], l_slider["visible"]) == (s_download["visible"], l_download["visible"]) == (False, True)
+    before, after = (np.asarray(Image.open(path)) for path in l_slider["value"])
+    assert before.shape == after.shape == (48, 64, 3)
+    assert not np.array_equal(before, after)
+    assert Path(l_download["value"]).name == "holiday.L.png"
+    assert np.array_equal(np.asarray(Image.open(l_download["value"])), after)
+    text = _text(table)
+    assert re.search(r"Before\s+\d\d\.\d\d dB\s+0\.\d{4}", text)
+    assert re.search(r" L \s+\d+\.\d\d dB\s+-?0\.\d{4}\s+\d+\.\d s\s+[\d,]+ MB\s+1 ", text)
+    assert "Gaussian noise (sigma 25; seed 0)" in text
+
+
+def test_both_variants_have_a_row_a_slider_and_a_download_each(page: Page, upload: dict[str, Any]) -> None:
+    message, table, *updates = _restore(page, upload, NONE, None, None, ALL)
+    assert re.search(r"Restored by S in \d+\.\d s, by L in", message)
+    assert all(update["visible"] for update in updates)
+    assert table.count("<th scope='row'>") == 2
+    assert "PSNR" not in table  # nothing was added, so nothing is known to be clean
+
+
+@pytest.mark.parametrize("kind", OFFERS)
+def test_every_degradation_on_the_page_can_be_added(page: Page, upload: dict[str, Any], kind: str) -> None:
+    message, table, *_ = _restore(page, upload, kind, 100, 3, "S")
+    assert "Restored by S" in message
+    assert f"added: {OFFERS[kind].label} (" in table
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({0: None}, "Choose a picture first"),
+        ({0: {"orig_name": "a.png"}}, "Choose a picture first"),
+        ({1: "eval"}, "no such degradation"),
+        ({1: ["rain"]}, "no such degradation"),
+        ({2: 101}, "strength"),
+        ({2: None}, "numbers"),
+        ({2: "NaN"}, "finite"),
+        ({3: -1}, "seed"),
+        ({3: 1e400}, "finite"),
+        ({3: {}}, "numbers"),
+        ({4: "XL"}, "no such variant"),
+        ({4: None}, "no such variant"),
+    ],
+    ids=str,
+)
+def test_whatever_a_request_says_is_answered_with_a_message(
+    page: Page, upload: dict[str, Any], changes: dict[int, object], said: str
+) -> None:
+    given: list[object] = [upload, "gaussian_noise", STRENGTH, SEED, "S"]
+    for place, value in changes.items():
+        given[place] = value
+    message, *rest = _restore(page, *given)
+    assert "role='alert'" in message
+    assert said in message
+    assert rest == [{"__type__": "update"}] * 5  # what is shown stays
+
+
+def test_a_long_name_does_not_keep_a_picture_from_being_downloaded(page: Page, upload: dict[str, Any]) -> None:
+    path = Path(upload["path"]).rename(page.folder.path / f"{'写' * 80}.png")
+    *_, download = _restore(page, upload | {"path": str(path)}, NONE, None, None, "L")
+    assert Path(download["value"]).name == f"{'写' * 60}.L.png"
+
+
+def test_the_examples_stay_however_old(page: Page, upload: dict[str, Any]) -> None:
+    for path in page.example_files:
+        os.utime(path, times=(1, 1))
+    page.receive(upload)
+    assert all(path.exists() for path in page.example_files)
+
+
+def test_one_request_is_worked_on_at_a_time_and_few_may_wait(page: Page) -> None:
+    queue = page.blocks._queue
+    assert (queue.max_size, queue.default_concurrency_limit) == (8, 1)
+    assert all(function.concurrency_limit in (1, "default") and function.queue for function in page.blocks.fns.values())
+    assert all(function.api_visibility == "private" for function in page.blocks.fns.values())

@@ -23,9 +23,9 @@ from machine import describe
 from PIL import Image
 
 from million_ird.decide.copies import Confirmer, Copies, Index, Marks, Search, candidates, confirmed, read_marks
+from million_ird.machine.single_thread import single_threaded
 from million_ird.measure.signature import signature
-from million_ird.record import Candidate, Sample
-from million_ird.single_thread import single_threaded
+from million_ird.record import Sample
 
 RESULTS = Path(__file__).parent / "results" / "copies.json"
 SEARCH = Search(radius=8, turned=True, crops=True)
@@ -33,7 +33,7 @@ RADIUS = 8
 
 
 def sign(encoded: bytes) -> dict[str, object]:
-    sample = Sample(Candidate(key="", source="", uri="", version=""), encoded)
+    sample = Sample(encoded)
     with single_threaded():
         start = time.perf_counter()
         sample.header, sample.thumbnail, sample.luma  # noqa: B018 — decoding is paid for by the measures

@@ -72,10 +72,10 @@ def ours(source: Path, out: Path, processes: int) -> None:
     """Streams the table's units as a scan does, in so many processes; prints how many pictures came."""
     code = f"""
 from million_ird.execution import Engine
-from million_ird.fetch import FetchTask, fetch_name
+from million_ird.scanning.fetch import FetchTask, fetch_name
 from million_ird.ingest.opening import Terms, open_sources
 from million_ird.recipe import Recipe
-from million_ird.spool import Spool
+from million_ird.scanning.spool import Spool
 from million_ird.sources import SourceSpec
 from million_ird.storage import Folder
 

@@ -40,7 +40,7 @@ from labelled_sets import (
 
 from million_ird.decide.gates import Gate, first_drop
 from million_ird.measure import MEASURES
-from million_ird.record import Candidate, Sample
+from million_ird.record import Sample
 
 SIZE_FIELDS = frozenset({"short_side", "long_side", "megapixels"})
 PHOTOGRAPHS = frozenset(
@@ -69,8 +69,7 @@ class Row:
 def measured(picture: Labelled) -> Row:
     """Every measure that needs no download."""
     cv2.setNumThreads(1)
-    candidate = Candidate(key="", source="", uri=picture.name, version="")
-    sample = Sample(candidate, picture.encoded)
+    sample = Sample(picture.encoded)
     numbers: dict[str, float | None] = {}
     for measure in MEASURES.values():
         numbers.update(measure.measure(sample))

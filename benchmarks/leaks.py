@@ -23,9 +23,9 @@ from PIL import Image
 from million_ird.decide.leaks import find_leaks
 from million_ird.execution import Engine
 from million_ird.fingerprints import Benchmark, fingerprints
+from million_ird.machine.single_thread import single_threaded
 from million_ird.measure.signature import signature
-from million_ird.record import Candidate, Sample
-from million_ird.single_thread import single_threaded
+from million_ird.record import Sample
 
 PARTS = {part: SHARED / "train" / "BSDS500" / part for part in ("train", "test", "val")}
 TESTS = {"Rain100L": SHARED / "benchmarks" / "Rain100L" / "target", "CBSD68": SHARED / "benchmarks" / "CBSD68"}
@@ -36,7 +36,7 @@ COLOURS = {"train": "#d1495b", "test": "#edae49", "val": "#30638e", "none": "#d9
 
 def sign(path: Path) -> dict[str, object]:
     with single_threaded():
-        sample = Sample(Candidate(key="", source="", uri="", version=""), path.read_bytes())
+        sample = Sample(path.read_bytes())
         marks = dict(signature(sample))
     size = {"width": sample.header.width, "height": sample.header.height}
     return {"id": sample.sha256, **marks, **size}

@@ -11,23 +11,38 @@ import pyarrow.compute as pc
 
 from million_ird import ledger as ledgers
 from million_ird.decide.copies import Index
-from million_ird.decide.verdicts import Against, decide, needed_columns
-from million_ird.errors import LedgerError, OutputError, SourceError
+from million_ird.decide.verdicts import decide, needed_columns
+from million_ird.errors import LedgerError, SourceError
 from million_ird.execution import Engine
-from million_ird.fingerprints import FOLDER as BENCHMARKS
-from million_ird.fingerprints import REMOVED, Benchmark, load_all, load_removed, remember
+from million_ird.fingerprints import (
+    Benchmark,
+    against,
+    against_files,
+    benchmark_names,
+    benchmarks_of,
+    remember_benchmarks,
+)
 from million_ird.ingest import Source
-from million_ird.ingest.opening import Terms, absolute, open_sources
+from million_ird.ingest.opening import Terms, open_sources
 from million_ird.ledger import NOT_MEASURED, Funnel
-from million_ird.lock import owned
+from million_ird.machine.lock import owned
+from million_ird.machine.memory import give_back_memory
+from million_ird.machine.scratch import scratch
 from million_ird.measure.scores import prepare
-from million_ird.memory import give_back_memory
-from million_ird.originals import Originals
+from million_ird.output import (
+    LOCK,
+    RECIPE,
+    check_output,
+    open_build,
+    remember_recipe,
+    remember_sources,
+    remembered_sources,
+)
 from million_ird.progress import Listener, Progress
-from million_ird.recipe import HEADER_LINE, Recipe, load, parse_text
-from million_ird.scan import INDEX, Scan, ScanSummary
-from million_ird.scanned import DECIDED, scanned
-from million_ird.scratch import scratch
+from million_ird.recipe import Recipe
+from million_ird.scanning.rereading import streamed
+from million_ird.scanning.scan import Scan, ScanSummary
+from million_ird.scanning.scanned import DECIDED, scanned
 from million_ird.sources import SourceSpec
 from million_ird.storage import Folder
 from million_ird.write.card import write_card
@@ -35,11 +50,6 @@ from million_ird.write.report import write_report
 from million_ird.write.shards import Written, write
 
 log = logging.getLogger(__name__)
-
-__version__ = metadata.version("million-ird")
-RECIPE = "recipe.yaml"
-SOURCES = ".work/sources.json"
-LOCK = ".work/lock"
 
 
 @dataclass(slots=True)
@@ -99,21 +109,21 @@ def build(sources: Sequence[str | SourceSpec], out: str, recipe: Recipe, options
     how = options or Options()
     folder = check_output(out)
     specs = [*recipe.sources, *map(SourceSpec.model_validate, sources)]
-    terms = Terms(recipe=recipe, out=folder, allow_private_hosts=how.allow_private_hosts, refresh=how.refresh)
-    found = open_sources(specs, terms)
+    found = open_sources(specs, _terms(folder, recipe, how))
     prepare(recipe.scores, how.models)
-    benchmarks = (*map(Benchmark.parse, recipe.benchmarks), *how.benchmarks)
+    benchmarks = (*benchmarks_of(recipe), *how.benchmarks)
     with Engine(how.workers, how.scheduler) as engine, owned(folder, LOCK):
         progress = Progress(folder, how.listener)
-        _remember(folder, recipe, specs)
-        remember(folder, benchmarks, engine, only=True)
+        remember_recipe(folder, recipe)
+        remember_sources(folder, specs)
+        remember_benchmarks(folder, benchmarks, engine, only=True)
         summary = scan_stage(folder, list(found.values()), recipe, engine, progress, how)
         give_back_memory()
         funnel = decide_stage(folder, recipe, engine)
         give_back_memory()
         ledger = ledgers.load(folder)
         written = write_stage(folder, recipe, ledger, found, engine, progress)
-        write_report(folder, ledger, recipe, found, summary.seconds, originals(folder))
+        write_report(folder, ledger, recipe, found, summary.seconds, streamed(folder))
         progress.finish()
     return Result(funnel, folder.url, summary, written, time.monotonic() - started)
 
@@ -122,7 +132,7 @@ def scan_again(out: str, options: Options | None = None) -> ScanSummary:
     """The first stage alone, with the recipe and sources of the earlier build."""
     how = options or Options()
     folder, recipe = open_build(out)
-    found = remembered_sources(folder, recipe, how)
+    found = remembered_sources(folder, _terms(folder, recipe, how))
     prepare(recipe.scores, how.models)
     with owned(folder, LOCK), Engine(how.workers, how.scheduler) as engine:
         progress = Progress(folder, how.listener)
@@ -140,20 +150,20 @@ def decide_again(out: str, recipe: Recipe | None = None, options: Options | None
     how = options or Options(workers=0)
     folder, earlier = open_build(out)
     chosen = recipe or earlier
-    benchmarks = (*map(Benchmark.parse, chosen.benchmarks), *how.benchmarks)
+    benchmarks = (*benchmarks_of(chosen), *how.benchmarks)
     with owned(folder, LOCK), Engine(how.workers, how.scheduler) as engine:
-        remember(folder, benchmarks, engine, only=False)
+        remember_benchmarks(folder, benchmarks, engine, only=False)
         funnel = decide_stage(folder, chosen, engine)
-        folder.write(RECIPE, chosen.dump().encode())
+        remember_recipe(folder, chosen)
     return Result(funnel, folder.url, seconds=time.monotonic() - started)
 
 
 def write_again(out: str, options: Options | None = None) -> Result:
-    """The third stage alone: shards, ledger files and card from the verdicts at hand."""
+    """The third stage alone: shards and card from the verdicts at hand."""
     started = time.monotonic()
     how = options or Options()
     folder, recipe = open_build(out)
-    found = remembered_sources(folder, recipe, how)
+    found = remembered_sources(folder, _terms(folder, recipe, how))
     with owned(folder, LOCK), Engine(how.workers, how.scheduler) as engine:
         progress = Progress(folder, how.listener)
         ledger = ledgers.load(folder)
@@ -163,15 +173,10 @@ def write_again(out: str, options: Options | None = None) -> Result:
 
 
 def report_again(out: str) -> str:
-    """The report alone; returns its path. Pictures of sources that are gone are told of, not shown."""
+    """The report alone; returns its path."""
     folder, recipe = open_build(out)
     with owned(folder, LOCK):
-        try:
-            found = remembered_sources(folder, recipe, Options())
-        except (SourceError, LedgerError) as error:
-            log.warning("the report shows fewer pictures: %s", error)
-            found = {}
-        return write_report(folder, ledgers.load(folder), recipe, found, {}, originals(folder))
+        return report_stage(folder, recipe)
 
 
 def scan_stage(
@@ -182,17 +187,6 @@ def scan_stage(
     return scan.run(engine, progress)
 
 
-def originals(folder: Folder) -> Originals:
-    """What the present scan has streamed."""
-    index = folder.read_json(INDEX) or {}
-    return Originals(folder, tuple(index.get("originals", ())))
-
-
-def against(folder: Folder) -> Against:
-    """What a build's candidates are held against beside each other."""
-    return Against(benchmarks=load_all(folder), removed=load_removed(folder))
-
-
 def decide_stage(folder: Folder, recipe: Recipe, engine: Engine) -> Funnel:
     """Decides from the numbers at hand and writes the ledger, unless it was decided so before."""
     rows = scanned(folder, recipe)
@@ -200,7 +194,8 @@ def decide_stage(folder: Folder, recipe: Recipe, engine: Engine) -> Funnel:
     with scratch(folder) as disk:
         index = Index(scratch=disk, run=engine.run)
         verdicts = decide(columns, recipe, rows.vanished, batches=rows.some, against=against(folder), index=index)
-    rules = [__version__, recipe.digest, {name: folder.version(name) for name in _held_against(folder)}]
+    versions = {name: folder.version(name) for name in against_files(folder)}
+    rules = [metadata.version("million-ird"), recipe.digest, versions]
     decided: dict[str, object] = {"scan": rows.scan, "rules": rules}
     if rows.scan == "" or folder.read_json(DECIDED) != {**decided, "files": ledgers.versions(folder)}:
         folder.remove(DECIDED)  # what is half replaced was decided from nothing
@@ -212,11 +207,6 @@ def decide_stage(folder: Folder, recipe: Recipe, engine: Engine) -> Funnel:
     if unmeasured:
         log.warning("%d candidates pass the gates but were never measured whole; run scan, then decide", unmeasured)
     return counted
-
-
-def _held_against(folder: Folder) -> list[str]:
-    names = [f"{BENCHMARKS}/{name}" for name in folder.names(BENCHMARKS)]
-    return [name for name in (*names, REMOVED) if folder.exists(name)]
 
 
 def write_stage(
@@ -235,67 +225,23 @@ def write_stage(
         raise LedgerError(
             f"{folder.url}: pictures of {sorted(kept - set(sources))} are kept, but not among the sources"
         )
-    written = write(folder, ledger, recipe, sources, engine, progress, originals(folder))
-    write_card(folder, ledger, recipe, written, benchmarks=sorted(load_all(folder)))
+    written = write(folder, ledger, recipe, sources, engine, progress, streamed(folder))
+    write_card(folder, ledger, recipe, written, benchmarks=benchmark_names(folder))
     return written
 
 
-def check_output(out: str) -> Folder:
-    """The output folder: new, empty, or made by an earlier build.
+def report_stage(folder: Folder, recipe: Recipe) -> str:
+    """Writes the report on what lies in the folder; returns its path.
 
-    Raises:
-        OutputError: it is a file, or holds something else.
+    Pictures of sources that are gone are told of, not shown. Nothing is said of the time that a scan took.
     """
-    folder = Folder(out)
-    if folder.exists() and not folder.is_folder:
-        raise OutputError(f"{out}: is a file, not a folder")
     try:
-        names = folder.names()
-        ours = folder.exists(LOCK) or (RECIPE in names and _is_recipe(folder))
-    except OSError as error:
-        raise OutputError(f"{out}: cannot be read: {error.strerror or error}") from error
-    if names and not ours:
-        raise OutputError(f"{out}: holds something else ({names[0]}, …); choose a new or empty folder")
-    return folder
+        found = remembered_sources(folder, Terms(recipe=recipe, out=folder))
+    except (SourceError, LedgerError) as error:
+        log.warning("the report shows fewer pictures: %s", error)
+        found = {}
+    return write_report(folder, ledgers.load(folder), recipe, found, {}, streamed(folder))
 
 
-def open_build(out: str) -> tuple[Folder, Recipe]:
-    """The output folder of an earlier build and its recipe.
-
-    Raises:
-        OutputError: there is no build in it.
-    """
-    folder = Folder(out)
-    if not folder.exists(RECIPE) or not _is_recipe(folder):
-        raise OutputError(f"{out}: no build is here (it has no {RECIPE} of million-ird)")
-    return folder, load_from(folder)
-
-
-def load_from(folder: Folder) -> Recipe:
-    """The recipe that a build left."""
-    return parse_text(folder.read(RECIPE), origin=f"{folder.url}/{RECIPE}")
-
-
-def remembered_sources(folder: Folder, recipe: Recipe, how: Options) -> dict[str, Source]:
-    """The sources of the earlier build.
-
-    Raises:
-        LedgerError: what it read from is not known any more.
-    """
-    kept = folder.read_json(SOURCES)
-    if kept is None:
-        raise LedgerError(f"{folder.url}: its sources are not known any more; run build with --sources")
-    terms = Terms(recipe=recipe, out=folder, allow_private_hosts=how.allow_private_hosts, refresh=how.refresh)
-    return open_sources([SourceSpec.model_validate(spec) for spec in kept], terms)
-
-
-def _remember(folder: Folder, recipe: Recipe, specs: Sequence[SourceSpec]) -> None:
-    folder.write(RECIPE, recipe.dump().encode())
-    folder.write_json(SOURCES, [absolute(spec).model_dump(exclude_unset=True) for spec in specs])
-
-
-def _is_recipe(folder: Folder) -> bool:
-    return folder.read(RECIPE).startswith(HEADER_LINE.encode())
-
-
-__all__ = ["Options", "Result", "build", "load"]
+def _terms(folder: Folder, recipe: Recipe, how: Options) -> Terms:
+    return Terms(recipe=recipe, out=folder, allow_private_hosts=how.allow_private_hosts, refresh=how.refresh)

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from million_ird.cascade import Cascade
 from million_ird.decide.calibration import Joint, Numbers, Threshold, best_thresholds, choose_gates
 from million_ird.errors import OutputError, ReadError, SourceError, UsageError
 from million_ird.execution import Engine
@@ -20,6 +19,7 @@ from million_ird.measure.scores import prepare
 from million_ird.progress import Listener
 from million_ird.recipe import Recipe
 from million_ird.record import Candidate, Failed, Sample
+from million_ird.scanning.cascade import Cascade
 from million_ird.storage import Folder
 
 PER_TASK = 4
@@ -150,7 +150,7 @@ def fit_niqe_file(roots: Sequence[str], out: str) -> int:
                 if isinstance(encoded, Failed):
                     raise SourceError(f"{task.source.root}/{candidate.uri}: {encoded.detail}")
                 count += 1
-                yield Sample(candidate, encoded).pixels
+                yield Sample(encoded).pixels
 
     try:
         model = fit_niqe(pixels())

@@ -1,7 +1,6 @@
 """The command line: arguments in, one call of the library, results out. No logic lives here."""
 
 import io
-import json
 import logging
 import os
 import signal
@@ -12,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 from typer.exceptions import TyperException
 
-from million_ird import cli_release
+from million_ird import cli_measure, cli_release
+from million_ird.cli_options import AsJson, Models, Out, Workers
 from million_ird.errors import BuildError, MillionIRDError, UsageError
 
 if TYPE_CHECKING:
@@ -26,9 +26,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.add_typer(cli_measure.app)
 app.add_typer(cli_release.app)
 
-Out = Annotated[str, typer.Argument(help="The output folder of a build.", metavar="OUT")]
 OutOption = Annotated[str, typer.Option("--out", help="The output folder: new, empty, or of an earlier build.")]
 Sources = Annotated[
     Optional[list[str]],
@@ -59,17 +59,7 @@ RecipeOption = Annotated[
     str, typer.Option("--recipe", help="A recipe file, or the name of one that is shipped.", show_default=True)
 ]
 Limit = Annotated[Optional[int], typer.Option("--limit", min=1, help="Look at the first N candidates only.")]
-Workers = Annotated[
-    Optional[int], typer.Option("--workers", min=0, help="Processes; 0 runs in this one. Default: one per core.")
-]
 Scheduler = Annotated[Optional[str], typer.Option("--scheduler", help="Address of a dask scheduler to run on.")]
-Models = Annotated[
-    Optional[str],
-    typer.Option(
-        "--models", envvar="MILLION_IRD_MODELS", help="A folder of score parameters, for recipes that name scores."
-    ),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="End with one JSON object on the last line of stdout.")]
 
 
 @app.command("build")
@@ -94,8 +84,8 @@ def build_command(
 ) -> None:
     """Scans, decides, writes and reports; run again, it does what is not done yet."""
     from million_ird import terminal
-    from million_ird.build import Options, build, load
-    from million_ird.recipe import with_patch_scales
+    from million_ird.build import Options, build
+    from million_ird.recipe import load, with_patch_scales
 
     chosen = load(recipe) if patch_scales is None else with_patch_scales(load(recipe), patch_scales)
     with terminal.Bar() as bar:
@@ -119,11 +109,29 @@ def build_command(
             terminal.say("Nothing to do: every candidate was measured and written before.")
         terminal.say(f"{result.written.images:,} images and {result.written.patches:,} patches in {result.out}")
         terminal.say(f"Report: {result.out}/report/index.html")
-    share = result.funnel.failed / max(1, result.funnel.candidates)
-    if share > chosen.limits.failed_share:
-        raise BuildError(
-            f"{share:.0%} of the candidates failed, more than the recipe's {chosen.limits.failed_share:.0%}"
-        )
+    share, most = result.funnel.failed_share, chosen.limits.failed_share
+    if share > most:
+        raise BuildError(f"{share:.0%} of the candidates failed, more than the recipe's {most:.0%}")
+
+
+@app.command("plan")
+def plan_command(
+    out: OutOption,
+    sources: Sources = None,
+    recipe: RecipeOption = "million_ird.yaml",
+    limit: Limit = None,
+    models: Models = None,
+    exclude_benchmark: ExcludeBenchmark = None,
+    as_json: AsJson = False,
+) -> None:
+    """Says what a build would read, fetch, measure and write, and does nothing."""
+    from million_ird import terminal
+    from million_ird.inspection.plan import plan
+    from million_ird.recipe import load
+
+    named = _benchmarks(exclude_benchmark)
+    found = plan(sources or [], out, load(recipe), limit=limit, models=models, benchmarks=named)
+    terminal.tell(found, as_json)
 
 
 @app.command("scan")
@@ -164,7 +172,8 @@ def decide_command(
 ) -> None:
     """Applies gates, benchmarks and duplicate rules to the numbers at hand; reads no candidate."""
     from million_ird import terminal
-    from million_ird.build import Options, decide_again, load
+    from million_ird.build import Options, decide_again
+    from million_ird.recipe import load
 
     how = Options(workers=0, benchmarks=_benchmarks(exclude_benchmark))
     result = decide_again(out, load(recipe) if recipe else None, how)
@@ -197,6 +206,15 @@ def report_command(out: Out) -> None:
     terminal.say(report_again(out))
 
 
+@app.command("status")
+def status_command(out: Out, as_json: AsJson = False) -> None:
+    """Says how far a build is; works from another terminal while it runs."""
+    from million_ird import terminal
+    from million_ird.inspection.status import status
+
+    terminal.tell(status(out), as_json)
+
+
 @app.command("explain")
 def explain_command(
     out: Out,
@@ -205,126 +223,19 @@ def explain_command(
 ) -> None:
     """Tells one candidate's whole story: its numbers, and why it was kept or dropped."""
     from million_ird import terminal
-    from million_ird.explain import explain
+    from million_ird.inspection.explain import explain
 
-    story = explain(out, candidate)
-    if as_json:
-        typer.echo(json.dumps(story.row, ensure_ascii=False))
-    else:
-        terminal.say(story.text)
-
-
-@app.command("score")
-def score_command(
-    files: Annotated[list[str], typer.Argument(help="Pictures.", metavar="FILE...")],
-    metrics: Annotated[str, typer.Option("--metrics", help="Names, separated by commas: any measure or score.")],
-    models: Models = None,
-    as_json: AsJson = False,
-) -> None:
-    """Measures single files: one line per file, a JSON object with --json."""
-    from million_ird import terminal
-    from million_ird.score import score_files
-
-    unreadable = 0
-    names = [name.strip() for name in metrics.split(",") if name.strip()]
-    for scored in score_files(files, names, models):
-        if scored.failure is not None:
-            unreadable += 1
-            terminal.complain(f"million-ird: {scored.path}: {scored.failure}")
-        elif as_json:
-            typer.echo(json.dumps({"path": scored.path, **scored.numbers}, ensure_ascii=False))
-        else:
-            told = "  ".join(f"{k} {'null' if v is None else format(v, '.6g')}" for k, v in scored.numbers.items())
-            terminal.say(f"{scored.path}  {told}")
-    if unreadable:
-        raise typer.Exit(1)
-
-
-@app.command("plan")
-def plan_command(
-    out: OutOption,
-    sources: Sources = None,
-    recipe: RecipeOption = "million_ird.yaml",
-    limit: Limit = None,
-    models: Models = None,
-    exclude_benchmark: ExcludeBenchmark = None,
-    as_json: AsJson = False,
-) -> None:
-    """Says what a build would read, fetch, measure and write, and does nothing."""
-    from million_ird import terminal
-    from million_ird.build import load
-    from million_ird.plan import plan
-
-    named = _benchmarks(exclude_benchmark)
-    found = plan(sources or [], out, load(recipe), limit=limit, models=models, benchmarks=named)
-    terminal.say(json.dumps(found.as_json(), ensure_ascii=False) if as_json else found.text)
-
-
-@app.command("fit-niqe")
-def fit_niqe_command(
-    pictures: Annotated[list[str], typer.Argument(help="Pristine photographs: files or folders.", metavar="SOURCE...")],
-    out: Annotated[str, typer.Option("--out", help="The .npz file; --models finds it as niqe_pris_params.npz.")],
-) -> None:
-    """Fits the pristine model of NIQE to photographs of one's own choice."""
-    from million_ird import terminal
-    from million_ird.calibrate import fit_niqe_file
-
-    terminal.say(f"{out}: fitted to {fit_niqe_file(pictures, out):,} pictures")
-
-
-@app.command("calibrate")
-def calibrate_command(
-    good: Annotated[list[str], typer.Option("--good", help="Pictures to keep: a folder; may be given several times.")],
-    bad: Annotated[list[str], typer.Option("--bad", help="Pictures to drop: a folder; may be given several times.")],
-    recall: Annotated[float, typer.Option("--recall", min=0.5, max=1.0, help="Share of the good to keep.")] = 0.97,
-    scores: Annotated[str, typer.Option("--scores", help="Quality scores to measure too, by commas.")] = "",
-    out: Annotated[Optional[str], typer.Option("--out", help="Write the distributions and a recipe here.")] = None,
-    models: Models = None,
-    workers: Workers = None,
-    as_json: AsJson = False,
-) -> None:
-    """Measures pictures to keep and pictures to drop, and proposes thresholds."""
-    from million_ird import terminal
-    from million_ird.calibrate import calibrate, draw
-
-    names = [name.strip() for name in scores.split(",") if name.strip()]
-    with terminal.Bar() as bar:
-        found = calibrate(good, bad, recall=recall, scores=names, models=models, workers=workers, listener=bar)
-    written = draw(found, out) if out else []
-    if as_json:
-        typer.echo(terminal.calibration_json(found))
-    else:
-        terminal.say(terminal.calibration_table(found))
-        for path in written:
-            terminal.say(path)
-
-
-@app.command("status")
-def status_command(out: Out, as_json: AsJson = False) -> None:
-    """Says how far a build is; works from another terminal while it runs."""
-    from million_ird import terminal
-    from million_ird.status import status
-
-    found = status(out)
-    if as_json:
-        typer.echo(json.dumps(found.as_json(), ensure_ascii=False))
-    else:
-        terminal.say(found.text)
+    terminal.tell(explain(out, candidate), as_json)
 
 
 @app.command("verify")
 def verify_command(out: Out, as_json: AsJson = False) -> None:
     """Reads everything again: hashes, counts, boxes, ledger against data. Exit code 1 and a list when not."""
     from million_ird import terminal
-    from million_ird.verify import verify
+    from million_ird.inspection.verify import verify
 
     found = verify(out)
-    if as_json:
-        typer.echo(json.dumps({"faults": found.faults, "images": found.images, "patches": found.patches}))
-    else:
-        for fault in found.faults:
-            terminal.say(fault)
-        terminal.say(f"{found.images:,} images and {found.patches:,} patches read: {len(found.faults):,} faults")
+    terminal.tell(found, as_json)
     if found.faults:
         raise typer.Exit(1)
 

@@ -1,4 +1,4 @@
-"""The commands that hand a built data set on: published on the Hub, or in the layouts of other programs."""
+"""The commands that hand a built data set on and keep it: the Hub, other programs' layouts, take-down, releases."""
 
 import json
 from datetime import date
@@ -6,21 +6,21 @@ from typing import Annotated, Optional
 
 import typer
 
+from million_ird.cli_options import AsJson, Out
+
 app = typer.Typer(rich_markup_mode=None)
 
 
 @app.command("publish")
 def publish_command(
-    out: Annotated[str, typer.Argument(help="The output folder of a build.", metavar="OUT")],
+    out: Out,
     repo_id: Annotated[str, typer.Option("--repo-id", help="The data set on the Hub: user/name.")],
     private: Annotated[bool, typer.Option("--private", help="Make it private when it is new.")] = False,
     revision: Annotated[Optional[str], typer.Option("--revision", help="The branch; main by default.")] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Verify, list what would be sent, and ask nothing of the network.")
     ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="End with one JSON object on the last line of stdout.")
-    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Verifies the data set and publishes it on the Hugging Face Hub, in one commit."""
     from million_ird import terminal
@@ -28,43 +28,19 @@ def publish_command(
 
     with terminal.ended_at_once(), terminal.Bar() as bar:
         done = publish(out, repo_id, private=private, revision=revision, dry_run=dry_run, listener=bar)
-    if as_json:
-        typer.echo(json.dumps(done.as_json(), ensure_ascii=False))
-    else:
-        terminal.say(done.text)
-
-
-@app.command("fingerprint")
-def fingerprint_command(
-    pictures: Annotated[
-        str, typer.Argument(help="An evaluation set: a folder of pictures, or a build.", metavar="DIR")
-    ],
-    out: Annotated[str, typer.Option("--out", help="The file to write: NAME.parquet.")],
-    workers: Annotated[Optional[int], typer.Option("--workers", min=0, help="Processes; 0 runs in this one.")] = None,
-) -> None:
-    """Writes what an evaluation set is known again by, without its pixels, for --exclude-benchmark NAME=FILE."""
-    from million_ird import terminal
-    from million_ird.execution import Engine
-    from million_ird.fingerprints import Benchmark, fingerprints, save_file
-
-    with Engine(workers) as engine:
-        table = fingerprints(Benchmark("fingerprint", pictures), engine)
-    save_file(out, table)
-    terminal.say(f"{out}: {table.num_rows:,} pictures")
+    terminal.tell(done, as_json)
 
 
 @app.command("export")
 def export_command(
-    out: Annotated[str, typer.Argument(help="The output folder of a build.", metavar="OUT")],
+    out: Out,
     form: Annotated[str, typer.Option("--format", help="folder, webdataset or lmdb.")],
     config: Annotated[str, typer.Option("--config", help="patches or images.")] = "patches",
     to: Annotated[
         Optional[str],
         typer.Option("--to", help="A new or empty folder, or one of an earlier export. Default: in OUT/export."),
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="End with one JSON object on the last line of stdout.")
-    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Writes the pictures as files, tar shards or LMDB for other programs; run again, it does what is not done yet."""
     from million_ird import terminal
@@ -72,70 +48,51 @@ def export_command(
 
     with terminal.Bar() as bar:
         done = export(out, form, config=config, to=to, listener=bar)
-    if as_json:
-        typer.echo(json.dumps(done.as_json(), ensure_ascii=False))
-    else:
-        terminal.say(done.text)
+    terminal.tell(done, as_json)
 
 
 @app.command("remove")
 def remove_command(
-    out: Annotated[str, typer.Argument(help="The output folder of a build.", metavar="OUT")],
+    out: Out,
     ids: Annotated[
         typer.FileText,
         typer.Option("--ids", help="A file with an id, key or uri a line; - is stdin.", encoding="utf-8"),
     ],
     reason: Annotated[str, typer.Option("--reason", help="Stands in the change list, which is published.")] = "",
-    as_json: Annotated[
-        bool, typer.Option("--json", help="End with one JSON object on the last line of stdout.")
-    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Takes pictures down for good: a rebuild cannot bring them back. Makes the next release."""
     from million_ird import terminal
-    from million_ird.removal import read_names, remove
+    from million_ird.upkeep.removal import read_names, remove
 
     names = read_names(ids)
     with terminal.Bar() as bar:
         done = remove(out, names, today=date.today(), reason=reason, listener=bar)
-    if as_json:
-        typer.echo(json.dumps(done.as_json(), ensure_ascii=False))
-    else:
-        terminal.say(done.text)
+    terminal.tell(done, as_json)
 
 
 @app.command("clean")
 def clean_command(
-    out: Annotated[str, typer.Argument(help="The output folder of a build.", metavar="OUT")],
+    out: Out,
     everything: Annotated[
         bool, typer.Option("--all", help="Remove streamed originals too: they would have to be fetched again.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed, and do nothing.")] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="End with one JSON object on the last line of stdout.")
-    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Removes what only a build needs to go on; the data set stays as it is."""
     from million_ird import terminal
-    from million_ird.cleaning import clean
+    from million_ird.upkeep.cleaning import clean
 
-    done = clean(out, everything=everything, dry_run=dry_run)
-    if as_json:
-        typer.echo(json.dumps(done.as_json(), ensure_ascii=False))
-    else:
-        terminal.say(done.text)
+    terminal.tell(clean(out, everything=everything, dry_run=dry_run), as_json)
 
 
 @app.command("releases")
-def releases_command(
-    out: Annotated[str, typer.Argument(help="The output folder of a build.", metavar="OUT")],
-    as_json: Annotated[
-        bool, typer.Option("--json", help="End with one JSON object on the last line of stdout.")
-    ] = False,
-) -> None:
+def releases_command(out: Out, as_json: AsJson = False) -> None:
     """Lists the releases, the oldest first."""
     from million_ird import terminal
-    from million_ird.build import open_build
-    from million_ird.releases import list_releases
+    from million_ird.output import open_build
+    from million_ird.upkeep.releases import list_releases
 
     found = list_releases(open_build(out)[0])
     if as_json:

@@ -10,12 +10,11 @@ import itertools
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from million_ird.errors import BuildError, UsageError
-from million_ird.memory import memory_of_this_machine
-from million_ird.single_thread import single_threaded
-from million_ird.spool import Work
+from million_ird.machine.memory import memory_of_this_machine
+from million_ird.machine.single_thread import single_threaded
 
 Unit = TypeVar("Unit")
 Summary = TypeVar("Summary")
@@ -23,6 +22,19 @@ Summary = TypeVar("Summary")
 IN_FLIGHT_PER_WORKER = 4
 SCHEDULER_PATIENCE = 15
 """Seconds in which a scheduler must answer."""
+
+
+class Work(Protocol):
+    """Hands out tasks, some of which can be had only when others are done."""
+
+    def take(self) -> Any | None:
+        """The next task; None when there is none, or none before another is done."""
+
+    def done(self, task: Any, result: Any) -> None:
+        """A task has been done."""
+
+    def __len__(self) -> int:
+        """About how many tasks are left: no fewer than 2 if there are more than that."""
 
 
 class Engine:

@@ -14,12 +14,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from million_ird import ledger as ledgers
+from million_ird.decide.verdicts import Against
 from million_ird.errors import DamagedFile, ReadError, SourceError, UsageError
 from million_ird.execution import Engine
+from million_ird.ingest.listing import list_files
 from million_ird.ledger import KEPT
 from million_ird.measure.signature import signature
-from million_ird.record import Candidate, Sample
-from million_ird.storage import FileEntry, Folder, list_files
+from million_ird.output import RECIPE
+from million_ird.recipe import Recipe
+from million_ird.record import Sample
+from million_ird.storage import FileEntry, Folder
 
 log = logging.getLogger(__name__)
 
@@ -52,18 +56,27 @@ class Benchmark:
     """A folder of pictures, a fingerprint file, or a build, whose kept pictures are meant."""
 
     @classmethod
-    def parse(cls, text: str) -> "Benchmark":
-        """Reads `NAME=PATH`.
+    def parse(cls, text: str, named_by: str = "--exclude-benchmark") -> "Benchmark":
+        """Reads `NAME=PATH`; `named_by` is what an error names.
 
         Raises:
             UsageError: there is no name or no path in it, or the name cannot be a file's.
         """
         name, found, path = text.partition("=")
         if not (found and name.strip() and path.strip()):
-            raise UsageError(f"--exclude-benchmark {text}: has the form NAME=DIR")
+            raise UsageError(f"{named_by} {text}: has the form NAME=DIR")
         if "/" in name or name.startswith(".") or not name.isprintable():
-            raise UsageError(f"--exclude-benchmark {text}: {name!r} cannot be a name")
+            raise UsageError(f"{named_by} {text}: {name!r} cannot be a name")
         return cls(name.strip(), path.strip())
+
+
+def benchmarks_of(recipe: Recipe) -> tuple[Benchmark, ...]:
+    """The evaluation sets that a recipe names.
+
+    Raises:
+        UsageError: as `Benchmark.parse`.
+    """
+    return tuple(Benchmark.parse(text, "recipe: benchmarks:") for text in recipe.benchmarks)
 
 
 def fingerprints(benchmark: Benchmark, engine: Engine) -> pa.Table:
@@ -75,7 +88,7 @@ def fingerprints(benchmark: Benchmark, engine: Engine) -> pa.Table:
     if benchmark.path.endswith(".parquet"):
         parent, _, name = benchmark.path.rpartition("/")
         return load(Folder(parent or "."), name)
-    if Folder(benchmark.path).exists(ledgers.FOLDER) and Folder(benchmark.path).exists("recipe.yaml"):
+    if Folder(benchmark.path).exists(ledgers.FOLDER) and Folder(benchmark.path).exists(RECIPE):
         return _of_build(Folder(benchmark.path))
     folder, entries = list_files(benchmark.path)
     found = list(entries)
@@ -105,10 +118,20 @@ def load(folder: Folder, name: str) -> pa.Table:
     return table
 
 
-def load_all(out: Folder) -> dict[str, pa.Table]:
-    """The fingerprints that a build is held against, by the benchmark's name."""
-    names = [name for name in out.names(FOLDER) if name.endswith(".parquet")]
-    return {name.removesuffix(".parquet"): load(out, f"{FOLDER}/{name}") for name in names}
+def benchmark_names(out: Folder) -> tuple[str, ...]:
+    """The benchmarks that a build is held against."""
+    return tuple(name.removesuffix(".parquet") for name in out.names(FOLDER) if name.endswith(".parquet"))
+
+
+def against(out: Folder) -> Against:
+    """What a build's candidates are held against beside each other."""
+    benchmarks = {name: load(out, f"{FOLDER}/{name}.parquet") for name in benchmark_names(out)}
+    return Against(benchmarks=benchmarks, removed=load_removed(out))
+
+
+def against_files(out: Folder) -> list[str]:
+    """The files from which `against` is read."""
+    return [*(f"{FOLDER}/{name}" for name in out.names(FOLDER)), *([REMOVED] if out.exists(REMOVED) else [])]
 
 
 def load_removed(out: Folder) -> pa.Table | None:
@@ -132,7 +155,7 @@ def save_file(path: str, table: pa.Table) -> None:
     Folder(parent or ".").write_table(name, table)
 
 
-def remember(out: Folder, benchmarks: Sequence[Benchmark], engine: Engine, *, only: bool) -> None:
+def remember_benchmarks(out: Folder, benchmarks: Sequence[Benchmark], engine: Engine, *, only: bool) -> None:
     """Makes these the fingerprints that a build is held against, `only` these or beside those of earlier runs."""
     tables = {benchmark.name: fingerprints(benchmark, engine) for benchmark in benchmarks}
     for name in out.names(FOLDER) if only else ():
@@ -164,8 +187,7 @@ def fingerprint_some(task: _Task) -> list[dict[str, object]]:
 
 
 def _fingerprint(folder: Folder, uri: str) -> Iterator[dict[str, object]]:
-    encoded = folder.read(uri)
-    sample = Sample(Candidate(key="", source="", uri=uri, version=""), encoded)
+    sample = Sample(folder.read(uri))
     try:
         header = sample.header
     except ReadError as error:

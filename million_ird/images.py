@@ -17,8 +17,6 @@ How a picture becomes pixels for measuring and for patches (the stored original 
 
 import contextlib
 import io
-import logging
-import struct
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,11 +24,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, ImageFile, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
+from million_ird.colour import DEEP_MODES, eight_bits, icc_kind, to_srgb
 from million_ird.errors import ReadError, one_line
-
-log = logging.getLogger(__name__)
 
 MAX_PIXELS = 250_000_000
 FORMATS = (
@@ -59,7 +56,6 @@ Image.init()  # registers all formats; with an explicit list `Image.open` does n
 ImageFile.LOAD_TRUNCATED_IMAGES = False
 
 _SIDEWAYS = frozenset({5, 6, 7, 8})
-_DEEP_MODES = frozenset({"I;16", "I;16B", "I;16L", "I;16N"})
 _PNG_ORIENTATION = (b"eXIf", b"Raw profile type", b"XML:com.adobe.xmp")
 """The chunks of a PNG in which Pillow finds an orientation."""
 
@@ -138,7 +134,7 @@ def read_header(encoded: bytes, *, max_pixels: int = MAX_PIXELS) -> Header:
             bits=_bits(encoded, picture),
             orientation=orientation,
             frames=int(getattr(picture, "n_frames", 1)),
-            icc=_icc_kind(picture),
+            icc=icc_kind(picture),
             alpha=picture.mode in {"RGBA", "LA", "PA", "RGBa", "La"} or "transparency" in picture.info,
             quantisation=tuple(tuple(tables[k]) for k in sorted(tables)) if tables else None,
         )
@@ -235,7 +231,7 @@ def _orientation(picture: Image.Image) -> int:
 
 
 def _bits(encoded: bytes, picture: Image.Image) -> int:
-    if picture.mode in _DEEP_MODES:
+    if picture.mode in DEEP_MODES:
         return 16
     if picture.mode == "1":
         return 1
@@ -245,21 +241,6 @@ def _bits(encoded: bytes, picture: Image.Image) -> int:
     if picture.format == "TIFF":
         return 16 if 16 in np.atleast_1d(getattr(picture, "tag_v2", {}).get(258, 8)) else 8
     return 8
-
-
-def _icc_kind(picture: Image.Image) -> str:
-    profile = picture.info.get("icc_profile")
-    if not profile:
-        return "none"
-    with contextlib.suppress(ImageCms.PyCMSError, OSError, ValueError, struct.error):
-        opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        space = opened.profile.xcolor_space.strip()
-        wanted = {"CMYK": "CMYK", "L": "GRAY", "LA": "GRAY", "1": "GRAY"}.get(picture.mode, "RGB")
-        if space == wanted or (space == "GRAY" and wanted == "GRAY"):
-            description = opened.profile.profile_description or ""
-            known = "srgb" in description.lower() and "linear" not in description.lower()
-            return "srgb" if known else "converted"
-    return "broken"
 
 
 def _deep(encoded: bytes, header: Header) -> Image.Image | None:
@@ -275,7 +256,7 @@ def _deep(encoded: bytes, header: Header) -> Image.Image | None:
     raw = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED)
     if raw is None or raw.dtype != np.uint16 or raw.ndim != 3:
         return None
-    eight = _eight_bits(np.asarray(raw))
+    eight = eight_bits(np.asarray(raw))
     covered = header.alpha and eight.shape[2] == 4
     return Image.fromarray(np.ascontiguousarray(eight[..., [2, 1, 0, 3] if covered else [2, 1, 0]]))
 
@@ -283,11 +264,6 @@ def _deep(encoded: bytes, header: Header) -> Image.Image | None:
 def _is_planar(encoded: bytes) -> bool:
     with _opened(encoded) as picture:
         return bool(getattr(picture, "tag_v2", {}).get(284, 1) == 2)
-
-
-def _eight_bits(levels: NDArray[np.uint16]) -> NDArray[np.uint8]:
-    scaled: NDArray[np.uint8] = np.rint(levels.astype(np.float32) * np.float32(255 / 65535)).astype(np.uint8)
-    return scaled
 
 
 _TRANSPOSE = {
@@ -305,7 +281,8 @@ def _to_array(picture: Image.Image, header: Header, encoded: bytes) -> NDArray[n
     picture.load()  # also of a deep picture: OpenCV takes a truncated file for whole
     orientation = _orientation(picture)  # what Pillow has not applied yet
     profile = picture.info.get("icc_profile") if header.icc == "converted" else None
-    return _upright(_to_srgb(_deep(encoded, header) or picture, header, profile), orientation)
+    colour = to_srgb(_deep(encoded, header) or picture, alpha=header.alpha, profile=profile)
+    return _upright(colour, orientation)
 
 
 def _upright(picture: Image.Image, orientation: int) -> NDArray[np.uint8]:
@@ -318,36 +295,3 @@ def _upright(picture: Image.Image, orientation: int) -> NDArray[np.uint8]:
         bottom = min(top + _BAND, height)
         pixels[top:bottom] = np.asarray(picture.crop((0, top, width, bottom)), np.uint8)
     return pixels
-
-
-def _to_srgb(picture: Image.Image, header: Header, profile: bytes | None) -> Image.Image:
-    """Any mode to RGB of 8 bits: alpha over white, profile applied."""
-    if picture.mode in _DEEP_MODES:
-        picture = Image.fromarray(_eight_bits(np.asarray(picture)))
-    if picture.mode == "P":
-        picture = picture.convert("RGBA" if header.alpha else "RGB")
-    elif header.alpha and picture.mode in {"L", "LA", "RGB", "PA", "La", "RGBa", "1"}:
-        picture = picture.convert("RGBA")
-    if picture.mode == "RGBA":
-        cover = picture.getchannel("A")
-        flat = Image.new("RGB", picture.size, (255, 255, 255))
-        flat.paste(_with_profile(picture.convert("RGB"), profile), mask=cover)
-        return flat
-    if picture.mode == "1":
-        picture = picture.convert("L")
-    colour = _with_profile(picture, profile)
-    return colour if colour.mode == "RGB" else colour.convert("RGB")  # convert would copy what is RGB already
-
-
-def _with_profile(picture: Image.Image, profile: bytes | None) -> Image.Image:
-    if profile is None or picture.mode not in {"L", "RGB", "CMYK"}:
-        return picture
-    try:
-        opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        if picture.mode == "RGB" and opened.profile.xcolor_space.strip() == "GRAY":
-            return picture
-        converted = ImageCms.profileToProfile(picture, opened, ImageCms.createProfile("sRGB"), outputMode="RGB")
-    except (ImageCms.PyCMSError, OSError, ValueError) as error:
-        log.debug("ICC profile ignored: %s", error)
-        return picture
-    return converted if converted is not None else picture

@@ -128,7 +128,7 @@ def check_version(schema: pa.Schema, where: str) -> tuple[str, ...]:
     """The measures named in a schema's metadata.
 
     Raises:
-        LedgerError: `where` is not a ledger, or one of another schema version.
+        LedgerError: `where` is not a ledger, one of another schema version, or of a program that has other measures.
     """
     metadata = {k.decode(): v.decode() for k, v in (schema.metadata or {}).items()}
     version = metadata.get("million_ird.schema")
@@ -136,7 +136,11 @@ def check_version(schema: pa.Schema, where: str) -> tuple[str, ...]:
         raise LedgerError(f"{where}: not a million-ird ledger")
     if version != str(SCHEMA_VERSION):
         raise LedgerError(f"{where}: ledger of schema version {version}, this program reads {SCHEMA_VERSION}")
-    return tuple(filter(None, metadata["million_ird.measures"].split(",")))
+    measures = tuple(filter(None, metadata["million_ird.measures"].split(",")))
+    unknown = [name for name in measures if not {*measure_fields([name])} <= {*schema.names}]
+    if unknown:
+        raise LedgerError(f"{where}: measured by a program that knows {', '.join(unknown)}; run build with this one")
+    return measures
 
 
 def to_table(rows: Sequence[Mapping[str, object]], schema: pa.Schema) -> pa.Table:
@@ -232,6 +236,11 @@ class Funnel:
     def failed(self) -> int:
         """Candidates that could not be read or decoded."""
         return sum(self.failures.values())
+
+    @property
+    def failed_share(self) -> float:
+        """Of the candidates, 0 to 1."""
+        return self.failed / max(1, self.candidates)
 
 
 def funnel(ledger: pa.Table) -> Funnel:

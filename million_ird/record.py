@@ -60,13 +60,12 @@ def candidate_key(source: str, uri: str, member: str = "") -> str:
 
 
 class Sample:
-    """A candidate with its encoded bytes; header, thumbnail and pixels are made when first asked for.
+    """A picture by its encoded bytes; header, thumbnail and pixels are made when first asked for.
 
     Each is decoded at most once. All raise `ReadError` for bytes that are no picture.
     """
 
-    def __init__(self, candidate: Candidate, encoded: bytes, *, max_pixels: int = images.MAX_PIXELS) -> None:
-        self.candidate = candidate
+    def __init__(self, encoded: bytes, *, max_pixels: int = images.MAX_PIXELS) -> None:
         self.encoded = encoded
         self._max_pixels = max_pixels
 
@@ -119,6 +118,3 @@ class Failed:
 
     failure_class: str
     detail: str
-
-
-Verdict: TypeAlias = Keep | Drop | Failed

@@ -3,13 +3,14 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from million_ird import storage
 from million_ird.errors import ReadError, SourceError, UsageError
+from million_ird.ingest.listing import list_files
+from million_ird.machine.single_thread import single_threaded
 from million_ird.measure import MEASURES
 from million_ird.measure.neural import NeuralScore
 from million_ird.measure.scores import OFFICIAL, measures_with, neural_scores, prepare
-from million_ird.record import Candidate, Sample
-from million_ird.single_thread import single_threaded
+from million_ird.record import Sample
+from million_ird.storage import Folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,16 @@ class Scored:
     path: str
     numbers: dict[str, float | None] = field(default_factory=dict)
     failure: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The numbers on one line, for a person."""
+        told = (f"{name} {'null' if value is None else format(value, '.6g')}" for name, value in self.numbers.items())
+        return f"{self.path}  {'  '.join(told)}"
+
+    def as_json(self) -> dict[str, object]:
+        """The numbers for a script."""
+        return {"path": self.path, **self.numbers}
 
 
 def score_files(paths: Sequence[str], names: Sequence[str], models: str | None = None) -> Iterator[Scored]:
@@ -56,8 +67,7 @@ def score_files(paths: Sequence[str], names: Sequence[str], models: str | None =
 
 
 def _sample(path: str) -> Sample:
-    folder, entries = storage.list_files(path)
-    if storage.Folder(path).is_folder:
+    folder, entries = list_files(path)
+    if Folder(path).is_folder:
         raise SourceError("is a folder, not a file")
-    encoded = folder.read(next(entries).uri)
-    return Sample(Candidate(key="", source="", uri=path, version=""), encoded)
+    return Sample(folder.read(next(entries).uri))

@@ -1,19 +1,12 @@
 """What a user names as a source: a path or an address, what kind it is, and its options."""
 
+from collections.abc import Collection
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-Kind = Literal["auto", "files", "table", "archive", "dataset", "site"]
-PREFIXES: dict[str, Kind] = {
-    "files:": "files",
-    "table:": "table",
-    "archive:": "archive",
-    "dataset:": "dataset",
-    "site:": "site",
-}
-"""What may stand before a source on the command line."""
-_ONLY: dict[str, Kind] = {
+AUTO = "auto"
+_ONLY = {
     "names": "table",
     "config": "dataset",
     "split": "dataset",
@@ -32,8 +25,8 @@ class SourceSpec(BaseModel):
 
     uri: str
     """A folder, a file, a pattern, any fsspec URL; a data set's name; a site's address."""
-    kind: Kind = "auto"
-    """`auto` goes by the prefix (`site:`, `dataset:`, `table:`, `archive:`, `files:`), else by the name's suffix."""
+    kind: str = AUTO
+    """One of `KINDS` in ingest/opening.py; `auto` goes by the prefix (`site:`, `dataset:`, …), else by the name."""
     storage: dict[str, Any] = Field(default_factory=dict)
     """Options of the file system: `anon`, `endpoint_url`, `client_kwargs`, …; credentials better come from the
     environment."""
@@ -57,17 +50,30 @@ class SourceSpec(BaseModel):
     def _from_text(cls, given: Any) -> Any:
         if isinstance(given, str):
             given = {"uri": given}
-        if isinstance(given, dict) and isinstance(given.get("uri"), str) and given.get("kind", "auto") == "auto":
-            for prefix, kind in PREFIXES.items():
-                if given["uri"].startswith(prefix):
-                    return {**given, "uri": given["uri"].removeprefix(prefix), "kind": kind}
+        if isinstance(given, dict) and isinstance(given.get("uri"), str) and given.get("kind", AUTO) == AUTO:
+            prefix, colon, rest = given["uri"].partition(":")
+            if colon and prefix in _kinds():
+                return {**given, "uri": rest, "kind": prefix}
         return given
+
+    @field_validator("kind")
+    @classmethod
+    def _is_known(cls, kind: str) -> str:
+        if kind != AUTO and kind not in _kinds():
+            raise ValueError(f"{kind!r} is no kind of source; {', '.join(_kinds())} are")
+        return kind
 
     @model_validator(mode="after")
     def _options_fit(self) -> "SourceSpec":
         if not self.uri:
             raise ValueError("a source is empty: name a folder, a file or an address")
         for name in self.model_fields_set & _ONLY.keys():
-            if self.kind not in {_ONLY[name], "auto"} or (self.kind == "auto" and _ONLY[name] != "table"):
+            if self.kind not in {_ONLY[name], AUTO} or (self.kind == AUTO and _ONLY[name] != "table"):
                 raise ValueError(f"{name}: only a source of kind {_ONLY[name]} has it")
         return self
+
+
+def _kinds() -> Collection[str]:
+    from million_ird.ingest.opening import KINDS  # which imports recipes, and those this
+
+    return KINDS

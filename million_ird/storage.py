@@ -6,12 +6,9 @@ object store shows an object only after the single put that ends it.
 
 import contextlib
 import errno
-import functools
 import json
-import logging
 import os
 import re
-import stat
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -22,11 +19,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
-from million_ird.errors import BuildError, DamagedFile, OutputError, SourceError, UsageError, one_line
+from million_ird.errors import BuildError, DamagedFile, OutputError, SourceError, UsageError
 
-log = logging.getLogger(__name__)
-
-TEMPORARY = ".tmp-"
+_TEMPORARY = ".tmp-"
 _UNUSABLE = frozenset(
     {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG}
 )
@@ -35,7 +30,7 @@ _UNUSABLE = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileEntry:
-    """One file of a source, as the listing shows it."""
+    """One file, as a listing shows it."""
 
     uri: str
     """Relative to the listed root, with `/` on every system."""
@@ -91,7 +86,7 @@ class Folder:
     def version(self, name: str) -> str:
         """Changes when the file may have changed."""
         path = self.path(name)
-        entry = _local_entry(name, os.stat(path)) if self.local else _remote_entry(name, self.fs.info(path))
+        entry = local_entry(name, os.stat(path)) if self.local else remote_entry(name, self.fs.info(path))
         return entry.version
 
     def names(self, folder: str = "") -> list[str]:
@@ -102,6 +97,13 @@ class Folder:
         except FileNotFoundError:
             return []
         return sorted(name.rstrip("/").rsplit("/", 1)[-1] for name in found)
+
+    def find(self, name: str) -> Iterator[tuple[str, int]]:
+        """All files below a folder, by their names here, with their sizes; nothing when there is no such folder."""
+        found = self.fs.find(self.path(name), detail=True) if self.exists(name) else {}
+        prefix = self.root.rstrip("/") + "/"
+        for path, info in found.items():
+            yield path.removeprefix(prefix), int(info["size"] or 0)
 
     def open(self, name: str) -> IO[bytes]:
         """Opens for reading; buffered, seekable."""
@@ -209,131 +211,29 @@ class Folder:
         with contextlib.suppress(FileNotFoundError):
             self.fs.rm(self.path(name), recursive=True)
 
-    def sweep(self) -> None:
-        """Removes what killed writers left under temporary names, wherever it lies."""
+    def leftovers(self) -> Iterator[str]:
+        """What killed writers left under temporary names, wherever it lies; an object store shows none of it."""
         for folder, _, names in os.walk(self.root) if self.local else ():
             for name in names:
-                if name.startswith(TEMPORARY):
-                    with contextlib.suppress(FileNotFoundError):
-                        os.unlink(os.path.join(folder, name))
+                if name.startswith(_TEMPORARY):
+                    yield os.path.relpath(os.path.join(folder, name), self.root)
+
+    def sweep(self) -> None:
+        """Removes what killed writers left."""
+        for name in self.leftovers():
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.path(name))
 
 
-def list_files(root: str, options: Mapping[str, object] | None = None) -> tuple[Folder, Iterator[FileEntry]]:
-    """A folder (all files below it, hidden ones aside, sorted by path) or a single file.
-
-    Links are followed, each folder is entered once; pipes, sockets and devices are no files.
-
-    Raises:
-        SourceError: nothing is there, or it cannot be read.
-    """
-    folder = Folder(root, options)
-    try:
-        if has_magic(folder.root) and not folder.exists():
-            return _matching(folder)
-        info = folder.fs.info(folder.root)
-        if info["type"] == "directory":
-            return folder, _local_files(folder.root) if folder.local else _remote_files(folder)
-        if info["type"] != "file":
-            raise SourceError(f"source {root}: is neither a file nor a folder")
-        name = folder.root.rsplit("/", 1)[-1]
-        parent = Folder(folder.url.rsplit("/", 1)[0] or "/", options)
-        with parent.open(name) as file:
-            file.read(1)
-        found = _local_entry(name, os.stat(folder.root)) if folder.local else _remote_entry(name, info)
-        return parent, iter([found])
-    except OSError as error:
-        raise SourceError(f"source {root}: {_why(error)}") from error
-    except Exception as error:
-        if folder.local or isinstance(error, SourceError):
-            raise
-        # Clients of object stores have error trees of their own: no credentials, no such endpoint, …
-        raise SourceError(f"source {root}: {one_line(error)}") from error
+def local_entry(name: str, status: os.stat_result) -> FileEntry:
+    """A file on a disk, by what the system says of it."""
+    return FileEntry(uri=as_text(name), size=status.st_size, version=f"{status.st_size}-{status.st_mtime_ns}")
 
 
-def has_magic(path: str) -> bool:
-    """Whether a path is a pattern: `*`, `?` or `[…]` in it."""
-    return any(mark in path for mark in "*?[")
-
-
-def _matching(pattern: Folder) -> tuple[Folder, Iterator[FileEntry]]:
-    """What a pattern matches, relative to its longest part without wildcards; `**` stands for any folders."""
-    parts = pattern.root.split("/")
-    fixed = next(number for number, part in enumerate(parts) if has_magic(part))
-    depth = len(parts) - fixed
-    folder = Folder(pattern.url.rsplit("/", depth)[0] or "/", pattern.options)
-    found = pattern.fs.glob(pattern.root, detail=True)
-    prefix = folder.root.rstrip("/") + "/"
-    names = sorted(path for path, info in found.items() if info["type"] == "file")
-    visible = [n for n in names if not any(part.startswith(".") for part in n.removeprefix(prefix).split("/"))]
-    if not visible:
-        raise SourceError(f"source {pattern.url}: matches no files")
-    entry = _local_entry_of if folder.local else _remote_entry
-    return folder, (entry(name.removeprefix(prefix), found[name]) for name in visible)
-
-
-def _local_entry_of(name: str, info: dict[str, Any]) -> FileEntry:
-    return _local_entry(name, os.stat(info["name"]))
-
-
-def _remote_files(folder: Folder) -> Iterator[FileEntry]:
-    prefix = folder.root.rstrip("/") + "/"
-    found = folder.fs.find(folder.root, detail=True)
-    for path in sorted(found):
-        name = path.removeprefix(prefix)
-        if not any(part.startswith(".") for part in name.split("/")):
-            yield _remote_entry(name, found[path])
-
-
-def _remote_entry(name: str, info: dict[str, Any]) -> FileEntry:
+def remote_entry(name: str, info: dict[str, Any]) -> FileEntry:
+    """A file elsewhere, by what its file system says of it."""
     stamp = next((str(info[k]) for k in ("ETag", "etag", "mtime", "LastModified", "created") if info.get(k)), "")
     return FileEntry(uri=name, size=int(info["size"] or 0), version=f"{info['size']}-{stamp}".strip('"'))
-
-
-def _local_files(root: str) -> Iterator[FileEntry]:
-    """Files on a disk. Links to folders come after all real folders, so that no order of listing shows."""
-    found: list[FileEntry] = []
-    entered: set[tuple[int, int]] = set()
-    waiting, links = [""], list[str]()
-    while waiting or links:
-        folder = waiting.pop() if waiting else links.pop()
-        try:
-            with os.scandir(os.path.join(root, folder)) as listing:
-                itself = os.stat(os.path.join(root, folder))
-                entries = sorted(listing, key=lambda entry: entry.name, reverse=True)
-        except OSError as error:
-            if not folder:
-                raise SourceError(f"source {root}: {_why(error)}") from error
-            _warn_once(f"{root}/{folder}: cannot be listed and is left out: {_why(error)}")
-            continue
-        if (itself.st_dev, itself.st_ino) in entered:
-            continue
-        entered.add((itself.st_dev, itself.st_ino))
-        for entry in entries:
-            name = os.path.join(folder, entry.name)
-            if entry.name.startswith("."):
-                continue
-            if os.path.isdir(os.path.join(root, name)):
-                (links if entry.is_symlink() else waiting).append(name)
-            elif _is_file(entry):
-                found.append(_local_entry(name, _stat(entry)))
-    yield from sorted(found, key=lambda entry: entry.uri)
-
-
-def _is_file(entry: "os.DirEntry[str]") -> bool:
-    """Whether it can be a picture. A link to nowhere is one: it is listed, and fails when it is read."""
-    mode = _stat(entry).st_mode
-    return stat.S_ISREG(mode) or stat.S_ISLNK(mode)
-
-
-def _stat(entry: "os.DirEntry[str]") -> os.stat_result:
-    try:
-        return entry.stat()
-    except OSError:
-        return entry.stat(follow_symlinks=False)
-
-
-def _local_entry(name: str, status: os.stat_result) -> FileEntry:
-    return FileEntry(uri=as_text(name), size=status.st_size, version=f"{status.st_size}-{status.st_mtime_ns}")
 
 
 def as_text(name: str) -> str:
@@ -349,12 +249,8 @@ def _on_disk(path: str) -> str:
     return os.fsdecode(escaped.sub(lambda found: bytes.fromhex(found[1].decode()), os.fsencode(path)))
 
 
-@functools.cache
-def _warn_once(text: str) -> None:
-    log.warning("%s", text)
-
-
-def _why(error: OSError) -> str:
+def why(error: OSError) -> str:
+    """What the system says is wrong, in words."""
     if isinstance(error, FileNotFoundError):
         return "no such file or folder"
     return error.strerror or str(error)
@@ -373,14 +269,14 @@ def disk_errors(path: str) -> Iterator[None]:
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
             raise BuildError(f"{path}: no space left; free some and run the same command again") from error
         kind = OutputError if error.errno in _UNUSABLE else BuildError
-        raise kind(f"{path}: cannot be written: {_why(error)}") from error
+        raise kind(f"{path}: cannot be written: {why(error)}") from error
 
 
 @contextlib.contextmanager
 def _renamed_when_done(path: str) -> Iterator[IO[bytes]]:
     folder, _name = os.path.split(path)
     os.makedirs(folder, exist_ok=True)
-    temporary = os.path.join(folder, f"{TEMPORARY}{uuid.uuid4().hex}")
+    temporary = os.path.join(folder, f"{_TEMPORARY}{uuid.uuid4().hex}")
     try:
         with open(temporary, "xb") as file:
             yield file

@@ -6,9 +6,11 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import FrameType
+from typing import Protocol
 
+import typer
 from rich.console import Console, Group
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
@@ -181,11 +183,30 @@ def _limits(gate: Gate) -> str:
     return f"≥ {gate.min:g}" if gate.min is not None else f"≤ {gate.max:g}"
 
 
+class Told(Protocol):
+    """A result that is told to a person or to a script."""
+
+    @property
+    def text(self) -> str:
+        """For a person."""
+
+    def as_json(self) -> Mapping[str, object]:
+        """For a script: what JSON can hold."""
+
+
+def tell(result: Told, as_json: bool) -> None:
+    """A result, on stdout: in words, or as one JSON object on one line."""
+    if as_json:
+        typer.echo(json.dumps(result.as_json(), ensure_ascii=False))
+    else:
+        say(result.text)
+
+
 def say(text: object) -> None:
-    """A result, on stdout."""
-    Console(file=sys.stdout, highlight=False, soft_wrap=True).print(text, markup=False)
+    """A result, on stdout. A file may be named like an emoji's code: it is shown as it is."""
+    Console(file=sys.stdout, highlight=False, soft_wrap=True).print(text, markup=False, emoji=False)
 
 
 def complain(text: str) -> None:
     """One line of what is wrong, on stderr."""
-    Console(stderr=True, highlight=False, soft_wrap=True).print(text, markup=False)
+    Console(stderr=True, highlight=False, soft_wrap=True).print(text, markup=False, emoji=False)

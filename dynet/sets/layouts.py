@@ -49,8 +49,9 @@ SPLITS: dict[Split, frozenset[str]] = {
 PASSED_OVER = frozenset({"blur_gamma", "__macosx"})
 """Folders that are neither side: GoPro's blur with another gamma, and what macOS leaves in archives."""
 
-LONELY = frozenset({"input", "rainy", "synthetic", "hazy", "blur", "low"})
-"""Folders that hold degraded pictures: without their clean ones beside them they are no pictures to train on."""
+LONELY = frozenset(degraded for degraded, _, _ in SIDES) - {"rain"}
+"""Folders that hold degraded pictures: without their clean ones beside them they are no pictures to train on. A folder
+`rain` may be named for its task, or for what its clean pictures show."""
 
 NAMED = 3
 """How many of the files at fault an error names; the rest are counted."""

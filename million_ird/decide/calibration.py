@@ -15,6 +15,8 @@ from million_ird.decide.gates import Gate
 
 Numbers = Mapping[str, NDArray[np.float64]]
 """Field to one number per picture, NaN for null."""
+LEAST_GAIN = 0.01
+"""Share of all bad pictures that one more gate must drop to be worth having."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,10 +55,10 @@ def best_thresholds(good: Numbers, bad: Numbers, recall: float) -> list[Threshol
     return sorted(found, key=lambda threshold: (-threshold.bad_dropped, -threshold.area))
 
 
-def choose_gates(good: Numbers, bad: Numbers, recall: float, least_gain: float = 0.01) -> Joint:
+def choose_gates(good: Numbers, bad: Numbers, recall: float) -> Joint:
     """Adds gates one by one, each time the one that drops most of the bad pictures that are left.
 
-    Together they keep at least `recall` of the good pictures; a gate must drop at least `least_gain` of all bad ones.
+    Together they keep at least `recall` of the good pictures; a gate must drop at least `LEAST_GAIN` of all bad ones.
     Of two that drop as many, the one that costs fewer good pictures wins, then the first by name.
     """
     goods, bads = _length(good), _length(bad)
@@ -72,7 +74,7 @@ def choose_gates(good: Numbers, bad: Numbers, recall: float, least_gain: float =
                 rank = (int(left_bad.sum() - keeps_bad.sum()), int(keeps_good.sum()))
                 if keeps_good.sum() >= most and (best is None or rank > best[0]):
                     best = (rank, gate, keeps_good, keeps_bad)
-        if best is None or best[0][0] < max(1.0, least_gain * bads):
+        if best is None or best[0][0] < max(1.0, LEAST_GAIN * bads):
             break
         _, gate, left_good, left_bad = best
         chosen.append(gate)

@@ -4,7 +4,7 @@
 the two against each other).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -41,6 +41,13 @@ class Gate(BaseModel):
     def called(self) -> str:
         """The reason that the funnel and the ledger show."""
         return self.reason or self.field
+
+    def limits(self, number: Callable[[float], str] = "{:g}".format) -> str:
+        """What it asks for, in words: `at least 3 and at most 9.5`, `at most 1 and known`."""
+        asked = [f"at least {number(self.min)}"] if self.min is not None else []
+        asked += [f"at most {number(self.max)}"] if self.max is not None else []
+        asked += ["known"] if self.required else []
+        return " and ".join(asked)
 
     def judge(self, row: Mapping[str, float | None]) -> Keep | Drop:
         """The verdict on one row; NaN counts as null."""

@@ -41,7 +41,7 @@ from million_ird.decide.near_parts import (
 )
 from million_ird.decide.near_plan import Sizes, choose, differences
 from million_ird.errors import BuildError
-from million_ird.memory import memory_of_this_machine
+from million_ird.machine.memory import memory_of_this_machine
 
 Run = Callable[[Callable[[Any], Any], list[Any]], Iterable[Any]]
 """Applies a function to units and yields what it returns, in any order: `Engine.run`."""

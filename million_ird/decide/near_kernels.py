@@ -9,15 +9,13 @@ is something to write.
 from typing import Any
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
+
+from million_ird.machine.compiling import compiled
 
 TILE = 2048
 """Hashes of the right side that a row is compared with before the next row is taken: they stay in the first cache."""
-
-
-def _compiled(function: Any) -> Any:
-    return njit(cache=True, nogil=True)(function)
 
 
 def _popcount(_context: Any, _number: Any) -> Any:
@@ -32,7 +30,7 @@ def _popcount(_context: Any, _number: Any) -> Any:
 popcount: Any = intrinsic(_popcount)
 
 
-@_compiled
+@compiled()
 def compare(
     left: Any,
     left_ids: Any,
@@ -78,37 +76,22 @@ def compare(
             if same and partner < bucket:
                 continue
             low, high = np.int64(left_starts[bucket]), np.int64(left_starts[bucket + 1])
-            end: Any
             start, stop = np.int64(right_starts[partner]), np.int64(right_starts[partner + 1])
             for tile in range(start + tile_at, stop, TILE):
-                end = min(tile + TILE, stop)
+                end: Any = min(tile + TILE, stop)
                 for i in range(low + row_at, high):
                     begin: Any = max(tile, i + 1) if same and flip == 0 else tile
-                    value = left[i]
-                    hits: Any = 0
-                    for j in range(np.uint64(begin), np.uint64(end)):  # no index below zero: this must vectorise
-                        hits += np.int64(popcount(value ^ right[j]) <= limit)
+                    hits = _near(left[i], right, begin, end, limit)
                     if hits == 0:
                         continue
                     if count + hits > len(found):
                         at[0], at[1], at[2], at[3] = f, bucket, tile - start, i - low
                         return count
                     for j in range(begin, end):
-                        difference = value ^ right[j]
-                        if popcount(difference) > limit:
-                            continue
-                        met = False
-                        for k in range(len(earlier)):
-                            if np.int64(popcount(difference & earlier[k])) <= earlier_limits[k]:
-                                met = True
-                                break
-                        if met:
-                            continue
-                        a, b = np.uint64(left_ids[i]), np.uint64(right_ids[j])
-                        if not ordered and b < a:
-                            a, b = b, a
-                        found[count] = a << np.uint64(32) | b
-                        count += 1
+                        difference = left[i] ^ right[j]
+                        if popcount(difference) <= limit and not _was_met(difference, earlier, earlier_limits):
+                            found[count] = _packed(left_ids[i], right_ids[j], ordered)
+                            count += 1
                 row_at = 0
             tile_at = 0
         bucket_at = 0
@@ -116,7 +99,34 @@ def compare(
     return count
 
 
-@_compiled
+@compiled()
+def _near(value: Any, right: Any, begin: int, end: int, limit: Any) -> Any:
+    """How many of the hashes begin to end - 1 differ from `value` in at most `limit` bits."""
+    hits: Any = 0
+    for j in range(np.uint64(begin), np.uint64(end)):  # no index below zero: this must vectorise
+        hits += np.int64(popcount(value ^ right[j]) <= limit)
+    return hits
+
+
+@compiled()
+def _was_met(difference: Any, earlier: Any, earlier_limits: Any) -> bool:
+    """Whether a pair of this difference was found by a band that was searched before."""
+    for k in range(len(earlier)):  # noqa: SIM110 - numba compiles no generator
+        if np.int64(popcount(difference & earlier[k])) <= earlier_limits[k]:
+            return True
+    return False
+
+
+@compiled()
+def _packed(left: Any, right: Any, ordered: bool) -> Any:
+    """A pair of ids as one number; the less comes first unless their order matters."""
+    a, b = np.uint64(left), np.uint64(right)
+    if not ordered and b < a:
+        a, b = b, a
+    return a << np.uint64(32) | b
+
+
+@compiled()
 def in_buckets(values: Any, ids: Any, shift: int, bits: int) -> Any:
     """Hashes (n,) uint64 and their ids, sorted by `bits` bits from `shift` on, and where each of the buckets begins."""
     starts = np.zeros((1 << bits) + 1, np.uint32)
@@ -136,7 +146,7 @@ def in_buckets(values: Any, ids: Any, shift: int, bits: int) -> Any:
     return sorted_values, sorted_ids, starts
 
 
-@_compiled
+@compiled()
 def permuted(values: Any, table: Any) -> Any:
     """Values (n,) uint64 with their bits moved: `table[k, byte]` says where the bits of byte k go, (8, 256) uint64."""
     moved = np.empty_like(values)
@@ -149,7 +159,7 @@ def permuted(values: Any, table: Any) -> Any:
     return moved
 
 
-@_compiled
+@compiled()
 def members(hashes: Any, start: int, piece: int, pieces: int, values: Any, ids: Any) -> int:
     """Picks the hashes of one of `pieces` equal shares of all values, and their positions from `start` on.
 
@@ -166,7 +176,7 @@ def members(hashes: Any, start: int, piece: int, pieces: int, values: Any, ids: 
     return count
 
 
-@_compiled
+@compiled()
 def collapsed(values: Any, ids: Any) -> Any:
     """Sorted values with ids that rise among equal ones: the distinct, their first ids, and the chain of the others.
 
@@ -189,7 +199,7 @@ def collapsed(values: Any, ids: Any) -> Any:
     return kept, first, chain
 
 
-@_compiled
+@compiled()
 def within(differences: Any, mask: Any, limit: int) -> int:
     """How many of the differences (n,) uint64 have at most `limit` bits set under the mask."""
     count: Any = 0
@@ -198,7 +208,7 @@ def within(differences: Any, mask: Any, limit: int) -> int:
     return int(count)
 
 
-@_compiled
+@compiled()
 def unpack(answer: Any) -> None:
     """Spreads packed pairs over (m, 2) int64 in place: they lie, as uint64, in the second half of its memory."""
     flat = answer.reshape(-1)

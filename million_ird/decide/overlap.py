@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from million_ird.machine.compiling import compiled
 from million_ird.measure.signature import BIT_ORDER, FRAME, LOW, POINT, oriented, weights
 
 FARTHEST = 28
@@ -167,11 +167,7 @@ def _seen(
     return seen
 
 
-def _compiled(function: Any) -> Any:
-    return njit(cache=True, nogil=True)(function)
-
-
-@_compiled
+@compiled()
 def _apart(a0: Any, a1: Any, b0: Any, b1: Any) -> int:
     """In how many of 128 bits two descriptors differ."""
     count = 0
@@ -183,7 +179,7 @@ def _apart(a0: Any, a1: Any, b0: Any, b1: Any) -> int:
     return count
 
 
-@_compiled
+@compiled()
 def _matches(a: Any, b: Any, farthest: int, most: int) -> Any:
     """Pairs that are nearest to each other both ways and near enough, nearest first, at most `most`."""
     back = np.full(len(b), -1, np.int64)
@@ -205,7 +201,7 @@ def _matches(a: Any, b: Any, farthest: int, most: int) -> Any:
     return chosen, forth[chosen]
 
 
-@_compiled
+@compiled()
 def _follow(a: Any, b: Any, mirror: bool, turned: bool, aspect_a: float, aspect_b: float) -> Any:
     """How many of the pairs of places (k, 2) follow the best map, then the map: swap, scale x, shift x, scale y, …"""
     best = np.zeros(6, np.float64)
@@ -244,7 +240,7 @@ def _follow(a: Any, b: Any, mirror: bool, turned: bool, aspect_a: float, aspect_
     return best
 
 
-@_compiled
+@compiled()
 def _plausible(
     scale_x: float, scale_y: float, swap: int, mirror: bool, turned: bool, aspect_a: float, aspect_b: float
 ) -> bool:

@@ -15,10 +15,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from million_ird.cascade import gate_tier, in_cost_order
 from million_ird.decide.clusters import components, ranked, settle
 from million_ird.decide.confirm import Relation
 from million_ird.decide.copies import Batches, Confirmer, Index, Search, candidates, confirmed, read_marks
+from million_ird.decide.cost import gate_tier, in_cost_order
 from million_ird.decide.exact import best_of_same
 from million_ird.decide.gates import as_floats
 from million_ird.decide.leaks import Leak, find_leaks

@@ -18,11 +18,12 @@ from million_ird.ingest import Deliver, Journey, ToldEntry, Unit, candidate_of
 from million_ird.ingest.archive_index import Index, Listed, index_of, is_zip, listed
 from million_ird.ingest.archive_stream import COMPRESSED, streamed
 from million_ird.ingest.files import Options, chunks, list_root
+from million_ird.ingest.listing import has_magic, list_files
 from million_ird.ingest.samples import Sidecar, number_of, text_of
 from million_ird.ingest.tars import Broken
 from million_ird.ingest.zips import NoZip, ZipMember, read_member
 from million_ird.record import Candidate, Failed, candidate_key
-from million_ird.storage import FileEntry, Folder, as_text, has_magic, list_files
+from million_ird.storage import FileEntry, Folder, as_text
 
 log = logging.getLogger(__name__)
 

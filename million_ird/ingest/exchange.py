@@ -40,8 +40,6 @@ class Answer:
     url: str
     """Where it was in the end, after redirects."""
     body: bytes
-    content_type: str
-    """As the server says; not to be believed."""
     robots_directives: frozenset[str]
     """Of X-Robots-Tag."""
 

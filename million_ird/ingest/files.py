@@ -12,8 +12,9 @@ from typing import TypeAlias, TypeVar
 
 from million_ird.errors import SourceError, one_line
 from million_ird.ingest import Deliver, Journey, Unit
+from million_ird.ingest.listing import list_files
 from million_ird.record import Candidate, Failed, candidate_key
-from million_ird.storage import FileEntry, Folder, list_files
+from million_ird.storage import FileEntry, Folder
 
 log = logging.getLogger(__name__)
 

@@ -121,6 +121,11 @@ class Memory:
         self._robots: dict[str, Robots] = {}
 
     @classmethod
+    def of_lane(cls, out: Folder, lane: str) -> "Memory":
+        """What a build knows of the hosts in a lane."""
+        return cls.load(out, f".work/hosts/{lane}.json")
+
+    @classmethod
     def load(cls, folder: Folder, name: str) -> "Memory":
         """What `save` wrote under that name, or nothing yet.
 

@@ -16,9 +16,10 @@ from typing import Any
 from million_ird.errors import BuildError, SourceError, one_line
 from million_ird.ingest import Deliver, Journey, Unit
 from million_ird.ingest.files import MOST_READERS, Options
+from million_ird.ingest.listing import list_files
 from million_ird.ingest.samples import text_of
 from million_ird.record import Candidate, Failed, candidate_key
-from million_ird.storage import FileEntry, Folder, list_files
+from million_ird.storage import FileEntry, Folder
 
 _LICENCE, _ATTRIBUTION = ("licence", "license"), ("attribution", "author")
 

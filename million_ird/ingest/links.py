@@ -128,7 +128,7 @@ class Fetching:
         def delivered(index: int, found: bytes | Failed) -> None:
             deliver(pairs[index][0], found)
 
-        memory = Memory.load(journey.out, f".work/hosts/{lane}.json")
+        memory = Memory.of_lane(journey.out, lane)
         try:
             fetch_all(
                 [address for _, address in pairs],

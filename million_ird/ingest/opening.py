@@ -8,11 +8,12 @@ from million_ird.errors import SourceError
 from million_ird.ingest import Source
 from million_ird.ingest.files import FilesSource, Options
 from million_ird.ingest.links import Fetching
+from million_ird.ingest.listing import has_magic
 from million_ird.ingest.site_source import SiteSource
 from million_ird.ingest.tables import TableSource, is_table
 from million_ird.recipe import Recipe
-from million_ird.sources import SourceSpec
-from million_ird.storage import Folder, as_text, has_magic
+from million_ird.sources import AUTO, SourceSpec
+from million_ird.storage import Folder, as_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,12 +86,23 @@ def _site(label: str, root: str, spec: SourceSpec, terms: Terms) -> Source:
     )
 
 
-KINDS: Mapping[str, Opener] = {
-    "files": _files,
-    "table": _table,
-    "archive": _archive,
-    "dataset": _dataset,
-    "site": _site,
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of source; its name in `KINDS` is the prefix by which a user asks for it."""
+
+    open: Opener
+    """Makes the source: of its label, its root, what the user named, and the terms of the build."""
+    is_place: Callable[[SourceSpec], bool] = lambda spec: True
+    """Whether the uri is a path or a URL of a file system, which is made absolute and must not lie in the output
+    folder; if not, it stays as it was named."""
+
+
+KINDS: Mapping[str, Kind] = {
+    "files": Kind(_files),
+    "table": Kind(_table),
+    "archive": Kind(_archive),
+    "dataset": Kind(_dataset, is_place=lambda spec: Folder(spec.uri).exists()),
+    "site": Kind(_site, is_place=lambda spec: False),
 }
 
 
@@ -105,7 +117,7 @@ def open_sources(specs: Sequence[SourceSpec], terms: Terms) -> dict[str, Source]
     kinds = [_kind(spec) for spec in specs]
     roots = [_root(spec, kind, terms.out) for spec, kind in zip(specs, kinds, strict=True)]
     found = {
-        label: KINDS[kind](label, root, spec, terms)
+        label: KINDS[kind].open(label, root, spec, terms)
         for label, root, kind, spec in zip(labels(roots), roots, kinds, specs, strict=True)
     }
     for source in found.values():
@@ -120,7 +132,7 @@ def absolute(spec: SourceSpec) -> SourceSpec:
 
 
 def _kind(spec: SourceSpec) -> str:
-    if spec.kind != "auto":
+    if spec.kind != AUTO:
         return spec.kind
     if spec.names:
         return "table"
@@ -135,7 +147,7 @@ def _kind(spec: SourceSpec) -> str:
 
 def _root(spec: SourceSpec, kind: str, out: Folder | None) -> str:
     """What the user named, made absolute."""
-    if kind == "site" or (kind == "dataset" and not Folder(spec.uri).exists()):
+    if not KINDS[kind].is_place(spec):
         return spec.uri
     if spec.uri.lower().startswith(("http://", "https://")) and kind == "files":
         raise SourceError(f"source {spec.uri}: a web page or picture; name a site with site:{spec.uri}")

@@ -24,8 +24,7 @@ def judge(trip: Trip, reply: Reply | Failed, web: Web, host_of: Callable[[Place]
         if not reply.body:
             return Failed("empty", f"{trip.place.host}: an answer of 0 bytes")
         values = reply.headers.getall("X-Robots-Tag", ())
-        kind = reply.headers.get("Content-Type", "")
-        return Answer(str(trip.place.url), reply.body, kind, robots.directives(values) if values else frozenset())
+        return Answer(str(trip.place.url), reply.body, robots.directives(values) if values else frozenset())
     if isinstance(reply, Reply) and reply.status in REDIRECTS:
         trip.host.went_well()
         return _elsewhere(trip, reply.headers.get("Location", ""), web, host_of)

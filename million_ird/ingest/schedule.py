@@ -63,11 +63,6 @@ class Schedule:
         """Requests in lines, those whose host sleeps included."""
 
     @property
-    def is_empty(self) -> bool:
-        """Whether nothing waits, sleeps or is under way."""
-        return not self._lines and not self._sleeping
-
-    @property
     def ready(self) -> int:
         """Hosts that `take` may find a request for."""
         return len(self._ready)

@@ -1,8 +1,9 @@
 """Which keys came before: 32 to 64 bytes for each, where a Python set takes 120."""
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from million_ird.machine.compiling import compiled
 
 _FIRST = 1 << 12
 
@@ -26,7 +27,7 @@ class Seen:
         return new
 
 
-@numba.njit(cache=True)
+@compiled()
 def _insert(table: NDArray[np.uint64], keys: NDArray[np.uint64]) -> NDArray[np.bool_]:
     """Open addressing with linear steps. The key of zeros marks an empty place; it is the hash of no candidate."""
     new = np.zeros(len(keys), np.bool_)

@@ -115,7 +115,7 @@ class SiteSource:
         from million_ird.ingest.site import discover
 
         lane = lane_of(self.root, self.fetching.web.lanes)
-        memory = Memory.load(self.out, f".work/hosts/{lane}.json") if self.out is not None else None
+        memory = Memory.of_lane(self.out, lane) if self.out is not None else None
         try:
             links = discover(
                 self.root,

@@ -24,9 +24,10 @@ from million_ird.errors import SourceError
 from million_ird.ingest import Deliver, Journey, Unit, candidate_of
 from million_ird.ingest.files import FilesSource, Options, list_root, read_each
 from million_ird.ingest.links import Fetching, Lanes, LinkEntry, is_link, lane_of, published
+from million_ird.ingest.listing import list_files
 from million_ird.ingest.seen import Seen
 from million_ird.record import Candidate, Failed, candidate_key
-from million_ird.storage import Folder, list_files
+from million_ird.storage import Folder
 
 log = logging.getLogger(__name__)
 

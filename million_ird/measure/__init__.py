@@ -1,7 +1,7 @@
 """What can be measured: one idea per file, pixels in, numbers out, no verdicts.
 
 A measure that does not apply to a picture says null, never a wrong number. To add one: a file with a class like
-those below and a line in `MEASURES`.
+those below and a line in `MEASURES` (docs/extending.md). The next build then measures every picture again, once.
 """
 
 from collections.abc import Mapping
@@ -25,14 +25,18 @@ class Measure(Protocol):
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """The ledger columns that it fills, in order."""
+        """The ledger columns that it fills, in order; no other measure fills them.
+
+        Its module describes each in a list item of its docstring, ``- `field` (range, which way is better): text``:
+        reports and cards show the first sentence.
+        """
 
     @property
     def tier(self) -> Tier:
-        """What it has to pay for."""
+        """What it has to pay for: `HEADER` to `QUALITY`; networks are asked for by name, as scores."""
 
     def measure(self, sample: Sample) -> Mapping[str, float | None]:
-        """One number or null for every field.
+        """One number or null for every field, as Python's own float.
 
         Raises:
             ReadError: the bytes do not decode.

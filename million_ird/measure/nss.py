@@ -5,7 +5,9 @@ products with four neighbours by 18 numbers a scale. BRISQUE (Mittal, Moorthy an
 Assessment in the Spatial Domain", 2012) takes them over the picture and asks a regression; NIQE (Mittal,
 Soundararajan and Bovik, "Making a 'Completely Blind' Image Quality Analyzer", 2013) takes them block by block and
 measures the distance to what pristine blocks give. Lower is better: NIQE is about 2 to 5 on good photographs and
-over 10 on drawings, BRISQUE about 0 to 30 and over 80. `niqe_ird` is NIQE with a pristine model of our own.
+over 10 on drawings, BRISQUE about 0 to 30 and over 80.
+
+- `niqe_ird` (≥ 0, down is better): NIQE with a pristine model of our own.
 
 Equal to pyiqa's `niqe` and `brisque` given the same parameters; null where those give no finite number, on a
 picture less than 96 pixels high or wide, and on one of a single luma.
@@ -20,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from million_ird.measure import nss_kernels as kernels
+from million_ird.measure import nss_planes
 from million_ird.measure.nss_features import brisque_features, niqe_features
 from million_ird.measure.nss_models import BrisqueModel, NiqeModel, load_niqe_ird
 from million_ird.record import Sample, Tier
@@ -81,27 +84,27 @@ def patch_features(luma: NDArray[np.uint8]) -> NDArray[np.float64]:
     height, width = (n - n % side for n in luma.shape)
     crop = np.ascontiguousarray(luma[:height, :width])
     # pyiqa halves luma in 0…1, and the rounding of float32 there decides the sign of what is nearly flat.
-    half = kernels.halve(crop, 255)
+    half = nss_planes.halve(crop, 255)
     full = niqe_features(kernels.block_sums(crop, 1, side), side * side)
     halved = niqe_features(kernels.block_sums(half, 255, side // 2), side * side // 4)
     return np.concatenate([full, halved], axis=1)
 
 
-def _picture_features(luma: kernels.Plane) -> NDArray[np.float32]:
+def _picture_features(luma: nss_planes.Plane) -> NDArray[np.float32]:
     """luma (H, W) → (36,) float32: BRISQUE's features of the whole picture, NaN where undefined."""
-    half = kernels.halve(luma, 1)
+    half = nss_planes.halve(luma, 1)
     planes = (luma, half)
     return np.concatenate([brisque_features(kernels.whole_sums(plane), plane.size) for plane in planes])
 
 
-def _planes(pixels: Pixels) -> tuple[kernels.Plane, NDArray[np.uint8]]:
+def _planes(pixels: Pixels) -> tuple[nss_planes.Plane, NDArray[np.uint8]]:
     """The luma (H, W) that BRISQUE reads and the one, rounded to whole numbers, that NIQE reads.
 
     They are the same array but for 16-bit grey, which pyiqa's BRISQUE does not round.
     """
     colour = pixels.ndim == 3 and pixels.shape[2] == 3
     if pixels.dtype == np.uint8 and colour:
-        luma = kernels.luma(np.ascontiguousarray(pixels, np.uint8))
+        luma = nss_planes.luma(np.ascontiguousarray(pixels, np.uint8))
         return luma, luma
     if pixels.dtype == np.uint8 and pixels.ndim == 2:
         grey = np.ascontiguousarray(pixels, np.uint8)

@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 
 from million_ird.errors import UsageError
 from million_ird.measure.nss import SMALLEST, patch_features
-from million_ird.measure.nss_kernels import BLOCK, luma
+from million_ird.measure.nss_features import FEATURES
+from million_ird.measure.nss_kernels import BLOCK
 from million_ird.measure.nss_models import NiqeModel
+from million_ird.measure.nss_planes import luma
 
 SHARPNESS = 0.75
 """Share of the sharpest patch's mean deviation that a patch must reach (the paper's threshold)."""
@@ -31,7 +33,7 @@ def fit_niqe(images: Iterable[NDArray[np.uint8]]) -> NiqeModel:
         UsageError: the pictures have fewer than 100 sharp patches.
     """
     parts = [sharp_patches(image) for image in images]
-    features = np.concatenate([np.empty((0, 36)), *parts])
+    features = np.concatenate([np.empty((0, FEATURES)), *parts])
     if len(features) < FEWEST_PATCHES:
         raise UsageError(
             f"a NIQE model needs {FEWEST_PATCHES} sharp patches of 96×96; these pictures have {len(features)}"
@@ -43,7 +45,7 @@ def sharp_patches(image: NDArray[np.uint8]) -> NDArray[np.float64]:
     """image (H, W, 3) or (H, W) uint8 → (n, 36) float64: the features of its sharp patches; none if under 96×96."""
     grey = luma(np.ascontiguousarray(image)) if image.ndim == 3 else image
     if min(grey.shape) < SMALLEST:
-        return np.empty((0, 36))
+        return np.empty((0, FEATURES))
     features = patch_features(grey)
     sharpness = _sharpness(grey)
     keep = (sharpness > SHARPNESS * sharpness.max()) & np.isfinite(features).all(axis=1)

@@ -1,7 +1,6 @@
-"""The pixel work of NIQE and BRISQUE, compiled: luma, 7×7 normalisation, halving, sums.
+"""The sums of NIQE and BRISQUE over a plane, compiled: 7×7 normalisation, products with neighbours, their moments.
 
-A picture is read a few rows at a time, so what is held beside it is its 8-bit luma, a half-size float32 copy and
-those rows: 2 bytes a pixel, whatever the size.
+A plane is read a few rows at a time, and no more than those rows is held beside it, whatever the size.
 
 BRISQUE is filtered in float32, in the very order in which PyTorch does it, NIQE in float64. That is not pedantry:
 in a flat region the normalised luma is nothing but the rounding error of the 7×7 sum, its sign decides on which
@@ -9,21 +8,15 @@ side of the asymmetric Gaussian those pixels are counted, and charts, logos and 
 So the two scores cannot share the filter and be equal to pyiqa's; they share the luma and the code of the sums.
 """
 
-import logging
-from collections.abc import Callable
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import TypeAlias
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-log = logging.getLogger(__name__)
+from million_ird.machine.compiling import compiled
+from million_ird.measure.nss_planes import Floats, Plane
 
-Plane: TypeAlias = NDArray[np.uint8] | NDArray[np.float32]
-"""(H, W) luma in 0…255: whole numbers as uint8, anything else as float32."""
-Floats: TypeAlias = NDArray[np.float32]
 Sums: TypeAlias = NDArray[np.float64]
-_F = TypeVar("_F", bound=Callable[..., Any])
 
 BLOCK = 96
 """Side of NIQE's blocks at full size (Mittal et al. 2013, section III-B); half of it at half size."""
@@ -45,17 +38,7 @@ def _gaussian() -> NDArray[np.float32]:
     return np.asarray(window / window.sum(), np.float32)
 
 
-def _bicubic() -> NDArray[np.float32]:
-    """(8,) float32 weights that halve a row: Keys' cubic with a = -1/2, stretched by two against aliasing."""
-    at = np.abs(np.arange(8, dtype=np.float64) - 3.5) / 2
-    inner = 1.5 * at**3 - 2.5 * at**2 + 1
-    outer = -0.5 * at**3 + 2.5 * at**2 - 4 * at + 2
-    weights = np.where(at <= 1, inner, outer)
-    return np.asarray(weights / weights.sum(), np.float32)
-
-
 _WINDOW = _gaussian()
-_HALVING = _bicubic()
 
 
 def _half_gaussian() -> NDArray[np.float64]:
@@ -73,90 +56,15 @@ _COLUMN = _half_gaussian()
 # Where in a row with wrapped ends the upper, upper left and upper right neighbours start (partners 2, 3 and 4).
 _UPPER = (0, 0, 1, 0, 2)
 
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)[:, None] * (np.arange(256, dtype=np.float32) / _F32(255))
 
-
-def _compiled(*fastmath: str) -> Callable[[_F], _F]:
-    """`numba.njit` with the machine code kept on disk where some cache folder can be written.
-
-    Numba tries beside the source, then the user's cache folder; where neither can be written (a read-only
-    container without a home) it refuses to cache, and then each process compiles for itself, in some 8 s. No flag
-    of `fastmath` is on by itself: without "contract", for one, no product is fused with the sum that takes it.
-    """
-
-    def compiled(function: _F) -> _F:
-        flags = set(fastmath) or False
-        try:
-            return cast(_F, numba.njit(function, cache=True, nogil=True, error_model="numpy", fastmath=flags))
-        except RuntimeError:
-            log.debug("no folder for numba's cache; %s is compiled in each process", function.__name__)
-            return cast(_F, numba.njit(function, nogil=True, error_model="numpy", fastmath=flags))
-
-    return compiled
-
-
-@_compiled()
-def _luma(rgb: NDArray[np.uint8], out: NDArray[np.uint8], table: Floats) -> None:
-    """rgb (H, W, 3) → out (H, W): Y of YIQ, rounded half to even after float32 sums in the order R, G, B."""
-    for y in range(rgb.shape[0]):
-        for x in range(rgb.shape[1]):
-            total = table[0, rgb[y, x, 0]] + table[1, rgb[y, x, 1]] + table[2, rgb[y, x, 2]]
-            out[y, x] = np.uint8(np.rint(total * _F32(255)))
-
-
-@_compiled()
-def _halve_rows(source: Plane, unit: np.float32, top: int, out: Floats) -> None:
-    """Row `top` of the vertically halved picture: out (width + 8,), mirrored by 4 at both ends."""
-    height, width = source.shape
-    for tap in range(8):
-        y = 2 * top - 3 + tap
-        # Edges are mirrored with the outermost row repeated, as MATLAB's imresize does.
-        y = -1 - y if y < 0 else y
-        y = 2 * height - 1 - y if y >= height else y
-        row = source[y]
-        weight = _HALVING[tap]
-        if tap == 0:
-            for x in range(width):
-                out[x + 4] = _F32(row[x]) / unit * weight
-        else:
-            for x in range(width):
-                out[x + 4] += _F32(row[x]) / unit * weight
-    for x in range(4):
-        out[3 - x] = out[4 + x]
-        out[4 + width + x] = out[3 + width - x]
-
-
-@_compiled()
-def _halve(source: Plane, unit: np.float32, out: Floats) -> None:
-    """source (H, W), divided by unit → out (⌈H/2⌉, ⌈W/2⌉): antialiased bicubic, rows first.
-
-    Each product is rounded before it is added, from the first tap to the last, as in pyiqa.
-    """
-    line = np.empty(source.shape[1] + 8, np.float32)
-    for y in range(out.shape[0]):
-        _halve_rows(source, unit, y, line)
-        row = out[y]
-        for x in range(out.shape[1]):
-            at = 2 * x + 1
-            total = line[at] * _HALVING[0]
-            total += line[at + 1] * _HALVING[1]
-            total += line[at + 2] * _HALVING[2]
-            total += line[at + 3] * _HALVING[3]
-            total += line[at + 4] * _HALVING[4]
-            total += line[at + 5] * _HALVING[5]
-            total += line[at + 6] * _HALVING[6]
-            total += line[at + 7] * _HALVING[7]
-            row[x] = total
-
-
-@_compiled()
+@compiled()
 def _copy(row: Floats, out: Floats) -> None:
     """out (n,) ← row (n,); a loop, because numba takes seconds to compile an assignment to a slice."""
     for x in range(row.shape[0]):
         out[x] = row[x]
 
 
-@_compiled()
+@compiled()
 def _ones(count: int) -> Floats:
     """(count,) ones, for the same reason."""
     out = np.empty(count, np.float32)
@@ -165,7 +73,7 @@ def _ones(count: int) -> Floats:
     return out
 
 
-@_compiled()
+@compiled()
 def _fill(source: Plane, top: int, band: Floats, squares: Floats) -> None:
     """band, squares (rows + 6, W + 6) ← luma and its square from row top - 3 on, 0 beyond the picture's edges."""
     height, width = source.shape
@@ -186,7 +94,7 @@ def _fill(source: Plane, top: int, band: Floats, squares: Floats) -> None:
             square[x] = line[x] * line[x]
 
 
-@_compiled("contract")
+@compiled("contract")
 def _taps(line: Floats, square: Floats, mean: Floats, power: Floats, weights: Floats) -> None:
     """Adds one row of the window: mean[x] += Σ line[x + k]·weights[k], power likewise, left to right, each fused.
 
@@ -215,7 +123,7 @@ def _taps(line: Floats, square: Floats, mean: Floats, power: Floats, weights: Fl
         power[x] = t
 
 
-@_compiled()
+@compiled()
 def _normalise(band: Floats, squares: Floats, out: Floats) -> None:
     """out (rows, width) ← (luma - mean) / (deviation + 1) over the Gaussian window, from (rows + 6, width + 6).
 
@@ -238,7 +146,7 @@ def _normalise(band: Floats, squares: Floats, out: Floats) -> None:
 
 
 # Sums of terms of one sign: their order matters to nobody, and free of it they run eight wide.
-@_compiled("reassoc", "nsz", "contract")
+@compiled("reassoc", "nsz", "contract")
 def _add_products(a: Floats, b: Floats, sums: Sums) -> None:
     """sums (5,) += of p = a·b: count p < 0, count p > 0, Σ p² where p < 0, Σ p² where p > 0, Σ |p|."""
     below = above = left = right = size = _ZERO
@@ -258,7 +166,7 @@ def _add_products(a: Floats, b: Floats, sums: Sums) -> None:
     sums[4] += size
 
 
-@_compiled()
+@compiled()
 def _add_row(row: Floats, above: Floats, ones: Floats, first: int, last: int, sums: Sums) -> None:
     """sums (5, 5) += of a row itself and its products with its left, upper and two upper diagonal neighbours.
 
@@ -277,7 +185,7 @@ def _add_row(row: Floats, above: Floats, ones: Floats, first: int, last: int, su
         _add_products(row[1 : width + 1], other, sums[partner])
 
 
-@_compiled()
+@compiled()
 def _add_band(normal: Floats, opening: Floats, ones: Floats, first: bool, sums: Sums) -> None:
     """sums (5, 5) += of rows 1 on of normal (rows + 1, W + 2); the picture's first row waits for its last."""
     width = normal.shape[1] - 2
@@ -290,7 +198,7 @@ def _add_band(normal: Floats, opening: Floats, ones: Floats, first: bool, sums: 
         _add_row(row, normal[y - 1], ones, 0, 2 if first and y == 1 else 5, sums)
 
 
-@_compiled()
+@compiled()
 def _scan_whole(source: Plane, sums: Sums) -> None:
     """sums (5, 5) += of BRISQUE's normalised luma over all of source (H, W), 0 standing beyond its edges."""
     height, width = source.shape
@@ -309,7 +217,7 @@ def _scan_whole(source: Plane, sums: Sums) -> None:
     _add_row(opening, normal[0], ones, 2, 5, sums)
 
 
-@_compiled("contract")
+@compiled("contract")
 def _sum_columns(source: Plane, height: int, y: int, mean: Sums, power: Sums) -> None:
     """mean, power (width + 6,) ← the window's column sums of luma and its square around row y, in float64.
 
@@ -333,7 +241,7 @@ def _sum_columns(source: Plane, height: int, y: int, mean: Sums, power: Sums) ->
         power[x], power[width + REACH + x] = power[REACH], power[width + REACH - 1]
 
 
-@_compiled("contract")
+@compiled("contract")
 def _finish_row(row: Plane, unit: float, mean: Sums, power: Sums, out: Floats) -> None:
     """out (width,) ← (luma - mean) / (deviation + 1) of one row, from the column sums of `_sum_columns`."""
     k0, k1, k2, k3 = _COLUMN[0], _COLUMN[1], _COLUMN[2], _COLUMN[3]
@@ -348,7 +256,7 @@ def _finish_row(row: Plane, unit: float, mean: Sums, power: Sums, out: Floats) -
         out[x] = contrast / (np.sqrt(variance) + _ONE)
 
 
-@_compiled()
+@compiled()
 def _scan_blocks(source: Plane, unit: float, side: int, sums: Sums) -> None:
     """sums (down, across, 5, 5) += of NIQE's normalised luma by side × side block of source (H, W) · unit.
 
@@ -375,7 +283,7 @@ def _scan_blocks(source: Plane, unit: float, side: int, sums: Sums) -> None:
                 above, here = here, above
 
 
-@_compiled()
+@compiled()
 def _wrap(row: Floats, out: Floats) -> None:
     """out (n + 2,) ← row (n,) with its last value before it and its first after it."""
     n = row.shape[0]
@@ -383,21 +291,6 @@ def _wrap(row: Floats, out: Floats) -> None:
         out[x + 1] = row[x]
     out[0] = row[n - 1]
     out[n + 1] = row[0]
-
-
-def luma(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8 → (H, W) uint8: the Y of YIQ, 0.299 R + 0.587 G + 0.114 B, as pyiqa rounds it."""
-    out = np.empty(rgb.shape[:2], np.uint8)
-    _luma(rgb, out, _LUMA)
-    return out
-
-
-def halve(plane: Plane, unit: float) -> Floats:
-    """plane (H, W), divided by unit → (⌈H/2⌉, ⌈W/2⌉) float32, antialiased bicubic."""
-    height, width = plane.shape
-    out = np.empty(((height + 1) // 2, (width + 1) // 2), np.float32)
-    _halve(plane, _F32(unit), out)
-    return out
 
 
 def whole_sums(plane: Plane) -> Sums:

@@ -12,20 +12,19 @@ import jinja2
 import pyarrow as pa
 from markupsafe import Markup
 
-from million_ird.cascade import in_cost_order
+from million_ird.decide.cost import in_cost_order
 from million_ird.ledger import EXACT, NEAR, PIXELS, REMOVED, Funnel, funnel
 from million_ird.recipe import Recipe
 from million_ird.storage import Folder
 from million_ird.write import card_counts, card_figures
 from million_ird.write.card_figures import Figure
 from million_ird.write.markdown import escaped
-from million_ird.write.parts import LICENCE_FILE, front_matter, parts, stripped
+from million_ird.write.parts import CHANGES, LICENCE_FILE, RELEASES, front_matter, parts, stripped
 from million_ird.write.report.steps import steps
 from million_ird.write.report.wording import meaning, number, share
 from million_ird.write.shards import Written
 
 CARD = "README.md"
-RELEASES = "releases/releases.json"
 LONGEST = 300
 """Characters of one text in the card."""
 
@@ -94,7 +93,7 @@ def _content(
         "licences": card_counts.shares(ledger, "licence", of_kept=True),
         "stripped": sum(stripped(out, part) for part in found if part.config == "images"),
         "release": release,
-        "changes": release is not None and out.exists("CHANGES.md"),
+        "changes": release is not None and out.exists(CHANGES),
     }
 
 

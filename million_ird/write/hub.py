@@ -7,13 +7,13 @@ from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
-from million_ird.build import LOCK, open_build
 from million_ird.errors import BuildError, UsageError
-from million_ird.lock import owned
+from million_ird.inspection.verify import MOST_FAULTS, verify
+from million_ird.machine.lock import owned
+from million_ird.output import LOCK, open_build
 from million_ird.progress import Listener
-from million_ird.releases import make, name_in_card
 from million_ird.storage import Folder
-from million_ird.verify import MOST_FAULTS, verify
+from million_ird.upkeep.releases import make, name_in_card
 from million_ird.write.persistence import Persistence, is_absent
 from million_ird.write.published import Published
 from million_ird.write.push import KIND, contents, push, quiet

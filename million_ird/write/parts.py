@@ -20,9 +20,13 @@ from million_ird.write.markdown import plain
 
 CONFIGS = {"images": "data", "patches": "patches", "ledger": ledger.FOLDER}
 """Configurations and their folders; the first is the one that is loaded when none is named."""
-SPLITS = ("train", "validation")
+SPLITS = (ledger.TRAIN, ledger.VALIDATION)
 LICENCE_FILE = "LICENSE.md"
 """As the Hub wants it called where the licence is `other`."""
+RELEASES = "releases/releases.json"
+"""The list of releases, oldest first."""
+CHANGES = "CHANGES.md"
+"""The same for people."""
 TAGS = ("image-restoration", "image", "parquet", "million-ird")
 _FILE = re.compile(rf"({'|'.join(SPLITS)})-\d+-of-\d+\.parquet")
 _BINS = "KMBT"

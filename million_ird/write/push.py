@@ -29,13 +29,13 @@ from huggingface_hub.utils import disable_progress_bars  # type: ignore[attr-def
 from million_ird.errors import BuildError, UsageError
 from million_ird.progress import Listener
 from million_ird.storage import Folder
+from million_ird.write.parts import RELEASES
 from million_ird.write.persistence import HTTP_ERROR, Persistence, is_absent
 from million_ird.write.published import Published
 
 log = logging.getLogger(__name__)
 
 KIND: Literal["dataset"] = "dataset"
-RELEASES = "releases/releases.json"
 FOLDERS = ("", "data", "patches", "ledger", "benchmarks", "report", "releases", "card")
 OURS = re.compile(
     r"README\.md|LICENSE\.md|recipe\.yaml|CHANGES\.md|removed\.[^/]+|report/index\.html"

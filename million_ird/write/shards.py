@@ -8,7 +8,6 @@ its footer and moved, not written again.
 import contextlib
 import hashlib
 import itertools
-import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -27,16 +26,14 @@ from million_ird.execution import Engine
 from million_ird.images import encode_png, encode_webp
 from million_ird.ingest import Reader, Source
 from million_ird.ledger import KEPT, TRAIN, VALIDATION
-from million_ird.originals import Originals
 from million_ird.patches import cut, grid, measure_patch, patch_id, scaled_size
 from million_ird.privacy import strip
 from million_ird.progress import Progress
 from million_ird.recipe import Recipe
-from million_ird.record import Candidate, Failed, Sample
+from million_ird.record import Failed, Sample
+from million_ird.scanning.rereading import Originals, measured_bytes
 from million_ird.storage import Folder
 from million_ird.write.columns import image_columns, images_schema, patches_schema
-
-log = logging.getLogger(__name__)
 
 Kind: TypeAlias = Literal["data", "patches"]
 STAGING = ".work/write"
@@ -205,13 +202,9 @@ def _picture(row: dict[str, object]) -> bytes:
 
 def _original(task: ShardTask, row: dict[str, object]) -> bytes:
     """The source's bytes, which must be those that were measured."""
-    source, uri = str(row["source"]), str(row["uri"])
-    candidate = Candidate(key=str(row["key"]), source=source, uri=uri, version="")
-    encoded = task.sources[source].fetch(candidate)
+    encoded = measured_bytes(task.sources, row)
     if isinstance(encoded, Failed):
-        raise SourceChanged(f"{source}/{uri}: {encoded.detail}; run the build again")
-    if hashlib.sha256(encoded).hexdigest() != row["id"]:
-        raise SourceChanged(f"{source}/{uri}: changed since it was measured; run the build again")
+        raise SourceChanged(f"{row['source']}/{row['uri']}: {encoded.detail}; run the build again")
     return encoded
 
 
@@ -226,8 +219,7 @@ def _image_rows(task: ShardTask, row: dict[str, object], encoded: bytes) -> Iter
 def _patch_rows(task: ShardTask, row: dict[str, object], encoded: bytes) -> Iterator[dict[str, object]]:
     wanted = task.recipe.patches
     encode = encode_png if wanted.format == "png" else encode_webp
-    candidate = Candidate(key=str(row["key"]), source="", uri="", version="")
-    sample = Sample(candidate, encoded, max_pixels=task.recipe.limits.max_pixels)
+    sample = Sample(encoded, max_pixels=task.recipe.limits.max_pixels)
     for scale, box, patch in cut(sample.pixels, wanted.size, wanted.scales):
         numbers = measure_patch(patch)
         if first_drop(wanted.gates, numbers) is None:

@@ -16,11 +16,12 @@ from benchmarks.alterations import cropped
 from million_ird.decide.leaks import find_leaks
 from million_ird.errors import SourceError, UsageError
 from million_ird.execution import Engine
-from million_ird.fingerprints import Benchmark, fingerprints, load, save_file
+from million_ird.fingerprints import Benchmark, benchmarks_of, fingerprints, load, save_file
 from million_ird.ledger import load as load_ledger
+from million_ird.machine.single_thread import single_threaded
 from million_ird.measure.signature import POINT, signature
-from million_ird.record import Candidate, Sample
-from million_ird.single_thread import single_threaded
+from million_ird.recipe import Recipe
+from million_ird.record import Sample
 from million_ird.storage import Folder
 from tests.million_ird import scenes
 
@@ -28,7 +29,7 @@ COLUMNS = ("id", "pixels_id", "phash", "frame", "points", "width", "height")
 
 
 def row(encoded: bytes) -> dict[str, object]:
-    sample = Sample(Candidate(key="", source="", uri="", version=""), encoded)
+    sample = Sample(encoded)
     with single_threaded():
         marks = signature(sample)
     size = {"width": sample.header.width, "height": sample.header.height}
@@ -165,6 +166,8 @@ def test_excluded_benchmarks_are_told_everywhere_and_hold_for_later_decisions(
 def test_a_benchmark_that_is_not_named_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="--exclude-benchmark"):
         Benchmark.parse(text)
+    with pytest.raises(UsageError, match="recipe: benchmarks:"):
+        benchmarks_of(Recipe(benchmarks=(text,)))
 
 
 def test_what_is_no_benchmark_is_refused_in_one_line(tmp_path: Path) -> None:

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from million_ird.build import Options, build
-from million_ird.cleaning import clean
 from million_ird.errors import SourceError
+from million_ird.inspection.verify import verify
 from million_ird.ledger import load
-from million_ird.removal import remove
 from million_ird.sources import SourceSpec
 from million_ird.storage import Folder
-from million_ird.verify import verify
+from million_ird.upkeep.cleaning import clean
+from million_ird.upkeep.removal import remove
 from tests.million_ird import scenes
 
 s3fs = pytest.importorskip("s3fs")

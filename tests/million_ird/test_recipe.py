@@ -64,6 +64,8 @@ def test_an_unknown_key_is_named_with_the_nearest_at_every_depth(text: str, expe
         ("patches: {scales: []}", "at least one"),
         ("patches: {scales: [2]}", "patches.scales.0"),
         ("patches:", "patches"),
+        ("sources: [{uri: a, kind: sites}]", "sources.0.kind: 'sites' is no kind of source; files, table, archive,"),
+        ("sources: [{uri: 'dataset:a', pages: 3}]", "pages: only a source of kind site has it"),
         ("duplicates: {radius: 99}", "duplicates.radius"),
         ("limits: {failed_share: 2}", "limits.failed_share"),
         ("scores: [width]", "already the name of a ledger column"),

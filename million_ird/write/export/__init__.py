@@ -12,9 +12,9 @@ from dataclasses import asdict, dataclass
 
 import pyarrow as pa
 
-from million_ird.build import LOCK as BUILD_LOCK
 from million_ird.errors import BuildError, OutputError, UsageError
-from million_ird.lock import is_owned, owned
+from million_ird.machine.lock import is_owned, owned
+from million_ird.output import LOCK as BUILD_LOCK
 from million_ird.progress import Listener
 from million_ird.storage import Folder
 from million_ird.write.export.destination import LOCK, claim, destination

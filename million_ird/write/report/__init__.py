@@ -15,12 +15,12 @@ import jinja2
 import pyarrow as pa
 from markupsafe import Markup
 
-from million_ird.cascade import gate_tier
+from million_ird.decide.cost import gate_tier
 from million_ird.decide.gates import Gate
 from million_ird.ingest import Source
 from million_ird.ledger import funnel, measure_fields
-from million_ird.originals import Originals
 from million_ird.recipe import Recipe
+from million_ird.scanning.rereading import Originals
 from million_ird.storage import Folder
 from million_ird.write.report import limits, pictures, steps, wording
 from million_ird.write.report.figures import Axis, Bin, histogram

@@ -82,12 +82,12 @@ class Axis:
             ticks = [(0.0, number(float(f"{self.least:.1g}"))), *(tick for tick in ticks if tick[0] > 16)]
         return ticks
 
-    def edges(self, bins: int = BINS) -> Floats:
-        """Borders of the bins, (bins + 1,); whole numbers fall into bins of equally many of them."""
+    def edges(self) -> Floats:
+        """Borders of the bins, (BINS + 1,); whole numbers fall into bins of equally many of them."""
         if self.whole and not self.log:
-            width = max(1, math.ceil((self.high - self.low) / bins))
+            width = max(1, math.ceil((self.high - self.low) / BINS))
             return np.arange(self.low, self.high + width, width, dtype=float)
-        return self.value(np.linspace(0, 1, bins + 1))
+        return self.value(np.linspace(0, 1, BINS + 1))
 
 
 @dataclass(frozen=True, slots=True)

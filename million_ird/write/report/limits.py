@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from million_ird.cascade import in_cost_order
+from million_ird.decide.cost import in_cost_order
 from million_ird.decide.gates import Gate, as_floats
 from million_ird.ledger import EXACT, NEAR, NOT_MEASURED, PIXELS
 from million_ird.recipe import Recipe

@@ -1,7 +1,6 @@
 """Which pictures the report shows, and their thumbnails. The choice depends on keys and numbers alone."""
 
 import base64
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,12 +11,12 @@ import pyarrow.compute as pc
 from million_ird import images
 from million_ird.errors import MillionIRDError, ReadError
 from million_ird.ingest import Reader, Source
-from million_ird.isolation import Lost, borrowed
 from million_ird.ledger import EXACT, LEAK, NEAR, PIXELS, REMOVED, Row
-from million_ird.originals import Originals
+from million_ird.machine.isolation import Lost, borrowed
+from million_ird.machine.single_thread import single_threaded
 from million_ird.recipe import Limits
-from million_ird.record import Candidate, Failed, Sample
-from million_ird.single_thread import single_threaded
+from million_ird.record import Failed, Sample
+from million_ird.scanning.rereading import Originals, measured_bytes
 from million_ird.write.report.limits import Limit
 from million_ird.write.report.rows import Rows
 from million_ird.write.report.steps import Step
@@ -189,21 +188,18 @@ class Maker:
         Raises:
             ReadError: it is none.
         """
-        sample = Sample(Candidate(key="", source="", uri="", version=""), encoded, max_pixels=self._max_pixels)
+        sample = Sample(encoded, max_pixels=self._max_pixels)
         return images.encode_jpeg(images.shrink(sample.thumbnail, SIDE), QUALITY)
 
 
 def _encoded(row: Row, readers: Mapping[str, Reader]) -> bytes:
-    source, uri = str(row["source"]), str(row["uri"])
-    if source not in readers:
+    if row["source"] not in readers:
         raise ReadError("missing", "its source is not at hand")
     if row["id"] is None:
         raise ReadError("missing", "never fetched")
-    encoded = readers[source].fetch(Candidate(key=str(row["key"]), source=source, uri=uri, version=""))
+    encoded = measured_bytes(readers, row)
     if isinstance(encoded, Failed):
         raise ReadError(encoded.failure_class, encoded.detail)
-    if hashlib.sha256(encoded).hexdigest() != row["id"]:
-        raise ReadError("changed", "changed since it was measured")
     return encoded
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from million_ird.cascade import in_cost_order
+from million_ird.decide.cost import in_cost_order
 from million_ird.decide.gates import Gate
 from million_ird.ledger import (
     EXACT,
@@ -69,10 +69,7 @@ def steps(funnel: Funnel, recipe: Recipe) -> list[Step]:
 
 def rule(gate: Gate) -> str:
     """A gate in words: `short_side at least 1,024`."""
-    bounds = [f"at least {number(gate.min)}"] if gate.min is not None else []
-    bounds += [f"at most {number(gate.max)}"] if gate.max is not None else []
-    bounds += ["must be known"] if gate.required else []
-    return f"{gate.field} {' and '.join(bounds)}"
+    return f"{gate.field} {gate.limits(number)}"
 
 
 def _rules(gates: Sequence[Gate]) -> dict[str, str]:

@@ -15,16 +15,16 @@ from benchmarks.alterations import ALTERATIONS
 from million_ird.decide import copies as module
 from million_ird.decide.copies import Batches, Confirmer, Copies, Index, Search, candidates, confirmed, read_marks
 from million_ird.execution import Engine
+from million_ird.machine.single_thread import single_threaded
 from million_ird.measure.signature import signature
-from million_ird.record import Candidate, Sample
-from million_ird.single_thread import single_threaded
+from million_ird.record import Sample
 
 ALL = Search(radius=8, turned=True, crops=True)
 COLUMNS = ("phash", "frame", "points")
 
 
 def row(encoded: bytes) -> dict[str, object]:
-    sample = Sample(Candidate(key="", source="", uri="", version=""), encoded)
+    sample = Sample(encoded)
     with single_threaded():
         marks = signature(sample)
     return {**{name: marks[name] for name in COLUMNS}, "width": sample.header.width, "height": sample.header.height}

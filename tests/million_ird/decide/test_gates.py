@@ -63,6 +63,19 @@ def test_the_first_gate_that_drops_is_the_reason() -> None:
     assert first_drop([], row) is None
 
 
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"min": 1024}, "at least 1024"),
+        ({"min": 0.5, "max": 9.5}, "at least 0.5 and at most 9.5"),
+        ({"required": True}, "known"),
+        ({"max": 1, "required": True}, "at most 1 and known"),
+    ],
+)
+def test_what_a_gate_asks_for_is_told_in_words(asked: dict[str, float], told: str) -> None:
+    assert Gate(field="x", **asked).limits() == told
+
+
 @pytest.mark.parametrize("limits", [{}, {"min": math.nan}, {"max": math.inf}, {"min": 2, "max": 1}, {"minimum": 3}])
 def test_a_gate_that_says_nothing_is_refused(limits: dict[str, float]) -> None:
     with pytest.raises(ValidationError):

@@ -83,7 +83,7 @@ class Names(AbstractResolver):
 def test_a_picture_comes_as_it_is_and_we_say_who_asks() -> None:
     with speaking(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nX-Robots-Tag: nofollow\r\n\r\n" + PICTURE) as raw:
         found = fetch(raw.url("/a%2Fb%20c+d?s=%2B"), QUICK.model_copy(update={"contact": "mail@x.org"}))
-        assert found == Answer(raw.url("/a%2Fb%20c+d?s=%2B"), PICTURE, "text/html", frozenset({"nofollow"}))
+        assert found == Answer(raw.url("/a%2Fb%20c+d?s=%2B"), PICTURE, frozenset({"nofollow"}))
     (heard,) = raw.requests
     assert heard.startswith(b"GET /a%2Fb%20c+d?s=%2B HTTP/1.1\r\n")
     assert b"User-Agent: million-ird/" in heard

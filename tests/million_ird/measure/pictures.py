@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from PIL import Image
 
-from million_ird.record import Candidate, Sample
+from million_ird.record import Sample
 
 BUNDLED = Path(skimage.__file__).parent / "data"
 
@@ -22,7 +22,7 @@ def sample(content: bytes | NDArray[np.uint8] | Image.Image, **saving: object) -
         buffer = io.BytesIO()
         picture.save(buffer, **{"format": "PNG", **saving})
         content = buffer.getvalue()
-    return Sample(Candidate(key="", source="", uri="", version=""), content)
+    return Sample(content)
 
 
 def bundled(name: str) -> Sample:

@@ -25,7 +25,7 @@ from million_ird.measure.signature import (
     points,
     signature,
 )
-from million_ird.record import Candidate, Sample
+from million_ird.record import Sample
 from tests.million_ird import scenes
 
 PICTURES = {"astronaut": skimage.data.astronaut, "cat": skimage.data.chelsea, "coffee": skimage.data.coffee}
@@ -45,7 +45,7 @@ TURNS = {
 def sample_of(picture: Image.Image, form: str = "PNG") -> Sample:
     buffer = io.BytesIO()
     picture.save(buffer, form)
-    return Sample(Candidate(key="", source="", uri="", version=""), buffer.getvalue())
+    return Sample(buffer.getvalue())
 
 
 @settings(max_examples=300)
@@ -62,9 +62,9 @@ def test_phash_is_imagehash_s_on_pictures(seed: int) -> None:
 
 def test_phash_of_a_thumbnail_is_within_four_bits_of_that_of_the_whole(shared_data: Path) -> None:
     for path in sorted((shared_data / "photos").glob("*.jpg"))[:8]:
-        sample = Sample(Candidate(key="", source="", uri="", version=""), path.read_bytes())
+        sample = Sample(path.read_bytes())
         whole = int(str(imagehash.phash(Image.fromarray(sample.pixels))), 16)
-        fresh = Sample(sample.candidate, sample.encoded)
+        fresh = Sample(sample.encoded)
         assert (phash(fresh.thumbnail) ^ whole).bit_count() <= 4, path.name
 
 

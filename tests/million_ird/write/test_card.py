@@ -20,10 +20,10 @@ from PIL import Image
 
 from million_ird import ledger as ledgers
 from million_ird.decide.gates import Gate
+from million_ird.inspection.verify import verify
 from million_ird.ledger import DROPPED, KEPT, LEAK, NEAR, PIXELS, REMOVED, ledger_schema
 from million_ird.recipe import Recipe
 from million_ird.storage import Folder
-from million_ird.verify import verify
 from million_ird.write.card import write_card
 from million_ird.write.card_counts import groups_of_copies, hub_licence, identifier, leaks, shares
 from million_ird.write.card_figures import drawn, figures, panel

@@ -24,7 +24,7 @@ from typer.testing import CliRunner
 from million_ird import cli_release
 from million_ird.errors import BuildError, DamagedFile, OutputError, UsageError
 from million_ird.images import decode, read_header
-from million_ird.lock import owned
+from million_ird.machine.lock import owned
 from million_ird.storage import Folder
 from million_ird.write.export import FORMATS, Exported, export, folder
 from million_ird.write.export import lmdb as databases

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from million_ird.build import LOCK
-from million_ird.lock import owned
+from million_ird.machine.lock import owned
+from million_ird.output import LOCK
 from million_ird.storage import Folder
 from tests.hub_faults import Fault
 from tests.hub_server import Hub, Repository

@@ -107,8 +107,7 @@ def test_duration() -> None:
 def test_meaning_comes_from_the_measure() -> None:
     assert meaning("mean_luma").startswith("Mean BT.601 luma (0–255")
     assert meaning("no_such_field") == ""
-    described = [name for measure in MEASURES.values() for name in measure.fields if meaning(name)]
-    assert len(described) >= 20
+    assert not [name for measure in MEASURES.values() for name in measure.fields if not meaning(name)]
 
 
 @pytest.mark.parametrize(

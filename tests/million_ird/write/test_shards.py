@@ -13,9 +13,9 @@ from datasets import load_dataset
 from PIL import Image
 
 from million_ird.errors import RecipeError
+from million_ird.inspection.verify import verify
 from million_ird.ledger import load
 from million_ird.storage import Folder
-from million_ird.verify import verify
 from million_ird.write import shards
 from tests.million_ird import scenes
 

@@ -1,0 +1,113 @@
+"""Whole, tiled, with local statistics, and in bfloat16: PSNR of one set of weights on noisy CBSD68.
+
+`python benchmarks/local_statistics.py --weights runs/three --crop 128`: `--crop` is that of the weights' training;
+windows and tiles are 1.5 times as large. All forms restore the same noisy pictures; "whole" in float32 is what the
+others are compared with.
+"""
+
+import argparse
+import json
+import sys
+import time
+from typing import Any
+
+import numpy as np
+import torch
+from machine import ROOT, SHARED, describe
+from waiting import wait_passively
+
+from dynet import DyNet
+from dynet.evaluation.benchmark import Benchmark, plan_tasks
+from dynet.evaluation.metrics import psnr
+from dynet.evaluation.protocol import STRICT, as_float
+from dynet.restoring.restore import Restoration, prepare, restore_rgb
+
+RESULT = ROOT / "benchmarks" / "results" / "local_statistics.json"
+SIGMAS = (15.0, 25.0, 50.0)
+WHOLE = 2**20
+"""A tile that holds any picture."""
+
+
+def forms(window: int) -> dict[str, tuple[torch.dtype, int | None, int]]:
+    """By name: the type computed in, the window of local statistics, the tile."""
+    return {
+        "whole": (torch.float32, None, WHOLE),
+        f"tiles of {window}": (torch.float32, None, window),
+        f"local statistics, {window}": (torch.float32, window, WHOLE),
+        f"local statistics, {window}, tiles of {2 * window}": (torch.float32, window, 2 * window),
+        "whole, bfloat16": (torch.bfloat16, None, WHOLE),
+    }
+
+
+def measure(weights: str, window: int, pictures: int | None) -> list[dict[str, Any]]:
+    """A row for each variant, sigma and form: the mean PSNR in dB, and what tells the form from "whole"."""
+    benchmark = Benchmark.parse(f"CBSD68={SHARED / 'benchmarks' / 'CBSD68'}")
+    subjects = benchmark.subjects[:: max(1, len(benchmark.subjects) // (pictures or len(benchmark.subjects)))]
+    model, device = DyNet.from_pretrained(weights), torch.device("cpu")
+    rows = []
+    for task in plan_tasks([benchmark], SIGMAS):
+        pairs = [tuple(as_float(part) for part in task.read(subject, STRICT)) for subject in subjects]
+        for variant in model.variants:
+            whole: list[Any] = []
+            for name, (kind, local, tile) in forms(window).items():
+                # A fresh network: what one form sets in its blocks is not for the next.
+                network = DyNet.from_pretrained(weights)
+                prepare(network, kind, local)
+                how = Restoration(model=network, variants=(variant,), device=device, tile=tile)
+                began = time.perf_counter()
+                restored = [STRICT.output(restore_rgb(noisy, variant, how)) for noisy, _ in pairs]
+                seconds = time.perf_counter() - began
+                whole = whole or restored
+                rows.append(
+                    {"sigma": task.sigma, "variant": variant.name, "form": name, "seconds": round(seconds, 1)}
+                    | compare(restored, whole, [clean for _, clean in pairs])
+                )
+                print(line(rows[-1]), flush=True)
+    return rows
+
+
+def compare(restored: list[Any], whole: list[Any], clean: list[Any]) -> dict[str, float]:
+    """Mean PSNR; by how much the PSNR of a picture differs from whole's, on average and at worst; equal samples."""
+    values = np.array([psnr(one, truth) for one, truth in zip(restored, clean, strict=True)])
+    change = values - [psnr(one, truth) for one, truth in zip(whole, clean, strict=True)]
+    equal = np.mean([np.mean(one == other) for one, other in zip(restored, whole, strict=True)])
+    most = max(np.abs(one - other).max() for one, other in zip(restored, whole, strict=True)) * 255
+    return {
+        "psnr": round(float(values.mean()), 3),
+        "change": round(float(change.mean()), 4),
+        "lowest_change": round(float(change.min()), 4),
+        "equal_samples": round(float(equal), 4),
+        "most_levels": round(float(most)),
+    }
+
+
+def line(row: dict[str, Any]) -> str:
+    """Of the table."""
+    cells = [f"σ{row['sigma']:g}", row["variant"], row["form"], f"{row['psnr']:.2f}", f"{row['change']:+.3f}"]
+    cells += [
+        f"{row['lowest_change']:+.3f}",
+        f"{row['equal_samples']:.1%}",
+        row["most_levels"],
+        f"{row['seconds']:.0f}",
+    ]
+    return "| " + " | ".join(map(str, cells)) + " |"
+
+
+def main() -> None:
+    """Measures, prints and writes `benchmarks/results/local_statistics.json`."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--weights", required=True)
+    parser.add_argument("--crop", type=int, required=True, help="side in pixels of the crops they were trained on")
+    parser.add_argument("--pictures", type=int, help="about so many of the 68 instead of all")
+    arguments = parser.parse_args()
+    wait_passively()
+    print("| noise | variant | form | PSNR, dB | change | lowest of a picture | equal samples | most, levels | s |")
+    print("|" + "---|" * 9)
+    window = arguments.crop * 3 // 2
+    result = {"machine": describe(), "command": " ".join(["python", *sys.argv]), "window": window}
+    result["rows"] = measure(arguments.weights, window, arguments.pictures)
+    RESULT.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
+
+
+if __name__ == "__main__":
+    main()

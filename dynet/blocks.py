@@ -44,12 +44,16 @@ class ChannelNorm(nn.Module):
         """x: (B, C, H, W) to the same shape and type; `repeat`: (1,) int64, which of the own repeats this is."""
         # What each device's kernel takes beside bfloat16 features, to keep mean and deviation in float32.
         kind = torch.float32 if x.device.type == "cpu" else x.dtype
-        weight = _of_repeat(self.weight, self.repeat_weight, repeat).to(kind)
-        bias = _of_repeat(self.bias, self.repeat_bias, repeat).to(kind)
+        weight, bias = (parameter.to(kind) for parameter in self.parameters_of(repeat))
         pixels = x.permute(0, 2, 3, 1)  # (B, H, W, C): a view
         # Autocast would make a float32 copy of all pixels, and keep it for the backward pass.
         with nullcontext() if x.dtype == torch.float32 else torch.autocast(x.device.type, enabled=False):
             return F.layer_norm(pixels, weight.shape, weight, bias, eps=1e-5).permute(0, 3, 1, 2)
+
+    def parameters_of(self, repeat: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Weight and bias, each (C,), of this repeat."""
+        weight = _of_repeat(self.weight, self.repeat_weight, repeat)
+        return weight, _of_repeat(self.bias, self.repeat_bias, repeat)
 
 
 class ChannelAttention(nn.Module):
@@ -74,11 +78,14 @@ class ChannelAttention(nn.Module):
         # Dividing the products by both lengths is the same as making q and k of unit length, on far fewer numbers.
         shrink_q, shrink_k = _inverse_lengths(parts[:, :, :2]).unbind(1)  # each (B, heads, C/heads)
         cosine = similarity * shrink_q.unsqueeze(-1) * shrink_k.unsqueeze(-2)
-        temperature = _of_repeat(self.temperature, self.repeat_temperature, repeat).float()
-        attention = (cosine * temperature).softmax(dim=-1).to(v.dtype)
+        attention = (cosine * self.temperature_of(repeat)).softmax(dim=-1).to(v.dtype)
         mixed = v @ attention.transpose(-2, -1)  # (B, heads, H*W, C/heads)
         joined = mixed.transpose(1, 2).flatten(2).unflatten(1, (height, width))  # (B, H, W, C)
         return _pointwise(joined.permute(0, 3, 1, 2), self.to_out.weight)
+
+    def temperature_of(self, repeat: Tensor | None) -> Tensor:
+        """(heads, 1, 1) in float32, of this repeat."""
+        return _of_repeat(self.temperature, self.repeat_temperature, repeat).float()
 
 
 def _inverse_lengths(x: Tensor) -> Tensor:
@@ -99,14 +106,19 @@ class GatedFeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (B, C, H, W) to the same shape."""
-        to_hidden, mix_hidden, to_out = self.to_hidden.weight, self.mix_hidden.weight, self.to_out.weight
-        # On `meta`, where arithmetic is counted and nothing runs, the channels are those of the paper.
-        if x.device.type != "meta" and (fill := -to_out.shape[1] % ALIGNMENT):
-            to_hidden, mix_hidden = (_fill_halves(weight, fill) for weight in (to_hidden, mix_hidden))
-            to_out = F.pad(to_out, (0, 0, 0, 0, 0, fill))
+        to_hidden, mix_hidden, to_out = self.filled_weights()
         hidden = F.conv2d(_pointwise(x, to_hidden), mix_hidden, padding=1, groups=mix_hidden.shape[0])
         gate, value = hidden.chunk(2, dim=1)  # each (B, hidden, H, W)
         return _pointwise(F.gelu(gate) * value, to_out)
+
+    def filled_weights(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Those of to_hidden, mix_hidden and to_out, with zeros for the hidden channels up to a multiple of 16."""
+        to_hidden, mix_hidden, to_out = self.to_hidden.weight, self.mix_hidden.weight, self.to_out.weight
+        # On `meta`, where arithmetic is counted and nothing runs, the channels are those of the paper.
+        if to_out.device.type != "meta" and (fill := -to_out.shape[1] % ALIGNMENT):
+            to_hidden, mix_hidden = (_fill_halves(weight, fill) for weight in (to_hidden, mix_hidden))
+            to_out = F.pad(to_out, (0, 0, 0, 0, 0, fill))
+        return to_hidden, mix_hidden, to_out
 
 
 def _fill_halves(weight: Tensor, fill: int) -> Tensor:

@@ -49,6 +49,14 @@ class ProtocolName(StrEnum):
     strict = "strict"
 
 
+class Precision(StrEnum):
+    """What restoring computes in."""
+
+    auto = "auto"
+    fp32 = "fp32"
+    bf16 = "bf16"
+
+
 DeviceOption = Annotated[Device, typer.Option(help="Where to compute; auto takes a GPU where there is one.")]
 
 
@@ -156,38 +164,56 @@ def evaluate(
 
 @app.command()
 def restore(
-    inputs: Annotated[list[Path], typer.Argument(help="Pictures, and folders of pictures.")],
+    inputs: Annotated[
+        list[str], typer.Argument(help="Pictures, folders of pictures, and patterns such as 'in/*.jpg'.")
+    ],
     out: Annotated[Path, typer.Option(help="The folder to write to.")],
     weights: Annotated[str, typer.Option(help="A weights file, a folder that holds one, or a Hub repository.")],
     variants: Annotated[str, typer.Option(help="Variants of the weights, with commas between.")] = "L",
     tile: Annotated[int | None, typer.Option(min=32, help="Restore in tiles of this side in pixels.")] = None,
     compare: Annotated[bool, typer.Option("--compare", help="Also write before and after side by side.")] = False,
+    format: Annotated[
+        str | None, typer.Option(help="png, jpeg, webp, tiff, bmp or avif; else that of the input.")
+    ] = None,
+    quality: Annotated[int | None, typer.Option(help="1 to 100, of JPEG, WebP and AVIF.")] = None,
+    precision: Annotated[
+        Precision, typer.Option(help="What to compute in; auto takes bf16 on processors that have it.")
+    ] = Precision.auto,
+    local_statistics: Annotated[
+        int | None,
+        typer.Option(min=64, help="Attend within windows of this side in pixels; 1.5 times training's crop."),
+    ] = None,
     device: DeviceOption = Device.auto,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per result.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per file.")] = False,
 ) -> None:
     """Restore pictures; exit code 1 if one of them could not be."""
-    from dynet import host_memory
     from dynet.devices import resolve_device
     from dynet.model import DyNet
+    from dynet.restoring import memory
+    from dynet.restoring.encoding import Encoding
     from dynet.restoring.inputs import find_inputs
-    from dynet.restoring.report import print_results
-    from dynet.restoring.restore import DEFAULT_TILE, Restoration, choose_variants, restore_all
+    from dynet.restoring.precision import choose_kind
+    from dynet.restoring.report import restore_and_report
+    from dynet.restoring.restore import Restoration, choose_variants, prepare
 
-    found = find_inputs(inputs, out)
     where = resolve_device(device.value)
+    encoding = Encoding.parse(format, quality)
     if where.type == "cpu":
-        host_memory.keep_freed_memory()
+        memory.reuse_small_blocks()
     model = DyNet.from_pretrained(weights).to(where)
     how = Restoration(
         model=model,
         variants=choose_variants(variants, model),
         device=where,
-        tile=tile or DEFAULT_TILE,
+        tile=tile,
         compare=compare,
         overwrite=overwrite,
+        encoding=encoding,
     )
-    if not print_results(restore_all(found, how), len(found) * len(how.variants), as_json=as_json):
+    found = find_inputs(inputs, out, how.naming, overwrite=overwrite)
+    prepare(model, choose_kind(precision.value, where), local_statistics)
+    if not restore_and_report(found, how, as_json=as_json):
         raise typer.Exit(1)
 
 

@@ -1,27 +1,120 @@
 """What `dynet restore` prints: results on stdout, faults and progress on stderr."""
 
 import json
+import logging
+import signal
 import sys
-from collections.abc import Iterable
-from dataclasses import asdict
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
+from dynet.cost import MB
+from dynet.errors import InterruptedRun
 from dynet.progress import ProgressReport
-from dynet.restoring.restore import Failed, Restored
+from dynet.restoring.inputs import Input
+from dynet.restoring.restore import Failed, Restoration, Restored, restore_all
 
 
-def print_results(results: Iterable[Restored | Failed], total: int, *, as_json: bool) -> bool:
-    """Print each result as it comes; True if none failed."""
-    sound = True
-    with ProgressReport("restore", total) as progress:
-        for result in results:
-            progress.advance(result.input.name)
-            match result:
-                case Failed(_, error):
-                    sound = False
-                    progress.say(f"dynet: {error}")
-                case Restored(_, variant, output, _, _, seconds) if not as_json:
-                    sys.stdout.write(f"{output}  {variant}  {seconds:.1f} s\n")
-            if as_json:
-                sys.stdout.write(json.dumps(asdict(result), default=str) + "\n")
-            sys.stdout.flush()
+def restore_and_report(inputs: Sequence[Input], how: Restoration, *, as_json: bool) -> bool:
+    """Restore each file and print what became of it; True if none failed.
+
+    Raises InterruptedRun after SIGINT or SIGTERM: files that are finished are whole, and nothing is left of the one
+    that was not.
+    """
+    sound, done = True, 0
+    sizes = [_bytes_of(entry) for entry in inputs]
+    with ProgressReport("restore", sum(sizes), as_percentage=True) as progress, _warnings_to(progress.say):
+        work = _Work(progress, sizes)
+        try:
+            with _sigterm_like_sigint():
+                for result in restore_all(inputs, how, work.advance):
+                    done += 1
+                    work.finish(result.input.name)
+                    sound = sound and isinstance(result, Restored)
+                    _print(result, progress, as_json=as_json)
+        except KeyboardInterrupt:
+            raise InterruptedRun(f"interrupted: {done} of {len(inputs)} files are done, and whole") from None
     return sound
+
+
+class _Work:
+    """From the part of a file that is done to that of all, in which a file counts by its size on disk."""
+
+    def __init__(self, progress: ProgressReport, sizes: Sequence[int]) -> None:
+        self._progress, self._sizes = progress, sizes
+        self._files, self._counted = 0, 0.0
+
+    def advance(self, note: str, part: float) -> None:
+        of_file = part * self._sizes[self._files]
+        self._progress.advance(f"file {self._files + 1} of {len(self._sizes)}: {note}", of_file - self._counted)
+        self._counted = of_file
+
+    def finish(self, note: str) -> None:
+        self.advance(note, 1.0)
+        self._files, self._counted = self._files + 1, 0.0
+
+
+def _print(result: Restored | Failed, progress: ProgressReport, *, as_json: bool) -> None:
+    if isinstance(result, Failed):
+        progress.say(f"dynet: {result.error}")
+    elif not as_json:
+        for output in result.outputs:
+            how = f"in tiles of {output.tile}" if output.tile else "whole"
+            sys.stdout.write(f"{output.path}  {output.variant}  {output.seconds:.1f} s  {how}\n")
+        if result.sheet:
+            sys.stdout.write(f"{result.sheet}\n")
+    if as_json:
+        sys.stdout.write(json.dumps(_as_object(result)) + "\n")
+    sys.stdout.flush()
+
+
+def _as_object(result: Restored | Failed) -> dict[str, object]:
+    if isinstance(result, Failed):
+        return {"input": str(result.input), "error": result.error}
+    outputs = {
+        output.variant: {
+            "path": str(output.path),
+            "seconds": output.seconds,
+            "tile": output.tile,
+            "peak_mb": None if output.peak_bytes is None else round(output.peak_bytes / MB, 1),
+        }
+        for output in result.outputs
+    }
+    described = {"input": str(result.input), "width": result.width, "height": result.height, "outputs": outputs}
+    return described | {"compare": None if result.sheet is None else str(result.sheet)}
+
+
+def _bytes_of(entry: Input) -> int:
+    try:
+        return max(1, entry.path.stat().st_size)
+    except OSError:
+        return 1  # gone meanwhile: its turn will say so
+
+
+@contextmanager
+def _warnings_to(say: Callable[[str], None]) -> Iterator[None]:
+    """Within it, warnings of dynet's modules are lines above the progress bar."""
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            say(f"dynet: {record.getMessage()}")
+
+    handler, root = Handler(logging.WARNING), logging.getLogger("dynet")
+    root.addHandler(handler)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+
+
+@contextmanager
+def _sigterm_like_sigint() -> Iterator[None]:
+    """Within it, SIGTERM raises KeyboardInterrupt too; only the main thread may set that."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -17,7 +17,7 @@ from million_ird.errors import SourceError, one_line
 from million_ird.ingest import Deliver, Journey, ToldEntry, Unit, candidate_of
 from million_ird.ingest.archive_index import Index, Listed, index_of, is_zip, listed
 from million_ird.ingest.archive_stream import COMPRESSED, streamed
-from million_ird.ingest.files import Options, chunks, list_root
+from million_ird.ingest.files import StorageOptions, chunks, list_root
 from million_ird.ingest.listing import has_magic, list_files
 from million_ird.ingest.samples import Sidecar, number_of, text_of
 from million_ird.ingest.tars import Broken
@@ -65,7 +65,7 @@ class ArchiveSource:
     """Numeric fields of the side-cars to pass through; None where one has none, or no number."""
     texts: tuple[str, ...] = ()
     """Fields to pass through as text."""
-    options: Options = ()
+    options: StorageOptions = ()
 
     def check(self) -> None:
         """Looks whether all archives are there, and as far as the first picture.
@@ -223,7 +223,7 @@ def _offset(entry: MemberEntry) -> int:
     return entry.place if isinstance(entry.place, int) else entry.place.offset
 
 
-def _base(root: str, options: Options) -> Folder:
+def _base(root: str, options: StorageOptions) -> Folder:
     """The folder that the uris of a source are relative to: down to where its root first stands for several."""
     found = _BRACES.search(root)
     if found is None or _is_there(root):
@@ -231,7 +231,7 @@ def _base(root: str, options: Options) -> Folder:
     return _folder(root[: found.start()].rpartition("/")[0], options)
 
 
-def _folder(root: str, options: Options) -> Folder:
+def _folder(root: str, options: StorageOptions) -> Folder:
     # A wildcard before the first brace: nothing behind it is common to all.
     parts = itertools.takewhile(lambda part: not has_magic(part), root.split("/"))
     return Folder("/".join(parts) or "/", dict(options))

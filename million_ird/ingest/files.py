@@ -18,7 +18,7 @@ from million_ird.storage import FileEntry, Folder
 
 log = logging.getLogger(__name__)
 
-Options: TypeAlias = tuple[tuple[str, object], ...]
+StorageOptions: TypeAlias = tuple[tuple[str, object], ...]
 """Storage options as pairs."""
 Entry = TypeVar("Entry", bound=FileEntry)
 MOST_READERS = 32
@@ -48,7 +48,7 @@ class FilesSource:
     max_bytes: int
     excluded: str | None = None
     """A folder that is not looked into: the build's own output."""
-    options: Options = ()
+    options: StorageOptions = ()
     """For the file system: endpoint, credentials, …"""
 
     def check(self) -> None:
@@ -141,7 +141,7 @@ def read_each(
                 deliver(candidate, found)
 
 
-def list_root(root: str, options: Options = ()) -> Folder:
+def list_root(root: str, options: StorageOptions = ()) -> Folder:
     """The folder that a source's uris are relative to: the root itself, or a file's or pattern's parent."""
     name = (root, repr(options))
     if name not in _folders:

@@ -15,7 +15,7 @@ from typing import Any
 
 from million_ird.errors import BuildError, SourceError, one_line
 from million_ird.ingest import Deliver, Journey, Unit
-from million_ird.ingest.files import MOST_READERS, Options
+from million_ird.ingest.files import MOST_READERS, StorageOptions
 from million_ird.ingest.listing import list_files
 from million_ird.ingest.samples import text_of
 from million_ird.record import Candidate, Failed, candidate_key
@@ -51,7 +51,7 @@ class DatasetSource:
     image: str | None = None
     """The column of pictures; may be left out where there is one."""
     revision: str | None = None
-    options: Options = ()
+    options: StorageOptions = ()
     """Must be empty: `datasets` takes its credentials from the environment."""
 
     def check(self) -> None:

@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 
 from million_ird.errors import SourceError
 from million_ird.ingest import Source
-from million_ird.ingest.files import FilesSource, Options
+from million_ird.ingest.files import FilesSource, StorageOptions
 from million_ird.ingest.links import Fetching
 from million_ird.ingest.listing import has_magic
 from million_ird.ingest.site_source import SiteSource
@@ -157,7 +157,7 @@ def _root(spec: SourceSpec, kind: str, out: Folder | None) -> str:
     return folder.url
 
 
-def _options(spec: SourceSpec) -> Options:
+def _options(spec: SourceSpec) -> StorageOptions:
     return tuple(sorted(spec.storage.items()))
 
 

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from million_ird.errors import SourceError
 from million_ird.ingest import Deliver, Journey, Unit, candidate_of
-from million_ird.ingest.files import FilesSource, Options, list_root, read_each
+from million_ird.ingest.files import FilesSource, StorageOptions, list_root, read_each
 from million_ird.ingest.links import Fetching, Lanes, LinkEntry, is_link, lane_of, published
 from million_ird.ingest.listing import list_files
 from million_ird.ingest.seen import Seen
@@ -66,7 +66,7 @@ class TableSource:
     """Columns to pass through as they are."""
     names: tuple[tuple[str, str], ...] = ()
     """What the table calls `url`, `width`, `height`, `licence` or `attribution`, where it is none of the usual."""
-    options: Options = ()
+    options: StorageOptions = ()
 
     def check(self) -> None:
         """Reads the first row.

@@ -139,7 +139,7 @@ def test_the_page_s_example_runs_where_neither_torch_nor_dynet_can_be_imported(
 
 
 @pytest.mark.full
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(3600)
 def test_repeats_of_their_own_and_several_variants_are_exported_to_one_file_each(tmp_path: Path) -> None:
     model = network(per_repeat=2)
     form, files = prepare("onnx", tmp_path / "files", model.variants, overwrite=False)
@@ -152,7 +152,7 @@ def test_repeats_of_their_own_and_several_variants_are_exported_to_one_file_each
 
 
 @pytest.mark.full
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(3600)
 def test_a_program_of_torch_export_does_what_torch_does_at_any_size_from_9(
     dynet_command: Command, tmp_path: Path, weights: Path
 ) -> None:

@@ -41,17 +41,22 @@ def test_a_folder_with_both_variants_and_sheets(
 ) -> None:
     out = tmp_path / "out"
     given = ("restore", pictures, "--out", out, "--weights", tiny_weights.parent, "--device", "cpu")
-    code, stdout, err = dynet_command(*given, "--variants", "S,L", "--compare", "--json")
+    code, stdout, err = dynet_command(*given, "--variants", "S,L", "--compare", "--json", "--precision", "fp32")
     assert code == 0, err
     assert _files(out) == [
         "a.L.png", "a.S.png", "a.compare.png", "below/b.L.jpg", "below/b.S.jpg", "below/b.compare.png",
     ]  # fmt: skip
-    lines = [json.loads(line) for line in stdout.splitlines()]
-    assert [(Path(line["output"]).name, line["variant"]) for line in lines] == [
-        ("a.S.png", "S"), ("a.L.png", "L"), ("b.S.jpg", "S"), ("b.L.jpg", "L"),
-    ]  # fmt: skip
-    assert all(line["seconds"] > 0 and line["width"] == Image.open(line["output"]).width for line in lines)
-    # As many bytes as the picture's network gives: the same as asking the network itself.
+    first, second = (json.loads(line) for line in stdout.splitlines())
+    assert (first["input"], first["width"], first["height"]) == (str(pictures / "a.png"), 47, 33)
+    assert first["compare"] == str(out / "a.compare.png")
+    assert {name: output["path"] for name, output in second["outputs"].items()} == {
+        "S": str(out / "below" / "b.S.jpg"), "L": str(out / "below" / "b.L.jpg"),
+    }  # fmt: skip
+    for output in (*first["outputs"].values(), *second["outputs"].values()):
+        assert output["seconds"] > 0
+        assert output["peak_mb"] > 50
+        assert output["tile"] is None
+    # As the network gives: the same as asking the network itself.
     picture = np.array(Image.open(pictures / "a.png"))
     with torch.no_grad():
         x = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
@@ -108,9 +113,14 @@ def test_a_file_that_cannot_be_read_is_named_and_the_rest_is_done(
         (["IN/a.png", "--tile", "8"], "--tile"),
         (["IN/a.png", "--device", "tpu"], "--device"),
         (["IN/a.png", "--weights", "IN/notes.txt"], "notes.txt"),
-        (["IN/a.png", "--weights", "no/such/place"], "no/such/place: no such file"),
+        (["IN/a.png", "--weights", "no/such/place"], "no such file or folder"),
         (["IN/a.png", "--wieghts", "x"], "--wieghts"),
         (["IN/a.png", "SAME/a.png"], "under one name"),
+        (["IN/*.gif"], "no file has a name like this"),
+        (["IN/a.png", "--format", "gif"], "--format gif"),
+        (["IN/a.png", "--quality", "101"], "--quality 101"),
+        (["IN/a.png", "--precision", "fp64"], "--precision"),
+        (["IN/a.png", "--local-statistics", "8"], "--local-statistics"),
     ],
     ids=str,
 )
@@ -137,3 +147,78 @@ def test_results_inside_the_input_folder_are_not_restored_again(
     assert dynet_command(*given)[0] == 0
     assert dynet_command(*given)[0] == 0
     assert _files(pictures / "restored") == ["a.png", "below/b.jpg"]
+
+
+def test_format_and_quality_are_as_asked(
+    pictures: Path, tmp_path: Path, unchanging: Path, dynet_command: Command
+) -> None:
+    sizes = []
+    for quality in (95, 30):
+        out = tmp_path / f"out{quality}"
+        given = ("restore", pictures, "--out", out, "--weights", unchanging, "--format", "jpg", "--quality", quality)
+        code, _, err = dynet_command(*given)
+        assert code == 0, err
+        assert _files(out) == ["a.jpg", "below/b.jpg"]
+        sizes.append((out / "a.jpg").stat().st_size)
+    assert sizes[1] < 0.7 * sizes[0]
+
+
+def test_patterns_are_taken_and_keep_their_place(
+    pictures: Path, tmp_path: Path, unchanging: Path, dynet_command: Command
+) -> None:
+    code, stdout, err = dynet_command(
+        "restore", f"{pictures}/**/*.jpg", "--out", tmp_path / "out", "--weights", unchanging
+    )
+    assert code == 0, err
+    assert _files(tmp_path / "out") == ["below/b.jpg"]
+    assert stdout.startswith(str(tmp_path / "out" / "below" / "b.jpg"))
+
+
+def test_tiles_and_whole_pictures_are_told_from_each_other(
+    pictures: Path, tmp_path: Path, unchanging: Path, dynet_command: Command
+) -> None:
+    given = ("restore", pictures / "a.png", "--out", tmp_path, "--weights", unchanging, "--overwrite")
+    assert dynet_command(*given)[1].rstrip().endswith("s  whole")
+    assert dynet_command(*given, "--tile", 32)[1].rstrip().endswith("s  in tiles of 32")
+    assert dynet_command(*given, "--tile", 64)[1].rstrip().endswith("s  whole")
+    assert json.loads(dynet_command(*given, "--tile", 32, "--json")[1])["outputs"]["L"]["tile"] == 32
+
+
+def test_local_statistics_and_precision_change_what_is_written(
+    pictures: Path, tmp_path: Path, tiny_weights: Path, photographs: list[np.ndarray], dynet_command: Command
+) -> None:
+    Image.fromarray(photographs[0][:160, :160]).save(tmp_path / "c.png")
+    results = {}
+    for name, options in {
+        "fp32": ["--precision", "fp32"],
+        "bf16": ["--precision", "bf16"],
+        "local": ["--precision", "fp32", "--local-statistics", 64],
+        "large": ["--precision", "fp32", "--local-statistics", 160],
+    }.items():
+        given = ("restore", tmp_path / "c.png", "--out", tmp_path / name, "--weights", tiny_weights, "--variants", "S")
+        assert dynet_command(*given, *options)[0] == 0
+        results[name] = np.array(Image.open(tmp_path / name / "c.png")).astype(int)
+    assert np.abs(results["large"] - results["fp32"]).max() <= 1  # a window that holds the picture
+    for name in ("bf16", "local"):
+        assert np.abs(results[name] - results["fp32"]).mean() > 0, name
+
+
+def test_weights_that_give_no_numbers_are_told_and_nothing_is_written(
+    pictures: Path, tmp_path: Path, tiny: DyNet, dynet_command: Command
+) -> None:
+    torch.nn.init.constant_(tiny.output.weight, 3e38)
+    tiny.save(tmp_path / "huge.safetensors")
+    given = ("restore", pictures / "a.png", "--out", tmp_path / "out", "--weights", tmp_path / "huge.safetensors")
+    code, stdout, err = dynet_command(*given)
+    assert (code, stdout) == (1, "")
+    assert "a.png: variant L gives values that are not finite numbers" in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_warning_of_a_module_is_a_line_on_stderr(tmp_path: Path, unchanging: Path, dynet_command: Command) -> None:
+    Image.fromarray(np.full((24, 24), 40000, np.uint16)).save(tmp_path / "deep.png")
+    given = ("restore", tmp_path / "deep.png", "--out", tmp_path / "out", "--weights", unchanging, "--format", "jpeg")
+    code, _, err = dynet_command(*given)
+    assert code == 0, err
+    told = next(line for line in err.splitlines() if "16 bits become 8" in line)
+    assert told.startswith("dynet: ")

@@ -1,0 +1,135 @@
+"""What the pages name is there: files, links, recipes; their figures are those of the benchmarks' files."""
+
+import json
+import re
+import tomllib
+from functools import reduce
+from typing import Any
+
+import pytest
+import yaml
+
+import dynet
+import million_ird
+from tests.docs_pages import ELSEWHERE, ROOT, name_of, pages, text_of
+
+NAMES = [name_of(page) for page in pages()]
+FOLDERS = ("benchmarks", "docs", "pipelines", "cards", "tests", "million_ird", "dynet")
+ABSENT = {
+    "dynet/degrade/posterise.py": "the example of a file to add",
+    "benchmarks/results/train_speed_cuda.json": "what the command would write on a GPU",
+    "benchmarks/*.parquet": "of a built set, not of this repository",
+    "benchmarks/CBSD68": "the reader's",
+    "benchmarks/Rain100L": "the reader's",
+}
+"""Names that look like files of this repository and are not, each with what it is instead."""
+FIGURES: list[tuple[str, tuple[str | int, ...], str]] = [
+    ("curation", ("ours_per_second",), ".1f"),
+    ("curation", ("naive_per_second",), ".2f"),
+    ("curation", ("ratio",), ".1f"),
+    ("nss", ("ours", "both", "median"), ".0f"),
+    ("nss", ("pyiqa", "both", "median"), ",.0f"),
+    ("nss_equality", ("forms",), ",d"),
+    ("nss_equality", ("pictures",), "d"),
+    ("nss_equality", ("niqe", "largest_difference"), ".4f"),
+    ("nss_equality", ("brisque", "largest_difference"), ".4f"),
+    ("memory", ("rows", "24", "peak_MB"), ".0f"),
+    ("memory", ("rows", "100", "peak_MB"), ",.0f"),
+    ("fuzz", ("inputs",), ",d"),
+    ("copies", ("alterations", "crop of 20%", "recall_with_parts"), ".1%"),
+    ("copies", ("pairs",), ",d"),
+    ("copies", ("false_matches",), "d"),
+    ("dedup", ("rows", 16, "seconds"), ".1f"),
+    ("dedup", ("rows", 16, "peak_MB"), ".0f"),
+    ("decide", ("gates only", "seconds"), ".0f"),
+    ("decide", ("with duplicates", "seconds"), ".0f"),
+    ("leaks", ("Rain100L", "BSDS500 train"), "d"),
+    ("leak_crops", ("kept", "50%", "crop"), "d"),
+    ("leak_crops", ("pictures",), "d"),
+    ("download", ("ratio", "clean"), ".2f"),
+    ("download", ("ratio", "faulty"), ".2f"),
+    ("url_table", ("runs", 1, "seconds"), ".0f"),
+    ("workers", ("gain",), ".2f"),
+    ("publish", ("runs", 0, "seconds"), ".1f"),
+    ("publish", ("runs", 0, "peak_mb"), "d"),
+    ("patch_format", ("rows", 1, "kB"), ".0f"),
+    ("patch_format", ("rows", 0, "kB"), ".0f"),
+    ("train_speed", ("forward", "rows", 5, "S", "ratio"), ".2f"),
+    ("train_speed", ("forward", "rows", 5, "L", "ratio"), ".2f"),
+    ("train_speed", ("forward", "rows", 6, "S", "ratio"), ".2f"),
+    ("train_speed", ("forward", "rows", 6, "L", "ratio"), ".2f"),
+    ("train_speed", ("training step", "rows", 7, "S", "ratio"), ".2f"),
+    ("train_speed", ("training step", "rows", 7, "L", "ratio"), ".2f"),
+    ("loader", ("rows", 0, "ratio"), ".2f"),
+]
+"""Figures of docs/results.md: the file, where in it, and how it is written. Of a list, its length is meant."""
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ELSEWHERE])
+def test_files_that_a_page_names_exist(name: str) -> None:
+    pattern = re.compile(rf"(?<![\w/.~-])(?:{'|'.join(FOLDERS)})/[\w./*{{}},-]*[\w*/]")
+    for found in set(pattern.findall(text_of(name))):
+        if found not in ABSENT and not re.match(r"docs/[^.]*$", found):
+            assert list(ROOT.glob(found.rstrip("/"))), f"{name} names {found}, which is not there"
+
+
+def test_names_that_are_no_files_are_still_named() -> None:
+    everything = "".join(map(text_of, NAMES))
+    assert all(name in everything and not list(ROOT.glob(name)) for name in ABSENT)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_links_between_files_lead_somewhere(name: str) -> None:
+    """On GitHub; the site's are checked where it is built."""
+    for target, anchor in re.findall(r"\]\((?!https?:|mailto:)([^)#\s]*)(#[^)]+)?\)", text_of(name)):
+        path = (ROOT / name).parent / target if target else ROOT / name
+        assert path.exists(), f"{name}: {target}"
+        if anchor and path.suffix == ".md":
+            headings = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+            assert anchor[1:] in map(slug, headings), f"{name}: {target}{anchor}"
+
+
+def slug(heading: str) -> str:
+    """The anchor that GitHub, and mkdocs alike, give a heading."""
+    return re.sub(r"[^\w -]", "", heading.replace("`", "")).strip().lower().replace(" ", "-")
+
+
+def test_every_shipped_recipe_is_told_of() -> None:
+    everything = "".join(map(text_of, NAMES)).replace("`…_", "`dynet_finetune_")  # "and `…_5task.yaml`"
+    recipes = {path.name for path in (ROOT / "pipelines").glob("*.yaml")}
+    assert {name for name in recipes if name not in everything} == set()
+
+
+def test_results_are_those_of_the_files() -> None:
+    rows = {name: "" for name, _, _ in FIGURES}
+    for line in text_of("docs/results.md").splitlines():
+        for name in re.findall(r"results/(\w+)\.json\)", line):
+            rows[name] = rows.get(name, "") + line
+    assert set(rows) == {name for name, _, _ in FIGURES}, "a row of results.md without a figure that is checked"
+    for name, keys, form in FIGURES:
+        raw: Any = json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text(encoding="utf-8"))
+        value = reduce(lambda inner, key: inner[key], keys, raw)
+        figure = format(len(value) if isinstance(value, dict | list) else value, form).replace("%", " %")
+        alone = rf"(?<![\d.,]){re.escape(figure)}(?!\d|[.,]\d)"
+        assert re.search(alone, rows[name]), f"{name}: no {figure} in results.md"
+
+
+def test_one_version_and_one_list_of_authors_everywhere() -> None:
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert cited["version"] == project["version"] == dynet.__version__ == million_ird.__version__
+    assert (cited["cff-version"], cited["license"]) == ("1.2.0", project["license"])
+    (paper,) = cited["references"]
+    authors = " and ".join(f"{one['family-names']}, {one['given-names']}" for one in paper["authors"])
+    for told in (text_of("docs/citing.md"), (ROOT / "cards" / "dataset.md").read_text(encoding="utf-8")):
+        assert f"{{{authors}}}" in told
+        assert f"{{{paper['title']}}}" in told
+    assert f"version = {{{project['version']}}}" in text_of("docs/citing.md")
+
+
+def test_every_folder_of_the_packages_stands_in_the_design() -> None:
+    told = text_of("docs/design.md")
+    for package in ("million_ird", "dynet"):
+        for folder in (ROOT / package).iterdir():
+            if (folder / "__init__.py").is_file():
+                assert f"`{folder.name}/`" in told or f"{package}/{folder.name}/" in told, folder

@@ -5,9 +5,9 @@ they are made for a band of rows at a time, and only what is as wide as the bloc
 the features, which are changed in place, and the values of the attention.
 
 The weights are prepared once: hidden channels filled up, matrices transposed, all of the type that is computed in.
-Features stay float32 from block to block; with bfloat16 only what is inside a block is rounded to it. Of all blocks the
-first level's encoder, whose features all others build on, does most harm by rounding, for a twentieth of the arithmetic:
-it stays float32.
+Features stay float32 from block to block; with bfloat16 only what is inside a block is rounded to it. The encoder of
+the first level stays float32 altogether: all others build on its features, so that its rounding does the most harm, and
+it has a twentieth of the arithmetic.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -25,7 +25,7 @@ demo: $(STAMP)
 
 # The pages of docs/ as a site in build/site.
 docs: $(STAMP)
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

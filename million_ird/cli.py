@@ -29,6 +29,24 @@ app = typer.Typer(
 app.add_typer(cli_measure.app)
 app.add_typer(cli_release.app)
 
+
+def _version(asked: bool) -> None:
+    if asked:
+        from million_ird import __version__
+
+        typer.echo(f"million-ird {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """Take what comes before the command."""
+
+
 OutOption = Annotated[str, typer.Option("--out", help="The output folder: new, empty, or of an earlier build.")]
 Sources = Annotated[
     Optional[list[str]],

@@ -1,9 +1,12 @@
 """What holds for the whole house, read off its source."""
 
 import ast
+import importlib
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("million_ird", "dynet")
@@ -63,3 +66,11 @@ def test_every_recipe_and_card_travels_in_the_wheel() -> None:
     ]
     for path in shipped:
         assert f'"{path.relative_to(ROOT).as_posix()}" = ' in listed, path
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_both_programs_tell_their_version(package: str) -> None:
+    app = importlib.import_module(f"{package}.cli").app
+    said = CliRunner().invoke(app, ["--version"])
+    assert said.exit_code == 0
+    assert said.output.strip() == f"{package.replace('_', '-')} {metadata.version('million-ird')}"

@@ -11,17 +11,24 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from dynet.model import STRIDE
+
 Run = Callable[[Tensor], Tensor]
 Box = tuple[int, int, int, int]
 """(top, left, bottom, right)."""
 
 
 def tile_starts(length: int, tile: int, overlap: int) -> list[int]:
-    """Where tiles begin along a side: `tile` long, the last one ending with the side, evenly spread between."""
+    """Where tiles begin along a side: `tile` long, the last one ending with the side and up to 7 shorter.
+
+    All begin at multiples of 8, where the network halves its features as it does in the whole picture: begun elsewhere,
+    a tile differs from the whole several times as much.
+    """
     if length <= tile:
         return [0]
-    count = math.ceil((length - overlap) / (tile - overlap))
-    return [round(number * (length - tile) / (count - 1)) for number in range(count)]
+    last = math.ceil((length - tile) / STRIDE)
+    count = math.ceil(last / max(1, (tile - overlap) // STRIDE)) + 1
+    return [round(number * last / (count - 1)) * STRIDE for number in range(count)]
 
 
 def tile_boxes(height: int, width: int, tile: int, overlap: int) -> Iterator[Box]:
@@ -40,13 +47,14 @@ def smooth_weights(length: int, overlap: int) -> Tensor:
 
 
 def tile_shares(length: int, tile: int, overlap: int) -> dict[int, Tensor]:
-    """By start along a side, each tile's share in its places, (tile,): in each place those of all tiles add up to 1."""
-    size = min(tile, length)
-    weights, total = smooth_weights(size, overlap), torch.zeros(length)
-    starts = tile_starts(length, tile, overlap)
-    for start in starts:
-        total[start : start + size] += weights
-    return {start: weights / total[start : start + size] for start in starts}
+    """By start along a side, each tile's share in its places: in each place those of all tiles add up to 1."""
+    weights = {
+        start: smooth_weights(min(tile, length - start), overlap) for start in tile_starts(length, tile, overlap)
+    }
+    total = torch.zeros(length)
+    for start, weight in weights.items():
+        total[start : start + len(weight)] += weight
+    return {start: weight / total[start : start + len(weight)] for start, weight in weights.items()}
 
 
 def blended_rows(
@@ -54,15 +62,17 @@ def blended_rows(
 ) -> Iterator[tuple[int, Tensor]]:
     """Blend what `restore` makes of each box, (1, 3, h, w) on any device: (top, (1, 3, rows, width)) on the CPU."""
     down, across = (tile_shares(length, tile, overlap) for length in (height, width))
-    size, tops = min(tile, height), [*down, height]
-    strip = torch.zeros(1, 3, size, width)  # the rows of the tiles at hand
+    tops = [*down, height]
+    strip = torch.zeros(1, 3, 0, width)  # rows that the tiles at hand and those before them have a share in
     for top, below in pairwise(tops):
+        bottom = top + len(down[top])
+        strip = torch.cat([strip, torch.zeros(1, 3, bottom - top - strip.shape[2], width)], dim=2)
         for left, share in across.items():
             right = left + len(share)
-            restored = restore((top, left, top + size, right)).float().cpu()
+            restored = restore((top, left, bottom, right)).float().cpu()
             strip[..., left:right] += restored * torch.outer(down[top], share)
         yield top, strip[..., : below - top, :].clone()
-        strip = torch.cat([strip[..., below - top :, :], torch.zeros(1, 3, below - top, width)], dim=2)
+        strip = strip[..., below - top :, :]
 
 
 def run_tiled(run: Run, picture: Tensor, tile: int, overlap: int) -> Tensor:

@@ -107,12 +107,12 @@ def _with_memory(
 
 
 def test_out_of_memory_halves_the_tile_and_goes_on(shallow: Path, tmp_path: Path) -> None:
-    given = _pictures(tmp_path / "in", 1, 1200, 1200)
-    done = _with_memory(180, given, tmp_path / "little", "--weights", shallow, "--tile", 4096)
+    given = _pictures(tmp_path / "in", 1, 1700, 1700)
+    done = _with_memory(260, given, tmp_path / "little", "--weights", shallow, "--tile", 4096)
     assert done.returncode == 0, done.stderr
-    assert "out of memory on cpu with the whole picture; going on with tiles of 600" in done.stderr
+    assert "out of memory on cpu with the whole picture; going on with tiles of 640" in done.stderr
     tile = json.loads(done.stdout)["outputs"]["T"]["tile"]
-    assert tile in (600, 300, 150)
+    assert tile in (640, 320, 160)
     # The same as with that tile from the start.
     done = _with_memory(4000, given, tmp_path / "enough", "--weights", shallow, "--tile", tile)
     assert done.returncode == 0, done.stderr
@@ -122,10 +122,11 @@ def test_out_of_memory_halves_the_tile_and_goes_on(shallow: Path, tmp_path: Path
 
 
 def test_a_file_that_no_tile_is_small_enough_for_is_named_and_the_next_is_tried(shallow: Path, tmp_path: Path) -> None:
-    given = _pictures(tmp_path / "in", 1, 1200, 1200)
-    Image.new("L", (15000, 15000)).save(given / "1.png")  # is too large to be decoded
+    given = _pictures(tmp_path / "in", 1, 1700, 1700)
+    noise = np.random.default_rng(0).integers(0, 256, (3000, 3000, 3), np.uint8)  # is read, but for nothing after it
+    Image.fromarray(np.tile(noise, (3, 3, 1))).save(given / "1.png", compress_level=1)
     Image.fromarray(np.zeros((40, 40, 3), np.uint8)).save(given / "2.png")
-    done = _with_memory(180, given, tmp_path / "out", "--weights", shallow, "--tile", 4096, smallest_tile=1000)
+    done = _with_memory(260, given, tmp_path / "out", "--weights", shallow, "--tile", 4096, smallest_tile=1000)
     assert done.returncode == 1, done.stderr
     first, second, third = (json.loads(line) for line in done.stdout.splitlines())
     assert first["error"].endswith("0.png: out of memory on cpu with the whole picture")

@@ -3,14 +3,23 @@ from itertools import pairwise
 import pytest
 import torch
 
-from dynet.restoring.tiling import run_tiled, smooth_weights, tile_boxes, tile_starts
+from dynet.restoring.tiling import (
+    Box,
+    blended_rows,
+    run_tiled,
+    smooth_weights,
+    tile_boxes,
+    tile_shares,
+    tile_starts,
+)
 
 
 @pytest.mark.parametrize(("length", "tile", "overlap"), [(100, 100, 8), (101, 100, 8), (333, 64, 8), (192, 100, 8)])
 def test_tiles_cover_a_side_and_overlap_as_asked(length: int, tile: int, overlap: int) -> None:
     starts = tile_starts(length, tile, overlap)
     assert starts[0] == 0
-    assert starts[-1] == max(0, length - tile)
+    assert 0 <= starts[-1] + tile - length < 8 or starts == [0]
+    assert all(start % 8 == 0 for start in starts)  # where the network halves its features within the whole
     assert all(after - before <= tile - overlap for before, after in pairwise(starts))
 
 
@@ -47,3 +56,34 @@ def test_every_pixel_of_a_tall_picture_is_in_a_tile() -> None:
     for top, left, bottom, right in tile_boxes(200, 40, 64, 8):
         covered[top:bottom, left:right] += 1
     assert covered.min() >= 1
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "tile", "overlap"), [(130, 77, 48, 8), (100, 100, 64, 0), (30, 200, 48, 6)]
+)
+def test_rows_come_once_from_top_to_bottom_as_soon_as_they_are_done(
+    height: int, width: int, tile: int, overlap: int
+) -> None:
+    picture = torch.rand(1, 3, height, width)
+    asked: list[Box] = []
+
+    def restore(box: Box) -> torch.Tensor:
+        asked.append(box)
+        top, left, bottom, right = box
+        return picture[..., top:bottom, left:right]
+
+    next_top = 0
+    for top, rows in blended_rows(restore, height, width, tile, overlap):
+        assert top == next_top
+        next_top = top + rows.shape[2]
+        torch.testing.assert_close(rows, picture[..., top:next_top, :], atol=1e-6, rtol=0)
+        assert next_top == height or asked[-1][0] == top  # no tile of the next row has been asked for
+    assert next_top == height
+
+
+@pytest.mark.parametrize(("length", "tile", "overlap"), [(130, 48, 8), (47, 48, 8), (200, 64, 0)])
+def test_shares_of_tiles_add_up_to_one(length: int, tile: int, overlap: int) -> None:
+    total = torch.zeros(length)
+    for start, share in tile_shares(length, tile, overlap).items():
+        total[start : start + len(share)] += share
+    torch.testing.assert_close(total, torch.ones(length))

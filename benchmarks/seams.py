@@ -23,7 +23,7 @@ from dynet import DyNet, Variant
 from dynet.evaluation.metrics import psnr
 from dynet.restoring import restore
 from dynet.restoring.restore import Restoration, prepare, restore_rgb
-from dynet.restoring.tiling import tile_starts
+from dynet.restoring.tiling import tile_spans
 
 RESULT = ROOT / "benchmarks" / "results" / "seams.json"
 WHOLE = 2**20
@@ -39,8 +39,8 @@ def seam(difference: Float, tile: int, overlap: int) -> float:
         steps = np.diff(part, axis=0)  # between each row and the next, (H-1, W, 3)
         along = steps[:, : part.shape[1] // ALONG * ALONG].reshape(len(steps), -1, ALONG, 3).mean(axis=2)
         by_row = np.abs(along).mean(axis=(1, 2))
-        starts = tile_starts(len(part), tile, overlap)
-        edges = set(starts[1:]) | {start + tile for start in starts[:-1]}
+        spans = tile_spans(len(part), tile, overlap)
+        edges = {first for first, _ in spans[1:]} | {end for _, end in spans[:-1]}
         at_edge = np.isin(np.arange(1, len(part)), list(edges))
         across.append(by_row[at_edge])
         elsewhere.append(by_row[~at_edge])

@@ -26,7 +26,7 @@ PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
 SECTIONS = ("A measure", "A gate", "A source", "A degradation", "A task")
 COPIED = ("million_ird", "dynet", "tests", "benchmarks", "pipelines", "cards", "pyproject.toml")
 PROGRAMS = ("million-ird", "dynet", "python")
-THERE_ALREADY = "    ...\n"
+THERE_ALREADY = re.compile(r"^    \.\.\.,?\n", re.MULTILINE)
 SMALL = {
     "network": {
         "dim": 4,
@@ -61,7 +61,7 @@ class Block:
     @property
     def adds_lines(self) -> bool:
         """To a file that is there, not a file of its own."""
-        return THERE_ALREADY in self.text
+        return THERE_ALREADY.search(self.text) is not None
 
 
 def blocks() -> list[Block]:
@@ -85,7 +85,7 @@ def add_lines(source: str, block: str) -> str:
         package = line.partition(".")[0]
         later = next(other for other in re.findall(rf"^{package}\..*\n", source, re.MULTILINE) if other > line)
         source = source.replace(later, line + later, 1)
-    added = re.compile(r"^(\w[^\n]* = [{(]\n)    \.\.\.\n(.*?)^([})]\n)", re.DOTALL | re.MULTILINE)
+    added = re.compile(r"^(\w[^\n]* = [{(]\n)    \.\.\.,?\n(.*?)^([})]\n)", re.DOTALL | re.MULTILINE)
     for opening, entries, closing in added.findall(block):
         assert source.count(opening) == 1, opening
         start = source.index(opening)

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -21,15 +22,7 @@ from dynet.restoring.comparison import comparison
 from dynet.restoring.encoding import LIKE_INPUT, Encoding
 from dynet.restoring.inputs import Input, Naming
 from dynet.restoring.local_statistics import use_local_statistics
-from dynet.restoring.memory import (
-    DEFAULT_TILE as DEFAULT_TILE,
-)
-from dynet.restoring.memory import (
-    choose_tile,
-    give_back_memory,
-    ran_out_of_memory,
-    smaller_tile,
-)
+from dynet.restoring.memory import choose_tile, give_back_memory, ran_out_of_memory, smaller_tile
 from dynet.restoring.pictures import Picture, read_picture, write_picture
 from dynet.restoring.tiling import Box, blended_rows, tile_boxes
 from dynet.restoring.work import watched, work_of_a_pixel
@@ -160,27 +153,20 @@ def _restore_file(entry: Input, how: Restoration, meter: CostMeter, advance: Adv
 def _by_variant(
     picture: Picture, variant: Variant, path: Path, how: Restoration, meter: CostMeter, advance: Advance
 ) -> tuple[Picture, Output]:
-    samples = np.empty_like(picture.colour)
+    canvas = _PictureCanvas(picture)
     tile: int | None = None
 
-    def crop(box: Box) -> FloatRGB:
-        top, left, bottom, right = box
-        return replace(picture, colour=picture.colour[top:bottom, left:right]).as_rgb()
-
-    def keep(top: int, rows: FloatRGB) -> None:
-        samples[top : top + len(rows)] = picture.with_rgb(rows).colour
-
-    def call(_: Tensor) -> Tensor:
+    def call(nothing: Tensor) -> Tensor:
         nonlocal tile
-        tile = _restore(crop, keep, picture.colour.shape[:2], variant, how, advance)
-        return _
+        tile = _restore(canvas, variant, how, advance)
+        return nothing
 
     try:
         _, cost = meter.measure(call, torch.empty(0))
     except PictureError as error:
         raise PictureError(f"{picture.name}: {error}") from error
     output = Output(variant.name, path, round(cost.seconds, 3), tile, cost.peak_bytes)
-    return replace(picture, colour=samples), output
+    return replace(picture, colour=canvas.restored), output
 
 
 def restore_rgb(rgb: FloatRGB, variant: Variant, how: Restoration, advance: Advance = lambda _, __: None) -> FloatRGB:
@@ -188,41 +174,72 @@ def restore_rgb(rgb: FloatRGB, variant: Variant, how: Restoration, advance: Adva
 
     Raises PictureError where memory does not suffice for the smallest tile, or the values are not finite.
     """
-    restored = np.empty_like(rgb)
+    canvas = _ArrayCanvas(rgb)
+    _restore(canvas, variant, how, advance)
+    return canvas.restored
 
-    def crop(box: Box) -> FloatRGB:
+
+class _Canvas(Protocol):
+    """What a picture is read from in parts, and what its restoration is kept in."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width)."""
+
+    def crop(self, box: Box) -> FloatRGB:
+        """(h, w, 3) in [0, 1]."""
+
+    def keep(self, top: int, rows: FloatRGB) -> None:
+        """rows: (n, W, 3), not clipped, from `top` on."""
+
+
+class _PictureCanvas:
+    """Of a picture's own depth and channels, so that no copy of it in float32 is needed."""
+
+    def __init__(self, picture: Picture) -> None:
+        self._picture = picture
+        self.restored = np.empty_like(picture.colour)
+        self.size = picture.colour.shape[0], picture.colour.shape[1]
+
+    def crop(self, box: Box) -> FloatRGB:
         top, left, bottom, right = box
-        return rgb[top:bottom, left:right]
+        return replace(self._picture, colour=self._picture.colour[top:bottom, left:right]).as_rgb()
 
-    def keep(top: int, rows: FloatRGB) -> None:
-        restored[top : top + len(rows)] = rows
-
-    _restore(crop, keep, rgb.shape[:2], variant, how, advance)
-    return restored
+    def keep(self, top: int, rows: FloatRGB) -> None:
+        self.restored[top : top + len(rows)] = self._picture.with_rgb(rows).colour
 
 
-def _restore(
-    crop: Callable[[Box], FloatRGB],
-    keep: Callable[[int, FloatRGB], None],
-    size: tuple[int, ...],
-    variant: Variant,
-    how: Restoration,
-    advance: Advance,
-) -> int | None:
-    """Restore what `crop` gives of a picture of this size, hand rows on to `keep`; returns the tile, None for whole.
+class _ArrayCanvas:
+    """Of float32, not clipped."""
+
+    def __init__(self, rgb: FloatRGB) -> None:
+        self._rgb = rgb
+        self.restored: FloatRGB = np.empty_like(rgb)
+        self.size = rgb.shape[0], rgb.shape[1]
+
+    def crop(self, box: Box) -> FloatRGB:
+        top, left, bottom, right = box
+        return self._rgb[top:bottom, left:right]
+
+    def keep(self, top: int, rows: FloatRGB) -> None:
+        self.restored[top : top + len(rows)] = rows
+
+
+def _restore(canvas: _Canvas, variant: Variant, how: Restoration, advance: Advance) -> int | None:
+    """Restore what is on the canvas; returns the side of the tiles, None for a picture that was restored whole.
 
     Where memory runs out, the picture is begun again with half the tile.
     """
-    height, width = size
+    height, width = canvas.size
     tile = how.tile if how.tile is not None else choose_tile(height, width, how.model.architecture, how.device)
     while True:
         tile = None if tile is not None and max(height, width) <= tile else tile
         try:
             with torch.inference_mode():
-                for top, rows in _restored_rows(crop, height, width, tile, variant, how, advance):
+                for top, rows in _restored_rows(canvas, tile, variant, how, advance):
                     if not np.isfinite(rows).all():
                         raise PictureError(f"variant {variant.name} gives values that are not finite numbers")
-                    keep(top, rows)
+                    canvas.keep(top, rows)
             return tile
         except (MemoryError, RuntimeError) as error:
             if not ran_out_of_memory(error):
@@ -238,31 +255,26 @@ def _restore(
 
 
 def _restored_rows(
-    crop: Callable[[Box], FloatRGB],
-    height: int,
-    width: int,
-    tile: int | None,
-    variant: Variant,
-    how: Restoration,
-    advance: Advance,
+    canvas: _Canvas, tile: int | None, variant: Variant, how: Restoration, advance: Advance
 ) -> Iterator[tuple[int, FloatRGB]]:
     """(top, (rows, W, 3)) from top to bottom; under torch.inference_mode."""
+    height, width = canvas.size
     side = tile or max(height, width)
-    boxes = list(tile_boxes(height, width, side, side // OVERLAP))
-    work, number = work_of_a_pixel(how.model, variant), 0
+    count = len(list(tile_boxes(height, width, side, side // OVERLAP)))
+    work, done = work_of_a_pixel(how.model, variant), 0
 
     def restore(box: Box) -> Tensor:
-        nonlocal number
-        note = f"{variant.name}, tile {number + 1} of {len(boxes)}" if len(boxes) > 1 else variant.name
-        picture = torch.from_numpy(crop(box).transpose(2, 0, 1)[None].copy()).to(how.device)
+        nonlocal done
+        note = f"{variant.name}, tile {done + 1} of {count}" if count > 1 else variant.name
+        picture = torch.from_numpy(canvas.crop(box).transpose(2, 0, 1)[None].copy()).to(how.device)
         work_of_tile = work * picture.shape[-2] * picture.shape[-1]
-        with watched(how.model, work_of_tile, lambda done: advance(note, (number + done) / len(boxes))):
+        with watched(how.model, work_of_tile, lambda part: advance(note, (done + part) / count)):
             restored: Tensor = how.model(picture, variant)
-        number += 1
+        done += 1
         return restored
 
-    if len(boxes) == 1:
-        yield 0, restore(boxes[0])[0].permute(1, 2, 0).cpu().numpy()
+    if count == 1:
+        yield 0, restore((0, 0, height, width))[0].permute(1, 2, 0).cpu().numpy()
         return
     for top, rows in blended_rows(restore, height, width, side, side // OVERLAP):
         yield top, rows[0].permute(1, 2, 0).numpy()

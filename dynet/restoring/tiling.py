@@ -18,24 +18,31 @@ Box = tuple[int, int, int, int]
 """(top, left, bottom, right)."""
 
 
-def tile_starts(length: int, tile: int, overlap: int) -> list[int]:
-    """Where tiles begin along a side: `tile` long, the last one ending with the side and up to 7 shorter.
+def tile_spans(length: int, tile: int, overlap: int) -> list[tuple[int, int]]:
+    """(first, end) of the tiles along a side: as few as there can be, of one size but for the last.
 
-    All begin at multiples of 8, where the network halves its features as it does in the whole picture: begun elsewhere,
-    a tile differs from the whole several times as much.
+    Tiles are at most `tile` long, share at least `overlap`, and begin at multiples of 8, where the network halves its
+    features as it does in the whole picture: begun elsewhere, a tile differs from the whole several times as much.
     """
     if length <= tile:
-        return [0]
-    last = math.ceil((length - tile) / STRIDE)
-    count = math.ceil(last / max(1, (tile - overlap) // STRIDE)) + 1
-    return [round(number * last / (count - 1)) * STRIDE for number in range(count)]
+        return [(0, length)]
+    tile, overlap = tile // STRIDE * STRIDE, _up_to_stride(overlap)
+    count = math.ceil((length - overlap) / (tile - overlap))
+    size = _up_to_stride(math.ceil((length + (count - 1) * overlap) / count))
+    last = _up_to_stride(length - size) // STRIDE
+    starts = [round(number * last / (count - 1)) * STRIDE for number in range(count)]
+    return [(start, min(start + size, length)) for start in starts]
+
+
+def _up_to_stride(length: int) -> int:
+    return math.ceil(length / STRIDE) * STRIDE
 
 
 def tile_boxes(height: int, width: int, tile: int, overlap: int) -> Iterator[Box]:
     """The place of every tile, row by row."""
-    for top in tile_starts(height, tile, overlap):
-        for left in tile_starts(width, tile, overlap):
-            yield top, left, min(top + tile, height), min(left + tile, width)
+    for top, bottom in tile_spans(height, tile, overlap):
+        for left, right in tile_spans(width, tile, overlap):
+            yield top, left, bottom, right
 
 
 def smooth_weights(length: int, overlap: int) -> Tensor:
@@ -48,9 +55,7 @@ def smooth_weights(length: int, overlap: int) -> Tensor:
 
 def tile_shares(length: int, tile: int, overlap: int) -> dict[int, Tensor]:
     """By start along a side, each tile's share in its places: in each place those of all tiles add up to 1."""
-    weights = {
-        start: smooth_weights(min(tile, length - start), overlap) for start in tile_starts(length, tile, overlap)
-    }
+    weights = {first: smooth_weights(end - first, overlap) for first, end in tile_spans(length, tile, overlap)}
     total = torch.zeros(length)
     for start, weight in weights.items():
         total[start : start + len(weight)] += weight

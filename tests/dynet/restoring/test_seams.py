@@ -10,8 +10,9 @@ from PIL import Image
 from dynet import DyNet
 from dynet.evaluation.metrics import psnr
 from dynet.restoring import restore
+from dynet.restoring.memory import DEFAULT_TILE
 from dynet.restoring.restore import Restoration, prepare, restore_rgb
-from dynet.restoring.tiling import tile_starts
+from dynet.restoring.tiling import tile_spans
 
 CPU = torch.device("cpu")
 
@@ -29,8 +30,8 @@ def _steps_at_edges_and_elsewhere(difference: np.ndarray, tile: int) -> tuple[fl
     steps = np.diff(difference, axis=1)
     along = steps[: len(steps) // 20 * 20].reshape(-1, 20, *steps.shape[1:]).mean(axis=1)
     by_column = np.abs(along).mean(axis=(0, 2))
-    starts = tile_starts(difference.shape[1], tile, tile // restore.OVERLAP)
-    edges = np.array([*starts[1:], *(start + tile for start in starts[:-1])]) - 1
+    spans = tile_spans(difference.shape[1], tile, tile // restore.OVERLAP)
+    edges = np.unique([*(first for first, _ in spans[1:]), *(end for _, end in spans[:-1])]) - 1
     return float(by_column[edges].mean()), float(np.delete(by_column, edges).mean())
 
 
@@ -61,10 +62,10 @@ def test_tiles_of_a_2k_picture_differ_little_from_the_whole(
     noisy = np.clip((clean + noise) / 255, 0, 1).astype(np.float32)
     model = copy.deepcopy(denoiser)
     prepare(model, torch.float32, window)
-    whole, tiled = (_restored(model, noisy, tile) for tile in (4096, restore.DEFAULT_TILE))
+    whole, tiled = (_restored(model, noisy, tile) for tile in (4096, DEFAULT_TILE))
     difference = tiled - whole
     print(f"\nwindow {window}: PSNR {psnr(tiled, whole):.1f} dB, most {np.abs(difference).max() * 255:.1f} levels")
     assert psnr(tiled, whole) > 47
     assert np.abs(difference).max() < 20 / 255
-    at_edges, elsewhere = _steps_at_edges_and_elsewhere(difference, restore.DEFAULT_TILE)
+    at_edges, elsewhere = _steps_at_edges_and_elsewhere(difference, DEFAULT_TILE)
     assert at_edges < 1.25 * elsewhere

@@ -10,17 +10,24 @@ from dynet.restoring.tiling import (
     smooth_weights,
     tile_boxes,
     tile_shares,
-    tile_starts,
+    tile_spans,
 )
 
 
-@pytest.mark.parametrize(("length", "tile", "overlap"), [(100, 100, 8), (101, 100, 8), (333, 64, 8), (192, 100, 8)])
-def test_tiles_cover_a_side_and_overlap_as_asked(length: int, tile: int, overlap: int) -> None:
-    starts = tile_starts(length, tile, overlap)
-    assert starts[0] == 0
-    assert 0 <= starts[-1] + tile - length < 8 or starts == [0]
-    assert all(start % 8 == 0 for start in starts)  # where the network halves its features within the whole
-    assert all(after - before <= tile - overlap for before, after in pairwise(starts))
+@pytest.mark.parametrize("length", [100, 101, 109, 192, 333, 3000])
+@pytest.mark.parametrize(("tile", "overlap"), [(100, 8), (64, 8), (104, 0), (32, 4), (640, 80)])
+def test_tiles_cover_a_side_overlap_as_asked_and_begin_where_features_are_halved(
+    length: int, tile: int, overlap: int
+) -> None:
+    spans = tile_spans(length, tile, overlap)
+    assert (spans[0][0], spans[-1][1]) == (0, length)
+    assert all(end - first <= tile for first, end in spans)
+    assert all(first % 8 == 0 for first, _ in spans)
+    assert all(end - first >= overlap for (_, end), (first, _) in pairwise(spans))
+    if length > tile:
+        assert len({end - first for first, end in spans[:-1]}) == 1
+        # No fewer tiles would do.
+        assert (len(spans) - 1) * (tile // 8 * 8 - -(-overlap // 8) * 8) < length - -(-overlap // 8) * 8
 
 
 def test_tiles_of_a_network_that_changes_nothing_are_the_picture() -> None:
@@ -77,7 +84,7 @@ def test_rows_come_once_from_top_to_bottom_as_soon_as_they_are_done(
         assert top == next_top
         next_top = top + rows.shape[2]
         torch.testing.assert_close(rows, picture[..., top:next_top, :], atol=1e-6, rtol=0)
-        assert next_top == height or asked[-1][0] == top  # no tile of the next row has been asked for
+        assert asked[-1][0] == top  # no tile of the next row has been asked for
     assert next_top == height
 
 

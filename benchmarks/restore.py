@@ -2,7 +2,7 @@
 alone.
 
 First a photograph of 1 megapixel in the same tiles: the network as it was published (`published_form.py`: eager,
-float32, plain layout), ours in float32, ours in what `--precision auto` chooses. Then 12 megapixels through `dynet
+float32, plain layout), ours in float32, ours in bfloat16. Then 12 megapixels through `dynet
 restore` itself, from JPEG to JPEG. Every row is measured in a process of its own; its memory is the largest resident
 set of that process, from its start to its end, with Python and torch. The photograph is one of scikit-image's,
 enlarged, with noise; weights are random, which changes neither time nor memory. Run it with nothing else on the
@@ -24,7 +24,7 @@ from machine import ROOT, describe
 from PIL import Image
 
 RESULT = ROOT / "benchmarks" / "results" / "restore.json"
-FORMS = ("published", "fp32", "auto")
+FORMS = ("published", "fp32", "bf16")
 VARIANTS = ("S", "L")
 
 

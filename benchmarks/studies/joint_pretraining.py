@@ -1,0 +1,70 @@
+"""Does one dynamic pre-training of S and L cost half of two, and what does each variant get from it?
+
+    python benchmarks/studies/joint_pretraining.py
+
+Of the same number of steps N, with the same fine-tuning of each variant by itself afterwards:
+
+- `two runs`: S is pre-trained for N steps, and L for N steps;
+- `one run, equal steps each`: one dynamic run of 2 N steps, in which each variant is drawn about N times: as many steps
+  each, and the same total cost as the two;
+- `one run, half the cost`: one dynamic run of N steps, the paper's "50 % fewer GPU hours";
+- `none`: fine-tuning alone.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from spread import Rows, chart, difference, table, values, verdict
+from study import L, Run, S, Scale, finetuning, main, pretraining
+
+NAME = "joint_pretraining"
+ALONE = {"S": {"S": {"schedule": S}}, "L": {"L": {"schedule": L}}}
+ARMS = ("none", "two runs", "one run, equal steps each", "one run, half the cost")
+
+
+def plan(scale: Scale) -> list[Run]:
+    """Eight fine-tunings: each variant after each of the four."""
+    steps = scale.pretrain_steps
+    joint = {"one run, equal steps each": 2 * steps, "one run, half the cost": steps}
+    runs = []
+    for variant, alone in ALONE.items():
+        inits: dict[str, Run | None] = {"none": None, "two runs": pretraining(f"{variant} alone", steps, alone)}
+        inits |= {name: pretraining(name, count) for name, count in joint.items()}
+        runs += [finetuning(name, scale.finetune_steps, alone, init) for name, init in inits.items()]
+    return runs
+
+
+def cost(rows: Rows, scale: Scale, arm: str) -> float:
+    """Seconds of pre-training until both variants are there: steps × the median time of a step of that run."""
+
+    def step(variant: str) -> float:
+        found = [row["init_step_seconds"] for row in rows if (row["run"], row["variant"]) == (arm, variant)]
+        return sum(found) / len(found)
+
+    steps = scale.pretrain_steps
+    if arm == "none":
+        return 0.0
+    if arm == "two runs":
+        return steps * (step("S") + step("L"))
+    return (2 if "equal" in arm else 1) * steps * step("L")
+
+
+def report(rows: list[dict[str, Any]], scale: Scale, picture: Path) -> str:
+    """The table, and three sentences for each variant."""
+    columns = [(variant, task) for variant in "SL" for task in ("CBSD68", "Rain100L")]
+    lines = [
+        [arm, f"{cost(rows, scale, arm):.0f}", *(str(values(rows, arm, *column)) for column in columns)] for arm in ARMS
+    ]
+    words = []
+    for variant, task in columns:
+        reached = {arm: values(rows, arm, variant, task) for arm in ARMS}
+        for one, other in ((ARMS[2], ARMS[1]), (ARMS[3], ARMS[1]), (ARMS[3], ARMS[0])):
+            words.append(verdict(f"{variant}, {task}, {one} against {other}", difference(reached[one], reached[other])))
+    bars = {f"{v}, {t}": {arm: values(rows, arm, v, t) for arm in ARMS} for v, t in columns}
+    chart(picture, "One dynamic pre-training against two", bars, "two runs")
+    heads = ["pre-training", "cost, s", *(f"{variant}, {task}" for variant, task in columns)]
+    return table(heads, lines) + "\n\n" + "\n".join(f"- {word}" for word in words)
+
+
+if __name__ == "__main__":
+    main(NAME, __doc__, plan, report)

@@ -1,0 +1,52 @@
+"""Prompts on the skips, in the decoder, at the latent alone, or nowhere?
+
+    python benchmarks/studies/prompts.py
+
+Trained from scratch on noise and rain for as many steps. On the skips is the paper's place; in the decoder is
+PromptIR's, with the same blocks and number of parameters; the other two have fewer.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from spread import chart, difference, table, values, verdict
+from study import Run, Scale, finetuning, main
+
+from dynet import DyNet
+from dynet.config import Network
+
+NAME = "prompts"
+ARMS = {"on the skips": "skips", "in the decoder": "decoder", "at the latent alone": "latent", "nowhere": "none"}
+BASELINE = "on the skips"
+
+
+def plan(scale: Scale) -> list[Run]:
+    """A training for each place."""
+    return [finetuning(name, scale.pretrain_steps, network={"prompts_at": place}) for name, place in ARMS.items()]
+
+
+def _parameters(scale: Scale, place: str) -> int:
+    shape = Network.model_validate(scale.network | {"prompts_at": place}).architecture()
+    return sum(parameter.numel() for parameter in DyNet.from_architecture(shape).parameters())
+
+
+def report(rows: list[dict[str, Any]], scale: Scale, picture: Path) -> str:
+    """The table, and a sentence for each place."""
+    columns = [(variant, task) for variant in "SL" for task in ("CBSD68", "Rain100L")]
+    lines, words = [], []
+    for arm, place in ARMS.items():
+        times = [row["step_seconds"] for row in rows if row["run"] == arm]
+        cells = [str(values(rows, arm, *column)) for column in columns]
+        lines.append([arm, f"{_parameters(scale, place):,}", f"{sum(times) / len(times):.3f}", *cells])
+        for column in columns if arm != BASELINE else ():
+            found = difference(values(rows, arm, *column), values(rows, BASELINE, *column))
+            words.append(verdict(f"{arm}, {', '.join(column)}", found))
+    bars = {f"{v}, {t}": {arm: values(rows, arm, v, t) for arm in ARMS} for v, t in columns}
+    chart(picture, "Where the prompts are", bars, BASELINE)
+    heads = ["prompts", "parameters", "s a step", *(f"{variant}, {task}" for variant, task in columns)]
+    against = f"Against {BASELINE}:\n\n"
+    return table(heads, lines) + "\n\n" + against + "\n".join(f"- {word}" for word in words)
+
+
+if __name__ == "__main__":
+    main(NAME, __doc__, plan, report)

@@ -1,0 +1,114 @@
+"""The sets that the studies train on, each built by `million-ird`, and the folders that they measure on."""
+
+import os
+import random
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from PIL import Image, UnidentifiedImageError
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from machine import ROOT, SHARED
+
+BSDS = SHARED / "train" / "BSDS500"
+POOL = tuple(SHARED / part for part in ("photos", "duplicates", "negatives", "real"))
+"""A small crawl: photographs, the same re-saved by others, and the rest of what the web is made of."""
+TESTS = {"CBSD68": SHARED / "benchmarks" / "CBSD68", "Rain100L": SHARED / "benchmarks" / "Rain100L"}
+CLEAN = {"CBSD68": TESTS["CBSD68"], "Rain100L": TESTS["Rain100L"] / "target"}
+SMALLEST = 256  # pixels of the short side: a patch of 96 can be cut at half the size
+OF_SMALL: dict[str, Any] = {"size": 160}
+OF_LARGE: dict[str, Any] = {"size": 96, "scales": [0.5, 0.25]}
+DROP_NOTHING = {"exact": False, "radius": None, "turned": False, "crops": False}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a set is built from, and how: `changes` to the default recipe."""
+
+    sources: tuple[Path, ...]
+    changes: dict[str, Any]
+    smallest: int = SMALLEST
+    without_test_pictures: bool = True
+
+
+PLANS = {
+    # BSD400 and the photographs without what stands in a test set: what all studies fine-tune on.
+    "bsds": Plan((BSDS / "train", BSDS / "test"), {"patches": OF_SMALL}),
+    "photos": Plan((SHARED / "photos",), {"patches": OF_LARGE}),
+    "photos_large": Plan((SHARED / "photos",), {"patches": {"size": 256, "scales": [0.25]}}),  # for full width
+    # BSD400 as it is usually taken.
+    "leaky": Plan((BSDS / "train", BSDS / "test"), {"patches": OF_SMALL}, without_test_pictures=False),
+    "curated": Plan(POOL, {"patches": OF_LARGE}, smallest=1024),
+    # As many pictures of the same pool by lot: sources are drawn when it is built.
+    "uncurated": Plan((), {"patches": OF_LARGE, "gates": [], "duplicates": DROP_NOTHING}),
+}
+
+
+class Sets:
+    """Builds a set when it is first asked for; one that is finished is kept."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def place(self, name: str) -> Path:
+        """The folder of one of PLANS."""
+        out, plan = self._folder / name, PLANS[name]
+        if not (out / "README.md").is_file():  # the last that a build writes
+            sources = plan.sources or self._by_lot(len(pictures(self.place("curated"))))
+            self._build(out, plan, sources)
+        return out
+
+    def _by_lot(self, count: int) -> tuple[Path, ...]:
+        files = sorted(path for part in POOL for path in part.rglob("*") if path.is_file())
+        random.Random(0).shuffle(files)
+        return tuple([path for path in files if _short_side(path) >= SMALLEST][:count])
+
+    def _build(self, out: Path, plan: Plan, sources: tuple[Path, ...]) -> None:
+        for source in (*sources, *CLEAN.values()):
+            if not source.exists():
+                sys.exit(f"{source}: the pictures that the studies need are not there")
+        recipe = yaml.safe_load((ROOT / "pipelines" / "million_ird.yaml").read_text()) | {"name": out.name}
+        for gate in recipe["gates"]:
+            if gate["field"] == "short_side":
+                gate["min"] = plan.smallest
+        self._folder.mkdir(parents=True, exist_ok=True)
+        file = self._folder / f"{out.name}.yaml"
+        file.write_text(yaml.safe_dump(recipe | plan.changes, sort_keys=False))
+        command = ["--recipe", file, "--out", out]
+        for source in sources:
+            command += ["--sources", source]
+        for name, folder in CLEAN.items() if plan.without_test_pictures else ():
+            command += ["--exclude-benchmark", f"{name}={folder}"]
+        run_program("million-ird", "build", *map(str, command))
+
+
+def pictures(built: Path) -> list[str]:
+    """The ids of the pictures that a built set holds."""
+    from datasets import load_dataset
+
+    ids: list[str] = load_dataset(str(built), split="train")["id"][:]
+    return ids
+
+
+def _short_side(path: Path) -> int:
+    try:
+        with Image.open(path) as image:
+            return min(image.size)
+    except (UnidentifiedImageError, OSError):
+        return 0
+
+
+def run_program(program: str, *arguments: str, threads: int | None = None) -> str:
+    """Runs one of the two programs of this environment; returns its stdout. Its fault, if it has one, ends this one."""
+    environment = dict(os.environ) if threads is None else os.environ | {"OMP_NUM_THREADS": str(threads)}
+    script = Path(sys.executable).with_name(program)  # where nothing is installed, the checkout's own
+    start = [str(script)] if script.is_file() else [sys.executable, "-m", program]
+    command = [*start, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr[-3000:]}")
+    return done.stdout

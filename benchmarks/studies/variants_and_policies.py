@@ -1,0 +1,78 @@
+"""How many variants, drawn how often, and by which policy?
+
+    python benchmarks/studies/variants_and_policies.py
+
+Trained from scratch on noise and rain for the same number of steps: two, three and five variants drawn alike; L drawn
+in a quarter, half and three quarters of the steps; S and L in runs of their own, which is twice the cost for both. A
+sandwich with distillation does two passes in a step: once for as many steps, and once for half as many.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from spread import Rows, chart, difference, table, values, verdict
+from study import BOTH, L, Run, S, Scale, finetuning, main
+
+NAME = "variants_and_policies"
+BASELINE = "S and L, half each"
+SCHEDULES = {"S": S, "M1": [3, 4, 4, 5], "M": [3, 4, 5, 6], "M2": [4, 5, 5, 7], "L": L}
+
+
+def _drawn(**probabilities: float) -> dict[str, Any]:
+    return {
+        name: {"schedule": SCHEDULES[name], "probability": probability} for name, probability in probabilities.items()
+    }
+
+
+ARMS: dict[str, tuple[dict[str, Any], str, float]] = {
+    BASELINE: (BOTH, "random", 1),
+    "L in a quarter": (_drawn(S=0.75, L=0.25), "random", 1),
+    "L in three quarters": (_drawn(S=0.25, L=0.75), "random", 1),
+    "three variants": (_drawn(S=1, M=1, L=1), "random", 1),
+    "five variants": (_drawn(S=1, M1=1, M=1, M2=1, L=1), "random", 1),
+    "sandwich, same steps": (BOTH, "sandwich", 1),
+    "sandwich, same cost": (BOTH, "sandwich", 0.5),
+    "S alone": ({"S": {"schedule": S}}, "random", 1),
+    "L alone": ({"L": {"schedule": L}}, "random", 1),
+}
+"""What is trained: variants, policy, share of the steps."""
+
+
+def plan(scale: Scale) -> list[Run]:
+    """A training for each arm."""
+    steps = scale.pretrain_steps
+    return [
+        finetuning(name, max(round(steps * share), 1), variants, policy=policy)
+        for name, (variants, policy, share) in ARMS.items()
+    ]
+
+
+def seconds(rows: Rows, scale: Scale, arm: str) -> float:
+    """Of the whole training: steps × the median time of a step."""
+    found = [row["step_seconds"] for row in rows if row["run"] == arm]
+    return round(scale.pretrain_steps * ARMS[arm][2]) * sum(found) / len(found)
+
+
+def report(rows: list[dict[str, Any]], scale: Scale, picture: Path) -> str:
+    """The table, and a sentence for each arm and variant against the paper's policy."""
+    columns = [(variant, task) for variant in "SL" for task in ("CBSD68", "Rain100L")]
+    lines, words = [], []
+    for arm in ARMS:
+        cells = [str(values(rows, arm, variant, task)) if variant in ARMS[arm][0] else "—" for variant, task in columns]
+        lines.append([arm, f"{seconds(rows, scale, arm):.0f}", *cells])
+        for variant, task in columns:
+            if arm != BASELINE and variant in ARMS[arm][0]:
+                found = difference(values(rows, arm, variant, task), values(rows, BASELINE, variant, task))
+                words.append(verdict(f"{arm}, {variant}, {task}", found))
+    bars = {
+        f"{variant}, {task}": {arm: values(rows, arm, variant, task) for arm in ARMS if variant in ARMS[arm][0]}
+        for variant, task in columns
+    }
+    chart(picture, "Variants, probabilities and policies", bars, BASELINE)
+    heads = ["training", "cost, s", *(f"{variant}, {task}" for variant, task in columns)]
+    against = f"Against {BASELINE}:\n\n"
+    return table(heads, lines) + "\n\n" + against + "\n".join(f"- {word}" for word in words)
+
+
+if __name__ == "__main__":
+    main(NAME, __doc__, plan, report)

@@ -1,0 +1,146 @@
+"""The studies of benchmarks/: what they say of numbers, and (full) each of them whole, as small as can be."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from benchmarks.studies.spread import Values, chart, difference, table, values, verdict
+
+ROOT = Path(__file__).parents[1]
+STUDIES = ROOT / "benchmarks" / "studies"
+
+
+def test_means_and_spreads_are_those_of_a_sample() -> None:
+    reached = Values({0: 30.0, 1: 30.2, 2: 30.4})
+    assert reached.mean == pytest.approx(30.2)
+    assert reached.std == pytest.approx(np.std([30.0, 30.2, 30.4], ddof=1))
+    assert str(reached) == "30.20 ± 0.20"
+    assert Values({5: 31.0}).std == 0
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "counts"),
+    [
+        ([31.0, 31.1, 31.2], [30.0, 30.1, 30.2], True),  # ten spreads apart
+        ([30.0, 30.1, 30.2], [31.0, 31.1, 31.2], True),
+        ([30.05, 30.2, 30.3], [30.0, 30.1, 30.2], False),  # less than a spread apart
+        ([31.0, 30.0, 32.0], [30.0, 30.1, 30.2], False),  # not of one sign
+        ([31.0], [30.0], False),  # one seed tells nothing
+    ],
+)
+def test_a_difference_counts_only_beyond_the_spread_between_seeds(
+    one: list[float], other: list[float], counts: bool
+) -> None:
+    found = difference(Values(dict(enumerate(one))), Values(dict(enumerate(other))))
+    assert found.counts == counts
+    assert found.mean == pytest.approx(np.mean(one) - np.mean(other))
+    said = verdict("masking", found)
+    assert ("no difference larger than the spread" in said) != counts
+    assert f"{found.mean:+.2f}" in said
+
+
+def test_differences_are_of_seeds_that_both_have() -> None:
+    found = difference(Values({0: 30.0, 1: 31.0, 7: 99.0}), Values({1: 30.5, 0: 29.5}))
+    assert (found.mean, found.seeds) == (pytest.approx(0.5), 2)
+
+
+def test_rows_are_found_by_run_variant_and_task() -> None:
+    rows = [
+        {"run": run, "seed": seed, "variant": "S", "task": "CBSD68", "psnr": psnr}
+        for run, seed, psnr in (("a", 0, 30.0), ("a", 1, 30.5), ("b", 0, 20.0))
+    ]
+    assert values(rows, "a", "S", "CBSD68").of_seed == {0: 30.0, 1: 30.5}
+    with pytest.raises(KeyError, match="a, L, CBSD68: not measured"):
+        values(rows, "a", "L", "CBSD68")
+    assert table(["x", "y"], [["1", "2"]]) == "| x | y |\n| --- | --- |\n| 1 | 2 |"
+
+
+def test_the_same_numbers_are_drawn_as_the_same_file(tmp_path: Path) -> None:
+    bars = {"S": {"none": Values({0: 30.0, 1: 30.1}), "masked": Values({0: 30.5, 1: 30.4})}}
+    for name in "ab":
+        chart(tmp_path / f"{name}.svg", "title", bars, "none")
+    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
+    assert b"dB above none" in (tmp_path / "a.svg").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A few of scikit-image's photographs, where the studies look for the shared data."""
+    data = pytest.importorskip("skimage.data")
+    folder = tmp_path_factory.mktemp("shared data")
+    photos = [getattr(data, name)() for name in ("astronaut", "coffee", "rocket", "chelsea")]
+
+    def save(name: str, picture: np.ndarray, scale: int = 1) -> None:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        image = Image.fromarray(picture)
+        image.resize((image.width * scale, image.height * scale)).save(folder / name)
+
+    for number, photo in enumerate(photos):
+        save(f"train/BSDS500/{'train' if number % 2 else 'test'}/{number}.png", photo)
+        save(f"photos/{number}.png", photo[::-1], scale=4)
+        save(f"negatives/{number}.png", photo[:, ::-1])
+    for number in range(2):
+        test = data.retina()[300 * number + 300 :, 400:][:64, :96]
+        save(f"benchmarks/CBSD68/{number}.png", test)
+        save(f"benchmarks/Rain100L/input/{number}.png", test)
+        save(f"benchmarks/Rain100L/target/{number}.png", test)
+    for name in ("duplicates", "real", "train/BSDS500/val"):
+        (folder / name).mkdir(parents=True)
+    return folder
+
+
+def _run(shared: Path, *command: object) -> str:
+    environment = os.environ | {"MILLION_IRD_SHARED_DATA": str(shared)}
+    done = subprocess.run(
+        [sys.executable, *map(str, command)], capture_output=True, text=True, env=environment, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(
+    "name", ["joint_pretraining", "variants_and_policies", "pretraining_and_data", "prompts", "leaky_list"]
+)
+def test_a_study_runs_to_its_sentences_and_again_without_training(
+    name: str, shared: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    work, out = tmp_path_factory.getbasetemp() / "studies", tmp_path_factory.mktemp(name) / "raw.json"
+    command = (STUDIES / f"{name}.py", "--scale", "smoke", "--seeds", 0, 1, "--work", work, "--out", out)
+    report = _run(shared, *command)
+    told = json.loads(out.read_text())
+    assert told["scale"] == "smoke"
+    assert {row["seed"] for row in told["rows"]} == {0, 1}
+    assert all(0 < row["psnr"] < 100 for row in told["rows"])
+    assert report.count("±") >= 8
+    assert "CBSD68" in report
+    assert "dB" in report
+    trained = {path: path.stat().st_mtime_ns for path in work.rglob("weights.safetensors")}
+    assert _run(shared, *command) == report
+    assert {path: path.stat().st_mtime_ns for path in work.rglob("weights.safetensors")} == trained
+    assert _run(shared, STUDIES / f"{name}.py", "--report", "--out", out) == report
+
+
+@pytest.mark.full
+def test_the_full_width_run_is_rehearsed_from_packing_to_restoring(shared: Path, tmp_path: Path) -> None:
+    script = STUDIES / "full_width.py"
+    _run(shared, script, "pack", "--to", tmp_path / "packed", "--work", tmp_path / "studies")
+    rehearsal = ("--steps", 2, 2, "--crop", 32, "--batch", 2, "--device", "cpu", "--pictures", 1)
+    out = tmp_path / "out"
+    _run(shared, script, "run", "--data", tmp_path / "packed", "--out", out, "--work", tmp_path / "work", *rehearsal)
+    files = [path for path in out.rglob("*") if path.is_file()]
+    assert len(files) <= 8
+    assert max(path.stat().st_size for path in files) <= 15 * 10**6
+    _run(shared, script, "keep", out, "--to", tmp_path / "weights" / "full", "--licence", "cc-by-4.0")
+    card = (tmp_path / "weights" / "full" / "README.md").read_text()
+    assert "CBSD68" in card
+    picture = shared / "benchmarks" / "CBSD68" / "0.png"
+    kept = ("--weights", tmp_path / "weights" / "full", "--variants", "S")
+    _run(shared, "-m", "dynet", "restore", picture, "--out", tmp_path / "restored", *kept)
+    assert Image.open(tmp_path / "restored" / "0.png").size == Image.open(picture).size

@@ -61,6 +61,12 @@ FIGURES: list[tuple[str, tuple[str | int, ...], str]] = [
     ("train_speed", ("training step", "rows", 7, "S", "ratio"), ".2f"),
     ("train_speed", ("training step", "rows", 7, "L", "ratio"), ".2f"),
     ("loader", ("rows", 0, "ratio"), ".2f"),
+    ("restore", ("tiled", 1, "ratio"), ".2f"),
+    ("restore", ("tiled", 4, "ratio"), ".2f"),
+    ("restore", ("alone", 0, "seconds"), ".0f"),
+    ("restore", ("alone", 0, "peak_mb"), ",d"),
+    ("restore", ("alone", 1, "seconds"), ".0f"),
+    ("restore", ("alone", 1, "peak_mb"), ",d"),
 ]
 """Figures of docs/results.md: the file, where in it, and how it is written. Of a list, its length is meant."""
 

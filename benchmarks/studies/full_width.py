@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from runs import Run, Scale, finetuning, pretraining
 from sets import ROOT, TESTS, Sets, run_program
-from study import WORK, Run, Scale, Trainer, finetuning, pretraining
+from study import WORK, Trainer
 
 PACKED = ROOT / "build" / "full_width"
 FULL = {"dim": 48}

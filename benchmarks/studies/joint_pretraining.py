@@ -14,8 +14,9 @@ Of the same number of steps N, with the same fine-tuning of each variant by itse
 from pathlib import Path
 from typing import Any
 
+from runs import L, Run, S, Scale, finetuning, pretraining
 from spread import Rows, chart, difference, table, values, verdict
-from study import L, Run, S, Scale, finetuning, main, pretraining
+from study import main
 
 NAME = "joint_pretraining"
 ALONE = {"S": {"S": {"schedule": S}}, "L": {"L": {"schedule": L}}}

@@ -9,8 +9,9 @@ set, and on what `million-ird build --exclude-benchmark` leaves of it, which is 
 from pathlib import Path
 from typing import Any
 
+from runs import Run, Scale, finetuning
 from spread import chart, difference, table, values, verdict
-from study import Run, Scale, finetuning, main
+from study import main
 
 NAME = "leaky_list"
 ARMS = ("without test pictures", "the usual list")

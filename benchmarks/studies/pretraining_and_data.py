@@ -10,8 +10,9 @@ cells on as many pictures of the same crawl by lot.
 from pathlib import Path
 from typing import Any
 
+from runs import Run, Scale, finetuning, pretraining
 from spread import chart, difference, table, values, verdict
-from study import Run, Scale, finetuning, main, pretraining
+from study import main
 
 NAME = "pretraining_and_data"
 ARMS = ("none", "none, as many steps", "masked, curated", "unmasked, curated", "masked, by lot")

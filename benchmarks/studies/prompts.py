@@ -9,8 +9,9 @@ PromptIR's, with the same blocks and number of parameters; the other two have fe
 from pathlib import Path
 from typing import Any
 
+from runs import Run, Scale, finetuning
 from spread import chart, difference, table, values, verdict
-from study import Run, Scale, finetuning, main
+from study import main
 
 from dynet import DyNet
 from dynet.config import Network

@@ -2,7 +2,8 @@
 
 A study is a list of runs; each has a recipe, sets to train on, and maybe a run whose weights it begins with. Runs that
 several studies ask for are trained once: their folder is named by the digest of all that decides them. A study that is
-stopped goes on where it was, by `dynet train --resume`, when the same command is given again.
+stopped goes on where it was, by `dynet train --resume`, when the same command is given again. What stands in its file
+of raw numbers, by the same digest, is not trained again even where the folders are gone.
 """
 
 import argparse
@@ -13,12 +14,12 @@ import statistics
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
 import yaml
+from runs import SCALES, Run, Scale
 from sets import ROOT, TESTS, Sets, run_program
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
@@ -27,93 +28,9 @@ from machine import describe
 RESULTS = ROOT / "benchmarks" / "results" / "studies"
 IMAGES = ROOT / "docs" / "images" / "studies"
 WORK = ROOT / "build" / "studies"
-S, L = [2, 3, 3, 4], [4, 6, 6, 8]
-BOTH = {"S": {"schedule": S, "probability": 0.5}, "L": {"schedule": L, "probability": 0.5}}
-TRAINING_SETS = ("bsds=300", "photos=31")
-"""What all studies fine-tune on; about as many pictures as the weights say."""
 
-
-@dataclass(frozen=True)
-class Scale:
-    """How large everything is: what is said beside every figure."""
-
-    network: dict[str, Any]
-    crop: int
-    batch: int
-    pretrain_steps: int
-    finetune_steps: int
-    learning_rate: float
-    precision: str
-    jobs: int
-    """Runs at a time, each on so many threads as then remain."""
-    pictures: int | None = None
-    """Of each test set; None for all."""
-
-
-REDUCED = {"dim": 8, "prompt_channels": [8, 16, 48], "prompt_sizes": [32, 16, 8], "refinement_blocks": 2}
-SCALES = {
-    "cpu": Scale(REDUCED, 48, 8, 800, 400, 2e-3, "fp32", 2, 34),
-    "gpu": Scale({"dim": 48}, 128, 32, 20_000, 10_000, 2e-4, "bf16", 1),
-    "smoke": Scale(
-        REDUCED | {"dim": 4, "heads": [1, 1, 2, 2], "prompt_channels": [4, 8, 16], "refinement_blocks": 1},
-        16, 2, 2, 2, 2e-3, "fp32", 2, 1,
-    ),
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Run:
-    """One training. `name` is what tables say; `changes` are keys of its recipe."""
-
-    name: str
-    stage: str
-    changes: dict[str, Any]
-    sets: tuple[str, ...] = TRAINING_SETS
-    init: "Run | None" = None
-    measured: bool = True
-    """Whether it is evaluated; pre-trained weights that are only begun with are not."""
-    tags: dict[str, Any] = field(default_factory=dict, compare=False)
-    """What a study wants to find again in its rows."""
-
-
-def pretraining(name: str, steps: int, variants: dict[str, Any] = BOTH, **more: Any) -> Run:
-    """A dynamic pre-training as the paper describes it; `mask=0` leaves the black cells out."""
-    sets = more.pop("sets", TRAINING_SETS)
-    mask = more.pop("mask", 0.3)
-    changes = {
-        "variants": variants,
-        "steps": steps,
-        "optimizer": "adam",
-        "corruption": {
-            "share": 0.5,
-            "cell": 8,
-            "degradations": [
-                {"kind": "gaussian_noise", "sigma": [5, 50]},
-                {"kind": "random_noise", "amplitude": [10, 90]},
-                {"kind": "jpeg", "quality": [10, 60]},
-            ],
-        },
-        "mask": {"share": mask, "cell": 8},
-        **more,
-    }
-    return Run(name, "pretrain", changes, sets=sets, measured=False)
-
-
-def finetuning(name: str, steps: int, variants: dict[str, Any] = BOTH, init: Run | None = None, **more: Any) -> Run:
-    """Fine-tuning on noise and rain."""
-    sets, tags = more.pop("sets", TRAINING_SETS), more.pop("tags", {})
-    changes = {
-        "variants": variants,
-        "steps": steps,
-        "warmup_steps": max(steps // 40, 1) if steps > 1 else 0,
-        "weight_decay": 1e-4,
-        "tasks": {
-            "denoise": {"weight": 2, "degradations": [{"kind": "gaussian_noise", "sigma": [15, 50]}]},
-            "derain": {"weight": 1, "degradations": [{"kind": "rain"}]},
-        },
-        **more,
-    }
-    return Run(name, "finetune", changes, sets=sets, init=init, tags=tags)
+Row = dict[str, Any]
+"""One variant of one run on one test set."""
 
 
 class Trainer:
@@ -126,7 +43,7 @@ class Trainer:
 
     def folder(self, run: Run, seed: int) -> Path:
         """Named by what decides its weights."""
-        return self._work / "runs" / f"{self._digest(run, seed)}-{seed}"
+        return self._work / "runs" / f"{self.digest(run, seed)}-{seed}"
 
     def recipe(self, run: Run, seed: int) -> dict[str, Any]:
         """The whole recipe of a run."""
@@ -150,9 +67,10 @@ class Trainer:
             "keep_checkpoints": 1,
         } | changes
 
-    def _digest(self, run: Run, seed: int) -> str:
-        init = self._digest(run.init, seed) if run.init else None
-        decisive = {"recipe": self.recipe(run, seed), "sets": run.sets, "init": init}
+    def digest(self, run: Run, seed: int) -> str:
+        """Of all that decides the weights, and on what they are measured."""
+        init = self.digest(run.init, seed) if run.init else None
+        decisive = {"recipe": self.recipe(run, seed), "sets": run.sets, "init": init, "pictures": self.scale.pictures}
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:12]
 
     def train(self, run: Run, seed: int) -> Path:
@@ -177,7 +95,7 @@ class Trainer:
         for place in dict.fromkeys(place for run in runs for place in run.sets):
             self._sets.place(place.partition("=")[0])
 
-    def measure(self, run: Run, seed: int) -> list[dict[str, Any]]:
+    def measure(self, run: Run, seed: int) -> list[Row]:
         """A row for each variant and task: PSNR and SSIM, and what training cost."""
         out = self.train(run, seed)
         results = out / "evaluation" / "results.json"
@@ -187,12 +105,13 @@ class Trainer:
                 command += ["--benchmark", f"{name}={self._test(name)}"]
             run_program("dynet", "evaluate", *map(str, command), "--device", self._device, threads=self._threads)
         told = json.loads(results.read_text())
-        costs = {"step_seconds": step_seconds(out / "metrics.jsonl")}
+        costs = {"step_seconds": step_seconds(out / "metrics.jsonl", self.scale.batch)}
         if run.init is not None:
-            costs["init_step_seconds"] = step_seconds(self.folder(run.init, seed) / "metrics.jsonl")
+            costs["init_step_seconds"] = step_seconds(self.folder(run.init, seed) / "metrics.jsonl", self.scale.batch)
         return [
             {
                 "run": run.name,
+                "digest": self.digest(run, seed),
                 "seed": seed,
                 "variant": row["variant"],
                 "task": row["benchmark"],
@@ -223,13 +142,13 @@ class Trainer:
         return part
 
 
-def step_seconds(metrics: Path) -> float:
+def step_seconds(metrics: Path, batch: int) -> float:
     """The median time of a step, as the run itself logged it, over all variants."""
     lines = [json.loads(line) for line in metrics.read_text().splitlines()]
-    return round(statistics.median(1 / line["images_per_s"] for line in lines), 5)
+    return round(statistics.median(batch / line["images_per_s"] for line in lines), 5)
 
 
-Report = Callable[[list[dict[str, Any]], Scale, Path], str]
+Report = Callable[[list[Row], Scale, Path], str]
 """Rows to Markdown, tables and the sentences that they carry, and to a chart in the file."""
 
 
@@ -251,39 +170,44 @@ def main(name: str, doc: str | None, plan: Callable[[Scale], Sequence[Run]], rep
         return
     scale = SCALES[arguments.scale]
     trainer = Trainer(scale, arguments.work / arguments.scale, arguments.device)
-    rows = run_all(trainer, plan(scale), arguments.seeds, lambda rows: _write(out, arguments.scale, rows))
+    known = json.loads(out.read_text())["rows"] if out.is_file() else []
+    runs = plan(scale)
+    rows = run_all(trainer, runs, arguments.seeds, known, lambda rows: _write(out, arguments.scale, rows))
     print(report(rows, scale, picture))
 
 
 def run_all(
-    trainer: Trainer, runs: Sequence[Run], seeds: Sequence[int], write: Callable[[list[dict[str, Any]]], None]
-) -> list[dict[str, Any]]:
+    trainer: Trainer, runs: Sequence[Run], seeds: Sequence[int], known: list[Row], write: Callable[[list[Row]], None]
+) -> list[Row]:
     """First what others begin with, then what is measured; `write` is called after each run with all rows so far."""
-    inits = dict.fromkeys(_key(run.init) for run in runs if run.init)
-    begun_with = {_key(run.init): run.init for run in runs if run.init}
-    trainer.prepare([*begun_with.values(), *runs])
-    found: dict[tuple[int, int], list[dict[str, Any]]] = {}
+    jobs = [(run, seed) for seed in seeds for run in runs]
+    found = {job: _known(known, run.name, trainer.digest(run, seed)) for job, (run, seed) in enumerate(jobs)}
+    missing = [job for job, rows in found.items() if not rows]
+    inits = {
+        trainer.digest(init, seed): (init, seed) for run, seed in map(jobs.__getitem__, missing) if (init := run.init)
+    }
+    trainer.prepare([*(run for run, _ in inits.values()), *(jobs[job][0] for job in missing)])
     one_at_a_time = Lock()
 
-    def measure(job: tuple[int, int]) -> None:
-        rows = trainer.measure(runs[job[0]], seeds[job[1]])
+    def measure(job: int) -> None:
+        run, seed = jobs[job]
+        rows = trainer.measure(run, seed)
         with one_at_a_time:
             found[job] = rows
-            write([row for done in sorted(found) for row in found[done]])
-        print(f"{runs[job[0]].name}, seed {seeds[job[1]]}: measured", file=sys.stderr, flush=True)
+            write([row for of_job in found.values() for row in of_job])
+        print(f"{run.name}, seed {seed}: measured", file=sys.stderr, flush=True)
 
     with ThreadPoolExecutor(trainer.scale.jobs) as pool:
-        first = [(begun_with[key], seed) for seed in seeds for key in inits]
-        list(pool.map(lambda job: trainer.train(*job), first))
-        list(pool.map(measure, [(number, at) for at in range(len(seeds)) for number in range(len(runs))]))
-    return [row for done in sorted(found) for row in found[done]]
+        list(pool.map(lambda init: trainer.train(*init), inits.values()))
+        list(pool.map(measure, missing))
+    return [row for of_job in found.values() for row in of_job]
 
 
-def _key(run: Run | None) -> str:
-    return json.dumps([run.stage, run.changes, run.sets], sort_keys=True) if run else ""
+def _known(rows: list[Row], run: str, digest: str) -> list[Row]:
+    return [row for row in rows if (row["run"], row.get("digest")) == (run, digest)]
 
 
-def _write(out: Path, scale: str, rows: list[dict[str, Any]]) -> None:
+def _write(out: Path, scale: str, rows: list[Row]) -> None:
     result = {"machine": describe(), "command": " ".join(["python", *sys.argv]), "scale": scale}
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = out.with_suffix(".tmp")

@@ -10,8 +10,9 @@ sandwich with distillation does two passes in a step: once for as many steps, an
 from pathlib import Path
 from typing import Any
 
+from runs import BOTH, L, Run, S, Scale, finetuning
 from spread import Rows, chart, difference, table, values, verdict
-from study import BOTH, L, Run, S, Scale, finetuning, main
+from study import main
 
 NAME = "variants_and_policies"
 BASELINE = "S and L, half each"

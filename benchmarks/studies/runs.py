@@ -1,0 +1,92 @@
+"""What can be trained in a study: recipes in the few numbers that studies change, and how large everything is."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+S, L = [2, 3, 3, 4], [4, 6, 6, 8]
+BOTH = {"S": {"schedule": S, "probability": 0.5}, "L": {"schedule": L, "probability": 0.5}}
+TRAINING_SETS = ("bsds=300", "photos=31")
+"""What all studies fine-tune on; about as many pictures as the weights say."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How large everything is: what is said beside every figure."""
+
+    network: dict[str, Any]
+    crop: int
+    batch: int
+    pretrain_steps: int
+    finetune_steps: int
+    learning_rate: float
+    precision: str
+    jobs: int
+    """Runs at a time, each on so many threads as then remain."""
+    pictures: int | None = None
+    """Of each test set; None for all."""
+
+
+REDUCED = {"dim": 8, "prompt_channels": [8, 16, 48], "prompt_sizes": [32, 16, 8], "refinement_blocks": 2}
+SCALES = {
+    "cpu": Scale(REDUCED, 48, 8, 800, 400, 2e-3, "fp32", 2, 34),
+    "gpu": Scale({"dim": 48}, 128, 32, 20_000, 10_000, 2e-4, "bf16", 1),
+    "smoke": Scale(
+        REDUCED | {"dim": 4, "heads": [1, 1, 2, 2], "prompt_channels": [4, 8, 16], "refinement_blocks": 1},
+        16, 2, 2, 2, 2e-3, "fp32", 2, 1,
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training. `name` is what tables say; `changes` are keys of its recipe."""
+
+    name: str
+    stage: str
+    changes: dict[str, Any]
+    sets: tuple[str, ...] = TRAINING_SETS
+    init: "Run | None" = None
+    measured: bool = True
+    """Whether it is evaluated; pre-trained weights that are only begun with are not."""
+    tags: dict[str, Any] = field(default_factory=dict, compare=False)
+    """What a study wants to find again in its rows."""
+
+
+def pretraining(name: str, steps: int, variants: dict[str, Any] = BOTH, **more: Any) -> Run:
+    """A dynamic pre-training as the paper describes it; `mask=0` leaves the black cells out."""
+    sets = more.pop("sets", TRAINING_SETS)
+    mask = more.pop("mask", 0.3)
+    changes = {
+        "variants": variants,
+        "steps": steps,
+        "optimizer": "adam",
+        "corruption": {
+            "share": 0.5,
+            "cell": 8,
+            "degradations": [
+                {"kind": "gaussian_noise", "sigma": [5, 50]},
+                {"kind": "random_noise", "amplitude": [10, 90]},
+                {"kind": "jpeg", "quality": [10, 60]},
+            ],
+        },
+        "mask": {"share": mask, "cell": 8},
+        **more,
+    }
+    return Run(name, "pretrain", changes, sets=sets, measured=False)
+
+
+def finetuning(name: str, steps: int, variants: dict[str, Any] = BOTH, init: Run | None = None, **more: Any) -> Run:
+    """Fine-tuning on noise and rain."""
+    sets, tags = more.pop("sets", TRAINING_SETS), more.pop("tags", {})
+    changes = {
+        "variants": variants,
+        "steps": steps,
+        "warmup_steps": max(steps // 40, 1) if steps > 1 else 0,
+        "weight_decay": 1e-4,
+        "tasks": {
+            "denoise": {"weight": 2, "degradations": [{"kind": "gaussian_noise", "sigma": [15, 50]}]},
+            "derain": {"weight": 1, "degradations": [{"kind": "rain"}]},
+        },
+        **more,
+    }
+    return Run(name, "finetune", changes, sets=sets, init=init, tags=tags)

@@ -2,7 +2,11 @@
 
 import errno
 import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -229,7 +233,8 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _run(arguments: list[str]) -> int:
     try:
-        code = app(arguments, prog_name="dynet", standalone_mode=False)
+        with _sigterm_like_sigint():
+            code = app(arguments, prog_name="dynet", standalone_mode=False)
     except DyNetError as error:
         return _say(_one_line(error), error.exit_code)
     except _usage_errors() as error:
@@ -245,6 +250,19 @@ def _run(arguments: list[str]) -> int:
     if code == INTERRUPTED:  # what typer makes of Ctrl-C
         return _say("interrupted", INTERRUPTED)
     return code if isinstance(code, int) else 0
+
+
+@contextmanager
+def _sigterm_like_sigint() -> Iterator[None]:
+    """Within it SIGTERM, too, ends what is at hand by KeyboardInterrupt; only the main thread may set that."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _usage_errors() -> Any:

@@ -24,6 +24,32 @@ def convert(
 
 
 @app.command()
+def split(
+    weights: Annotated[str, typer.Argument(help="A weights file, a folder that holds one, or a Hub repository.")],
+    out: Annotated[Path, typer.Option(help="The folder to write the parts to.")],
+    max_mb: Annotated[int, typer.Option(min=1, help="The largest part, in MB of 10^6 bytes.")] = 15,
+    dtype: Annotated[Literal["same", "fp32", "bf16"], typer.Option(help="The type to keep them in.")] = "same",
+) -> None:
+    """Write weights in parts, for places that take no large files; the folder loads as one file does."""
+    from dynet.weight_parts import split as run_split
+
+    for path in run_split(weights, out, max_mb, dtype):
+        typer.echo(path)
+
+
+@app.command()
+def join(
+    weights: Annotated[str, typer.Argument(help="A folder of parts, or any other weights.")],
+    out: Annotated[Path, typer.Argument(help="The weights file to write, W.safetensors.")],
+) -> None:
+    """Write weights that are in parts as one file."""
+    from dynet.weight_parts import join as run_join
+
+    run_join(weights, out)
+    typer.echo(out)
+
+
+@app.command()
 def export(
     weights: Annotated[str, typer.Option(help="A weights file, a folder that holds one, or a Hub repository.")],
     out: Annotated[Path, typer.Option(help="The file to write; for several variants a folder of one file each.")],

@@ -19,7 +19,7 @@ from dynet.degrade.degradation import Degradation
 from dynet.errors import RecipeError
 from dynet.section import MOST, Count, Flag, Positive, Section, Share, Steps
 from dynet.variants import POLICIES, ReuseSchedule, Variant, VariantSampler
-from dynet.weights import Architecture
+from dynet.weights import Architecture, PromptsAt
 
 
 class Network(Section):
@@ -32,6 +32,7 @@ class Network(Section):
     prompt_sizes: tuple[Count, Count, Count] = (64, 32, 16)
     refinement_blocks: Count = 4
     per_repeat: Annotated[int, Field(ge=0, le=64, strict=True)] = 0
+    prompts_at: PromptsAt = "skips"
 
     @model_validator(mode="after")
     def _fits_together(self) -> "Network":
@@ -48,6 +49,7 @@ class Network(Section):
             prompt_sizes=self.prompt_sizes,
             refinement_blocks=self.refinement_blocks,
             per_repeat=self.per_repeat,
+            prompts_at=self.prompts_at,
         )
 
 

@@ -21,6 +21,7 @@ from dynet.weights import (
     FILE_NAME,
     Architecture,
     Header,
+    PromptsAt,
     locate_weights,
     read_header,
     read_tensors,
@@ -51,12 +52,17 @@ class DyNet(nn.Module, ModelHubMixin, library_name="dynet", pipeline_tag="image-
         prompt_sizes: tuple[int, int, int] = (64, 32, 16),
         refinement_blocks: int = 4,
         per_repeat: int = 0,
+        prompts_at: PromptsAt = "skips",
     ) -> None:
         """Build with fresh weights; `prompt_channels` and `prompt_sizes` are for level 2, level 3 and the latent.
 
         `per_repeat`: so many repeats of each level's block learn, as differences to what they share, a norm and a
         temperature of their own; later repeats use the last (relaxed recursive transformers, arXiv 2410.20672).
         The differences start at zero, where the network is the one without them.
+
+        `prompts_at`: `skips` is the paper's network, with prompts on the skips and at the latent; `decoder` has the same
+        blocks after the decoder's levels instead, where PromptIR has them; `latent` has those at the latent alone;
+        `none` has no prompts.
         """
         super().__init__()
         self.architecture = Architecture(
@@ -67,6 +73,7 @@ class DyNet(nn.Module, ModelHubMixin, library_name="dynet", pipeline_tag="image-
             prompt_sizes=prompt_sizes,
             refinement_blocks=refinement_blocks,
             per_repeat=per_repeat,
+            prompts_at=prompts_at,
         )
         self.variants: tuple[Variant, ...] = (SMALL, LARGE)  # those it was trained with; saved with the weights
 
@@ -79,9 +86,13 @@ class DyNet(nn.Module, ModelHubMixin, library_name="dynet", pipeline_tag="image-
         self.down3 = Downsample(dim * 4)
         self.latent = TransformerBlock(dim * 8, heads[3], per_repeat)
 
-        self.prompt_skip2 = self._prompt(0, dim * 2, dim * 2)
-        self.prompt_skip3 = self._prompt(1, dim * 4, dim * 4)
-        self.prompt_latent = self._prompt(2, dim * 8, dim * 4)
+        # What has no prompts passes features on; at the latent they also halve the channels.
+        beside = prompts_at in ("skips", "decoder")
+        self.prompt_skip2 = self._prompt(0, dim * 2, dim * 2) if beside else nn.Identity()
+        self.prompt_skip3 = self._prompt(1, dim * 4, dim * 4) if beside else nn.Identity()
+        self.prompt_latent = (
+            self._prompt(2, dim * 8, dim * 4) if prompts_at != "none" else nn.Conv2d(dim * 8, dim * 4, 1, bias=False)
+        )
 
         self.up3 = Upsample(dim * 4)
         self.reduce3 = nn.Conv2d(dim * 6, dim * 4, 1, bias=False)
@@ -137,10 +148,15 @@ class DyNet(nn.Module, ModelHubMixin, library_name="dynet", pipeline_tag="image-
         latent = self.latent(self.down3(level3), times.latent)  # (B, 8c, H/8, W/8)
         prompted = self.prompt_latent(latent)  # (B, 4c, H/8, W/8)
 
-        joined = torch.cat([self.up3(prompted), self.prompt_skip3(level3)], dim=1)  # (B, 2c + 4c, H/4, W/4)
+        in_decoder = self.architecture.prompts_at == "decoder"
+        skip3 = level3 if in_decoder else self.prompt_skip3(level3)
+        joined = torch.cat([self.up3(prompted), skip3], dim=1)  # (B, 2c + 4c, H/4, W/4)
         x = self.decoder3(self.reduce3(joined), times.level3)  # (B, 4c, H/4, W/4)
-        joined = torch.cat([self.up2(x), self.prompt_skip2(level2)], dim=1)  # (B, 2c + 2c, H/2, W/2)
+        x = self.prompt_skip3(x) if in_decoder else x
+        skip2 = level2 if in_decoder else self.prompt_skip2(level2)
+        joined = torch.cat([self.up2(x), skip2], dim=1)  # (B, 2c + 2c, H/2, W/2)
         x = self.decoder2(self.reduce2(joined), times.level2)  # (B, 2c, H/2, W/2)
+        x = self.prompt_skip2(x) if in_decoder else x
         x = torch.cat([self.up1(x), level1], dim=1)  # (B, c + c, H, W)
         x = self.decoder1(x, times.level1)  # (B, 2c, H, W)
         correction: Tensor = self.output(self.refinement(x))  # (B, 3, H, W)

@@ -6,10 +6,11 @@ load it; a `config.json` beside it is for people and for the Hub, and is never r
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import dynet
 from dynet.errors import WeightsError, WriteError, reason_of
@@ -21,8 +22,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FILE_NAME = "weights.safetensors"
+_PART = re.compile(r"weights-(\d{5})-of-(\d{5})\.safetensors")
 KEY = "dynet"
 FORMAT = 1
+PromptsAt = Literal["skips", "decoder", "latent", "none"]
+"""Where a network has prompts; `skips` is the paper's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +40,7 @@ class Architecture:
     prompt_sizes: tuple[int, int, int]
     refinement_blocks: int
     per_repeat: int = 0  # so many repeats of each level's block have a norm and a temperature of their own
+    prompts_at: PromptsAt = "skips"
 
     def __post_init__(self) -> None:
         # Lists come from YAML and JSON; tuples compare and hash.
@@ -48,6 +53,8 @@ class Architecture:
             raise ValueError(f"dim must be an even number from 2, not {self.dim}")
         if self.per_repeat < 0:
             raise ValueError(f"per_repeat must be a whole number from 0, not {self.per_repeat}")
+        if self.prompts_at not in get_args(PromptsAt):
+            raise ValueError(f"prompts_at is one of {', '.join(get_args(PromptsAt))}, not {self.prompts_at!r}")
         for level, heads in enumerate(self.heads):
             if self.dim * 2**level % heads:
                 raise ValueError(f"heads: {heads} heads do not divide the channels of level {level + 1}")
@@ -56,8 +63,9 @@ class Architecture:
                 raise ValueError(f"prompt_channels: {self.dim * channels} + {prompt} is not a multiple of 4 heads")
 
     def described(self) -> dict[str, object]:
-        """The fields for a file's header; without `per_repeat` where it is 0, as in files from before it existed."""
-        return {name: value for name, value in asdict(self).items() if name != "per_repeat" or value}
+        """The fields for a file's header; without those that are as in all files from before they existed."""
+        later = {"per_repeat": 0, "prompts_at": "skips"}
+        return {name: value for name, value in asdict(self).items() if name not in later or value != later[name]}
 
     def difference(self, other: "Architecture") -> str | None:
         """Names the first field in which `other` differs, or None when they are the same."""
@@ -182,8 +190,38 @@ def _what_it_is(path: Path) -> str:
     return next(found, "is no safetensors file, or one that is cut short")
 
 
+def parts_of(path: Path) -> list[Path]:
+    """All parts, in order, of weights in parts (`dynet.weight_parts`) of which `path` is one; else the file itself.
+
+    Raises WeightsError that names the first part that is missing.
+    """
+    part = _PART.fullmatch(path.name)
+    if part is None:
+        return [path]
+    count = int(part[2])
+    parts = [path.with_name(f"weights-{number:05d}-of-{part[2]}.safetensors") for number in range(1, count + 1)]
+    for file in parts:
+        if not file.is_file():
+            raise WeightsError(f"{file} is missing: the weights beside it are in {count} parts")
+    return parts
+
+
 def read_tensors(path: Path) -> "dict[str, Tensor]":
-    """Read the tensors of a file whose header has been read. Raises WeightsError for values that are no numbers."""
+    """Read the tensors of a file whose header has been read, or of all parts of one.
+
+    Raises WeightsError for values that are no numbers, and for parts that are not of the same weights.
+    """
+    first, *others = parts_of(path)
+    tensors = _read_part(first)
+    about = read_header(first).as_object() if others else {}
+    for part in others:
+        if read_header(part).as_object() != about:
+            raise WeightsError(f"{part} and {first.name} are not parts of the same weights")
+        tensors |= _read_part(part)
+    return tensors
+
+
+def _read_part(path: Path) -> "dict[str, Tensor]":
     import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -216,6 +254,8 @@ def refuse_misfits(path: Path, expected: "Mapping[str, Tensor]", found: "Mapping
 def locate_weights(source: str | Path, revision: str | None = None, access: HubAccess | None = None) -> Path:
     """The weights file that `source` names: a file, a folder that holds one, or a repository user/name on the Hub.
 
+    Of weights in parts it is one of them; `read_tensors` finds the others.
+
     Only for what has the form user/name, and is neither a file nor in a folder that is there, is the Hub asked.
     Raises WeightsError.
     """
@@ -225,6 +265,9 @@ def locate_weights(source: str | Path, revision: str | None = None, access: HubA
     if name and path.is_dir():
         if (path / FILE_NAME).is_file():
             return path / FILE_NAME
+        parts = sorted(file for file in path.iterdir() if _PART.fullmatch(file.name))
+        if parts:
+            return parts[0]
         raise WeightsError(f"{path} holds no {FILE_NAME}: is its training finished?")
     if path.suffix != ".safetensors" and name.count("/") == 1 and not path.parent.exists():
         return download(name, FILE_NAME, revision, access or HubAccess())

@@ -122,6 +122,9 @@ def read_header(encoded: bytes, *, max_pixels: int = MAX_PIXELS) -> Header:
             raise ReadError("too_large", f"{width}×{height} is over {max_pixels:,} pixels")
         if picture.mode in {"F", "I"}:
             raise ReadError("unsupported", f"{picture.mode} pictures have no fixed white")
+        bits = _bits(encoded, picture)
+        if misread := _misread(picture, bits):
+            raise ReadError("unsupported", misread)
         orientation = _orientation(picture) if _may_be_turned(encoded, picture) else 1
         if orientation in _SIDEWAYS:
             width, height = height, width
@@ -131,7 +134,7 @@ def read_header(encoded: bytes, *, max_pixels: int = MAX_PIXELS) -> Header:
             width=width,
             height=height,
             mode=picture.mode,
-            bits=_bits(encoded, picture),
+            bits=bits,
             orientation=orientation,
             frames=int(getattr(picture, "n_frames", 1)),
             icc=icc_kind(picture),
@@ -246,12 +249,9 @@ def _bits(encoded: bytes, picture: Image.Image) -> int:
 def _deep(encoded: bytes, header: Header) -> Image.Image | None:
     """A colour picture of 16 bits, which Pillow would cut to 8, as RGB or RGBA; None where OpenCV sees another depth.
 
-    A TIFF comes out upright, a PNG as stored: just as Pillow's `load` leaves them. Of a TIFF whose channels lie in
-    planes OpenCV returns what happens to be in memory; Pillow's eight bits are all that is to be had of it.
+    A TIFF comes out upright, a PNG as stored: just as Pillow's `load` leaves them.
     """
     if header.bits != 16 or header.format not in {"PNG", "TIFF"} or header.mode not in {"RGB", "RGBA"}:
-        return None
-    if header.format == "TIFF" and _is_planar(encoded):
         return None
     raw = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED)
     if raw is None or raw.dtype != np.uint16 or raw.ndim != 3:
@@ -261,9 +261,14 @@ def _deep(encoded: bytes, header: Header) -> Image.Image | None:
     return Image.fromarray(np.ascontiguousarray(eight[..., [2, 1, 0, 3] if covered else [2, 1, 0]]))
 
 
-def _is_planar(encoded: bytes) -> bool:
-    with _opened(encoded) as picture:
-        return bool(getattr(picture, "tag_v2", {}).get(284, 1) == 2)
+def _misread(picture: Image.Image, bits: int) -> str | None:
+    """What decoders make noise of, without a word, in words; None for all else."""
+    if picture.format == "BMP" and picture.info.get("compression") == 2:
+        return "a BMP in run lengths of 4 bits"
+    # Pillow reads bytes for samples, and OpenCV returns what happens to be in memory.
+    if picture.format == "TIFF" and bits == 16 and getattr(picture, "tag_v2", {}).get(284, 1) == 2:
+        return "a TIFF of 16 bits whose channels lie in planes"
+    return None
 
 
 _TRANSPOSE = {

@@ -1,7 +1,6 @@
 """What `dynet evaluate` leaves: a table to read, an object for programs, and a line per picture."""
 
 import csv
-import hashlib
 import io
 import json
 import math
@@ -21,6 +20,7 @@ from dynet.errors import UsageError
 from dynet.evaluation.evaluate import Evaluation, Measured
 from dynet.evaluation.markdown import WIDTH, Column, tables
 from dynet.evaluation.summary import Row, Spread, TaskMean, count_not_finite, means_over_tasks, summarise
+from dynet.weight_parts import sha256_of
 from dynet.whole_files import write_whole
 
 CSV, JSON, MARKDOWN = "per_image.csv", "results.json", "results.md"
@@ -69,7 +69,7 @@ class Report:
         return {
             "dynet": dynet.__version__,
             "torch": torch.__version__,
-            "weights": {"file": str(self.weights), "sha256": _sha256(self.weights)},
+            "weights": {"file": str(self.weights), "sha256": sha256_of(self.weights)},
             "protocol": asdict(how.protocol),
             "device": _device(how.device),
             "tile": how.tile,
@@ -184,7 +184,3 @@ def _device(device: torch.device) -> str:
         return f"cuda ({torch.cuda.get_device_name(device)})"
     return f"{device.type} ({platform.machine()}, threads: {torch.get_num_threads()})"
 
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()

@@ -1,7 +1,6 @@
 """`dynet export`: variants of one set of weights to files, each compared with torch before it gets its name."""
 
 import contextlib
-import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import astuple, dataclass
@@ -18,6 +17,7 @@ from dynet.exporting.one_variant import SMALLEST
 from dynet.model import DyNet
 from dynet.progress import ProgressReport
 from dynet.variants import Variant
+from dynet.weight_parts import sha256_of
 from dynet.weights import read_header
 
 LIMIT = 1e-4
@@ -119,8 +119,7 @@ def describe(weights: Path) -> dict[str, str]:
     `licence`, where the weights file knows them.
     """
     header = read_header(weights)
-    with weights.open("rb") as opened:
-        told = {"dynet": dynet.__version__, "weights_sha256": hashlib.file_digest(opened, "sha256").hexdigest()}
+    told = {"dynet": dynet.__version__, "weights_sha256": sha256_of(weights)}
     if header.training is not None:
         told["recipe_sha256"] = header.training.recipe_sha256
     if "licence" in header.notes:

@@ -1,6 +1,5 @@
 """What is published of a RUN or of a weights file: gathered and checked here, with nothing of this machine in it."""
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from dynet.publishing.evaluations import Evaluated, refuse_same_protocol
 from dynet.training.run_folder import RunFolder
 from dynet.training.train_state import last_step
 from dynet.training_record import digest_of
+from dynet.weight_parts import sha256_of
 from dynet.weights import FILE_NAME, Header, read_header
 
 RECIPE, EXAMPLE, CARD = "recipe.yaml", "example.png", "README.md"
@@ -71,7 +71,7 @@ def gather(source: Path, repo_id: str, licence: str, evaluations: Sequence[Path]
     weights = _find(source)
     header = read_header(weights)
     DyNet.from_pretrained(weights)  # whole, of its shape, and numbers: nothing that does not load is published
-    told = [Evaluated.read(folder, _sha256(weights)) for folder in evaluations]
+    told = [Evaluated.read(folder, sha256_of(weights)) for folder in evaluations]
     refuse_same_protocol(told)
     run = _of_run(weights.parent, header) if (weights.parent / "run.json").is_file() else _OfRun()
     card = render_card(
@@ -105,7 +105,8 @@ def _find(source: Path) -> Path:
         raise RunError(f"{run} is not finished ({done} steps are done): `dynet train … --resume` goes on with it")
     if source.is_dir():
         if not (source / FILE_NAME).is_file():
-            raise WeightsError(f"{source} holds no {FILE_NAME}: a finished RUN, or a weights file, can be published")
+            hint = "a finished RUN, or a weights file, can be published; `dynet join` makes one file of parts"
+            raise WeightsError(f"{source} holds no {FILE_NAME}: {hint}")
         return source / FILE_NAME
     if not source.is_file():
         raise WeightsError(f"{source}: no such file or folder")
@@ -140,10 +141,6 @@ def _portable(recipe: Mapping[str, Any], excluded: Sequence[str]) -> str:
     told = dict(recipe) | {"exclude": list(excluded), "wandb": None}
     return yaml.safe_dump(told, sort_keys=False, allow_unicode=True)
 
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def check_name(repo_id: str) -> None:

@@ -2,9 +2,7 @@
 
 import json
 import logging
-import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -18,7 +16,7 @@ from dynet.restoring.restore import Failed, Restoration, Restored, restore_all
 def restore_and_report(inputs: Sequence[Input], how: Restoration, *, as_json: bool) -> bool:
     """Restore each file and print what became of it; True if none failed.
 
-    Raises InterruptedRun after SIGINT or SIGTERM: files that are finished are whole, and nothing is left of the one
+    Raises InterruptedRun after Ctrl-C: files that are finished are whole, and nothing is left of the one
     that was not.
     """
     sound, done = True, 0
@@ -26,12 +24,11 @@ def restore_and_report(inputs: Sequence[Input], how: Restoration, *, as_json: bo
     with ProgressReport("restore", sum(sizes), as_percentage=True) as progress, _warnings_to(progress.say):
         work = _Work(progress, sizes)
         try:
-            with _sigterm_like_sigint():
-                for result in restore_all(inputs, how, work.advance):
-                    done += 1
-                    work.finish(result.input.name)
-                    sound = sound and isinstance(result, Restored)
-                    _print(result, progress, as_json=as_json)
+            for result in restore_all(inputs, how, work.advance):
+                done += 1
+                work.finish(result.input.name)
+                sound = sound and isinstance(result, Restored)
+                _print(result, progress, as_json=as_json)
         except KeyboardInterrupt:
             raise InterruptedRun(f"interrupted: {done} of {len(inputs)} files are done, and whole") from None
     return sound
@@ -105,16 +102,3 @@ def _warnings_to(say: Callable[[str], None]) -> Iterator[None]:
         yield
     finally:
         root.removeHandler(handler)
-
-
-@contextmanager
-def _sigterm_like_sigint() -> Iterator[None]:
-    """Within it, SIGTERM raises KeyboardInterrupt too; only the main thread may set that."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

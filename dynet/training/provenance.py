@@ -1,7 +1,6 @@
 """From a run to what its weights files say of it."""
 
 import dataclasses
-import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from dynet.config import AnyRecipe
 from dynet.training.job import Job
 from dynet.training.metrics_log import ValidationLine
 from dynet.training_record import Start, TrainingRecord, Validated
+from dynet.weight_parts import sha256_of
 from dynet.weights import read_header
 
 
@@ -17,8 +17,7 @@ def record_of(recipe: AnyRecipe, job: Job) -> TrainingRecord:
     """What is known before the first step."""
     start = None
     if job.init is not None:
-        digest = hashlib.sha256(job.init.read_bytes()).hexdigest()
-        start = Start(sha256=digest, training=read_header(job.init).training)
+        start = Start(sha256=sha256_of(job.init), training=read_header(job.init).training)
     return TrainingRecord(
         steps=0,
         recipe=recipe.decisive(),

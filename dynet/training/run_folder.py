@@ -13,7 +13,6 @@ RUN/weights.safetensors  the finished network
 """
 
 import fcntl
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ import yaml
 from dynet.config import AnyRecipe
 from dynet.errors import RunError, reason_of
 from dynet.training.train_state import last_step
+from dynet.weight_parts import sha256_of
 from dynet.weights import FILE_NAME
 from dynet.whole_files import write_whole
 
@@ -39,7 +39,7 @@ class RunIdentity:
     @classmethod
     def of(cls, recipe: AnyRecipe, data: str, init: Path | None) -> Self:
         """`data` is the fingerprint of the pictures, `init` the weights file to start from."""
-        digest = hashlib.sha256(init.read_bytes()).hexdigest() if init else None
+        digest = sha256_of(init) if init else None
         return cls(recipe=recipe.decisive(), data=data, init=digest)
 
     def refuse_other_than(self, recorded: dict[str, Any], out: Path) -> None:

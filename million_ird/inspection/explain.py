@@ -99,5 +99,8 @@ def _verdict(row: Row, ledger: pa.Table) -> str:
 def _rule(gate: Gate, row: Row, recipe: Recipe) -> str:
     value = row[gate.field]
     number = float(value) if isinstance(value, (int, float)) else None
-    says = "breaks" if isinstance(gate.judge({gate.field: number}), Drop) else "passes"
+    if value is None:
+        says = "was not measured for"
+    else:
+        says = "breaks" if isinstance(gate.judge({gate.field: number}), Drop) else "passes"
     return f"{says} {gate.called}: {gate.limits()} (tier {gate_tier(gate, recipe.columns).name.lower()})"

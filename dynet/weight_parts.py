@@ -1,0 +1,89 @@
+"""Weights in parts, for places that take no large files: `weights-00001-of-00003.safetensors` and so on.
+
+Each part is a weights file with some of the tensors and the same header as the others, so a folder of parts loads as it
+is. Named as Hugging Face names parts; no index file is needed, since every part says how many there are.
+"""
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from dynet.errors import UsageError, WeightsError
+from dynet.weights import locate_weights, parts_of, read_header, read_tensors, write_weights
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MB = 10**6
+OVERHEAD = 200
+"""Bytes that a tensor's name, shape and place take in a header, at most."""
+
+TypeName = Literal["same", "fp32", "bf16"]
+
+
+def split(source: str, folder: Path, most_mb: int, kind: TypeName) -> list[Path]:
+    """Write weights into a folder in parts of at most so many MB (of 10^6 bytes), in another type if asked.
+
+    The header keeps the SHA-256 of what was split as the note `split_from`, so parts of two splits are never mixed. Raises
+    UsageError where the folder holds weights already or one tensor is larger than a part, WeightsError, WriteError.
+    """
+    weights = locate_weights(source)
+    _refuse_weights_in(folder)
+    header, tensors = read_header(weights), _as_kind(read_tensors(weights), kind)
+    header = dataclasses.replace(header, notes={**header.notes, "split_from": sha256_of(weights)})
+    fixed = len(str(header.as_object())) * 2
+    groups = _groups(tensors, most_mb * MB - fixed)
+    paths = [folder / f"weights-{number:05d}-of-{len(groups):05d}.safetensors" for number in range(1, len(groups) + 1)]
+    for path, names in zip(paths, groups, strict=True):
+        write_weights(path, {name: tensors[name] for name in names}, header)
+    return paths
+
+
+def join(source: str, out: Path) -> None:
+    """Write the weights of all parts, or of any other source, as one file; the header keeps `split_from`."""
+    if out.suffix != ".safetensors":
+        raise WeightsError(f"{out}: the weights file's name must end in .safetensors")
+    weights = locate_weights(source)
+    write_weights(out, read_tensors(weights), read_header(weights))
+
+
+def sha256_of(weights: Path) -> str:
+    """SHA-256 of a weights file; of one in parts, of all their bytes in order."""
+    digest = hashlib.sha256()
+    for part in parts_of(weights):
+        with part.open("rb") as opened:
+            while chunk := opened.read(1 << 20):
+                digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _refuse_weights_in(folder: Path) -> None:
+    """Parts beside others, of another number, could not be told apart by their names."""
+    there = sorted(folder.glob("weights*.safetensors")) if folder.is_dir() else []
+    if there:
+        raise UsageError(f"{folder} holds weights already: {there[0].name}")
+
+
+def _as_kind(tensors: "dict[str, Tensor]", kind: TypeName) -> "dict[str, Tensor]":
+    import torch
+
+    types = {"fp32": torch.float32, "bf16": torch.bfloat16}
+    return {name: tensor.to(types.get(kind, tensor.dtype)) for name, tensor in tensors.items()}
+
+
+def _groups(tensors: "Mapping[str, Tensor]", most: int) -> list[list[str]]:
+    """Names in order, so many in a group as go into `most` bytes."""
+    groups: list[list[str]] = [[]]
+    filled = 0
+    for name in sorted(tensors):
+        size = tensors[name].nbytes + OVERHEAD
+        if size > most:
+            raise UsageError(f"--max-mb: tensor {name} alone is {tensors[name].nbytes / MB:.1f} MB")
+        if filled + size > most:
+            groups.append([])
+            filled = 0
+        groups[-1].append(name)
+        filled += size
+    return groups

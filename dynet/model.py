@@ -60,9 +60,9 @@ class DyNet(nn.Module, ModelHubMixin, library_name="dynet", pipeline_tag="image-
         temperature of their own; later repeats use the last (relaxed recursive transformers, arXiv 2410.20672).
         The differences start at zero, where the network is the one without them.
 
-        `prompts_at`: `skips` is the paper's network, with prompts on the skips and at the latent; `decoder` has the same
-        blocks after the decoder's levels instead, where PromptIR has them; `latent` has those at the latent alone;
-        `none` has no prompts.
+        `prompts_at`: `skips` is the paper's network, with prompts on the skips and at the latent; `decoder` has the
+        same blocks after the decoder's levels instead, where PromptIR has them; `latent` has those at the latent
+        alone; `none` has no prompts.
         """
         super().__init__()
         self.architecture = Architecture(

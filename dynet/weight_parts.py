@@ -26,8 +26,10 @@ TypeName = Literal["same", "fp32", "bf16"]
 def split(source: str, folder: Path, most_mb: int, kind: TypeName) -> list[Path]:
     """Write weights into a folder in parts of at most so many MB (of 10^6 bytes), in another type if asked.
 
-    The header keeps the SHA-256 of what was split as the note `split_from`, so parts of two splits are never mixed. Raises
-    UsageError where the folder holds weights already or one tensor is larger than a part, WeightsError, WriteError.
+    The header keeps the SHA-256 of what was split as the note `split_from`, so parts of two splits are never mixed.
+
+    Raises UsageError where the folder holds weights already or one tensor is larger than a part, WeightsError, and
+    WriteError.
     """
     weights = locate_weights(source)
     _refuse_weights_in(folder)

@@ -183,4 +183,3 @@ def _device(device: torch.device) -> str:
     if device.type == "cuda":
         return f"cuda ({torch.cuda.get_device_name(device)})"
     return f"{device.type} ({platform.machine()}, threads: {torch.get_num_threads()})"
-

@@ -142,7 +142,6 @@ def _portable(recipe: Mapping[str, Any], excluded: Sequence[str]) -> str:
     return yaml.safe_dump(told, sort_keys=False, allow_unicode=True)
 
 
-
 def check_name(repo_id: str) -> None:
     """Raise UsageError for what is no user/name."""
     from huggingface_hub.errors import HFValidationError

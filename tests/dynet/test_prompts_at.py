@@ -9,7 +9,6 @@ from dynet import LARGE, SMALL, DyNet
 from dynet.restoring.local_statistics import use_local_statistics
 from dynet.weights import Architecture, read_header
 
-
 TINY = {"dim": 4, "heads": (1, 1, 2, 2), "prompts": 3, "prompt_channels": (4, 4, 8), "prompt_sizes": (8, 4, 2)}
 PLACES = ("skips", "decoder", "latent", "none")
 

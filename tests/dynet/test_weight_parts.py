@@ -74,7 +74,7 @@ def test_a_part_that_is_missing_or_of_other_weights_is_named(weights: Path, tmp_
 
 
 def test_a_folder_with_weights_and_a_part_too_small_are_refused(weights: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="holds weights already: weights.safetensors"):
+    with pytest.raises(UsageError, match=r"holds weights already: weights\.safetensors"):
         split(str(weights), weights.parent, 3, "same")
     huge = tmp_path / "huge.safetensors"
     DyNet(dim=64, prompts=3, prompt_channels=(4, 4, 8), prompt_sizes=(8, 4, 2)).save(huge)

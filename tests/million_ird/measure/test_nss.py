@@ -17,6 +17,7 @@ from million_ird.errors import ModelUnavailable, UsageError
 from million_ird.measure import nss, nss_features, nss_models, nss_planes
 from million_ird.measure.nss_fit import fit_niqe
 from million_ird.record import Sample, Tier
+from tests.million_ird.measure.pyiqa_process import PyiqaProcess, pyiqa_process
 
 ROOT = Path(__file__).parents[3]
 SHARED = Path(os.environ.get("MILLION_IRD_SHARED_DATA", ROOT.parent / "shared" / "data"))
@@ -87,15 +88,9 @@ def brisque() -> nss_models.BrisqueModel:
 
 
 @pytest.fixture(scope="module")
-def reference(niqe: nss_models.NiqeModel, brisque: nss_models.BrisqueModel) -> Iterator[object]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(ROOT / "benchmarks"))
-        from nss_reference import Reference
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield Reference(niqe, brisque)
-    torch.set_num_threads(threads)
+def reference(niqe: nss_models.NiqeModel, brisque: nss_models.BrisqueModel) -> Iterator[PyiqaProcess]:
+    with pyiqa_process(niqe, brisque) as process:
+        yield process
 
 
 def _assert_equal(ours: float | None, theirs: float | None) -> None:
@@ -124,15 +119,12 @@ def test_equals_pyiqa_on_shared_pictures(name, niqe, brisque, reference):
     _assert_equal(ours.brisque, reference.brisque(pixels))
 
 
-def test_luma_and_half_size_are_pyiqas_to_the_last_bit():
-    from pyiqa.matlab_utils import imresize
-    from pyiqa.utils.color_util import to_y_channel
-
+def test_luma_and_half_size_are_pyiqas_to_the_last_bit(reference):
     rgb = RNG.integers(0, 256, (203, 331, 3), dtype=np.uint8)
-    theirs = to_y_channel(torch.from_numpy(rgb.transpose(2, 0, 1).copy())[None].float() / 255, 255)
+    their_luma, their_half = reference.luma_and_half(rgb)
     luma = nss_planes.luma(rgb)
-    assert np.array_equal(luma, theirs[0, 0].numpy())
-    assert np.array_equal(nss_planes.halve(luma, 1), imresize(theirs, scale=0.5)[0, 0].numpy())
+    assert np.array_equal(luma, their_luma)
+    assert np.array_equal(nss_planes.halve(luma, 1), their_half)
 
 
 def test_tables_are_those_that_pytorch_computes():

@@ -32,9 +32,10 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Two processes, each with whole files of tests: most tests wait for programs that they have started.
+# Two processes, each with whole files of tests: most tests wait for programs that they have started. The longest come
+# first (tests/conftest.py), not those with the most tests.
 test: lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-full: lint
 	$(BIN)/python -m pytest -m ''

@@ -21,6 +21,11 @@ os.environ |= {"HF_HOME": _HOME, "HF_HUB_OFFLINE": "1", "HF_DATASETS_DISABLE_PRO
 os.environ.pop("HF_DATASETS_CACHE", None)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What starts whole programs first: its files are few and long, and one that is begun last is waited for alone."""
+    items.sort(key=lambda item: "integration" not in item.path.parts)
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Real pictures; a test that needs them is skipped where they are not."""

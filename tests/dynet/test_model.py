@@ -140,6 +140,7 @@ needs_compiler = pytest.mark.skipif(
 
 
 @needs_compiler
+@pytest.mark.full
 def test_a_compiled_block_agrees_with_eager_to_1e_5() -> None:
     torch.manual_seed(0)
     block = TransformerBlock(8, 2).eval()

@@ -121,6 +121,7 @@ def test_out_of_memory_halves_the_tile_and_goes_on(shallow: Path, tmp_path: Path
     assert np.array_equal(little, enough)
 
 
+@pytest.mark.full
 def test_a_file_that_no_tile_is_small_enough_for_is_named_and_the_next_is_tried(shallow: Path, tmp_path: Path) -> None:
     given = _pictures(tmp_path / "in", 1, 1700, 1700)
     noise = np.random.default_rng(0).integers(0, 256, (3000, 3000, 3), np.uint8)  # is read, but for nothing after it

@@ -23,7 +23,8 @@ BASELINE = "on the skips"
 
 def plan(scale: Scale) -> list[Run]:
     """A training for each place."""
-    return [finetuning(name, scale.pretrain_steps, network={"prompts_at": place}) for name, place in ARMS.items()]
+    places = {name: {} if name == BASELINE else {"prompts_at": place} for name, place in ARMS.items()}
+    return [finetuning(name, scale.pretrain_steps, network=place) for name, place in places.items()]
 
 
 def _parameters(scale: Scale, place: str) -> int:

@@ -28,7 +28,7 @@ class Scale:
 
 REDUCED = {"dim": 8, "prompt_channels": [8, 16, 48], "prompt_sizes": [32, 16, 8], "refinement_blocks": 2}
 SCALES = {
-    "cpu": Scale(REDUCED, 48, 4, 600, 300, 2e-3, "fp32", 2, 17),
+    "cpu": Scale(REDUCED, 48, 4, 600, 300, 2e-3, "fp32", 2, 12),
     "gpu": Scale({"dim": 48}, 128, 32, 20_000, 10_000, 2e-4, "bf16", 1),
     "smoke": Scale(
         REDUCED | {"dim": 4, "heads": [1, 1, 2, 2], "prompt_channels": [4, 8, 16], "refinement_blocks": 1},

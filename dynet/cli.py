@@ -2,11 +2,7 @@
 
 import errno
 import os
-import signal
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,6 +13,7 @@ from rich.console import Console
 import dynet
 from dynet import cli_release
 from dynet.errors import DyNetError, UsageError
+from dynet.interruptible import Interruptible
 
 INTERRUPTED = 130
 
@@ -138,10 +135,11 @@ def evaluate(
     from dynet.evaluation.evaluate import evaluate as run_evaluation
     from dynet.evaluation.protocol import PROTOCOLS
     from dynet.evaluation.pyiqa_metrics import load_metrics
-    from dynet.evaluation.report import Report, prepare_folder
+    from dynet.evaluation.report import Report
     from dynet.model import DyNet
     from dynet.restoring.restore import choose_variants
     from dynet.weights import locate_weights
+    from dynet.whole_files import prepare_folder
 
     benchmarks = [Benchmark.parse(argument) for argument in benchmark]
     tasks = plan_tasks(benchmarks, None if sigma is None else parse_sigmas(sigma))
@@ -200,6 +198,7 @@ def restore(
     from dynet.restoring.precision import choose_kind
     from dynet.restoring.report import restore_and_report
     from dynet.restoring.restore import Restoration, choose_variants, prepare
+    from dynet.whole_files import prepare_folder
 
     where = resolve_device(device.value)
     encoding = Encoding.parse(format, quality)
@@ -216,6 +215,7 @@ def restore(
         encoding=encoding,
     )
     found = find_inputs(inputs, out, how.naming, overwrite=overwrite)
+    prepare_folder(out)
     prepare(model, choose_kind(precision.value, where), local_statistics)
     if not restore_and_report(found, how, as_json=as_json):
         raise typer.Exit(1)
@@ -232,13 +232,23 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _run(arguments: list[str]) -> int:
+    with Interruptible() as signals:
+        try:
+            return _exit_code(arguments)
+        except Exception:
+            if signals.received:  # libraries turn KeyboardInterrupt into errors of their own
+                return _say("interrupted", INTERRUPTED)
+            raise
+
+
+def _exit_code(arguments: list[str]) -> int:
     try:
-        with _sigterm_like_sigint():
-            code = app(arguments, prog_name="dynet", standalone_mode=False)
+        code = app(arguments, prog_name="dynet", standalone_mode=False)
     except DyNetError as error:
         return _say(_one_line(error), error.exit_code)
     except _usage_errors() as error:
-        return _say(_one_line(error), UsageError.exit_code)
+        message = _one_line(error)
+        return _say(message, UsageError.exit_code) if message else UsageError.exit_code  # none after help alone
     except OSError as error:
         if error.errno == errno.ENOSPC:
             return _say(f"the disk is full: {error.filename or error.strerror}", 1)
@@ -252,19 +262,6 @@ def _run(arguments: list[str]) -> int:
     return code if isinstance(code, int) else 0
 
 
-@contextmanager
-def _sigterm_like_sigint() -> Iterator[None]:
-    """Within it SIGTERM, too, ends what is at hand by KeyboardInterrupt; only the main thread may set that."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 def _usage_errors() -> Any:
     """The root of typer's own usage errors, which is click's in some versions and typer's in others."""
     return next(parent for parent in typer.BadParameter.__mro__ if parent.__name__ == "ClickException")
@@ -272,8 +269,10 @@ def _usage_errors() -> Any:
 
 def _one_line(error: Exception) -> str:
     describe = getattr(error, "format_message", None)
+    if describe is not None:  # of typer: some list what is allowed line by line
+        return " ".join(str(describe()).split())
     # What a data-loading process raised comes with its traceback in front; the fault is the last line.
-    lines = str(describe() if describe else error).strip().splitlines()
+    lines = str(error).strip().splitlines()
     return lines[-1].removeprefix(f"{type(error).__module__}.{type(error).__qualname__}: ") if lines else repr(error)
 
 

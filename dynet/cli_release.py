@@ -41,11 +41,12 @@ def split(
 def join(
     weights: Annotated[str, typer.Argument(help="A folder of parts, or any other weights.")],
     out: Annotated[Path, typer.Argument(help="The weights file to write, W.safetensors.")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
 ) -> None:
     """Write weights that are in parts as one file."""
     from dynet.weight_parts import join as run_join
 
-    run_join(weights, out)
+    run_join(weights, out, overwrite=overwrite)
     typer.echo(out)
 
 

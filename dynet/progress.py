@@ -62,7 +62,7 @@ class ProgressReport:
         if now - self._last_line >= LINE_EVERY_S or ended:
             self._last_line = now
             rate = (self._done - self._first) / max(now - self._began, 1e-9)
-            left = (self._total - self._done) / max(rate, 1e-9)
+            left = max(self._total - self._done, 0) / max(rate, 1e-9)
             done = f"{self._done / self._total:.0%}" if self._as_percentage else f"{self._done}/{self._total}"
             line = f"{self._title} {done} {note} ETA {int(left // 60)}:{int(left % 60):02d}"
             self._console.print(line, highlight=False, markup=False, soft_wrap=True)

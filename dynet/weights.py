@@ -122,6 +122,7 @@ def write_weights(path: Path, tensors: "Mapping[str, Tensor]", header: Header) -
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        temporary.touch()  # tells what is wrong with the place in the system's own words
         save_file(plain, temporary, metadata)
         # safetensors makes files that only their owner can read.
         temporary.chmod(0o666 & ~_umask())
@@ -263,13 +264,20 @@ def locate_weights(source: str | Path, revision: str | None = None, access: HubA
     if path.is_file():
         return path
     if name and path.is_dir():
-        if (path / FILE_NAME).is_file():
-            return path / FILE_NAME
-        parts = sorted(file for file in path.iterdir() if _PART.fullmatch(file.name))
-        if parts:
-            return parts[0]
-        raise WeightsError(f"{path} holds no {FILE_NAME}: is its training finished?")
+        return _weights_in(path)
     if path.suffix != ".safetensors" and name.count("/") == 1 and not path.parent.exists():
         return download(name, FILE_NAME, revision, access or HubAccess())
     hint = "; a model on the Hub is named user/name" if name and "/" not in name else ""
     raise WeightsError(f"{name!r}: no such file or folder{hint}")
+
+
+def _weights_in(folder: Path) -> Path:
+    """The one file, or the first part, that a folder holds."""
+    parts = sorted(file for file in folder.iterdir() if _PART.fullmatch(file.name))
+    counts = {file.stem.rpartition("-")[2] for file in parts}
+    whole = [folder / FILE_NAME] if (folder / FILE_NAME).is_file() else []
+    if len(whole) + len(counts) > 1:
+        raise WeightsError(f"{folder} holds several weights: {', '.join(file.name for file in [*whole, *parts])}")
+    if not whole and not parts:
+        raise WeightsError(f"{folder} holds no {FILE_NAME}: is its training finished?")
+    return whole[0] if whole else parts[0]

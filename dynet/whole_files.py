@@ -1,7 +1,9 @@
-"""Files of text that are complete or absent."""
+"""Files of text that are complete or absent, and folders that can be written to."""
 
 import os
 from pathlib import Path
+
+from dynet.errors import UsageError
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -13,3 +15,14 @@ def write_whole(path: Path, text: str) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def prepare_folder(out: Path) -> None:
+    """Make the folder of --out before hours are spent on what goes into it; UsageError where that cannot be."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        probe = out / f".probe.{os.getpid()}.tmp"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise UsageError(f"--out {out}: cannot be written to: {error.strerror}") from error

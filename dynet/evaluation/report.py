@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import math
-import os
 import platform
 import sys
 import textwrap
@@ -16,7 +15,6 @@ from typing import Any
 import torch
 
 import dynet
-from dynet.errors import UsageError
 from dynet.evaluation.evaluate import Evaluation, Measured
 from dynet.evaluation.markdown import WIDTH, Column, tables
 from dynet.evaluation.summary import Row, Spread, TaskMean, count_not_finite, means_over_tasks, summarise
@@ -121,17 +119,6 @@ class Report:
         write_whole(out / CSV, self.as_csv())
         write_whole(out / JSON, json.dumps(self.as_object(), indent=1, allow_nan=False) + "\n")
         write_whole(out / MARKDOWN, self.as_markdown())
-
-
-def prepare_folder(out: Path) -> None:
-    """Make the folder of --out before hours are spent on what goes into it; UsageError where that cannot be."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        probe = out / f".{CSV}.{os.getpid()}.tmp"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise UsageError(f"--out {out}: cannot be written to: {error.strerror}") from error
 
 
 def _tables(rows: Sequence[Row], means: Sequence[TaskMean], how: Evaluation) -> str:

@@ -18,7 +18,7 @@ from dynet.training.run_folder import RunFolder
 from dynet.training.train_state import last_step
 from dynet.training_record import digest_of
 from dynet.weight_parts import sha256_of
-from dynet.weights import FILE_NAME, Header, read_header
+from dynet.weights import FILE_NAME, Header, parts_of, read_header
 
 RECIPE, EXAMPLE, CARD = "recipe.yaml", "example.png", "README.md"
 """The recipe is not called config.yaml: by requests for such a file, too, the Hub counts downloads."""
@@ -110,6 +110,8 @@ def _find(source: Path) -> Path:
         return source / FILE_NAME
     if not source.is_file():
         raise WeightsError(f"{source}: no such file or folder")
+    if len(parts_of(source)) > 1:
+        raise WeightsError(f"{source} is a part of weights; `dynet join` makes one file of them")
     return source
 
 

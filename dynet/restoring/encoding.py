@@ -120,8 +120,10 @@ def encode(path: Path, picture: Picture, encoding: Encoding) -> bytes:
     kind = encoding.format_for(picture)
     colour, alpha = picture.colour, picture.alpha
     if colour.dtype == np.uint16 and kind not in _DEEP:
-        logger.warning("%s: 16 bits become 8, more are not in a file of %s", path, kind)
+        logger.warning("%s: its 16 bits are rounded to 8, which is what %s holds", path, kind)
         colour, alpha = _eight_bits(colour), None if alpha is None else _eight_bits(alpha)
+    if encoding.quality is not None and kind.lower() not in _WITH_QUALITY:
+        logger.warning("%s: --quality is left out, %s is stored without loss", path, kind)
     if "cicp" in picture.carried and kind != "PNG":
         logger.warning("%s: its colour space is lost, it will be taken for sRGB; PNG would tell it", path)
     if alpha is not None and kind in _WITHOUT_ALPHA:

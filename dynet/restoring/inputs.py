@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dynet.errors import UsageError
+from dynet.errors import PictureError, UsageError
 from dynet.restoring.encoding import LIKE_INPUT, Encoding
 from dynet.sets import layouts
 
@@ -92,6 +92,35 @@ def find_inputs(
     _refuse_clashes(inputs, naming)
     _refuse_lost_inputs(found, naming, overwrite)
     return inputs
+
+
+class Claims:
+    """The places that a run has written to: none twice, whatever a picture's content makes of its result's name.
+
+    `find_inputs` goes by names. A .jpg that holds PNG becomes a .png, which is seen when it is read.
+    """
+
+    def __init__(self, inputs: Sequence[Input], naming: Naming) -> None:
+        self._naming = naming
+        self._inputs = {_identity(entry.path): entry.path for entry in inputs}
+        self._written: dict[str, Path] = {}
+
+    def claim(self, entry: Input, result: Path) -> None:
+        """Keep the place for this input's result.
+
+        Raises PictureError where it is that of another's result, of another input, or of a file beside the input that
+        its name did not lead to.
+        """
+        place, own = _identity(result), _identity(entry.path)
+        if self._inputs.get(place, entry.path) != entry.path:
+            lost = self._inputs[place]
+            raise PictureError(f"{lost} would be replaced by what becomes of {entry.path}: its content tells")
+        expected = {own, *(_identity(path) for path in self._naming.all_of(entry))}
+        if os.path.dirname(place) == os.path.dirname(own) and place not in expected and result.exists():
+            raise PictureError(f"{entry.path}: {result} beside it would be replaced, as its content tells its name")
+        other = self._written.setdefault(unicodedata.normalize("NFC", place).casefold(), entry.path)
+        if other != entry.path:
+            raise PictureError(f"{other} and {entry.path} would be written under one name, {result}: its content tells")
 
 
 def _files(argument: str, out: Path) -> Iterator[tuple[Path, Path]]:

@@ -20,7 +20,7 @@ from dynet.model import DyNet
 from dynet.restoring.bands import run_in_bands
 from dynet.restoring.comparison import comparison
 from dynet.restoring.encoding import LIKE_INPUT, Encoding
-from dynet.restoring.inputs import Input, Naming
+from dynet.restoring.inputs import Claims, Input, Naming
 from dynet.restoring.local_statistics import use_local_statistics
 from dynet.restoring.memory import choose_tile, give_back_memory, ran_out_of_memory, smaller_tile
 from dynet.restoring.pictures import Picture, read_picture, write_picture
@@ -116,22 +116,23 @@ def prepare(model: DyNet, kind: torch.dtype, local_statistics: int | None) -> No
 
 def restore_all(inputs: Sequence[Input], how: Restoration, advance: Advance) -> Iterator[Restored | Failed]:
     """Restore each file; one that cannot be read, restored or written is reported, and the rest is done."""
-    meter = CostMeter(how.device, how.model)
+    meter, claims = CostMeter(how.device, how.model), Claims(inputs, how.naming)
     for entry in inputs:
         try:
-            yield _restore_file(entry, how, meter, advance)
+            yield _restore_file(entry, how, claims, meter, advance)
         except PictureError as error:
             yield Failed(entry.path, str(error))
         except MemoryError:  # decoded, or encoded, it is too large for what is left
             yield Failed(entry.path, f"{entry.path}: out of memory as it was read or written")
 
 
-def _restore_file(entry: Input, how: Restoration, meter: CostMeter, advance: Advance) -> Restored:
+def _restore_file(entry: Input, how: Restoration, claims: Claims, meter: CostMeter, advance: Advance) -> Restored:
     picture = read_picture(entry.path)
     height, width = picture.colour.shape[:2]
     paths = how.naming.results(entry.target, how.encoding.suffix(picture, entry.path.suffix))
     sheet = how.naming.sheet(entry.target) if how.compare else None
     for path in [*paths, *([sheet] if sheet else [])]:
+        claims.claim(entry, path)
         if path.exists() and not how.overwrite:
             raise PictureError(f"{path} exists already; --overwrite replaces it")
     outputs, panels = [], [("input", picture)]

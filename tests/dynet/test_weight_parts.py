@@ -1,15 +1,15 @@
 """Weights in parts: as large as asked at most, loaded as they lie, joined to the same numbers, never mixed."""
 
-import json
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
 
-from dynet import DyNet
+from dynet import DyNet, weight_parts
 from dynet.cli import main
 from dynet.errors import UsageError, WeightsError
+from dynet.publishing.release import gather
 from dynet.weight_parts import join, sha256_of, split
 from dynet.weights import read_header, read_tensors
 
@@ -34,7 +34,11 @@ def test_parts_are_small_enough_and_hold_everything_once(weights: Path, most: in
     assert found.keys() == whole.keys()
     assert all(torch.equal(found[name], whole[name]) for name in whole)
     header = read_header(parts[-1])
-    assert header.notes == {"stage": "finetune", "split_from": sha256_of(weights)}
+    assert header.notes == {
+        "stage": "finetune",
+        "split_from": sha256_of(weights),
+        "parts": str(len(parts)),
+    }
     assert header.architecture == read_header(weights).architecture
 
 
@@ -44,8 +48,11 @@ def test_a_folder_of_parts_loads_as_one_file_does_and_joins_to_the_same(weights:
     picture = torch.rand(1, 3, 20, 20)
     whole = DyNet.from_pretrained(weights)
     assert torch.equal(DyNet.from_pretrained(folder)(picture), whole(picture))
-    join(str(folder), tmp_path / "joined.safetensors")
-    assert torch.equal(DyNet.from_pretrained(tmp_path / "joined.safetensors")(picture), whole(picture))
+    join(str(folder), tmp_path / "joined.safetensors", overwrite=False)
+    assert (tmp_path / "joined.safetensors").read_bytes() == weights.read_bytes()
+    with pytest.raises(UsageError, match=r"joined\.safetensors exists already; --overwrite replaces it"):
+        join(str(folder), tmp_path / "joined.safetensors", overwrite=False)
+    join(str(folder), tmp_path / "joined.safetensors", overwrite=True)
 
 
 def test_bf16_halves_them(weights: Path, tmp_path: Path) -> None:
@@ -73,8 +80,52 @@ def test_a_part_that_is_missing_or_of_other_weights_is_named(weights: Path, tmp_
     DyNet.from_pretrained(tmp_path / "a")
 
 
+def test_parts_of_another_type_or_number_are_not_taken_for_these(weights: Path, tmp_path: Path) -> None:
+    (first, *_), (_, other, *_) = (split(str(weights), tmp_path / kind, 6, kind) for kind in ("same", "fp32"))
+    shutil.copy(other, tmp_path / "same")
+    with pytest.raises(WeightsError, match="are not parts of the same weights"):
+        DyNet.from_pretrained(tmp_path / "same")
+    split(str(weights), tmp_path / "fewer", 100, "same")
+    shutil.copy(first, tmp_path / "fewer")
+    shutil.copy(weights, tmp_path / "fp32")
+    for folder in ("fewer", "fp32"):
+        with pytest.raises(WeightsError, match=rf"{folder} holds several weights: weights"):
+            DyNet.from_pretrained(tmp_path / folder)
+
+
+def test_a_split_that_was_killed_goes_on_and_one_that_fails_leaves_nothing(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = split(str(weights), tmp_path / "parts", 3, "bf16")
+    whole = [part.read_bytes() for part in parts]
+    parts[-1].unlink()
+    assert split(str(weights), tmp_path / "parts", 3, "bf16") == parts
+    assert [part.read_bytes() for part in parts] == whole
+    written = []
+
+    def interrupted(path: Path, *about: object) -> None:
+        if len(written) == 2:
+            raise KeyboardInterrupt
+        written.append(path)
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"part")
+
+    monkeypatch.setattr(weight_parts, "write_weights", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        split(str(weights), tmp_path / "new", 3, "bf16")
+    assert len(written) == 2
+    assert list((tmp_path / "new").iterdir()) == []
+
+
+def test_one_part_is_not_published(weights: Path, tmp_path: Path) -> None:
+    parts = split(str(weights), tmp_path / "parts", 6, "same")
+    for source in (parts[0], tmp_path / "parts"):
+        with pytest.raises(WeightsError, match="`dynet join` makes one file of"):
+            gather(source, "user/name", "mit", ())
+
+
 def test_a_folder_with_weights_and_a_part_too_small_are_refused(weights: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"holds weights already: weights\.safetensors"):
+    with pytest.raises(UsageError, match=r"holds other weights already: weights\.safetensors"):
         split(str(weights), weights.parent, 3, "same")
     huge = tmp_path / "huge.safetensors"
     DyNet(dim=64, prompts=3, prompt_channels=(4, 4, 8), prompt_sizes=(8, 4, 2)).save(huge)
@@ -96,4 +147,5 @@ def test_the_commands(weights: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     assert capsys.readouterr().err.count("\n") == 1
     assert run("join", tmp_path / "parts", tmp_path / "one.safetensors") == 0
     assert run("join", tmp_path / "parts", tmp_path / "one.pt") == 2
-    assert json.dumps(read_header(tmp_path / "one.safetensors").as_object()).count("split_from") == 1
+    notes = read_header(tmp_path / "one.safetensors").notes
+    assert notes == {"stage": "finetune", "split_from": sha256_of(weights), "type": "bf16"}

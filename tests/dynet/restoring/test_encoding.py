@@ -192,7 +192,7 @@ def test_sixteen_bits_become_eight_with_a_warning(
     with caplog.at_level(logging.WARNING):
         path = written(tmp_path, picture, Encoding(asked, None if asked == "bmp" else 100))
     assert [record.getMessage() for record in caplog.records] == [
-        f"{path}: 16 bits become 8, more are not in a file of {asked.upper()}"
+        f"{path}: its 16 bits are rounded to 8, which is what {asked.upper()} holds"
     ]
     with Image.open(path) as again:
         assert np.abs(np.array(again).astype(float) - picture.colour / 257).mean() < 1

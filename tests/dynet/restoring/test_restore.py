@@ -212,7 +212,7 @@ def test_weights_that_give_no_numbers_are_told_and_nothing_is_written(
     code, stdout, err = dynet_command(*given)
     assert (code, stdout) == (1, "")
     assert "a.png: variant L gives values that are not finite numbers" in err
-    assert not (tmp_path / "out").exists()
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_a_warning_of_a_module_is_a_line_on_stderr(tmp_path: Path, unchanging: Path, dynet_command: Command) -> None:
@@ -220,5 +220,42 @@ def test_a_warning_of_a_module_is_a_line_on_stderr(tmp_path: Path, unchanging: P
     given = ("restore", tmp_path / "deep.png", "--out", tmp_path / "out", "--weights", unchanging, "--format", "jpeg")
     code, _, err = dynet_command(*given)
     assert code == 0, err
-    told = next(line for line in err.splitlines() if "16 bits become 8" in line)
+    told = next(line for line in err.splitlines() if "16 bits are rounded to 8" in line)
     assert told.startswith("dynet: ")
+
+
+def test_what_a_content_tells_of_a_name_costs_no_other_picture(
+    tmp_path: Path, photographs: list[np.ndarray], tiny_weights: Path, dynet_command: Command
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    Image.fromarray(photographs[0][:40, :50]).save(folder / "w.jpg", format="PNG")
+    Image.fromarray(photographs[1][:40, :50]).save(folder / "w.png")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    given = ("restore", folder, "--weights", tiny_weights, "--overwrite", "--out")
+    code, out, err = dynet_command(*given, tmp_path / "out")
+    assert code == 1
+    assert out.count("w.png") == 1
+    assert "w.jpg and" in err
+    assert f"would be written under one name, {tmp_path / 'out' / 'w.png'}: its content tells" in err
+    code, _, err = dynet_command("restore", folder / "w.jpg", "--weights", tiny_weights, "--overwrite", "--out", folder)
+    assert code == 1
+    assert f"{folder / 'w.png'} beside it would be replaced" in err
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    code, out, err = dynet_command(*given, folder)
+    assert code == 1
+    assert f"{folder / 'w.png'} would be replaced by what becomes of {folder / 'w.jpg'}" in err
+    assert (folder / "w.jpg").read_bytes() == before["w.jpg"]
+    assert out.count("w.png") == 1  # of itself
+
+
+def test_an_out_that_cannot_be_written_to_is_told_before_anything_is_restored(
+    pictures: Path, tmp_path: Path, tiny_weights: Path, dynet_command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Path, *given: object, **named: object) -> None:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "touch", refuse)
+    code, out, err = dynet_command("restore", pictures, "--weights", tiny_weights, "--out", tmp_path / "out")
+    assert (code, out) == (2, "")
+    assert err == f"dynet: --out {tmp_path / 'out'}: cannot be written to: Permission denied\n"

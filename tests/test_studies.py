@@ -76,22 +76,24 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("shared data")
     photos = [getattr(data, name)() for name in ("astronaut", "coffee", "rocket", "chelsea")]
 
-    def save(name: str, picture: np.ndarray, scale: int = 1) -> None:
+    def save(name: str, picture: np.ndarray) -> None:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        image = Image.fromarray(picture)
-        image.resize((image.width * scale, image.height * scale)).save(folder / name)
+        Image.fromarray(picture).save(folder / name)
 
     for number, photo in enumerate(photos):
         save(f"train/BSDS500/{'train' if number % 2 else 'test'}/{number}.png", photo)
-        save(f"photos/{number}.png", photo[::-1], scale=4)
+        save(f"photos/{number}.png", photo[::-1])
         save(f"negatives/{number}.png", photo[:, ::-1])
+    pieces = [photo[:300, :300] for photo in photos]
+    save("photos/large.png", np.block([[[piece] for piece in pieces[turn:] + pieces[:turn]] for turn in range(4)]))
+    save("duplicates/0.png", photos[0])
+    save("real/0.png", photos[1])
     for number in range(2):
         test = data.retina()[300 * number + 300 :, 400:][:64, :96]
         save(f"benchmarks/CBSD68/{number}.png", test)
         save(f"benchmarks/Rain100L/input/{number}.png", test)
         save(f"benchmarks/Rain100L/target/{number}.png", test)
-    for name in ("duplicates", "real", "train/BSDS500/val"):
-        (folder / name).mkdir(parents=True)
+    (folder / "train" / "BSDS500" / "val").mkdir(parents=True)
     return folder
 
 

@@ -138,6 +138,7 @@ def evaluate(
     from dynet.evaluation.report import Report
     from dynet.model import DyNet
     from dynet.restoring.restore import choose_variants
+    from dynet.restoring.tiling import in_strides
     from dynet.weights import locate_weights
     from dynet.whole_files import prepare_folder
 
@@ -153,7 +154,7 @@ def evaluate(
         protocol=PROTOCOLS[protocol.value],
         tasks=tasks,
         metrics=() if metrics is None else load_metrics(metrics, where),
-        tile=tile,
+        tile=in_strides(tile),
     )
     if out is not None:
         prepare_folder(out)
@@ -198,6 +199,7 @@ def restore(
     from dynet.restoring.precision import choose_kind
     from dynet.restoring.report import restore_and_report
     from dynet.restoring.restore import Restoration, choose_variants, prepare
+    from dynet.restoring.tiling import in_strides
     from dynet.whole_files import prepare_folder
 
     where = resolve_device(device.value)
@@ -209,7 +211,7 @@ def restore(
         model=model,
         variants=choose_variants(variants, model),
         device=where,
-        tile=tile,
+        tile=in_strides(tile),
         compare=compare,
         overwrite=overwrite,
         encoding=encoding,

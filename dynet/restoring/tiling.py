@@ -18,6 +18,11 @@ Box = tuple[int, int, int, int]
 """(top, left, bottom, right)."""
 
 
+def in_strides(tile: int | None) -> int | None:
+    """The side of the tiles that one of `tile` stands for: a multiple of 8 that is no larger."""
+    return None if tile is None else tile // STRIDE * STRIDE
+
+
 def tile_spans(length: int, tile: int, overlap: int) -> list[tuple[int, int]]:
     """(first, end) of the tiles along a side: as few as there can be, of one size but for the last.
 

@@ -6,6 +6,7 @@ import torch
 from dynet.restoring.tiling import (
     Box,
     blended_rows,
+    in_strides,
     run_tiled,
     smooth_weights,
     tile_boxes,
@@ -28,6 +29,10 @@ def test_tiles_cover_a_side_overlap_as_asked_and_begin_where_features_are_halved
         assert len({end - first for first, end in spans[:-1]}) == 1
         # No fewer tiles would do.
         assert (len(spans) - 1) * (tile // 8 * 8 - -(-overlap // 8) * 8) < length - -(-overlap // 8) * 8
+
+
+def test_a_tile_is_said_as_it_is_computed() -> None:
+    assert [in_strides(tile) for tile in (None, 32, 33, 39, 40, 640)] == [None, 32, 32, 32, 40, 640]
 
 
 def test_tiles_of_a_network_that_changes_nothing_are_the_picture() -> None:

@@ -84,8 +84,11 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         save(f"train/BSDS500/{'train' if number % 2 else 'test'}/{number}.png", photo)
         save(f"photos/{number}.png", photo[::-1])
         save(f"negatives/{number}.png", photo[:, ::-1])
-    pieces = [photo[:300, :300] for photo in photos]
-    save("photos/large.png", np.block([[[piece] for piece in pieces[turn:] + pieces[:turn]] for turn in range(4)]))
+    grey = [getattr(data, name)() for name in ("brick", "grass", "gravel", "camera")]
+    for name, parts in (("colour", photos), ("grey", [np.repeat(part[..., None], 3, 2) for part in grey])):
+        pieces = [part[:300, :300] for part in parts]
+        large = np.block([[[piece] for piece in pieces[turn:] + pieces[:turn]] for turn in range(4)])
+        save(f"photos/large {name}.png", large)
     save("duplicates/0.png", photos[0])
     save("real/0.png", photos[1])
     for number in range(2):

@@ -131,11 +131,10 @@ def _fewer(whole: Path, to: Path, count: int) -> Path:
 
 def keep(arguments: argparse.Namespace) -> None:
     """Parts, results and card into one folder; what does not load, or was not measured, is refused."""
-    from dynet.weight_parts import sha256_of
-
     from dynet import DyNet
     from dynet.publishing.card import CardFacts, render_card
     from dynet.publishing.evaluations import Evaluated
+    from dynet.weight_parts import sha256_of
     from dynet.weights import locate_weights, read_header
 
     weights = locate_weights(arguments.folder / "weights")

@@ -33,7 +33,14 @@ def _pictures(folder: Path, count: int, height: int, width: int) -> Path:
 
 def _start(*arguments: object) -> "subprocess.Popen[str]":
     command = [sys.executable, "-m", "dynet", "restore", *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # Where the tests themselves run in the background, SIGINT is ignored, and would be by what they start.
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])

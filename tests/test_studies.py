@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -67,6 +69,17 @@ def test_the_same_numbers_are_drawn_as_the_same_file(tmp_path: Path) -> None:
         chart(tmp_path / f"{name}.svg", "title", bars, "none")
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
     assert b"dB above none" in (tmp_path / "a.svg").read_bytes()
+
+
+RESULTS = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", re.findall(r"results/studies/(\w+)\.json\)", RESULTS))
+def test_the_page_says_what_the_raw_numbers_say(name: str, tmp_path: Path) -> None:
+    """Of studies that have run to the end; the page names no other."""
+    shutil.copy(ROOT / "benchmarks" / "results" / "studies" / f"{name}.json", tmp_path)
+    report = _run(ROOT, STUDIES / f"{name}.py", "--report", "--out", tmp_path / f"{name}.json")
+    assert report.strip() in RESULTS
 
 
 @pytest.fixture(scope="module")

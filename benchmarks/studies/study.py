@@ -169,23 +169,32 @@ def main(name: str, doc: str | None, plan: Callable[[Scale], Sequence[Run]], rep
         print(report(told["rows"], SCALES[told["scale"]], picture))
         return
     scale = SCALES[arguments.scale]
-    trainer = Trainer(scale, arguments.work / arguments.scale, arguments.device)
-    known = json.loads(out.read_text())["rows"] if out.is_file() else []
-    runs = plan(scale)
-    rows = run_all(trainer, runs, arguments.seeds, known, lambda rows: _write(out, arguments.scale, rows))
+    trainer, runs = Trainer(scale, arguments.work / arguments.scale, arguments.device), plan(scale)
+    known = json.loads(out.read_text()) if out.is_file() else {"scale": arguments.scale, "rows": []}
+    if known["scale"] != arguments.scale:
+        sys.exit(f"{out} holds numbers of scale {known['scale']}: give another --out")
+
+    def write(rows: list[Row]) -> None:
+        _write(out, arguments.scale, rows)
+
+    rows = run_all(trainer, runs, arguments.seeds, known["rows"], write)
+    write(rows)
     print(report(rows, scale, picture))
 
 
 def run_all(
     trainer: Trainer, runs: Sequence[Run], seeds: Sequence[int], known: list[Row], write: Callable[[list[Row]], None]
 ) -> list[Row]:
-    """First what others begin with, then what is measured; `write` is called after each run with all rows so far."""
-    jobs = [(run, seed) for seed in seeds for run in runs]
+    """First what others begin with, then what is measured; `write` is called after each run with all rows so far.
+
+    Rows of other seeds stay, as long as they are of the same runs.
+    """
+    of_seeds = dict.fromkeys([*seeds, *(row["seed"] for row in known)])
+    jobs = [(run, seed) for seed in of_seeds for run in runs]
     found = {job: _known(known, run.name, trainer.digest(run, seed)) for job, (run, seed) in enumerate(jobs)}
-    missing = [job for job, rows in found.items() if not rows]
-    inits = {
-        trainer.digest(init, seed): (init, seed) for run, seed in map(jobs.__getitem__, missing) if (init := run.init)
-    }
+    missing = [job for job, rows in found.items() if not rows and jobs[job][1] in seeds]
+    begun_with = [(run.init, seed) for run, seed in map(jobs.__getitem__, missing) if run.init]
+    inits = {trainer.digest(init, seed): (init, seed) for init, seed in begun_with}
     trainer.prepare([*(run for run, _ in inits.values()), *(jobs[job][0] for job in missing)])
     one_at_a_time = Lock()
 

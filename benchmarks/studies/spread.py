@@ -102,7 +102,7 @@ def chart(file: Path, title: str, bars: dict[str, dict[str, Values]], baseline: 
         axes.set_yticks(range(len(of_run)), [*reversed(of_run)])
         axes.axvline(0, color="#999999", linewidth=0.8)
         axes.set_title(name, fontsize=9)
-        axes.set_xlabel(f"dB above {baseline}", fontsize=8)
+        axes.set_xlabel(f"dB against “{baseline}”", fontsize=8)
         axes.tick_params(labelsize=8)
         axes.spines[["top", "right"]].set_visible(False)
     figure.suptitle(title, fontsize=10)

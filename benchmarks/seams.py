@@ -5,6 +5,9 @@ noise of 25 levels. PSNR and the largest difference, in levels of 255, are betwe
 tiles do to the PSNR against the clean picture. "Seam" is how much steeper the difference is across the edges of tiles,
 where they begin and where they end, than it is elsewhere: 1 for none. The last row has tiles that do not overlap, for
 contrast.
+
+Figures of the docs are of weights trained by `dynet train --data my-set --stage finetune --config
+benchmarks/narrow.yaml --out build/narrow`, where my-set is the set `bsds` of `benchmarks/studies/sets.py`.
 """
 
 import argparse

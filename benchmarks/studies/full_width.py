@@ -33,8 +33,8 @@ RESERVE = 120.0
 """Seconds of `--minutes` that are not for training: starting, evaluating, writing."""
 
 
-def pack(to: Path, work: Path) -> None:
-    """The training pictures without test pictures, as files, and the test sets."""
+def pack(to: Path, work: Path, rain: int) -> None:
+    """The training pictures without test pictures, as files, CBSD68, and the first pairs of Rain100L."""
     from datasets import Image, load_dataset
 
     sets = Sets(work / "sets")
@@ -48,7 +48,7 @@ def pack(to: Path, work: Path) -> None:
             suffix = {b"\xff\xd8": "jpg", b"RI": "webp", b"\x89P": "png"}[row["image"]["bytes"][:2]]
             (folder / f"{number:05d}.{suffix}").write_bytes(row["image"]["bytes"])
     shutil.copytree(TESTS["CBSD68"], to / "test" / "CBSD68")
-    shutil.copytree(TESTS["Rain100L"], to / "test" / "Rain100L")
+    _fewer(TESTS["Rain100L"], to / "test" / "Rain100L", rain)
     size = sum(path.stat().st_size for path in to.rglob("*") if path.is_file())
     print(f"{to}: {size / 2**20:.1f} MiB")
 
@@ -177,9 +177,10 @@ def main() -> None:
     keeping.add_argument("folder", type=Path)
     keeping.add_argument("--to", type=Path, required=True)
     keeping.add_argument("--licence", required=True)
+    packing.add_argument("--rain", type=int, default=24, help="pairs of Rain100L; all are 51 MB, more than may travel")
     arguments = parser.parse_args()
     if arguments.command == "pack":
-        pack(arguments.to, arguments.work)
+        pack(arguments.to, arguments.work, arguments.rain)
     else:
         {"run": run, "keep": keep}[arguments.command](arguments)
 

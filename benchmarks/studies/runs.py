@@ -1,6 +1,6 @@
 """What can be trained in a study: recipes in the few numbers that studies change, and how large everything is."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 S, L = [2, 3, 3, 4], [4, 6, 6, 8]
@@ -48,8 +48,6 @@ class Run:
     init: "Run | None" = None
     measured: bool = True
     """Whether it is evaluated; pre-trained weights that are only begun with are not."""
-    tags: dict[str, Any] = field(default_factory=dict, compare=False)
-    """What a study wants to find again in its rows."""
 
 
 def pretraining(name: str, steps: int, variants: dict[str, Any] = BOTH, **more: Any) -> Run:
@@ -77,7 +75,7 @@ def pretraining(name: str, steps: int, variants: dict[str, Any] = BOTH, **more: 
 
 def finetuning(name: str, steps: int, variants: dict[str, Any] = BOTH, init: Run | None = None, **more: Any) -> Run:
     """Fine-tuning on noise and rain."""
-    sets, tags = more.pop("sets", TRAINING_SETS), more.pop("tags", {})
+    sets = more.pop("sets", TRAINING_SETS)
     changes = {
         "variants": variants,
         "steps": steps,
@@ -89,4 +87,4 @@ def finetuning(name: str, steps: int, variants: dict[str, Any] = BOTH, init: Run
         },
         **more,
     }
-    return Run(name, "finetune", changes, sets=sets, init=init, tags=tags)
+    return Run(name, "finetune", changes, sets=sets, init=init)

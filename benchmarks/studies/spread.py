@@ -53,11 +53,6 @@ class Difference:
         """Larger than the spread between seeds, and of the same sign at every seed, of which there are several."""
         return self.seeds > 1 and abs(self.mean) > self.spread and self.same_sign
 
-    def __str__(self) -> str:
-        return f"{self.mean:+.2f} dB" + (
-            "" if self.counts else f" (within the spread between seeds, {self.spread:.2f})"
-        )
-
 
 def difference(one: Values, other: Values) -> Difference:
     """`one` less `other`, over the seeds that both have."""

@@ -119,7 +119,6 @@ class Trainer:
                 "ssim": round(row["ssim"]["mean"], 5),
                 "pictures": row["images"],
                 **costs,
-                **run.tags,
             }
             for row in told["results"]
             if row["variant"] != "input"

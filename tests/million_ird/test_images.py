@@ -179,13 +179,9 @@ def test_sixteen_bit_alpha_lies_over_white() -> None:
 def test_what_decoders_make_noise_of_is_refused(shared_data: Path, pattern: str, said: str) -> None:
     found = sorted((shared_data / "hostile").glob(pattern))
     assert found
-    refused = 0
     for path in found:
-        try:
+        with pytest.raises(ReadError, match=said):
             read_header(path.read_bytes())
-        except ReadError as error:
-            refused += str(error).endswith(said)
-    assert refused
 
 
 def test_one_bit_is_black_and_white() -> None:

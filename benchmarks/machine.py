@@ -11,15 +11,22 @@ SHARED = Path(os.environ.get("MILLION_IRD_SHARED_DATA", ROOT.parent / "shared" /
 
 
 def describe() -> dict[str, object]:
-    """Processor, cores and versions, for the results files."""
+    """Processor, cores and versions of what is installed, for the results files."""
     names = [line.split(":", 1)[1].strip() for line in _cpuinfo() if line.startswith("model name")]
     packages = ("numpy", "opencv-python", "pillow", "pyarrow", "pyiqa", "torch", "datasets")
     return {
         "processor": names[0] if names else platform.processor(),
         "cores": os.cpu_count(),
         "python": sys.version.split()[0],
-        "versions": {name: metadata.version(name) for name in packages},
+        "versions": {name: version for name in packages if (version := _version(name)) is not None},
     }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:  # a lent GPU has what training needs
+        return None
 
 
 def _cpuinfo() -> list[str]:

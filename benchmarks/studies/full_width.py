@@ -16,21 +16,31 @@ The rehearsal, every step of it on a CPU:
 
 import argparse
 import json
+import os
 import shutil
+import statistics
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 from runs import Run, Scale, finetuning, pretraining
-from sets import ROOT, TESTS, Sets, run_program
-from study import WORK, Trainer
+from sets import ROOT, TESTS, Sets
+from study import WORK, Trainer, describe
+
+from dynet.cli import main as dynet
 
 PACKED = ROOT / "build" / "full_width"
 FULL = {"dim": 48}
-SHARE_OF_PRETRAINING = 0.5
-RESERVE = 120.0
-"""Seconds of `--minutes` that are not for training: starting, evaluating, writing."""
+SHARE_OF_PRETRAINING = 0.25
+SHARE_OF_SMALL_CROPS = 0.7
+"""Of fine-tuning's steps; the others see crops of twice the side, half as many."""
+PROBE, SETTLING = 30, 10
+"""Steps that are timed of each stage, and how many of them come before the time is taken."""
+RESERVE = 100.0
+"""Seconds of `--minutes` that are not for training: validating, evaluating, writing."""
 
 
 def pack(to: Path, work: Path, rain: int) -> None:
@@ -53,71 +63,91 @@ def pack(to: Path, work: Path, rain: int) -> None:
     print(f"{to}: {size / 2**20:.1f} MiB")
 
 
-def _recipes(arguments: argparse.Namespace, steps: tuple[int, int]) -> tuple[Run, Run]:
+def _recipes(arguments: argparse.Namespace, steps: tuple[int, int], **more: Any) -> tuple[Run, Run]:
+    large = {"crop": 2 * arguments.crop, "batch": max(arguments.batch // 2, 1)}
+    large["from_step"] = max(round(SHARE_OF_SMALL_CROPS * steps[1]), 1)
     before = pretraining("full", steps[0])
-    tuned = finetuning("full", steps[1], init=before, ema=0.999)
+    tuned = finetuning("full", steps[1], init=before, ema=0.995, larger_crops=[large])
     for run in (before, tuned):
-        run.changes.update(validation={"every": max(run.changes["steps"] // 5, 1), "pictures": 8})
+        count = run.changes["steps"]
+        run.changes.update(validation={"every": max(count // 2, 1), "pictures": 8}, checkpoint_every=count, **more)
     return before, tuned
+
+
+def _dynet(*arguments: Any) -> None:
+    """A command in this process: on a machine that has just begun, another one takes half a minute to load kernels."""
+    try:
+        dynet([str(argument) for argument in arguments])
+    except SystemExit as end:
+        if end.code:
+            sys.exit(f"dynet {' '.join(map(str, arguments))} ended with {end.code}")
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Both stages, the parts, the figures."""
     began = time.monotonic()
-    scale = Scale(FULL, arguments.crop, arguments.batch, 0, 0, 2e-4, "bf16", 1)
+    scale = Scale(FULL, arguments.crop, arguments.batch, 0, 0, arguments.learning_rate, "bf16", 1)
     work = arguments.work
     shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
     trainer = Trainer(scale, work, arguments.device)
+    workers = {} if arguments.device == "cpu" else {"workers": max((os.cpu_count() or 1) - 2, 1)}
     data = [f"{arguments.data / 'train' / name}={weight}" for name, weight in (("bsds", 333), ("photos_large", 31))]
 
     def train(run: Run, name: str, init: Path | None = None) -> Path:
         recipe = work / f"{name}.yaml"
-        recipe.parent.mkdir(parents=True, exist_ok=True)
         recipe.write_text(yaml.safe_dump(trainer.recipe(run, 0), sort_keys=False))
         command = ["--stage", run.stage, "--config", recipe, "--out", work / name, "--device", arguments.device]
         command += ["--init", init] if init else []
-        run_program("dynet", "train", *map(str, command), *(part for place in data for part in ("--data", place)))
+        _dynet("train", *command, *(part for place in data for part in ("--data", place)))
         return work / name
-
-    def per_step(which: int) -> float:
-        probe = _recipes(arguments, (40, 40))[which]
-        lines = [
-            json.loads(line) for line in (train(probe, f"probe{which}") / "metrics.jsonl").read_text().splitlines()
-        ]
-        times = sorted(scale.batch / line["images_per_s"] for line in lines[10:])
-        return times[len(times) // 2]
 
     steps = arguments.steps
     if steps is None:
-        pace = per_step(0), per_step(1)
-        left = arguments.minutes * 60 - RESERVE - (time.monotonic() - began)
+        probes = _recipes(arguments, (PROBE, PROBE), log_every=1, **workers)
+        pace = [_seconds_of_a_step(train(run, f"probe-{run.stage}"), run, scale) for run in probes]
+        left = max(arguments.minutes * 60 - RESERVE - (time.monotonic() - began), 1)
         shares = SHARE_OF_PRETRAINING, 1 - SHARE_OF_PRETRAINING
-        steps = [max(int(left * share / second), 50) for share, second in zip(shares, pace, strict=True)]
-        print(f"{pace[0]:.3f} and {pace[1]:.3f} s a step: {steps[0]} steps of pre-training, {steps[1]} of fine-tuning")
-    before, tuned = _recipes(arguments, (steps[0], steps[1]))
-    finished = train(tuned, "finetune", train(before, "pretrain"))
+        steps = [max(int(left * share / second), 2) for share, second in zip(shares, pace, strict=True)]
+        print(f"{pace[0]:.3f} and {pace[1]:.3f} s a step: {steps[0]} of pre-training, {steps[1]} of fine-tuning")
+    before, tuned = _recipes(arguments, (steps[0], steps[1]), **workers)
+    finished = train(tuned, tuned.stage, train(before, before.stage))
     trained = time.monotonic() - began
     arguments.out.mkdir(parents=True, exist_ok=True)
     parts = arguments.out / "weights"
-    run_program("dynet", "split", str(finished), "--out", str(parts), "--dtype", "bf16", "--max-mb", "15")
+    _dynet("split", finished, "--out", parts, "--dtype", "bf16", "--max-mb", "15")
     for stage in ("pretrain", "finetune"):
         shutil.copy(work / stage / "metrics.jsonl", arguments.out / f"{stage}.jsonl")
     _evaluate(arguments, parts)
     about = {"minutes": round((time.monotonic() - began) / 60, 1), "training_minutes": round(trained / 60, 1)}
-    about |= {"steps": steps, "validation": (finished / "validation.jsonl").read_text().splitlines()}
+    about |= {"steps": steps, "machine": describe(), "command": " ".join(["python", *sys.argv])}
+    about |= {"validation": [json.loads(line) for line in (finished / "validation.jsonl").read_text().splitlines()]}
     results = arguments.out / "evaluation" / "results.json"
     results.write_text(json.dumps(json.loads(results.read_text()) | {"run": about}, indent=1) + "\n")
     print((arguments.out / "evaluation" / "results.md").read_text())
 
 
+def _seconds_of_a_step(folder: Path, run: Run, scale: Scale) -> float:
+    """The mean over a run's sizes of crops, each by the median of its steps and by its share of the run."""
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    large = (run.changes.get("larger_crops") or [{"from_step": PROBE, "batch": 0}])[0]
+    times = [scale.batch / line["images_per_s"] for line in lines[SETTLING : large["from_step"]]]
+    seconds = statistics.median(times)
+    if large["from_step"] < PROBE:
+        of_large = [large["batch"] / line["images_per_s"] for line in lines[large["from_step"] + 1 :]]
+        seconds = SHARE_OF_SMALL_CROPS * seconds + (1 - SHARE_OF_SMALL_CROPS) * statistics.median(of_large)
+    return seconds
+
+
 def _evaluate(arguments: argparse.Namespace, weights: Path) -> None:
+    torch.use_deterministic_algorithms(False)  # training leaves it on for its process
     command: list[Any] = ["--weights", weights, "--protocol", "aio-paper", "--out", arguments.out / "evaluation"]
     for name in TESTS:
         folder = arguments.data / "test" / name
         if arguments.pictures is not None:
             folder = _fewer(folder, arguments.work / name, arguments.pictures)
         command += ["--benchmark", f"{name}={folder}"]
-    run_program("dynet", "evaluate", *map(str, command), "--device", arguments.device)
+    _dynet("evaluate", *command, "--device", arguments.device)
 
 
 def _fewer(whole: Path, to: Path, count: int) -> Path:
@@ -169,8 +199,9 @@ def main() -> None:
     running.add_argument("--work", type=Path, default=Path("/tmp/full_width"))
     running.add_argument("--minutes", type=float, default=9, help="of the whole command")
     running.add_argument("--steps", type=int, nargs=2, help="of the two stages, instead of what goes into the time")
-    running.add_argument("--crop", type=int, default=128)
+    running.add_argument("--crop", type=int, default=64, help="in the last steps twice that, and half the batch")
     running.add_argument("--batch", type=int, default=32)
+    running.add_argument("--learning-rate", type=float, default=5e-4)
     running.add_argument("--pictures", type=int, help="of each test set; else all")
     running.add_argument("--device", default="cuda")
     keeping = commands.add_parser("keep", help="weights with a card into a folder of this repository")

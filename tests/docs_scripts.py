@@ -26,6 +26,9 @@ NOT_RUN = {
     "dynet demo --weights runs/three": "serves until it is stopped; tests/dynet/demo/ and tests/integration/ start it",
     "hf auth login": "asks for a token of the real Hub",
     "python benchmarks/train_speed.py --device cuda --batch 32 --compile": "needs a GPU",
+    "python benchmarks/studies/full_width.py pack": "needs the shared pictures; test_studies.py rehearses all three",
+    "python benchmarks/studies/full_width.py run --out out --minutes 60": "needs a GPU",
+    "python benchmarks/studies/full_width.py keep out --to weights/longer --licence other": "needs what the GPU left",
 }
 """Commands that stand on pages and are not run, each with the reason."""
 HERE = {

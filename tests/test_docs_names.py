@@ -60,6 +60,8 @@ FIGURES: list[tuple[str, tuple[str | int, ...], str]] = [
     ("train_speed", ("forward", "rows", 6, "L", "ratio"), ".2f"),
     ("train_speed", ("training step", "rows", 6, "S", "ratio"), ".2f"),
     ("train_speed", ("training step", "rows", 6, "L", "ratio"), ".2f"),
+    *[("gpu_steps", ("rows", row, "ms"), ".0f") for row in (0, 1, 3)],
+    *[("gpu_steps", ("rows", row, "ratio"), ".2f") for row in (2, 3, 6, 7)],
     ("loader", ("rows", 0, "ratio"), ".2f"),
     ("export", ("rows", 1, "ratio"), ".2f"),
     ("seams", ("rows", 7, "psnr"), ".1f"),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs_pages import SHELL, blocks, commands, name_of, pages
+from tests.docs_pages import ROOT, SHELL, blocks, commands, name_of, pages
 from tests.docs_scripts import BEFORE, GIVEN, HERE, is_run, made_by, prepare, run, script_of
 from tests.docs_world import lay_out, pages_of_the_web, rows_for_the_hub, sitemap
 from tests.hub_server import Account, Hub, Repository, served
@@ -88,6 +88,7 @@ def test_every_command_of_the_page_runs(
     page: str, world: Path, web: str, bucket: dict[str, str], hub: Hub, tmp_path: Path
 ) -> None:
     folder = Path(shutil.copytree(world, tmp_path / "home"))
+    (folder / "weights").symlink_to(ROOT / "weights")  # of a clone
     prepare(page, folder)
     if any("dataset:user/name" in command.text for command in commands(page)):
         rows = rows_for_the_hub(folder / "Pictures" / "rocket.jpg")

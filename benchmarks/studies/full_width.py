@@ -2,11 +2,11 @@
 
     python benchmarks/studies/full_width.py pack                 # here: build/full_width, to be carried to the GPU
     python benchmarks/studies/full_width.py run --out $OUT       # there: needs nothing but that folder and a GPU
-    python benchmarks/studies/full_width.py keep $OUT --to weights/dynet-noise-rain --licence cc-by-4.0   # here
+    python benchmarks/studies/full_width.py keep $OUT --to weights/dynet-noise-rain --licence other   # here
 
 `run` measures a step of each stage, trains both for as many as go into `--minutes`, writes the weights in bfloat16 in
-parts of at most 15 MB, and evaluates these parts. It leaves eight files, none larger. `keep` puts the parts with a card
-into a folder that `dynet restore --weights` takes as it is.
+parts of at most 15 MB, and evaluates these parts. It leaves eight files, none larger. `keep` puts the parts with card,
+recipes and curves into a folder that `dynet restore --weights` takes as it is.
 
 The rehearsal, every step of it on a CPU:
 
@@ -35,8 +35,6 @@ from dynet.cli import main as dynet
 PACKED = ROOT / "build" / "full_width"
 FULL = {"dim": 48}
 SHARE_OF_PRETRAINING = 0.25
-SHARE_OF_SMALL_CROPS = 0.7
-"""Of fine-tuning's steps; the others see crops of twice the side, half as many."""
 PROBE, SETTLING = 30, 10
 """Steps that are timed of each stage, and how many of them come before the time is taken."""
 RESERVE = 100.0
@@ -64,10 +62,8 @@ def pack(to: Path, work: Path, rain: int) -> None:
 
 
 def _recipes(arguments: argparse.Namespace, steps: tuple[int, int], **more: Any) -> tuple[Run, Run]:
-    large = {"crop": 2 * arguments.crop, "batch": max(arguments.batch // 2, 1)}
-    large["from_step"] = max(round(SHARE_OF_SMALL_CROPS * steps[1]), 1)
     before = pretraining("full", steps[0])
-    tuned = finetuning("full", steps[1], init=before, ema=0.995, larger_crops=[large])
+    tuned = finetuning("full", steps[1], init=before, ema=0.995)
     for run in (before, tuned):
         count = run.changes["steps"]
         run.changes.update(validation={"every": max(count // 2, 1), "pictures": 8}, checkpoint_every=count, **more)
@@ -105,7 +101,7 @@ def run(arguments: argparse.Namespace) -> None:
     steps = arguments.steps
     if steps is None:
         probes = _recipes(arguments, (PROBE, PROBE), log_every=1, **workers)
-        pace = [_seconds_of_a_step(train(run, f"probe-{run.stage}"), run, scale) for run in probes]
+        pace = [_seconds_of_a_step(train(run, f"probe-{run.stage}"), scale.batch) for run in probes]
         left = max(arguments.minutes * 60 - RESERVE - (time.monotonic() - began), 1)
         shares = SHARE_OF_PRETRAINING, 1 - SHARE_OF_PRETRAINING
         steps = [max(int(left * share / second), 2) for share, second in zip(shares, pace, strict=True)]
@@ -127,16 +123,9 @@ def run(arguments: argparse.Namespace) -> None:
     print((arguments.out / "evaluation" / "results.md").read_text())
 
 
-def _seconds_of_a_step(folder: Path, run: Run, scale: Scale) -> float:
-    """The mean over a run's sizes of crops, each by the median of its steps and by its share of the run."""
+def _seconds_of_a_step(folder: Path, batch: int) -> float:
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    large = (run.changes.get("larger_crops") or [{"from_step": PROBE, "batch": 0}])[0]
-    times = [scale.batch / line["images_per_s"] for line in lines[SETTLING : large["from_step"]]]
-    seconds = statistics.median(times)
-    if large["from_step"] < PROBE:
-        of_large = [large["batch"] / line["images_per_s"] for line in lines[large["from_step"] + 1 :]]
-        seconds = SHARE_OF_SMALL_CROPS * seconds + (1 - SHARE_OF_SMALL_CROPS) * statistics.median(of_large)
-    return seconds
+    return statistics.median(batch / line["images_per_s"] for line in lines[SETTLING:])
 
 
 def _evaluate(arguments: argparse.Namespace, weights: Path) -> None:
@@ -160,30 +149,65 @@ def _fewer(whole: Path, to: Path, count: int) -> Path:
 
 
 def keep(arguments: argparse.Namespace) -> None:
-    """Parts, results and card into one folder; what does not load, or was not measured, is refused."""
+    """Parts, results, card, recipes and curves into one folder; what does not load, or was not measured, is refused."""
     from dynet import DyNet
     from dynet.publishing.card import CardFacts, render_card
     from dynet.publishing.evaluations import Evaluated
     from dynet.weight_parts import sha256_of
     from dynet.weights import locate_weights, read_header
 
-    weights = locate_weights(arguments.folder / "weights")
+    folder, to = arguments.folder, arguments.to
+    weights = locate_weights(folder / "weights")
     DyNet.from_pretrained(weights)
-    evaluated = Evaluated.read(arguments.folder / "evaluation", sha256_of(weights))
+    evaluated = Evaluated.read(folder / "evaluation", sha256_of(weights))
+    header = read_header(weights)
     facts = CardFacts(
-        repo_id=f"weights/{arguments.to.name}",
+        repo_id=f"weights/{to.name}",
         licence=arguments.licence,
-        header=read_header(weights),
+        header=header,
+        excluded=tuple(TESTS),  # by `pack`, from sets built without them
+        recipe_file=True,
         evaluations=(evaluated,),
     )
-    shutil.copytree(arguments.folder / "weights", arguments.to)
-    (arguments.to / "README.md").write_text(render_card(facts))
+    shutil.copytree(folder / "weights", to)
+    (to / "README.md").write_text(render_card(facts))
     for name, content in evaluated.files.items():
-        (arguments.to / name).parent.mkdir(parents=True, exist_ok=True)
-        (arguments.to / name).write_bytes(content)
-    for stage in ("pretrain", "finetune"):
-        shutil.copy(arguments.folder / f"{stage}.jsonl", arguments.to)
-    print(arguments.to)
+        (to / name).parent.mkdir(parents=True, exist_ok=True)
+        (to / name).write_bytes(content)
+    assert header.training is not None
+    assert header.training.start is not None
+    for name, record in (("recipe", header.training), ("pretrain", header.training.start.training)):
+        assert record is not None
+        every = {"preview_every": record.steps, "checkpoint_every": record.steps}  # decide no weights: not recorded
+        recipe = dict(record.recipe) | {"variants": dict(record.recipe["variants"])} | every
+        (to / f"{name}.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
+    curves(folder, to / "training.svg")
+    print(to)
+
+
+def curves(folder: Path, picture: Path) -> None:
+    """The loss of both stages by variant, each point the mean over a twentieth of its steps."""
+    import matplotlib as mpl
+
+    mpl.use("svg")
+    mpl.rcParams["svg.hashsalt"] = "full width"
+    from matplotlib import pyplot
+
+    figure, panels = pyplot.subplots(1, 2, figsize=(9, 3), layout="constrained")
+    for axes, stage in zip(panels, ("pretrain", "finetune"), strict=True):
+        lines = [json.loads(line) for line in (folder / f"{stage}.jsonl").read_text().splitlines()]
+        for variant, colour in (("S", "#30638e"), ("L", "#d1495b")):
+            points = [(line["step"], line["loss"]) for line in lines if line["variant"] == variant]
+            window = max(len(points) // 20, 1)
+            means = [
+                statistics.fmean(loss for _, loss in points[n : n + window]) for n in range(0, len(points), window)
+            ]
+            axes.plot([step for step, _ in points[::window]], means, color=colour, label=variant)
+        axes.set(title=stage, xlabel="step", ylabel="loss (L1)", ylim=(0, None))
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False)
+    figure.savefig(picture, metadata={"Date": None})
+    pyplot.close(figure)
 
 
 def main() -> None:
@@ -199,7 +223,7 @@ def main() -> None:
     running.add_argument("--work", type=Path, default=Path("/tmp/full_width"))
     running.add_argument("--minutes", type=float, default=9, help="of the whole command")
     running.add_argument("--steps", type=int, nargs=2, help="of the two stages, instead of what goes into the time")
-    running.add_argument("--crop", type=int, default=64, help="in the last steps twice that, and half the batch")
+    running.add_argument("--crop", type=int, default=128)
     running.add_argument("--batch", type=int, default=32)
     running.add_argument("--learning-rate", type=float, default=5e-4)
     running.add_argument("--pictures", type=int, help="of each test set; else all")

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from runs import L, Run, S, Scale, finetuning, pretraining
-from spread import Rows, chart, difference, table, values, verdict
+from spread import Rows, chart, difference, seconds_of_a_step, table, values, verdict
 from study import main
 
 NAME = "joint_pretraining"
@@ -36,18 +36,15 @@ def plan(scale: Scale) -> list[Run]:
 
 
 def cost(rows: Rows, scale: Scale, arm: str) -> float:
-    """Seconds of pre-training until both variants are there: steps × the median time of a step of that run."""
-
-    def step(variant: str) -> float:
-        found = [row["init_step_seconds"] for row in rows if (row["run"], row["variant"]) == (arm, variant)]
-        return sum(found) / len(found)
+    """Seconds of pre-training until both variants are there: steps × the time of a step of that run."""
 
     steps = scale.pretrain_steps
     if arm == "none":
         return 0.0
+    of_variant = {variant: seconds_of_a_step(rows, arm, "init_step_seconds", variant) for variant in "SL"}
     if arm == "two runs":
-        return steps * (step("S") + step("L"))
-    return (2 if "equal" in arm else 1) * steps * step("L")
+        return steps * sum(of_variant.values())
+    return (2 if "equal" in arm else 1) * steps * of_variant["L"]
 
 
 def report(rows: list[dict[str, Any]], scale: Scale, picture: Path) -> str:

@@ -38,6 +38,11 @@ def values(rows: Rows, run: str, variant: str, task: str) -> Values:
     return Values(found)
 
 
+def seconds_of_a_step(rows: Rows, run: str, key: str = "step_seconds", variant: str | None = None) -> float:
+    """The least of the seeds' medians: what else a machine does, and a slower machine, only add to it."""
+    return min(row[key] for row in rows if row["run"] == run and variant in (None, row["variant"]))
+
+
 @dataclass(frozen=True)
 class Difference:
     """Of two runs, seed by seed: the same seed begins with the same weights and sees the same crops."""
@@ -65,6 +70,12 @@ def difference(one: Values, other: Values) -> Difference:
 
 def verdict(what: str, found: Difference) -> str:
     """A sentence that the numbers carry."""
+    if found.seeds == 1:
+        return f"{what}: {found.mean:+.2f} dB, of one seed, which has no spread."
+    if not found.counts and abs(found.mean) > found.spread:
+        return (
+            f"{what}: {found.mean:+.2f} dB, but not of one sign at all {found.seeds} seeds (spread {found.spread:.2f})."
+        )
     if not found.counts:
         shown = f"{found.mean:+.2f} against {found.spread:.2f} dB"
         return f"{what}: no difference larger than the spread between seeds ({shown})."

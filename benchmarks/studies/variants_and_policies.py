@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from runs import BOTH, L, Run, S, Scale, finetuning
-from spread import Rows, chart, difference, table, values, verdict
+from spread import Rows, chart, difference, seconds_of_a_step, table, values, verdict
 from study import main
 
 NAME = "variants_and_policies"
@@ -49,9 +49,8 @@ def plan(scale: Scale) -> list[Run]:
 
 
 def seconds(rows: Rows, scale: Scale, arm: str) -> float:
-    """Of the whole training: steps × the median time of a step."""
-    found = [row["step_seconds"] for row in rows if row["run"] == arm]
-    return round(scale.pretrain_steps * ARMS[arm][2]) * sum(found) / len(found)
+    """Of the whole training: steps × the time of a step."""
+    return round(scale.pretrain_steps * ARMS[arm][2]) * seconds_of_a_step(rows, arm)
 
 
 def report(rows: list[dict[str, Any]], scale: Scale, picture: Path) -> str:

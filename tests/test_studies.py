@@ -151,7 +151,7 @@ def test_a_study_runs_to_its_sentences_and_again_without_training(
 def test_the_full_width_run_is_rehearsed_from_packing_to_restoring(shared: Path, tmp_path: Path) -> None:
     script = STUDIES / "full_width.py"
     _run(shared, script, "pack", "--to", tmp_path / "packed", "--work", tmp_path / "studies")
-    rehearsal = ("--steps", 2, 2, "--crop", 32, "--batch", 2, "--device", "cpu", "--pictures", 1)
+    rehearsal = ("--minutes", 0.1, "--crop", 16, "--batch", 1, "--device", "cpu", "--pictures", 1)
     out = tmp_path / "out"
     _run(shared, script, "run", "--data", tmp_path / "packed", "--out", out, "--work", tmp_path / "work", *rehearsal)
     files = [path for path in out.rglob("*") if path.is_file()]

@@ -11,7 +11,7 @@ recipes and curves into a folder that `dynet restore --weights` takes as it is.
 The rehearsal, every step of it on a CPU:
 
     python benchmarks/studies/full_width.py run --out /tmp/rehearsal --device cpu \\
-        --steps 2 2 --crop 32 --batch 2 --pictures 1
+        --minutes 0.1 --crop 16 --batch 1 --pictures 1
 """
 
 import argparse

@@ -102,6 +102,8 @@ def _accelerator(recipe: AnyRecipe, device: DeviceName) -> "Accelerator":
     if accelerator.device.type == "cuda":
         # Without it some kernels add up in the order in which threads arrive, and a resumed run would differ.
         torch.use_deterministic_algorithms(True)
+        # With it torch also fills each new tensor, one more kernel each, for code that reads what it has not written.
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     for batch in {recipe.batch, *(phase.batch for phase in recipe.larger_crops)}:
         if batch % accelerator.num_processes:
             raise UsageError(f"batch: {batch} does not divide among {accelerator.num_processes} processes")

@@ -73,6 +73,15 @@ def test_the_same_numbers_are_drawn_as_the_same_file(tmp_path: Path) -> None:
     assert "dB against “none”".encode() in (tmp_path / "a.svg").read_bytes()
 
 
+def test_a_run_that_only_one_panel_has_keeps_its_own_row(tmp_path: Path) -> None:
+    both = {"none": Values({0: 30.0, 1: 30.1})}
+    bars = {"S": both | {"S alone": Values({0: 31.0})}, "L": both | {"L alone": Values({0: 32.0})}}
+    chart(tmp_path / "chart.svg", "title", bars, "none")
+    words = re.findall(r"<!-- (.*?) -->", (tmp_path / "chart.svg").read_text())
+    rows = [word for word in words if word in ("none", "S alone", "L alone")]
+    assert rows == ["L alone", "S alone", "none"]  # from below, each once
+
+
 RESULTS = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
 
 

@@ -95,19 +95,19 @@ def chart(file: Path, title: str, bars: dict[str, dict[str, Values]], baseline: 
     mpl.rcParams["svg.hashsalt"] = title  # the same numbers are the same file
     from matplotlib import pyplot
 
-    rows = max(len(of_run) for of_run in bars.values())
-    figure, panels = pyplot.subplots(
-        1, len(bars), figsize=(2 + 2.6 * len(bars), 0.8 + 0.32 * rows), sharey=True, squeeze=False, layout="constrained"
-    )
-    for axes, (name, of_run) in zip(panels[0], bars.items(), strict=True):
+    names = [*dict.fromkeys(name for of_run in bars.values() for name in of_run)]  # not every panel has each of them
+    size = (2 + 2.6 * len(bars), 0.8 + 0.32 * len(names))
+    figure, panels = pyplot.subplots(1, len(bars), figsize=size, sharey=True, squeeze=False, layout="constrained")
+    for axes, (title_of_panel, of_run) in zip(panels[0], bars.items(), strict=True):
         zero = of_run[baseline].mean
-        for place, reached in enumerate(reversed(of_run.values())):
+        for name, reached in of_run.items():
+            place = len(names) - 1 - names.index(name)
             points = [value - zero for value in reached.of_seed.values()]
             axes.plot(points, [place] * len(points), "o", color="#30638e", alpha=0.6, markersize=5)
             axes.plot([reached.mean - zero] * 2, [place - 0.3, place + 0.3], color="#d1495b", linewidth=2)
-        axes.set_yticks(range(len(of_run)), [*reversed(of_run)])
+        axes.set_yticks(range(len(names)), [*reversed(names)])
         axes.axvline(0, color="#999999", linewidth=0.8)
-        axes.set_title(name, fontsize=9)
+        axes.set_title(title_of_panel, fontsize=9)
         axes.set_xlabel(f"dB against “{baseline}”", fontsize=8)
         axes.tick_params(labelsize=8)
         axes.spines[["top", "right"]].set_visible(False)

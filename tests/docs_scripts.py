@@ -23,6 +23,7 @@ NOT_RUN = {
     "make test-full": "is what runs this",
     "pip install million-ird[demo]": "the tests run with all extras",
     "pip install million-ird[export]": "the tests run with all extras",
+    "dynet demo --weights runs/laptop": "serves until it is stopped, as below",
     "dynet demo --weights runs/three": "serves until it is stopped; tests/dynet/demo/ and tests/integration/ start it",
     "hf auth login": "asks for a token of the real Hub",
     "python benchmarks/train_speed.py --device cuda --batch 32 --compile": "needs a GPU",

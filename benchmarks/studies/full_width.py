@@ -181,6 +181,8 @@ def keep(arguments: argparse.Namespace) -> None:
         every = {"preview_every": record.steps, "checkpoint_every": record.steps}  # decide no weights: not recorded
         recipe = dict(record.recipe) | {"variants": dict(record.recipe["variants"])} | every
         (to / f"{name}.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
+    for stage in ("pretrain", "finetune"):
+        shutil.copy(folder / f"{stage}.jsonl", to)
     curves(folder, to / "training.svg")
     print(to)
 

@@ -28,7 +28,7 @@ import torch
 import yaml
 from runs import Run, Scale, finetuning, pretraining
 from sets import ROOT, TESTS, Sets
-from study import WORK, Trainer, describe
+from study import WORK, Trainer, describe, step_seconds
 
 from dynet.cli import main as dynet
 
@@ -101,7 +101,8 @@ def run(arguments: argparse.Namespace) -> None:
     steps = arguments.steps
     if steps is None:
         probes = _recipes(arguments, (PROBE, PROBE), log_every=1, **workers)
-        pace = [_seconds_of_a_step(train(run, f"probe-{run.stage}"), scale.batch) for run in probes]
+        folders = [train(run, f"probe-{run.stage}") for run in probes]
+        pace = [step_seconds(folder / "metrics.jsonl", scale.batch, SETTLING) for folder in folders]
         left = max(arguments.minutes * 60 - RESERVE - (time.monotonic() - began), 1)
         shares = SHARE_OF_PRETRAINING, 1 - SHARE_OF_PRETRAINING
         steps = [max(int(left * share / second), 2) for share, second in zip(shares, pace, strict=True)]
@@ -117,15 +118,11 @@ def run(arguments: argparse.Namespace) -> None:
     _evaluate(arguments, parts)
     about = {"minutes": round((time.monotonic() - began) / 60, 1), "training_minutes": round(trained / 60, 1)}
     about |= {"steps": steps, "machine": describe(), "command": " ".join(["python", *sys.argv])}
+    about["command"] = about["command"].replace(str(arguments.out), arguments.out.name)  # no path of the machine
     about |= {"validation": [json.loads(line) for line in (finished / "validation.jsonl").read_text().splitlines()]}
     results = arguments.out / "evaluation" / "results.json"
     results.write_text(json.dumps(json.loads(results.read_text()) | {"run": about}, indent=1) + "\n")
     print((arguments.out / "evaluation" / "results.md").read_text())
-
-
-def _seconds_of_a_step(folder: Path, batch: int) -> float:
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    return statistics.median(batch / line["images_per_s"] for line in lines[SETTLING:])
 
 
 def _evaluate(arguments: argparse.Namespace, weights: Path) -> None:

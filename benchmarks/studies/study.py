@@ -141,9 +141,9 @@ class Trainer:
         return part
 
 
-def step_seconds(metrics: Path, batch: int) -> float:
-    """The median time of a step, as the run itself logged it, over all variants."""
-    lines = [json.loads(line) for line in metrics.read_text().splitlines()]
+def step_seconds(metrics: Path, batch: int, settling: int = 0) -> float:
+    """The median time of a step, as the run itself logged it, over all variants; without the first `settling` steps."""
+    lines = [json.loads(line) for line in metrics.read_text().splitlines()[settling:]]
     return round(statistics.median(batch / line["images_per_s"] for line in lines), 5)
 
 

@@ -38,6 +38,18 @@ class FileEntry:
     version: str
     """Changes when the file may have changed."""
 
+    @property
+    def identity(self) -> str:
+        """All that the entry says, as names under `.work` are made of it.
+
+        Written out, not `repr`: a class or a field may be renamed, and unfinished builds must still find their work.
+        """
+        return f"FileEntry({self._described})"
+
+    @property
+    def _described(self) -> str:
+        return f"uri={self.uri!r}, size={self.size!r}, version={self.version!r}"
+
 
 class Folder:
     """A folder on any file system, addressed by paths relative to it."""

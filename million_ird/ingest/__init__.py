@@ -28,6 +28,12 @@ class ToldEntry(FileEntry):
     extra: tuple[tuple[str, float | str | None], ...] = ()
     """What the recipe passes through."""
 
+    @property
+    def _described(self) -> str:
+        file = super(ToldEntry, self)._described  # without arguments, `super` fails in a dataclass with slots
+        rights = f"licence={self.licence!r}, attribution={self.attribution!r}"
+        return f"{file}, {rights}, width={self.width!r}, height={self.height!r}, extra={self.extra!r}"
+
 
 def candidate_of(label: str, entry: ToldEntry) -> Candidate:
     """The candidate that an entry stands for."""

@@ -49,6 +49,12 @@ class MemberEntry(ToldEntry):
     place: int | ZipMember
     """Where its bytes begin in a tar; what the directory of a zip tells of it."""
 
+    @property
+    def identity(self) -> str:
+        """See `FileEntry.identity`."""
+        place = self.place if isinstance(self.place, int) else self.place.identity
+        return f"MemberEntry({self._described}, archive={self.archive!r}, place={place})"
+
 
 @dataclass(frozen=True, slots=True)
 class ArchiveSource:

@@ -33,6 +33,12 @@ class ShardEntry(FileEntry):
     """Of the split."""
     index: int
 
+    @property
+    def identity(self) -> str:
+        """See `FileEntry.identity`."""
+        shard = f"split={self.split!r}, shards={self.shards!r}, index={self.index!r}"
+        return f"ShardEntry({self._described}, {shard})"
+
 
 @dataclass(frozen=True, slots=True)
 class DatasetSource:

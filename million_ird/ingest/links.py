@@ -33,6 +33,11 @@ class LinkEntry(ToldEntry):
     address: str
     """Where its bytes are, whole: an address with its signature, a path. Never published."""
 
+    @property
+    def identity(self) -> str:
+        """See `FileEntry.identity`."""
+        return f"LinkEntry({self._described}, address={self.address!r})"
+
 
 def is_link(address: str) -> bool:
     """Whether something is to be fetched from a web server."""

@@ -48,6 +48,13 @@ class ZipMember:
     regular: bool
     """Neither a folder nor a link."""
 
+    @property
+    def identity(self) -> str:
+        """See `FileEntry.identity`."""
+        position = f"name={self.name!r}, offset={self.offset}, size={self.size}, packed={self.packed}"
+        coding = f"crc={self.crc}, method={self.method}, flags={self.flags}, regular={self.regular}"
+        return f"ZipMember({position}, {coding})"
+
 
 @dataclass(frozen=True, slots=True)
 class Directory:

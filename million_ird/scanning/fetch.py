@@ -80,7 +80,7 @@ class _Enough(Exception):
 
 def fetch_name(unit: Unit, recipe: Recipe) -> str:
     """The name of a unit's originals: changes with its entries, and with what is taken over from them."""
-    terms = [[repr(entry) for entry in unit.entries], recipe.passed, recipe.limits.max_bytes]
+    terms = [[entry.identity for entry in unit.entries], recipe.passed, recipe.limits.max_bytes]
     return f"{unit.slot}-{digest(terms)}"
 
 

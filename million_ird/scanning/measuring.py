@@ -112,7 +112,7 @@ def lacks_numbers(row: Row, recipe: Recipe) -> bool:
 
 def rows_name(unit: Unit, recipe: Recipe) -> str:
     """The file of a local unit's rows: changes with its entries, and with all that its numbers depend on but gates."""
-    return _file(unit.slot, digest([[repr(entry) for entry in unit.entries], terms(recipe)]))
+    return _file(unit.slot, digest([[entry.identity for entry in unit.entries], terms(recipe)]))
 
 
 def part_name(unit: Unit, part: Part, recipe: Recipe) -> str:

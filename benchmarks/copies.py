@@ -22,10 +22,10 @@ from machine import SHARED as DATA
 from machine import describe
 from PIL import Image
 
-from million_ird.decide.copies import Confirmer, Copies, Index, Marks, Search, candidates, confirmed, read_marks
-from million_ird.machine.single_thread import single_threaded
-from million_ird.measure.signature import signature
-from million_ird.record import Sample
+from million_ird.candidate import Sample
+from million_ird.dedup.search import Confirmer, Copies, Index, Marks, Search, candidates, confirmed, read_marks
+from million_ird.measures.signature import signature
+from million_ird.runtime.threads import single_threaded
 
 RESULTS = Path(__file__).parent / "results" / "copies.json"
 SEARCH = Search(radius=8, turned=True, crops=True)

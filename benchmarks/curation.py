@@ -23,10 +23,10 @@ import numpy as np
 from machine import SHARED, describe, photographs
 from PIL import Image
 
+from million_ird.candidate import Candidate
+from million_ird.config.recipe import Recipe, load
 from million_ird.ledger import Row
-from million_ird.recipe import Recipe, load
-from million_ird.record import Candidate
-from million_ird.scanning.cascade import Cascade
+from million_ird.scan.cascade import Cascade
 
 WIDTH, HEIGHT = 1536, 1024
 SUPPORT_VECTORS = 774

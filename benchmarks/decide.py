@@ -19,9 +19,9 @@ import pyarrow as pa
 from machine import describe
 
 from million_ird import ledger
-from million_ird.measure.signature import FRAME, POINT
-from million_ird.recipe import Recipe, load
-from million_ird.storage import Folder
+from million_ird.config.recipe import Recipe, load
+from million_ird.measures.signature import FRAME, POINT
+from million_ird.runtime.storage import Folder
 
 BATCH = 50_000
 TEXTS = {"source": "photos", "format": "JPEG", "mode": "RGB", "icc": "none", "verdict": "kept"}

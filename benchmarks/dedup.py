@@ -26,10 +26,10 @@ import numpy as np
 from machine import ROOT, SHARED, describe
 from numpy.typing import NDArray
 
-from million_ird.decide.near import pairs_between, pairs_within
-from million_ird.decide.near_kernels import popcount
-from million_ird.execution import Engine
-from million_ird.measure.signature import phash
+from million_ird.dedup.hamming.kernels import popcount
+from million_ird.dedup.hamming.pairs import pairs_between, pairs_within
+from million_ird.measures.signature import phash
+from million_ird.runtime.executor import Engine
 
 RADIUS = 8
 DENSE = 5_000

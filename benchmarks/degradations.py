@@ -14,9 +14,9 @@ import numpy.typing as npt
 from machine import SHARED
 from PIL import Image, ImageOps
 
-from dynet.degrade import DEGRADATIONS
-from dynet.randomness import generator
-from dynet.sheet import labelled_sheet
+from dynet.degradations.registry import DEGRADATIONS
+from dynet.runtime.contact_sheet import labelled_sheet
+from dynet.runtime.rng import generator
 
 Image8 = npt.NDArray[np.uint8]
 Parameters = dict[str, float]

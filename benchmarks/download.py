@@ -71,13 +71,13 @@ def table(path: Path, count: int, port: int, run: str) -> None:
 def ours(source: Path, out: Path, processes: int) -> None:
     """Streams the table's units as a scan does, in so many processes; prints how many pictures came."""
     code = f"""
-from million_ird.execution import Engine
-from million_ird.scanning.fetch import FetchTask, fetch_name
-from million_ird.ingest.opening import Terms, open_sources
-from million_ird.recipe import Recipe
-from million_ird.scanning.spool import Spool
-from million_ird.sources import SourceSpec
-from million_ird.storage import Folder
+from million_ird.runtime.executor import Engine
+from million_ird.scan.fetch import FetchTask, fetch_name
+from million_ird.sources.registry import Terms, open_sources
+from million_ird.config.recipe import Recipe
+from million_ird.scan.disk_queue import Spool
+from million_ird.config.source_spec import SourceSpec
+from million_ird.runtime.storage import Folder
 
 web = {{"lanes": 4, "concurrency": {CONCURRENCY}, "per_host": {CONCURRENCY}, "retries": {RETRIES}}}
 recipe = Recipe.model_validate({{"web": web}})

@@ -20,10 +20,10 @@ from machine import ROOT, describe, photographs
 from PIL import Image
 
 from dynet import LARGE, SMALL, DyNet
-from dynet.exporting import onnx_file
-from dynet.exporting.export import describe as describe_weights
-from dynet.exporting.export import export, prepare
-from dynet.host_memory import keep_freed_memory
+from dynet.export import onnx_file
+from dynet.export.export import describe as describe_weights
+from dynet.export.export import export, prepare
+from dynet.runtime.host_memory import keep_freed_memory
 
 RESULT = ROOT / "benchmarks" / "results" / "export.json"
 VARIANTS = {variant.name: variant for variant in (SMALL, LARGE)}

@@ -13,8 +13,8 @@ from labelled_sets import ROOT, data_folder, is_tuning
 from numpy.typing import NDArray
 from PIL import Image
 
-from million_ird.measure.nss_fit import fit_niqe
-from million_ird.measure.nss_models import save_niqe
+from million_ird.measures.nss_fit import fit_niqe
+from million_ird.measures.nss_models import save_niqe
 
 OUT = ROOT / "million_ird" / "measure" / "niqe_ird.npz"
 

@@ -20,9 +20,9 @@ from labelled_sets import ROOT, data_folder
 from machine import describe
 from PIL import Image
 
-from million_ird.recipe import Recipe
-from million_ird.record import Candidate
-from million_ird.scanning.quarantine import Quarantine
+from million_ird.candidate import Candidate
+from million_ird.config.recipe import Recipe
+from million_ird.scan.isolated_measuring import Quarantine
 
 FINDINGS = ("crashed", "hung", "killed", "out_of_memory", "unexpected")
 LARGEST_SEED = 40_000

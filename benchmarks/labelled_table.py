@@ -38,9 +38,9 @@ from labelled_sets import (
     real,
 )
 
-from million_ird.decide.gates import Gate, first_drop
-from million_ird.measure import MEASURES
-from million_ird.record import Sample
+from million_ird.candidate import Sample
+from million_ird.config.gates import Gate, first_drop
+from million_ird.measures.registry import MEASURES
 
 SIZE_FIELDS = frozenset({"short_side", "long_side", "megapixels"})
 PHOTOGRAPHS = frozenset(

@@ -17,8 +17,8 @@ from machine import describe
 from PIL import Image
 
 from million_ird.decide.leaks import find_leaks
-from million_ird.execution import Engine
 from million_ird.fingerprints import Benchmark, fingerprints
+from million_ird.runtime.executor import Engine
 
 RESULTS = Path(__file__).parent / "results" / "leak_crops.json"
 KEPT = (0.9, 0.7, 0.5, 0.4, 0.3)

@@ -20,12 +20,12 @@ from machine import ROOT, SHARED, describe
 from matplotlib.patches import Patch, Rectangle
 from PIL import Image
 
+from million_ird.candidate import Sample
 from million_ird.decide.leaks import find_leaks
-from million_ird.execution import Engine
 from million_ird.fingerprints import Benchmark, fingerprints
-from million_ird.machine.single_thread import single_threaded
-from million_ird.measure.signature import signature
-from million_ird.record import Sample
+from million_ird.measures.signature import signature
+from million_ird.runtime.executor import Engine
+from million_ird.runtime.threads import single_threaded
 
 PARTS = {part: SHARED / "train" / "BSDS500" / part for part in ("train", "test", "val")}
 TESTS = {"Rain100L": SHARED / "benchmarks" / "Rain100L" / "target", "CBSD68": SHARED / "benchmarks" / "CBSD68"}

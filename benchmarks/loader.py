@@ -29,10 +29,10 @@ import torch
 from machine import ROOT, SHARED, describe
 from PIL import Image
 
-from dynet.crops import Crops, StepSampler, loader
-from dynet.data import Source, open_mix
-from dynet.degrade.gaussian_noise import gaussian_noise
-from dynet.mix import Task
+from dynet.data.crops import Crops, StepSampler, loader
+from dynet.data.mix import Task
+from dynet.data.sources import Source, open_mix
+from dynet.degradations.gaussian_noise import gaussian_noise
 
 sys.path.insert(0, str(ROOT))
 CROP, BATCH, WARM = 128, 32, 4

@@ -20,7 +20,7 @@ from dynet import DyNet
 from dynet.evaluation.benchmark import Benchmark, plan_tasks
 from dynet.evaluation.metrics import psnr
 from dynet.evaluation.protocol import STRICT, as_float
-from dynet.restoring.restore import Restoration, prepare, restore_rgb
+from dynet.inference.restore import Restoration, prepare, restore_rgb
 
 RESULT = ROOT / "benchmarks" / "results" / "local_statistics.json"
 SIGMAS = (15.0, 25.0, 50.0)

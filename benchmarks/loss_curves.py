@@ -10,7 +10,7 @@ from PIL import Image
 from published_form import published_form
 
 from dynet import LARGE, SMALL, DyNet
-from dynet.randomness import generator
+from dynet.runtime.rng import generator
 
 mpl.use("Agg")
 STEPS, BATCH, CROP, SIGMA = 200, 4, 32, 25

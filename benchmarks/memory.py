@@ -34,10 +34,10 @@ def main() -> None:
 
 
 def measure(path: Path) -> None:
-    from million_ird.machine.single_thread import single_threaded
-    from million_ird.recipe import Recipe
-    from million_ird.record import Candidate
-    from million_ird.scanning.cascade import Cascade
+    from million_ird.candidate import Candidate
+    from million_ird.config.recipe import Recipe
+    from million_ird.runtime.threads import single_threaded
+    from million_ird.scan.cascade import Cascade
 
     def peak() -> float:
         # getrusage would count what the process was before it became this program.

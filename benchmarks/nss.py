@@ -18,9 +18,9 @@ from machine import ROOT, SHARED, describe, photographs
 from nss_reference import Reference
 from PIL import Image
 
-from million_ird.measure import nss, nss_features
-from million_ird.measure import nss_kernels as kernels
-from million_ird.measure.nss_models import load_brisque, load_niqe, load_niqe_ird
+from million_ird.measures import nss, nss_features
+from million_ird.measures import nss_kernels as kernels
+from million_ird.measures.nss_models import load_brisque, load_niqe, load_niqe_ird
 
 WIDTH, HEIGHT = 1536, 1024
 RESULT = ROOT / "benchmarks" / "results" / "nss.json"

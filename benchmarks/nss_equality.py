@@ -21,8 +21,8 @@ from nss_reference import Reference
 from numpy.typing import NDArray
 from PIL import Image
 
-from million_ird.measure import nss
-from million_ird.measure.nss_models import load_brisque, load_niqe
+from million_ird.measures import nss
+from million_ird.measures.nss_models import load_brisque, load_niqe
 
 FOLDERS = ("photos", "negatives", "benchmarks", "train", "duplicates", "real")
 TOLERANCE = 0.01, 0.001

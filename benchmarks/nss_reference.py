@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pyiqa.archs import brisque_arch
 from pyiqa.archs.niqe_arch import NIQE
 
-from million_ird.measure.nss_models import BrisqueModel, NiqeModel
+from million_ird.measures.nss_models import BrisqueModel, NiqeModel
 
 
 class Reference:

@@ -13,8 +13,8 @@ import numpy as np
 from machine import describe, photographs
 from PIL import Image
 
-from million_ird.images import decode, encode_png, encode_webp, read_header
-from million_ird.patches import cut
+from million_ird.dataset.patches import cut
+from million_ird.images.decode import decode, encode_png, encode_webp, read_header
 
 
 def webp(method: int, quality: int) -> Callable[[np.ndarray], bytes]:

@@ -44,8 +44,8 @@ with served(Hub(store=Path(sys.argv[1]), accounts={sys.argv[2]: Account("user")}
 PUSH = """
 import json, sys, time
 from pathlib import Path
-from million_ird.storage import Folder
-from million_ird.write.push import push
+from million_ird.runtime.storage import Folder
+from million_ird.hub.push import push
 started = time.perf_counter()
 done = push(Folder(sys.argv[1]), sys.argv[2])
 seconds = time.perf_counter() - started

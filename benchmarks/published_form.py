@@ -3,7 +3,7 @@
 Written anew from the paper's description (`../shared/reference/dynet-paper.md`), with what slows the released network
 kept as it is described: a norm that is put together from single operations on (B, H·W, C), queries and keys that are
 normalised as whole tensors, a prompt of five dimensions, three convolutions that nothing calls. Parameters have the
-released names, so that `dynet.convert.our_name` says which of ours each one is.
+released names, so that `dynet.model.convert.our_name` says which of ours each one is.
 """
 
 from dataclasses import astuple
@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dynet.convert import DEAD, our_name
-from dynet.model import DyNet
-from dynet.variants import Variant
-from dynet.weights import Architecture
+from dynet.model.convert import DEAD, our_name
+from dynet.model.network import DyNet
+from dynet.model.variants import Variant
+from dynet.model.weights import Architecture
 
 
 class _PixelNorm(nn.Module):

@@ -43,11 +43,11 @@ def measure(task: dict[str, Any]) -> None:
     from published_form import published_form
 
     from dynet import DyNet
-    from dynet.host_memory import keep_freed_memory
-    from dynet.restoring import memory
-    from dynet.restoring.precision import choose_kind
-    from dynet.restoring.restore import OVERLAP, Restoration, prepare, restore_rgb
-    from dynet.restoring.tiling import run_tiled
+    from dynet.inference import memory
+    from dynet.inference.precision import choose_kind
+    from dynet.inference.restore import OVERLAP, Restoration, prepare, restore_rgb
+    from dynet.inference.tiling import run_tiled
+    from dynet.runtime.host_memory import keep_freed_memory
 
     model, device = DyNet.from_pretrained(task["weights"]), torch.device("cpu")
     variant = {variant.name: variant for variant in model.variants}[task["variant"]]
@@ -76,7 +76,7 @@ def measure(task: dict[str, Any]) -> None:
 
 def run(*command: object) -> tuple[dict[str, Any], int]:
     """What a process printed last, as JSON, and the largest resident set that it had, in MB of 2^20 bytes."""
-    environment = os.environ | {"OMP_WAIT_POLICY": "PASSIVE"}  # as `dynet.cli.main` sets it
+    environment = os.environ | {"OMP_WAIT_POLICY": "PASSIVE"}  # as `dynet.cli.app.main` sets it
     started = subprocess.Popen([sys.executable, *map(str, command)], stdout=subprocess.PIPE, env=environment)
     assert started.stdout is not None
     printed = started.stdout.read().decode()

@@ -21,7 +21,7 @@ import yaml
 sys.path.insert(0, str(Path(__file__).parent))
 import machine
 
-PROGRAM = [sys.executable, "-c", "from dynet.cli import main; main()"]
+PROGRAM = [sys.executable, "-c", "from dynet.cli.app import main; main()"]
 
 
 def main() -> None:

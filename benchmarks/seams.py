@@ -24,9 +24,9 @@ from waiting import wait_passively
 
 from dynet import DyNet, Variant
 from dynet.evaluation.metrics import psnr
-from dynet.restoring import restore
-from dynet.restoring.restore import Restoration, prepare, restore_rgb
-from dynet.restoring.tiling import tile_spans
+from dynet.inference import restore
+from dynet.inference.restore import Restoration, prepare, restore_rgb
+from dynet.inference.tiling import tile_spans
 
 RESULT = ROOT / "benchmarks" / "results" / "seams.json"
 WHOLE = 2**20

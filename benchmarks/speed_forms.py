@@ -9,8 +9,8 @@ from published_form import Published, _Attention, _Block, _FeedForward, _Norm, p
 from torch import nn
 
 from dynet import DyNet
-from dynet.blocks import ChannelAttention, ChannelNorm, GatedFeedForward
-from dynet.compiling import compile_blocks
+from dynet.model.blocks import ChannelAttention, ChannelNorm, GatedFeedForward
+from dynet.training.compiling import compile_blocks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,7 @@ from speed_floor import floor
 from speed_forms import Form, build, ladder
 
 from dynet import LARGE, SMALL, DyNet
-from dynet.host_memory import keep_freed_memory
+from dynet.runtime.host_memory import keep_freed_memory
 
 RESULT = ROOT / "benchmarks" / "results" / "train_speed.json"
 VARIANTS = (SMALL, LARGE)

@@ -24,7 +24,7 @@ from loopback import Answer, crops, serving
 from machine import ROOT, describe
 
 from million_ird.build import Options, build
-from million_ird.recipe import Recipe
+from million_ird.config.recipe import Recipe
 
 HOSTS = 32
 BODIES = 512

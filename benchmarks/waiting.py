@@ -5,7 +5,7 @@ import sys
 
 
 def wait_passively() -> None:
-    """Begin this script again with OMP_WAIT_POLICY=PASSIVE, as `dynet.cli.main` sets it, unless it is set.
+    """Begin this script again with OMP_WAIT_POLICY=PASSIVE, as `dynet.cli.app.main` sets it, unless it is set.
 
     OpenMP reads it as torch is loaded. Threads that spin make a machine with other work on it ten times slower.
     """

@@ -13,7 +13,7 @@ from pathlib import Path
 from machine import ROOT, SHARED, describe
 
 from million_ird.build import Options, build
-from million_ird.recipe import load
+from million_ird.config.recipe import load
 
 PICTURES = 400
 

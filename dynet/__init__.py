@@ -8,18 +8,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dynet.model import DyNet
-    from dynet.variants import LARGE, SMALL, ReuseSchedule, Variant
+    from dynet.model.network import DyNet
+    from dynet.model.variants import LARGE, SMALL, ReuseSchedule, Variant
 
 __version__ = "0.1.0"
 __all__ = ["LARGE", "SMALL", "DyNet", "ReuseSchedule", "Variant", "__version__"]
 
 _HOMES = {
-    "DyNet": "dynet.model",
-    "LARGE": "dynet.variants",
-    "SMALL": "dynet.variants",
-    "ReuseSchedule": "dynet.variants",
-    "Variant": "dynet.variants",
+    "DyNet": "dynet.model.network",
+    "LARGE": "dynet.model.variants",
+    "SMALL": "dynet.model.variants",
+    "ReuseSchedule": "dynet.model.variants",
+    "Variant": "dynet.model.variants",
 }
 
 

@@ -1,10 +1,37 @@
-"""Builds image-restoration data sets: ingest, measure, decide, write."""
+"""Build image-restoration datasets: read images from anywhere, measure, decide, write.
 
-from importlib import metadata
+The names below are the public surface. They are loaded on first use, so that `million-ird --help` and reading a recipe
+do not wait for OpenCV, pyarrow or numba.
+"""
 
-from million_ird.build import Options, build
-from million_ird.recipe import Recipe, load
-from million_ird.sources import SourceSpec
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__version__ = metadata.version("million-ird")
-__all__ = ["Options", "Recipe", "SourceSpec", "build", "load"]
+if TYPE_CHECKING:
+    from million_ird.build import Options, build
+    from million_ird.config.recipe import Recipe, load
+    from million_ird.config.source_spec import SourceSpec
+
+    __version__: str
+
+__all__ = ["Options", "Recipe", "SourceSpec", "__version__", "build", "load"]
+
+_MODULES = {
+    "Options": "million_ird.build",
+    "build": "million_ird.build",
+    "Recipe": "million_ird.config.recipe",
+    "load": "million_ird.config.recipe",
+    "SourceSpec": "million_ird.config.source_spec",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return import_module("importlib.metadata").version("million-ird")
+    if name not in _MODULES:
+        raise AttributeError(f"module 'million_ird' has no attribute {name!r}")
+    return getattr(import_module(_MODULES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

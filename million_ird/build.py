@@ -10,26 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from million_ird import ledger as ledgers
-from million_ird.decide.copies import Index
-from million_ird.decide.verdicts import decide, needed_columns
-from million_ird.errors import LedgerError, SourceError
-from million_ird.execution import Engine
-from million_ird.fingerprints import (
-    Benchmark,
-    against,
-    against_files,
-    benchmark_names,
-    benchmarks_of,
-    remember_benchmarks,
-)
-from million_ird.ingest import Source
-from million_ird.ingest.opening import Terms, open_sources
-from million_ird.ledger import NOT_MEASURED, Funnel
-from million_ird.machine.lock import owned
-from million_ird.machine.memory import give_back_memory
-from million_ird.machine.scratch import scratch
-from million_ird.measure.scores import prepare
-from million_ird.output import (
+from million_ird.build_folder import (
     LOCK,
     RECIPE,
     check_output,
@@ -38,16 +19,35 @@ from million_ird.output import (
     remember_sources,
     remembered_sources,
 )
-from million_ird.progress import Listener, Progress
-from million_ird.recipe import Recipe
-from million_ird.scanning.rereading import streamed
-from million_ird.scanning.scan import Scan, ScanSummary
-from million_ird.scanning.scanned import DECIDED, scanned
-from million_ird.sources import SourceSpec
-from million_ird.storage import Folder
-from million_ird.write.card import write_card
-from million_ird.write.report import write_report
-from million_ird.write.shards import Written, write
+from million_ird.config.recipe import Recipe
+from million_ird.config.source_spec import SourceSpec
+from million_ird.dataset.shards import Written, write
+from million_ird.decide.verdicts import decide, needed_columns
+from million_ird.dedup.search import Index
+from million_ird.errors import LedgerError, SourceError
+from million_ird.fingerprints import (
+    Benchmark,
+    against,
+    against_files,
+    benchmark_names,
+    benchmarks_of,
+    remember_benchmarks,
+)
+from million_ird.ledger import NOT_MEASURED, Funnel
+from million_ird.measures.scores import prepare
+from million_ird.reporting.card import write_card
+from million_ird.reporting.report import write_report
+from million_ird.runtime.executor import Engine
+from million_ird.runtime.lock import owned
+from million_ird.runtime.memory import give_back_memory
+from million_ird.runtime.progress import Listener, Progress
+from million_ird.runtime.scratch import scratch
+from million_ird.runtime.storage import Folder
+from million_ird.scan.scan import Scan, ScanSummary
+from million_ird.scan.scan_table import DECIDED, scanned
+from million_ird.scan.source_bytes import streamed
+from million_ird.sources.registry import Terms, open_sources
+from million_ird.sources.source import Source
 
 log = logging.getLogger(__name__)
 

@@ -8,19 +8,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from million_ird.decide.calibration import Joint, Numbers, Threshold, best_thresholds, choose_gates
+from million_ird.candidate import Candidate, Failed, Sample
+from million_ird.config.recipe import Recipe
+from million_ird.decide.thresholds import Joint, Numbers, Threshold, best_thresholds, choose_gates
 from million_ird.errors import OutputError, ReadError, SourceError, UsageError
-from million_ird.execution import Engine
-from million_ird.ingest.files import FilesSource
 from million_ird.ledger import Row, measure_fields
-from million_ird.measure.nss_fit import fit_niqe
-from million_ird.measure.nss_models import save_niqe
-from million_ird.measure.scores import prepare
-from million_ird.progress import Listener
-from million_ird.recipe import Recipe
-from million_ird.record import Candidate, Failed, Sample
-from million_ird.scanning.cascade import Cascade
-from million_ird.storage import Folder
+from million_ird.measures.nss_fit import fit_niqe
+from million_ird.measures.nss_models import save_niqe
+from million_ird.measures.scores import prepare
+from million_ird.runtime.executor import Engine
+from million_ird.runtime.progress import Listener
+from million_ird.runtime.storage import Folder
+from million_ird.scan.cascade import Cascade
+from million_ird.sources.files import FilesSource
 
 PER_TASK = 4
 

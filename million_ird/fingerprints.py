@@ -14,16 +14,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from million_ird import ledger as ledgers
+from million_ird.build_folder import RECIPE
+from million_ird.candidate import Sample
+from million_ird.config.recipe import Recipe
 from million_ird.decide.verdicts import Against
 from million_ird.errors import DamagedFile, ReadError, SourceError, UsageError
-from million_ird.execution import Engine
-from million_ird.ingest.listing import list_files
 from million_ird.ledger import KEPT
-from million_ird.measure.signature import signature
-from million_ird.output import RECIPE
-from million_ird.recipe import Recipe
-from million_ird.record import Sample
-from million_ird.storage import FileEntry, Folder
+from million_ird.measures.signature import signature
+from million_ird.runtime.executor import Engine
+from million_ird.runtime.storage import FileEntry, Folder
+from million_ird.sources.listing import list_files
 
 log = logging.getLogger(__name__)
 

@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from million_ird.errors import LedgerError
-from million_ird.measure import MEASURES
-from million_ird.storage import Folder
+from million_ird.measures.registry import MEASURES
+from million_ird.runtime.storage import Folder
 
 SCHEMA_VERSION = 2
 FOLDER = "ledger"

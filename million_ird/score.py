@@ -3,14 +3,14 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from million_ird.candidate import Sample
 from million_ird.errors import ReadError, SourceError, UsageError
-from million_ird.ingest.listing import list_files
-from million_ird.machine.single_thread import single_threaded
-from million_ird.measure import MEASURES
-from million_ird.measure.neural import NeuralScore
-from million_ird.measure.scores import OFFICIAL, measures_with, neural_scores, prepare
-from million_ird.record import Sample
-from million_ird.storage import Folder
+from million_ird.measures.neural import NeuralScore
+from million_ird.measures.registry import MEASURES
+from million_ird.measures.scores import OFFICIAL, measures_with, neural_scores, prepare
+from million_ird.runtime.storage import Folder
+from million_ird.runtime.threads import single_threaded
+from million_ird.sources.listing import list_files
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@ from typing import Any
 
 import yaml
 
-from dynet.config import load_recipe
-from million_ird.recipe import parse
+from dynet.config.recipe import load_recipe
+from million_ird.config.recipe import parse
 from tests.docs_pages import ROOT, Block
 
 FOREIGN = {"datasets": "BasicSR's"}

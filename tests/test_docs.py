@@ -16,9 +16,9 @@ import pytest
 import yaml
 from typer.main import get_command
 
-import dynet.cli
-import million_ird.cli
-from million_ird.recipe import Recipe, parse
+import dynet.cli.app
+import million_ird.cli.app
+from million_ird.config.recipe import Recipe, parse
 from tests.docs_pages import (
     ELSEWHERE,
     PLAIN,
@@ -38,8 +38,8 @@ from tests.docs_scripts import NOT_RUN
 
 NAMES = [name_of(page) for page in pages()]
 PARSERS = {
-    "million-ird": get_command(million_ird.cli.app),
-    "dynet": get_command(dynet.cli.app),
+    "million-ird": get_command(million_ird.cli.app.app),
+    "dynet": get_command(dynet.cli.app.app),
 }
 
 

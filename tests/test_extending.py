@@ -19,7 +19,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from million_ird.write.export import export
+from million_ird.export.export import export
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")

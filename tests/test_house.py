@@ -12,12 +12,12 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("million_ird", "dynet")
 FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 ONLY_IN = {
-    "dask": {"million_ird/execution.py"},
-    "distributed": {"million_ird/execution.py"},
-    "fsspec": {"million_ird/storage.py"},
+    "dask": {"million_ird/runtime/executor.py"},
+    "distributed": {"million_ird/runtime/executor.py"},
+    "fsspec": {"million_ird/runtime/storage.py"},
     "aiohttp": {f"million_ird/ingest/{name}.py" for name in ("http", "exchange", "permission", "addresses")},
-    "protego": {"million_ird/ingest/robots.py"},
-    "lxml": {"million_ird/ingest/page.py"},
+    "protego": {"million_ird/sources/web/robots.py"},
+    "lxml": {"million_ird/sources/web/html.py"},
 }
 NOWHERE = {"utils", "helpers", "common", "misc", "base"}
 

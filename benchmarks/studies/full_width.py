@@ -30,7 +30,7 @@ from runs import Run, Scale, finetuning, pretraining
 from sets import ROOT, TESTS, Sets
 from study import WORK, Trainer, describe, step_seconds
 
-from dynet.cli import main as dynet
+from dynet.cli.app import main as dynet
 
 PACKED = ROOT / "build" / "full_width"
 FULL = {"dim": 48}
@@ -148,10 +148,10 @@ def _fewer(whole: Path, to: Path, count: int) -> Path:
 def keep(arguments: argparse.Namespace) -> None:
     """Parts, results, card, recipes and curves into one folder; what does not load, or was not measured, is refused."""
     from dynet import DyNet
-    from dynet.publishing.card import CardFacts, render_card
-    from dynet.publishing.evaluations import Evaluated
-    from dynet.weight_parts import sha256_of
-    from dynet.weights import locate_weights, read_header
+    from dynet.hub.card import CardFacts, render_card
+    from dynet.hub.evaluations import Evaluated
+    from dynet.model.weight_parts import sha256_of
+    from dynet.model.weights import locate_weights, read_header
 
     folder, to = arguments.folder, arguments.to
     weights = locate_weights(folder / "weights")

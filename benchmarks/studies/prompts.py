@@ -14,7 +14,7 @@ from spread import chart, difference, table, values, verdict
 from study import main
 
 from dynet import DyNet
-from dynet.config import Network
+from dynet.config.recipe import Network
 
 NAME = "prompts"
 ARMS = {"on the skips": "skips", "in the decoder": "decoder", "at the latent alone": "latent", "nowhere": "none"}

@@ -7,17 +7,17 @@ import gradio as gr
 from fastapi import FastAPI
 from PIL import Image
 
-from dynet.demo.degrading import MOST_SEED, OFFERS, Addition
+from dynet.demo.degradations import MOST_SEED, OFFERS, Addition
 from dynet.demo.examples import write_examples
 from dynet.demo.folder import PageFolder
-from dynet.demo.gate import Gate
-from dynet.demo.look import NAMES_OF_PICTURES, STYLE, theme
+from dynet.demo.html import HEAD, NOTHING_YET, TITLE, described, done, fault, figures, said
+from dynet.demo.request_filter import Gate
 from dynet.demo.restorer import After, Comparison, Restorer
+from dynet.demo.theme import NAMES_OF_PICTURES, STYLE, theme
 from dynet.demo.uploads import PNG, Limits, as_shown, read_upload
-from dynet.demo.wording import HEAD, NOTHING_YET, TITLE, described, done, fault, figures, said
 from dynet.errors import DyNetError, PictureError, UsageError
-from dynet.restoring.pictures import Picture, read_picture, write_picture
-from dynet.variants import Variant
+from dynet.inference.images import Picture, read_picture, write_picture
+from dynet.model.variants import Variant
 
 NONE = "none"
 ALL = "*"  # the name of no variant

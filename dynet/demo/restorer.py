@@ -11,16 +11,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dynet.cost import CostMeter
-from dynet.degrade.degradation import Image8
-from dynet.demo.degrading import Addition
+from dynet.degradations.degradation import Image8
+from dynet.demo.degradations import Addition
 from dynet.evaluation.metrics import SSIM_WINDOW, psnr, ssim
 from dynet.evaluation.protocol import as_float
-from dynet.model import DyNet
-from dynet.restoring.memory import give_back_memory
-from dynet.restoring.pictures import Picture
-from dynet.restoring.restore import Advance, Restoration, restore_rgb
-from dynet.variants import Variant
+from dynet.inference.images import Picture
+from dynet.inference.memory import give_back_memory
+from dynet.inference.restore import Advance, Restoration, restore_rgb
+from dynet.model.network import DyNet
+from dynet.model.variants import Variant
+from dynet.runtime.cost import CostMeter
 
 
 @dataclass(frozen=True, slots=True)

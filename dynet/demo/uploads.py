@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dynet.errors import PictureError
-from dynet.restoring.decoding import opened, reading
-from dynet.restoring.encoding import Encoding
-from dynet.restoring.pictures import Picture, read_picture, write_picture
+from dynet.inference.decoding import opened, reading
+from dynet.inference.encoding import Encoding
+from dynet.inference.images import Picture, read_picture, write_picture
 
 PNG = Encoding("png")
 SHOWN_BY_BROWSERS = ("PNG", "JPEG", "WEBP", "BMP", "AVIF")

@@ -9,11 +9,11 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from dynet.data.layouts import find_parts
 from dynet.errors import DataError, PictureError, UsageError
 from dynet.evaluation.metrics import SSIM_WINDOW
 from dynet.evaluation.protocol import EvaluationProtocol
-from dynet.restoring.pictures import read_picture
-from dynet.sets.layouts import find_parts
+from dynet.inference.images import read_picture
 
 Image8 = npt.NDArray[np.uint8]
 PUBLISHED_SIGMAS = (15.0, 25.0, 50.0)

@@ -9,17 +9,17 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from dynet.cost import MB, Cost, CostMeter
 from dynet.errors import OutOfMemory, PictureError, UsageError
 from dynet.evaluation.benchmark import Image8, Subject, Task
 from dynet.evaluation.metrics import psnr, ssim
 from dynet.evaluation.protocol import EvaluationProtocol, as_float
 from dynet.evaluation.pyiqa_metrics import PyiqaMetric
-from dynet.model import DyNet
-from dynet.progress import ProgressReport
-from dynet.resources import is_out_of_memory
-from dynet.restoring.tiling import run_tiled
-from dynet.variants import Variant
+from dynet.inference.tiling import run_tiled
+from dynet.model.network import DyNet
+from dynet.model.variants import Variant
+from dynet.runtime.cost import MB, Cost, CostMeter
+from dynet.runtime.progress import ProgressReport
+from dynet.runtime.resources import is_out_of_memory
 
 Float = npt.NDArray[np.float32]
 

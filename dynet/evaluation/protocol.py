@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dynet.randomness import generator
+from dynet.runtime.rng import generator
 
 Image8 = npt.NDArray[np.uint8]
 

@@ -18,8 +18,8 @@ import dynet
 from dynet.evaluation.evaluate import Evaluation, Measured
 from dynet.evaluation.markdown import WIDTH, Column, tables
 from dynet.evaluation.summary import Row, Spread, TaskMean, count_not_finite, means_over_tasks, summarise
-from dynet.weight_parts import sha256_of
-from dynet.whole_files import write_whole
+from dynet.model.weight_parts import sha256_of
+from dynet.runtime.atomic_files import write_whole
 
 CSV, JSON, MARKDOWN = "per_image.csv", "results.json", "results.md"
 NOTHING = "–"

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dynet.whole_files import write_whole
+from dynet.runtime.atomic_files import write_whole
 
 
 @dataclass(frozen=True, slots=True)

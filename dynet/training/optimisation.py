@@ -7,8 +7,8 @@ import torch
 from torch.optim import Adam, AdamW, Optimizer
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from dynet.config import AnyRecipe
-from dynet.model import DyNet
+from dynet.config.recipe import AnyRecipe
+from dynet.model.network import DyNet
 
 OPTIMIZERS: dict[str, type[Adam]] = {"adam": Adam, "adamw": AdamW}
 

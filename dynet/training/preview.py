@@ -7,10 +7,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from dynet.compiling import uncompiled
-from dynet.mix import Example
-from dynet.model import DyNet
-from dynet.sheet import labelled_sheet
+from dynet.data.mix import Example
+from dynet.model.network import DyNet
+from dynet.runtime.contact_sheet import labelled_sheet
+from dynet.training.compiling import uncompiled
 from dynet.training.validation import as_batch
 
 

@@ -5,12 +5,12 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from dynet.config import AnyRecipe
-from dynet.training.job import Job
+from dynet.config.recipe import AnyRecipe
+from dynet.model.training_record import Start, TrainingRecord, Validated
+from dynet.model.weight_parts import sha256_of
+from dynet.model.weights import read_header
 from dynet.training.metrics_log import ValidationLine
-from dynet.training_record import Start, TrainingRecord, Validated
-from dynet.weight_parts import sha256_of
-from dynet.weights import read_header
+from dynet.training.run_options import Job
 
 
 def record_of(recipe: AnyRecipe, job: Job) -> TrainingRecord:

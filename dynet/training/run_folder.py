@@ -20,12 +20,12 @@ from typing import IO, Any, Self
 
 import yaml
 
-from dynet.config import AnyRecipe
+from dynet.config.recipe import AnyRecipe
 from dynet.errors import RunError, reason_of
+from dynet.model.weight_parts import sha256_of
+from dynet.model.weights import FILE_NAME
+from dynet.runtime.atomic_files import write_whole
 from dynet.training.train_state import last_step
-from dynet.weight_parts import sha256_of
-from dynet.weights import FILE_NAME
-from dynet.whole_files import write_whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from dynet.config import AnyRecipe
+from dynet.config.recipe import AnyRecipe
 from dynet.errors import DivergedError, UsageError
-from dynet.resources import peak_memory_mb
+from dynet.runtime.resources import peak_memory_mb
 from dynet.training.metrics_log import LineLog, StepLine, ValidationLine
 from dynet.training.run_folder import RunFolder
-from dynet.training.training_step import StepResult
+from dynet.training.train_step import StepResult
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

@@ -4,14 +4,14 @@ import dataclasses
 import os
 from enum import StrEnum
 
-from dynet import finetune, pretrain
-from dynet.config import AnyRecipe, PretrainRecipe
-from dynet.data import open_mix
+from dynet.config.recipe import AnyRecipe, PretrainRecipe
+from dynet.data.mix import Mix
+from dynet.data.sources import open_mix
 from dynet.errors import WeightsError
-from dynet.mix import Mix
-from dynet.training.job import Job
+from dynet.model.weights import read_header
+from dynet.training import finetune, pretrain
 from dynet.training.run_folder import RunFolder, RunIdentity
-from dynet.weights import read_header
+from dynet.training.run_options import Job
 
 
 class Outcome(StrEnum):
@@ -67,6 +67,6 @@ def _refuse_what_cannot_train(recipe: AnyRecipe, job: Job) -> None:
         if difference:
             raise WeightsError(f"--init {job.init} is of another network: the recipe's has {difference}")
     if job.device not in ("auto", "cpu"):
-        from dynet.devices import resolve_device
+        from dynet.runtime.devices import resolve_device
 
         resolve_device(job.device)

@@ -10,28 +10,28 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from dynet import host_memory
-from dynet.compiling import compile_blocks
-from dynet.config import AnyRecipe
-from dynet.crops import Crops, StepSampler, loader
+from dynet.config.recipe import AnyRecipe
+from dynet.data.crops import Crops, StepSampler, loader
+from dynet.data.mix import Example, Mix
 from dynet.errors import DyNetError, InterruptedRun, OutOfMemory, RunError, UsageError, reason_of
-from dynet.mix import Example, Mix
-from dynet.model import DyNet
-from dynet.progress import ProgressReport
-from dynet.randomness import integer_seed
-from dynet.resources import is_out_of_memory, out_of_memory
-from dynet.training.job import DeviceName, Job
+from dynet.model.network import DyNet
+from dynet.model.training_record import TrainingRecord
+from dynet.runtime import host_memory
+from dynet.runtime.progress import ProgressReport
+from dynet.runtime.resources import is_out_of_memory, out_of_memory
+from dynet.runtime.rng import integer_seed
+from dynet.training.compiling import compile_blocks
 from dynet.training.metrics_log import ValidationLine
 from dynet.training.optimisation import AveragedNetwork, make_optimizer
 from dynet.training.preview import write_preview
 from dynet.training.provenance import at_step, in_short, record_of, validations_of
 from dynet.training.run_folder import RunFolder
 from dynet.training.run_log import RunLog
+from dynet.training.run_options import DeviceName, Job
 from dynet.training.stop_signals import StopSignals
 from dynet.training.train_state import BEST, TrainState, load_checkpoint, save_checkpoint
-from dynet.training.training_step import Learner
+from dynet.training.train_step import Learner
 from dynet.training.validation import Validator, as_batch, as_float, mean_of
-from dynet.training_record import TrainingRecord
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

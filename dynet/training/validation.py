@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from dynet.compiling import uncompiled
-from dynet.mix import Example, Mix
-from dynet.model import DyNet
+from dynet.data.mix import Example, Mix
+from dynet.model.network import DyNet
+from dynet.model.variants import Variant
+from dynet.training.compiling import uncompiled
 from dynet.training.losses import psnr
-from dynet.variants import Variant
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

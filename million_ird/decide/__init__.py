@@ -1,1 +1,1 @@
-"""Numbers to verdicts: pure functions of ledger columns."""
+"""Numbers to verdicts: pure functions that read no image."""

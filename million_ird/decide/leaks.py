@@ -12,10 +12,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from million_ird.decide.confirm import Match, Relation, Signature, compare
-from million_ird.decide.copies import Batches, Index, joined
-from million_ird.decide.overlap import FARTHEST, mirrored, unpacked
-from million_ird.measure.signature import FRAME
+from million_ird.dedup.overlap import FARTHEST, mirrored, unpacked
+from million_ird.dedup.search import Batches, Index, joined
+from million_ird.dedup.verification import Match, Relation, Signature, compare
+from million_ird.measures.signature import FRAME
 
 Positions: TypeAlias = NDArray[np.int64]
 RADIUS = 10

@@ -15,14 +15,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from million_ird.decide.clusters import components, ranked, settle
-from million_ird.decide.confirm import Relation
-from million_ird.decide.copies import Batches, Confirmer, Index, Search, candidates, confirmed, read_marks
-from million_ird.decide.cost import gate_tier, in_cost_order
-from million_ird.decide.exact import best_of_same
-from million_ird.decide.gates import as_floats
+from million_ird.config.gates import as_floats
+from million_ird.config.recipe import Recipe
+from million_ird.decide.gate_order import gate_tier, in_cost_order
 from million_ird.decide.leaks import Leak, find_leaks
 from million_ird.decide.splits import splits
+from million_ird.dedup.clusters import components, ranked, settle
+from million_ird.dedup.exact import best_of_same
+from million_ird.dedup.search import Batches, Confirmer, Index, Search, candidates, confirmed, read_marks
+from million_ird.dedup.verification import Relation
 from million_ird.ledger import (
     DROPPED,
     EXACT,
@@ -37,8 +38,7 @@ from million_ird.ledger import (
     VANISHED,
     decided_schema,
 )
-from million_ird.recipe import Recipe
-from million_ird.storage import disk_errors
+from million_ird.runtime.storage import disk_errors
 
 VERDICTS = (KEPT, DROPPED, FAILED)
 QUALITY = ("jpeg_quality", "jpeg_trace", "niqe_ird")

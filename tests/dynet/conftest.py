@@ -15,7 +15,7 @@ import yaml
 from PIL import Image
 
 from dynet import DyNet
-from dynet.cli import main
+from dynet.cli.app import main
 
 TINY = {"dim": 4, "heads": (1, 1, 2, 2), "prompts": 3, "prompt_channels": (4, 4, 8), "prompt_sizes": (8, 4, 2)}
 TINY_YAML = {name: list(value) if isinstance(value, tuple) else value for name, value in TINY.items()}
@@ -145,7 +145,7 @@ def recipe_text() -> Callable[..., str]:
 def _memory_is_freed() -> Iterator[None]:
     """A program keeps its memory to its end; here many run in one process, and others measure theirs after them."""
     with pytest.MonkeyPatch.context() as patch:  # of the session, so that it holds for fixtures of modules too
-        patch.setattr("dynet.host_memory.keep_freed_memory", lambda: False)
+        patch.setattr("dynet.runtime.host_memory.keep_freed_memory", lambda: False)
         yield
 
 

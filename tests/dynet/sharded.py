@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from dynet.mix import Mix, Task
-from dynet.sets.streamed_set import StreamedSet
+from dynet.data.mix import Mix, Task
+from dynet.data.streamed_set import StreamedSet
 
 SIDE = 48
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])

@@ -21,11 +21,11 @@ import torch
 from PIL import Image
 
 from dynet import DyNet
-from dynet.demo.degrading import Addition
+from dynet.demo.degradations import Addition
 from dynet.demo.restorer import Restorer
-from dynet.restoring.pictures import read_picture
-from dynet.restoring.precision import choose_kind
-from dynet.restoring.restore import prepare
+from dynet.inference.images import read_picture
+from dynet.inference.precision import choose_kind
+from dynet.inference.restore import prepare
 from tests.integration.chromium import Chromium, Page, is_there
 from tests.integration.demo_page import SECONDS, choose, compared, message, opened, until, upload
 
@@ -42,7 +42,7 @@ def note(event, arguments):
     if event in ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto"):
         print(repr((event, arguments[1] if event in ("socket.connect", "socket.sendto") else arguments[0])), file=log)
 sys.addaudithook(note)
-from dynet.cli import main
+from dynet.cli.app import main
 main(sys.argv[2:])
 """
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from million_ird.inspection.verify import verify
+from million_ird.maintenance.verify import verify
 from tests.million_ird import scenes
 
 PROGRAM = str(Path(sys.executable).parent / "million-ird")

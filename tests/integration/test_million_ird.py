@@ -20,7 +20,7 @@ from datasets import load_dataset
 from PIL import Image
 
 from million_ird.ledger import load
-from million_ird.storage import Folder
+from million_ird.runtime.storage import Folder
 
 PROGRAM = str(Path(sys.executable).parent / "million-ird")
 RECIPE = {

@@ -12,7 +12,7 @@ import yaml
 from tests.hub_faults import Fault
 from tests.hub_server import Hub, served
 from tests.million_ird import scenes
-from tests.million_ird.write.publishing import ACCOUNTS, NAME, environment
+from tests.million_ird.hub.publishing import ACCOUNTS, NAME, environment
 
 BIN = Path(sys.executable).parent
 LOAD = """

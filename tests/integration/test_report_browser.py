@@ -10,13 +10,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+from million_ird.config.recipe import Recipe
 from million_ird.decide.verdicts import decide
 from million_ird.ledger import KEPT, NOT_MEASURED
-from million_ird.recipe import Recipe
-from million_ird.storage import Folder
-from million_ird.write.report import write_report
+from million_ird.reporting.report import write_report
+from million_ird.runtime.storage import Folder
 from tests.integration.chromium import Chromium, Page, is_there
-from tests.million_ird.write.made import MadeSource, decided, picture, recipe, scanned, with_texts
+from tests.million_ird.reporting.synthetic_ledgers import MadeSource, decided, picture, recipe, scanned, with_texts
 
 pytestmark = pytest.mark.skipif(not is_there(), reason="no Chromium at /usr/bin/chromium")
 

@@ -48,7 +48,7 @@ def test_both_programs_work_from_an_installed_wheel_with_a_shipped_recipe(wheel:
     pictures.mkdir()
     (pictures / "coffee.png").write_bytes((Path(skimage.data.__file__).parent / "coffee.png").read_bytes())
 
-    code = "import sys; from million_ird.cli import main; sys.argv[0] = 'million-ird'; main()"
+    code = "import sys; from million_ird.cli.app import main; sys.argv[0] = 'million-ird'; main()"
     options = ["--sources", "pictures", "--out", "out", "--recipe", "demo.yaml", "--workers", "0", "--json"]
     built = subprocess.run([python, "-c", code, "build", *options], cwd=tmp_path, capture_output=True, text=True)
     assert built.returncode == 0, built.stderr

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from million_ird import cli
+from million_ird.cli import app as cli
 from tests.million_ird import scenes
 
 

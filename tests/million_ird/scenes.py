@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from million_ird.build import Options, Result, build
-from million_ird.recipe import Recipe, parse
+from million_ird.config.recipe import Recipe, parse
 
 RECIPE = {
     "name": "small: a test",

@@ -4,7 +4,7 @@ import hashlib
 
 import numpy as np
 
-from million_ird.measure.signature import FRAME, LOW
+from million_ird.measures.signature import FRAME, LOW
 
 
 def frame_of(phash: str) -> bytes:

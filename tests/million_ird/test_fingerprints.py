@@ -13,16 +13,16 @@ import skimage.data
 from PIL import Image
 
 from benchmarks.alterations import cropped
+from million_ird.candidate import Sample
+from million_ird.config.recipe import Recipe
 from million_ird.decide.leaks import find_leaks
 from million_ird.errors import SourceError, UsageError
-from million_ird.execution import Engine
 from million_ird.fingerprints import Benchmark, benchmarks_of, fingerprints, load, save_file
 from million_ird.ledger import load as load_ledger
-from million_ird.machine.single_thread import single_threaded
-from million_ird.measure.signature import POINT, signature
-from million_ird.recipe import Recipe
-from million_ird.record import Sample
-from million_ird.storage import Folder
+from million_ird.measures.signature import POINT, signature
+from million_ird.runtime.executor import Engine
+from million_ird.runtime.storage import Folder
+from million_ird.runtime.threads import single_threaded
 from tests.million_ird import scenes
 
 COLUMNS = ("id", "pixels_id", "phash", "frame", "points", "width", "height")

@@ -4,7 +4,7 @@ import pytest
 
 from million_ird.errors import LedgerError
 from million_ird.ledger import check_version, ledger_schema
-from million_ird.measure import MEASURES
+from million_ird.measures.registry import MEASURES
 
 
 def test_a_ledger_of_a_program_with_other_measures_is_told_by_their_names() -> None:

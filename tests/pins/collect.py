@@ -17,20 +17,20 @@ import torch
 import yaml
 
 from dynet import DyNet
-from dynet.config import load_recipe as load_training
-from dynet.weights import read_header
-from million_ird.ingest import Unit
-from million_ird.ingest.archives import MemberEntry
-from million_ird.ingest.hub import ShardEntry
-from million_ird.ingest.links import LinkEntry
-from million_ird.ingest.zips import ZipMember
+from dynet.config.recipe import load_recipe as load_training
+from dynet.model.weights import read_header
+from million_ird.config.recipe import Recipe, shipped
+from million_ird.config.recipe import load as load_recipe
 from million_ird.ledger import ledger_schema, load, measured_schema, scanned_schema
-from million_ird.recipe import Recipe, shipped
-from million_ird.recipe import load as load_recipe
-from million_ird.scanning.fetch import fetch_name, gates_digest
-from million_ird.scanning.measuring import part_name, rows_name
-from million_ird.scanning.originals import Part
-from million_ird.storage import FileEntry, Folder
+from million_ird.runtime.storage import FileEntry, Folder
+from million_ird.scan.download_cache import Part
+from million_ird.scan.fetch import fetch_name, gates_digest
+from million_ird.scan.measuring import part_name, rows_name
+from million_ird.sources.archives.source import MemberEntry
+from million_ird.sources.archives.zips import ZipMember
+from million_ird.sources.hub import ShardEntry
+from million_ird.sources.source import Unit
+from million_ird.sources.web.links import LinkEntry
 from tests.million_ird import scenes
 
 FILE = Path(__file__).with_name("pins.json")

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from dynet import DyNet
-from dynet.demo.degrading import OFFERS
+from dynet.demo.degradations import OFFERS
 from dynet.demo.folder import PageFolder
 from dynet.demo.restorer import Restorer
 from dynet.demo.uploads import Limits, read_upload

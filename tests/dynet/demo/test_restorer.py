@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from dynet import DyNet
-from dynet.demo.degrading import Addition
+from dynet.demo.degradations import Addition
 from dynet.demo.restorer import Restorer
-from dynet.restoring.pictures import Picture
+from dynet.inference.images import Picture
 
 skimage_metrics = pytest.importorskip("skimage.metrics")
 NOISE = Addition("gaussian_noise", 0.5, 4)
@@ -100,7 +100,7 @@ def test_every_variant_asked_for_comes_out_with_its_time_memory_and_tiles(restor
 def test_tiles_are_counted_where_memory_asks_for_them(
     restorer: Restorer, picture: Picture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dynet.restoring.restore.choose_tile", lambda *_: 40)
+    monkeypatch.setattr("dynet.inference.restore.choose_tile", lambda *_: 40)
     (after,) = restorer.compare(picture, None, restorer.model.variants[:1], _ignore).after
     assert after.tiles == 4  # 50 × 70 pixels in tiles of 40, two by two
 

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from dynet import DyNet
-from dynet.cost import CostMeter
+from dynet.runtime.cost import CostMeter
 
 Command = Callable[..., tuple[int, str, str]]
 

@@ -6,9 +6,9 @@ import re
 import pytest
 import torch
 
-from dynet.cost import MB, CostMeter
 from dynet.evaluation.markdown import Column, tables
 from dynet.evaluation.summary import Spread
+from dynet.runtime.cost import MB, CostMeter
 
 
 def test_a_wide_table_is_split_to_80_columns_with_its_keys_repeated() -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from dynet import DyNet
-from dynet.config import AnyRecipe, load_recipe
+from dynet.config.recipe import AnyRecipe, load_recipe
 from dynet.training.optimisation import AveragedNetwork, learning_rate, make_optimizer
 
 Text = Callable[..., str]

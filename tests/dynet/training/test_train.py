@@ -17,10 +17,10 @@ from accelerate.state import AcceleratorState
 from PIL import Image
 
 from dynet import DyNet
+from dynet.config.config_types import Section
+from dynet.data.mix import Example, Mix
 from dynet.errors import DataError
-from dynet.mix import Example, Mix
-from dynet.section import Section
-from dynet.weights import read_header
+from dynet.model.weights import read_header
 
 Command = Callable[..., tuple[int, str, str]]
 Text = Callable[..., str]
@@ -126,7 +126,7 @@ def test_a_compiled_run_in_bfloat16_resumes_to_the_same_bytes(train: Command, tm
 
 
 def _start(data_set: Path, recipe: Path, out: Path) -> subprocess.Popen[bytes]:
-    code = "from dynet.cli import main; main()"
+    code = "from dynet.cli.app import main; main()"
     arguments = ["train", "--data", data_set, "--stage", "pretrain", "--config", recipe, "--out", out]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[3])}
     command = [sys.executable, "-c", code, *map(str, arguments), "--device", "cpu"]
@@ -357,7 +357,7 @@ def test_a_checkpoint_without_a_tensor_is_told_in_one_line(train: Command, tmp_p
 
 def test_a_checkpoint_that_finds_no_room_is_one_line(train: Command, tmp_path: Path, data_set: Path) -> None:
     script = "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-    script += "resource.setrlimit(resource.RLIMIT_FSIZE, (ROOM, ROOM)); from dynet.cli import main; main()"
+    script += "resource.setrlimit(resource.RLIMIT_FSIZE, (ROOM, ROOM)); from dynet.cli.app import main; main()"
     assert train("pretrain", tmp_path / "run", "--steps", 2, checkpoint_every=1)[0] == 0
     size = (tmp_path / "run" / "checkpoints" / "step-00000002.pt").stat().st_size
     code = script.replace("ROOM", str(size // 2))

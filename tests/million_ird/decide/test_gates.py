@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from million_ird.decide.gates import Gate, as_floats, first_drop
-from million_ird.record import Drop, Keep
+from million_ird.candidate import Drop, Keep
+from million_ird.config.gates import Gate, as_floats, first_drop
 
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False, width=32)
 VALUES = st.one_of(st.none(), st.just(math.nan), st.just(math.inf), st.just(-math.inf), NUMBERS)

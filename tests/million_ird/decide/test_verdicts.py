@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from million_ird.candidate import Tier
+from million_ird.config.recipe import Recipe, parse
 from million_ird.decide.verdicts import decide, needed_columns
 from million_ird.ledger import funnel, scanned_schema, to_table
-from million_ird.recipe import Recipe, parse
-from million_ird.record import Tier
 from tests.million_ird.signatures import frame_of
 
 RECIPE = parse(
@@ -186,7 +186,7 @@ import resource, sys, time
 import numpy as np, pyarrow as pa
 from million_ird.decide.verdicts import decide, needed_columns
 from million_ird.ledger import measured_schema
-from million_ird.recipe import parse
+from million_ird.config.recipe import parse
 rows = 1_000_000
 gates = [{"field": "short_side", "min": 100}, {"field": "entropy", "min": 100}, {"field": "contrast", "max": 1900}]
 recipe = parse({"gates": gates}, origin="test")

@@ -1,0 +1,1 @@
+"""Training recipes: YAML to frozen, validated models."""

@@ -1,0 +1,300 @@
+"""Recipes of training: YAML to frozen models. An unknown key is an error that names the nearest valid one."""
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import (
+    Field,
+    PlainValidator,
+    SerializeAsAny,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
+
+from dynet.config.config_types import MOST, Count, Flag, Positive, Section, Share, Steps
+from dynet.degradations.degradation import Degradation
+from dynet.degradations.registry import DEGRADATIONS
+from dynet.errors import RecipeError
+from dynet.model.variants import POLICIES, ReuseSchedule, Variant, VariantSampler
+from dynet.model.weights import Architecture, PromptsAt
+
+
+class Network(Section):
+    """The network's shape; the defaults are the paper's."""
+
+    dim: Count = 48
+    heads: tuple[Count, Count, Count, Count] = (1, 2, 4, 8)
+    prompts: Count = 5
+    prompt_channels: tuple[Count, Count, Count] = (64, 128, 320)
+    prompt_sizes: tuple[Count, Count, Count] = (64, 32, 16)
+    refinement_blocks: Count = 4
+    per_repeat: Annotated[int, Field(ge=0, le=64, strict=True)] = 0
+    prompts_at: PromptsAt = "skips"
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "Network":
+        self.architecture()
+        return self
+
+    def architecture(self) -> Architecture:
+        """The same shape as the network and its weights file know it."""
+        return Architecture(
+            dim=self.dim,
+            heads=self.heads,
+            prompts=self.prompts,
+            prompt_channels=self.prompt_channels,
+            prompt_sizes=self.prompt_sizes,
+            refinement_blocks=self.refinement_blocks,
+            per_repeat=self.per_repeat,
+            prompts_at=self.prompts_at,
+        )
+
+
+class VariantSection(Section):
+    """One variant to train: how often each level's block is applied, and how often the variant is drawn."""
+
+    schedule: tuple[Count, Count, Count, Count]
+    probability: Positive = 1.0
+
+
+def _of_its_kind(value: Any) -> Degradation:
+    """Read a degradation as the section of its kind."""
+    if isinstance(value, Degradation):
+        return value
+    kind = value.get("kind") if isinstance(value, dict) else None
+    if not isinstance(kind, str) or kind not in DEGRADATIONS:
+        raise ValueError(f"kind is one of {', '.join(DEGRADATIONS)}, not {kind!r}")
+    return DEGRADATIONS[kind].model_validate(value)
+
+
+DegradationChoice = Annotated[SerializeAsAny[Degradation], PlainValidator(_of_its_kind)]
+DegradationList = Annotated[tuple[DegradationChoice, ...], Field(min_length=1)]
+
+
+class Cells(Section):
+    """A share of a crop, in square cells of this many pixels."""
+
+    share: Share
+    cell: Count
+
+
+class Corruption(Cells):
+    """The cells that a degradation is shown through, and which degradations."""
+
+    degradations: DegradationList
+
+
+class LargerCrops(Section):
+    """From this step on, crops of another size, and as many of them in a batch as then fit."""
+
+    from_step: Steps
+    crop: Annotated[int, Field(ge=16, le=MOST, strict=True)]
+    batch: Count
+
+
+class Validation(Section):
+    """How often all tasks and variants are measured on pictures that are held out, and on how many of each set."""
+
+    every: Steps
+    pictures: Count = 8
+
+
+class Recipe(Section):
+    """What both stages have in common."""
+
+    seed: Annotated[int, Field(ge=0, strict=True)] = 0
+    network: Network = Network()
+    variants: Annotated[dict[str, VariantSection], Field(min_length=1)]
+    policy: Literal["random", "alternate", "sandwich"] = "random"
+    crop: Annotated[int, Field(ge=16, le=MOST, strict=True)]
+    batch: Count
+    larger_crops: tuple[LargerCrops, ...] = ()
+    steps: Steps
+    optimizer: Literal["adam", "adamw"]
+    learning_rate: Positive
+    schedule: Literal["constant", "cosine"]
+    warmup_steps: Annotated[int, Field(ge=0, strict=True)] = 0
+    weight_decay: Annotated[float, Field(ge=0, le=1e3)] = 0.0
+    gradient_clip: Positive | None = None
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
+    frequency_loss: Annotated[float, Field(ge=0, le=1e3)] = 0.0
+    exclude: tuple[str, ...] = ()
+    precision: Literal["fp32", "bf16"] = "fp32"
+    compile: Flag = False
+    gradient_checkpointing: Flag = False
+    workers: Annotated[int, Field(ge=0, le=256, strict=True)] = 0
+    validation: Validation | None = None
+    log_every: Steps = 1
+    preview_every: Steps
+    checkpoint_every: Steps
+    keep_checkpoints: Count = 2
+    wandb: str | None = None
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "Recipe":
+        self.sampler()
+        if self.warmup_steps >= self.steps:
+            raise ValueError(f"warmup_steps ({self.warmup_steps}) must be fewer than steps ({self.steps})")
+        starts = [phase.from_step for phase in self.larger_crops]
+        if starts != sorted(set(starts)):
+            raise ValueError("larger_crops must be in the order of their from_step")
+        return self
+
+    def sampler(self) -> VariantSampler:
+        """Which variants each step trains."""
+        variants = [Variant(name, ReuseSchedule(*entry.schedule)) for name, entry in self.variants.items()]
+        return POLICIES[self.policy](variants, [entry.probability for entry in self.variants.values()], self.seed)
+
+    def crop_and_batch(self, step: int) -> tuple[int, int]:
+        """Side of the crops in pixels, and crops in a batch, at step 0, 1, …"""
+        begun = [(phase.crop, phase.batch) for phase in self.larger_crops if phase.from_step <= step]
+        return begun[-1] if begun else (self.crop, self.batch)
+
+    def decisive(self) -> dict[str, Any]:
+        """The keys that decide which weights come out; the others may change between a run and its resumption."""
+        only_for_watching = {"log_every", "preview_every", "checkpoint_every", "keep_checkpoints", "wandb"}
+        only_for_cost = {"workers", "gradient_checkpointing"}
+        # What is excluded shows in the data, of which a run keeps its own record.
+        keys = self.model_dump(mode="json", exclude={*only_for_watching, *only_for_cost, "exclude"})
+        # The draw depends on the order of the variants, and mappings of another order compare as equal.
+        return keys | {"variants": [[name, entry] for name, entry in keys["variants"].items()]}
+
+
+class PretrainRecipe(Recipe):
+    """Pre-training: corrupt a part of each crop, mask a part, and learn to give the clean crop."""
+
+    stage: Literal["pretrain"]
+    optimizer: Literal["adam", "adamw"] = "adam"
+    schedule: Literal["constant", "cosine"] = "constant"
+    corruption: Corruption
+    mask: Cells
+
+
+class TaskSection(Section):
+    """One task: what is done to clean pictures, or `pairs: true` where its sets bring their own degraded ones."""
+
+    weight: Positive = 1.0
+    pairs: Flag = False
+    degradations: tuple[DegradationChoice, ...] = ()
+
+    @model_validator(mode="after")
+    def _knows_its_input(self) -> "TaskSection":
+        if self.pairs == bool(self.degradations):
+            raise ValueError("a task has either degradations or pairs: true")
+        return self
+
+
+class FinetuneRecipe(Recipe):
+    """Fine-tuning: each crop is degraded by one of the tasks, or comes as a pair of that task."""
+
+    stage: Literal["finetune"]
+    optimizer: Literal["adam", "adamw"] = "adamw"
+    schedule: Literal["constant", "cosine"] = "cosine"
+    tasks: Annotated[dict[str, TaskSection], Field(min_length=1)]
+
+
+AnyRecipe = PretrainRecipe | FinetuneRecipe
+STAGES: dict[str, type[PretrainRecipe] | type[FinetuneRecipe]] = {
+    "pretrain": PretrainRecipe,
+    "finetune": FinetuneRecipe,
+}
+
+
+def find_recipe(name: str | Path) -> Path:
+    """The file of this path, or else the shipped recipe of this name."""
+    path = Path(name)
+    if path.is_file():
+        return path
+    if path.is_dir():
+        raise RecipeError(f"{path} is a folder, not a recipe file")
+    found = _shipped(path)
+    if found is None:
+        raise RecipeError(f"{name}: no such recipe file")
+    return found
+
+
+def _shipped(path: Path) -> Path | None:
+    """What the package brings under this bare name: in a wheel inside it, in a checkout beside it."""
+    here = Path(__file__).parents[1]
+    files = [folder / path.name for folder in (here / "pipelines", here.parent / "pipelines")]
+    return next((file for file in files if file.is_file()), None) if path.parent == Path() else None
+
+
+def _find_list(name: str, recipe: Path) -> str:
+    """A list that a recipe names: beside the recipe, or else a shipped one."""
+    beside = recipe.parent / name
+    found = beside if beside.is_file() else _shipped(Path(name))
+    if found is None:
+        raise RecipeError(f"{recipe}: exclude: {name}: no such file beside the recipe, and none is shipped")
+    return str(found.resolve())
+
+
+class _EveryKeyOnce(yaml.SafeLoader):
+    """YAML's own loader lets the last of two equal keys win without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    raise yaml.constructor.ConstructorError(None, None, f"{key.value} is there twice", key.start_mark)
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def load_recipe(file: Path, stage: str, steps: int | None = None) -> AnyRecipe:
+    """Read a recipe for this stage; `steps`, if given, replaces the recipe's own."""
+    try:
+        raw = yaml.load(file.read_text(encoding="utf-8"), _EveryKeyOnce)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise RecipeError(f"{file} cannot be read: {' '.join(str(error).split())}") from error
+    if not isinstance(raw, dict):
+        raise RecipeError(f"{file} is not a recipe: a mapping of keys to values is expected")
+    if raw.get("stage", stage) != stage:
+        raise RecipeError(f"{file} is a recipe for stage {raw['stage']!r}, not {stage!r}")
+    if steps is not None:
+        raw["steps"] = steps
+    model = STAGES[stage]
+    try:
+        recipe: AnyRecipe = TypeAdapter(model).validate_python(raw)
+    except ValidationError as error:
+        raise RecipeError(f"{file}: {_first_fault(error, model, raw)}") from error
+    return recipe.model_copy(update={"exclude": tuple(_find_list(name, file) for name in recipe.exclude)})
+
+
+def _first_fault(error: ValidationError, model: type[Section], raw: dict[str, Any]) -> str:
+    """The first fault in one line, unknown keys before others: a misspelt key also leaves one missing."""
+    faults = error.errors()
+    fault = next((fault for fault in faults if fault["type"] == "extra_forbidden"), faults[0])
+    place = ".".join(map(str, fault["loc"]))
+    if fault["type"] == "extra_forbidden":
+        key = str(fault["loc"][-1])
+        near = difflib.get_close_matches(key, _keys_at(model, fault["loc"][:-1], raw), n=1, cutoff=0.5)
+        return f"unknown key {place!r}" + (f"; the nearest valid one is {near[0]!r}" if near else "")
+    message = fault["msg"].removeprefix("Value error, ")
+    return f"{place}: {message}" if place else message
+
+
+def _keys_at(model: type[Section], place: tuple[int | str, ...], raw: Any) -> list[str]:
+    """The keys that a recipe may have where `place` points."""
+    here: type[Section] = model
+    sections: dict[str, type[Section]] = {
+        "network": Network,
+        "variants": VariantSection,
+        "larger_crops": LargerCrops,
+        "validation": Validation,
+        "corruption": Corruption,
+        "mask": Cells,
+        "tasks": TaskSection,
+    }
+    above: int | str = ""
+    for part in place:
+        raw = raw[part]
+        if above not in ("variants", "tasks"):  # below these are names of the user's own
+            here = sections.get(str(part), here)
+        above = part
+    kind = raw.get("kind") if isinstance(raw, dict) else None
+    return list(DEGRADATIONS.get(str(kind), here).model_fields)

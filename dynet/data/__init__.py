@@ -1,0 +1,1 @@
+"""Training data: datasets and folders to crops."""

@@ -1,0 +1,1 @@
+"""Degradations, one a file: pure functions of image, generator and parameters."""

@@ -1,0 +1,43 @@
+"""Blur of a lens out of focus: every point becomes a disc, in linear light, so that highlights bloom as they do.
+
+Source: geometrical optics' circle of confusion (Pentland, "A New Sense for Depth of Field", IEEE TPAMI 1987): through a
+round aperture a point out of focus lights a disc evenly. The whole picture is taken to lie at one distance.
+"""
+
+from math import ceil
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from dynet.config.config_types import Range
+from dynet.degradations.convolution import Kernel, convolved
+from dynet.degradations.degradation import Degradation, Image8
+from dynet.degradations.linear_light import to_levels, to_light
+
+PARTS = 9
+"""Sub-pixels along a pixel's side. Odd, so that one lies in the centre and a disc of radius 0 is that pixel."""
+
+
+def defocus_blur(image: Image8, generator: np.random.Generator, *, radius: float) -> Image8:
+    """image: (H, W, 3) with every point spread over a disc of `radius` pixels. Draws nothing."""
+    return to_levels(convolved(to_light(image), disc_kernel(radius)))
+
+
+def disc_kernel(radius: float) -> Kernel:
+    """(K, K), K odd, of sum one: the share of each pixel that lies in the disc."""
+    reach = ceil(radius)
+    side = 2 * reach + 1
+    places = (np.arange(side * PARTS) - (side * PARTS - 1) / 2) / PARTS
+    inside = places[:, None] ** 2 + places[None, :] ** 2 <= radius**2
+    kernel = inside.reshape(side, PARTS, side, PARTS).sum((1, 3)).astype(np.float64)
+    return np.asarray(kernel / kernel.sum(), np.float64)
+
+
+class DefocusBlur(Degradation):
+    """A disc of `radius` pixels."""
+
+    LIMITS: ClassVar = {"radius": (0, 40)}
+    kind: Literal["defocus_blur"]
+    radius: Range
+
+    function: ClassVar[Any] = staticmethod(defocus_blur)

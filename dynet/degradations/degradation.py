@@ -1,0 +1,47 @@
+"""What a degradation is to a recipe: a kind, the ranges of its parameters, and a function of one picture."""
+
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field, model_validator
+
+from dynet.config.config_types import Positive, Section
+
+Image8 = npt.NDArray[np.uint8]
+
+
+class Degradation(Section):
+    """One kind of degradation; among several, one is drawn by weight for each picture.
+
+    Every field but `kind` and `weight` is a range, and a parameter of the same name of `function`.
+    """
+
+    LIMITS: ClassVar[dict[str, tuple[float, float]]]
+    """For each parameter the smallest and the largest value that its model allows."""
+
+    weight: Positive = Field(default=1.0)
+
+    @staticmethod
+    @abstractmethod
+    def function(image: Image8, generator: np.random.Generator, **parameters: Any) -> Image8:
+        """image: (H, W, 3) of 8 bits to the same size, rounded and never truncated."""
+
+    def apply(self, image: Image8, generator: np.random.Generator) -> Image8:
+        """image: (H, W, 3) degraded with parameters drawn evenly from the ranges."""
+        drawn = {name: float(generator.uniform(*getattr(self, name))) for name in self.LIMITS}
+        degrade: Callable[..., Image8] = self.function
+        return degrade(image, generator, **drawn)
+
+    @model_validator(mode="after")
+    def _ranges_lie_within_their_limits(self) -> Self:
+        for name, (least, most) in self.LIMITS.items():
+            low, high = getattr(self, name)
+            if not least <= low <= high <= most:
+                raise ValueError(
+                    f"{name} goes from a smaller number to a larger, from {least:g} to {most:g} at most, "
+                    f"not from {low:g} to {high:g}"
+                )
+        return self

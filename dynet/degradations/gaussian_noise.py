@@ -1,0 +1,28 @@
+"""Additive white Gaussian noise: y = x + n, n ~ N(0, sigma²), the model of most published denoising results.
+
+Source: Zhang et al., "Beyond a Gaussian Denoiser" (DnCNN), IEEE TIP 2017: sigma 15, 25 and 50 fixed, or blind with
+sigma anywhere from 0 to 55. There as here the noise is added to stored levels.
+"""
+
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from dynet.config.config_types import Range
+from dynet.degradations.degradation import Degradation, Image8
+from dynet.degradations.rounding import rounded
+
+
+def gaussian_noise(image: Image8, generator: np.random.Generator, *, sigma: float) -> Image8:
+    """image: (H, W, 3) with noise of standard deviation `sigma` levels, independent per pixel and channel."""
+    return rounded(image + np.float32(sigma) * generator.standard_normal(image.shape, dtype=np.float32))
+
+
+class GaussianNoise(Degradation):
+    """Noise of `sigma` levels of 255; a range makes it blind."""
+
+    LIMITS: ClassVar = {"sigma": (0, 255)}
+    kind: Literal["gaussian_noise"]
+    sigma: Range
+
+    function: ClassVar[Any] = staticmethod(gaussian_noise)

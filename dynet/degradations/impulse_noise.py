@@ -1,0 +1,36 @@
+"""Impulse noise: a share of the values is lost, and another value stands in its place.
+
+Source: Chan, Ho and Nikolova, "Salt-and-pepper noise removal by median-type noise detectors and detail-preserving
+regularization", IEEE TIP 2005: salt-and-pepper noise puts either end of the range there, each as often;
+random-valued noise any level. `extremes` is the share of the first kind, so both and their mixtures are one model.
+"""
+
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from dynet.config.config_types import Range
+from dynet.degradations.degradation import Degradation, Image8
+
+
+def impulse_noise(image: Image8, generator: np.random.Generator, *, share: float, extremes: float) -> Image8:
+    """image: (H, W, 3) with a `share` of its values replaced: 0 or 255 in `extremes` of cases, else any level.
+
+    Independent per pixel and channel.
+    """
+    struck = generator.random(image.shape, dtype=np.float32) < share
+    extreme = generator.random(image.shape, dtype=np.float32) < extremes
+    level = generator.integers(0, 256, image.shape, dtype=np.uint8)
+    end = np.where(level < 128, np.uint8(0), np.uint8(255))
+    return np.where(struck, np.where(extreme, end, level), image)
+
+
+class ImpulseNoise(Degradation):
+    """A `share` of lost values; `extremes` 1 is salt-and-pepper noise, 0 is random-valued."""
+
+    LIMITS: ClassVar = {"share": (0, 1), "extremes": (0, 1)}
+    kind: Literal["impulse_noise"]
+    share: Range = (0.01, 0.3)
+    extremes: Range = (0, 1)
+
+    function: ClassVar[Any] = staticmethod(impulse_noise)

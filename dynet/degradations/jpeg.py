@@ -1,0 +1,39 @@
+"""JPEG compression, by libjpeg itself: encoded in memory and decoded again, chroma at half resolution.
+
+Source: ITU-T T.81; `quality` scales its example tables of quantisation (annex K) as libjpeg does. 4:2:0 is what cameras
+and the web mostly write. There is no end without an effect: at 100 the chroma is still halved.
+"""
+
+import io
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from PIL import Image
+
+from dynet.config.config_types import Range
+from dynet.degradations.degradation import Degradation, Image8
+from dynet.errors import PictureError
+
+LONGEST_SIDE = 65500
+
+
+def jpeg(image: Image8, generator: np.random.Generator, *, quality: float) -> Image8:
+    """image: (H, W, 3) after one compression; `quality` from 1 to 100 is rounded. Draws nothing.
+
+    Raises PictureError for a picture larger than libjpeg writes.
+    """
+    if max(image.shape) > LONGEST_SIDE:
+        raise PictureError(f"JPEG holds {LONGEST_SIDE} pixels a side, not {image.shape[1]}x{image.shape[0]}")
+    encoded = io.BytesIO()
+    Image.fromarray(image).save(encoded, "JPEG", quality=round(quality), subsampling="4:2:0")
+    return np.array(Image.open(encoded))
+
+
+class Jpeg(Degradation):
+    """JPEG compression of this quality."""
+
+    LIMITS: ClassVar = {"quality": (1, 100)}
+    kind: Literal["jpeg"]
+    quality: Range
+
+    function: ClassVar[Any] = staticmethod(jpeg)

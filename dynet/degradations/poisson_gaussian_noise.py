@@ -1,0 +1,39 @@
+"""Noise that grows with the signal: y = gain · Poisson(x / gain) + N(0, sigma²).
+
+Source: Foi et al., "Practical Poissonian-Gaussian noise modeling and fitting for single-image raw-data", IEEE TIP 2008.
+The mean is x and the variance gain · x + sigma², here in levels of 255. As in most published results stored levels
+stand for the counts; `low_light` has the same noise in linear light, as a camera makes it.
+"""
+
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from dynet.config.config_types import Range
+from dynet.degradations.degradation import Degradation, Image8
+from dynet.degradations.rounding import rounded
+
+LEAST_GAIN = 1e-6
+"""Levels a photon. Below, a sixtieth of a level is the most that shot noise amounts to."""
+
+
+def poisson_gaussian_noise(image: Image8, generator: np.random.Generator, *, gain: float, sigma: float) -> Image8:
+    """image: (H, W, 3) with shot noise of `gain` levels a photon, and `sigma` levels that do not depend on the signal.
+
+    Independent per pixel and channel.
+    """
+    levels = image.astype(np.float32)
+    if gain > LEAST_GAIN:
+        levels = (gain * generator.poisson(image / gain)).astype(np.float32)
+    return rounded(levels + np.float32(sigma) * generator.standard_normal(image.shape, dtype=np.float32))
+
+
+class PoissonGaussianNoise(Degradation):
+    """Variance of `gain` times the level, plus `sigma` squared, in levels of 255."""
+
+    LIMITS: ClassVar = {"gain": (0, 255), "sigma": (0, 255)}
+    kind: Literal["poisson_gaussian_noise"]
+    gain: Range = (0.1, 10)
+    sigma: Range = (1, 20)
+
+    function: ClassVar[Any] = staticmethod(poisson_gaussian_noise)

@@ -1,0 +1,29 @@
+"""Uniform noise: every value within an amplitude is as likely as any other.
+
+Source: the "random noise" of dynamic pre-training (arXiv 2404.02154), which gives no formula; uniform noise as in
+Gonzalez and Woods, "Digital Image Processing", section 5.2, added to stored levels. Its standard deviation is
+amplitude / √3.
+"""
+
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from dynet.config.config_types import Range
+from dynet.degradations.degradation import Degradation, Image8
+from dynet.degradations.rounding import rounded
+
+
+def random_noise(image: Image8, generator: np.random.Generator, *, amplitude: float) -> Image8:
+    """image: (H, W, 3) with noise drawn uniformly from -amplitude to amplitude levels."""
+    return rounded(image + np.float32(amplitude) * (2 * generator.random(image.shape, dtype=np.float32) - 1))
+
+
+class RandomNoise(Degradation):
+    """Uniform noise up to `amplitude` levels of 255."""
+
+    LIMITS: ClassVar = {"amplitude": (0, 255)}
+    kind: Literal["random_noise"]
+    amplitude: Range
+
+    function: ClassVar[Any] = staticmethod(random_noise)

@@ -1,0 +1,39 @@
+"""What can be done to a clean picture, one degradation per file.
+
+Each is a pure function of (image, generator, parameters): 8-bit RGB in, 8-bit RGB out, rounded and never truncated.
+A new one is a file, with its function and its section of a recipe, and a line in DEGRADATIONS.
+
+What happens to light, before it is stored, is computed in linear light: defocus and motion blur, rain, haze, low light.
+What happens to stored levels is computed on them: noise, compression, resampling, and Gaussian blur as published.
+"""
+
+from dynet.degradations.defocus_blur import DefocusBlur
+from dynet.degradations.degradation import Degradation
+from dynet.degradations.downscale import Downscale
+from dynet.degradations.gaussian_blur import GaussianBlur
+from dynet.degradations.gaussian_noise import GaussianNoise
+from dynet.degradations.haze import Haze
+from dynet.degradations.impulse_noise import ImpulseNoise
+from dynet.degradations.jpeg import Jpeg
+from dynet.degradations.low_light import LowLight
+from dynet.degradations.motion_blur import MotionBlur
+from dynet.degradations.poisson_gaussian_noise import PoissonGaussianNoise
+from dynet.degradations.rain import Rain
+from dynet.degradations.random_noise import RandomNoise
+from dynet.degradations.webp import Webp
+
+DEGRADATIONS: dict[str, type[Degradation]] = {
+    "gaussian_noise": GaussianNoise,
+    "poisson_gaussian_noise": PoissonGaussianNoise,
+    "random_noise": RandomNoise,
+    "impulse_noise": ImpulseNoise,
+    "jpeg": Jpeg,
+    "webp": Webp,
+    "gaussian_blur": GaussianBlur,
+    "defocus_blur": DefocusBlur,
+    "motion_blur": MotionBlur,
+    "rain": Rain,
+    "haze": Haze,
+    "low_light": LowLight,
+    "downscale": Downscale,
+}

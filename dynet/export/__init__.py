@@ -1,0 +1,1 @@
+"""One variant of a network as a file for other runtimes."""

@@ -1,0 +1,1 @@
+"""Restoring images: reading and writing files, bands and tiles."""

@@ -1,0 +1,1 @@
+"""The network, its variants and its weights files."""

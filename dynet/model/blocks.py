@@ -1,0 +1,200 @@
+"""The parts that DyNet is made of: norm, channel attention, gated feed-forward, and the changes of scale.
+
+All take and return (B, C, H, W), with channels last in memory: a norm then reads and writes each pixel once, in order,
+and a 1x1 convolution is one product of matrices (`docs/speed.md` has the measurements). Statistics (mean and variance
+of the norm, lengths and softmax of the attention) are computed in float32 whatever the features' type, since bfloat16
+keeps only 8 bits of them.
+"""
+
+from collections.abc import Callable
+from contextlib import nullcontext
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+FEED_FORWARD_EXPANSION = 2.66
+ALIGNMENT = 16  # hidden channels are filled up to a multiple of this: 127 numbers in a row are slower than 128
+
+
+def _pointwise(x: Tensor, weight: Tensor) -> Tensor:
+    """x: (B, C, H, W) through a 1x1 convolution of weight (D, C, 1, 1) to (B, D, H, W)."""
+    return F.linear(x.permute(0, 2, 3, 1), weight.flatten(1)).permute(0, 3, 1, 2)
+
+
+def _of_repeat(shared: Tensor, deltas: Tensor | None, repeat: Tensor | None) -> Tensor:
+    """`shared` plus the row of `deltas` that belongs to this repeat; all rows get a gradient, zero if not used."""
+    if deltas is None or repeat is None:
+        return shared
+    return shared + deltas.index_select(0, repeat).view_as(shared)
+
+
+class ChannelNorm(nn.Module):
+    """Layer norm over the channels of each pixel, with weight and bias; `own_repeats` of them have their own."""
+
+    def __init__(self, channels: int, own_repeats: int = 0) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.repeat_weight = nn.Parameter(torch.zeros(own_repeats, channels)) if own_repeats else None
+        self.repeat_bias = nn.Parameter(torch.zeros(own_repeats, channels)) if own_repeats else None
+
+    def forward(self, x: Tensor, repeat: Tensor | None = None) -> Tensor:
+        """x: (B, C, H, W) to the same shape and type; `repeat`: (1,) int64, which of the own repeats this is."""
+        # What each device's kernel takes beside bfloat16 features, to keep mean and deviation in float32.
+        kind = torch.float32 if x.device.type == "cpu" else x.dtype
+        weight, bias = (parameter.to(kind) for parameter in self.parameters_of(repeat))
+        pixels = x.permute(0, 2, 3, 1)  # (B, H, W, C): a view
+        # Autocast would make a float32 copy of all pixels, and keep it for the backward pass.
+        with nullcontext() if x.dtype == torch.float32 else torch.autocast(x.device.type, enabled=False):
+            return F.layer_norm(pixels, weight.shape, weight, bias, eps=1e-5).permute(0, 3, 1, 2)
+
+    def parameters_of(self, repeat: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Weight and bias, each (C,), of this repeat."""
+        weight = _of_repeat(self.weight, self.repeat_weight, repeat)
+        return weight, _of_repeat(self.bias, self.repeat_bias, repeat)
+
+
+class ChannelAttention(nn.Module):
+    """Attention across channels (MDTA): each head relates its channels over all pixels, so cost is linear in H·W."""
+
+    def __init__(self, channels: int, heads: int, own_repeats: int = 0) -> None:
+        super().__init__()
+        self.heads = heads
+        self.temperature = nn.Parameter(torch.ones(heads, 1, 1))
+        self.repeat_temperature = nn.Parameter(torch.zeros(own_repeats, heads)) if own_repeats else None
+        self.to_qkv = nn.Conv2d(channels, 3 * channels, 1, bias=False)
+        self.mix_qkv = nn.Conv2d(3 * channels, 3 * channels, 3, padding=1, groups=3 * channels, bias=False)
+        self.to_out = nn.Conv2d(channels, channels, 1, bias=False)
+
+    def forward(self, x: Tensor, repeat: Tensor | None = None) -> Tensor:
+        """x: (B, C, H, W) to the same shape; `repeat`: (1,) int64, which of the own repeats this is."""
+        height, width = x.shape[-2:]
+        qkv = self.mix_qkv(_pointwise(x, self.to_qkv.weight)).permute(0, 2, 3, 1).flatten(1, 2)  # (B, H*W, 3C)
+        parts = qkv.unflatten(-1, (3, self.heads, -1))  # (B, H*W, 3, heads, C/heads)
+        q, k, v = parts.permute(2, 0, 3, 1, 4)  # each (B, heads, H*W, C/heads)
+        similarity = (q.transpose(-2, -1) @ k).float()  # (B, heads, C/heads, C/heads)
+        # Dividing the products by both lengths is the same as making q and k of unit length, on far fewer numbers.
+        shrink_q, shrink_k = _inverse_lengths(parts[:, :, :2]).unbind(1)  # each (B, heads, C/heads)
+        cosine = similarity * shrink_q.unsqueeze(-1) * shrink_k.unsqueeze(-2)
+        attention = (cosine * self.temperature_of(repeat)).softmax(dim=-1).to(v.dtype)
+        mixed = v @ attention.transpose(-2, -1)  # (B, heads, H*W, C/heads)
+        joined = mixed.transpose(1, 2).flatten(2).unflatten(1, (height, width))  # (B, H, W, C)
+        return _pointwise(joined.permute(0, 3, 1, 2), self.to_out.weight)
+
+    def temperature_of(self, repeat: Tensor | None) -> Tensor:
+        """(heads, 1, 1) in float32, of this repeat."""
+        return _of_repeat(self.temperature, self.repeat_temperature, repeat).float()
+
+
+def _inverse_lengths(x: Tensor) -> Tensor:
+    """x: (B, H*W, ...) to (B, ...) in float32, 1 over each channel's length along the pixels, at most 1e12."""
+    # Squares are of the features' type, so that no float32 copy of them is kept; they are added up in float32.
+    return (x * x).sum(dim=1, dtype=torch.float32).clamp_min(1e-24).rsqrt()
+
+
+class GatedFeedForward(nn.Module):
+    """Feed-forward layer in which one half of the hidden channels gates the other (GDFN)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        hidden = int(channels * FEED_FORWARD_EXPANSION)
+        self.to_hidden = nn.Conv2d(channels, 2 * hidden, 1, bias=False)
+        self.mix_hidden = nn.Conv2d(2 * hidden, 2 * hidden, 3, padding=1, groups=2 * hidden, bias=False)
+        self.to_out = nn.Conv2d(hidden, channels, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (B, C, H, W) to the same shape."""
+        to_hidden, mix_hidden, to_out = self.filled_weights()
+        hidden = F.conv2d(_pointwise(x, to_hidden), mix_hidden, padding=1, groups=mix_hidden.shape[0])
+        gate, value = hidden.chunk(2, dim=1)  # each (B, hidden, H, W)
+        return _pointwise(F.gelu(gate) * value, to_out)
+
+    def filled_weights(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Those of to_hidden, mix_hidden and to_out, with zeros for the hidden channels up to a multiple of 16."""
+        to_hidden, mix_hidden, to_out = self.to_hidden.weight, self.mix_hidden.weight, self.to_out.weight
+        # On `meta`, where arithmetic is counted and nothing runs, the channels are those of the paper.
+        if to_out.device.type != "meta" and (fill := -to_out.shape[1] % ALIGNMENT):
+            to_hidden, mix_hidden = (_fill_halves(weight, fill) for weight in (to_hidden, mix_hidden))
+            to_out = F.pad(to_out, (0, 0, 0, 0, 0, fill))
+        return to_hidden, mix_hidden, to_out
+
+
+def _fill_halves(weight: Tensor, fill: int) -> Tensor:
+    """weight: (2·hidden, D, K, K) to (2·(hidden + fill), D, K, K), both halves filled up with zeros."""
+    halves = weight.reshape(2, -1, *weight.shape[1:])
+    return F.pad(halves, (0, 0, 0, 0, 0, 0, 0, fill)).flatten(0, 1)
+
+
+class TransformerBlock(nn.Module):
+    """Norm and attention, then norm and feed-forward, each added to what came in; applied as often as asked.
+
+    Attributes:
+        application: what runs one application; `dynet.training.compiling` puts a compiled form in its place.
+        gradient_checkpointing: whether a backward pass computes each application anew instead of keeping all that
+            is in it: the same gradients, about a third more arithmetic, a fraction of the memory.
+    """
+
+    repeats: Tensor
+
+    def __init__(self, channels: int, heads: int, own_repeats: int = 0) -> None:
+        """`own_repeats`: for so many repeats norms and temperature are learnt apart; later ones use the last."""
+        super().__init__()
+        self.norm_attention = ChannelNorm(channels, own_repeats)
+        self.attention = ChannelAttention(channels, heads, own_repeats)
+        self.norm_feed_forward = ChannelNorm(channels, own_repeats)
+        self.feed_forward = GatedFeedForward(channels)
+        self.register_buffer("repeats", torch.arange(own_repeats), persistent=False)
+        self.application: Application = apply_block
+        self.gradient_checkpointing = False
+
+    def forward(self, x: Tensor, times: int = 1) -> Tensor:
+        """x: (B, C, H, W) to the same shape, going `times` times through the same weights."""
+        x = x.contiguous(memory_format=torch.channels_last)
+        for number in range(times):
+            repeat = self._own_repeat(number)
+            if self.gradient_checkpointing and torch.is_grad_enabled():
+                x = checkpoint(self.application, self, x, repeat, use_reentrant=False, preserve_rng_state=False)
+            else:
+                x = self.application(self, x, repeat)
+        return x
+
+    def _own_repeat(self, number: int) -> Tensor | None:
+        """(1,) int64, a tensor and not a number, so that compiled code is the same for all; None if all are alike."""
+        own = len(self.repeats)
+        return self.repeats[min(number, own - 1)].view(1) if own else None
+
+
+def apply_block(block: TransformerBlock, x: Tensor, repeat: Tensor | None) -> Tensor:
+    """x: (B, C, H, W) once through the block; `repeat`: (1,) int64, or None where all repeats are alike."""
+    between = x + block.attention(block.norm_attention(x, repeat), repeat)
+    out: Tensor = between + block.feed_forward(block.norm_feed_forward(between, repeat))
+    return out
+
+
+Application = Callable[[TransformerBlock, Tensor, Tensor | None], Tensor]
+
+
+class Downsample(nn.Module):
+    """Half the height and width, twice the channels."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels // 2, 3, padding=1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (B, C, H, W) to (B, 2C, H/2, W/2)."""
+        return F.pixel_unshuffle(self.conv(x), 2)
+
+
+class Upsample(nn.Module):
+    """Twice the height and width, half the channels."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels * 2, 3, padding=1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (B, C, H, W) to (B, C/2, 2H, 2W)."""
+        return F.pixel_shuffle(self.conv(x), 2)

@@ -1,0 +1,103 @@
+"""Variants of the network: how often each level's block is applied, and which variant a training step uses."""
+
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
+
+import numpy as np
+
+from dynet.runtime.rng import generator
+
+
+@dataclass(frozen=True, slots=True)
+class ReuseSchedule:
+    """How many times each level's one transformer block is applied.
+
+    The encoder and the decoder of a level use the same number; the weights do not depend on it.
+    """
+
+    level1: int
+    level2: int
+    level3: int
+    latent: int
+
+    def __post_init__(self) -> None:
+        for level, times in zip(("level1", "level2", "level3", "latent"), astuple(self), strict=True):
+            if type(times) is not int or times < 1:
+                raise ValueError(f"{level} of a reuse schedule must be a whole number from 1, not {times!r}")
+
+    @property
+    def applications(self) -> int:
+        """How often a level's block is applied in one forward pass: what orders variants by depth."""
+        return 2 * (self.level1 + self.level2 + self.level3) + self.latent
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A named reuse schedule: what `DyNet.forward` takes to choose its depth."""
+
+    name: str
+    schedule: ReuseSchedule
+
+    def __post_init__(self) -> None:
+        # Names end up in file names ("cat.S.png") and in comma-separated arguments.
+        if not self.name or not all(letter.isalnum() or letter in "-_" for letter in self.name):
+            raise ValueError(f"a variant's name is letters, digits, '-' and '_', not {self.name!r}")
+
+
+SMALL = Variant("S", ReuseSchedule(2, 3, 3, 4))
+LARGE = Variant("L", ReuseSchedule(4, 6, 6, 8))
+
+
+class VariantSampler:
+    """Draws the variants that a step trains: policy `random`, as in the paper, with settable probabilities."""
+
+    def __init__(self, variants: Sequence[Variant], probabilities: Sequence[float], seed: int) -> None:
+        if not variants or len(variants) != len(probabilities):
+            raise ValueError("a variant sampler needs one probability for each of its variants")
+        if min(probabilities) < 0 or sum(probabilities) <= 0:
+            raise ValueError("probabilities of variants must not be negative and must not all be zero")
+        self.variants = tuple(variants)
+        total = sum(probabilities)
+        self.probabilities = tuple(probability / total for probability in probabilities)
+        self._seed = seed
+
+    def draw(self, step: int) -> tuple[Variant, ...]:
+        """The variants of this step: a function of (seed, step) alone, the same in every process.
+
+        The first learns from the clean crops, those after it from what the first restored.
+        """
+        return (self._one_of(self.variants, self.probabilities, step),)
+
+    def _one_of(self, variants: Sequence[Variant], weights: Sequence[float], step: int) -> Variant:
+        shares = np.array(weights) / sum(weights)
+        return variants[int(generator(self._seed, "variant", step).choice(len(variants), p=shares))]
+
+
+class AlternatingSampler(VariantSampler):
+    """Policy `alternate`: the variants in turn."""
+
+    def draw(self, step: int) -> tuple[Variant, ...]:
+        """One variant: that whose turn it is."""
+        return (self.variants[step % len(self.variants)],)
+
+
+class SandwichSampler(VariantSampler):
+    """Policy `sandwich` with in-place distillation (US-Nets, arXiv 1903.05134): the deepest variant teaches."""
+
+    def draw(self, step: int) -> tuple[Variant, ...]:
+        """The deepest variant, the shallowest, and, where there are others, one of them by probability."""
+        order = sorted(range(len(self.variants)), key=lambda which: self.variants[which].schedule.applications)
+        small, *between, large = (self.variants[which] for which in (order if len(order) > 1 else order * 2))
+        if small is large:
+            return (large,)
+        if not between:
+            return (large, small)
+        weights = [self.probabilities[which] for which in order[1:-1]]
+        return (large, small, self._one_of(between, weights, step))
+
+
+POLICIES: dict[str, type[VariantSampler]] = {
+    "random": VariantSampler,
+    "alternate": AlternatingSampler,
+    "sandwich": SandwichSampler,
+}

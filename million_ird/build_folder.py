@@ -1,0 +1,77 @@
+"""The output folder of a build: whether it is one, what it was built by and from, and the lock that a run holds."""
+
+from collections.abc import Sequence
+
+from million_ird.config.recipe import HEADER_LINE, Recipe, parse_text
+from million_ird.config.source_spec import SourceSpec
+from million_ird.errors import LedgerError, OutputError
+from million_ird.runtime.storage import Folder
+from million_ird.sources.registry import Terms, absolute, open_sources
+from million_ird.sources.source import Source
+
+RECIPE = "recipe.yaml"
+SOURCES = ".work/sources.json"
+LOCK = ".work/lock"
+
+
+def check_output(out: str) -> Folder:
+    """The output folder: new, empty, or made by an earlier build.
+
+    Raises:
+        OutputError: it is a file, or holds something else.
+    """
+    folder = Folder(out)
+    if folder.exists() and not folder.is_folder:
+        raise OutputError(f"{out}: is a file, not a folder")
+    try:
+        names = folder.names()
+        ours = folder.exists(LOCK) or (RECIPE in names and _is_recipe(folder))
+    except OSError as error:
+        raise OutputError(f"{out}: cannot be read: {error.strerror or error}") from error
+    if names and not ours:
+        raise OutputError(f"{out}: holds something else ({names[0]}, …); choose a new or empty folder")
+    return folder
+
+
+def open_build(out: str) -> tuple[Folder, Recipe]:
+    """The output folder of an earlier build and its recipe.
+
+    Raises:
+        OutputError: there is no build in it.
+    """
+    folder = Folder(out)
+    if not folder.exists(RECIPE) or not _is_recipe(folder):
+        raise OutputError(f"{out}: no build is here (it has no {RECIPE} of million-ird)")
+    return folder, recipe_of(folder)
+
+
+def recipe_of(folder: Folder) -> Recipe:
+    """The recipe that the last build left."""
+    return parse_text(folder.read(RECIPE), origin=f"{folder.url}/{RECIPE}")
+
+
+def remember_recipe(folder: Folder, recipe: Recipe) -> None:
+    """Makes this the recipe that the folder was built by."""
+    folder.write(RECIPE, recipe.dump().encode())
+
+
+def remember_sources(folder: Folder, specs: Sequence[SourceSpec]) -> None:
+    """Makes these the sources that the folder was built from, for the stages that run without `--sources`."""
+    folder.write_json(SOURCES, [absolute(spec).model_dump(exclude_unset=True) for spec in specs])
+
+
+def remembered_sources(folder: Folder, terms: Terms) -> dict[str, Source]:
+    """The sources that the folder was built from, by label.
+
+    Raises:
+        LedgerError: they are not known any more.
+        SourceError: one is gone.
+    """
+    kept = folder.read_json(SOURCES)
+    if kept is None:
+        raise LedgerError(f"{folder.url}: its sources are not known any more; run build with --sources")
+    return open_sources([SourceSpec.model_validate(spec) for spec in kept], terms)
+
+
+def _is_recipe(folder: Folder) -> bool:
+    return folder.read(RECIPE).startswith(HEADER_LINE.encode())

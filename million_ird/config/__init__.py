@@ -1,0 +1,1 @@
+"""Recipes and sources as users write them: YAML to frozen, validated models."""

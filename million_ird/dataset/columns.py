@@ -1,0 +1,55 @@
+"""The columns of pictures and patches, as arrow schemas that `datasets` reads with the right feature types."""
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from million_ird.dataset.patches import PATCH_FIELDS
+from million_ird.ledger import ledger_schema
+
+IMAGE_TYPE = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])
+_OF_THE_VERDICT = frozenset(
+    {
+        *("tier", "failure_class", "failure_detail", "verdict", "reason", "measured", "limit"),
+        *("duplicate_of", "leak_of", "split", "vanished", "frame", "points"),
+    }
+)
+
+
+def image_columns(measures: Sequence[str]) -> list[str]:
+    """The ledger columns that a kept picture carries."""
+    return [field.name for field in ledger_schema(measures) if field.name not in _OF_THE_VERDICT]
+
+
+def images_schema(measures: Sequence[str]) -> pa.Schema:
+    """Schema of `data/*.parquet`: the picture, the hash of its bytes here, then what the ledger says of it."""
+    ledger = ledger_schema(measures)
+    columns = [ledger.field(name) for name in image_columns(measures)]
+    return _readable([pa.field("image", IMAGE_TYPE), pa.field("sha256", pa.string()), *columns])
+
+
+def patches_schema() -> pa.Schema:
+    """Schema of `patches/*.parquet`: the patch, its name, its parent and its box there, its own numbers."""
+    text = ["id", "parent", "key", "source", "uri", "licence", "attribution"]
+    return _readable(
+        [
+            pa.field("image", IMAGE_TYPE),
+            *(pa.field(name, pa.string()) for name in text),
+            *(pa.field(name, pa.int32()) for name in ("x", "y", "size")),
+            *(pa.field(name, pa.float64()) for name in ("scale", *PATCH_FIELDS)),
+        ]
+    )
+
+
+def _readable(fields: list[pa.Field]) -> pa.Schema:
+    """Adds the metadata by which `datasets` knows that the struct is an image."""
+    from datasets import Features, Image, Value
+
+    features = Features(
+        {field.name: Image() if field.type == IMAGE_TYPE else Value(_dtype(field.type)) for field in fields}
+    )
+    return pa.schema(fields, metadata=features.arrow_schema.metadata)
+
+
+def _dtype(arrow: pa.DataType) -> str:
+    return {"double": "float64"}.get(str(arrow), str(arrow))

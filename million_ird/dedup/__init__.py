@@ -1,0 +1,1 @@
+"""Duplicates: candidate pairs from hashes and descriptors, verified, and grouped."""

@@ -1,0 +1,1 @@
+"""Built datasets in the layouts of other programs: folders, WebDataset, LMDB."""

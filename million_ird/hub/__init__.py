@@ -1,0 +1,1 @@
+"""Publishing datasets on the Hugging Face Hub."""

@@ -1,0 +1,1 @@
+"""The only decoding and encoding of images."""

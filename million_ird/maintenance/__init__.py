@@ -1,0 +1,1 @@
+"""What is done with a finished build: explain, verify, releases, takedown, cleaning."""

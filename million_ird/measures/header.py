@@ -1,0 +1,100 @@
+"""What the first bytes say: size, shape, frames, compression. Nothing is decoded.
+
+- `short_side`, `long_side` (px), `megapixels` (10⁶ px), `aspect` (long/short, ≥ 1), `frames` (count): as
+  displayed.
+- `bits_per_pixel`: encoded bytes · 8 / pixels; up is better. Null for formats that do not lose (PNG, TIFF,
+  GIF, BMP, lossless WebP), where the number speaks of the content and not of damage, and for files of more
+  than one frame.
+- `jpeg_quality`: 1–100, up is better. The quality of the Independent JPEG Group's scale (jcparam.c,
+  `jpeg_set_quality`) whose luma table lies nearest to the file's own, by mean absolute log ratio, so that
+  tables of cameras and of Photoshop get the number of the IJG table that is as coarse. Null for anything
+  but JPEG. It says how the file was saved last, which is no proof of what went before: see `jpeg_trace` in
+  artefacts.py.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from million_ird.candidate import Sample, Tier
+
+# The luma table of ITU-T T.81 Annex K, table K.1, in natural (row by row) order: IJG's quality 50.
+IJG_LUMA = (
+    16, 11, 10, 16, 24, 40, 51, 61,
+    12, 12, 14, 19, 26, 58, 60, 55,
+    14, 13, 16, 24, 40, 57, 69, 56,
+    14, 17, 22, 29, 51, 87, 80, 62,
+    18, 22, 37, 56, 68, 109, 103, 77,
+    24, 35, 55, 64, 81, 104, 113, 92,
+    49, 64, 78, 87, 103, 121, 120, 101,
+    72, 92, 95, 98, 112, 100, 103, 99,
+)  # fmt: skip
+
+SIZES = ("short_side", "long_side", "megapixels", "aspect")
+_LOSSY = frozenset({"JPEG", "MPO", "WEBP", "AVIF", "HEIF", "JPEG2000"})
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderMeasure:
+    """Size, shape and compression as the header declares them."""
+
+    fields: ClassVar[tuple[str, ...]] = (
+        *SIZES,
+        "frames",
+        "bits_per_pixel",
+        "jpeg_quality",
+    )
+    tier: ClassVar[Tier] = Tier.HEADER
+
+    def measure(self, sample: Sample) -> Mapping[str, float | None]:
+        """Reads the header only."""
+        header = sample.header
+        return {
+            **sides(header.width, header.height),
+            "frames": float(header.frames),
+            "bits_per_pixel": bits_per_pixel(sample),
+            "jpeg_quality": jpeg_quality(header.quantisation),
+        }
+
+
+def sides(width: int, height: int) -> dict[str, float]:
+    """The numbers that width and height alone give."""
+    short, long = sorted((width, height))
+    return dict(zip(SIZES, (float(short), float(long), width * height / 1e6, long / short), strict=True))
+
+
+def bits_per_pixel(sample: Sample) -> float | None:
+    """Encoded bits for each pixel; None where the format does not lose or holds several frames."""
+    header = sample.header
+    if header.format not in _LOSSY or header.frames > 1 or _is_lossless_webp(sample.encoded):
+        return None
+    return len(sample.encoded) * 8 / header.pixels
+
+
+def jpeg_quality(tables: tuple[tuple[int, ...], ...] | None) -> float | None:
+    """The IJG quality whose luma table is nearest to the first of `tables`; None without tables."""
+    if not tables or len(tables[0]) != 64:
+        return None
+    # Sorted, so that it does not matter whether a reader hands the table over row by row or in zigzag.
+    found = np.log(np.sort(np.maximum(np.asarray(tables[0], np.float64), 1)))
+    misfit = np.abs(_sorted_log_tables() - found).mean(axis=1)
+    return float(np.argmin(misfit) + 1)
+
+
+def ijg_luma_table(quality: int) -> NDArray[np.int64]:
+    """The 64 luma steps of IJG's quality 1–100 in natural order, as jpeg_set_quality makes them."""
+    scale = 5000 // quality if quality < 50 else 200 - 2 * quality
+    return np.clip((np.asarray(IJG_LUMA, np.int64) * scale + 50) // 100, 1, 255)
+
+
+@cache
+def _sorted_log_tables() -> NDArray[np.float64]:
+    return np.log(np.sort(np.stack([ijg_luma_table(quality) for quality in range(1, 101)]), axis=1))
+
+
+def _is_lossless_webp(encoded: bytes) -> bool:
+    return encoded[:4] == b"RIFF" and encoded[8:12] == b"WEBP" and b"VP8L" in encoded[12:64]

@@ -1,0 +1,214 @@
+"""NIQE and BRISQUE, by natural-scene statistics: how far a picture's local contrasts stray from a photograph's.
+
+Both normalise the luma by its local mean and deviation, at full and at half size, and describe the result and its
+products with four neighbours by 18 numbers a scale. BRISQUE (Mittal, Moorthy and Bovik, "No-Reference Image Quality
+Assessment in the Spatial Domain", 2012) takes them over the picture and asks a regression; NIQE (Mittal,
+Soundararajan and Bovik, "Making a 'Completely Blind' Image Quality Analyzer", 2013) takes them block by block and
+measures the distance to what pristine blocks give. Lower is better: NIQE is about 2 to 5 on good photographs and
+over 10 on drawings, BRISQUE about 0 to 30 and over 80.
+
+- `niqe_ird` (≥ 0, down is better): NIQE with a pristine model of our own.
+
+Equal to pyiqa's `niqe` and `brisque` given the same parameters; null where those give no finite number, on a
+picture less than 96 pixels high or wide, and on one of a single luma.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from million_ird.candidate import Sample, Tier
+from million_ird.measures import nss_kernels as kernels
+from million_ird.measures import nss_planes
+from million_ird.measures.nss_features import brisque_features, niqe_features
+from million_ird.measures.nss_models import BrisqueModel, NiqeModel, load_niqe_ird
+
+SMALLEST = kernels.BLOCK
+"""Pixels that a picture must have in both directions, one of NIQE's blocks."""
+REPEATABLE = 1 << 20
+"""Pixels up to which BRISQUE's regression repeats PyTorch's rounding, see `_regress`."""
+
+Pixels = NDArray[np.uint8] | NDArray[np.uint16]
+"""(H, W, 3) sRGB or (H, W) grey, 8 or 16 bits."""
+
+
+@dataclass(frozen=True, slots=True)
+class NssScores:
+    """What was asked for and applies; None otherwise."""
+
+    niqe_ird: float | None = None
+    niqe: float | None = None
+    brisque: float | None = None
+
+
+def score(
+    pixels: Pixels,
+    *,
+    niqe_ird: NiqeModel | None = None,
+    niqe: NiqeModel | None = None,
+    brisque: BrisqueModel | None = None,
+) -> NssScores:
+    """The scores whose models are given, sharing the luma; both NIQEs share all but the last step.
+
+    Raises:
+        ValueError: the pixels are not (H, W, 3) or (H, W) of 8 or 16 unsigned bits.
+    """
+    whole, rounded = _planes(pixels)
+    if min(whole.shape) < SMALLEST or rounded.min() == rounded.max():
+        return NssScores()
+    patches = patch_features(rounded) if niqe or niqe_ird else None
+    return NssScores(
+        niqe_ird=_distance(patches, niqe_ird) if niqe_ird and patches is not None else None,
+        niqe=_distance(patches, niqe) if niqe and patches is not None else None,
+        brisque=_regress(_picture_features(whole), whole.size, brisque) if brisque else None,
+    )
+
+
+def niqe(pixels: Pixels, model: NiqeModel) -> float | None:
+    """NIQE alone, as in `score`."""
+    return score(pixels, niqe=model).niqe
+
+
+def brisque(pixels: Pixels, model: BrisqueModel) -> float | None:
+    """BRISQUE alone, as in `score`."""
+    return score(pixels, brisque=model).brisque
+
+
+def patch_features(luma: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """luma (H, W) → (patches, 36) float64: NIQE's features of each whole 96×96 block, row by row; NaN if undefined."""
+    side = kernels.BLOCK
+    height, width = (n - n % side for n in luma.shape)
+    crop = np.ascontiguousarray(luma[:height, :width])
+    # pyiqa halves luma in 0…1, and the rounding of float32 there decides the sign of what is nearly flat.
+    half = nss_planes.halve(crop, 255)
+    full = niqe_features(kernels.block_sums(crop, 1, side), side * side)
+    halved = niqe_features(kernels.block_sums(half, 255, side // 2), side * side // 4)
+    return np.concatenate([full, halved], axis=1)
+
+
+def _picture_features(luma: nss_planes.Plane) -> NDArray[np.float32]:
+    """luma (H, W) → (36,) float32: BRISQUE's features of the whole picture, NaN where undefined."""
+    half = nss_planes.halve(luma, 1)
+    planes = (luma, half)
+    return np.concatenate([brisque_features(kernels.whole_sums(plane), plane.size) for plane in planes])
+
+
+def _planes(pixels: Pixels) -> tuple[nss_planes.Plane, NDArray[np.uint8]]:
+    """The luma (H, W) that BRISQUE reads and the one, rounded to whole numbers, that NIQE reads.
+
+    They are the same array but for 16-bit grey, which pyiqa's BRISQUE does not round.
+    """
+    colour = pixels.ndim == 3 and pixels.shape[2] == 3
+    if pixels.dtype == np.uint8 and colour:
+        luma = nss_planes.luma(np.ascontiguousarray(pixels, np.uint8))
+        return luma, luma
+    if pixels.dtype == np.uint8 and pixels.ndim == 2:
+        grey = np.ascontiguousarray(pixels, np.uint8)
+        return grey, grey
+    if pixels.dtype == np.uint16 and (colour or pixels.ndim == 2):
+        light = pixels.astype(np.float32) / np.float32(65535)
+        if colour:
+            weights = np.float32(0.299), np.float32(0.587), np.float32(0.114)
+            light = light[..., 0] * weights[0] + light[..., 1] * weights[1] + light[..., 2] * weights[2]
+        light *= np.float32(255)
+        rounded = np.rint(light).astype(np.uint8)
+        return (rounded if colour else light), rounded
+    raise ValueError(f"pixels of shape {pixels.shape} and type {pixels.dtype} are neither RGB nor grey of 8 or 16 bits")
+
+
+def _distance(patches: NDArray[np.float64], model: NiqeModel) -> float | None:
+    """How far the Gaussian of patches (n, 36) is from the model's (Mittal et al. 2013, equation 10), None if undefined.
+
+    A feature's mean leaves out its undefined values, the covariance every patch that has one.
+    """
+    undefined = np.isnan(patches)
+    defined = patches[~undefined.any(axis=1)]
+    counts = (~undefined).sum(axis=0)
+    if len(defined) == 0 or counts.min() == 0:
+        return None
+    difference = model.mean - np.where(undefined, 0, patches).sum(axis=0) / counts
+    centred = defined - defined.mean(axis=0)
+    covariance = centred.T @ centred / max(len(defined) - 1, 1)
+    pooled = (model.covariance + covariance) / 2
+    if not (np.isfinite(pooled).all() and np.isfinite(difference).all()):
+        return None
+    inverse = np.linalg.pinv(pooled, rcond=len(pooled) * np.finfo(np.float64).eps)
+    squared = float(difference @ inverse @ difference)
+    return _finite(squared**0.5) if squared >= 0 else None
+
+
+def _regress(features: NDArray[np.float32], pixels: int, model: BrisqueModel) -> float | None:
+    """features (36,) of a picture of so many pixels → BRISQUE's score, None if one is undefined.
+
+    pyiqa adds hundreds of kernel values times ±1024 in float32, and each order of adding them gives a score that
+    is off by up to 0.01 its own way. On pictures up to `REPEATABLE` pixels this takes PyTorch's way (with MKL on
+    AVX2): sums along and across eight lanes. On larger ones the features themselves differ in their last bits with
+    the number of threads that PyTorch sums them in, and what is nearest to all of them is the exact sum.
+    """
+    low, high = model.ranges[:, 0], model.ranges[:, 1]
+    scaled = np.float32(-1) + np.float32(2) * (features - low) / (high - low)
+    if not np.isfinite(scaled).all():
+        return None
+    squares = (scaled - model.vectors) ** 2
+    if pixels > REPEATABLE:
+        kernel = np.exp(-model.gamma * squares.sum(axis=1, dtype=np.float64))
+        return _finite(float(kernel @ model.weights) - model.rho)
+    lanes = squares[:, :32].reshape(-1, 4, 8)
+    columns = [*squares[:, 32:].T, *(lanes[:, 0] + lanes[:, 1] + lanes[:, 2] + lanes[:, 3]).T]
+    distances = np.zeros(len(squares), np.float32)
+    for column in columns:
+        distances += column
+    rounded = np.exp((-distances * np.float32(model.gamma)).astype(np.float64)).astype(np.float32)
+    return _finite(float(_dot_in_lanes(rounded, model.weights) - np.float32(model.rho)))
+
+
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None
+
+
+def _dot_in_lanes(a: NDArray[np.float32], b: NDArray[np.float32]) -> np.float32:
+    """Σ a·b with fused products: the first four one by one, then eight lanes, then what is left one by one."""
+    # The product of two float32 is exact in float64, so that one rounding at the end of each step is a fused one.
+    products = a.astype(np.float64) * b.astype(np.float64)
+    total = np.float32(0)
+    for product in products[:4]:
+        total = np.float32(product + total)
+    lanes = np.zeros(8, np.float32)
+    lanes[0] = total
+    end = 4 + (len(products) - 4) // 8 * 8
+    for step in products[4:end].reshape(-1, 8):
+        lanes = (step + lanes).astype(np.float32)
+    half = lanes[:4] + lanes[4:]
+    total = (half[0] + half[2]) + (half[1] + half[3])
+    for product in products[end:]:
+        total = np.float32(product + total)
+    return np.float32(total)
+
+
+@dataclass(frozen=True)
+class NssMeasure:
+    """`niqe_ird` by the model in the package, and the official scores whose models are given, in one pass."""
+
+    niqe: NiqeModel | None = None
+    brisque: BrisqueModel | None = None
+
+    tier: ClassVar[Tier] = Tier.QUALITY
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """`niqe_ird`, then those of the official scores that it has the models of."""
+        official = {"niqe": self.niqe, "brisque": self.brisque}
+        return ("niqe_ird", *(name for name, model in official.items() if model is not None))
+
+    @cached_property
+    def _niqe_ird(self) -> NiqeModel:
+        return load_niqe_ird()
+
+    def measure(self, sample: Sample) -> Mapping[str, float | None]:
+        """One number or null for every field."""
+        scores = score(sample.pixels, niqe_ird=self._niqe_ird, niqe=self.niqe, brisque=self.brisque)
+        return {name: getattr(scores, name) for name in self.fields}

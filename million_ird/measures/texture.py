@@ -1,0 +1,85 @@
+"""How much there is to see: flat blocks, entropy, contrast, colourfulness.
+
+- `flat_share` (0–1, down is better): share of the blocks in which the variance of the Sobel magnitude is
+  under 800, the 4KLSDB rule. Blocks are 240×240 at native scale; in a picture whose short side is under 960
+  they are a quarter of the short side, so that there are always at least 4×4 of them. Null under 32 px.
+- `entropy` (0–8 bits, up is better): Shannon entropy of the histogram of the thumbnail's luma.
+- `contrast` (0–127.5 grey levels, up is better): RMS contrast, the standard deviation of the thumbnail's
+  luma.
+- `colourfulness` (≥ 0, about 0 for grey, 100 for very colourful; not a quality): Hasler and Süsstrunk 2003,
+  √(σ²_rg + σ²_yb) + 0.3 √(μ²_rg + μ²_yb) with rg = R − G, yb = (R + G)/2 − B.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from million_ird.candidate import Sample, Tier
+from million_ird.measures.bands import with_context
+
+FLAT_BLOCK = 240
+FLAT_VARIANCE = 800.0
+_LEAST_SIDE = 32
+
+
+@dataclass(frozen=True, slots=True)
+class ToneMeasure:
+    """Entropy, contrast and colourfulness of the thumbnail."""
+
+    fields: ClassVar[tuple[str, ...]] = ("entropy", "contrast", "colourfulness")
+    tier: ClassVar[Tier] = Tier.THUMBNAIL
+
+    def measure(self, sample: Sample) -> Mapping[str, float | None]:
+        """Histogram and moments of at most 65,536 pixels."""
+        luma = cv2.cvtColor(sample.thumbnail, cv2.COLOR_RGB2GRAY)
+        counts = np.bincount(luma.ravel(), minlength=256)
+        share = counts[counts > 0] / luma.size
+        return {
+            # max: a single grey level gives −0.0
+            "entropy": max(0.0, float(-(share * np.log2(share)).sum())),
+            "contrast": float(luma.std()),
+            "colourfulness": colourfulness(sample.thumbnail),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class FlatMeasure:
+    """Share of blocks without texture."""
+
+    fields: ClassVar[tuple[str, ...]] = ("flat_share",)
+    tier: ClassVar[Tier] = Tier.PIXELS
+
+    def measure(self, sample: Sample) -> Mapping[str, float | None]:
+        """Sobel magnitude of the luma in blocks."""
+        luma = sample.luma
+        if min(luma.shape) < _LEAST_SIDE:
+            return {"flat_share": None}
+        return {"flat_share": float((sobel_variances(luma) < FLAT_VARIANCE).mean())}
+
+
+def sobel_variances(luma: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Variance of the 3×3 Sobel magnitude in each whole block; luma: (H, W) → (rows, columns)."""
+    side = min(FLAT_BLOCK, min(luma.shape) // 4)
+    rows, columns = luma.shape[0] // side, luma.shape[1] // side
+    cut = luma[: rows * side, : columns * side]
+    parts = []
+    for band, inside in with_context(cut, side):
+        across = cv2.Sobel(band, cv2.CV_32F, 1, 0)[inside]
+        down = cv2.Sobel(band, cv2.CV_32F, 0, 1)[inside]
+        square = np.asarray(across * across + down * down, np.float32)
+        blocks = (columns, len(square) // side)
+        mean = cv2.resize(cv2.sqrt(square), blocks, interpolation=cv2.INTER_AREA)
+        mean_square = cv2.resize(square, blocks, interpolation=cv2.INTER_AREA)
+        parts.append(np.asarray(mean_square - mean * mean, np.float32))
+    return np.concatenate(parts)
+
+
+def colourfulness(pixels: NDArray[np.uint8]) -> float:
+    """Hasler and Süsstrunk's number; pixels: (H, W, 3) uint8 RGB."""
+    red, green, blue = (pixels[..., k].astype(np.float32) for k in range(3))
+    rg, yb = red - green, (red + green) / 2 - blue
+    return float(np.hypot(rg.std(), yb.std()) + 0.3 * np.hypot(rg.mean(), yb.mean()))

@@ -1,0 +1,1 @@
+"""Execution and storage: workers, sandboxed processes, locks, memory, files."""

@@ -1,0 +1,1 @@
+"""Units of work: fetching, measuring in order of cost, and reusing earlier results."""

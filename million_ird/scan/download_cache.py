@@ -1,0 +1,259 @@
+"""The pictures that were streamed from elsewhere, kept so that no later stage fetches them again.
+
+A remote unit leaves, under `.work/originals/`, a tar of its pictures, an index of its candidates (one row each: where
+its bytes lie, or why there are none), and last a note that says that both are whole. Names are made of the unit's slot
+and a hash of its entries.
+"""
+
+import hashlib
+import json
+import tarfile
+import threading
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import IO
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from million_ird.candidate import Candidate, Failed
+from million_ird.config.recipe import digest
+from million_ird.errors import BuildError
+from million_ird.ledger import TEXT, Row
+from million_ird.runtime.storage import Folder
+
+FOLDER = ".work/originals"
+_MARK = "|"
+"""Between the version that a source gives and the digest of the bytes that came."""
+ROWS_PER_PART = 128
+"""Rows of an index that are measured as one piece of work."""
+_SCHEMA = pa.schema(
+    [
+        *(pa.field(name, pa.string()) for name in ("key", "source", "uri", "version", "licence", "attribution")),
+        pa.field("width", pa.int64()),
+        pa.field("height", pa.int64()),
+        pa.field("extra", pa.string()),
+        pa.field("failure_class", pa.string()),
+        pa.field("failure_detail", pa.string()),
+        pa.field("tar", pa.string()),
+        pa.field("offset", pa.int64()),
+        pa.field("size", pa.int64()),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a picture's bytes lie."""
+
+    tar: str
+    offset: int
+    size: int
+
+    def read(self, out: Folder) -> bytes:
+        """The bytes.
+
+        Raises:
+            BuildError: the file is gone, or cut short.
+        """
+        try:
+            with out.open(self.tar) as file:
+                file.seek(self.offset)
+                encoded = file.read(self.size)
+        except FileNotFoundError as error:
+            raise BuildError(
+                f"{out.path(self.tar)}: is gone; run the build again to fetch its pictures anew"
+            ) from error
+        if len(encoded) != self.size:
+            raise BuildError(f"{out.path(self.tar)}: is cut short; remove it and run the build again")
+        return encoded
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Rows `start` to `stop` of an index: a piece of work; `digest` names all that their measuring depends on."""
+
+    start: int
+    stop: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """What a finished unit says of itself."""
+
+    parts: tuple[Part, ...]
+    failures: dict[str, int]
+    unasked: int
+    """Candidates that what their source declares ruled out under the gates named by `gates`."""
+    gates: str
+
+    @property
+    def rows(self) -> int:
+        """Candidates of the unit."""
+        return self.parts[-1].stop if self.parts else 0
+
+
+class Store:
+    """The originals of one remote unit, by name (`<slot>-<hash>`)."""
+
+    def __init__(self, out: Folder, name: str) -> None:
+        self.out = out
+        self._base = _base(name)
+
+    def note(self) -> Note | None:
+        """What a finished unit left, None if it is not finished."""
+        found = self.out.read_json(f"{self._base}.json")
+        if found is None:
+            return None
+        return Note(**{**found, "parts": tuple(Part(*part) for part in found["parts"])})
+
+    def candidates(self, start: int, stop: int) -> list[tuple[Candidate, Place | Failed | None]]:
+        """Some candidates of the unit in order, each with its place, its failure, or None if it was never asked for."""
+        rows = self.out.read_table(f"{self._base}.parquet").slice(start, stop - start).to_pylist()
+        return [(_candidate(row), _outcome(row)) for row in rows]
+
+    def places(self, keys: pa.Array) -> dict[str, Place]:
+        """Where the pictures of these keys lie, as far as they are the unit's and were streamed."""
+        table = self.out.read_table(f"{self._base}.parquet", ["key", "tar", "offset", "size"])
+        mask = pc.and_(pc.is_in(table["key"], value_set=keys), pc.is_valid(table["tar"]))
+        return {row["key"]: Place(row["tar"], row["offset"], row["size"]) for row in table.filter(mask).to_pylist()}
+
+    def writing(self, earlier: Mapping[str, Row]) -> "Writing":
+        """Opens the unit for writing; `earlier` are rows, by key, whose pictures lie in older tars."""
+        return Writing(self.out, self._base, earlier)
+
+
+class Writing:
+    """A unit that is being written: pictures are added as they come, the index and the note when all are there."""
+
+    def __init__(self, out: Folder, base: str, earlier: Mapping[str, Row]) -> None:
+        self._out, self._base = out, base
+        self._rows: dict[str, Row] = {}
+        self._earlier = earlier
+        self._stack = ExitStack()
+        self._file: IO[bytes] | None = None
+        # Every run has a tar of its own, so that rows of an earlier one stay right.
+        self._tar = f"{base}.tar"
+        number = 0
+        while out.exists(self._tar):
+            number += 1
+            self._tar = f"{base}.{number}.tar"
+        self._offset = 0
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> "Writing":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        self._stack.__exit__(kind, error, None)
+
+    def add(self, candidate: Candidate, found: bytes | Failed | None) -> None:
+        """Takes what became of a candidate, None if it was not asked for, from any thread; the last word stays."""
+        row = _row(candidate)
+        if isinstance(found, Failed):
+            row |= {"failure_class": found.failure_class, "failure_detail": found.detail}
+        with self._lock:
+            if isinstance(found, bytes):
+                row |= {"tar": self._tar, "offset": self._append(candidate.key, found), "size": len(found)}
+                row["version"] = f"{candidate.version}{_MARK}{digest_of(found)}"
+            self._rows[candidate.key] = row
+
+    def keep(self, candidate: Candidate) -> bool:
+        """Takes over what became of a candidate in an earlier run; False where nothing is known of it."""
+        row = self._earlier.get(candidate.key)
+        if row is None or str(row["version"]).partition(_MARK)[0] != candidate.version:
+            return False
+        kept = ("version", "failure_class", "failure_detail", "tar", "offset", "size")
+        self._rows[candidate.key] = _row(candidate) | {name: row[name] for name in kept}
+        return True
+
+    @property
+    def known(self) -> int:
+        """Candidates taken so far."""
+        return len(self._rows)
+
+    def finish(self, order: Iterable[str] | None, gates: str, passed: Iterable[str]) -> Note:
+        """Writes the index, in the order of these keys (of arrival, where None), and the note."""
+        keys = list(self._rows if order is None else order)
+        self._stack.close()
+        rows = [self._rows[key] for key in keys]
+        self._out.write_table(f"{self._base}.parquet", pa.Table.from_pylist(rows, _SCHEMA))
+        starts = range(0, len(rows), ROWS_PER_PART)
+        names = [name.removesuffix(TEXT) for name in passed]
+        parts = tuple(_part(rows[start : start + ROWS_PER_PART], start, names) for start in starts)
+        failures = [str(row["failure_class"]) for row in rows if row["failure_class"]]
+        unasked = sum(row["failure_class"] is None and row["tar"] is None for row in rows)
+        counts = {name: failures.count(name) for name in sorted(set(failures))}
+        note = Note(parts=parts, failures=counts, unasked=unasked, gates=gates)
+        content = {"parts": [[p.start, p.stop, p.digest] for p in parts], "failures": counts}
+        self._out.write_json(f"{self._base}.json", {**content, "unasked": unasked, "gates": gates})
+        return note
+
+    def _append(self, key: str, encoded: bytes) -> int:
+        if self._file is None:
+            self._file = self._stack.enter_context(self._out.writing(self._tar))
+            self._stack.callback(self._file.write, bytes(2 * tarfile.BLOCKSIZE))
+        member = tarfile.TarInfo(key)
+        member.size = len(encoded)
+        header = member.tobuf(tarfile.USTAR_FORMAT)
+        start = self._offset + len(header)
+        filling = bytes(-len(encoded) % tarfile.BLOCKSIZE)
+        for block in (header, encoded, filling):
+            self._file.write(block)
+        self._offset = start + len(encoded) + len(filling)
+        return start
+
+
+def earlier_rows(out: Folder, names: Iterable[str], skip: frozenset[str]) -> dict[str, Row]:
+    """The rows of finished units by key; those left out that were never asked for, or stand in `skip`."""
+    found: dict[str, Row] = {}
+    for name in names:
+        base = _base(name)
+        if out.exists(f"{base}.json"):
+            for row in out.read_table(f"{base}.parquet").to_pylist():
+                if (row["tar"] or row["failure_class"]) and row["key"] not in skip:
+                    found[row["key"]] = row
+    return found
+
+
+def _base(name: str) -> str:
+    return f"{FOLDER}/{name[:2]}/{name}"
+
+
+def _row(candidate: Candidate) -> Row:
+    plain: Row = dict.fromkeys(_SCHEMA.names)
+    for name in ("key", "source", "uri", "version", "licence", "attribution", "width", "height"):
+        plain[name] = getattr(candidate, name)
+    plain["extra"] = json.dumps(dict(candidate.extra), sort_keys=True, ensure_ascii=False)
+    return plain
+
+
+def _candidate(row: Row) -> Candidate:
+    fields = {name: row[name] for name in ("key", "source", "uri", "version", "licence", "attribution")}
+    return Candidate(**fields, width=row["width"], height=row["height"], extra=json.loads(str(row["extra"])))  # type: ignore[arg-type]
+
+
+def _outcome(row: Row) -> Place | Failed | None:
+    if row["failure_class"] is not None:
+        return Failed(str(row["failure_class"]), str(row["failure_detail"]))
+    if row["tar"] is None:
+        return None
+    return Place(str(row["tar"]), int(str(row["offset"])), int(str(row["size"])))
+
+
+def _part(rows: list[Row], start: int, passed: list[str]) -> Part:
+    told = ("key", "version", "licence", "attribution", "width", "height", "failure_class", "failure_detail")
+    texts = [[row[name] for name in told] + _extras(row, passed) for row in rows]
+    return Part(start, start + len(rows), digest(texts))
+
+
+def _extras(row: Row, passed: list[str]) -> list[object]:
+    extra = json.loads(str(row["extra"]))
+    return [extra.get(name) for name in passed]
+
+
+def digest_of(encoded: bytes) -> str:
+    """16 hex digits that name a picture's bytes."""
+    return hashlib.blake2b(encoded, digest_size=8).hexdigest()

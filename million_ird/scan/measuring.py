@@ -1,0 +1,159 @@
+"""Measures one unit, or a part of one that was streamed, and writes its rows."""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import ClassVar
+
+from million_ird.candidate import Candidate, Failed
+from million_ird.config.gates import first_drop
+from million_ird.config.recipe import Recipe, digest
+from million_ird.errors import BuildError
+from million_ird.ledger import REMOVED, SCHEMA_VERSION, Row, scanned_schema, to_table
+from million_ird.measures.registry import REVISION
+from million_ird.runtime.storage import Folder
+from million_ird.scan.cascade import numbers_of, reached
+from million_ird.scan.download_cache import Part, Place, Store
+from million_ird.scan.isolated_measuring import Fetch, Quarantine
+from million_ird.sources.source import Source, Unit
+
+ROWS = ".work/scan"
+_TERMS = b"million_ird.terms"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasureTask:
+    """All that a worker needs to measure one piece of work."""
+
+    waits: ClassVar[bool] = False
+    out: Folder
+    source: Source
+    unit: Unit
+    """Without its entries where `part` is given."""
+    recipe: Recipe
+    name: str
+    models: str | None = None
+    earlier: tuple[str, ...] = ()
+    """Files of earlier scans that may hold some of its rows."""
+    retry_keys: frozenset[str] = frozenset()
+    """Keys that are measured again if they failed before."""
+    originals: str = ""
+    """The name of the unit's originals, where it was streamed."""
+    part: Part | None = None
+    memory: int = 0
+    """Bytes that measuring may take; 0 for no limit."""
+
+    def __call__(self) -> "Measured":
+        """Measures the candidates, except those whose earlier row still says all that is needed."""
+        earlier = _earlier_rows(self)
+        candidates, fetch = self._pictures()
+        todo = [one for one in candidates if not self._is_good(earlier.get(one.key), one)]
+        quarantine = Quarantine(self.recipe, self.models, self.memory)
+        measured = {str(row["key"]): row for row in quarantine.rows(todo, fetch)} if todo else {}
+        rows = [measured[c.key] if c.key in measured else _kept(earlier[c.key], c) for c in candidates]
+        table = to_table(rows, scanned_schema(self.recipe.measured))
+        metadata = {**(table.schema.metadata or {}), _TERMS: terms(self.recipe).encode()}
+        self.out.write_table(self.name, table.replace_schema_metadata(metadata))
+        failures = Counter(str(row["failure_class"]) for row in rows if row.get("failure_class"))
+        return Measured(
+            rows=len(rows), measured=len(measured), failures=dict(failures), seconds=dict(quarantine.seconds)
+        )
+
+    @property
+    def size(self) -> int:
+        """How many candidates it has."""
+        return self.part.stop - self.part.start if self.part else len(self.unit.entries)
+
+    def _pictures(self) -> tuple[list[Candidate], Fetch]:
+        if self.part is None:
+            return self.source.candidates(self.unit), self.source.fetch
+        stored = Store(self.out, self.originals).candidates(self.part.start, self.part.stop)
+        places = {candidate.key: place for candidate, place in stored}
+
+        def fetch(candidate: Candidate) -> bytes | Failed:
+            match places[candidate.key]:
+                case Place() as place:
+                    return place.read(self.out)
+                case Failed() as failure:
+                    return failure
+                case None:
+                    raise BuildError(f"{candidate.source}/{candidate.uri}: was never fetched; run the build again")
+
+        return [candidate for candidate, _ in stored], fetch
+
+    def _is_good(self, row: Row | None, candidate: Candidate) -> bool:
+        if row is None or row["version"] != candidate.version:
+            return False
+        if row["key"] in self.retry_keys and row["failure_class"] is not None:
+            return False
+        passed = [name for name in self.recipe.passed if row[name] != candidate.extra.get(name)]
+        return not passed and not lacks_numbers(_kept(row, candidate), self.recipe)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """What a measured piece of work tells the driver."""
+
+    rows: int
+    measured: int
+    failures: dict[str, int]
+    seconds: dict[str, float]
+
+
+def lacks_numbers(row: Row, recipe: Recipe) -> bool:
+    """Whether a row's later tiers are needed under the recipe's gates, but were never measured."""
+    if row.get("failure_class") is not None or row.get("phash") is not None:
+        return False
+    if recipe.measure_all:
+        return True
+    if recipe.licences.refuse_one(str(row["licence"]) if row["licence"] is not None else None):
+        return False
+    return first_drop(reached(row, recipe.gates, recipe.columns), numbers_of(row)) is None
+
+
+def rows_name(unit: Unit, recipe: Recipe) -> str:
+    """The file of a local unit's rows: changes with its entries, and with all that its numbers depend on but gates."""
+    return _file(unit.slot, digest([[entry.identity for entry in unit.entries], terms(recipe)]))
+
+
+def part_name(unit: Unit, part: Part, recipe: Recipe) -> str:
+    """The file of the rows of a part of a streamed unit."""
+    return _file(unit.slot, digest([part.digest, part.start, terms(recipe)]))
+
+
+def slot_of(name: str) -> str:
+    """The slot of the unit that a file of rows, or the originals of that name, belong to."""
+    return name.rsplit("/", 1)[-1].split("-", 1)[0]
+
+
+def terms(recipe: Recipe) -> str:
+    """Names all of a recipe that a scanned row depends on, gates aside."""
+    limits = [recipe.limits.max_pixels, recipe.limits.max_bytes]
+    return digest([recipe.measured, REVISION, SCHEMA_VERSION, limits, recipe.privacy.strip_metadata])
+
+
+def failed_keys(out: Folder, name: str, classes: frozenset[str]) -> frozenset[str]:
+    """The keys of rows that failed, by one of `classes` if any is named."""
+    table = out.read_table(name, ["key", "failure_class"]).to_pydict()
+    pairs = zip(table["key"], table["failure_class"], strict=True)
+    failed = ((key, what) for key, what in pairs if what not in (None, REMOVED))  # that one is not to come back
+    return frozenset(key for key, what in failed if not classes or what in classes)
+
+
+def _file(slot: str, name: str) -> str:
+    return f"{ROWS}/{slot[:2]}/{slot}-{name}.parquet"
+
+
+def _kept(row: Row, candidate: Candidate) -> Row:
+    """An earlier row, with what its source says of it now."""
+    return row | {"licence": candidate.licence, "attribution": candidate.attribution}
+
+
+def _earlier_rows(task: MeasureTask) -> dict[str, Row]:
+    """Rows of earlier runs on the same terms."""
+    rows: dict[str, Row] = {}
+    for name in dict.fromkeys((*task.earlier, task.name)):
+        if task.out.exists(name):
+            table = task.out.read_table(name)
+            if (table.schema.metadata or {}).get(_TERMS) == terms(task.recipe).encode():
+                rows |= {str(row["key"]): row for row in table.to_pylist()}
+    return rows

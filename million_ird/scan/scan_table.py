@@ -1,0 +1,117 @@
+"""The rows that a scan left, as columns to decide on and as batches to copy: never all of them in memory.
+
+They are read from the ledger where it was decided from the present scan (few large files), from the units of the scan
+where it was not (many small ones), and from the ledger again where `.work` was removed.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from million_ird import ledger
+from million_ird.config.recipe import Recipe, digest
+from million_ird.errors import LedgerError
+from million_ird.ledger import measure_fields, scanned_schema
+from million_ird.runtime.storage import Folder
+from million_ird.scan.scan import INDEX
+from million_ird.scan.vanished import VANISHED_ROWS
+
+BATCH_ROWS = 20_000
+"""Some 80 MB with signatures: also what a row group of the ledger holds."""
+DECIDED = ".work/decided.json"
+"""Which scan, and which rules, the ledger was decided from, and its files as they were left."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scanned:
+    """Rows in the order of the sources; the last `vanished` are of files that are gone."""
+
+    out: Folder
+    files: tuple[str, ...]
+    measures: tuple[str, ...]
+    vanished: int
+    scan: str
+    """Names the scan; empty where only the ledger is left of it."""
+
+    def columns(self, names: Sequence[str]) -> pa.Table:
+        """Some columns of all rows."""
+        schema = pa.schema([scanned_schema(self.measures).field(name) for name in names])
+        return pa.concat_tables([schema.empty_table(), *self._read(schema)])
+
+    def some(self, names: Sequence[str]) -> Iterator[pa.Table]:
+        """Some columns, some rows at a time."""
+        return self._read(pa.schema([scanned_schema(self.measures).field(name) for name in names]))
+
+    def batches(self) -> Iterator[pa.Table]:
+        """All ledger columns before the verdict, some rows at a time."""
+        return self._read(ledger.measured_schema(self.measures))
+
+    def _read(self, schema: pa.Schema) -> Iterator[pa.Table]:
+        for name in self.files:
+            with self.out.parquet(name) as file:
+                for group in range(file.num_row_groups):  # of several at once, pyarrow would hold them all
+                    for batch in file.iter_batches(
+                        BATCH_ROWS, row_groups=[group], columns=schema.names, use_threads=False
+                    ):
+                        yield pa.Table.from_batches([batch]).select(schema.names).cast(schema)
+
+    def with_verdicts(self, verdicts: pa.Table) -> Iterator[pa.Table]:
+        """All ledger columns, some rows at a time; `verdicts` has a row for each row."""
+        start = 0
+        for table in self.batches():
+            part = verdicts.slice(start, table.num_rows)
+            start += table.num_rows
+            table = without_signatures(table, part["reason"])
+            yield pa.table([*table.columns, *part.columns], names=[*table.column_names, *part.column_names])
+
+
+def without_signatures(table: pa.Table, reasons: pa.ChunkedArray) -> pa.Table:
+    """The rows, those that were removed on request without what their pictures could be known again by."""
+    removed = pc.fill_null(pc.equal(reasons, ledger.REMOVED), False)
+    if not pc.any(removed).as_py():
+        return table
+    for name in ledger.SIGNATURE:
+        bare = pc.if_else(removed, pa.scalar(None, pa.binary()), table[name])
+        table = table.set_column(table.column_names.index(name), table.schema.field(name), bare)
+    return table
+
+
+def scanned(out: Folder, recipe: Recipe) -> Scanned:
+    """Finds the rows of the present scan.
+
+    Raises:
+        LedgerError: nothing was scanned yet, or without a number that the recipe asks for.
+    """
+    found = from_scan(out)
+    decided = out.read_json(DECIDED) or {}
+    if found is None:
+        found = from_ledger(out)
+    elif decided.get("scan") == found.scan and decided.get("files") == ledger.versions(out):
+        found = from_ledger(out, found.scan)
+    missing = set(measure_fields(recipe.measured)) - set(measure_fields(found.measures))
+    if missing:
+        raise LedgerError(f"{out.url}: {', '.join(sorted(missing))} was never measured here; run build or scan")
+    return found
+
+
+def from_scan(out: Folder) -> Scanned | None:
+    """The rows as the units of the present scan hold them; None where `.work` was removed."""
+    index = out.read_json(INDEX)
+    if index is None:
+        return None
+    units = (*index["units"], *([VANISHED_ROWS] if index["vanished"] else []))
+    return Scanned(out, units, tuple(index["measures"]), index["vanished"], digest(index))
+
+
+def from_ledger(out: Folder, scan: str = "") -> Scanned:
+    """The rows as the ledger holds them, whatever scan it was decided from.
+
+    Raises:
+        LedgerError: there is none.
+    """
+    files = ledger.files(out)
+    measures = ledger.check_version(out.read_schema(files[0]), files[0])
+    vanished = int(pc.sum(ledger.load(out, ["vanished"])["vanished"]).as_py() or 0)
+    return Scanned(out, tuple(files), measures, vanished, scan)

@@ -1,0 +1,30 @@
+"""Rows of candidates that an earlier scan saw and that are gone: they stay in the ledger as vanished."""
+
+from million_ird.config.recipe import Recipe
+from million_ird.ledger import scanned_schema, to_table
+from million_ird.runtime.storage import Folder
+
+VANISHED_ROWS = ".work/vanished.parquet"
+
+
+def keep_vanished(out: Folder, before: list[str], now: list[str], settled: set[str], recipe: Recipe) -> int:
+    """Collects the rows of candidates that earlier units held and no present unit holds.
+
+    `settled` are units of which no candidate stands in any other unit of `before`: they need not be read.
+    """
+    schema = scanned_schema(recipe.measured)
+    obsolete = [name for name in before if name not in set(now) and out.exists(name)]
+    old = [out.read_table(name) for name in obsolete]
+    if out.exists(VANISHED_ROWS):
+        old.append(out.read_table(VANISHED_ROWS))
+    rows = {str(row["key"]): row for table in old for row in table.to_pylist()}
+    fresh = [name for name in now if name not in settled] if obsolete else now
+    for name in fresh if rows else []:
+        for key in out.read_table(name, columns=["key"])["key"].to_pylist():
+            rows.pop(key, None)
+    ordered = sorted(rows.values(), key=lambda row: (str(row["source"]), str(row["uri"])))
+    if ordered:
+        out.write_table(VANISHED_ROWS, to_table(ordered, schema))
+    else:
+        out.remove(VANISHED_ROWS)
+    return len(ordered)

@@ -1,0 +1,1 @@
+"""Images in tar, WebDataset and zip archives."""

@@ -1,0 +1,127 @@
+"""Lists the files of a source, by a path, a pattern or any fsspec URL: all of them, sorted by path, each once."""
+
+import functools
+import logging
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from million_ird.errors import SourceError, one_line
+from million_ird.runtime.storage import FileEntry, Folder, local_entry, remote_entry, why
+
+log = logging.getLogger(__name__)
+
+
+def list_files(root: str, options: Mapping[str, object] | None = None) -> tuple[Folder, Iterator[FileEntry]]:
+    """A folder (all files below it, hidden ones aside, sorted by path) or a single file.
+
+    Links are followed, each folder is entered once; pipes, sockets and devices are no files.
+
+    Raises:
+        SourceError: nothing is there, or it cannot be read.
+    """
+    folder = Folder(root, options)
+    try:
+        if has_magic(folder.root) and not folder.exists():
+            return _matching(folder)
+        info = folder.fs.info(folder.root)
+        if info["type"] == "directory":
+            return folder, _local_files(folder.root) if folder.local else _remote_files(folder)
+        if info["type"] != "file":
+            raise SourceError(f"source {root}: is neither a file nor a folder")
+        name = folder.root.rsplit("/", 1)[-1]
+        parent = Folder(folder.url.rsplit("/", 1)[0] or "/", options)
+        with parent.open(name) as file:
+            file.read(1)
+        found = local_entry(name, os.stat(folder.root)) if folder.local else remote_entry(name, info)
+        return parent, iter([found])
+    except OSError as error:
+        raise SourceError(f"source {root}: {why(error)}") from error
+    except Exception as error:
+        if folder.local or isinstance(error, SourceError):
+            raise
+        # Clients of object stores have error trees of their own: no credentials, no such endpoint, …
+        raise SourceError(f"source {root}: {one_line(error)}") from error
+
+
+def has_magic(path: str) -> bool:
+    """Whether a path is a pattern: `*`, `?` or `[…]` in it."""
+    return any(mark in path for mark in "*?[")
+
+
+def _matching(pattern: Folder) -> tuple[Folder, Iterator[FileEntry]]:
+    """What a pattern matches, relative to its longest part without wildcards; `**` stands for any folders."""
+    parts = pattern.root.split("/")
+    fixed = next(number for number, part in enumerate(parts) if has_magic(part))
+    depth = len(parts) - fixed
+    folder = Folder(pattern.url.rsplit("/", depth)[0] or "/", pattern.options)
+    found = pattern.fs.glob(pattern.root, detail=True)
+    prefix = folder.root.rstrip("/") + "/"
+    names = sorted(path for path, info in found.items() if info["type"] == "file")
+    visible = [n for n in names if not any(part.startswith(".") for part in n.removeprefix(prefix).split("/"))]
+    if not visible:
+        raise SourceError(f"source {pattern.url}: matches no files")
+    entry = _local_entry_of if folder.local else remote_entry
+    return folder, (entry(name.removeprefix(prefix), found[name]) for name in visible)
+
+
+def _local_entry_of(name: str, info: dict[str, Any]) -> FileEntry:
+    return local_entry(name, os.stat(info["name"]))
+
+
+def _remote_files(folder: Folder) -> Iterator[FileEntry]:
+    prefix = folder.root.rstrip("/") + "/"
+    found = folder.fs.find(folder.root, detail=True)
+    for path in sorted(found):
+        name = path.removeprefix(prefix)
+        if not any(part.startswith(".") for part in name.split("/")):
+            yield remote_entry(name, found[path])
+
+
+def _local_files(root: str) -> Iterator[FileEntry]:
+    """Files on a disk. Links to folders come after all real folders, so that no order of listing shows."""
+    found: list[FileEntry] = []
+    entered: set[tuple[int, int]] = set()
+    waiting, links = [""], list[str]()
+    while waiting or links:
+        folder = waiting.pop() if waiting else links.pop()
+        try:
+            with os.scandir(os.path.join(root, folder)) as listing:
+                itself = os.stat(os.path.join(root, folder))
+                entries = sorted(listing, key=lambda entry: entry.name, reverse=True)
+        except OSError as error:
+            if not folder:
+                raise SourceError(f"source {root}: {why(error)}") from error
+            _warn_once(f"{root}/{folder}: cannot be listed and is left out: {why(error)}")
+            continue
+        if (itself.st_dev, itself.st_ino) in entered:
+            continue
+        entered.add((itself.st_dev, itself.st_ino))
+        for entry in entries:
+            name = os.path.join(folder, entry.name)
+            if entry.name.startswith("."):
+                continue
+            if os.path.isdir(os.path.join(root, name)):
+                (links if entry.is_symlink() else waiting).append(name)
+            elif _is_file(entry):
+                found.append(local_entry(name, _stat(entry)))
+    yield from sorted(found, key=lambda entry: entry.uri)
+
+
+def _is_file(entry: "os.DirEntry[str]") -> bool:
+    """Whether it can be a picture. A link to nowhere is one: it is listed, and fails when it is read."""
+    mode = _stat(entry).st_mode
+    return stat.S_ISREG(mode) or stat.S_ISLNK(mode)
+
+
+def _stat(entry: "os.DirEntry[str]") -> os.stat_result:
+    try:
+        return entry.stat()
+    except OSError:
+        return entry.stat(follow_symlinks=False)
+
+
+@functools.cache
+def _warn_once(text: str) -> None:
+    log.warning("%s", text)

@@ -1,0 +1,205 @@
+"""Which web addresses are asked at all: what a URL says, and whether what it names is on the public internet.
+
+A list from the web may name the cloud's metadata service or a printer in the next room. So that a name cannot be
+checked as one address and connected to as another, the resolver that checks is the one that the connection uses.
+"""
+
+import ipaddress
+import re
+import socket
+from dataclasses import dataclass
+from typing import TypeAlias
+from urllib.parse import SplitResult, urlsplit
+
+from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.resolver import ThreadedResolver
+from yarl import URL
+
+from million_ird.candidate import Failed
+
+IPAddress: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+LONGEST = 8192
+"""Characters of a URL: beyond it servers refuse the request line anyway."""
+PORTS = {"http": 80, "https": 443}
+
+_REFUSED_V4 = tuple(
+    ipaddress.IPv4Network(network)
+    for network in (
+        *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12"),
+        *("192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24"),
+        *("203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4"),
+    )
+)
+"""IANA's special-purpose registry, written out: `ipaddress.is_global` changed its mind between Python versions."""
+_GLOBAL_V6 = ipaddress.IPv6Network("2000::/3")
+_REFUSED_V6 = tuple(ipaddress.IPv6Network(network) for network in ("2001::/23", "2001:db8::/32", "3fff::/20"))
+_SIX_TO_FOUR = ipaddress.IPv6Network("2002::/16")
+_TEREDO = ipaddress.IPv6Network("2001::/32")
+_LAST_32_BITS = tuple(
+    ipaddress.IPv6Network(network) for network in ("::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96")
+)
+"""Mapped, translated and NAT64 addresses: an IPv4 address in IPv6 clothes."""
+
+_STRANGE = re.compile(r"[^!-~]|[\"<>\\^`{|}]|%(?![0-9A-Fa-f]{2})")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_NAME = re.compile(
+    r"(?=.{1,254}$)(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.?"
+)
+_NUMBER = re.compile(r"\d+|0x[0-9a-f]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A URL as it will be asked for."""
+
+    url: URL
+    """Without fragment; strange characters percent-encoded, everything else as it was written."""
+    host: str
+    """What limits and delays count by: the name, with the port where it is not the usual one."""
+    origin: str
+    """What robots.txt counts by: scheme, name and port."""
+    literal: IPAddress | None
+    """The address, where the URL names one instead of a host."""
+
+
+class _Wrong(ValueError):
+    """What is wrong with a URL, without the URL."""
+
+
+def parse_url(text: str) -> Place | Failed:
+    """What a URL names, or `bad_url` with the reason.
+
+    The reason never holds the URL, which may hold a token. Percent-encodings are left exactly as they are, since
+    signed URLs break otherwise; what may not stand in a URL is encoded as UTF-8.
+    """
+    try:
+        return _place(text.strip())
+    except _Wrong as error:
+        return Failed("bad_url", str(error))
+
+
+def _place(text: str) -> Place:
+    if len(text) > LONGEST:
+        raise _Wrong(f"has more than {LONGEST:,} characters")
+    if _CONTROL.search(text):
+        raise _Wrong("holds a control character")
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        raise _Wrong("its host or port cannot be read") from None
+    if parts.scheme not in PORTS:
+        raise _Wrong(f"begins with {parts.scheme[:20]}:, not http: or https:" if parts.scheme else "has no scheme")
+    if "@" in parts.netloc:
+        raise _Wrong("holds a user name or password")
+    if port == 0 or parts.netloc.endswith(":"):
+        raise _Wrong("its port cannot be connected to")
+    name, literal = _host(parts)
+    shown = f"[{name}]" if ":" in name else name
+    usual = port is None or port == PORTS[parts.scheme]
+    origin = f"{parts.scheme}://{shown}" + ("" if usual else f":{port}")
+    try:
+        rest = _encoded(parts.path or "/") + (f"?{_encoded(parts.query)}" if parts.query else "")
+    except UnicodeEncodeError:
+        raise _Wrong("holds what is no text") from None
+    pacing = shown.rstrip(".") + ("" if usual else f":{port}")
+    return Place(url=URL(origin + rest, encoded=True), host=pacing, origin=origin, literal=literal)
+
+
+def _encoded(part: str) -> str:
+    return _STRANGE.sub(lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode()), part)
+
+
+def _host(parts: SplitResult) -> tuple[str, IPAddress | None]:
+    """The host's name as it goes over the wire, and the address if it is one, however it is spelt."""
+    name = parts.hostname or ""
+    if not name:
+        raise _Wrong("names no host")
+    if ":" in name:
+        try:
+            address = ipaddress.IPv6Address(name)
+        except ValueError:
+            raise _Wrong("its address cannot be read") from None
+        if address.scope_id:
+            raise _Wrong("its address is of one machine's own network")
+        return str(address), address
+    if not name.isascii():
+        try:
+            name = URL.build(scheme="http", host=name).raw_host or ""
+        except ValueError:
+            raise _Wrong("its host is no international name") from None
+    if not _NAME.fullmatch(name):
+        raise _Wrong("its host is no name")
+    if _NUMBER.fullmatch(name.rstrip(".").rsplit(".", 1)[-1]):
+        number = _numeric(name.rstrip("."))
+        return str(number), number
+    return name, None
+
+
+def _numeric(name: str) -> ipaddress.IPv4Address:
+    """Reads an IPv4 address as browsers and the C library do: `2130706433`, `0x7f.1` and `0177.0.0.1` are one."""
+    parts = name.split(".")
+    try:
+        numbers = [_part(part) for part in parts]
+    except ValueError:
+        raise _Wrong("its address cannot be read") from None
+    if len(numbers) > 4 or any(number > 255 for number in numbers[:-1]) or numbers[-1] >= 256 ** (5 - len(numbers)):
+        raise _Wrong("its address cannot be read")
+    whole = sum(number << 8 * (3 - place) for place, number in enumerate(numbers[:-1])) + numbers[-1]
+    return ipaddress.IPv4Address(whole)
+
+
+def _part(part: str) -> int:
+    if part.startswith("0x"):
+        return int(part[2:] or "0", 16)
+    return int(part, 8 if part.startswith("0") and part != "0" else 10)
+
+
+def is_public(address: IPAddress) -> bool:
+    """Whether anyone on the internet could reach it; of an IPv6 address that holds an IPv4 address, both count."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return not any(address in network for network in _REFUSED_V4)
+    number = int(address)
+    if any(address in network for network in _LAST_32_BITS):
+        return is_public(ipaddress.IPv4Address(number & 0xFFFFFFFF))
+    if address in _SIX_TO_FOUR:
+        return is_public(ipaddress.IPv4Address(number >> 80 & 0xFFFFFFFF))
+    if address in _TEREDO:
+        # The server in clear, the client with its bits turned round.
+        server, client = number >> 64 & 0xFFFFFFFF, ~number & 0xFFFFFFFF
+        return is_public(ipaddress.IPv4Address(server)) and is_public(ipaddress.IPv4Address(client))
+    return address in _GLOBAL_V6 and not any(address in network for network in _REFUSED_V6)
+
+
+class PrivateAddress(OSError):
+    """A name has addresses, but none on the public internet."""
+
+
+class CheckedResolver(AbstractResolver):
+    """Gives only the public addresses of a name, and those are what the connection is made to."""
+
+    def __init__(self, inner: AbstractResolver | None = None, *, allow_private_hosts: bool) -> None:
+        self._inner = inner or ThreadedResolver()
+        self._allow_private_hosts = allow_private_hosts
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        """Looks a name up.
+
+        Raises:
+            PrivateAddress: none of its addresses is public, and others are not allowed.
+            OSError: the name is not known, or the look-up failed.
+        """
+        found = await self._inner.resolve(host, port, family)
+        if self._allow_private_hosts:
+            return found
+        public = [one for one in found if is_public(ipaddress.ip_address(one["host"].partition("%")[0]))]
+        if found and not public:
+            raise PrivateAddress(f"{host} is not on the public internet")
+        return public
+
+    async def close(self) -> None:
+        """Closes the resolver behind it."""
+        await self._inner.close()

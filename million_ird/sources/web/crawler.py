@@ -1,0 +1,210 @@
+"""Finds the pictures of a web site: from its sitemaps and, if asked, by following its pages."""
+
+import asyncio
+import gzip
+import io
+import logging
+import time
+import zlib
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from urllib.parse import urljoin, urlsplit
+from xml.etree.ElementTree import Element, ParseError
+
+import defusedxml.ElementTree
+from defusedxml.common import DefusedXmlException
+
+from million_ird.candidate import Failed
+from million_ird.config.recipe import Web
+from million_ird.errors import SourceError, one_line
+from million_ird.sources.web.addresses import parse_url
+from million_ird.sources.web.client import Answer, Client, Memory
+from million_ird.sources.web.html import Page, forbids, read_page
+from million_ird.sources.web.links import published
+
+log = logging.getLogger(__name__)
+
+PAGE_BYTES = 5_000_000
+SITEMAP_BYTES = 50_000_000
+"""As sitemaps.org has it; also what a compressed one may unfold to."""
+MOST_SITEMAPS = 2_000
+_PAGE_SUFFIXES = ("", ".html", ".htm", ".xhtml", ".php", ".asp", ".aspx", ".jsp", ".cgi")
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A picture that a site names."""
+
+    url: str
+    page: str
+    """The page that shows it, or the sitemap that names it."""
+    licence: str | None = None
+
+
+def discover(
+    url: str, *, pages: int, depth: int, web: Web, allow_private_hosts: bool, memory: Memory | None
+) -> list[Link]:
+    """The pictures of a site, each once: in the order of its sitemaps, then of its pages, breadth first.
+
+    Args:
+        url: where the site begins.
+        pages: follow links of the same host to at most so many pages; 0 reads sitemaps only.
+        depth: how many links away from `url`; pages that a sitemap names are one away.
+        web: how servers are asked.
+        allow_private_hosts: whether the site may be on a private network.
+        memory: what is known of hosts already.
+
+    Raises:
+        SourceError: neither the address nor a sitemap can be read.
+    """
+
+    async def run() -> list[Link]:
+        known = memory if memory is not None else Memory()
+        async with Client(
+            web, concurrency=web.per_host, allow_private_hosts=allow_private_hosts, memory=known
+        ) as client:
+            return await _Crawl(url, pages, depth, web, client, known).run()
+
+    with asyncio.Runner() as runner:
+        return runner.run(run())
+
+
+@dataclass(slots=True)
+class _Crawl:
+    url: str
+    pages: int
+    depth: int
+    web: Web
+    client: Client
+    memory: Memory
+    links: dict[str, Link] = field(default_factory=dict)
+    listed: list[str] = field(default_factory=list)
+    """Pages that sitemaps name."""
+
+    async def run(self) -> list[Link]:
+        start = await self.client.get(self.url, max_bytes=PAGE_BYTES, want="page")
+        sitemaps = await self._sitemaps()
+        if isinstance(start, Failed) and not sitemaps:
+            raise SourceError(f"source site:{self.url}: {start.failure_class}: {start.detail}")
+        if self.pages and isinstance(start, Answer):
+            await self._follow(start)
+        return list(self.links.values())
+
+    def _add(self, url: str, page: str, licence: str | None) -> None:
+        self.links.setdefault(url, Link(url, page, licence))
+
+    async def _sitemaps(self) -> int:
+        """Reads all sitemaps; returns how many could be read."""
+        origin = urljoin(self.url, "/")
+        place = parse_url(self.url)
+        robots = None if isinstance(place, Failed) else self.memory.robots(place.origin, time.time())
+        named = robots.rules.sitemaps if robots is not None and robots.failed is None else ()
+        waiting = deque(dict.fromkeys(named or (urljoin(origin, "/sitemap.xml"),)))
+        seen = set(waiting)
+        read = 0
+        while waiting and read < MOST_SITEMAPS:
+            address = waiting.popleft()
+            answer = await self.client.get(address, max_bytes=SITEMAP_BYTES, want="page")
+            if isinstance(answer, Failed):
+                level = logging.WARNING if named else logging.INFO
+                log.log(level, "sitemap %s: %s", published(address), answer.failure_class)
+                continue
+            read += 1
+            for more in self._sitemap(answer):
+                if more not in seen:
+                    seen.add(more)
+                    waiting.append(more)
+        return read
+
+    def _sitemap(self, answer: Answer) -> Iterator[str]:
+        """Takes what a sitemap names; yields further sitemaps."""
+        try:
+            for element in _elements(answer.body):
+                kind = _local(element)
+                if kind == "sitemap":
+                    yield from (text for name, text in _texts(element) if name == "loc")
+                elif kind == "url":
+                    self._listed(element, answer.url)
+        except (ParseError, DefusedXmlException, OSError, EOFError, zlib.error, ValueError) as error:
+            log.warning("sitemap %s: cannot be read further: %s", published(answer.url), one_line(error, 100))
+
+    def _listed(self, element: Element, sitemap: str) -> None:
+        page = next((text for name, text in _texts(element) if name == "loc"), sitemap)
+        for image in element:
+            if _local(image) == "image":
+                told = dict(_texts(image))
+                if told.get("loc"):
+                    self._add(urljoin(sitemap, told["loc"]), page, told.get("license"))
+        self.listed.append(page)
+
+    async def _follow(self, start: Answer) -> None:
+        """Breadth first, pages of the site's host only, a few at a time, taken over in their order."""
+        host = urlsplit(start.url).hostname
+        seen = {self.url, start.url}
+        level = [address for address in self._take(start) if _is_page(address, host)]
+        level = list(dict.fromkeys([*level, *(page for page in self.listed if _is_page(page, host))]))
+        left = self.pages - 1
+        for _ in range(self.depth):
+            chosen = [address for address in level if address not in seen][:left]
+            seen.update(chosen)
+            left -= len(chosen)
+            following: dict[str, None] = {}
+            for first in range(0, len(chosen), self.web.per_host):
+                asked = chosen[first : first + self.web.per_host]
+                answers = await asyncio.gather(
+                    *(self.client.get(address, max_bytes=PAGE_BYTES, want="page") for address in asked)
+                )
+                for answer in answers:
+                    if isinstance(answer, Answer) and urlsplit(answer.url).hostname == host:
+                        following.update(dict.fromkeys(one for one in self._take(answer) if _is_page(one, host)))
+            level = list(following)
+            if not left or not level:
+                return
+
+    def _take(self, answer: Answer) -> list[str]:
+        """Takes a page's pictures, unless it forbids that; returns its links, unless it forbids to follow them."""
+        if b"<" not in answer.body[:4096]:
+            return []
+        page: Page = read_page(answer.body.decode(errors="replace"), answer.url)
+        words = page.directives | answer.robots_directives
+        if not forbids(words, self.web.opt_out):
+            for picture in page.pictures:
+                self._add(picture, answer.url, page.licence)
+        return [] if "nofollow" in words else page.links
+
+
+def _elements(body: bytes) -> Iterator[Element]:
+    """The entries of a sitemap, one at a time; a list of addresses in plain text is one, too."""
+    if body[:2] == b"\x1f\x8b":
+        with gzip.open(io.BytesIO(body)) as file:
+            body = file.read(SITEMAP_BYTES)
+    if b"<" not in body[:200]:
+        for line in body.decode(errors="replace").split():
+            entry = Element("url")
+            where = Element("loc")
+            where.text = line
+            entry.append(where)
+            yield entry
+        return
+    for _, element in defusedxml.ElementTree.iterparse(io.BytesIO(body), events=("end",)):
+        if _local(element) in {"url", "sitemap"}:
+            yield element
+            element.clear()
+
+
+def _local(element: Element) -> str:
+    return element.tag.rpartition("}")[2] if isinstance(element.tag, str) else ""
+
+
+def _texts(element: Element) -> Iterator[tuple[str, str]]:
+    for child in element:
+        if child.text and child.text.strip():
+            yield _local(child), child.text.strip()
+
+
+def _is_page(address: str, host: str | None) -> bool:
+    parts = urlsplit(address)
+    last = parts.path.rsplit("/", 1)[-1]
+    suffix = f".{last.rsplit('.', 1)[-1].lower()}" if "." in last else ""
+    return parts.hostname == host and suffix in _PAGE_SUFFIXES

@@ -1,1 +1,0 @@
-"""The ledger to a data set on disk: parquet shards, card, report."""

@@ -1,0 +1,131 @@
+import pickle
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from dynet.data.crops import Batch, Crops, StepSampler, loader
+from dynet.data.mix import Mix, Task
+from dynet.data.sources import Source, open_mix
+from dynet.errors import DataError
+
+
+def dust(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    return np.where(random.random(image.shape) < 0.5, image, np.uint8(0))
+
+
+def growing(step: int) -> tuple[int, int]:
+    """24 pixels, and from step 3 on 32 in smaller batches."""
+    return (24, 4) if step < 3 else (32, 2)
+
+
+@pytest.fixture
+def mix(data_set: Path, tmp_path: Path) -> Mix:
+    """Patches of a built set to put dust on, and a folder of pairs."""
+    noise = np.random.default_rng(0)
+    for side in ("input", "target"):
+        (tmp_path / "pairs" / side).mkdir(parents=True)
+        for name in "ab":
+            Image.fromarray(noise.integers(0, 255, (40, 50, 3), np.uint8)).save(
+                tmp_path / "pairs" / side / f"{name}.png"
+            )
+    tasks = [Task(name="dust", weight=1.0, corrupt=dust), Task(name="pairs", weight=1.0, corrupt=None)]
+    sources = [Source(str(data_set)), Source(str(tmp_path / "pairs"))]
+    return open_mix(tasks, sources, seed=5, hold_out=0, exclude=(), stream=False, cache=tmp_path)
+
+
+def batches(mix: Mix, rank: int, processes: int, workers: int) -> list[Batch]:
+    crops = Crops(mix=mix, crop_and_batch=growing)
+    return list(loader(crops, StepSampler(1, 5, growing, rank, processes), workers, pin=False))
+
+
+def test_a_crop_is_a_function_of_its_key_whatever_the_order(mix: Mix) -> None:
+    crops = Crops(mix=mix, crop_and_batch=growing)
+    keys = [(step, index) for step in range(4) for index in range(3)]
+    forward = {key: crops[key] for key in keys}
+    for key in reversed(keys):
+        degraded, clean = crops[key]
+        assert torch.equal(degraded, forward[key].degraded)
+        assert torch.equal(clean, forward[key].clean)
+        side = growing(key[0])[0]
+        assert degraded.shape == clean.shape == (3, side, side)
+        assert degraded.dtype == clean.dtype == torch.uint8
+    assert len({clean.numpy().tobytes() for _, clean in forward.values()}) == len(keys)
+
+
+def test_a_process_that_is_started_anew_gives_the_same_crops(mix: Mix) -> None:
+    crops = Crops(mix=mix, crop_and_batch=growing)
+    sent = pickle.loads(pickle.dumps(crops))
+    assert all(torch.equal(sent[key].degraded, crops[key].degraded) for key in ((0, 0), (0, 1), (4, 0), (4, 1)))
+
+
+def test_a_crop_is_its_example_with_the_channels_in_front(mix: Mix) -> None:
+    crop, example = Crops(mix=mix, crop_and_batch=growing)[2, 1], mix.example(2, 1, 24)
+    assert np.array_equal(crop.degraded.permute(1, 2, 0).numpy(), example.degraded)
+    assert np.array_equal(crop.clean.permute(1, 2, 0).numpy(), example.clean)
+
+
+def test_batches_are_of_the_size_of_their_step(mix: Mix) -> None:
+    shapes = [tuple(degraded.shape) for degraded, _ in batches(mix, 0, 1, 0)]
+    assert shapes == [(4, 3, 24, 24), (4, 3, 24, 24), (2, 3, 32, 32), (2, 3, 32, 32)]
+    (_, clean), *_ = batches(mix, 0, 1, 0)
+    assert clean.dtype == torch.uint8
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_workers_give_the_same_batches(mix: Mix, workers: int) -> None:
+    alone, shared = batches(mix, 0, 1, 0), batches(mix, 0, 1, workers)
+    assert len(alone) == len(shared) == 4
+    for one, other in zip(alone, shared, strict=True):
+        assert all(torch.equal(*tensors) for tensors in zip(one, other, strict=True))
+
+
+def test_processes_share_the_same_batches_out(mix: Mix) -> None:
+    alone = batches(mix, 0, 1, 0)
+    shares = [batches(mix, rank, 2, 0) for rank in (0, 1)]
+    for step, whole in enumerate(alone):
+        parts = [share[step] for share in shares]
+        assert all(torch.equal(tensor, torch.cat(both)) for tensor, *both in zip(whole, *parts, strict=True))
+
+
+def test_a_run_that_starts_later_goes_on_with_the_same_batches(mix: Mix) -> None:
+    crops = Crops(mix=mix, crop_and_batch=growing)
+    later = list(loader(crops, StepSampler(3, 5, growing, 0, 1), 0, pin=False))
+    assert all(torch.equal(one[0], other[0]) for one, other in zip(later, batches(mix, 0, 1, 0)[2:], strict=True))
+
+
+def test_a_batch_that_does_not_divide_among_processes_is_refused() -> None:
+    sampler = StepSampler(0, 5, growing, 0, 4)
+    assert len(sampler) == 5
+    with pytest.raises(ValueError, match="the batch of step 3 does not divide among 4 processes"):
+        list(sampler)
+
+
+def threads_of_opencv(image: np.ndarray, _: np.random.Generator) -> np.ndarray:
+    return np.full_like(image, cv2.getNumThreads())
+
+
+@pytest.mark.timeout(60)
+def test_workers_start_with_one_thread_though_opencv_has_worked_in_many_before(data_set: Path, tmp_path: Path) -> None:
+    task = Task(name="count", weight=1.0, corrupt=threads_of_opencv)
+    mix = open_mix([task], [Source(str(data_set))], seed=0, hold_out=0, exclude=(), stream=False, cache=tmp_path)
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(4)
+    cv2.GaussianBlur(np.zeros((2000, 2000, 3), np.uint8), (31, 31), 5)
+    try:
+        assert {int(value) for degraded, _ in batches(mix, 0, 1, 1) for value in degraded.unique()} == {1}
+    finally:
+        cv2.setNumThreads(before)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_what_goes_wrong_in_a_worker_is_told_in_the_same_line(workers: int, tmp_path: Path) -> None:
+    Image.new("RGB", (20, 20)).save(tmp_path / "small.png")
+    task = Task(name="dust", weight=1.0, corrupt=dust)
+    mix = open_mix([task], [Source(str(tmp_path))], seed=0, hold_out=0, exclude=(), stream=False, cache=tmp_path)
+    with pytest.raises(DataError) as caught:
+        batches(mix, 0, 1, workers)
+    assert str(caught.value) == f"{tmp_path / 'small.png'} has 20x20 pixels, too few for crop: 24"

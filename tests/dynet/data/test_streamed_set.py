@@ -1,0 +1,250 @@
+import logging
+import multiprocessing
+import pickle
+import re
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from dynet.data.hub_set import BuiltSet
+from dynet.data.shards import Shard
+from dynet.data.shuffle_window import OPEN_GROUPS, STEPS_PER_GROUP, open_groups
+from dynet.data.streamed_set import StreamedSet
+from tests.dynet.sharded import (
+    GROUPS,
+    IMAGE,
+    MANY,
+    SIDE,
+    await_fetches,
+    mix_of,
+    patch,
+    stored,
+    streamed,
+    whole,
+    write_file,
+    write_set,
+)
+
+SMALL = {"train": [[3, 4], [5], [2, 2, 2]], "validation": [[2]]}
+
+
+@pytest.fixture(scope="module")
+def photo(photographs: list[np.ndarray]) -> np.ndarray:
+    return photographs[1]
+
+
+@pytest.fixture(scope="module")
+def small(photo: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_set(tmp_path_factory.mktemp("small") / "set", photo, SMALL)
+
+
+@pytest.fixture(scope="module")
+def many(photo: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_set(tmp_path_factory.mktemp("many") / "set", photo, MANY)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_goes_on_behind() -> Iterator[None]:
+    yield
+    await_fetches()
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, int]]:
+    """File, first byte and one after last, of all that is read from shards."""
+    noted: list[tuple[str, int, int]] = []
+    read = Shard.read
+
+    def noting(shard: Shard, start: int, stop: int) -> bytes:
+        noted.append((Path(shard.path).name, start, stop))
+        return read(shard, start, stop)
+
+    monkeypatch.setattr(Shard, "read", noting)
+    return noted
+
+
+def test_rows_pictures_and_families_are_those_of_the_set_opened_whole(small: Path, tmp_path: Path) -> None:
+    far, near = streamed(small, tmp_path), BuiltSet.open(str(small), None)
+    assert (len(far), far.paired, far.task, far.location) == (18, False, None, str(small))
+    assert far.validation is not None
+    assert near.validation is not None
+    assert far.validation.validation is None
+    for one, other in ((far, near), (far.validation, near.validation)):
+        assert len(one) == len(other)
+        for row in range(len(one)):
+            cuts = [each.cut(row, 32, np.random.default_rng(row)).clean for each in (one, other)]
+            assert np.array_equal(*cuts)
+        assert np.array_equal(one.families(), other.families())
+        assert np.array_equal(one.rows_named({"picture 2", "picture 0"}), other.rows_named({"picture 2", "picture 0"}))
+    assert list(far.rows_named({"picture 2"})) == [6, 7, 8]
+
+
+def test_pairs_are_cut_at_the_same_place(photo: np.ndarray, tmp_path: Path) -> None:
+    columns = {
+        name: pa.array([stored(patch(photo, number + by)) for number in range(6)], IMAGE)
+        for name, by in (("target", 0), ("input", 1))
+    }
+    (tmp_path / "set").mkdir()
+    write_file(tmp_path / "set" / "train.parquet", [pa.table(columns)])
+    pictures = StreamedSet(str(tmp_path / "set"), "derain", tmp_path / "cache")
+    assert (pictures.paired, pictures.task, pictures.validation) == (True, "derain", None)
+    assert len(np.unique(pictures.families())) == 6
+    for row in range(6):
+        cut = pictures.cut(row, 20, np.random.default_rng(row))
+        random = np.random.default_rng(row)
+        top, left = (int(random.integers(SIDE - 20 + 1)) for _ in range(2))
+        assert np.array_equal(cut.clean, patch(photo, row)[top : top + 20, left : left + 20])
+        assert np.array_equal(cut.degraded, patch(photo, row + 1)[top : top + 20, left : left + 20])
+
+
+def test_opening_reads_the_footers_alone_and_a_row_reads_its_group(
+    small: Path, tmp_path: Path, reads: list[tuple[str, int, int]]
+) -> None:
+    pictures = streamed(small, tmp_path)
+    assert Counter(name for name, _, _ in reads) == {path.name: 1 for path in (small / "patches").iterdir()}
+    reads.clear()
+    for row in (4, 3, 5, 4, 6):
+        whole(pictures, row)
+    ((name, start, stop),) = reads
+    assert name == "train-00000-of-00003.parquet"
+    held = sum(len(stored_bytes(small, row)) for row in range(3, 7))
+    assert held < stop - start < held + 600  # headers of pages, and four empty paths
+    reads.clear()
+    again = streamed(small, tmp_path)
+    whole(again, 5)
+    assert reads == []  # another process of the run, or the run resumed
+
+
+def stored_bytes(folder: Path, row: int) -> bytes:
+    found: bytes = BuiltSet.open(str(folder), None)._pictures[row]["image"]["bytes"]
+    return found
+
+
+def test_a_footer_longer_than_the_first_request_is_read_whole(
+    photo: np.ndarray, tmp_path: Path, reads: list[tuple[str, int, int]]
+) -> None:
+    folder = write_set(tmp_path / "set", photo, {"train": [[1] * 120]})
+    assert len(streamed(folder, tmp_path / "cache")) == 120
+    assert len(reads) == 2
+    assert np.array_equal(whole(streamed(folder, tmp_path / "cache"), 119), patch(photo, 119))
+
+
+def test_identity_changes_with_the_pictures_and_not_with_their_place(
+    small: Path, photo: np.ndarray, tmp_path: Path
+) -> None:
+    names = [streamed(small, tmp_path / "a").identity()]
+    shutil.copytree(small, tmp_path / "moved")
+    names.append(streamed(tmp_path / "moved", tmp_path / "b").identity())
+    longer = write_set(tmp_path / "longer", photo, {"train": [[3, 4], [5], [2, 2, 3]], "validation": [[2]]})
+    names.append(streamed(longer, tmp_path / "c").identity())
+    assert names[0] == names[1] != names[2]
+
+
+def test_a_file_that_was_written_anew_is_read_anew(small: Path, photo: np.ndarray, tmp_path: Path) -> None:
+    folder = write_set(tmp_path / "set", photo, {"train": [[4]]})
+    before = whole(streamed(folder, tmp_path / "cache"), 0)
+    write_set(tmp_path / "other", photo[::-1], {"train": [[4]]})
+    shutil.copy(tmp_path / "other" / "patches" / "train-00000-of-00001.parquet", folder / "patches")
+    after = whole(streamed(folder, tmp_path / "cache"), 0)
+    assert np.array_equal(after, patch(photo[::-1], 0))
+    assert not np.array_equal(before, after)
+
+
+def test_what_is_drawn_lies_in_the_window_and_is_the_same_for_whoever_asks(many: Path, tmp_path: Path) -> None:
+    mix, other = (mix_of(streamed(many, tmp_path / name)) for name in "ab")
+    steps = [0, 5, STEPS_PER_GROUP, 40 * STEPS_PER_GROUP]
+    wanted = {(step, index): mix.example(step, index, 16) for step in steps for index in range(4)}
+    for (step, index), example in reversed(wanted.items()):
+        assert np.array_equal(other.example(step, index, 16).clean, example.clean)
+    pictures = streamed(many, tmp_path / "c")
+    for step in steps:
+        spans = pictures.rows_at(3, step)
+        assert [tuple(span) for span in spans] == [(2 * at, 2 * at + 2) for at in sorted(open_groups(3, step, GROUPS))]
+
+
+def test_each_row_group_is_fetched_once_however_many_crops_are_drawn(
+    many: Path, tmp_path: Path, reads: list[tuple[str, int, int]]
+) -> None:
+    mix = mix_of(streamed(many, tmp_path))
+    reads.clear()
+    for step in range(0, 8 * STEPS_PER_GROUP, 4):
+        for index in range(4):
+            mix.example(step, index, 16)
+    assert max(Counter(reads).values()) == 1
+    assert len(reads) <= OPEN_GROUPS + 8
+
+
+def _draw(folder: str, cache: Path, which: int) -> None:
+    mix = mix_of(StreamedSet(folder, None, cache))
+    for step in range(which, 4 * STEPS_PER_GROUP, 3):
+        mix.example(step, which, 16)
+    await_fetches()
+
+
+def _logged(log: Path, work: Callable[[], None]) -> None:
+    read = Shard.read
+
+    def noting(shard: Shard, start: int, stop: int) -> bytes:
+        with log.open("a") as lines:
+            lines.write(f"{Path(shard.path).name} {start}\n")
+        return read(shard, start, stop)
+
+    Shard.read = noting
+    work()
+
+
+def test_processes_share_what_is_fetched(many: Path, tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    work = [partial(_draw, str(many), tmp_path / "cache", which) for which in range(3)]
+    processes = [context.Process(target=_logged, args=(tmp_path / "log", each)) for each in work]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0, 0]
+    assert max(Counter((tmp_path / "log").read_text().splitlines()).values()) == 1
+
+
+def test_a_small_cache_costs_fetches_but_no_pixels(
+    many: Path, tmp_path: Path, reads: list[tuple[str, int, int]], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        tight = streamed(many, tmp_path / "tight", most_bytes=60_000)
+    assert re.search(r"row groups will be fetched again and again$", caplog.messages[-1])
+    roomy = streamed(many, tmp_path / "roomy")
+    reads.clear()
+    for row in [*range(0, 140, 2), *range(0, 140, 2)]:
+        assert np.array_equal(whole(tight, row), whole(roomy, row))
+    assert max(Counter(reads).values()) == 3  # twice by the small one, once by the other
+    assert sum(path.stat().st_size for path in (tmp_path / "tight").glob("*.arrow")) <= 60_000
+
+
+def test_a_set_goes_to_a_worker_and_works_there(small: Path, tmp_path: Path) -> None:
+    pictures = streamed(small, tmp_path)
+    before = whole(pictures, 7)
+    pictures.rows_at(1, 1)
+    assert np.array_equal(whole(pickle.loads(pickle.dumps(pictures)), 7), before)
+    queue = (context := multiprocessing.get_context("fork")).Queue()
+    child = context.Process(target=lambda: queue.put(whole(pictures, 7)))
+    child.start()
+    assert np.array_equal(queue.get(timeout=30), before)
+    child.join()
+
+
+def test_held_out_rows_are_whole_pictures_and_never_drawn(many: Path, photo: np.ndarray, tmp_path: Path) -> None:
+    mix = mix_of(streamed(many, tmp_path), hold_out=4)
+    held = {example.clean.tobytes() for example in mix.validation(0, SIDE)}
+    numbers = [number for number in range(140) if patch(photo, number).tobytes() in held]
+    assert 4 <= len(held) <= 6
+    pictures = {number // 3 for number in numbers}
+    kin = {patch(photo, number).tobytes() for number in range(140) if number // 3 in pictures}
+    for step in range(0, 60 * STEPS_PER_GROUP, 16):
+        example = mix.example(step, 0, SIDE).clean
+        turned = [np.rot90(side, turn).tobytes() for side in (example, example[:, ::-1]) for turn in range(4)]
+        assert not kin & set(turned)

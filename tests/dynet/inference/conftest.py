@@ -1,0 +1,46 @@
+"""What the tests of restoring share."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+
+from dynet import DyNet, ReuseSchedule, Variant
+
+TINY = {"dim": 4, "heads": (1, 1, 2, 2), "prompts": 3, "prompt_channels": (4, 4, 8), "prompt_sizes": (8, 4, 2)}
+SHALLOW = Variant("T", ReuseSchedule(1, 1, 2, 2))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _allocator_is_left_alone() -> Iterator[None]:
+    """What a program sets for all its life would hold for the tests after these too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dynet.inference.memory.reuse_small_blocks", lambda: False)
+        yield
+
+
+@pytest.fixture(scope="session")
+def denoiser(photographs: list[np.ndarray]) -> DyNet:
+    """A tiny network that has learnt to remove noise of 25 levels for some seconds; its variant is T."""
+    torch.manual_seed(0)
+    model = DyNet(**TINY, refinement_blocks=1)
+    model.variants = (SHALLOW,)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=4e-3)
+    for step in range(80):
+        crops = [photo[(step * 16) % 200 :][:48, (step * 24) % 300 :][:, :48] for photo in photographs]
+        clean = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2) / 255
+        noisy = clean + torch.randn(clean.shape) * 25 / 255
+        loss = (model(noisy, SHALLOW) - clean).abs().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss < 0.8 * (noisy - clean).abs().mean()
+    return model.eval()
+
+
+@pytest.fixture(scope="session")
+def noisy_photograph(photographs: list[np.ndarray]) -> np.ndarray:
+    """(H, W, 3) in [0, 1] with noise of 25 levels, 400×600."""
+    noise = np.random.default_rng(0).normal(0, 25, photographs[1].shape)
+    return np.clip((photographs[1] + noise) / 255, 0, 1).astype(np.float32)

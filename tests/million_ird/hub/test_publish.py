@@ -1,0 +1,140 @@
+"""The command that publishes, against a Hub of our own: what it sends, what it refuses, and what it says."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from million_ird.build_folder import LOCK
+from million_ird.runtime.lock import owned
+from million_ird.runtime.storage import Folder
+from tests.hub_faults import Fault
+from tests.hub_server import Hub, Repository
+from tests.million_ird import scenes
+from tests.million_ird.hub.publishing import NAME, READER, TOKEN, Done, Site, asked, environment, wait_until
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A real build, which `verify` finds sound."""
+    folder = tmp_path_factory.mktemp("built")
+    scenes.make(scenes.lay_out(folder / "pictures"), folder / "out")
+    return folder / "out"
+
+
+def whole(built: Path) -> set[str]:
+    """All files of a fresh build but its working files."""
+    names = {path.relative_to(built).as_posix() for path in built.rglob("*") if path.is_file()}
+    return {name for name in names if not name.startswith(".work/")}
+
+
+def test_an_unchanged_set_makes_no_commit_and_says_so(site: Site, hub: Hub, built: Path) -> None:
+    first = site.publish(built, "--json")
+    assert set(first.told["uploaded"]) == whole(built)
+    commits = len(hub.repositories[NAME].commits)
+    again = site.publish(built)
+    assert again.code == 0, again.err
+    assert again.said.startswith(f"Nothing to publish: {NAME}@main holds this set already")
+    assert len(hub.repositories[NAME].commits) == commits
+    assert len(asked(hub, "POST .*/commit/")) == 1
+
+
+def test_an_interrupted_command_ends_at_once_and_goes_on_later(site: Site, hub: Hub, built: Path) -> None:
+    hub.faults.append(Fault("PUT /store", "hold", times=100, skip=1))
+    command = [str(Path(sys.executable).parent / "million-ird"), "publish", str(built), "--repo-id", NAME]
+    surroundings = environment(hub, site.home)
+    process = subprocess.Popen(command, env=surroundings, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    wait_until(lambda: len(asked(hub, "^PUT")) >= 2)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=10)
+    assert process.returncode == 130
+    assert err.splitlines()[-1] == "million-ird: interrupted; the same command goes on from here"
+    hub.faults.clear()
+    assert site.publish(built).code == 0
+    assert len(hub.repositories[NAME].commits) == 2
+
+
+def test_a_dry_run_lists_and_asks_nothing(site: Site, hub: Hub, built: Path) -> None:
+    done = site.publish(built, "--dry-run", token="")
+    assert done.code == 0, done.err
+    assert hub.asked == []
+    size = (built / "README.md").stat().st_size
+    assert f"{size:>16,}  README.md\n" in done.said
+    assert ".work" not in done.said
+    told = site.publish(built, "--dry-run", "--json").told
+    assert told["dry_run"] is True
+    assert set(told["uploaded"]) == whole(built)
+
+
+def test_a_set_with_faults_is_refused(site: Site, hub: Hub, built: Path, tmp_path: Path) -> None:
+    shutil.copytree(built, tmp_path / "broken")
+    (shard,) = (tmp_path / "broken" / "patches").glob("*.parquet")
+    shard.write_bytes(shard.read_bytes()[:-100])
+    for more in ((), ("--dry-run",)):
+        done = site.publish(tmp_path / "broken", *more)
+        assert done.code == 1
+        assert re.search(r"not published: verify finds \d+ faults, the first: .*patches", done.last), done
+    assert asked(hub, "POST|PUT") == []
+
+
+def test_a_build_that_is_held_is_refused(site: Site, hub: Hub, built: Path) -> None:
+    with owned(Folder(str(built)), LOCK):
+        done = site.publish(built)
+    assert done.code == 2
+    assert f"held by pid {os.getpid()}" in done.err
+    assert hub.asked == []
+
+
+QUOTING = "no: you came with {authorization}"
+REFUSED: dict[str, tuple[str, str, int, str]] = {
+    "nobody": ("", NAME, 2, "not logged in to the Hub: set HF_TOKEN, or run `hf auth login`"),
+    "a token of nobody": ("hf_SecretOfNobody", NAME, 2, f"{NAME}: the Hub does not take the token; renew HF_TOKEN, or"),
+    "a token run out": (TOKEN, "user/401", 2, "user/401: the Hub does not take the token; renew HF_TOKEN, or run"),
+    "no right": (TOKEN, "user/403", 2, "user/403: this token may not write there (403 no: you came with …)"),
+    "a reader": (READER, "user/there", 2, "user/there: this token may not write there (403 You don't have the rights"),
+    "another's": (TOKEN, "other/set", 2, "other/set: this token may not write there (403 You don't have the rights"),
+    "gated": (TOKEN, "user/gated", 2, "user/gated: is gated, and this account has no access to it"),
+    "at last": (TOKEN, "user/400", 1, "user/400: the commit: 400 no: you came with …; run the same command again"),
+    "half a name": (TOKEN, "set", 2, "--repo-id set: no valid name: it is user/name"),
+    "no name": (TOKEN, "user/a b", 2, "--repo-id user/a b: no valid name: "),
+}
+
+
+@pytest.fixture(scope="module")
+def refusals(built: Path, site: Site, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Done]:
+    """What the command says in each case; the server quotes the token wherever it can."""
+    site.hub.store = tmp_path_factory.mktemp("store")
+    gated = {"X-Error-Code": "GatedRepo"}
+    site.hub.faults[:] = [
+        Fault("/user/401/auth-check", "answer", status=401, text=QUOTING),
+        Fault("/user/403/auth-check", "answer", status=403, text=QUOTING),
+        Fault("/user/gated/auth-check", "answer", status=403, text=QUOTING, headers=gated),
+        Fault("/user/400/commit", "answer", status=400, text=QUOTING),
+    ]
+    site.hub.repositories["user/there"] = Repository()
+    site.hub.repositories["user/there"].commit({"README.md": b""})
+    return {case: site.publish(built, token=token, name=name) for case, (token, name, _, _) in REFUSED.items()}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_refusals_are_one_line_and_the_token_shows_nowhere(
+    refusals: dict[str, Done], site: Site, built: Path, case: str
+) -> None:
+    _, _, code, expected = REFUSED[case]
+    done = refusals[case]
+    assert done.code == code
+    assert done.last.startswith(f"million-ird: {expected}"), done.last
+    assert not [word for word in ("Traceback", "Secret", "signature") if word in done.err]
+    files = [path for place in (site.home, built.parent) for path in place.rglob("*") if path.is_file()]
+    assert not [path for path in files if b"hf_Secret" in path.read_bytes()]
+
+
+def test_only_a_folder_on_a_disk_can_be_published(site: Site, hub: Hub) -> None:
+    done = site.publish("memory://out")
+    assert done.code == 2
+    assert "only a folder on a disk can be published" in done.last

@@ -1,0 +1,74 @@
+"""What holds for every measure of pixels: no NaN, nothing out of range, the same for grey and for colour."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from million_ird.candidate import Tier
+from million_ird.ledger import RESERVED
+from million_ird.measures.registry import MEASURES, Measure
+from million_ird.measures.scores import OFFICIAL
+from tests.million_ird.measures.pictures import natural, sample, small_pictures
+
+OURS = tuple(name for name in MEASURES if name != "nss")  # which is slow, and has tests of its own
+SHARES = [field for name in OURS for field in MEASURES[name].fields if field.endswith("_share")] + [
+    "text_density",
+    "top_colours",
+    "effective_resolution",
+]
+
+
+def everything(pixels: np.ndarray) -> dict[str, float | None]:
+    picture = sample(pixels)
+    return {field: value for name in OURS for field, value in MEASURES[name].measure(picture).items()}
+
+
+@settings(max_examples=60, deadline=None)
+@given(small_pictures())
+def test_any_little_picture_gives_finite_numbers_or_null(pixels: np.ndarray) -> None:
+    for field, value in everything(pixels).items():
+        assert value is None or math.isfinite(value), field
+        assert field not in SHARES or value is None or 0 <= value <= 1, field
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 500), (500, 1), (16, 16), (128, 128), (129, 4097), (257, 131)])
+@pytest.mark.parametrize("kind", ["flat", "noise", "natural", "black"])
+def test_odd_shapes_give_finite_numbers_or_null(shape: tuple[int, int], kind: str) -> None:
+    pixels = {
+        "flat": np.full(shape, 130, np.uint8),
+        "noise": np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8),
+        "natural": natural(*shape) if min(shape) > 1 else np.full(shape, 7, np.uint8),
+        "black": np.zeros(shape, np.uint8),
+    }[kind]
+    for field, value in everything(pixels).items():
+        assert value is None or math.isfinite(value), field
+
+
+def test_grey_stored_as_colour_gives_the_same_numbers() -> None:
+    grey = natural(300, 260)
+    assert everything(grey) == everything(np.repeat(grey[..., None], 3, axis=2))
+
+
+def test_every_measure_fills_its_fields_and_only_those() -> None:
+    picture = sample(natural(200, 200))
+    for name in OURS:
+        measure: Measure = MEASURES[name]
+        assert tuple(measure.measure(picture)) == measure.fields
+
+
+def test_every_measure_has_columns_of_its_own_and_a_tier_that_the_cascade_takes() -> None:
+    seen = {*RESERVED, *OFFICIAL}
+    for measure in MEASURES.values():
+        assert not seen & set(measure.fields)
+        seen |= set(measure.fields)
+        assert Tier.HEADER <= measure.tier <= Tier.QUALITY
+
+
+def test_headers_and_thumbnails_are_measured_without_decoding_in_full() -> None:
+    picture = sample(natural(600, 800), format="JPEG", quality=90)
+    for name in OURS:
+        if MEASURES[name].tier <= Tier.THUMBNAIL:
+            MEASURES[name].measure(picture)
+    assert "pixels" not in picture.__dict__

@@ -1,0 +1,91 @@
+"""Enlarged pictures are told from native ones: on made noise, on bundled photographs, on real ones when present."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from million_ird.measures.resolution import ResolutionMeasure, mean_power, sharpest_tiles
+from tests.million_ird.measures.pictures import BUNDLED, natural, sample
+
+MEASURE = ResolutionMeasure()
+KERNELS = {name: Image.Resampling[name] for name in ("BILINEAR", "BICUBIC", "LANCZOS")}
+
+
+def enlarged(picture: Image.Image, factor: float, kernel: Image.Resampling) -> Image.Image:
+    small = picture.resize((round(picture.width / factor), round(picture.height / factor)), Image.Resampling.LANCZOS)
+    return small.resize(picture.size, kernel)
+
+
+def drops(picture: Image.Image, **saving: object) -> tuple[float, float]:
+    numbers = MEASURE.measure(sample(picture, **saving))
+    return numbers["octave_drop"] or 0, numbers["lower_octave_drop"] or 0
+
+
+def test_white_noise_has_unit_power_and_no_drop() -> None:
+    noise = np.random.default_rng(0).normal(128, 20, (512, 512)).clip(0, 255).astype(np.uint8)
+    power = mean_power(sharpest_tiles(noise))
+    assert power[:, 1:].mean() == pytest.approx(noise.var(), rel=0.05)
+    numbers = MEASURE.measure(sample(noise))
+    assert numbers["octave_drop"] == pytest.approx(0, abs=0.5)
+    assert numbers["lower_octave_drop"] == pytest.approx(0, abs=0.5)
+    assert numbers["effective_resolution"] == 1
+    # The square rings over half of Nyquist hold three quarters of the plane; rows of the half plane count a little.
+    assert numbers["high_frequency_share"] == pytest.approx(0.75, abs=0.02)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_enlarging_shows_in_the_octave_that_it_leaves_empty(kernel: str) -> None:
+    native = Image.fromarray(natural(768, 768))
+    twice, four = (drops(enlarged(native, factor, KERNELS[kernel])) for factor in (2, 4))
+    assert drops(native)[0] < 15
+    assert twice[0] > 24.5
+    assert drops(native)[1] < 12
+    assert four[1] > 20
+
+
+@pytest.mark.parametrize("name", ["astronaut.png", "coffee.png", "rocket.jpg", "chelsea.png"])
+def test_bundled_photographs_pass_and_their_enlargements_do_not(name: str) -> None:
+    native = Image.open(BUNDLED / name).convert("RGB")
+    assert drops(native) < (24.5, 20)
+    twice = native.resize((native.width * 2, native.height * 2), Image.Resampling.BICUBIC)
+    assert drops(twice)[0] > 24.5
+    assert drops(twice, format="JPEG", quality=92)[0] > drops(native)[0] + 4
+
+
+def test_diagonal_detail_is_detail() -> None:
+    y, x = np.mgrid[:512, :512]
+    stripes = 128 + 60 * np.sign(np.sin((x + y) / 7.3)) + np.random.default_rng(0).normal(0, 2, (512, 512))
+    assert drops(Image.fromarray(stripes.clip(0, 255).astype(np.uint8))) < (24.5, 20)
+
+
+def test_sharp_tiles_speak_for_a_picture_that_is_mostly_sky() -> None:
+    sky = np.repeat(np.linspace(120, 160, 768).astype(np.uint8)[:, None], 768, axis=1)
+    sky[:384, :384] = natural(384, 384)
+    assert drops(Image.fromarray(sky)) < (15, 12)
+
+
+def test_effective_resolution_follows_the_factor() -> None:
+    native = Image.fromarray(natural(768, 768))
+    values = [
+        MEASURE.measure(sample(enlarged(native, factor, Image.Resampling.LANCZOS)))["effective_resolution"] or 0
+        for factor in (1, 1.5, 2, 3, 4)
+    ]
+    assert values == sorted(values, reverse=True)
+    assert values[0] == 1
+    assert values[-1] < 0.45
+
+
+def test_nulls() -> None:
+    assert set(MEASURE.measure(sample(natural(127, 500))).values()) == {None}
+    assert set(MEASURE.measure(sample(np.full((300, 300), 90, np.uint8))).values()) == {None}
+
+
+def test_real_photographs(shared_data: Path) -> None:
+    for name in ("190_Cold_Peak.jpg", "094_Temple.jpg"):
+        native = Image.open(shared_data / "photos" / name).convert("RGB")
+        middle = native.crop((300, 200, 300 + 768, 200 + 768))
+        assert drops(middle) < (24.5, 20)
+        assert drops(enlarged(middle, 2, Image.Resampling.BICUBIC))[0] > 24.5
+        assert drops(enlarged(middle, 4, Image.Resampling.LANCZOS))[1] > 20

@@ -1,0 +1,104 @@
+"""AVIF: nothing moves, pictures and their turns stay."""
+
+import io
+import struct
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from million_ird.errors import ReadError
+from million_ird.images import decode as images
+from million_ird.metadata.strip import holds_private, strip
+from tests.million_ird.metadata.carriers import avif
+from tests.million_ird.metadata.synthetic_files import SECRET, box, exif, saved
+
+
+def test_zeros_of_the_same_length_stand_where_exif_and_xmp_were() -> None:
+    encoded = avif().encoded
+    stripped = strip(encoded, "AVIF")
+    assert len(stripped) == len(encoded)
+    assert b"Exif" not in stripped.replace(b"Exif\0", b"")
+    assert b"xmpmeta" not in stripped
+    changed = [n for n in range(len(encoded)) if encoded[n] != stripped[n]]
+    assert {stripped[n] for n in changed} <= {0, *b"free"}
+
+
+def test_rotation_stays() -> None:
+    encoded = saved("AVIF", size=(64, 48), exif=exif(6))
+    header = images.read_header(encoded)
+    assert (header.orientation, header.width) == (6, 48)
+    assert b"irot" in strip(encoded, "AVIF")
+    assert images.read_header(strip(encoded, "AVIF")) == header
+
+
+def test_thumbnails_exif_and_xmp_of_other_encoders_go(shared_data: Path) -> None:
+    folder = shared_data / "hostile" / "avif"
+    found = {path.name: holds_private(path.read_bytes(), "AVIF") for path in folder.glob("*.avif")}
+    sequence = "colors-animated-8bpc-alpha-exif-xmp.avif"
+    assert {"EXIF", "XMP", "creation time"} <= set(found[sequence])
+    encoded = (folder / sequence).read_bytes()
+    with Image.open(io.BytesIO(encoded)) as before, Image.open(io.BytesIO(strip(encoded, "AVIF"))) as after:
+        assert not {"exif", "xmp"} & set(after.info)
+        for number in range(before.n_frames):  # type: ignore[attr-defined]
+            before.seek(number)
+            after.seek(number)
+            assert before.tobytes() == after.tobytes()
+
+
+def test_bytes_of_no_item_become_zeros() -> None:
+    encoded = saved("AVIF", size=(64, 48)) + box(b"mdat", SECRET)
+    assert holds_private(encoded, "AVIF") == ["bytes of no item"]
+    assert strip(encoded, "AVIF") == encoded.replace(SECRET, bytes(len(SECRET)))
+
+
+def described(shift: int = 0) -> bytes:
+    """Boxes of a picture, of an Exif block in two pieces around it, and of an XMP packet inside the `meta` box."""
+
+    def entry(number: int, kind: bytes, more: bytes = b"") -> bytes:
+        return box(b"infe", struct.pack(">IHH4s", 2 << 24, number, 0, kind) + b"\0" + more)
+
+    def laid_out(start: int) -> bytes:
+        exif = [(start, 10), (start + 30, len(SECRET) - 10)]
+        places = [(1, 0, [(start + 10 + shift, 20)]), (2, 0, exif), (3, 1, [(4, len(SECRET))])]
+        table = b"".join(
+            struct.pack(">HHHH", number, method, 0, len(extents)) + b"".join(struct.pack(">II", *e) for e in extents)
+            for number, method, extents in places
+        )
+        kinds = entry(1, b"av01") + entry(2, b"Exif") + entry(3, b"mime", b"application/rdf+xml\0")
+        children = box(b"hdlr", bytes(8) + b"pict" + bytes(13)) + box(b"pitm", bytes(4) + b"\0\1")
+        children += box(b"iinf", struct.pack(">IH", 0, 3) + kinds)
+        children += box(b"iloc", struct.pack(">IHH", 1 << 24, 0x4400, 3) + table)
+        children += box(b"idat", b"1234" + SECRET + b"5678")
+        return box(b"ftyp", b"avif" + bytes(4)) + box(b"meta", bytes(4) + children)
+
+    front = laid_out(len(laid_out(0)) + 8)
+    return front + box(b"mdat", SECRET[:10] + b"p" * 20 + SECRET[10:])
+
+
+def test_an_item_in_pieces_and_one_inside_the_meta_box_become_zeros_in_place() -> None:
+    encoded = described()
+    stripped = strip(encoded, "AVIF")
+    assert holds_private(encoded, "AVIF") == ["EXIF", "XMP"]
+    assert stripped.endswith(bytes(10) + b"p" * 20 + bytes(len(SECRET) - 10))
+    assert b"1234" + bytes(len(SECRET)) + b"5678" in stripped
+    assert len(stripped) == len(encoded)
+
+
+def test_an_exif_block_that_shares_bytes_with_the_picture_is_refused() -> None:
+    with pytest.raises(ReadError, match="not_strippable: a private part of an AVIF shares bytes"):
+        strip(described(shift=-1), "AVIF")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "detail"),
+    [
+        (lambda b: b[:-1000], "cut off"),
+        (lambda b: b + box(b"moof", b""), "fragments"),
+        (lambda b: b.replace(b"infe\2", b"infe\0"), "without types"),
+        (lambda b: b.replace(b"av01Color", b"janeColor"), "item of type"),
+    ],
+)
+def test_what_cannot_be_told_apart_is_refused(spoil: object, detail: str) -> None:
+    with pytest.raises(ReadError, match=f"not_strippable: .*{detail}"):
+        strip(spoil(saved("AVIF", size=(64, 48))), "AVIF")  # type: ignore[operator]

@@ -1,0 +1,57 @@
+"""PNG: image data and whatever changes the looks stay the same bytes."""
+
+import pytest
+from PIL import PngImagePlugin
+
+from million_ird.errors import ReadError
+from million_ird.metadata import png
+from million_ird.metadata.strip import holds_private, strip
+from tests.million_ird.metadata.carriers import CARRIERS
+from tests.million_ird.metadata.synthetic_files import SECRET, chunk, exif, saved
+
+LOOKS = b"gAMA cHRM sRGB cICP sBIT bKGD pHYs hIST sPLT mDCV cLLI".split()
+
+
+def kept(encoded: bytes) -> list[bytes]:
+    return [encoded[c.start : c.stop] for c in png._chunks(encoded) if c.kind in png._KEPT]
+
+
+@pytest.mark.parametrize("name", ["png", "apng"])
+def test_all_chunks_that_change_the_looks_are_the_same_bytes(name: str) -> None:
+    encoded = CARRIERS[name]().encoded
+    assert kept(strip(encoded, "PNG")) == kept(encoded)
+
+
+def test_colour_chunks_stay() -> None:
+    plain = saved("PNG")
+    encoded = plain[:33] + b"".join(chunk(kind, bytes(9)) for kind in LOOKS) + plain[33:]
+    assert holds_private(encoded, "PNG") == []
+
+
+def test_a_hexadecimal_profile_is_read_for_its_orientation() -> None:
+    block = exif(3).tobytes()
+    texts = PngImagePlugin.PngInfo()
+    texts.add_text("Raw profile type exif", f"\nexif\n{len(block)}\n{block.hex()}", zip=True)
+    stripped = strip(saved("PNG", pnginfo=texts), "PNG")
+    assert [c.kind for c in png._chunks(stripped)].count(b"eXIf") == 1
+    assert b"Raw profile" not in stripped
+
+
+def test_a_text_that_inflates_without_end_is_not_inflated_whole() -> None:
+    texts = PngImagePlugin.PngInfo()
+    texts.add_text("Raw profile type exif", "00" * 20_000_000, zip=True)
+    plain = saved("PNG")
+    assert strip(saved("PNG", pnginfo=texts), "PNG") == plain
+
+
+@pytest.mark.parametrize(
+    ("spoil", "detail"),
+    [
+        (lambda b: b[:-12], "without an end"),
+        (lambda b: b[:33] + chunk(b"CgBI", b"1234") + b[33:], "unknown critical"),
+        (lambda b: b[:-12] + chunk(b"tEXt", SECRET) + chunk(b"IDAT", b"") + b[-12:], "not in one run"),
+    ],
+)
+def test_a_chain_that_cannot_be_told_apart_is_refused(spoil: object, detail: str) -> None:
+    with pytest.raises(ReadError, match=f"not_strippable: .*{detail}"):
+        strip(spoil(saved("PNG")), "PNG")  # type: ignore[operator]

@@ -1,0 +1,59 @@
+"""WebP: chunks of the picture stay the same bytes, sizes and flags fit."""
+
+import io
+import struct
+
+import pytest
+from PIL import Image
+
+from million_ird.errors import ReadError
+from million_ird.metadata import webp
+from million_ird.metadata.strip import strip
+from tests.million_ird import scenes
+from tests.million_ird.metadata.carriers import webp as carrier
+from tests.million_ird.metadata.synthetic_files import exif, saved, xmp
+
+
+def chunks(encoded: bytes) -> dict[bytes, bytes]:
+    return {c.kind: encoded[c.start : c.stop] for c in webp._chunks(encoded, 12, len(encoded))}
+
+
+def test_picture_and_profile_are_the_same_bytes_and_the_size_fits() -> None:
+    encoded = carrier().encoded
+    end = 8 + struct.unpack("<I", encoded[4:8])[0]
+    before, after = chunks(encoded[:end]), chunks(strip(encoded, "WEBP"))
+    assert set(after) == {b"VP8X", b"ICCP", b"VP8 ", b"EXIF"}
+    assert all(after[kind] == before[kind] for kind in (b"ICCP", b"VP8 "))
+    assert after[b"VP8X"][8] == 0x20 | 0x08  # profile, and the orientation
+    assert struct.unpack("<I", strip(encoded, "WEBP")[4:8])[0] == len(strip(encoded, "WEBP")) - 8
+
+
+@pytest.mark.parametrize("options", [{}, {"lossless": True}])
+def test_without_orientation_no_flag_is_left(options: dict[str, object]) -> None:
+    stripped = strip(saved("WEBP", exif=exif(1), xmp=xmp(), **options), "WEBP")
+    assert chunks(stripped)[b"VP8X"][8] & 0x0C == 0
+    assert not {b"EXIF", b"XMP "} & set(chunks(stripped))
+
+
+def animation() -> bytes:
+    buffer = io.BytesIO()
+    scenes.photograph(1).save(buffer, "WEBP", save_all=True, append_images=[scenes.photograph(2)], xmp=xmp())
+    return buffer.getvalue()
+
+
+def test_frames_are_the_same_bytes() -> None:
+    encoded = animation()
+    frames = [encoded[c.start : c.stop] for c in webp._chunks(encoded, 12, len(encoded)) if c.kind == b"ANMF"]
+    stripped = strip(encoded, "WEBP")
+    assert [
+        stripped[c.start : c.stop] for c in webp._chunks(stripped, 12, len(stripped)) if c.kind == b"ANMF"
+    ] == frames
+    with Image.open(io.BytesIO(stripped)) as picture:
+        assert picture.n_frames == 2  # type: ignore[attr-defined]
+
+
+def test_an_unknown_chunk_in_a_frame_is_refused() -> None:
+    encoded = animation()
+    at = encoded.index(b"ANMF") + 24
+    with pytest.raises(ReadError, match="not_strippable: an unknown chunk in a frame"):
+        strip(encoded[:at] + b"JANE" + encoded[at + 4 :], "WEBP")

@@ -1,0 +1,114 @@
+"""Pictures that kill what decodes them cost themselves and nothing else."""
+
+import ctypes
+import io
+import os
+import time
+from collections.abc import Mapping
+from typing import ClassVar
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from million_ird.candidate import Candidate, Failed, Sample, Tier
+from million_ird.config.recipe import Recipe
+from million_ird.measures.neural import BATCH
+from million_ird.scan import isolated_measuring as quarantine
+from million_ird.scan.cascade import Cascade
+from million_ird.scan.isolated_measuring import Bench, Quarantine
+
+
+def encoded(seed: int) -> bytes:
+    pixels = np.random.default_rng(seed).integers(0, 256, (60, 80, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+class Poison:
+    """A measure that pictures with a mark behind their last byte kill."""
+
+    fields: ClassVar[tuple[str, ...]] = ("poison",)
+    tier: ClassVar[Tier] = Tier.HEADER
+
+    def measure(self, sample: Sample) -> Mapping[str, float | None]:
+        mark = sample.encoded[-5:]
+        if mark == b"crash":
+            ctypes.string_at(0)
+        if mark == b"sleep":
+            time.sleep(100)
+        if mark == b"abort":
+            os.abort()
+        if mark == b"slain":
+            os.kill(os.getpid(), 9)
+        if mark == b"raise":
+            raise ZeroDivisionError("by a measure")
+        return {}
+
+
+class Network:
+    """Stands for a quality network: its rows wait for each other."""
+
+    name = "network"
+
+    def measure_batch(self, pixels: list[np.ndarray]) -> list[float]:
+        return [float(one.mean()) for one in pixels]
+
+
+class PoisonedBench(Bench):
+    """The child's side, with that measure, and with a network if the models say so."""
+
+    def __init__(self, recipe: Recipe, models: str | None) -> None:
+        super().__init__(recipe, None)
+        self._cascade._measures = {"poison": Poison(), **self._cascade._measures}
+        self._cascade._networks = [Network()] if models else []  # type: ignore[list-item]
+
+
+def rows(pictures: Mapping[str, bytes | Failed], models: str | None = None) -> dict[str, dict[str, object]]:
+    recipe = Recipe.model_validate({"limits": {"seconds": 1.5}})
+    candidates = [Candidate(key=f"{name:0>32}", source="s", uri=name, version="1") for name in pictures]
+    found = Quarantine(recipe, models).rows(candidates, lambda candidate: pictures[candidate.uri])
+    return {str(row["uri"]): row for row in found}
+
+
+@pytest.fixture
+def poisoned(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = quarantine.borrowed
+
+    def borrowed(factory: str, *rest: object) -> object:
+        return real("tests.million_ird.scan.test_isolated_measuring:PoisonedBench", *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(quarantine, "borrowed", borrowed)
+
+
+@pytest.mark.usefixtures("poisoned")
+@pytest.mark.parametrize("models", [None, "network"])
+def test_each_picture_that_kills_is_a_failed_row_and_the_others_are_measured(models: str | None) -> None:
+    good = {f"good {i}": encoded(i) for i in range(BATCH + 3)}
+    bad = {mark: encoded(99) + mark.encode() for mark in ("crash", "sleep", "abort", "raise", "slain")}
+    mixed = (
+        dict(zip([*good][:2], [*good.values()][:2], strict=True)) | bad | good | {"gone": Failed("missing", "it is")}
+    )
+    found = rows(mixed, models)
+    assert found.keys() == mixed.keys()
+    classes = {uri: row["failure_class"] for uri, row in found.items() if row.get("failure_class")}
+    expected = {
+        "crash": "crashed",
+        "sleep": "hung",
+        "abort": "crashed",
+        "raise": "unexpected",
+        "gone": "missing",
+        "slain": "killed",
+    }
+    assert classes == expected
+    assert "ZeroDivisionError: by a measure" in str(found["raise"]["failure_detail"])
+    assert all(found[name]["phash"] for name in good)
+    assert all((found[name].get("network") is not None) == bool(models) for name in good)
+
+
+def test_rows_are_those_of_a_cascade_in_this_process() -> None:
+    pictures: dict[str, bytes | Failed] = {f"{i}": encoded(i) for i in range(3)} | {"text": b"<html>", "none": b""}
+    candidates = [Candidate(key=f"{name:0>32}", source="s", uri=name, version="1") for name in pictures]
+    here = Cascade(Recipe()).rows(candidates, lambda candidate: pictures[candidate.uri])
+    assert rows(pictures) == {str(row["uri"]): row for row in here}

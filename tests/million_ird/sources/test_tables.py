@@ -1,0 +1,107 @@
+import gzip
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from million_ird import ledger
+from million_ird.build import Options, build
+from million_ird.config.recipe import Web, parse
+from million_ird.errors import RecipeError, SourceError
+from million_ird.runtime.storage import Folder
+from million_ird.sources.tables import TableSource
+from million_ird.sources.web.links import Fetching
+
+TERMS = Fetching(web=Web(), max_bytes=10**6)
+ROWS = [
+    {"path": "a, b.png", "license": "CC0", "pwatermark": 0.1},
+    {"path": "c.png", "license": "CC-BY-NC", "pwatermark": 0.2},
+    {"path": "d.png", "license": "", "pwatermark": 0.9},
+    {"path": "e.png", "license": "cc0", "pwatermark": None},
+    {"path": "gone.png", "license": "CC0", "pwatermark": 0.0},
+]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    random = np.random.default_rng(0)
+    for row in ROWS[:-1]:
+        pixels = random.integers(0, 256, (40, 50, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / str(row["path"]))
+    return tmp_path
+
+
+def write(folder: Path, kind: str) -> Path:
+    path = folder / f"list{kind}"
+    if kind == ".parquet":
+        pq.write_table(pa.Table.from_pylist(ROWS), path)
+    elif kind.startswith(".jsonl"):
+        text = "\n".join(json.dumps(row) for row in ROWS)
+        path.write_bytes(gzip.compress(text.encode()) if kind.endswith(".gz") else text.encode())
+    else:
+        mark = "\t" if kind == ".tsv" else ","
+        lines = [mark.join(ROWS[0])]
+        lines += [mark.join(f'"{"" if v is None else v}"' for v in row.values()) for row in ROWS]
+        path.write_text("\n".join(lines))
+    return path
+
+
+@pytest.mark.parametrize("kind", [".parquet", ".csv", ".tsv", ".jsonl", ".jsonl.gz"])
+def test_every_kind_of_table_gives_the_same_candidates(folder: Path, kind: str) -> None:
+    source = TableSource("list", str(write(folder, kind)), TERMS, ("pwatermark",))
+    found = [candidate for unit in source.units() for candidate in source.candidates(unit)]
+    assert [(c.uri, c.licence, c.extra["pwatermark"]) for c in found] == [
+        (row["path"], row["license"] or None, row["pwatermark"]) for row in ROWS
+    ]
+
+
+def test_gates_on_a_passed_column_and_on_licences_drop_before_anything_is_read(folder: Path) -> None:
+    recipe = parse(
+        {
+            "columns": ["pwatermark"],
+            "licences": {"allow": ["cc0"]},
+            "gates": [{"field": "pwatermark", "max": 0.5, "reason": "watermark"}],
+        },
+        origin="test",
+    )
+    table = write(folder, ".csv")
+    result = build([str(table)], str(folder / "out"), recipe, Options(workers=0))
+    rows = {row["uri"]: row for row in ledger.load(Folder(str(folder / "out"))).to_pylist()}
+    assert {uri: row["verdict"] for uri, row in rows.items()} == {
+        "a, b.png": "kept", "c.png": "dropped", "d.png": "dropped", "e.png": "kept", "gone.png": "failed",
+    }  # fmt: skip
+    assert (rows["c.png"]["reason"], rows["c.png"]["tier"], rows["c.png"]["id"]) == ("licence", 0, None)
+    assert rows["d.png"]["reason"] == "licence"
+    assert rows["a, b.png"]["pwatermark"] == 0.1
+    assert result.written.images == 2
+
+    loose = parse({"columns": ["pwatermark"], "gates": [{"field": "pwatermark", "max": 0.5}]}, origin="test")
+    again = build([str(table)], str(folder / "out"), loose, Options(workers=0))
+    assert (again.scan.measured, again.funnel.kept) == (1, 3)
+
+
+def test_what_is_wrong_with_a_table_is_one_line_that_names_it(folder: Path) -> None:
+    def complaint(text: str, columns: tuple[str, ...] = ()) -> str:
+        (folder / "bad.csv").write_text(text)
+        with pytest.raises(SourceError) as raised:
+            TableSource("bad", str(folder / "bad.csv"), TERMS, columns).check()
+        assert "\n" not in str(raised.value)
+        assert "bad.csv" in str(raised.value)
+        return str(raised.value)
+
+    assert "no column names pictures" in complaint("a,b\n1,2\n")
+    assert "no column 'pwatermark', only path" in complaint("path\nc.png\n", ("pwatermark",))
+    assert "'high' in a row, not a number" in complaint("path,pwatermark\nc.png,high\n", ("pwatermark",))
+    assert "holds no rows" in complaint("path\n")
+    with pytest.raises(RecipeError, match="'entropy' is already the name of a ledger column"):
+        parse({"columns": ["entropy"]}, origin="test")
+
+
+def test_a_file_that_is_named_twice_is_one_candidate(folder: Path) -> None:
+    (folder / "twice.csv").write_text("path\nc.png\nd.png\nc.png\n")
+    source = TableSource("twice", str(folder / "twice.csv"), TERMS)
+    assert [entry.uri for unit in source.units() for entry in unit.entries] == ["c.png", "d.png"]

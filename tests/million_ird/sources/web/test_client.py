@@ -1,0 +1,377 @@
+"""One request and all that servers do to it; real servers on loopback."""
+
+import asyncio
+import gzip
+import logging
+import os
+import socket
+import struct
+import time
+import zlib
+from collections.abc import Callable
+from email.utils import formatdate
+from typing import Literal
+
+import pytest
+from aiohttp import web
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from million_ird.candidate import Failed
+from million_ird.config.recipe import Web
+from million_ird.sources.web import addresses
+from million_ird.sources.web.client import Answer, Client
+from tests.million_ird.sources.web.raw_server import speaking
+from tests.million_ird.web_server import Handler, serving
+
+PICTURE = b"\xff\xd8\xff\xe0" + bytes(range(256)) * 40
+QUICK = Web(retries=0, robots=False, connect_seconds=1, read_seconds=1, total_seconds=3)
+
+
+def fetch(
+    url: str,
+    asked: Web = QUICK,
+    *,
+    want: Literal["image", "page"] = "image",
+    max_bytes: int = 1_000_000,
+    private: bool = True,
+    resolver: AbstractResolver | None = None,
+) -> Answer | Failed:
+    async def run() -> Answer | Failed:
+        async with Client(asked, concurrency=4, allow_private_hosts=private, resolver=resolver) as client:
+            return await client.get(url, max_bytes=max_bytes, want=want)
+
+    return asyncio.run(run())
+
+
+def failure(*args: object, **options: object) -> str:
+    found = fetch(*args, **options)  # type: ignore[arg-type]
+    assert isinstance(found, Failed), found
+    assert "\n" not in found.detail
+    assert found.detail
+    return found.failure_class
+
+
+def says(body: bytes = b"", status: int = 200, **headers: str) -> Handler:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return web.Response(body=body, status=status, headers=named)
+
+    return answer
+
+
+class Names(AbstractResolver):
+    """Looks names up in a table; what is not there does not exist, and `slow` never comes."""
+
+    def __init__(self, **table: tuple[str, ...]) -> None:
+        self.table = table
+        self.asked: list[str] = []
+
+    async def resolve(self, host: str, port: int = 0, family: int = socket.AF_INET) -> list[ResolveResult]:
+        self.asked.append(host)
+        if host == "slow":
+            await asyncio.sleep(60)
+        if host not in self.table:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return [
+            ResolveResult(hostname=host, host=one, port=port, family=socket.AF_INET, proto=0, flags=0)
+            for one in self.table[host]
+        ]
+
+    async def close(self) -> None: ...
+
+
+def test_a_picture_comes_as_it_is_and_we_say_who_asks() -> None:
+    with speaking(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nX-Robots-Tag: nofollow\r\n\r\n" + PICTURE) as raw:
+        found = fetch(raw.url("/a%2Fb%20c+d?s=%2B"), QUICK.model_copy(update={"contact": "mail@x.org"}))
+        assert found == Answer(raw.url("/a%2Fb%20c+d?s=%2B"), PICTURE, frozenset({"nofollow"}))
+    (heard,) = raw.requests
+    assert heard.startswith(b"GET /a%2Fb%20c+d?s=%2B HTTP/1.1\r\n")
+    assert b"User-Agent: million-ird/" in heard
+    assert b"(+mail@x.org)" in heard
+    assert b"Accept-Encoding: identity" in heard
+    for word in (b"Cookie", b"Authorization", b"Referer", b"Mozilla"):
+        assert word not in heard
+
+
+def head(*lines: str) -> bytes:
+    return "\r\n".join(("HTTP/1.1 200 OK", *lines, "", "")).encode()
+
+
+def reset(connection: socket.socket) -> None:
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
+def silent(connection: socket.socket) -> None:
+    connection.sendall(head("Content-Length: 100") + b"\xff\xd8")
+    time.sleep(3)
+
+
+def broken_chunk(connection: socket.socket) -> None:
+    connection.sendall(head("Transfer-Encoding: chunked") + b"400\r\n" + PICTURE[:1024] + b"\r\n")
+    time.sleep(0.2)
+    connection.sendall(b"zz\r\n")
+    time.sleep(0.2)
+
+
+def dripping(connection: socket.socket) -> None:
+    connection.sendall(head("Content-Length: 100000") + PICTURE[:600])
+    for _ in range(20):
+        connection.sendall(b"x")
+        time.sleep(0.3)
+
+
+BOMB = gzip.compress(bytes(50_000_000))
+
+
+@pytest.mark.parametrize(
+    ("spoken", "expected"),
+    [
+        (b"HTTP/1.1 404 Not Found\r\nContent-Length: 3\r\n\r\nno!", "http_404"),
+        (b"HTTP/1.1 410 Gone\r\n\r\n", "http_410"),
+        (b"HTTP/1.1 206 Partial Content\r\nContent-Length: 3\r\n\r\nabc", "http_206"),
+        (b"HTTP/1.1 599 Hm\r\n\r\n", "http_599"),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", "empty"),
+        (head("Content-Length: 0"), "empty"),
+        (head() + b"<!DOCTYPE html><html>sorry</html>", "not_an_image"),
+        (head("Content-Type: image/jpeg") + b"%PDF-1.4 and so on", "not_an_image"),
+        (head("Content-Length: 1000001") + PICTURE, "too_large"),
+        (head() + bytes(1_000_001), "too_large"),
+        (head("Content-Length: 20000") + PICTURE, "truncated"),
+        (head("Transfer-Encoding: chunked") + b"5\r\n\xff\xd8\xff\xe0\x00\r\n", "truncated"),
+        (head("Transfer-Encoding: chunked") + b"5\r\n\xff\xd8\xff\xe0\x00\r\nzz\r\n", "bad_answer"),
+        (broken_chunk, "truncated"),
+        (head("Content-Encoding: gzip") + gzip.compress(PICTURE)[:-20], "truncated"),
+        (head("Content-Encoding: gzip") + PICTURE, "bad_answer"),
+        (head("Content-Encoding: br") + PICTURE, "bad_answer"),
+        (head("Content-Encoding: gzip", f"Content-Length: {len(BOMB)}") + BOMB, "too_large"),
+        (b"\x00\x01\x02 what is this?\r\n\r\n", "bad_answer"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 9\r\n\r\nabcde", "bad_answer"),
+        (b"HTTP/1.1 200 OK\r\nX: " + b"y" * 100_000 + b"\r\n\r\n", "bad_answer"),
+        (b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n", "redirects"),
+        (b"HTTP/1.1 302 Found\r\nLocation: ftp://x.org/\r\n\r\n", "redirects"),
+        (b"HTTP/1.1 302 Found\r\nLocation: http://[x/\r\n\r\n", "redirects"),
+        (b"HTTP/1.1 301 Moved\r\nLocation: /a.jpg\r\nContent-Length: 0\r\n\r\n", "redirects"),
+        (head("X-Robots-Tag: noai") + PICTURE, "opt_out"),
+        (head("X-Robots-Tag: otherbot: nofollow, million-ird: noindex") + PICTURE, "opt_out"),
+        (head("X-Robots-Tag: all", "X-Robots-Tag: NoImageAI", "Content-Length: 900000") + PICTURE, "opt_out"),
+        (b"", "reset"),
+        (reset, "reset"),
+        (silent, "timeout"),
+        (dripping, "timeout"),
+    ],
+)
+def test_every_way_to_fail_has_a_name(spoken: bytes | Callable[[socket.socket], None], expected: str) -> None:
+    with speaking(spoken) as raw:
+        assert failure(raw.url("/a.jpg")) == expected
+
+
+@pytest.mark.parametrize(
+    "spoken",
+    [
+        head("Content-Type: text/html", f"Content-Length: {len(PICTURE)}") + PICTURE,
+        head("Content-Encoding: gzip") + gzip.compress(PICTURE),
+        head("Content-Encoding: deflate") + zlib.compress(PICTURE),
+        head("X-Robots-Tag: otherbot: noai", "X-Robots-Tag: unavailable_after: 1 Jan 2020 00:00:00 GMT") + PICTURE,
+        head("Transfer-Encoding: chunked") + b"%x\r\n%b\r\n0\r\n\r\n" % (len(PICTURE), PICTURE),
+        b"HTTP/1.0 200 OK\r\n\r\n" + PICTURE,
+        b"HTTP/1.1 203 Changed\r\n\r\n" + PICTURE,
+    ],
+)
+def test_every_way_to_succeed(spoken: bytes) -> None:
+    with speaking(spoken) as raw:
+        found = fetch(raw.url("/a.jpg"))
+    assert isinstance(found, Answer), found
+    assert found.body == PICTURE
+
+
+def test_timeouts_say_which_they_were() -> None:
+    with speaking(dripping) as raw:
+        started = time.monotonic()
+        assert "that one picture has" in fetch(raw.url("/"), QUICK).detail  # type: ignore[union-attr]
+        assert 2.5 < time.monotonic() - started < 10
+    with speaking(silent) as raw:
+        assert "silent for 1 s" in fetch(raw.url("/"), QUICK).detail  # type: ignore[union-attr]
+    found = fetch("http://slow/a.jpg", QUICK, resolver=Names())
+    assert isinstance(found, Failed)
+    assert (found.failure_class, "no connection within 1 s" in found.detail) == ("timeout", True)
+
+
+def test_failures_before_any_answer() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        port = gone.getsockname()[1]
+    assert failure(f"http://127.0.0.1:{port}/") == "refused"
+    assert failure("http://nowhere.example/", resolver=Names()) == "dns"
+    with speaking(b"HTTP/1.1 200 OK\r\n\r\n") as raw:
+        assert failure(raw.url("/", "https")) == "tls"
+    assert failure("http://user:pass@x.org/") == "bad_url"
+
+
+def test_a_body_that_nobody_wants_is_not_read() -> None:
+    sent = 0
+
+    def endless(connection: socket.socket) -> None:
+        nonlocal sent
+        connection.sendall(head("Content-Length: 900000000") + b"<html>")
+        while True:
+            sent += connection.send(bytes(65_536))
+
+    with speaking(endless) as raw:
+        assert failure(raw.url("/"), max_bytes=1_000_000_000) == "not_an_image"
+    assert sent < 20_000_000
+
+
+def test_pages_are_neither_sniffed_nor_opted_out_but_their_directives_told() -> None:
+    with serving({"/": says(gzip.compress(b"<html>"), X_Robots_Tag="noai, none", Content_Encoding="gzip")}) as site:
+        found = fetch(site.url("/"), want="page")
+    assert isinstance(found, Answer)
+    assert (found.body, found.robots_directives) == (b"<html>", {"noai", "noindex", "nofollow"})
+
+
+def test_an_opt_out_that_the_recipe_does_not_list_is_none() -> None:
+    with serving({"/a": says(PICTURE, X_Robots_Tag="noindex")}) as site:
+        assert isinstance(fetch(site.url("/a"), QUICK.model_copy(update={"opt_out": ("noai",)})), Answer)
+
+
+def in_turn(*answers: Handler) -> Handler:
+    left = list(answers)
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        return await (left.pop(0) if len(left) > 1 else left[0])(request)
+
+    return answer
+
+
+def test_what_may_pass_is_tried_again_and_what_may_not_is_not() -> None:
+    again = QUICK.model_copy(update={"retries": 2})
+    pages = {"/503": in_turn(says(status=503), says(status=500), says(PICTURE)), "/502": 502, "/404": 404}
+    with serving(pages) as site:
+        assert isinstance(fetch(site.url("/503"), again), Answer)
+        assert failure(site.url("/502"), again) == "http_502"
+        assert failure(site.url("/404"), again) == "http_404"
+        assert site.asked == {"/503": 3, "/502": 3, "/404": 1}
+    with speaking(head("Content-Length: 99") + b"\xff\xd8") as raw:
+        assert failure(raw.url("/"), again) == "truncated"
+        assert len(raw.requests) == 3
+
+
+@pytest.mark.parametrize("date", [False, True])
+def test_a_retry_after_is_waited_for(date: bool) -> None:
+    pause = formatdate(time.time() + 2, usegmt=True) if date else "1"
+    with serving({"/a": in_turn(says(status=429, Retry_After=pause), says(PICTURE))}) as site:
+        started = time.monotonic()
+        assert isinstance(fetch(site.url("/a"), QUICK.model_copy(update={"retries": 1})), Answer)
+        assert time.monotonic() - started > 0.9
+
+
+def test_a_retry_after_beyond_what_we_wait_gives_up_the_host() -> None:
+    async def run(port: int) -> list[Answer | Failed]:
+        async with Client(QUICK.model_copy(update={"retries": 3}), concurrency=4, allow_private_hosts=True) as client:
+            return [await client.get(f"http://127.0.0.1:{port}/{n}", max_bytes=99, want="image") for n in "ab"]
+
+    with serving({"/a": says(status=503, Retry_After="3600"), "/b": PICTURE}) as site:
+        found = asyncio.run(run(site.port))
+        assert [one.failure_class for one in found if isinstance(one, Failed)] == ["rate_limited", "rate_limited"]
+        assert site.asked == {"/a": 1}
+
+
+def to(place: str, status: int = 302) -> Handler:
+    return says(status=status, Location=place)
+
+
+def test_redirects_are_followed_as_far_as_the_recipe_goes() -> None:
+    pages: dict[str, bytes | int | Handler] = {f"/{n}": to(f"{n + 1}", 301 + n % 2) for n in range(5)}
+    pages |= {"/5": PICTURE, "/loop": to("/back"), "/back": to("/loop#x", 307), "/out": to("/noai", 308)}
+    pages["/noai"] = says(PICTURE, X_Robots_Tag="noai")
+    with serving(pages) as site:
+        found = fetch(site.url("/0"))
+        assert isinstance(found, Answer)
+        assert found.url == site.url("/5")
+        assert failure(site.url("/0"), QUICK.model_copy(update={"redirects": 4})) == "redirects"
+        assert failure(site.url("/loop")) == "redirects"
+        assert site.asked["/loop"] == 1
+        assert failure(site.url("/out")) == "opt_out"
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["127.0.0.1", "2130706433", "0x7f.1", "[::1]", "[::ffff:127.0.0.1]", "localhost", "127.1", "169.254.169.254"],
+)
+def test_private_hosts_are_not_even_connected_to(host: str) -> None:
+    with speaking(head() + PICTURE) as raw:
+        assert failure(raw.url("/", host=host), private=False) == "private_address"
+        assert failure(raw.url("/", host=host), Web(retries=0), private=False) == "private_address"
+    assert raw.connections == 0
+
+
+def test_what_was_checked_is_what_is_connected_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    """127.0.0.1 plays the public internet here, its neighbour does not."""
+    private = tuple(
+        network
+        for network in addresses._REFUSED_V4
+        if not network.overlaps(addresses.ipaddress.IPv4Network("127.0.0.0/8"))
+    )
+    monkeypatch.setattr(addresses, "_REFUSED_V4", (*private, addresses.ipaddress.IPv4Network("127.0.0.2/32")))
+    names = Names(both=("127.0.0.2", "127.0.0.1"), inner=("127.0.0.2",))
+    inside = "http://127.0.0.2:{port}/a"
+    pages: dict[str, bytes | int | Handler] = {"/a": PICTURE}
+    with serving(pages, hosts=2) as site:
+        pages = site.pages
+        pages["/in"] = to(inside.format(port=site.port))
+        pages["/name"] = to(f"http://inner:{site.port}/a")
+        pages["/cloud"] = to("http://169.254.169.254/latest/meta-data")
+        assert isinstance(fetch(site.url("/a", "both"), private=False, resolver=names), Answer)
+        for path in ("/in", "/name", "/cloud"):
+            assert failure(site.url(path, "both"), private=False, resolver=names) == "private_address"
+        assert site.asked == {"/a": 1, "/in": 1, "/name": 1, "/cloud": 1}
+    assert sorted(names.asked) == ["both"] * 4 + ["inner"]  # once per client
+
+
+def test_no_token_of_a_url_is_ever_told(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    secret = "SECRET" + os.urandom(4).hex()
+    pages: dict[str, bytes | int | Handler] = {"/a": 404, "/b": to(f"ftp://x/{secret}"), "/c": b"<html>", "/d": 503}
+    with serving(pages) as site, speaking(b"nonsense\r\n\r\n") as raw:
+        urls = [f"{site.url(path)}?token={secret}" for path in pages]
+        urls += [f"{raw.url('/')}?{secret}", f"{raw.url('/', 'https')}?{secret}", f"http://none/?{secret}"]
+        urls += [f"http://u:{secret}@x.org/", f"http://x.org:{secret}/", f"gopher://{secret}/", f"http://[{secret}/"]
+        found = [fetch(url, Web(retries=1), resolver=Names()) for url in urls]
+    assert all(isinstance(one, Failed) for one in found)
+    assert secret not in repr(found)
+    assert secret not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("robots", "expected"),
+    [
+        (b"User-agent: *\nDisallow: /private", None),
+        (b"User-agent: *\nDisallow: /a", "robots"),
+        (b"User-agent: million-ird\nCrawl-delay: 500", "crawl_delay"),
+        (404, None),
+        (403, None),
+        (500, "robots"),
+        (429, "robots"),
+        (to("/other.txt"), "robots"),
+        (to("ftp://x/"), None),
+        (b"\xef\xbb\xbfUser-agent: *\r\nDisallow: /a\r\n" + b"# long\n" * 100_000, "robots"),
+    ],
+)
+def test_what_robots_txt_means(robots: bytes | int | Handler, expected: str | None) -> None:
+    pages: dict[str, bytes | int | Handler] = {"/robots.txt": robots, "/a": PICTURE}
+    pages["/other.txt"] = b"User-agent: *\nDisallow: /a"
+    with serving(pages) as site:
+        found = fetch(site.url("/a"), Web(retries=0))
+        assert (found.failure_class if isinstance(found, Failed) else None) == expected
+        assert site.asked["/a"] == (expected is None)
+        assert isinstance(fetch(site.url("/a"), Web(retries=0, robots=False)), Answer)
+
+
+def test_a_redirect_asks_the_robots_txt_of_where_it_leads() -> None:
+    with serving({"/robots.txt": b"User-agent: *\nDisallow: /b", "/b": PICTURE}) as there:
+        with serving({"/a": to(there.url("/b"))}) as here:
+            assert failure(here.url("/a"), Web(retries=0)) == "robots"
+        assert there.asked == {"/robots.txt": 1}
+
+
+def test_a_host_that_is_not_there_keeps_its_own_name_of_failure() -> None:
+    assert failure("http://none/", Web(retries=0), resolver=Names()) == "dns"

@@ -1,0 +1,163 @@
+"""A site on loopback with all that sites have: sitemaps, galleries, traps and doors that are closed."""
+
+import gzip
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from million_ird.build import Options, build
+from million_ird.config.recipe import Recipe, Web
+from million_ird.errors import SourceError
+from million_ird.ledger import load
+from million_ird.runtime.storage import Folder
+from million_ird.sources.web.crawler import Link, discover
+from million_ird.sources.web.html import largest_of, read_page
+from tests.million_ird.test_web_build import encoded
+from tests.million_ird.web_server import Site, serving
+
+PAGE = """<html><head><base href="/gallery/"><meta property="og:image" content="/og.jpg">
+<link rel="license" href="https://cc.example/by"></head><body>
+<img src="small.jpg" srcset="medium.jpg 640w, large,comma.jpg 2000w, small.jpg 320w" alt=x>
+<img data-src='lazy.png'><picture><source srcset="a.avif 1x, b.avif 2x"><img src="a.jpg"></picture>
+<a href="photo.JPG#top">full size</a> <a href="more">more</a> <a rel="nofollow" href="secret">no</a>
+<a href="mailto:x@y.z">mail</a> <a href="//other.example/page">elsewhere</a> <img src="data:image/png;base64,xx">
+<img src="http://[broken/x.jpg"><source src="film.mp4" type="video/mp4"><a href="javascript:go()">go</a><p <<<>"""
+
+
+def test_a_page_names_pictures_and_links() -> None:
+    page = read_page(PAGE, "http://x.org/start")
+    root = "http://x.org/gallery"
+    assert page.pictures == [
+        "http://x.org/og.jpg", f"{root}/large,comma.jpg", f"{root}/small.jpg", f"{root}/lazy.png", f"{root}/b.avif",
+        f"{root}/a.jpg", f"{root}/photo.JPG",
+    ]  # fmt: skip
+    assert page.links == [f"{root}/more", "http://other.example/page"]
+    assert page.licence == "https://cc.example/by"
+
+
+@pytest.mark.parametrize(
+    ("srcset", "largest"),
+    [
+        ("a 1x, b 3x, c 2x", "b"),
+        ("a", "a"),
+        ("", None),
+        ("a 100w,b 200w", "b"),
+        (" , a 2x ,", "a"),
+        ("a junk, b 1x", "b"),
+    ],
+)
+def test_the_largest_of_a_srcset(srcset: str, largest: str | None) -> None:
+    assert largest_of(srcset) == largest
+
+
+@pytest.mark.timeout(20)
+def test_a_page_that_is_made_to_hang_does_not() -> None:
+    for evil in ("<a " * 200_000, "<img srcset='" + "a," * 500_000 + "'>", "<!--" * 100_000, "<" * 1_000_000):
+        read_page(evil, "http://x.org/")
+
+
+def html(*parts: str, head: str = "") -> bytes:
+    return f"<html><head>{head}</head><body>{''.join(parts)}</body></html>".encode()
+
+
+def redirect(where: str) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        return web.Response(status=302, headers={"Location": where})
+
+    return answer
+
+
+async def calendar(request: web.Request) -> web.StreamResponse:
+    number = int(request.query.get("day", 0))
+    return web.Response(body=html(f"<a href='/calendar?day={number + 1}'>next</a><img src='/day{number}.jpg'>"))
+
+
+def a_site(site: Site) -> None:
+    site.pages |= {
+        "/robots.txt": f"User-agent: *\nDisallow: /private\nSitemap: {site.url('/maps.xml')}\n".encode(),
+        "/maps.xml": f"""<?xml version="1.0"?><sitemapindex xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">
+            <sitemap><loc>{site.url("/one.xml.gz")}</loc></sitemap><sitemap><loc>{site.url("/evil.xml")}</loc></sitemap>
+            </sitemapindex>""".encode(),
+        "/one.xml.gz": gzip.compress(
+            f"""<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9"
+            xmlns:image="http://www.google.com/schemas/sitemap-image/1.1"><url><loc>{site.url("/listed")}</loc>
+            <image:image><image:loc>{site.url("/mapped.png")}</image:loc><image:license>CC0</image:license></image:image>
+            </url></urlset>""".encode()
+        ),
+        "/evil.xml": b'<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><urlset><url><loc>&b;</loc></url></urlset>',
+        "/": html("<img src='/home.png'><a href='/a'>a</a><a href='/private/p'>p</a><a href='/calendar'>c</a>"
+                  "<a href='/off'>off</a><a href='/noai'>n</a>"),
+        "/a": html("<img src='/home.png'><img src='/a.png'><a href='/deep'>d</a>"),
+        "/deep": html("<img src='/deep.png'>"),
+        "/listed": html("<img src='/listed.png'>", head="<meta name=robots content='index, nofollow'>"),
+        "/noai": html("<img src='/noai.png'><a href='/behind'>b</a>", head="<meta name='robots' content='noai'>"),
+        "/behind": html("<img src='/behind.png'>"),
+        "/private/p": html("<img src='/private.png'>"),
+        "/off": redirect(f"http://127.0.0.2:{site.port}/other"),
+        "/other": html("<img src='/other.png'>"),
+        "/calendar": calendar,
+    }  # fmt: skip
+
+
+def found(site: Site, *, pages: int = 0, depth: int = 2) -> list[Link]:
+    web = Web(retries=0)
+    return discover(site.url("/"), pages=pages, depth=depth, web=web, allow_private_hosts=True, memory=None)
+
+
+def names(links: list[Link]) -> list[str]:
+    return [link.url.rsplit("/", 1)[-1] for link in links]
+
+
+def test_sitemaps_alone_unless_pages_are_asked_for() -> None:
+    with serving({}, 2) as site:
+        a_site(site)
+        assert found(site) == [Link(site.url("/mapped.png"), site.url("/listed"), "CC0")]
+        assert not {"/a", "/listed"} & set(site.asked)
+
+
+def test_pages_are_followed_to_their_depth_where_it_is_allowed() -> None:
+    with serving({}, 2) as site:
+        a_site(site)
+        links = found(site, pages=50, depth=2)
+        assert names(links) == [
+            "mapped.png", "home.png", "a.png", "day0.jpg", "listed.png", "deep.png", "day1.jpg", "behind.png",
+        ]  # fmt: skip
+        assert {link.url: link.page for link in links}[site.url("/a.png")] == site.url("/a")
+        assert site.asked["/private/p"] == 0
+        assert site.asked["/robots.txt"] <= 2
+        assert names(found(site, pages=2, depth=2)) == ["mapped.png", "home.png", "a.png"]
+        assert len([path for path in site.asked if path.startswith("/calendar")]) <= 2
+
+
+def test_a_site_that_cannot_be_read_is_one_line() -> None:
+    with serving({}, 1) as site, pytest.raises(SourceError, match=r"site:http://127.0.0.1:\d+/: http_404"):
+        found(site)
+
+
+def test_a_site_becomes_a_data_set_and_is_crawled_once(tmp_path: Path) -> None:
+    with serving(
+        {f"/{name}.png": encoded(n) for n, name in enumerate(("home", "a", "mapped", "listed", "deep"))}
+    ) as site:
+        a_site(site)
+        spec = {"uri": f"site:{site.url('/')}", "pages": 7, "depth": 1}
+        recipe = Recipe.model_validate(
+            {"sources": [spec], "patches": {"size": 16}, "limits": {"failed_share": 1}, "web": {"retries": 0},
+             "duplicates": {"radius": None}}
+        )  # fmt: skip
+        how = Options(workers=0, allow_private_hosts=True)
+        result = build([], str(tmp_path / "out"), recipe, how)
+        rows = {row["uri"].rsplit("/", 1)[-1]: row for row in load(Folder(str(tmp_path / "out"))).to_pylist()}
+        assert result.funnel.kept == 4
+        assert rows["mapped.png"]["licence"] == "CC0"
+        assert rows["a.png"]["attribution"] == site.url("/a")
+        asked = site.asked.copy()
+        assert build([], str(tmp_path / "out"), recipe, how).did_nothing
+        assert site.asked == asked
+        again = build([], str(tmp_path / "out"), recipe, Options(workers=0, allow_private_hosts=True, refresh=True))
+        assert again.did_nothing
+        assert site.asked["/a"] == 2
+        assert site.asked["/a.png"] == 1
+        assert "site" not in json.dumps((tmp_path / "out" / "recipe.yaml").read_text())

@@ -1,0 +1,120 @@
+"""What is remembered of hosts, and for how long."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from million_ird.candidate import Failed
+from million_ird.errors import DamagedFile
+from million_ird.runtime.storage import Folder
+from million_ird.sources.web import hosts
+from million_ird.sources.web.hosts import COOL_DOWN, DAY, FAILURES, Host, Memory, Robots
+
+NAME = ".work/hosts/07.json"
+
+
+def test_requests_begin_a_delay_apart() -> None:
+    host = Host(delay=2.0)
+    assert host.wait(100, 60) == 0
+    host.began(100)
+    assert host.wait(100.5, 60) == 1.5
+    assert host.wait(102, 60) == 0
+
+
+def test_a_clock_that_was_set_back_does_not_make_anyone_wait_for_hours() -> None:
+    host = Host(delay=2.0)
+    host.began(10_000)
+    assert host.wait(100, 60) == 2.0
+
+
+def test_a_host_that_asks_for_silence_gets_it_or_is_given_up() -> None:
+    host = Host()
+    host.hush(100, 30)
+    assert (host.wait(110, 60), host.is_hushed(110, 60)) == (20, False)
+    assert (host.wait(110, 10), host.is_hushed(110, 10)) == (0, True)
+    host.hush(100, 10)
+    assert host.wait(100, 60) == 30
+    assert not host.is_hushed(131, 10)
+
+
+def test_a_host_that_fails_in_a_row_is_left_alone_and_then_probed() -> None:
+    host = Host()
+    for _ in range(FAILURES - 1):
+        host.went_wrong(100)
+    host.went_well()
+    for _ in range(FAILURES - 1):
+        host.went_wrong(100)
+    assert not host.is_open(100)
+    host.went_wrong(100)
+    assert host.is_open(100)
+    assert host.is_open(100 + COOL_DOWN - 1)
+    assert not host.is_open(100 + COOL_DOWN)
+    assert host.is_on_probation
+    host.went_wrong(200)
+    assert host.is_open(201)
+    host.went_well()
+    assert not host.is_open(201)
+    assert not host.is_on_probation
+
+
+def test_memory_outlives_the_process(tmp_path: Path) -> None:
+    folder, now = Folder(str(tmp_path)), time.time()
+    memory = Memory.load(folder, NAME)
+    memory.host("x.org").began(now)
+    memory.host("x.org").hush(now, 50)
+    memory.keep_robots("http://x.org", Robots(now, "User-agent: *\nDisallow: /a"))
+    memory.keep_robots("http://y.org", Robots(now, failed=Failed("dns", "y.org: unknown")))
+    memory.save()
+    again = Memory.load(folder, NAME)
+    assert again.host("x.org") == memory.host("x.org")
+    found = again.robots("http://x.org", now + DAY - 1)
+    assert found is not None
+    assert not found.rules.allow("http://x.org/a")
+    assert again.robots("http://x.org", now + DAY) is None
+    failed = again.robots("http://y.org", now + 100)
+    assert failed is not None
+    assert failed.failed == Failed("dns", "y.org: unknown")
+    assert again.robots("http://y.org", now + hosts.UNREACHABLE_LIFE) is None
+
+
+def test_what_is_older_than_a_day_is_forgotten(tmp_path: Path) -> None:
+    folder, now = Folder(str(tmp_path)), time.time()
+    memory = Memory.load(folder, NAME)
+    memory.host("old.org").began(now - DAY - 1)
+    memory.host("new.org").began(now)
+    memory.keep_robots("http://old.org", Robots(now - DAY - 1, "x"))
+    memory.save()
+    content = folder.read_json(NAME)
+    assert (list(content["hosts"]), content["robots"]) == (["new.org"], {})
+
+
+def test_the_file_is_bounded_and_the_oldest_go_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hosts, "ROBOTS_TEXT", 1000)
+    monkeypatch.setattr(hosts, "MOST_HOSTS", 3)
+    folder, now = Folder(str(tmp_path)), time.time()
+    memory = Memory.load(folder, NAME)
+    for number in range(5):
+        memory.host(f"{number}.org").began(now - number)
+        memory.keep_robots(f"http://{number}.org", Robots(now - number, "x" * 400))
+    memory.save()
+    content = folder.read_json(NAME)
+    assert sorted(content["hosts"]) == ["0.org", "1.org", "2.org"]
+    assert sorted(content["robots"]) == ["http://0.org", "http://1.org"]
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[]", '{"schema": 1}', '{"schema": 1, "hosts": {"x": {"nonsense": 1}}, "robots": {}}']
+)
+def test_a_damaged_memory_is_an_error_that_names_it(tmp_path: Path, text: str) -> None:
+    folder = Folder(str(tmp_path))
+    folder.write(NAME, text.encode())
+    with pytest.raises(DamagedFile, match=r"07\.json"):
+        Memory.load(folder, NAME)
+
+
+def test_a_memory_of_another_version_is_begun_anew(tmp_path: Path) -> None:
+    folder = Folder(str(tmp_path))
+    folder.write_json(NAME, {"schema": 99, "hosts": {"x.org": {}}})
+    Memory.load(folder, NAME).save()
+    assert folder.read_json(NAME)["hosts"] == {}

@@ -1,0 +1,78 @@
+"""What is published of an address, and how addresses are dealt to lanes."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from million_ird.candidate import candidate_key
+from million_ird.sources.keyset import Seen
+from million_ird.sources.web.links import LARGEST_UNIT, Lanes, LinkEntry, lane_of, published
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("https://user:secret@x.org/a.jpg", "https://x.org/a.jpg"),
+        ("https://x.org/a.jpg?X-Amz-Signature=1&X-Amz-Date=2&v=3#top", "https://x.org/a.jpg?v=3"),
+        ("https://x.org/a?id=7&token=abc", "https://x.org/a?id=7"),
+        ("https://x.blob.core.windows.net/c/a.jpg?sv=2&se=3&sr=b&sig=xyz", "https://x.blob.core.windows.net/c/a.jpg"),
+        ("https://x.org/find?st=paris&sr=2", "https://x.org/find?st=paris&sr=2"),
+        ("https://x.org:8080/ä b.jpg?key=one", "https://x.org:8080/ä b.jpg?key=one"),
+        ("http://[broken", "http://[broken"),
+    ],
+)
+def test_what_is_published_of_an_address(address: str, told: str) -> None:
+    assert published(address) == told
+    assert published(told) == told
+
+
+def test_a_host_is_in_one_lane() -> None:
+    spelt = [
+        f"{scheme}://Example.org{port}/{n}" for scheme in ("http", "https") for port in ("", ":81") for n in (1, 2)
+    ]
+    lanes = {lane_of(address, 16) for address in spelt}
+    assert len(lanes) == 1
+    assert lane_of("http://example.org./x", 16) in lanes
+    assert len({lane_of(f"http://{n}.org", 16) for n in range(200)}) == 16
+
+
+def units(numbers: list[int]) -> dict[str, list[str]]:
+    lanes, found = Lanes("l", "r"), []
+    for number in numbers:
+        address = f"http://{number % 3}.org/{number}"
+        entry = LinkEntry(uri=address, size=0, version="", address=address)
+        found.append(lanes.add(lane_of(address, 4), candidate_key("l", address), entry))
+    kept = [unit for unit in [*found, *lanes.rest()] if unit is not None]
+    assert sum(len(unit.entries) for unit in kept) == len(numbers)
+    assert max(len(unit.entries) for unit in kept) <= LARGEST_UNIT
+    assert len({unit.slot for unit in kept}) == len(kept)
+    return {unit.slot: [entry.uri for entry in unit.entries] for unit in kept}
+
+
+@pytest.mark.parametrize("change", [0, 2_500, 4_999])
+def test_an_entry_more_or_less_changes_few_units(change: int) -> None:
+    numbers = list(range(5_000))
+    before, after = units(numbers), units(numbers[:change] + numbers[change + 1 :])
+    assert len(before) > 10
+    changed = [slot for slot in before.keys() | after.keys() if before.get(slot) != after.get(slot)]
+    assert len(changed) <= 2
+
+
+@given(st.lists(st.lists(st.integers(0, 300), max_size=50), max_size=20))
+def test_seen_knows_what_a_set_knows(batches: list[list[int]]) -> None:
+    seen, before = Seen(), set[str]()
+    for batch in batches:
+        keys = [candidate_key("s", str(number)) for number in batch]
+        expected = []
+        for key in keys:
+            expected.append(key not in before)
+            before.add(key)
+        assert np.array_equal(seen.add(keys), expected)
+
+
+def test_seen_grows() -> None:
+    keys = [candidate_key("s", str(number)) for number in range(50_000)]
+    seen = Seen()
+    assert all(seen.add(keys[start : start + 4096]).all() for start in range(0, len(keys), 4096))
+    assert not seen.add(keys).any()

@@ -1,0 +1,97 @@
+"""Whose turn it is, told without a network: the time is a number."""
+
+from million_ird.sources.web.addresses import Place, parse_url
+from million_ird.sources.web.hosts import FAILURES, Host
+from million_ird.sources.web.request_queue import Schedule, Trip
+
+LIMIT = 2
+
+
+def schedule() -> Schedule:
+    return Schedule(limit=lambda trip: 1 if trip.host.is_on_probation else LIMIT, longest_wait=60)
+
+
+def trip(url: str, host: Host) -> Trip:
+    place = parse_url(url)
+    assert isinstance(place, Place)
+    return Trip(place=place, host=host, want="image", max_bytes=1, done=lambda end: None, keep_open=False)
+
+
+def taken(line: Schedule, now: float) -> list[Trip]:
+    return list(iter(lambda: line.take(now), None))
+
+
+def paths(trips: list[Trip]) -> list[str]:
+    return [one.place.url.path for one in trips]
+
+
+def test_hosts_take_turns_and_none_goes_over_its_limit() -> None:
+    line, a, b = schedule(), Host(), Host()
+    for number in range(5):
+        line.put(trip(f"http://a.org/a{number}", a))
+    line.put(trip("http://b.org/b0", b))
+    first = taken(line, 0)
+    assert paths(first) == ["/a0", "/b0", "/a1"]
+    line.leave(first[0])
+    assert paths(taken(line, 0)) == ["/a2"]
+    assert line.has_more(first[2])
+
+
+def test_a_host_with_a_delay_sleeps_and_holds_up_nobody() -> None:
+    line, slow, quick = schedule(), Host(delay=10.0), Host()
+    slow.began(0)
+    for number in range(2):
+        line.put(trip(f"http://slow.org/s{number}", slow))
+        line.put(trip(f"http://quick.org/q{number}", quick))
+    assert paths(taken(line, 1)) == ["/q0", "/q1"]
+    assert line.next_wake == 10
+    assert paths(taken(line, 9.9)) == []
+    (one,) = (line.take(10),)
+    assert one is not None
+    assert one.place.url.path == "/s0"
+    slow.began(10)
+    assert line.take(10) is None
+    line.leave(one)
+    assert line.take(19) is None
+    assert paths(taken(line, 20)) == ["/s1"]
+
+
+def test_a_trip_that_waits_for_its_next_try_is_in_nobodys_way_and_comes_first_then() -> None:
+    line, host = schedule(), Host()
+    late = trip("http://a.org/late", host)
+    late.not_before = 5
+    line.put(late)
+    for number in range(3):
+        line.put(trip(f"http://a.org/{number}", host))
+    first = taken(line, 0)
+    assert paths(first) == ["/0", "/1"]
+    for one in first:
+        line.leave(one)
+    assert paths(taken(line, 5)) == ["/late", "/2"]
+
+
+def test_all_gone_is_empty() -> None:
+    line, host = schedule(), Host()
+    line.put(trip("http://a.org/", host))
+    (only,) = taken(line, 0)
+    assert line.waiting == 0
+    line.leave(only)
+    assert (line.take(0), line.waiting) == (None, 0)
+
+
+def test_a_host_on_probation_is_asked_once_and_one_that_is_open_fails_at_once() -> None:
+    line, host = schedule(), Host(failures=FAILURES, open_until=50, delay=5)
+    host.next_at = 1000
+    for number in range(3):
+        line.put(trip(f"http://a.org/{number}", host))
+    assert paths(taken(line, 10)) == ["/0"]  # no wait: whoever takes it will be told that the circuit is open
+
+
+def test_a_limit_that_rises_is_used_as_soon_as_it_is_told() -> None:
+    line, host = schedule(), Host(failures=FAILURES)
+    for number in range(3):
+        line.put(trip(f"http://a.org/{number}", host))
+    (probe,) = taken(line, 0)
+    host.went_well()
+    line.reconsider(probe)
+    assert paths(taken(line, 0)) == ["/1"]

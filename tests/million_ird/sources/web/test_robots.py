@@ -1,0 +1,71 @@
+"""What robots.txt and X-Robots-Tag mean for us."""
+
+import time
+
+import pytest
+
+from million_ird.sources.web import robots
+
+
+def test_our_own_group_wins_over_everybodys() -> None:
+    rules = robots.parse(
+        "User-agent: *\nDisallow: /\n\nUser-agent: million-ird\nDisallow: /private/\nAllow: /private/open*.jpg$\n"
+        "Crawl-delay: 3\nSitemap: https://x.org/s.xml\n"
+    )
+    assert rules.allow("https://x.org/a.jpg")
+    assert not rules.allow("https://x.org/private/a.jpg")
+    assert rules.allow("https://x.org/private/open1.jpg")
+    assert rules.delay == 3
+    assert rules.sitemaps == ("https://x.org/s.xml",)
+
+
+@pytest.mark.parametrize("agent", ["*", "Million-IRD", "million-ird/1.0"])
+def test_groups_that_are_ours(agent: str) -> None:
+    expected = agent != "million-ird/1.0"  # a product token has no version: RFC 9309, 2.2.1
+    assert robots.parse(f"User-agent: {agent}\nDisallow: /\n").allow("http://x.org/a") is not expected
+
+
+@pytest.mark.parametrize("text", ["", "   \n", "<html>not found</html>", "User-agent: otherbot\nDisallow: /\n"])
+def test_what_does_not_speak_to_us_allows_everything(text: str) -> None:
+    assert robots.parse(text).allow("http://x.org/a.jpg")
+    assert robots.parse(text).delay == 0
+
+
+def test_a_request_rate_is_a_delay() -> None:
+    assert robots.parse("User-agent: *\nRequest-rate: 1/10\nCrawl-delay: 2\n").delay == 10
+
+
+def test_a_hostile_robots_txt_does_not_hang() -> None:
+    started = time.monotonic()
+    rules = robots.parse("User-agent: *\n" + "Disallow: /" + "*a" * 5000 + "b$\n" + "Disallow: /*x\n" * 20_000)
+    rules.allow("http://x.org/" + "a" * 5000)
+    assert time.monotonic() - started < 10
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        (["noai, NoImageAI"], {"noai", "noimageai"}),
+        (["noindex", "noai"], {"noindex", "noai"}),
+        (["none"], {"noindex", "nofollow"}),
+        (["all"], set()),
+        (["otherbot: noai, noindex"], set()),
+        (["million-ird: noai"], {"noai"}),
+        (["Million-IRD : noai , nofollow"], {"noai", "nofollow"}),
+        (["otherbot: noindex, million-ird: noai"], {"noai"}),
+        (["otherbot: noindex", "noai"], {"noai"}),
+        (["unavailable_after: 25 Jun 2030 15:00:00 PST"], set()),
+        (["unavailable_after: Tuesday, 25 Jun 2030 15:00:00 PST, noai"], {"noai"}),
+        (["max-snippet: 5, noai"], {"noai"}),
+        ([""], set()),
+    ],
+)
+def test_directives(headers: list[str], expected: set[str]) -> None:
+    known = {"noai", "noimageai", "noindex", "noml", "nofollow"}
+    assert robots.directives(headers) & known == expected  # a date's comma leaves words that mean nothing
+
+
+def test_only_directives_that_the_recipe_lists_are_a_refusal() -> None:
+    found = robots.directives(["noindex, noai"])
+    assert robots.refusal(found, ("noai", "noimageai", "noindex")) == "noai, noindex"
+    assert robots.refusal(found, ("noml",)) is None

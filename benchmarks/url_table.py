@@ -23,8 +23,8 @@ from aiohttp import web
 from loopback import Answer, crops, serving
 from machine import ROOT, describe
 
-from million_ird.build import Options, build
 from million_ird.config.recipe import Recipe
+from million_ird.workflow import Options, build
 
 HOSTS = 32
 BODIES = 512

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from machine import ROOT, SHARED, describe
 
-from million_ird.build import Options, build
 from million_ird.config.recipe import load
+from million_ird.workflow import Options, build
 
 PICTURES = 400
 

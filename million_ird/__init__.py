@@ -8,17 +8,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from million_ird.build import Options, build
     from million_ird.config.recipe import Recipe, load
     from million_ird.config.source_spec import SourceSpec
+    from million_ird.workflow import Options, build
 
     __version__: str
 
 __all__ = ["Options", "Recipe", "SourceSpec", "__version__", "build", "load"]
 
 _MODULES = {
-    "Options": "million_ird.build",
-    "build": "million_ird.build",
+    "Options": "million_ird.workflow",
+    "build": "million_ird.workflow",
     "Recipe": "million_ird.config.recipe",
     "load": "million_ird.config.recipe",
     "SourceSpec": "million_ird.config.source_spec",

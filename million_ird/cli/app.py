@@ -102,9 +102,9 @@ def build_command(
     as_json: AsJson = False,
 ) -> None:
     """Scans, decides, writes and reports; run again, it does what is not done yet."""
-    from million_ird.build import Options, build
     from million_ird.cli import terminal
     from million_ird.config.recipe import load, with_patch_scales
+    from million_ird.workflow import Options, build
 
     chosen = load(recipe) if patch_scales is None else with_patch_scales(load(recipe), patch_scales)
     with terminal.Bar() as bar:
@@ -165,8 +165,8 @@ def scan_command(
     refresh: Refresh = False,
 ) -> None:
     """Measures what is new or was never measured whole, with the sources and recipe of the earlier build."""
-    from million_ird.build import Options, scan_again
     from million_ird.cli import terminal
+    from million_ird.workflow import Options, scan_again
 
     with terminal.Bar() as bar:
         how = Options(
@@ -190,9 +190,9 @@ def decide_command(
     as_json: AsJson = False,
 ) -> None:
     """Applies gates, benchmarks and duplicate rules to the numbers at hand; reads no candidate."""
-    from million_ird.build import Options, decide_again
     from million_ird.cli import terminal
     from million_ird.config.recipe import load
+    from million_ird.workflow import Options, decide_again
 
     how = Options(workers=0, benchmarks=_benchmarks(exclude_benchmark))
     result = decide_again(out, load(recipe) if recipe else None, how)
@@ -205,8 +205,8 @@ def decide_command(
 @app.command("write")
 def write_command(out: Out, workers: Workers = None, scheduler: Scheduler = None, as_json: AsJson = False) -> None:
     """Writes shards, patches and card from the verdicts at hand."""
-    from million_ird.build import Options, write_again
     from million_ird.cli import terminal
+    from million_ird.workflow import Options, write_again
 
     with terminal.Bar() as bar:
         result = write_again(out, Options(workers=workers, scheduler=scheduler, listener=bar))
@@ -219,8 +219,8 @@ def write_command(out: Out, workers: Workers = None, scheduler: Scheduler = None
 @app.command("report")
 def report_command(out: Out) -> None:
     """Writes the HTML report anew."""
-    from million_ird.build import report_again
     from million_ird.cli import terminal
+    from million_ird.workflow import report_again
 
     terminal.say(report_again(out))
 

@@ -15,10 +15,10 @@ from rich.console import Console, Group
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from million_ird.build import Result
 from million_ird.calibrate import Calibration
 from million_ird.config.gates import Gate
 from million_ird.ledger import Funnel
+from million_ird.workflow import Result
 
 SECONDS_BETWEEN_LINES = 30.0
 

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from million_ird.build import decide_stage, report_stage
 from million_ird.build_folder import LOCK, open_build
 from million_ird.dataset.rewrite_shards import withdraw
 from million_ird.errors import UsageError
@@ -22,6 +21,7 @@ from million_ird.runtime.executor import Engine
 from million_ird.runtime.lock import owned
 from million_ird.runtime.progress import Listener
 from million_ird.runtime.storage import Folder
+from million_ird.workflow import decide_stage, report_stage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

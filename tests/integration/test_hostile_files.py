@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from million_ird.build import Options, build
 from million_ird.config.recipe import Recipe
 from million_ird.ledger import load
 from million_ird.maintenance.verify import verify
 from million_ird.runtime.storage import Folder
+from million_ird.workflow import Options, build
 
 
 def test_every_hostile_file_has_a_row_and_none_stops_the_build(shared_data: Path, tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from million_ird.build import Options, Result, build
 from million_ird.config.recipe import Recipe, parse
+from million_ird.workflow import Options, Result, build
 
 RECIPE = {
     "name": "small: a test",

@@ -18,13 +18,13 @@ import yaml
 from aiohttp import web
 from PIL import Image
 
-from million_ird.build import Options, build
 from million_ird.config.recipe import Recipe
 from million_ird.ledger import load
 from million_ird.maintenance.plan import plan
 from million_ird.maintenance.verify import verify
 from million_ird.runtime.storage import Folder
 from million_ird.sources.web import links
+from million_ird.workflow import Options, build
 from tests.million_ird import scenes
 from tests.million_ird.web_server import Site, serving
 

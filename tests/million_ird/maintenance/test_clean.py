@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from million_ird.build import Options, build, decide_again
 from million_ird.config.recipe import Recipe
 from million_ird.errors import OutputError
 from million_ird.maintenance.clean import clean
 from million_ird.maintenance.verify import verify
 from million_ird.runtime.lock import owned
 from million_ird.runtime.storage import Folder
+from million_ird.workflow import Options, build, decide_again
 from tests.million_ird import scenes
 from tests.million_ird.conftest import Said
 from tests.million_ird.web_server import serving

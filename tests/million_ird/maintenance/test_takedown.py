@@ -23,7 +23,6 @@ import pytest
 from PIL import Image
 
 from million_ird import ledger
-from million_ird.build import Options, build
 from million_ird.candidate import Sample
 from million_ird.config.recipe import Recipe
 from million_ird.dataset.rewrite_shards import withdraw
@@ -35,6 +34,7 @@ from million_ird.maintenance.verify import verify
 from million_ird.reporting.pictures import QUALITY, SIDE
 from million_ird.runtime.lock import owned
 from million_ird.runtime.storage import Folder
+from million_ird.workflow import Options, build
 from tests.million_ird import scenes
 from tests.million_ird.conftest import Said
 from tests.million_ird.web_server import Site, serving

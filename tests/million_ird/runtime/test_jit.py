@@ -12,7 +12,7 @@ def test_everything_compiles_where_no_cache_folder_can_be_written() -> None:
     code = (
         "import numba.core.caching, numpy as np\n"
         "numba.core.caching.CacheImpl._locator_classes = []\n"
-        "import million_ird.build, million_ird.calibrate, million_ird.maintenance.takedown\n"
+        "import million_ird.workflow, million_ird.calibrate, million_ird.maintenance.takedown\n"
         "from million_ird.dedup.hamming.kernels import within\n"
         "from million_ird.sources.keyset import Seen\n"
         "from million_ird.measures.nss_planes import luma\n"

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from million_ird.build import Options, build
 from million_ird.config.source_spec import SourceSpec
 from million_ird.errors import SourceError
 from million_ird.ledger import load
@@ -15,6 +14,7 @@ from million_ird.maintenance.clean import clean
 from million_ird.maintenance.takedown import remove
 from million_ird.maintenance.verify import verify
 from million_ird.runtime.storage import Folder
+from million_ird.workflow import Options, build
 from tests.million_ird import scenes
 
 s3fs = pytest.importorskip("s3fs")

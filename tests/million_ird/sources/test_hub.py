@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from million_ird.build import Options, build
 from million_ird.candidate import Candidate, Failed
 from million_ird.config.recipe import parse
 from million_ird.errors import SourceError
@@ -23,6 +22,7 @@ from million_ird.ledger import load
 from million_ird.runtime.storage import Folder
 from million_ird.sources.hub import DatasetSource
 from million_ird.sources.source import Journey
+from million_ird.workflow import Options, build
 from tests.hub_server import Hub, Repository, served
 
 Told: TypeAlias = dict[str, Any]

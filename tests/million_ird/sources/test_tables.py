@@ -9,12 +9,12 @@ import pytest
 from PIL import Image
 
 from million_ird import ledger
-from million_ird.build import Options, build
 from million_ird.config.recipe import Web, parse
 from million_ird.errors import RecipeError, SourceError
 from million_ird.runtime.storage import Folder
 from million_ird.sources.tables import TableSource
 from million_ird.sources.web.links import Fetching
+from million_ird.workflow import Options, build
 
 TERMS = Fetching(web=Web(), max_bytes=10**6)
 ROWS = [

@@ -24,7 +24,6 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from million_ird.build import Options, build
 from million_ird.candidate import Candidate, Failed
 from million_ird.config.recipe import parse
 from million_ird.errors import SourceError
@@ -32,6 +31,7 @@ from million_ird.ledger import load
 from million_ird.runtime.storage import Folder
 from million_ird.sources.archives.source import ArchiveSource, is_archive
 from million_ird.sources.source import Journey
+from million_ird.workflow import Options, build
 
 LIMIT = 1_000_000
 

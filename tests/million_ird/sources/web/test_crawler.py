@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from million_ird.build import Options, build
 from million_ird.config.recipe import Recipe, Web
 from million_ird.errors import SourceError
 from million_ird.ledger import load
 from million_ird.runtime.storage import Folder
 from million_ird.sources.web.crawler import Link, discover
 from million_ird.sources.web.html import largest_of, read_page
+from million_ird.workflow import Options, build
 from tests.million_ird.test_web_build import encoded
 from tests.million_ird.web_server import Site, serving
 

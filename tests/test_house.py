@@ -70,7 +70,7 @@ def test_every_recipe_and_card_travels_in_the_wheel() -> None:
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_both_programs_tell_their_version(package: str) -> None:
-    app = importlib.import_module(f"{package}.cli").app
+    app = importlib.import_module(f"{package}.cli.app").app
     said = CliRunner().invoke(app, ["--version"])
     assert said.exit_code == 0
     assert said.output.strip() == f"{package.replace('_', '-')} {metadata.version('million-ird')}"

@@ -1,5 +1,1 @@
 """The command line: arguments to function calls, and nothing else."""
-
-from million_ird.cli.app import app, main
-
-__all__ = ["app", "main"]

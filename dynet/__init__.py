@@ -7,11 +7,12 @@ recipe do not wait for torch.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from dynet.version import __version__
+
 if TYPE_CHECKING:
     from dynet.model.network import DyNet
     from dynet.model.variants import LARGE, SMALL, ReuseSchedule, Variant
 
-__version__ = "0.1.0"
 __all__ = ["LARGE", "SMALL", "DyNet", "ReuseSchedule", "Variant", "__version__"]
 
 _HOMES = {

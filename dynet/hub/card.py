@@ -4,34 +4,24 @@ Nothing in it is invented: what is not known is said to be not known.
 """
 
 import re
-import unicodedata
-from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import resources
-from pathlib import Path
 from typing import Any
 
-import jinja2
-import yaml
-from markupsafe import Markup
-
-import dynet
-from dynet.hub.evaluations import INPUT, Evaluated
+from dynet.hub.evaluations import INPUT, CardEvaluation
 from dynet.hub.size import gmacs, parameters
+from dynet.model.card import front_matter as network_front_matter
+from dynet.model.card import network_values, render_template
 from dynet.model.training_record import TrainingRecord
 from dynet.model.variants import Variant
 from dynet.model.weights import Header
 
-PAPER = "arxiv:2404.02154"
 SIDES = (128, 512)
 """Pixels of the sides for which a variant's cost is told."""
-MOST = 200
-"""Characters of one text of somebody else's; what is longer ends in an ellipsis."""
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Example:
+class CardExample:
     """The picture on the card: crops of a run's preview."""
 
     step: int
@@ -55,48 +45,29 @@ class CardFacts:
     """Whether recipe.yaml lies beside the card."""
     counted: bool = True
     """Whether to tell what each variant costs, which takes seconds to count."""
-    evaluations: tuple[Evaluated, ...] = ()
-    example: Example | None = None
-
-
-def template_path() -> Path:
-    """The card's template: inside the installed package, or `cards/` of a checkout."""
-    installed = Path(str(resources.files("dynet") / "cards" / "model.md"))
-    return installed if installed.is_file() else Path(__file__).parents[2] / "cards" / "model.md"
+    evaluations: tuple[CardEvaluation, ...] = ()
+    example: CardExample | None = None
 
 
 def render_card(facts: CardFacts) -> str:
     """The card as Markdown; the same facts give the same text."""
-    shape, record = facts.header.architecture, facts.header.training
-    environment = jinja2.Environment(
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        finalize=_shown,
-    )
-    environment.filters |= {"db": _db, "ssim": _ssim, "count": _count}
-    return environment.from_string(template_path().read_text(encoding="utf-8")).render(
-        front_matter=Markup(yaml.safe_dump(front_matter(facts), sort_keys=False, allow_unicode=True)),
-        name=facts.repo_id.rpartition("/")[2],
-        repo_id=Markup(facts.repo_id),
-        version=Markup(facts.header.version or dynet.__version__),
-        licence=facts.licence,
-        shape=shape,
-        parameters=parameters(shape),
-        sides=SIDES if facts.counted else (),
-        variants=[
-            {"name": one.name, "schedule": one.schedule, "gmacs": _costs(facts, one)} for one in facts.header.variants
+    header = facts.header
+    values = network_values(header, parameters(header.architecture), facts.repo_id, facts.licence)
+    values |= {
+        "front_matter": front_matter(facts),
+        "sides": SIDES if facts.counted else (),
+        "variants": [
+            {"name": one.name, "schedule": one.schedule, "gmacs": _costs(facts, one)} for one in header.variants
         ],
-        stages=_stages(record),
-        converted_from=facts.header.notes.get("converted_from"),
-        excluded=facts.excluded,
-        data=facts.data,
-        recipe_file=facts.recipe_file,
-        evaluations=facts.evaluations,
-        example=facts.example,
-        input_name=INPUT,
-    )
+        "stages": _stages(header.training),
+        "excluded": facts.excluded,
+        "data": facts.data,
+        "recipe_file": facts.recipe_file,
+        "evaluations": facts.evaluations,
+        "example": facts.example,
+        "input_name": INPUT,
+    }
+    return render_template(values)
 
 
 def _costs(facts: CardFacts, variant: Variant) -> list[float]:
@@ -105,9 +76,7 @@ def _costs(facts: CardFacts, variant: Variant) -> list[float]:
 
 def front_matter(facts: CardFacts) -> dict[str, Any]:
     """What the Hub reads: library, task, licence, data sets that are on the Hub, and the results."""
-    told: dict[str, Any] = {"license": facts.licence} if facts.licence else {}
-    told |= {"library_name": "dynet", "pipeline_tag": "image-to-image"}
-    told["tags"] = ["image-restoration", "dynet", PAPER]
+    told = network_front_matter(facts.licence)
     of_hub = [name for stage in _stages(facts.header.training) for name in stage.data_sets if _is_repository(name)]
     if of_hub:
         told["datasets"] = sorted(set(of_hub))
@@ -118,7 +87,7 @@ def front_matter(facts: CardFacts) -> dict[str, Any]:
     return told
 
 
-def _results(evaluation: Evaluated) -> list[dict[str, Any]]:
+def _results(evaluation: CardEvaluation) -> list[dict[str, Any]]:
     found = []
     for task in evaluation.tasks:
         metrics = [
@@ -151,34 +120,3 @@ def _stages(record: TrainingRecord | None) -> list[TrainingRecord]:
 def _is_repository(name: str) -> bool:
     """A folder's name has no slash: of `--data` a record keeps the last part alone."""
     return _REPOSITORY.fullmatch(name) is not None
-
-
-_ENTITIES: Mapping[str, str] = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "\\": "&#92;", "$": "&#36;", "|": "&#124;"}
-_BACKSLASHED = frozenset("`*_{}[]#!~^=@+")
-
-
-def _shown(value: object) -> object:
-    """Whatever the template puts in is one line of text that shows as itself, unless it is Markdown of our own."""
-    if not isinstance(value, str) or isinstance(value, Markup):
-        return value
-    line = " ".join("".join(_visible(mark) for mark in value).split())
-    line = line if len(line) <= MOST else f"{line[: MOST - 1]}…"
-    return "".join(_ENTITIES.get(mark) or (f"\\{mark}" if mark in _BACKSLASHED else mark) for mark in line)
-
-
-def _visible(mark: str) -> str:
-    if mark.isspace():
-        return " "
-    return "" if unicodedata.category(mark).startswith("C") else mark
-
-
-def _db(value: float | None) -> Markup:
-    return Markup("–" if value is None else f"{value:.2f}")
-
-
-def _ssim(value: float | None) -> Markup:
-    return Markup("–" if value is None else f"{value:.4f}")
-
-
-def _count(value: int) -> Markup:
-    return Markup(f"{value:,}")

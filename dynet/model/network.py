@@ -230,10 +230,11 @@ class DyNet(nn.Module, ModelHubMixin, library_name="dynet", pipeline_tag="image-
 
     def generate_model_card(self, *, repo_id: str = "user/name", licence: str | None = None) -> ModelCard:
         """The card that `save_pretrained` writes: what the network is, and nothing of how it was trained."""
-        from dynet.hub.card import CardFacts, render_card
+        from dynet.model.card import network_values, render_template
 
         header = Header(architecture=self.architecture, variants=self.variants, notes={})
-        return ModelCard(render_card(CardFacts(repo_id=repo_id, licence=licence, header=header, counted=False)))
+        parameters = sum(parameter.numel() for parameter in self.parameters())
+        return ModelCard(render_template(network_values(header, parameters, repo_id, licence)))
 
     def save(
         self,

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import dynet
 from dynet.errors import UsageError, WeightsError
 from dynet.model.weights import Header, locate_weights, parts_of, read_header, read_tensors, write_weights
 from dynet.runtime.atomic_files import prepare_folder
+from dynet.version import __version__
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,7 +42,7 @@ def split(source: str, folder: Path, most_mb: int, kind: TypeName) -> list[Path]
     fixed = len(str(header.as_object())) * 2
     groups = _groups(tensors, most_mb * MB - fixed)
     notes = {SPLIT_FROM: sha256_of(weights), PARTS: str(len(groups))} | ({TYPE: kind} if kind != SAME else {})
-    header = dataclasses.replace(header, notes={**header.notes, **notes}, version=dynet.__version__)
+    header = dataclasses.replace(header, notes={**header.notes, **notes}, version=__version__)
     paths = [folder / f"weights-{number:05d}-of-{len(groups):05d}.safetensors" for number in range(1, len(groups) + 1)]
     _refuse_others_in(folder, paths, header)
     prepare_folder(folder)

@@ -12,11 +12,11 @@ from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-import dynet
 from dynet.errors import WeightsError, WriteError, reason_of
 from dynet.model.hub_download import HubAccess, download
 from dynet.model.training_record import TrainingRecord
 from dynet.model.variants import ReuseSchedule, Variant
+from dynet.version import __version__
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -111,7 +111,7 @@ def write_weights(path: Path, tensors: "Mapping[str, Tensor]", header: Header) -
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    about = replace(header, version=dynet.__version__).as_object()
+    about = replace(header, version=__version__).as_object()
     # One key, since safetensors writes several in an order that changes from run to run.
     metadata = {KEY: json.dumps(about)}
     # safetensors keeps no strides, so a channels_last network is stored, and read, in the plain layout.

@@ -1,16 +1,23 @@
 """Which device a `--device` argument names on this machine."""
 
+from typing import Literal
+
 import torch
 
 from dynet.errors import UsageError
-from dynet.training.run_options import DeviceName
+
+DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 
 
 def resolve_device(name: DeviceName) -> torch.device:
-    """The named device, or for `auto` the fastest kind there is; one that is not there is refused in one line."""
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    """Return the named device, or for `auto` the fastest kind that is available.
+
+    Raises:
+        UsageError: The machine has no such device.
+    """
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
-        return torch.device(next(kind for kind, available in there.items() if available))
-    if not there[name]:
+        return torch.device(next(kind for kind, is_available in available.items() if is_available))
+    if not available[name]:
         raise UsageError(f"--device {name}: this machine has no such device that torch can use")
     return torch.device(name)

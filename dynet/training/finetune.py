@@ -1,8 +1,8 @@
-"""Fine-tuning: whole crops degraded by one of the recipe's tasks, or pairs that bring their own degraded ones.
+"""Stage `finetune`: crops are degraded by the tasks of the recipe, or come as pairs that are already degraded.
 
-task by weight → set by weight → crop, one of eight orientations → the task's degradation → the variants that the policy
-draws → L1 against the clean crop → AdamW, its rate rising over the warm-up and falling along a cosine that ends with
-the run
+task by weight → dataset by weight → crop in one of eight orientations → degradation of the task → variants drawn by the
+policy → L1 against the clean crop → AdamW, with a rate that rises during the warm-up and falls along a cosine that ends
+with the run
 """
 
 from dataclasses import dataclass
@@ -10,25 +10,25 @@ from dataclasses import dataclass
 import numpy as np
 
 from dynet.config.recipe import FinetuneRecipe
-from dynet.data.mix import Task
+from dynet.data.mix import TrainingTask
 from dynet.degradations.degradation import Degradation, Image8
 from dynet.degradations.draw import draw_degradation
 
 
-def tasks(recipe: FinetuneRecipe) -> tuple[Task, ...]:
-    """The tasks as the recipe names and weights them."""
+def tasks(recipe: FinetuneRecipe) -> tuple[TrainingTask, ...]:
+    """Return the tasks with the names and weights of the recipe."""
     return tuple(
-        Task(name=name, weight=task.weight, corrupt=None if task.pairs else Degrade(task.degradations))
+        TrainingTask(name=name, weight=task.weight, degrade=None if task.pairs else Degrade(task.degradations))
         for name, task in recipe.tasks.items()
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Degrade:
-    """What a task does to a clean crop."""
+    """The degradation of a clean crop by a task."""
 
     degradations: tuple[Degradation, ...]
 
     def __call__(self, clean: Image8, random: np.random.Generator) -> Image8:
-        """clean: (H, W, 3) to the same crop, degraded all over."""
+        """Return the crop `clean` (H, W, 3), all of it degraded by one of the degradations."""
         return draw_degradation(self.degradations, clean, random)

@@ -1,5 +1,6 @@
-"""RUN/metrics.jsonl and RUN/validation.jsonl: one line for each step done or validated, in order, also after a run
-was killed and resumed.
+"""The files metrics.jsonl and validation.jsonl of a run: a line for each step or validation, in order.
+
+They are in order, and have no line twice, also after a run was killed and resumed.
 """
 
 import json
@@ -9,12 +10,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dynet.runtime.atomic_files import write_whole
+from dynet.runtime.atomic_files import write_atomically
 
 
 @dataclass(frozen=True, slots=True)
 class StepLine:
-    """What is known of one step; `step` counts from 1."""
+    """The metrics of one step; `step` counts from 1."""
 
     step: int
     stage: str
@@ -31,7 +32,7 @@ class StepLine:
 
 @dataclass(frozen=True, slots=True)
 class ValidationLine:
-    """PSNR in dB on held-out pictures, by task and variant, when `step` steps were done."""
+    """PSNR in dB on held-out images, by task and variant, after `step` steps."""
 
     step: int
     mean: float
@@ -39,18 +40,18 @@ class ValidationLine:
 
 
 class LineLog:
-    """Appends lines to a file that begins with those of the steps up to `start`."""
+    """A JSON-lines file that a resumed run goes on writing."""
 
     def __init__(self, path: Path, start: int) -> None:
         """Keep the lines of steps up to `start`; a killed run may have left later ones, or half of one."""
         self._path = path
         text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-        write_whole(path, "".join(_until(text.splitlines(keepends=True), start)))
+        write_atomically(path, "".join(_until(text.splitlines(keepends=True), start)))
 
     def append(self, lines: Sequence[StepLine | ValidationLine]) -> None:
-        """Write the lines and hand them to the disk, before the checkpoint that counts on them."""
+        """Write the lines and flush them to the disk, before the checkpoint that relies on them."""
         with self._path.open("a", encoding="utf-8") as file:
-            file.writelines(json.dumps(_told(line)) + "\n" for line in lines)
+            file.writelines(json.dumps(_non_empty_fields(line)) + "\n" for line in lines)
             file.flush()
             os.fsync(file.fileno())
 
@@ -66,13 +67,12 @@ def _until(lines: Iterable[str], start: int) -> list[str]:
 
 
 def _step(line: str) -> int | None:
-    """The step of a line; None of half a line, and of anything else that a killed machine may leave."""
+    """Return the step of a line; None for half a line, and for whatever else a machine that crashed may leave."""
     try:
         return int(json.loads(line)["step"]) if line.endswith("\n") else None
     except (ValueError, KeyError, TypeError):
         return None
 
 
-def _told(line: StepLine | ValidationLine) -> dict[str, Any]:
-    """The line's fields, without those that say nothing."""
+def _non_empty_fields(line: StepLine | ValidationLine) -> dict[str, Any]:
     return {name: value for name, value in asdict(line).items() if value is not None and value != {}}

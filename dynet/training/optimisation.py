@@ -1,4 +1,4 @@
-"""How weights are updated: the optimiser, its rate at each step, and the average of the weights."""
+"""How the weights are updated: the optimiser, its learning rate at each step, and the average of the weights."""
 
 import copy
 import math
@@ -14,17 +14,17 @@ OPTIMIZERS: dict[str, type[Adam]] = {"adam": Adam, "adamw": AdamW}
 
 
 def make_optimizer(recipe: AnyRecipe, model: DyNet, device: torch.device) -> Optimizer:
-    """The recipe's optimiser: one kernel for all weights where the device has one."""
+    """Return the optimiser of the recipe, fused (one kernel for all weights) where the device supports it."""
     fused = device.type in ("cpu", "cuda")
     kind = OPTIMIZERS[recipe.optimizer]
     return kind(model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=fused)
 
 
 def learning_rate(recipe: AnyRecipe, step: int) -> float:
-    """The rate of step 0, 1, … steps - 1.
+    """Return the learning rate of step 0, 1, … steps - 1.
 
-    It rises over the warm-up without ever being zero, is at its peak when that ends, and then stays (`constant`) or
-    falls along a cosine that ends with the run.
+    It rises during the warm-up without ever being zero, peaks at its end, and then stays (`constant`) or falls along a
+    cosine that ends with the run.
     """
     warmup, peak = recipe.warmup_steps, recipe.learning_rate
     if step < warmup:
@@ -35,16 +35,16 @@ def learning_rate(recipe: AnyRecipe, step: int) -> float:
 
 
 class AveragedNetwork:
-    """An exponential moving average of the weights: what is validated, and what a run with `ema` leaves."""
+    """An exponential moving average of the weights, which a run with `ema` validates and writes at the end."""
 
     def __init__(self, model: DyNet, decay: float) -> None:
         self.network = copy.deepcopy(model).requires_grad_(False)
         self._decay = decay
 
     def update(self, model: DyNet, step: int) -> None:
-        """Take in the weights after step 0, 1, …
+        """Add the weights after step 0, 1, … to the average.
 
-        Early on the average forgets faster, (1 + step) / (10 + step), so that it does not hang on the first weights.
+        The decay is at most (1 + step) / (10 + step), so that the first weights are soon forgotten.
         """
         average = get_ema_multi_avg_fn(min(self._decay, (1 + step) / (10 + step)))  # type: ignore[no-untyped-call]
         average([*self.network.parameters()], [*model.parameters()], step)

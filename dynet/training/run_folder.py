@@ -1,14 +1,14 @@
-"""The RUN folder: who may write to it, which run it belongs to, and where things are in it.
+"""The RUN folder: which run it belongs to, which process may write to it, and its files.
 
 RUN/config.yaml          the recipe as resolved
-RUN/run.json             what decides the result: recipe, data and initial weights
-RUN/checkpoints/         to resume from, and best.safetensors, the best weights of a validation
+RUN/run.json             what the result depends on: recipe, data and initial weights
+RUN/checkpoints/         to resume from, and best.safetensors, the weights with the best validation
 RUN/metrics.jsonl        one line per step
 RUN/validation.jsonl     one line per validation
-RUN/tensorboard/         the same for TensorBoard
-RUN/previews/            input, outputs and target of a few crops
-RUN/diverged/            the batch that a loss beyond all bounds came from
-RUN/stream/              what a streamed data set keeps for a while
+RUN/tensorboard/         the same numbers for TensorBoard
+RUN/previews/            images of input, outputs and target of a few crops
+RUN/diverged/            the batch of a loss that is not finite or far too large
+RUN/stream/              cache of a streamed dataset
 RUN/weights.safetensors  the finished network
 """
 
@@ -24,26 +24,32 @@ from dynet.config.recipe import AnyRecipe
 from dynet.errors import RunError, reason_of
 from dynet.model.weight_parts import sha256_of
 from dynet.model.weights import FILE_NAME
-from dynet.runtime.atomic_files import write_whole
-from dynet.training.train_state import last_step
+from dynet.runtime.atomic_files import write_atomically
+from dynet.training.checkpoints import last_step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunIdentity:
-    """What decides the weights that come out; a resumed run must have the same."""
+    """Everything that the resulting weights depend on; a resumed run must have the same."""
 
     recipe: dict[str, Any]
     data: str
+    """Fingerprint of the images."""
     init: str | None
+    """SHA-256 of the weights file to start from."""
 
     @classmethod
     def of(cls, recipe: AnyRecipe, data: str, init: Path | None) -> Self:
-        """`data` is the fingerprint of the pictures, `init` the weights file to start from."""
+        """Return the identity of a run from its recipe, the fingerprint of its images and its initial weights file."""
         digest = sha256_of(init) if init else None
-        return cls(recipe=recipe.decisive(), data=data, init=digest)
+        return cls(recipe=recipe.decisive_keys(), data=data, init=digest)
 
-    def refuse_other_than(self, recorded: dict[str, Any], out: Path) -> None:
-        """Raise, naming the first difference, unless `recorded` is this identity."""
+    def check_equals(self, recorded: dict[str, Any], out: Path) -> None:
+        """Compare with the identity that is recorded in the folder `out`.
+
+        Raises:
+            RunError: They differ; the message names the first difference.
+        """
         theirs: dict[str, Any] = recorded["recipe"]
         if theirs["stage"] != self.recipe["stage"]:
             raise RunError(f"{out} holds a {theirs['stage']} run: give {self.recipe['stage']} another --out")
@@ -53,19 +59,19 @@ class RunIdentity:
                 continue
             advice = "it needs another --out"
             if (out / FILE_NAME).is_file():
-                advice = f"to train on from its weights use --init {out / FILE_NAME} with another --out"
+                advice = f"to go on training its weights use --init {out / FILE_NAME} with another --out"
             if key == "steps":
                 raise RunError(f"{out} was scheduled for {before} steps, not {now}, and cannot be resumed; {advice}")
             values = "" if isinstance(before, dict | list) else f" ({before} instead of {now})"
             raise RunError(f"{out} was started with another {key}{values}, and cannot be resumed; {advice}")
         if recorded["data"] != self.data:
-            raise RunError(f"{out} was trained on other data than --data now holds, and cannot be resumed")
+            raise RunError(f"{out} was trained on other data than that of --data, and cannot be resumed")
         if recorded["init"] != self.init:
-            raise RunError(f"{out} was started from other weights than --init names, and cannot be resumed")
+            raise RunError(f"{out} was started from other weights than those of --init, and cannot be resumed")
 
 
 class RunFolder:
-    """One RUN folder, held by this process until it ends."""
+    """One RUN folder, locked by this process until the process ends."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -79,51 +85,58 @@ class RunFolder:
     stream = property(lambda self: self.path / "stream")
     weights = property(lambda self: self.path / FILE_NAME)
 
-    def refuse_what_is_there(self, resume: bool) -> None:
-        """Raise, having written nothing, if a run may not begin or go on here. Cheap: before anything is read."""
+    def check_free(self, *, resume: bool) -> None:
+        """Check that a run may start, or go on, in this folder. Writes nothing, and is cheap.
+
+        Raises:
+            RunError: It holds a run and `resume` is False, or it holds something else.
+        """
         if self.path.exists() and not self.path.is_dir():
             raise RunError(f"--out {self.path} is a file, not a folder")
         record = self.path / "run.json"
-        if self._begun() and not resume:
+        if self._is_begun() and not resume:
             raise RunError(
                 f"{self.path} already holds a run ({last_step(self.path / 'checkpoints')} steps done): "
                 "--resume goes on with it, another --out starts a new one"
             )
-        ours = {".lock"}
         if self.path.is_dir() and not record.exists():
-            strangers = sorted(entry.name for entry in self.path.iterdir() if entry.name not in ours)
-            if "checkpoints" in strangers:
-                raise RunError(f"--out {self.path} holds a run without its run.json, and it cannot be known again")
-            if strangers:
-                raise RunError(f"--out {self.path} holds something else ({strangers[0]}): name a new folder")
+            foreign = sorted(entry.name for entry in self.path.iterdir() if entry.name != ".lock")
+            if "checkpoints" in foreign:
+                raise RunError(f"--out {self.path} holds a run without its run.json, and cannot be identified")
+            if foreign:
+                raise RunError(f"--out {self.path} holds something else ({foreign[0]}): name a new folder")
 
     def open(self, identity: RunIdentity, recipe: AnyRecipe) -> None:
-        """Take the folder for this run: lock it, and record or compare what decides the result."""
+        """Lock the folder for this run, and record its identity or compare it with the recorded one.
+
+        Raises:
+            RunError: Another process is writing to the folder, or it belongs to another run.
+        """
         self.path.mkdir(parents=True, exist_ok=True)
         self._lock = (self.path / ".lock").open("w")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             self._lock.close()
-            raise RunError(f"{self.path} is held by another run that is going on") from error
+            raise RunError(f"{self.path} is in use: another run is writing to it") from error
         record = self.path / "run.json"
-        if self._begun():
-            identity.refuse_other_than(_read_record(record), self.path)
+        if self._is_begun():
+            identity.check_equals(_read_record(record), self.path)
         else:
             fields = {"recipe": identity.recipe, "data": identity.data, "init": identity.init}
-            write_whole(record, json.dumps(fields, indent=1))
-        write_whole(self.path / "config.yaml", yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
+            write_atomically(record, json.dumps(fields, indent=1))
+        write_atomically(self.path / "config.yaml", yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
 
-    def _begun(self) -> bool:
-        """True if there is something to lose or to go on from: a run stopped before its first checkpoint has none."""
-        return last_step(self.checkpoints) > 0 or self.finished()
+    def _is_begun(self) -> bool:
+        """Return whether there is a checkpoint or finished weights; a run may also stop before its first checkpoint."""
+        return last_step(self.checkpoints) > 0 or self.is_finished()
 
-    def finished(self) -> bool:
-        """True once the last step's weights are written."""
+    def is_finished(self) -> bool:
+        """Return whether the weights of the last step are written."""
         return bool(self.weights.is_file())
 
     def close(self) -> None:
-        """Let the folder go; the end of the process, however violent, does the same."""
+        """Release the lock; the end of the process, even when killed, does the same."""
         if self._lock is not None:
             self._lock.close()
             self._lock = None
@@ -133,7 +146,7 @@ def _read_record(path: Path) -> dict[str, Any]:
     try:
         record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(record["recipe"]["stage"], str) or not {"data", "init"} <= record.keys():
-            raise ValueError("it is not what a run writes")
+            raise ValueError("a run does not write such a file")
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{path}, by which a run is known again, is missing or damaged: {reason_of(error)}") from error
+        raise RunError(f"{path}, which identifies the run, is missing or damaged: {reason_of(error)}") from error
     return record

@@ -1,22 +1,24 @@
-"""What a user asked of `dynet train`, beside the recipe."""
+"""The options of `dynet train` beside the recipe."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING
 
-from dynet.data.sources import Source
+from dynet.data.sources import DataSource
 
-DeviceName = Literal["auto", "cpu", "cuda", "mps"]
+if TYPE_CHECKING:  # the module imports torch, which a run that is already finished does not wait for
+    from dynet.runtime.devices import DeviceName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """Data, places and devices: nothing that a recipe says."""
+class RunOptions:
+    """Data, paths and device of a run: everything that a recipe does not say."""
 
-    sources: tuple[Source, ...]
+    sources: tuple[DataSource, ...]
     out: Path
     init: Path | None
+    """The weights file to start from; None starts from random weights."""
     resume: bool
-    device: DeviceName
+    device: "DeviceName"
     stream: bool = False
-    """Read built sets as they are needed instead of downloading them whole first."""
+    """Read built datasets as they are needed instead of downloading them first."""

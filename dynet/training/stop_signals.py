@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM as a question that the training loop asks between steps."""
+"""SIGINT and SIGTERM as a flag that the training loop checks between steps."""
 
 import signal
 import threading
@@ -7,28 +7,28 @@ from typing import Any, Self
 
 
 class StopSignals:
-    """While entered, the first SIGINT or SIGTERM is noted in `.received`; a second one acts as it always did."""
+    """A context in which the first SIGINT or SIGTERM only sets `received`; a second one acts as it does outside."""
 
     def __init__(self) -> None:
         self.received: str | None = None
-        self._before: dict[signal.Signals, Any] = {}
+        self._handlers_before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
-        if threading.current_thread() is threading.main_thread():  # only there may handlers be set
+        if threading.current_thread() is threading.main_thread():  # Python sets handlers only there
             for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._note)
+                self._handlers_before[number] = signal.signal(number, self._receive)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._restore()
+        self._restore_handlers()
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
+    def _receive(self, number: int, frame: FrameType | None) -> None:
         self.received = signal.Signals(number).name
-        self._restore()
+        self._restore_handlers()
 
-    def _restore(self) -> None:
-        for number, handler in self._before.items():
+    def _restore_handlers(self) -> None:
+        for number, handler in self._handlers_before.items():
             signal.signal(number, handler)
-        self._before.clear()
+        self._handlers_before.clear()

@@ -1,4 +1,4 @@
-"""`dynet train`: from checked arguments to a finished RUN."""
+"""`dynet train`: from checked arguments to a finished RUN folder."""
 
 import dataclasses
 import os
@@ -11,7 +11,7 @@ from dynet.errors import WeightsError
 from dynet.model.weights import read_header
 from dynet.training import finetune, pretrain
 from dynet.training.run_folder import RunFolder, RunIdentity
-from dynet.training.run_options import Job
+from dynet.training.run_options import RunOptions
 
 
 class Outcome(StrEnum):
@@ -21,52 +21,60 @@ class Outcome(StrEnum):
     ALREADY_FINISHED = "already finished"
 
 
-def train(recipe: AnyRecipe, job: Job) -> Outcome:
-    """Check the folder, read the data, take the folder, and run the recipe's stage to its last step."""
-    run = RunFolder(job.out)
-    # Under torchrun the other processes follow the first, which alone writes to the folder.
-    first = int(os.environ.get("RANK", "0")) == 0
-    if first:
-        run.refuse_what_is_there(job.resume)
-    _refuse_what_cannot_train(recipe, job)
-    mix = _mix(recipe, job, run)
-    if first:
-        run.open(RunIdentity.of(recipe, mix.fingerprint(), job.init), recipe)
-    try:
-        if run.finished():
-            return Outcome.ALREADY_FINISHED
-        # torch and accelerate are imported here: a finished run says so without waiting for them.
-        from dynet.training.trainer import fit
+def train(recipe: AnyRecipe, options: RunOptions) -> Outcome:
+    """Check the arguments, open the data and the folder, and train to the last step of the recipe.
 
-        fit(recipe, mix, run, job)
+    Raises:
+        RunError: The folder holds another run, or something else.
+        WeightsError: The weights to start from are of another network.
+        UsageError: The machine has no such device.
+        DataError: The data cannot be read or does not serve the tasks.
+        InterruptedRun: A signal stopped the run; it can be resumed.
+    """
+    folder = RunFolder(options.out)
+    # With several processes (torchrun), only the first checks and writes the folder.
+    is_first = int(os.environ.get("RANK", "0")) == 0
+    if is_first:
+        folder.check_free(resume=options.resume)
+    _check_init_and_device(recipe, options)
+    mix = _open_data(recipe, options, folder)
+    if is_first:
+        folder.open(RunIdentity.of(recipe, mix.fingerprint(), options.init), recipe)
+    try:
+        if folder.is_finished():
+            return Outcome.ALREADY_FINISHED
+        # Imports torch and accelerate, which a run that is already finished does not wait for.
+        from dynet.training.trainer import Trainer
+
+        Trainer(recipe, mix, folder, options).run()
     finally:
-        run.close()
+        folder.close()
     return Outcome.TRAINED
 
 
-def _mix(recipe: AnyRecipe, job: Job, run: RunFolder) -> Mix:
+def _open_data(recipe: AnyRecipe, options: RunOptions, folder: RunFolder) -> Mix:
     tasks = pretrain.tasks(recipe) if isinstance(recipe, PretrainRecipe) else finetune.tasks(recipe)
     return open_mix(
         tasks,
-        job.sources,
+        options.sources,
         seed=recipe.seed,
         hold_out=recipe.validation.pictures if recipe.validation else 0,
         exclude=recipe.exclude,
-        stream=job.stream,
-        cache=run.stream,
+        stream=options.stream,
+        cache=folder.stream,
     )
 
 
-def _refuse_what_cannot_train(recipe: AnyRecipe, job: Job) -> None:
-    """Raise, before anything is written, for weights of another network and for devices that are not there."""
-    if job.init is not None:
-        ours, theirs = recipe.network.architecture(), read_header(job.init).architecture
-        if theirs.per_repeat <= ours.per_repeat:  # what repeats have of their own may be added to weights without it
+def _check_init_and_device(recipe: AnyRecipe, options: RunOptions) -> None:
+    """Raise, before anything is written, if the weights are of another network or the device does not exist."""
+    if options.init is not None:
+        ours, theirs = recipe.network.architecture(), read_header(options.init).architecture
+        if theirs.per_repeat <= ours.per_repeat:  # weights without parameters per repeat can be given some
             theirs = dataclasses.replace(theirs, per_repeat=ours.per_repeat)
         difference = ours.difference(theirs)
         if difference:
-            raise WeightsError(f"--init {job.init} is of another network: the recipe's has {difference}")
-    if job.device not in ("auto", "cpu"):
+            raise WeightsError(f"--init {options.init} is of another network: the recipe's has {difference}")
+    if options.device not in ("auto", "cpu"):
         from dynet.runtime.devices import resolve_device
 
-        resolve_device(job.device)
+        resolve_device(options.device)

@@ -1,248 +1,247 @@
-"""The training loop that both stages share: crops in, weights out, exact to resume."""
+"""The training run: build or restore the state, loop over the steps, write the weights.
+
+Both stages share this loop. What a stage does to a crop is in `pretrain` and `finetune`.
+"""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 
 import torch
 from torch import Tensor
-from torch.optim import Optimizer
 
 from dynet.config.recipe import AnyRecipe
-from dynet.data.crops import Crops, StepSampler, loader
-from dynet.data.mix import Example, Mix
-from dynet.errors import DyNetError, InterruptedRun, OutOfMemory, RunError, UsageError, reason_of
+from dynet.data.crops import CropDataset, StepSampler, load_batches
+from dynet.data.mix import Mix
+from dynet.errors import DyNetError, InterruptedRun, RunError, reason_of
 from dynet.model.network import DyNet
-from dynet.model.training_record import TrainingRecord
-from dynet.runtime import host_memory
+from dynet.model.variants import Variant
 from dynet.runtime.progress import ProgressReport
 from dynet.runtime.resources import is_out_of_memory, out_of_memory
-from dynet.runtime.rng import integer_seed
+from dynet.training.checkpoints import BEST, TrainState, load_checkpoint, save_checkpoint
 from dynet.training.compiling import compile_blocks
+from dynet.training.initial_state import initial_network, make_accelerator
+from dynet.training.losses import training_loss
 from dynet.training.metrics_log import ValidationLine
-from dynet.training.optimisation import AveragedNetwork, make_optimizer
-from dynet.training.preview import write_preview
-from dynet.training.provenance import at_step, in_short, record_of, validations_of
+from dynet.training.optimisation import AveragedNetwork, learning_rate, make_optimizer
+from dynet.training.provenance import read_validations, record_of, summary, with_step
 from dynet.training.run_folder import RunFolder
-from dynet.training.run_log import RunLog
-from dynet.training.run_options import DeviceName, Job
+from dynet.training.run_log import RunLog, StepResult
+from dynet.training.run_options import RunOptions
 from dynet.training.stop_signals import StopSignals
-from dynet.training.train_state import BEST, TrainState, load_checkpoint, save_checkpoint
-from dynet.training.train_step import Learner
-from dynet.training.validation import Validator, as_batch, as_float, mean_of
+from dynet.training.validation import Validator, as_batch, as_float, mean_of, write_preview
 
-if TYPE_CHECKING:
-    from accelerate import Accelerator
-
-PREVIEWED = 4
+PREVIEW_IMAGES = 4
+"""Images in a preview of a run that has no validation."""
 
 
-def fit(recipe: AnyRecipe, mix: Mix, run: RunFolder, job: Job) -> None:
-    """Train to the last step of the recipe from the newest checkpoint, if there is one, and write the weights.
+class Trainer:
+    """One training run, from its newest checkpoint, if there is one, to the last step of its recipe.
 
-    On one device and number of processes the weights are bitwise those of a run that was never interrupted.
+    On one device and number of processes, the weights are bitwise those of a run that was never interrupted.
     """
-    accelerator = _accelerator(recipe, job.device)
-    model = initial_network(recipe, job.init)
-    average = AveragedNetwork(model, recipe.ema) if recipe.ema is not None else None
-    optimizer = make_optimizer(recipe, model, accelerator.device)
-    state = load_checkpoint(run.checkpoints)
-    if state is not None:
-        _take_over(state, model, optimizer, average)
-    if average is not None:
-        average.network.to(accelerator.device)
-    if recipe.compile:
-        compile_blocks(model)
-    learner = Learner(recipe, model, optimizer, average, accelerator)
-    record = record_of(recipe, job)
-    with StopSignals() as signals:
-        _Loop(recipe, learner, mix, run, signals, state, record).run()
-    if accelerator.is_main_process:
-        record = at_step(record, recipe.steps, validations_of(run.validation))
-        learner.best_network.save(run.weights, notes=in_short(record), training=record)
-    accelerator.end_training()
 
+    def __init__(self, recipe: AnyRecipe, mix: Mix, folder: RunFolder, options: RunOptions) -> None:
+        """Build the state of the run, or restore it from the newest checkpoint in the folder.
 
-def _take_over(state: TrainState, model: DyNet, optimizer: Optimizer, average: AveragedNetwork | None) -> None:
-    try:
-        model.load_state_dict(state.model)
-        optimizer.load_state_dict(state.optimizer)
-        if average is not None:
-            average.network.load_state_dict(state.average or {})
-    except (RuntimeError, ValueError, KeyError) as error:
-        raise RunError(f"the checkpoint of step {state.step} does not fit the recipe: {reason_of(error)}") from error
-
-
-def initial_network(recipe: AnyRecipe, init: Path | None) -> DyNet:
-    """The network before the first step: fresh weights that follow from the seed, or those of `init`."""
-    if init is not None:
-        model = DyNet.from_pretrained(init, per_repeat=recipe.network.per_repeat)
-    else:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(integer_seed(recipe.seed, "weights"))
-            try:
-                model = DyNet.from_architecture(recipe.network.architecture())
-            except RuntimeError as error:
-                if not is_out_of_memory(error):
-                    raise
-                raise OutOfMemory(f"out of memory: a network of dim: {recipe.network.dim} does not fit") from error
-    model.variants = recipe.sampler().variants
-    model.gradient_checkpointing = recipe.gradient_checkpointing
-    return model.train()
-
-
-def _accelerator(recipe: AnyRecipe, device: DeviceName) -> "Accelerator":
-    from accelerate import Accelerator
-
-    accelerator = Accelerator(cpu=device == "cpu", mixed_precision="bf16" if recipe.precision == "bf16" else "no")
-    if accelerator.device.type == "cpu":
-        host_memory.keep_freed_memory()
-    if accelerator.device.type == "cuda":
-        # Without it some kernels add up in the order in which threads arrive, and a resumed run would differ.
-        torch.use_deterministic_algorithms(True)
-        # With it torch also fills each new tensor, one more kernel each, for code that reads what it has not written.
-        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    for batch in {recipe.batch, *(phase.batch for phase in recipe.larger_crops)}:
-        if batch % accelerator.num_processes:
-            raise UsageError(f"batch: {batch} does not divide among {accelerator.num_processes} processes")
-    return accelerator
-
-
-class _Loop:
-    """One pass through the steps that are left."""
-
-    def __init__(
-        self,
-        recipe: AnyRecipe,
-        learner: Learner,
-        mix: Mix,
-        run: RunFolder,
-        signals: StopSignals,
-        state: TrainState | None,
-        record: TrainingRecord,
-    ) -> None:
-        self.record = record
-        self.recipe, self.learner, self.mix, self.folder, self.signals = recipe, learner, mix, run, signals
-        self.accelerator = learner.accelerator
-        self.start = state.step if state else 0
-        self.best = state.best if state else None
+        Raises:
+            UsageError: A batch does not divide among the processes.
+            RunError: The checkpoint is damaged or does not fit the recipe.
+            OutOfMemory: The network does not fit into memory.
+        """
+        self.recipe, self.mix, self.folder = recipe, mix, folder
+        self.accelerator = make_accelerator(recipe, options.device)
+        self.model = initial_network(recipe, options.init)
+        self.average = AveragedNetwork(self.model, recipe.ema) if recipe.ema is not None else None
+        self.optimizer = make_optimizer(recipe, self.model, self.accelerator.device)
+        self.start, self.best_psnr = self._restore(load_checkpoint(folder.checkpoints))
+        if self.average is not None:
+            self.average.network.to(self.accelerator.device)
+        if recipe.compile:
+            compile_blocks(self.model)
+        self._prepared_network, self._prepared_optimizer = self.accelerator.prepare(self.model, self.optimizer)
+        self.sampler = recipe.sampler()
+        self.record = record_of(recipe, options)
         self.validator: Validator | None = None
         if recipe.validation is not None:
             self.validator = Validator(mix, recipe.crop, recipe.batch, self.accelerator)
-        self.log = RunLog(recipe, run, self.accelerator, self.start)
+        self.log = RunLog(recipe, folder, self.accelerator, self.start)
+
+    @property
+    def best_network(self) -> DyNet:
+        """The network to validate, preview and save: the average of the weights if the recipe asks for one."""
+        return self.model if self.average is None else self.average.network
 
     def run(self) -> None:
-        recipe, device = self.recipe, self.accelerator.device
-        shown = self.accelerator.is_main_process
-        with ProgressReport(recipe.stage, recipe.steps, self.start, shown=shown) as progress:
+        """Train to the last step, and write the weights.
+
+        Raises:
+            InterruptedRun: SIGINT or SIGTERM arrived; a checkpoint of the last finished step is saved.
+            DivergedError: A loss is not finite or far too large; its batch is saved.
+            OutOfMemory: A step does not fit into memory; the steps before it are saved.
+        """
+        recipe, is_main = self.recipe, self.accelerator.is_main_process
+        with (
+            StopSignals() as signals,
+            ProgressReport(recipe.stage, recipe.steps, self.start, shown=is_main) as progress,
+        ):
             for step, (degraded, clean) in enumerate(self._batches(), self.start):
-                with self._memory_is_enough_for(step):
-                    result = self.learner.learn(step, as_float(degraded, device), as_float(clean, device))
-                self.log.add(step + 1, recipe.crop_and_batch(step)[1], result)
-                self._after(step + 1)
+                with self._saving_when_out_of_memory(step):
+                    variants = self.sampler.draw(step)
+                    result = self._train_step(step, variants, degraded, clean)
+                done = step + 1
+                self.log.add(done, recipe.size_schedule(step)[1], result)
+
+                is_last = done == recipe.steps
+                is_stopping = self._any_process_stopped(signals)
+                is_saving = is_last or is_stopping or done % recipe.checkpoint_every == 0
+                if is_saving or done % recipe.log_every == 0:
+                    self.log.flush(self._save_diverged_batch)
+                if recipe.validation is not None and (is_last or done % recipe.validation.every == 0):
+                    self._validate(done)
+                if is_last or done % recipe.preview_every == 0:
+                    self._write_preview(done)
+                if is_saving:
+                    self._save_checkpoint(done)
+                if is_stopping and not is_last:
+                    raise InterruptedRun(f"stopped after step {done} of {recipe.steps}; --resume goes on from there")
                 progress.advance(self.log.note)
         self.log.close()
+        self._write_weights()
+        self.accelerator.end_training()
+
+    def _restore(self, state: TrainState | None) -> tuple[int, float | None]:
+        """Load a checkpoint into network, optimiser and average; return the steps done and the best PSNR so far."""
+        if state is None:
+            return 0, None
+        try:
+            self.model.load_state_dict(state.model)
+            self.optimizer.load_state_dict(state.optimizer)
+            if self.average is not None:
+                self.average.network.load_state_dict(state.average or {})
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise RunError(
+                f"the checkpoint of step {state.step} does not fit the recipe: {reason_of(error)}"
+            ) from error
+        return state.step, state.best
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """The batches of 8 bits of all steps that are left, this process's share; waiting for them is timed."""
+        """Yield this process's share of the 8-bit batch of every remaining step; the log counts the waiting time."""
         recipe, accelerator = self.recipe, self.accelerator
-        crops = Crops(mix=self.mix, crop_and_batch=recipe.crop_and_batch)
-        of_rank = (accelerator.process_index, accelerator.num_processes)
-        steps = StepSampler(self.start, recipe.steps, recipe.crop_and_batch, *of_rank)
-        batches = iter(loader(crops, steps, recipe.workers, pin=accelerator.device.type == "cuda"))
+        crops = CropDataset(mix=self.mix, size_schedule=recipe.size_schedule)
+        rank = (accelerator.process_index, accelerator.num_processes)
+        sampler = StepSampler(self.start, recipe.steps, recipe.size_schedule, *rank)
+        batches = iter(load_batches(crops, sampler, recipe.workers, pin=accelerator.device.type == "cuda"))
         for step in range(self.start, recipe.steps):
-            asked = time.monotonic()
+            asked_at = time.monotonic()
             try:
                 degraded, clean = next(batches)
-            except DyNetError:  # no picture of use is left, or a streamed set is out of reach
-                self._keep_what_is_done(step)
+            except DyNetError:  # no usable image is left, or a streamed dataset is out of reach
+                self._save_before_error(step)
                 raise
-            self.log.waited(time.monotonic() - asked)
+            self.log.add_waiting_time(time.monotonic() - asked_at)
             yield degraded, clean
 
+    def _train_step(self, step: int, variants: Sequence[Variant], degraded: Tensor, clean: Tensor) -> StepResult:
+        """Update the shared weights by one batch, two (B, 3, H, W) of uint8.
+
+        The variants run one after the other, each forward and backward, so a sandwich of three needs no more memory
+        than its deepest variant. The first learns from the clean crops, the others from what the first restored
+        (in-place distillation: US-Nets, arXiv 1903.05134).
+        """
+        recipe, accelerator = self.recipe, self.accelerator
+        degraded, clean = as_float(degraded, accelerator.device), as_float(clean, accelerator.device)
+        rate = learning_rate(recipe, step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        losses: dict[str, Tensor] = {}
+        target = clean
+        for variant in variants:
+            is_last = variant is variants[-1]
+            # Processes exchange gradients once, with those of the last variant.
+            with nullcontext() if is_last else accelerator.no_sync(self._prepared_network):
+                restored = self._prepared_network(degraded, variant)
+                loss = training_loss(restored, target, recipe.frequency_loss)
+                accelerator.backward(loss)
+            losses[variant.name] = loss.detach()
+            if variant is variants[0]:
+                target = restored.detach()
+        norm = None
+        if recipe.gradient_clip is not None:
+            norm = accelerator.clip_grad_norm_(self._prepared_network.parameters(), recipe.gradient_clip).detach()
+        self._prepared_optimizer.step()
+        self._prepared_optimizer.zero_grad()
+        if self.average is not None:
+            self.average.update(self.model, step)
+        return StepResult(rate=rate, losses=losses, gradient_norm=norm)
+
+    def _any_process_stopped(self, signals: StopSignals) -> bool:
+        """Return True, in all processes at the same step, once any of them has received a signal."""
+        if self.accelerator.num_processes == 1:
+            return signals.received is not None
+        if signals.received is not None:
+            self.accelerator.set_trigger()
+        return bool(self.accelerator.check_trigger())
+
+    def _validate(self, done: int) -> None:
+        """Measure every task and variant; save the weights if no earlier validation was as good."""
+        assert self.validator is not None
+        network = self.best_network
+        scores = self.validator.measure(network, network.variants)
+        mean = mean_of(scores)
+        rounded = {task: {name: round(db, 4) for name, db in psnr.items()} for task, psnr in scores.items()}
+        line = ValidationLine(done, round(mean, 4), rounded)
+        self.log.add_validation(line)
+        if self.best_psnr is None or mean > self.best_psnr:
+            self.best_psnr = mean
+            if self.accelerator.is_main_process:
+                record = with_step(self.record, done, [line])
+                network.save(self.folder.checkpoints / BEST, notes=summary(record), training=record)
+
+    def _write_preview(self, done: int) -> None:
+        """Write a preview of the same examples at every step: held-out ones, or else the first of the run."""
+        if not self.accelerator.is_main_process:
+            return
+        if self.validator is not None:
+            examples = self.validator.first_of_each_task()
+        else:
+            count = min(PREVIEW_IMAGES, self.recipe.batch)
+            examples = [self.mix.example(0, index, self.recipe.crop) for index in range(count)]
+        write_preview(self.best_network, examples, self.folder.previews / f"step-{done:08d}.png")
+
+    def _save_checkpoint(self, done: int) -> None:
+        if not self.accelerator.is_main_process:
+            return
+        state = TrainState(
+            step=done,
+            model=self.model.state_dict(),
+            optimizer=self.optimizer.state_dict(),
+            average=None if self.average is None else self.average.network.state_dict(),
+            best=self.best_psnr,
+        )
+        save_checkpoint(self.folder.checkpoints, state, self.recipe.keep_checkpoints)
+
     @contextmanager
-    def _memory_is_enough_for(self, step: int) -> Iterator[None]:
-        """Turn the device's running out of memory into one line; the steps before this one are kept."""
+    def _saving_when_out_of_memory(self, step: int) -> Iterator[None]:
+        """Save the steps before this one and raise OutOfMemory if the device has no memory left."""
         try:
             yield
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
-            self._keep_what_is_done(step)
-            size, batch = self.recipe.crop_and_batch(step)
+            self._save_before_error(step)
+            size, batch = self.recipe.size_schedule(step)
             raise out_of_memory(step + 1, size, batch, checkpointing=self.recipe.gradient_checkpointing) from error
 
-    def _keep_what_is_done(self, done: int) -> None:
-        """Save before a fault ends the run; several processes cannot, since the others are in the next step."""
+    def _save_before_error(self, done: int) -> None:
+        """Save before an error ends the run. Several processes cannot: the others are already in the next step."""
         if done > self.start and self.accelerator.num_processes == 1:
-            self.log.flush(self._save_batch)
-            self._save(done)
+            self.log.flush(self._save_diverged_batch)
+            self._save_checkpoint(done)
 
-    def _after(self, done: int) -> None:
-        """What is due when `done` steps are done: log, validation, preview, checkpoint, stop."""
-        recipe = self.recipe
-        last = done == recipe.steps
-        stopping = self._stopping()
-        saving = last or stopping or done % recipe.checkpoint_every == 0
-        if saving or done % recipe.log_every == 0:
-            self.log.flush(self._save_batch)
-        if recipe.validation is not None and (last or done % recipe.validation.every == 0):
-            self._validate(done)
-        if (last or done % recipe.preview_every == 0) and self.accelerator.is_main_process:
-            path = self.folder.previews / f"step-{done:08d}.png"
-            write_preview(self.learner.best_network, self._shown(), path)
-        if saving:
-            self._save(done)
-        if stopping and not last:
-            raise InterruptedRun(f"stopped after step {done} of {recipe.steps}; --resume goes on from there")
-
-    def _stopping(self) -> bool:
-        """True, in all processes at the same step, once any of them has received a signal."""
-        if self.accelerator.num_processes == 1:
-            return self.signals.received is not None
-        if self.signals.received is not None:
-            self.accelerator.set_trigger()
-        return bool(self.accelerator.check_trigger())
-
-    def _validate(self, done: int) -> None:
-        """Measure every task and variant; keep the weights if none before were as good."""
-        assert self.validator is not None
-        network = self.learner.best_network
-        scores = self.validator.measure(network, network.variants)
-        mean = mean_of(scores)
-        rounded = {task: {name: round(db, 4) for name, db in of.items()} for task, of in scores.items()}
-        line = ValidationLine(done, round(mean, 4), rounded)
-        self.log.validated(line)
-        if self.best is None or mean > self.best:
-            self.best = mean
-            if self.accelerator.is_main_process:
-                record = at_step(self.record, done, [line])
-                network.save(self.folder.checkpoints / BEST, notes=in_short(record), training=record)
-
-    def _shown(self) -> list[Example]:
-        """The same examples at every step: held-out ones, or else the run's first."""
-        if self.validator is not None:
-            return self.validator.first_of_each_task()
-        return [self.mix.example(0, index, self.recipe.crop) for index in range(min(PREVIEWED, self.recipe.batch))]
-
-    def _save(self, done: int) -> None:
-        if not self.accelerator.is_main_process:
-            return
-        learner = self.learner
-        state = TrainState(
-            step=done,
-            model=learner.model.state_dict(),
-            optimizer=learner.optimizer.state_dict(),
-            average=None if learner.average is None else learner.average.network.state_dict(),
-            best=self.best,
-        )
-        save_checkpoint(self.folder.checkpoints, state, self.recipe.keep_checkpoints)
-
-    def _save_batch(self, step: int) -> str:
-        """Write the whole batch of a step, made again from its keys, for a person to look at; returns the file."""
-        size, batch = self.recipe.crop_and_batch(step)
+    def _save_diverged_batch(self, step: int) -> str:
+        """Write the whole batch of a step, made again from its keys, for a person to look at; return its file."""
+        size, batch = self.recipe.size_schedule(step)
         examples = [self.mix.example(step, index, size) for index in range(batch)]
         degraded, clean = as_batch(examples, torch.device("cpu"))
         self.folder.diverged.mkdir(exist_ok=True)
@@ -250,3 +249,8 @@ class _Loop:
         tasks = [self.mix.tasks[example.task].name for example in examples]
         torch.save({"step": step + 1, "degraded": degraded, "clean": clean, "tasks": tasks}, path)
         return str(path)
+
+    def _write_weights(self) -> None:
+        if self.accelerator.is_main_process:
+            record = with_step(self.record, self.recipe.steps, read_validations(self.folder.validation))
+            self.best_network.save(self.folder.weights, notes=summary(record), training=record)

@@ -1,15 +1,15 @@
 import numpy as np
 import pytest
 
-from dynet.config.recipe import Cells, Corruption
+from dynet.config.recipe import SquareCells, DegradedCells
 from dynet.degradations.gaussian_noise import GaussianNoise
 from dynet.runtime.rng import generator
-from dynet.training.pretrain import CorruptAndMask
+from dynet.training.pretrain import DegradeAndMask
 
 
 def test_about_half_is_corrupted_and_a_third_masked(photographs: list[np.ndarray]) -> None:
     noise = GaussianNoise(kind="gaussian_noise", sigma=(50, 50))
-    spoil = CorruptAndMask(Corruption(share=0.5, cell=16, degradations=(noise,)), Cells(share=0.3, cell=16))
+    spoil = DegradeAndMask(DegradedCells(share=0.5, cell=16, degradations=(noise,)), SquareCells(share=0.3, cell=16))
     clean = np.clip(photographs[0][:128, :128], 1, 254)
     shares = []
     for key in range(10):

@@ -17,8 +17,8 @@ from accelerate.state import AcceleratorState
 from PIL import Image
 
 from dynet import DyNet
-from dynet.config.config_types import Section
-from dynet.data.mix import Example, Mix
+from dynet.config.config_types import StrictModel
+from dynet.data.mix import TrainingExample, Mix
 from dynet.errors import DataError
 from dynet.model.weights import read_header
 
@@ -295,7 +295,7 @@ def test_a_run_that_is_going_on_is_not_joined(train: Command, tmp_path: Path) ->
         fcntl.flock(held, fcntl.LOCK_EX)
         code, _, err = train("pretrain", tmp_path / "run")
     assert (code, err.count("\n")) == (2, 1)
-    assert "is held by another run" in err
+    assert "is in use: another run is writing to it" in err
 
 
 def test_fine_tuning_starts_from_init_and_refuses_another_width(
@@ -319,7 +319,7 @@ def test_data_that_is_out_of_reach_in_mid_run_loses_no_step(
     keys = {"checkpoint_every": 100, "preview_every": 100}
     example = Mix.example
 
-    def gone_at_step_5(self: Mix, step: int, index: int, size: int) -> Example:
+    def gone_at_step_5(self: Mix, step: int, index: int, size: int) -> TrainingExample:
         if step == 5:
             raise DataError("row group 3 of user/name cannot be fetched")
         return example(self, step, index, size)
@@ -340,7 +340,7 @@ def test_a_run_whose_record_is_damaged_is_told_in_one_line(train: Command, tmp_p
     (tmp_path / "run" / "run.json").write_text(record)
     code, _, err = train("pretrain", tmp_path / "run", "--resume", "--steps", 2)
     assert (code, err.count("\n")) == (2, 1)
-    assert "run.json, by which a run is known again, is missing or damaged" in err
+    assert "run.json, which identifies the run, is missing or damaged" in err
 
 
 def test_a_checkpoint_without_a_tensor_is_told_in_one_line(train: Command, tmp_path: Path) -> None:
@@ -471,9 +471,9 @@ def test_an_averaged_run_leaves_the_average_and_resumes_from_the_weights_themsel
 def test_wandb_that_is_not_there_is_told_in_one_line(
     train: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("accelerate.tracking.is_wandb_available", lambda: False)
+    monkeypatch.setitem(sys.modules, "wandb", None)
     code, _, err = train("pretrain", tmp_path / "run", wandb="restoration")
-    assert (code, err.splitlines()[-1]) == (2, "dynet: wandb: it is not installed: pip install wandb")
+    assert (code, err.splitlines()[-1]) == (2, "dynet: wandb is not installed: pip install 'million-ird[wandb]'")
 
 
 def test_wandb_gets_what_tensorboard_gets(train: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -504,11 +504,11 @@ def test_every_key_of_a_recipe_is_read(
 ) -> None:
     seen: dict[type, set[str]] = {}
 
-    def spying(self: Section, name: str) -> object:
+    def spying(self: StrictModel, name: str) -> object:
         seen.setdefault(type(self), set()).add(name)
         return object.__getattribute__(self, name)
 
-    monkeypatch.setattr(Section, "__getattribute__", spying)
+    monkeypatch.setattr(StrictModel, "__getattribute__", spying)
     kinds = [{"kind": "gaussian_noise", "sigma": 25}, {"kind": "jpeg", "quality": 30}]
     if stage == "pretrain":
         keys: dict[str, object] = {"corruption": {"share": 0.5, "cell": 4, "degradations": kinds}}

@@ -1,4 +1,4 @@
-"""Checkpoints: a file under RUN/checkpoints/ is complete or absent, and only the newest few and the best are kept."""
+"""Checkpoints: each file in RUN/checkpoints/ is complete or absent, and only the newest few and the best are kept."""
 
 import os
 import pickle
@@ -18,21 +18,27 @@ BEST = "best.safetensors"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainState:
-    """All that a run carries from one step to the next.
+    """Everything that a run carries from one step to the next; the field names are the keys of a checkpoint file.
 
-    There is no generator in it: every random choice, that of data and of variants too, is a function of the seed and
-    the step.
+    There is no random state in it: every random choice, of data and of variants, is a function of the seed and the
+    step.
     """
 
-    step: int  # steps done
+    step: int
+    """Steps done."""
     model: "dict[str, Tensor]"
     optimizer: dict[str, Any]
     average: "dict[str, Tensor] | None"
-    best: float | None  # the highest mean PSNR of a validation so far, in dB
+    best: float | None
+    """The highest mean PSNR of a validation so far, in dB."""
 
 
 def save_checkpoint(folder: Path, state: TrainState, keep: int) -> Path:
-    """Write the checkpoint whole, then drop all but the newest `keep`."""
+    """Write a checkpoint as a whole, then delete all but the newest `keep`.
+
+    Raises:
+        WriteError: The file cannot be written, for example because the disk is full.
+    """
     import torch
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -45,18 +51,18 @@ def save_checkpoint(folder: Path, state: TrainState, keep: int) -> Path:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except (OSError, RuntimeError) as error:  # torch's writer has a RuntimeError for a full disk
+    except (OSError, RuntimeError) as error:  # torch's writer raises RuntimeError if the disk is full
         temporary.unlink(missing_ok=True)
         raise WriteError(f"{path} cannot be written: is the disk full? {reason_of(error)}") from error
     for _, old in _checkpoints(folder)[:-keep]:
         old.unlink()
-    for left in folder.glob("*.tmp"):  # of a run that was killed while it wrote one
-        left.unlink()
+    for leftover in folder.glob("*.tmp"):  # of a run that was killed while it wrote a checkpoint
+        leftover.unlink()
     return path
 
 
 def _checkpoints(folder: Path) -> list[tuple[int, Path]]:
-    """(step, file), oldest first."""
+    """Return (step, file) of each checkpoint, oldest first."""
     if not folder.is_dir():
         return []
     matches = ((_NAME.fullmatch(path.name), path) for path in folder.iterdir())
@@ -64,18 +70,22 @@ def _checkpoints(folder: Path) -> list[tuple[int, Path]]:
 
 
 def last_step(folder: Path) -> int:
-    """The step of the newest checkpoint; 0 where there is none."""
+    """Return the step of the newest checkpoint; 0 if there is none."""
     return max((step for step, _ in _checkpoints(folder)), default=0)
 
 
 def load_checkpoint(folder: Path) -> TrainState | None:
-    """The newest checkpoint; None where there is none."""
+    """Read the newest checkpoint; return None if there is none.
+
+    Raises:
+        RunError: The file is damaged.
+    """
     import torch
 
-    found = _checkpoints(folder)
-    if not found:
+    checkpoints = _checkpoints(folder)
+    if not checkpoints:
         return None
-    _, path = found[-1]
+    _, path = checkpoints[-1]
     try:
         return TrainState(**torch.load(path, map_location="cpu", weights_only=True))
     except (RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:

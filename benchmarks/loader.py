@@ -29,9 +29,9 @@ import torch
 from machine import ROOT, SHARED, describe
 from PIL import Image
 
-from dynet.data.crops import Crops, StepSampler, loader
-from dynet.data.mix import Task
-from dynet.data.sources import Source, open_mix
+from dynet.data.crops import CropDataset, StepSampler, load_batches
+from dynet.data.mix import TrainingTask
+from dynet.data.sources import DataSource, open_mix
 from dynet.degradations.gaussian_noise import gaussian_noise
 
 sys.path.insert(0, str(ROOT))
@@ -58,10 +58,10 @@ def size_of_step(_step: int) -> tuple[int, int]:
 
 
 def ours(location: str, task: str | None, stream: bool, cache: Path, workers: int, batches: int) -> Batches:
-    tasks = [Task(name=task or "denoise", weight=1.0, corrupt=None if task else noisy)]
-    mix = open_mix(tasks, [Source(location)], seed=0, hold_out=0, exclude=(), stream=stream, cache=cache)
-    crops = Crops(mix=mix, crop_and_batch=size_of_step)
-    return loader(crops, StepSampler(0, batches, size_of_step, 0, 1), workers, pin=False)
+    tasks = [TrainingTask(name=task or "denoise", weight=1.0, degrade=None if task else noisy)]
+    mix = open_mix(tasks, [DataSource(location)], seed=0, hold_out=0, exclude=(), stream=stream, cache=cache)
+    crops = CropDataset(mix=mix, size_schedule=size_of_step)
+    return load_batches(crops, StepSampler(0, batches, size_of_step, 0, 1), workers, pin=False)
 
 
 def cut_and_flip(pictures: list[Image.Image]) -> list[Image.Image]:

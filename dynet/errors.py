@@ -6,8 +6,9 @@ DyNetError                 1
 │   ├── DataError          2   a data set that is missing or holds something else
 │   │   └── UnusablePicture    one picture of it: broken, too small, or not of its pair's size
 │   ├── WeightsError       2   weights that are missing, broken or of another network
+│   ├── MissingExtra       2   a module is missing that an extra of this distribution installs
 │   └── RunError           2   a RUN folder that is held, finished or another run's
-├── PictureError           1   one picture that cannot be read or written
+├── ImageError             1   one image that cannot be read or written
 ├── DivergedError          1   the loss is no longer a number, or beyond any picture's
 ├── OutOfMemory            1   the device has too little memory for the recipe
 ├── WriteError             1   a file that could not be written, the disk being full
@@ -38,11 +39,15 @@ class RecipeError(UsageError):
     """A recipe with an unknown key or an unusable value."""
 
 
+class MissingExtra(UsageError):
+    """A module is missing that an extra of this distribution installs; the message says how."""
+
+
 class DataError(UsageError):
     """A data set that is missing, or that is not one to train on."""
 
 
-class UnusablePicture(DataError):
+class UnusableImage(DataError):
     """One picture of a data set that no crop can be cut from; training passes it over, and says so."""
 
 
@@ -54,7 +59,7 @@ class RunError(UsageError):
     """A RUN folder that is held, finished or another run's."""
 
 
-class PictureError(DyNetError):
+class ImageError(DyNetError):
     """One picture that cannot be read or written; the others are not affected."""
 
 

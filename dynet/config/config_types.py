@@ -4,12 +4,12 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-MOST = 65_536
+MAX_COUNT = 65_536
 """Of anything that is counted but steps: beyond it a number is a slip of the hand, and memory would be asked for it."""
 
-Count = Annotated[int, Field(ge=1, le=MOST, strict=True)]
+Count = Annotated[int, Field(ge=1, le=MAX_COUNT, strict=True)]
 Steps = Annotated[int, Field(ge=1, strict=True)]
-Share = Annotated[float, Field(ge=0, le=1)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, le=1e9)]
 Flag = Annotated[bool, Field(strict=True)]
 
@@ -22,7 +22,7 @@ def _as_range(value: object) -> object:
 Range = Annotated[tuple[float, float], BeforeValidator(_as_range)]
 
 
-class Section(BaseModel):
+class StrictModel(BaseModel):
     """A part of a recipe: frozen, and without room for keys it does not know."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)

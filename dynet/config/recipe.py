@@ -14,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from dynet.config.config_types import MOST, Count, Flag, Positive, Section, Share, Steps
+from dynet.config.config_types import MAX_COUNT, Count, Flag, Fraction, Positive, Steps, StrictModel
 from dynet.degradations.degradation import Degradation
 from dynet.degradations.registry import DEGRADATIONS
 from dynet.errors import RecipeError
@@ -22,7 +22,7 @@ from dynet.model.variants import POLICIES, ReuseSchedule, Variant, VariantSample
 from dynet.model.weights import Architecture, PromptsAt
 
 
-class Network(Section):
+class NetworkSettings(StrictModel):
     """The network's shape; the defaults are the paper's."""
 
     dim: Count = 48
@@ -35,7 +35,7 @@ class Network(Section):
     prompts_at: PromptsAt = "skips"
 
     @model_validator(mode="after")
-    def _fits_together(self) -> "Network":
+    def _fits_together(self) -> "NetworkSettings":
         self.architecture()
         return self
 
@@ -53,14 +53,14 @@ class Network(Section):
         )
 
 
-class VariantSection(Section):
+class VariantSettings(StrictModel):
     """One variant to train: how often each level's block is applied, and how often the variant is drawn."""
 
     schedule: tuple[Count, Count, Count, Count]
     probability: Positive = 1.0
 
 
-def _of_its_kind(value: Any) -> Degradation:
+def _parse_degradation(value: Any) -> Degradation:
     """Read a degradation as the section of its kind."""
     if isinstance(value, Degradation):
         return value
@@ -70,48 +70,48 @@ def _of_its_kind(value: Any) -> Degradation:
     return DEGRADATIONS[kind].model_validate(value)
 
 
-DegradationChoice = Annotated[SerializeAsAny[Degradation], PlainValidator(_of_its_kind)]
+DegradationChoice = Annotated[SerializeAsAny[Degradation], PlainValidator(_parse_degradation)]
 DegradationList = Annotated[tuple[DegradationChoice, ...], Field(min_length=1)]
 
 
-class Cells(Section):
+class SquareCells(StrictModel):
     """A share of a crop, in square cells of this many pixels."""
 
-    share: Share
+    share: Fraction
     cell: Count
 
 
-class Corruption(Cells):
+class DegradedCells(SquareCells):
     """The cells that a degradation is shown through, and which degradations."""
 
     degradations: DegradationList
 
 
-class LargerCrops(Section):
+class CropPhase(StrictModel):
     """From this step on, crops of another size, and as many of them in a batch as then fit."""
 
     from_step: Steps
-    crop: Annotated[int, Field(ge=16, le=MOST, strict=True)]
+    crop: Annotated[int, Field(ge=16, le=MAX_COUNT, strict=True)]
     batch: Count
 
 
-class Validation(Section):
+class ValidationSettings(StrictModel):
     """How often all tasks and variants are measured on pictures that are held out, and on how many of each set."""
 
     every: Steps
     pictures: Count = 8
 
 
-class Recipe(Section):
+class TrainingRecipe(StrictModel):
     """What both stages have in common."""
 
     seed: Annotated[int, Field(ge=0, strict=True)] = 0
-    network: Network = Network()
-    variants: Annotated[dict[str, VariantSection], Field(min_length=1)]
+    network: NetworkSettings = NetworkSettings()
+    variants: Annotated[dict[str, VariantSettings], Field(min_length=1)]
     policy: Literal["random", "alternate", "sandwich"] = "random"
-    crop: Annotated[int, Field(ge=16, le=MOST, strict=True)]
+    crop: Annotated[int, Field(ge=16, le=MAX_COUNT, strict=True)]
     batch: Count
-    larger_crops: tuple[LargerCrops, ...] = ()
+    larger_crops: tuple[CropPhase, ...] = ()
     steps: Steps
     optimizer: Literal["adam", "adamw"]
     learning_rate: Positive
@@ -126,7 +126,7 @@ class Recipe(Section):
     compile: Flag = False
     gradient_checkpointing: Flag = False
     workers: Annotated[int, Field(ge=0, le=256, strict=True)] = 0
-    validation: Validation | None = None
+    validation: ValidationSettings | None = None
     log_every: Steps = 1
     preview_every: Steps
     checkpoint_every: Steps
@@ -134,7 +134,7 @@ class Recipe(Section):
     wandb: str | None = None
 
     @model_validator(mode="after")
-    def _fits_together(self) -> "Recipe":
+    def _fits_together(self) -> "TrainingRecipe":
         self.sampler()
         if self.warmup_steps >= self.steps:
             raise ValueError(f"warmup_steps ({self.warmup_steps}) must be fewer than steps ({self.steps})")
@@ -148,12 +148,12 @@ class Recipe(Section):
         variants = [Variant(name, ReuseSchedule(*entry.schedule)) for name, entry in self.variants.items()]
         return POLICIES[self.policy](variants, [entry.probability for entry in self.variants.values()], self.seed)
 
-    def crop_and_batch(self, step: int) -> tuple[int, int]:
+    def size_schedule(self, step: int) -> tuple[int, int]:
         """Side of the crops in pixels, and crops in a batch, at step 0, 1, …"""
         begun = [(phase.crop, phase.batch) for phase in self.larger_crops if phase.from_step <= step]
         return begun[-1] if begun else (self.crop, self.batch)
 
-    def decisive(self) -> dict[str, Any]:
+    def decisive_keys(self) -> dict[str, Any]:
         """The keys that decide which weights come out; the others may change between a run and its resumption."""
         only_for_watching = {"log_every", "preview_every", "checkpoint_every", "keep_checkpoints", "wandb"}
         only_for_cost = {"workers", "gradient_checkpointing"}
@@ -163,17 +163,17 @@ class Recipe(Section):
         return keys | {"variants": [[name, entry] for name, entry in keys["variants"].items()]}
 
 
-class PretrainRecipe(Recipe):
+class PretrainRecipe(TrainingRecipe):
     """Pre-training: corrupt a part of each crop, mask a part, and learn to give the clean crop."""
 
     stage: Literal["pretrain"]
     optimizer: Literal["adam", "adamw"] = "adam"
     schedule: Literal["constant", "cosine"] = "constant"
-    corruption: Corruption
-    mask: Cells
+    corruption: DegradedCells
+    mask: SquareCells
 
 
-class TaskSection(Section):
+class TaskSettings(StrictModel):
     """One task: what is done to clean pictures, or `pairs: true` where its sets bring their own degraded ones."""
 
     weight: Positive = 1.0
@@ -181,19 +181,19 @@ class TaskSection(Section):
     degradations: tuple[DegradationChoice, ...] = ()
 
     @model_validator(mode="after")
-    def _knows_its_input(self) -> "TaskSection":
+    def _knows_its_input(self) -> "TaskSettings":
         if self.pairs == bool(self.degradations):
             raise ValueError("a task has either degradations or pairs: true")
         return self
 
 
-class FinetuneRecipe(Recipe):
+class FinetuneRecipe(TrainingRecipe):
     """Fine-tuning: each crop is degraded by one of the tasks, or comes as a pair of that task."""
 
     stage: Literal["finetune"]
     optimizer: Literal["adam", "adamw"] = "adamw"
     schedule: Literal["constant", "cosine"] = "cosine"
-    tasks: Annotated[dict[str, TaskSection], Field(min_length=1)]
+    tasks: Annotated[dict[str, TaskSettings], Field(min_length=1)]
 
 
 AnyRecipe = PretrainRecipe | FinetuneRecipe
@@ -210,29 +210,29 @@ def find_recipe(name: str | Path) -> Path:
         return path
     if path.is_dir():
         raise RecipeError(f"{path} is a folder, not a recipe file")
-    found = _shipped(path)
+    found = _find_shipped(path)
     if found is None:
         raise RecipeError(f"{name}: no such recipe file")
     return found
 
 
-def _shipped(path: Path) -> Path | None:
+def _find_shipped(path: Path) -> Path | None:
     """What the package brings under this bare name: in a wheel inside it, in a checkout beside it."""
     here = Path(__file__).parents[1]
     files = [folder / path.name for folder in (here / "pipelines", here.parent / "pipelines")]
     return next((file for file in files if file.is_file()), None) if path.parent == Path() else None
 
 
-def _find_list(name: str, recipe: Path) -> str:
+def _find_exclude_list(name: str, recipe: Path) -> str:
     """A list that a recipe names: beside the recipe, or else a shipped one."""
     beside = recipe.parent / name
-    found = beside if beside.is_file() else _shipped(Path(name))
+    found = beside if beside.is_file() else _find_shipped(Path(name))
     if found is None:
         raise RecipeError(f"{recipe}: exclude: {name}: no such file beside the recipe, and none is shipped")
     return str(found.resolve())
 
 
-class _EveryKeyOnce(yaml.SafeLoader):
+class _UniqueKeyLoader(yaml.SafeLoader):
     """YAML's own loader lets the last of two equal keys win without a word."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -248,7 +248,7 @@ class _EveryKeyOnce(yaml.SafeLoader):
 def load_recipe(file: Path, stage: str, steps: int | None = None) -> AnyRecipe:
     """Read a recipe for this stage; `steps`, if given, replaces the recipe's own."""
     try:
-        raw = yaml.load(file.read_text(encoding="utf-8"), _EveryKeyOnce)
+        raw = yaml.load(file.read_text(encoding="utf-8"), _UniqueKeyLoader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise RecipeError(f"{file} cannot be read: {' '.join(str(error).split())}") from error
     if not isinstance(raw, dict):
@@ -261,11 +261,11 @@ def load_recipe(file: Path, stage: str, steps: int | None = None) -> AnyRecipe:
     try:
         recipe: AnyRecipe = TypeAdapter(model).validate_python(raw)
     except ValidationError as error:
-        raise RecipeError(f"{file}: {_first_fault(error, model, raw)}") from error
-    return recipe.model_copy(update={"exclude": tuple(_find_list(name, file) for name in recipe.exclude)})
+        raise RecipeError(f"{file}: {_first_problem(error, model, raw)}") from error
+    return recipe.model_copy(update={"exclude": tuple(_find_exclude_list(name, file) for name in recipe.exclude)})
 
 
-def _first_fault(error: ValidationError, model: type[Section], raw: dict[str, Any]) -> str:
+def _first_problem(error: ValidationError, model: type[StrictModel], raw: dict[str, Any]) -> str:
     """The first fault in one line, unknown keys before others: a misspelt key also leaves one missing."""
     faults = error.errors()
     fault = next((fault for fault in faults if fault["type"] == "extra_forbidden"), faults[0])
@@ -278,17 +278,17 @@ def _first_fault(error: ValidationError, model: type[Section], raw: dict[str, An
     return f"{place}: {message}" if place else message
 
 
-def _keys_at(model: type[Section], place: tuple[int | str, ...], raw: Any) -> list[str]:
+def _keys_at(model: type[StrictModel], place: tuple[int | str, ...], raw: Any) -> list[str]:
     """The keys that a recipe may have where `place` points."""
-    here: type[Section] = model
-    sections: dict[str, type[Section]] = {
-        "network": Network,
-        "variants": VariantSection,
-        "larger_crops": LargerCrops,
-        "validation": Validation,
-        "corruption": Corruption,
-        "mask": Cells,
-        "tasks": TaskSection,
+    here: type[StrictModel] = model
+    sections: dict[str, type[StrictModel]] = {
+        "network": NetworkSettings,
+        "variants": VariantSettings,
+        "larger_crops": CropPhase,
+        "validation": ValidationSettings,
+        "corruption": DegradedCells,
+        "mask": SquareCells,
+        "tasks": TaskSettings,
     }
     above: int | str = ""
     for part in place:

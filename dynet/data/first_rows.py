@@ -29,7 +29,7 @@ class _Shorten(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Plain:
+class ShortenableImage:
     """A file that can be shortened, and its picture's size as stored, before it is turned by its Exif orientation."""
 
     height: int
@@ -39,12 +39,12 @@ class Plain:
     """A file whose first `rows` rows are those of this one; it may have more."""
 
 
-def plain(data: bytes) -> Plain | None:
+def parse_shortenable(data: bytes) -> ShortenableImage | None:
     """What can be shortened; None for another format, anything unusual, and a file without an end."""
-    return _plain_png(data) if data.startswith(_PNG) else _plain_jpeg(data) if data[:3] == b"\xff\xd8\xff" else None
+    return _parse_png(data) if data.startswith(_PNG) else _parse_jpeg(data) if data[:3] == b"\xff\xd8\xff" else None
 
 
-def _plain_png(data: bytes) -> Plain | None:
+def _parse_png(data: bytes) -> ShortenableImage | None:
     header = data[12:29]
     if len(data) < 57 or data[8:16] != b"\0\0\0\rIHDR" or data[29:33] != struct.pack(">I", zlib.crc32(header)):
         return None
@@ -55,7 +55,7 @@ def _plain_png(data: bytes) -> Plain | None:
         if kind == b"IEND":
             if not (width and height) or interlaced:
                 return None
-            return Plain(height, width, False, partial(_shorter_png, data))
+            return ShortenableImage(height, width, False, partial(_shorter_png, data))
         if kind in _TEXTS:
             if data.startswith(_TEXTS_THAT_TURN, place + 8):
                 return None
@@ -70,7 +70,7 @@ def _shorter_png(data: bytes, rows: int) -> bytes:
     return b"".join((data[:12], header, struct.pack(">I", zlib.crc32(header)), data[33:]))
 
 
-def _plain_jpeg(data: bytes) -> Plain | None:
+def _parse_jpeg(data: bytes) -> ShortenableImage | None:
     frames, turned = [], False
     for marker, place in _segments(data):
         if marker == _SCAN:
@@ -89,7 +89,7 @@ def _plain_jpeg(data: bytes) -> Plain | None:
     sampling = [data[at] & 15 for at in range(frame + 11, min(frame + 11 + 3 * parts, len(data)), 3)]
     if not (height and width and sampling):
         return None
-    return Plain(height, width, turned, partial(_shorter_jpeg, data, frame, height, 8 * max(sampling)))
+    return ShortenableImage(height, width, turned, partial(_shorter_jpeg, data, frame, height, 8 * max(sampling)))
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, int]]:

@@ -10,8 +10,8 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from dynet.data.image_set import Cut, Encoded, cut_from
-from dynet.data.layouts import Part, find_parts
+from dynet.data.image_set import CropPair, StoredImage, crop_from
+from dynet.data.layouts import TaskFolder, find_task_folders
 from dynet.errors import DataError
 
 
@@ -37,7 +37,7 @@ class FolderSet:
         """
         folder = Path(location)
         try:
-            parts = find_parts(folder, "train")
+            parts = find_task_folders(folder, "train")
         except DataError as error:
             raise DataError(f"--data {error}") from error
         if not any(part.pairs or part.pictures for part in parts):
@@ -48,7 +48,7 @@ class FolderSet:
         return [cls._of(part, task) for part in parts]
 
     @classmethod
-    def _of(cls, part: Part, task: str | None) -> Self:
+    def _of(cls, part: TaskFolder, task: str | None) -> Self:
         where = str(part.folder)
         if not part.pairs:
             names = tuple(file.relative_to(part.folder).as_posix() for file in part.pictures)
@@ -83,28 +83,28 @@ class FolderSet:
                 digest.update(os.fsencode(name) + f"\0{_bytes_of(file)}\n".encode())
         return digest.digest()
 
-    def families(self) -> npt.NDArray[np.uint64]:
+    def group_ids(self) -> npt.NDArray[np.uint64]:
         """By scene."""
         digests = b"".join(hashlib.blake2b(os.fsencode(scene), digest_size=8).digest() for scene in self.scenes)
         return np.frombuffer(digests, "<u8").astype(np.uint64)
 
-    def rows_named(self, stems: Set[str]) -> npt.NDArray[np.int64]:
+    def rows_from_files(self, stems: Set[str]) -> npt.NDArray[np.int64]:
         """By the names of the clean files."""
         listed = [row for row, file in enumerate(self.clean) if PurePosixPath(file).stem.casefold() in stems]
         return np.array(listed, np.int64)
 
-    def rows_at(self, seed: int, step: int) -> None:
+    def row_spans(self, seed: int, step: int) -> None:
         """All rows are at hand at every step."""
         return
 
-    def cut(self, row: int, size: int, random: np.random.Generator) -> Cut:
-        """As `PictureSet.cut`."""
+    def crop(self, row: int, size: int, random: np.random.Generator) -> CropPair:
+        """As `ImageSet.crop`."""
         degraded = None if self.degraded is None else _encoded(self.degraded[row])
-        return cut_from(degraded, _encoded(self.clean[row]), size, random)
+        return crop_from(degraded, _encoded(self.clean[row]), size, random)
 
 
-def _encoded(file: str) -> Encoded:
-    return Encoded(Path(file), file)
+def _encoded(file: str) -> StoredImage:
+    return StoredImage(Path(file), file)
 
 
 def _bytes_of(file: str) -> int:

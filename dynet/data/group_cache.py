@@ -18,14 +18,14 @@ LOCKS = 256
 class GroupCache:
     """Tables by key, memory-mapped from files that appear whole or not at all.
 
-    A table is made by one process while others that need it wait. When the folder would grow beyond `most_bytes` the
+    A table is made by one process while others that need it wait. When the folder would grow beyond `max_bytes` the
     tables that were not opened for longest are dropped; who has one open still reads it (the file is only unlinked).
     It may be over by what is being written at the time, one table for each process.
     """
 
-    def __init__(self, folder: Path, most_bytes: int) -> None:
+    def __init__(self, folder: Path, max_bytes: int) -> None:
         self.folder = folder
-        self._most_bytes = most_bytes
+        self._most_bytes = max_bytes
 
     def open(self, key: str, make: Callable[[], pa.Table]) -> pa.Table:
         """The table of this key, made now if it is not there. Raises DataError where the folder cannot be written."""
@@ -36,7 +36,7 @@ class GroupCache:
             with self._holding(key, wait=True):
                 self._add(key, make)
 
-    def add_unless_taken(self, key: str, make: Callable[[], pa.Table]) -> None:
+    def add_unless_locked(self, key: str, make: Callable[[], pa.Table]) -> None:
         """Make it if it is not there and no process is at it; returns at once otherwise."""
         if not self._file(key).exists():
             with self._holding(key, wait=False) as held:

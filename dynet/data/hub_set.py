@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from dynet.data.image_set import Cut, Encoded, cut_from
+from dynet.data.image_set import CropPair, StoredImage, crop_from
 from dynet.errors import DataError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ CLEAN, PAIR = "image", ("input", "target")
 
 
 @dataclass(frozen=True, slots=True)
-class BuiltSet:
+class HubSet:
     """The rows of a split, in their order; `task` is what the user said it is for."""
 
     location: str
@@ -78,16 +78,16 @@ class BuiltSet:
                 digest.update("\n".join(map(str, values.to_pylist())).encode())
         return digest.digest()
 
-    def families(self) -> npt.NDArray[np.uint64]:
+    def group_ids(self) -> npt.NDArray[np.uint64]:
         """By the picture that a patch is a part of; in a set that does not say, each row is its own."""
         column = next((name for name in ("parent", "id") if name in self._rows.column_names), None)
         if column is None:
-            return np.array([number_of(str(row)) for row in range(len(self))], np.uint64)
+            return np.array([hash64(str(row)) for row in range(len(self))], np.uint64)
         names, indices = _distinct(self._rows, column)
-        numbers = np.array([number_of(str(name)) for name in names], np.uint64)
+        numbers = np.array([hash64(str(name)) for name in names], np.uint64)
         return np.asarray(numbers[indices])
 
-    def rows_named(self, stems: Set[str]) -> npt.NDArray[np.int64]:
+    def rows_from_files(self, stems: Set[str]) -> npt.NDArray[np.int64]:
         """By the column `uri`, which says where the builder had a picture from."""
         if "uri" not in self._rows.column_names:
             return np.empty(0, np.int64)
@@ -95,23 +95,23 @@ class BuiltSet:
         listed = np.array([PurePosixPath(str(name)).stem.casefold() in stems for name in names], bool)
         return np.flatnonzero(listed[indices])
 
-    def rows_at(self, seed: int, step: int) -> None:
+    def row_spans(self, seed: int, step: int) -> None:
         """All rows are at hand at every step."""
         return
 
-    def cut(self, row: int, size: int, random: np.random.Generator) -> Cut:
-        """As `PictureSet.cut`; files are named by row."""
+    def crop(self, row: int, size: int, random: np.random.Generator) -> CropPair:
+        """As `ImageSet.crop`; files are named by row."""
         stored = self._pictures[row]
         if self.paired:
             degraded, clean = (self._encoded(stored[name], f"{name} of row {row}") for name in PAIR)
-            return cut_from(degraded, clean, size, random)
-        return cut_from(None, self._encoded(stored[CLEAN], f"row {row}"), size, random)
+            return crop_from(degraded, clean, size, random)
+        return crop_from(None, self._encoded(stored[CLEAN], f"row {row}"), size, random)
 
-    def _encoded(self, stored: dict[str, Any] | None, name: str) -> Encoded:
+    def _encoded(self, stored: dict[str, Any] | None, name: str) -> StoredImage:
         name = f"{name} of {self.location}"
         if stored is None or (stored["bytes"] is None and stored["path"] is None):
             raise DataError(f"{name} has no picture")
-        return Encoded(stored["bytes"] if stored["bytes"] is not None else Path(stored["path"]), name)
+        return StoredImage(stored["bytes"] if stored["bytes"] is not None else Path(stored["path"]), name)
 
 
 def _distinct(rows: "datasets.Dataset", name: str) -> tuple[list[object], npt.NDArray[np.int64]]:
@@ -122,7 +122,7 @@ def _distinct(rows: "datasets.Dataset", name: str) -> tuple[list[object], npt.ND
     return encoded.dictionary.to_pylist(), encoded.indices.to_numpy().astype(np.int64)
 
 
-def number_of(name: str) -> int:
+def hash64(name: str) -> int:
     """64 bits of a name's hash, by which rows of one family are known."""
     return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "little")
 
@@ -135,7 +135,7 @@ def _load(location: str) -> dict[str, "datasets.Dataset"]:
     datasets.disable_progress_bars()
     try:
         with _quiet():
-            builder = of_config(datasets.load_dataset_builder, location)
+            builder = load_config(datasets.load_dataset_builder, location)
             if Path(location).is_dir():
                 builder = _of_files(builder)
             builder.download_and_prepare()
@@ -159,7 +159,7 @@ def _of_files(builder: "datasets.DatasetBuilder") -> "datasets.DatasetBuilder":
     return datasets.load_dataset_builder(builder.name, data_files=files)
 
 
-def of_config(load: Callable[..., Any], location: str) -> Any:
+def load_config(load: Callable[..., Any], location: str) -> Any:
     """What a function of `datasets` loads of CONFIG where the set has it, else of the default config."""
     try:
         return load(location, CONFIG)

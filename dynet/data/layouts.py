@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from dynet.data.pair_names import match
+from dynet.data.pair_names import match_names
 from dynet.errors import DataError
 
 logger = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class ImagePair:
     """A degraded picture and its clean one; `name` is unique in its folder and free of the folder's own place."""
 
     name: str
@@ -69,13 +69,13 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class TaskFolder:
     """What a folder holds for one task: either clean pictures or pairs."""
 
     folder: Path
     task: str | None
     pictures: tuple[Path, ...] = ()
-    pairs: tuple[Pair, ...] = ()
+    pairs: tuple[ImagePair, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +87,12 @@ class _Root:
     task: str | None
 
 
-def find_pictures(folder: Path) -> tuple[Path, ...]:
+def find_images(folder: Path) -> tuple[Path, ...]:
     """All pictures below a folder, in the order of their paths, whatever the file system's."""
     return tuple(sorted(_pictures(folder), key=lambda file: file.relative_to(folder).as_posix()))
 
 
-def find_pairs(folder: Path, split: Split | None = None) -> tuple[Pair, ...]:
+def find_pairs(folder: Path, split: Split | None = None) -> tuple[ImagePair, ...]:
     """All pairs below a folder, in the order of their names.
 
     Where pairs for training and for testing lie beside each other, as in GoPro and LOL, only those of `split` are
@@ -106,22 +106,22 @@ def find_pairs(folder: Path, split: Split | None = None) -> tuple[Pair, ...]:
     return _pairs(folder, roots)
 
 
-def find_parts(folder: Path, split: Split | None = None) -> tuple[Part, ...]:
+def find_task_folders(folder: Path, split: Split | None = None) -> tuple[TaskFolder, ...]:
     """What a folder holds for each task: pairs if there are any, else clean pictures; raises as `find_pairs` does.
 
     Beside pairs, clean pictures are those of a folder named `denoise`; a warning counts the others.
     """
     roots = _roots(folder, folder, split, ())
     if not any(root.sides for root in roots):
-        return (Part(folder, None, pictures=find_pictures(folder)),)
-    parts = [Part(root.folder, None, pictures=find_pictures(root.folder)) for root in roots if root.sides is None]
+        return (TaskFolder(folder, None, pictures=find_images(folder)),)
+    parts = [TaskFolder(root.folder, None, pictures=find_images(root.folder)) for root in roots if root.sides is None]
     tasks = sorted({root.task for root in roots if root.sides}, key=str)
     for task in tasks:
         mine = [root for root in roots if root.sides and root.task == task]
         where = mine[0].folder if len(mine) == 1 else folder
-        parts.append(Part(where, task, pairs=_pairs(where, mine)))
+        parts.append(TaskFolder(where, task, pairs=_pairs(where, mine)))
     inside = tuple(f"{place.as_posix()}/" for root in roots for place in root.sides or (root.folder,))
-    left = [file.relative_to(folder).as_posix() for file in find_pictures(folder)]
+    left = [file.relative_to(folder).as_posix() for file in find_images(folder)]
     left = [name for name in left if not (folder / name).as_posix().startswith(inside)]
     if left:
         logger.warning("%s: %s outside of its pairs left out: %s", folder, _count(left, "picture"), _few(left))
@@ -163,13 +163,13 @@ def _sides(folder: Path, children: dict[str, Path]) -> tuple[Path, Path, str | N
     return None
 
 
-def _pairs(top: Path, roots: list[_Root]) -> tuple[Pair, ...]:
+def _pairs(top: Path, roots: list[_Root]) -> tuple[ImagePair, ...]:
     """The pairs of these folders; each is a scene of its own where there are several of them, as films are."""
-    pairs: list[Pair] = []
+    pairs: list[ImagePair] = []
     for root in roots:
         place = root.folder.relative_to(top)
         film = root.folder.relative_to(top).as_posix() if len(roots) > 1 and root.task == "deblur" else ""
-        pairs += [Pair((place / name).as_posix(), *files, film) for name, files in _matched(root).items()]
+        pairs += [ImagePair((place / name).as_posix(), *files, film) for name, files in _matched(root).items()]
     return tuple(sorted(pairs, key=lambda pair: pair.name))
 
 
@@ -186,7 +186,7 @@ def _matched(root: _Root) -> dict[str, tuple[Path, Path]]:
             raise DataError(
                 f"{side}: {first.name} and {second.name} have one name; which is meant? ({len(twice)} such)"
             )
-    matched = match(degraded, clean)
+    matched = match_names(degraded, clean)
     if matched.alone:
         alone = [degraded[name][0].relative_to(root.folder).as_posix() for name in matched.alone]
         raise DataError(
@@ -205,7 +205,7 @@ def _matched(root: _Root) -> dict[str, tuple[Path, Path]]:
 def _by_name(side: Path) -> dict[str, list[Path]]:
     """The pictures of a side by their paths without suffix, in lower case."""
     named: dict[str, list[Path]] = {}
-    for file in find_pictures(side):
+    for file in find_images(side):
         named.setdefault(file.relative_to(side).with_suffix("").as_posix().casefold(), []).append(file)
     return named
 

@@ -38,7 +38,7 @@ def available() -> bool:
 
 def crop(encoded: bytes, top: int, left: int, height: int, width: int) -> Image8 | None:
     """(height, width, 3) out of a lossless picture, RGB; None where libwebp finds a fault in the file."""
-    library, configuration = _library(), _Configuration()
+    library, configuration = _library(), _DecoderConfig()
     assert library is not None
     library.WebPInitDecoderConfigInternal(ctypes.byref(configuration), _ABI)
     piece = np.empty((height, width, 3), np.uint8)
@@ -89,7 +89,7 @@ class _Buffer(ctypes.Structure):
     )
 
 
-class _Options(ctypes.Structure):
+class _DecoderOptions(ctypes.Structure):
     """WebPDecoderOptions."""
 
     _fields_ = (
@@ -99,10 +99,10 @@ class _Options(ctypes.Structure):
     )
 
 
-class _Configuration(ctypes.Structure):
+class _DecoderConfig(ctypes.Structure):
     """WebPDecoderConfig."""
 
-    _fields_ = (("input", _Features), ("output", _Buffer), ("options", _Options))
+    _fields_ = (("input", _Features), ("output", _Buffer), ("options", _DecoderOptions))
 
 
 @functools.cache
@@ -111,8 +111,8 @@ def _library() -> ctypes.CDLL | None:
         from PIL import _webp
 
         library = ctypes.CDLL(_webp.__file__)  # symbols are looked for in what it depends on, too
-        library.WebPDecode.argtypes = (ctypes.c_char_p, ctypes.c_size_t, ctypes.POINTER(_Configuration))
-        ready = library.WebPInitDecoderConfigInternal(ctypes.byref(_Configuration()), _ABI)
+        library.WebPDecode.argtypes = (ctypes.c_char_p, ctypes.c_size_t, ctypes.POINTER(_DecoderConfig))
+        ready = library.WebPInitDecoderConfigInternal(ctypes.byref(_DecoderConfig()), _ABI)
     except (ImportError, OSError, AttributeError):
         return None
     return library if ready else None

@@ -10,32 +10,32 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from dynet.data.image_set import Cut, Image8, PictureSet
+from dynet.data.image_set import CropPair, Image8, ImageSet
 from dynet.data.shuffle_window import draw_row
-from dynet.errors import DataError, UnusablePicture
+from dynet.errors import DataError, UnusableImage
 from dynet.runtime.rng import generator
 
 logger = logging.getLogger(__name__)
-Corrupt = Callable[[Image8, np.random.Generator], Image8]
+DegradeFunction = Callable[[Image8, np.random.Generator], Image8]
 Rows = npt.NDArray[np.int64]
 
-HELD_OUT_AT_MOST = 0.1
+MAX_HELD_OUT = 0.1
 """Of a set's pictures, for validation; of a small set one."""
 
-ATTEMPTS = 10
+MAX_ATTEMPTS = 10
 """Pictures that are drawn for one example before a set is taken to be of no use."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
+class TrainingTask:
     """What a run learns: how clean crops are spoilt, or None where pairs are given; and how often it is drawn."""
 
     name: str
     weight: float
-    corrupt: Corrupt | None
+    degrade: DegradeFunction | None
 
 
-class Example(NamedTuple):
+class TrainingExample(NamedTuple):
     """One input and target, both (size, size, 3), and the number of their task."""
 
     degraded: Image8
@@ -44,13 +44,13 @@ class Example(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
+class _SplitSet:
     """A set as tasks draw from it: rows to train on, and rows of it or of its validation split that are held out."""
 
-    pictures: PictureSet
+    pictures: ImageSet
     weight: float
     rows: Rows
-    held_out: PictureSet
+    held_out: ImageSet
     held_out_rows: Rows
 
 
@@ -63,13 +63,13 @@ class Mix:
     """Tasks by weight; within a task sets by weight; within a set any row that is not held out.
 
     A set of clean pictures serves every task that degrades clean pictures, a set of pairs every task of pairs, but a
-    set that is for one task (`PictureSet.task`) serves no other.
+    set that is for one task (`ImageSet.task`) serves no other.
     """
 
     def __init__(
         self,
-        tasks: Sequence[Task],
-        sets: Sequence[tuple[PictureSet, float]],
+        tasks: Sequence[TrainingTask],
+        sets: Sequence[tuple[ImageSet, float]],
         *,
         seed: int,
         hold_out: int,
@@ -106,17 +106,17 @@ class Mix:
             digest.update(part.rows.astype("<i8").tobytes())
         return digest.hexdigest()
 
-    def example(self, step: int, index: int, size: int) -> Example:
+    def example(self, step: int, index: int, size: int) -> TrainingExample:
         """Example `index` of the batch of `step`: the same whoever asks, in whatever order.
 
         A picture that no crop can be cut from is passed over with a warning that names it, and another is drawn: weeks
         of training do not end at one of a million files. Raises UnusablePicture where ATTEMPTS in a row are so.
         """
-        passed_over: list[UnusablePicture] = []
-        for attempt in range(ATTEMPTS):
+        passed_over: list[UnusableImage] = []
+        for attempt in range(MAX_ATTEMPTS):
             try:
                 example = self._example(step, index, size, attempt)
-            except UnusablePicture as fault:
+            except UnusableImage as fault:
                 passed_over.append(fault)
             else:
                 for one in passed_over:
@@ -124,43 +124,43 @@ class Mix:
                 return example
         raise passed_over[-1]
 
-    def _example(self, step: int, index: int, size: int, attempt: int) -> Example:
+    def _example(self, step: int, index: int, size: int, attempt: int) -> TrainingExample:
         again = (attempt,) if attempt else ()
         random = generator(self.seed, "crop", step, index, *again)
         which = _draw(self._task_bounds, random)
         part = self._parts[which][_draw(self._set_bounds[which], random)]
-        row = draw_row(part.rows, part.pictures.rows_at(self.seed, step), random)
-        cut = part.pictures.cut(row, size, random)
+        row = draw_row(part.rows, part.pictures.row_spans(self.seed, step), random)
+        crop = part.pictures.crop(row, size, random)
         turn = int(random.integers(8))
-        turned = Cut(None if cut.degraded is None else orient(cut.degraded, turn), orient(cut.clean, turn))
+        turned = CropPair(None if crop.degraded is None else orient(crop.degraded, turn), orient(crop.clean, turn))
         return self._finish(which, turned, generator(self.seed, "corruption", step, index, *again))
 
-    def validation(self, which: int, size: int) -> list[Example]:
+    def validation(self, which: int, size: int) -> list[TrainingExample]:
         """The held-out examples of task number `which`, upright, the same at every call.
 
         Raises UnusablePicture where none of the pictures is of use.
         """
-        examples: list[Example] = []
-        fault: UnusablePicture | None = None
+        examples: list[TrainingExample] = []
+        fault: UnusableImage | None = None
         for number, part in enumerate(self._parts[which]):
             for row in part.held_out_rows:
                 random = generator(self.seed, "validation", which, number, int(row))
                 try:
-                    cut = part.held_out.cut(int(row), size, random)
-                except UnusablePicture as error:
+                    crop = part.held_out.crop(int(row), size, random)
+                except UnusableImage as error:
                     fault = error
                     _warn_once(f"passed over: {error}")
                     continue
-                examples.append(self._finish(which, cut, random))
+                examples.append(self._finish(which, crop, random))
         if not examples and fault is not None:
             raise fault
         return examples
 
-    def _finish(self, which: int, cut: Cut, random: np.random.Generator) -> Example:
-        corrupt = self.tasks[which].corrupt
-        degraded = corrupt(cut.clean, random) if corrupt is not None else cut.degraded
+    def _finish(self, which: int, crop: CropPair, random: np.random.Generator) -> TrainingExample:
+        degrade = self.tasks[which].degrade
+        degraded = degrade(crop.clean, random) if degrade is not None else crop.degraded
         assert degraded is not None
-        return Example(degraded, cut.clean, which)
+        return TrainingExample(degraded, crop.clean, which)
 
 
 def orient(picture: Image8, which: int) -> Image8:
@@ -169,9 +169,9 @@ def orient(picture: Image8, which: int) -> Image8:
     return turned[:, ::-1] if which >= 4 else turned
 
 
-def serves(pictures: PictureSet, task: Task) -> bool:
+def serves(pictures: ImageSet, task: TrainingTask) -> bool:
     """Whether a task draws from a set."""
-    return pictures.paired == (task.corrupt is None) and pictures.task in (None, task.name)
+    return pictures.paired == (task.degrade is None) and pictures.task in (None, task.name)
 
 
 def _bounds(weights: Sequence[float]) -> npt.NDArray[np.float64]:
@@ -183,7 +183,7 @@ def _draw(bounds: npt.NDArray[np.float64], random: np.random.Generator) -> int:
     return int(np.searchsorted(bounds, random.random(), side="right"))
 
 
-def _split(pictures: PictureSet, weight: float, hold_out: int, exclude: Mapping[str, Set[str]]) -> _Part:
+def _split(pictures: ImageSet, weight: float, hold_out: int, exclude: Mapping[str, Set[str]]) -> _SplitSet:
     """The rows to train on and those held out: of the set's own validation split, else whole families by their hash."""
     rows = _rows_without(pictures, exclude)
     if len(rows) == 0:
@@ -191,19 +191,19 @@ def _split(pictures: PictureSet, weight: float, hold_out: int, exclude: Mapping[
     if pictures.validation is not None:
         held_out = _rows_without(pictures.validation, exclude)
         if len(held_out):
-            return _Part(pictures, weight, rows, pictures.validation, _spread(held_out, hold_out))
+            return _SplitSet(pictures, weight, rows, pictures.validation, _spread(held_out, hold_out))
     if hold_out == 0:
-        return _Part(pictures, weight, rows, pictures, rows[:0])
-    families = pictures.families()[rows]
-    unlike, sizes = np.unique(families, return_counts=True)
+        return _SplitSet(pictures, weight, rows, pictures, rows[:0])
+    group_ids = pictures.group_ids()[rows]
+    unlike, sizes = np.unique(group_ids, return_counts=True)
     if len(unlike) < 2:
         raise DataError(
             f"--data {pictures.location} holds one picture, or parts of one: validation holds one out, and none is left"
         )
     # As many families as hold the count: mostly a row is a family of its own.
     enough = int(np.searchsorted(np.cumsum(sizes), hold_out)) + 1
-    chosen = np.isin(families, unlike[: min(enough, max(1, int(len(unlike) * HELD_OUT_AT_MOST)))])
-    return _Part(pictures, weight, rows[~chosen], pictures, _spread(rows[chosen], hold_out))
+    chosen = np.isin(group_ids, unlike[: min(enough, max(1, int(len(unlike) * MAX_HELD_OUT)))])
+    return _SplitSet(pictures, weight, rows[~chosen], pictures, _spread(rows[chosen], hold_out))
 
 
 def _spread(rows: Rows, count: int) -> Rows:
@@ -211,23 +211,23 @@ def _spread(rows: Rows, count: int) -> Rows:
     return rows[np.arange(min(count, len(rows))) * len(rows) // max(1, min(count, len(rows)))]
 
 
-def _rows_without(pictures: PictureSet, exclude: Mapping[str, Set[str]]) -> Rows:
+def _rows_without(pictures: ImageSet, exclude: Mapping[str, Set[str]]) -> Rows:
     rows = np.arange(len(pictures), dtype=np.int64)
     stems = frozenset().union(*exclude.values())
-    return np.setdiff1d(rows, pictures.rows_named(stems)) if stems else rows
+    return np.setdiff1d(rows, pictures.rows_from_files(stems)) if stems else rows
 
 
-def _warn_of_idle(exclude: Mapping[str, Set[str]], sets: Sequence[PictureSet]) -> None:
+def _warn_of_idle(exclude: Mapping[str, Set[str]], sets: Sequence[ImageSet]) -> None:
     splits = [split for pictures in sets for split in (pictures, pictures.validation) if split is not None]
     for name, stems in exclude.items():
-        count = sum(len(split.rows_named(stems)) for split in splits)
+        count = sum(len(split.rows_from_files(stems)) for split in splits)
         if count == 0:
             logger.warning("exclude: %s names no picture of any set", name)
         else:
             logger.info("exclude: %s leaves out %d pictures", name, count)
 
 
-def _refuse_useless(pictures: PictureSet, tasks: Sequence[Task]) -> None:
+def _refuse_useless(pictures: ImageSet, tasks: Sequence[TrainingTask]) -> None:
     served = [task.name for task in tasks if serves(pictures, task)]
     kind = "pairs" if pictures.paired else "clean pictures"
     if not served:
@@ -241,11 +241,11 @@ def _refuse_useless(pictures: PictureSet, tasks: Sequence[Task]) -> None:
         )
 
 
-def _kind(task: Task) -> str:
-    return "pairs" if task.corrupt is None else "clean pictures"
+def _kind(task: TrainingTask) -> str:
+    return "pairs" if task.degrade is None else "clean pictures"
 
 
-def _missing(task: Task) -> str:
-    if task.corrupt is None:
+def _missing(task: TrainingTask) -> str:
+    if task.degrade is None:
         return f"task {task.name} needs pairs: --data {task.name}:DIR_OR_REPO"
     return f"task {task.name} needs clean pictures: --data DIR_OR_REPO"

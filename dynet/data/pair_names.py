@@ -31,19 +31,19 @@ _RULES: tuple[Callable[[str], str], ...] = (
 
 
 @dataclass(frozen=True, slots=True)
-class Match:
+class PairMatch:
     """For each degraded name its clean one, and those that have none."""
 
     clean_of: dict[str, str]
     alone: tuple[str, ...]
 
 
-def match(degraded: Collection[str], clean: Collection[str]) -> Match:
+def match_names(degraded: Collection[str], clean: Collection[str]) -> PairMatch:
     """Match paths without their suffixes, relative to their side's folder, both in lower case.
 
     A degraded picture in a folder of its side may have its clean one in the same folder of the other, or on its top.
     """
-    best: Match | None = None
+    best: PairMatch | None = None
     for rule, nested in itertools.product(_RULES, (True, False)):
         found = _by(rule, nested, degraded, clean)
         if best is None or len(found.alone) < len(best.alone):
@@ -54,7 +54,7 @@ def match(degraded: Collection[str], clean: Collection[str]) -> Match:
     return best
 
 
-def _by(rule: Callable[[str], str], nested: bool, degraded: Collection[str], clean: Collection[str]) -> Match:
+def _by(rule: Callable[[str], str], nested: bool, degraded: Collection[str], clean: Collection[str]) -> PairMatch:
     clean_of, alone = {}, []
     for name in degraded:
         folder, slash, stem = name.rpartition("/")
@@ -63,4 +63,4 @@ def _by(rule: Callable[[str], str], nested: bool, degraded: Collection[str], cle
             clean_of[name] = wanted
         else:
             alone.append(name)
-    return Match(clean_of, tuple(sorted(alone)))
+    return PairMatch(clean_of, tuple(sorted(alone)))

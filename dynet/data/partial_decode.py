@@ -25,8 +25,8 @@ import numpy.typing as npt
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from dynet.data import libwebp
-from dynet.data.first_rows import plain
-from dynet.errors import DataError, DyNetError, UnusablePicture, reason_of
+from dynet.data.first_rows import parse_shortenable
+from dynet.errors import DataError, DyNetError, UnusableImage, reason_of
 
 Image8 = npt.NDArray[np.uint8]
 Turn = Image.Transpose
@@ -43,7 +43,7 @@ _TURNS = {
 """By Exif orientation, as ImageOps.exif_transpose has them."""
 
 
-class _Box(NamedTuple):
+class _CropBox(NamedTuple):
     left: int
     top: int
     right: int
@@ -51,13 +51,13 @@ class _Box(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class LazyImage:
     """A stored picture whose header has been read: upright size, and its pixels on demand."""
 
     name: str
     height: int
     width: int
-    _decode: Callable[[_Box], Image8]
+    _decode: Callable[[_CropBox], Image8]
 
     def region(self, top: int, left: int, height: int, width: int) -> Image8:
         """(height, width, 3) of the upright picture, in memory of its own.
@@ -67,10 +67,10 @@ class Stored:
         if min(top, left) < 0 or not (0 < height <= self.height - top and 0 < width <= self.width - left):
             raise ValueError(f"{height}x{width} at ({top}, {left}) is not inside {self.height}x{self.width}")
         with _decoding(self.name):
-            return self._decode(_Box(left, top, left + width, top + height))
+            return self._decode(_CropBox(left, top, left + width, top + height))
 
 
-def read_header(encoded: bytes | Path, name: str) -> Stored:
+def open_image(encoded: bytes | Path, name: str) -> LazyImage:
     """The picture in these bytes or in this file, called `name` in messages.
 
     Raises DataError where there is none that can be read.
@@ -83,10 +83,10 @@ def read_header(encoded: bytes | Path, name: str) -> Stored:
         return _lossless_webp(data, name) or _with_pillow(data, name)
 
 
-def draw_place(stored: Stored, size: int, random: np.random.Generator) -> tuple[int, int]:
+def draw_crop_position(stored: LazyImage, size: int, random: np.random.Generator) -> tuple[int, int]:
     """Top and left of a square of `size` pixels, every position as likely; UnusablePicture where there is no room."""
     if min(stored.height, stored.width) < size:
-        raise UnusablePicture(f"{stored.name} has {stored.width}x{stored.height} pixels, too few for crop: {size}")
+        raise UnusableImage(f"{stored.name} has {stored.width}x{stored.height} pixels, too few for crop: {size}")
     return int(random.integers(stored.height - size + 1)), int(random.integers(stored.width - size + 1))
 
 
@@ -98,29 +98,29 @@ def _decoding(name: str) -> Iterator[None]:
     except (DyNetError, MemoryError):
         raise
     except UnidentifiedImageError as error:
-        raise UnusablePicture(f"{name} is no picture that can be read") from error
+        raise UnusableImage(f"{name} is no picture that can be read") from error
     except Exception as error:
         # No narrower: for bad bytes plugins raise OSError, SyntaxError, ValueError, struct.error, EOFError and more.
-        raise UnusablePicture(f"{name} cannot be decoded: {reason_of(error)}") from error
+        raise UnusableImage(f"{name} cannot be decoded: {reason_of(error)}") from error
 
 
-def _with_pillow(data: bytes, name: str) -> Stored:
-    short = plain(data)
+def _with_pillow(data: bytes, name: str) -> LazyImage:
+    short = parse_shortenable(data)
     if short is None or _too_large(short.height, short.width):
         with Image.open(io.BytesIO(data)) as picture:
             pixels = _rgb(ImageOps.exif_transpose(picture))
         height, width = pixels.shape[:2]
-        return Stored(name, height, width, lambda box: pixels[box.top : box.bottom, box.left : box.right].copy())
+        return LazyImage(name, height, width, lambda box: pixels[box.top : box.bottom, box.left : box.right].copy())
     turn = _orientation(data) if short.may_be_turned else 1
 
-    def decode(box: _Box) -> Image8:
+    def decode(box: _CropBox) -> Image8:
         inside = _as_stored(box, turn, short.width, short.height)
         with Image.open(io.BytesIO(short.first_rows(inside.bottom))) as shorter:
             piece = shorter.crop(inside)
             return _rgb(piece.transpose(_TURNS[turn]) if turn in _TURNS else piece)
 
     height, width = (short.width, short.height) if turn >= 5 else (short.height, short.width)
-    return Stored(name, height, width, decode)
+    return LazyImage(name, height, width, decode)
 
 
 def _too_large(height: int, width: int) -> bool:
@@ -142,7 +142,7 @@ def _orientation(data: bytes) -> int:
     return turn if turn in _TURNS else 1
 
 
-def _as_stored(box: _Box, turn: int, width: int, height: int) -> _Box:
+def _as_stored(box: _CropBox, turn: int, width: int, height: int) -> _CropBox:
     """Where a piece of the upright picture lies in the stored one of width x height."""
     left, top, right, bottom = box
     if turn >= 5:
@@ -151,20 +151,20 @@ def _as_stored(box: _Box, turn: int, width: int, height: int) -> _Box:
         left, right = width - right, width - left
     if turn in (3, 4, 6, 7):
         top, bottom = height - bottom, height - top
-    return _Box(left, top, right, bottom)
+    return _CropBox(left, top, right, bottom)
 
 
-def _lossless_webp(data: bytes, name: str) -> Stored | None:
+def _lossless_webp(data: bytes, name: str) -> LazyImage | None:
     """A lossless WebP that libwebp crops for us; None for any other picture."""
     size = libwebp.lossless_size(data)
     if size is None or not libwebp.available() or _too_large(*size):
         return None
 
-    def decode(box: _Box) -> Image8:
+    def decode(box: _CropBox) -> Image8:
         height, width = box.bottom - box.top, box.right - box.left
         piece = libwebp.crop(data, box.top, box.left, height, width)
         if piece is None:  # something is wrong: Pillow says what
             return _with_pillow(data, name).region(box.top, box.left, height, width)
         return piece
 
-    return Stored(name, *size, decode)
+    return LazyImage(name, *size, decode)

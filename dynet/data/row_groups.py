@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dynet.data.shards import Shard
+from dynet.data.shards import ParquetShard
 from dynet.errors import DataError
 
 TAIL = 2**16
@@ -22,7 +22,7 @@ AT_ONCE = 8
 """Requests for footers and columns."""
 
 
-class Group(NamedTuple):
+class RowGroup(NamedTuple):
     """A row group: of which file, its number there, its rows, and where the columns wanted of it lie."""
 
     shard: int
@@ -35,7 +35,7 @@ class Group(NamedTuple):
 class RowGroups:
     """The row groups of a split's files, in the order of their rows."""
 
-    def __init__(self, shards: Sequence[Shard], footers: Sequence[bytes], columns: Sequence[str]) -> None:
+    def __init__(self, shards: Sequence[ParquetShard], footers: Sequence[bytes], columns: Sequence[str]) -> None:
         """`columns` are those that `fetch` gives; DataError for a file that lacks one."""
         self._shards, self._footers, self.columns = tuple(shards), tuple(footers), tuple(columns)
         self.groups = [group for number in range(len(self._shards)) for group in self._groups_of(number)]
@@ -56,7 +56,7 @@ class RowGroups:
         group = self.groups[which]
         return f"{fingerprint([self._shards[group.shard]])}-{group.number}"
 
-    def _groups_of(self, number: int) -> Iterator[Group]:
+    def _groups_of(self, number: int) -> Iterator[RowGroup]:
         file = parse_footer(self._shards[number], self._footers[number])
         missing = set(self.columns) - set(file.schema.to_arrow_schema().names)
         if missing:
@@ -64,7 +64,7 @@ class RowGroups:
         for at in range(file.num_row_groups):
             group = file.row_group(at)
             if group.num_rows:
-                yield Group(number, at, group.num_rows, *_span(group, self.columns))
+                yield RowGroup(number, at, group.num_rows, *_span(group, self.columns))
 
     def _text_of(self, number: int, name: str) -> pa.Table:
         file = parse_footer(self._shards[number], self._footers[number])
@@ -79,7 +79,7 @@ class RowGroups:
 
     def _read(self, shard: int, number: int, span: tuple[int, int], columns: Sequence[str]) -> pa.Table:
         footer = parse_footer(self._shards[shard], self._footers[shard])
-        part = _Part(self._shards[shard].read(*span), span[0], self._shards[shard].size)
+        part = _FetchedRange(self._shards[shard].read(*span), span[0], self._shards[shard].size)
         try:
             file = pq.ParquetFile(pa.PythonFile(part, mode="r"), metadata=footer, pre_buffer=False)
             return file.read_row_group(number, columns=list(columns), use_threads=False)
@@ -87,13 +87,13 @@ class RowGroups:
             raise DataError(f"{self._shards[shard].path}: {_line(error)}") from error
 
 
-def read_footers(shards: Sequence[Shard]) -> pa.Table:
+def read_footers(shards: Sequence[ParquetShard]) -> pa.Table:
     """A column `footer`: of each file its end, which is the footer, its length in 4 bytes, and PAR1."""
     with ThreadPoolExecutor(AT_ONCE) as threads:
         return pa.table({"footer": pa.array(list(threads.map(_footer, shards)), pa.large_binary())})
 
 
-def parse_footer(shard: Shard, footer: bytes) -> Any:
+def parse_footer(shard: ParquetShard, footer: bytes) -> Any:
     """As pyarrow's FileMetaData. Raises DataError in one line."""
     try:
         return pq.read_metadata(io.BytesIO(footer))
@@ -101,13 +101,13 @@ def parse_footer(shard: Shard, footer: bytes) -> Any:
         raise DataError(f"{shard.path} is no parquet file: {_line(error)}") from error
 
 
-def fingerprint(shards: Sequence[Shard]) -> str:
+def fingerprint(shards: Sequence[ParquetShard]) -> str:
     """A name for the present state of these files."""
     told = "\n".join(f"{shard.path} {shard.size} {shard.changed}" for shard in shards)
     return hashlib.sha256(told.encode()).hexdigest()[:32]
 
 
-def _footer(shard: Shard) -> bytes:
+def _footer(shard: ParquetShard) -> bytes:
     if shard.size < 12:
         raise DataError(f"{shard.path} is no parquet file: it has {shard.size} bytes")
     tail = shard.read(max(0, shard.size - TAIL), shard.size)
@@ -125,7 +125,7 @@ def _span(group: Any, columns: Sequence[str]) -> tuple[int, int]:
     return min(starts), max(start + chunk.total_compressed_size for start, chunk in zip(starts, wanted, strict=True))
 
 
-class _Part(io.RawIOBase):
+class _FetchedRange(io.RawIOBase):
     """A file of which some bytes are here; pyarrow reads nothing else, since the footer says where columns are."""
 
     def __init__(self, here: bytes, start: int, size: int) -> None:

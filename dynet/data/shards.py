@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dynet.data.hub_set import http_error, of_config, reason
+from dynet.data.hub_set import http_error, load_config, reason
 from dynet.errors import DataError
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ HUB = "hf://"
 
 
 @dataclass(frozen=True, slots=True)
-class Shard:
+class ParquetShard:
     """One parquet file. On the Hub its path names a commit, so what is behind it never changes."""
 
     path: str
@@ -52,7 +52,7 @@ class Shard:
         return open(self.path, "rb")
 
 
-def find_shards(location: str) -> dict[str, list[Shard]]:
+def find_shards(location: str) -> dict[str, list[ParquetShard]]:
     """The files of each split of the config `patches`, or of the default one, in the order in which rows are counted.
 
     `datasets` says which they are, by the card of the data set or by the files' names, so they are those that it would
@@ -63,7 +63,7 @@ def find_shards(location: str) -> dict[str, list[Shard]]:
 
     datasets.disable_progress_bars()
     try:
-        builder = of_config(datasets.load_dataset_builder, location)
+        builder = load_config(datasets.load_dataset_builder, location)
         found = builder.config.data_files or {}
         if not all(str(path).endswith(".parquet") for paths in found.values() for path in paths):
             raise DataError(f"--data {location} is not stored in parquet files: it cannot be streamed")
@@ -74,16 +74,16 @@ def find_shards(location: str) -> dict[str, list[Shard]]:
         raise DataError(f"--data {location} is no data set that can be streamed: {reason(error)}") from error
 
 
-def _sized(paths: list[str]) -> list[Shard]:
+def _sized(paths: list[str]) -> list[ParquetShard]:
     remote = sorted({path.rpartition("/")[0] for path in paths if path.startswith(HUB)})
     listed: list[Any] = [entry for folder in remote for entry in _hub(os.getpid()).ls(folder, detail=True)]
     sizes = {HUB + entry["name"]: int(entry["size"]) for entry in listed}
-    return [Shard(path, sizes[path], 0) if path in sizes else _on_disk(path) for path in paths]
+    return [ParquetShard(path, sizes[path], 0) if path in sizes else _on_disk(path) for path in paths]
 
 
-def _on_disk(path: str) -> Shard:
+def _on_disk(path: str) -> ParquetShard:
     told = Path(path).stat()
-    return Shard(path, told.st_size, told.st_mtime_ns)
+    return ParquetShard(path, told.st_size, told.st_mtime_ns)
 
 
 @functools.lru_cache(maxsize=1)

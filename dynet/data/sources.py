@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dynet.data.folder_set import FolderSet
-from dynet.data.hub_set import BuiltSet
-from dynet.data.image_set import PictureSet
-from dynet.data.mix import Mix, Task, serves
+from dynet.data.hub_set import HubSet
+from dynet.data.image_set import ImageSet
+from dynet.data.mix import Mix, TrainingTask, serves
 from dynet.data.streamed_set import StreamedSet
 from dynet.errors import DataError, RecipeError
 
@@ -19,7 +19,7 @@ _COMMENT = re.compile(r"(?:^|\s)#")
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class DataSource:
     """What to train on, the task that it is for if the user says so, and its weight among the sets of a task."""
 
     location: str
@@ -27,7 +27,7 @@ class Source:
     task: str | None = None
 
     @classmethod
-    def parse(cls, argument: str) -> "Source":
+    def parse(cls, argument: str) -> "DataSource":
         """Read `[TASK:]DIR_OR_REPO[=WEIGHT]`."""
         rest, separator, weight = argument.rpartition("=")
         if not separator:
@@ -46,8 +46,8 @@ class Source:
 
 
 def open_mix(
-    tasks: Sequence[Task],
-    sources: Sequence[Source],
+    tasks: Sequence[TrainingTask],
+    sources: Sequence[DataSource],
     *,
     seed: int,
     hold_out: int,
@@ -73,7 +73,7 @@ def open_mix(
     return Mix(tasks, sets, seed=seed, hold_out=hold_out, exclude=lists)
 
 
-def open_source(source: Source, *, stream: bool, cache: Path) -> list[PictureSet]:
+def open_source(source: DataSource, *, stream: bool, cache: Path) -> list[ImageSet]:
     """The sets of one source: several for a folder with parts for several tasks.
 
     `stream` reads a data set's shards one by one into `cache` as they are needed, and changes nothing for pictures
@@ -91,7 +91,7 @@ def open_source(source: Source, *, stream: bool, cache: Path) -> list[PictureSet
         return list(FolderSet.open(source.location, source.task))
     if stream:
         return [StreamedSet(source.location, source.task, cache)]
-    return [BuiltSet.open(source.location, source.task)]
+    return [HubSet.open(source.location, source.task)]
 
 
 def _read_list(file: Path) -> frozenset[str]:

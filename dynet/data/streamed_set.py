@@ -21,16 +21,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dynet.data.group_cache import GroupCache
-from dynet.data.hub_set import CLEAN, PAIR, number_of
-from dynet.data.image_set import Cut, Encoded, cut_from
+from dynet.data.hub_set import CLEAN, PAIR, hash64
+from dynet.data.image_set import CropPair, StoredImage, crop_from
 from dynet.data.row_groups import RowGroups, fingerprint, parse_footer, read_footers
-from dynet.data.shards import Shard, find_shards
+from dynet.data.shards import ParquetShard, find_shards
 from dynet.data.shuffle_window import OPEN_GROUPS, Rows, next_group, open_groups
 from dynet.errors import DataError
 
 logger = logging.getLogger(__name__)
 
-MOST_BYTES = 8_000_000_000
+MAX_CACHE_BYTES = 8_000_000_000
 """That a run keeps of what it streamed: about four windows of row groups of 64 MB."""
 
 
@@ -38,7 +38,7 @@ class StreamedSet:
     """The rows of a split of a data set on the Hub, or in a folder of parquet files, in their order."""
 
     def __init__(
-        self, location: str, task: str | None, cache: Path, *, split: str = "train", most_bytes: int = MOST_BYTES
+        self, location: str, task: str | None, cache: Path, *, split: str = "train", max_bytes: int = MAX_CACHE_BYTES
     ) -> None:
         """Find the files and read their footers; `cache` is the run's own folder for what is fetched.
 
@@ -48,7 +48,7 @@ class StreamedSet:
         if split not in splits:
             raise DataError(f"--data {location} has no split {split!r}, but {', '.join(splits)}")
         self.location, self.task = location, task
-        self._cache = GroupCache(cache, most_bytes)
+        self._cache = GroupCache(cache, max_bytes)
         self._shards = splits[split]
         name = f"footers-{fingerprint(self._shards)}"
         footers = self._cache.open(name, lambda: read_footers(self._shards)).column("footer").to_pylist()
@@ -58,27 +58,27 @@ class StreamedSet:
         self._groups = RowGroups(self._shards, footers, columns)
         self._starts = np.cumsum([0, *(group.rows for group in self._groups.groups)], dtype=np.int64)
         self._forget()
-        self.validation = None if split != "train" else self._beside(splits, cache, most_bytes)
+        self.validation = None if split != "train" else self._beside(splits, cache, max_bytes)
         if split == "train":
-            self._check(most_bytes)
+            self._check(max_bytes)
 
-    def _beside(self, splits: dict[str, list[Shard]], cache: Path, most_bytes: int) -> Self | None:
+    def _beside(self, splits: dict[str, list[ParquetShard]], cache: Path, max_bytes: int) -> Self | None:
         if "validation" not in splits:
             return None
-        beside = type(self)(self.location, self.task, cache, split="validation", most_bytes=most_bytes)
+        beside = type(self)(self.location, self.task, cache, split="validation", max_bytes=max_bytes)
         return beside if len(beside) else None
 
-    def _check(self, most_bytes: int) -> None:
+    def _check(self, max_bytes: int) -> None:
         if len(self) == 0:
             raise DataError(f"--data {self.location} holds no pictures")
         window = sum(sorted(group.stop - group.start for group in self._groups.groups)[-OPEN_GROUPS:])
-        if window > most_bytes:
+        if window > max_bytes:
             logger.warning(
                 "--data %s: up to %.1f GB are drawn from at a time, but %.1f GB are kept: row groups will be fetched "
                 "again and again",
                 self.location,
                 window / 1e9,
-                most_bytes / 1e9,
+                max_bytes / 1e9,
             )
 
     def _forget(self) -> None:
@@ -104,18 +104,18 @@ class StreamedSet:
         """A hash of the files' footers, which tell rows, sizes and the range of ids of each row group."""
         return self._footers
 
-    def families(self) -> npt.NDArray[np.uint64]:
+    def group_ids(self) -> npt.NDArray[np.uint64]:
         """By the picture that a patch is a part of; in a set that does not say, each row is its own.
 
         Fetches that column of the whole set, and nothing else.
         """
         known = [name for name in ("parent", "id") if name in self._names]
         if not known:
-            return np.array([number_of(str(row)) for row in range(len(self))], np.uint64)
+            return np.array([hash64(str(row)) for row in range(len(self))], np.uint64)
         names, indices = self._distinct(known[0])
-        return np.array([number_of(str(name)) for name in names], np.uint64)[indices]
+        return np.array([hash64(str(name)) for name in names], np.uint64)[indices]
 
-    def rows_named(self, stems: Set[str]) -> Rows:
+    def rows_from_files(self, stems: Set[str]) -> Rows:
         """By the column `uri`, which says where the builder had a picture from; fetches that column."""
         if "uri" not in self._names:
             return np.empty(0, np.int64)
@@ -130,7 +130,7 @@ class StreamedSet:
         encoded = pc.dictionary_encode(column, null_encoding="encode").combine_chunks()
         return encoded.dictionary.to_pylist(), encoded.indices.to_numpy().astype(np.int64)
 
-    def rows_at(self, seed: int, step: int) -> Rows:
+    def row_spans(self, seed: int, step: int) -> Rows:
         """(n, 2): the rows to draw from at a step, as first and one after last; they are fetched in the background."""
         self._leave_what_a_parent_process_had()
         groups = open_groups(seed, step, len(self._groups.groups))
@@ -140,21 +140,21 @@ class StreamedSet:
         self._look_ahead((*groups, *next_group(seed, step, len(self._groups.groups))))
         return self._spans[1]
 
-    def cut(self, row: int, size: int, random: np.random.Generator) -> Cut:
-        """As `PictureSet.cut`; files are named by row."""
+    def crop(self, row: int, size: int, random: np.random.Generator) -> CropPair:
+        """As `ImageSet.crop`; files are named by row."""
         number = int(np.searchsorted(self._starts, row, side="right")) - 1
         table, place = self._table(number), row - int(self._starts[number])
         if not self.paired:
-            return cut_from(None, self._encoded(table, CLEAN, place, f"row {row}"), size, random)
+            return crop_from(None, self._encoded(table, CLEAN, place, f"row {row}"), size, random)
         degraded, clean = (self._encoded(table, name, place, f"{name} of row {row}") for name in PAIR)
-        return cut_from(degraded, clean, size, random)
+        return crop_from(degraded, clean, size, random)
 
-    def _encoded(self, table: pa.Table, column: str, place: int, name: str) -> Encoded:
+    def _encoded(self, table: pa.Table, column: str, place: int, name: str) -> StoredImage:
         value = table.column(column)[place]
         found = value["bytes"].as_py() if value.is_valid else None
         if found is None:
             raise DataError(f"{name} of {self.location} has no picture")
-        return Encoded(found, f"{name} of {self.location}")
+        return StoredImage(found, f"{name} of {self.location}")
 
     def _table(self, number: int) -> pa.Table:
         """The pictures of a row group, memory-mapped."""
@@ -183,13 +183,15 @@ class StreamedSet:
     def _fetch_all(self, groups: Sequence[int]) -> None:
         for number in groups:
             try:
-                self._cache.add_unless_taken(self._groups.key(number), functools.partial(self._groups.fetch, number))
+                self._cache.add_unless_locked(self._groups.key(number), functools.partial(self._groups.fetch, number))
             except DataError as error:  # who draws from this group meets it again, and says so
                 logger.info("not fetched ahead: %s", error)
                 return
 
 
-def _described(location: str, shards: Sequence[Shard], footers: Sequence[bytes]) -> tuple[tuple[str, ...], set[str]]:
+def _described(
+    location: str, shards: Sequence[ParquetShard], footers: Sequence[bytes]
+) -> tuple[tuple[str, ...], set[str]]:
     """The columns that hold pictures, and the names of all."""
     if not shards:
         raise DataError(f"--data {location} holds no pictures")

@@ -9,7 +9,7 @@ import numpy.typing as npt
 Kernel = npt.NDArray[np.float64]
 
 
-def convolved(image: npt.NDArray[Any], kernel: Kernel) -> npt.NDArray[np.float32]:
+def convolve(image: npt.NDArray[Any], kernel: Kernel) -> npt.NDArray[np.float32]:
     """image: (H, W) or (H, W, 3) convolved with `kernel` (odd sides, any sum), mirrored at its borders, as float32."""
     flipped = np.ascontiguousarray(kernel[::-1, ::-1], np.float32)  # OpenCV correlates
     blurred = cv2.filter2D(np.ascontiguousarray(image, np.float32), -1, flipped, borderType=cv2.BORDER_REFLECT)

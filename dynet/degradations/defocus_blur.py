@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from dynet.config.config_types import Range
-from dynet.degradations.convolution import Kernel, convolved
+from dynet.degradations.convolution import Kernel, convolve
 from dynet.degradations.degradation import Degradation, Image8
 from dynet.degradations.linear_light import to_levels, to_light
 
@@ -20,7 +20,7 @@ PARTS = 9
 
 def defocus_blur(image: Image8, generator: np.random.Generator, *, radius: float) -> Image8:
     """image: (H, W, 3) with every point spread over a disc of `radius` pixels. Draws nothing."""
-    return to_levels(convolved(to_light(image), disc_kernel(radius)))
+    return to_levels(convolve(to_light(image), disc_kernel(radius)))
 
 
 def disc_kernel(radius: float) -> Kernel:

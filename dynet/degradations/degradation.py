@@ -1,19 +1,24 @@
 """What a degradation is to a recipe: a kind, the ranges of its parameters, and a function of one picture."""
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
 
-from dynet.config.config_types import Positive, Section
+from dynet.config.config_types import Positive, StrictModel
 
 Image8 = npt.NDArray[np.uint8]
 
 
-class Degradation(Section):
+def to_uint8(levels: npt.NDArray[np.floating[Any]]) -> Image8:
+    """Return levels as 8 bits, of the same shape: rounded to the nearest level, clipped to 0 and 255."""
+    return np.asarray(np.clip(np.rint(levels), 0, 255), np.uint8)
+
+
+class Degradation(StrictModel):
     """One kind of degradation; among several, one is drawn by weight for each picture.
 
     Every field but `kind` and `weight` is a range, and a parameter of the same name of `function`.
@@ -45,3 +50,10 @@ class Degradation(Section):
                     f"not from {low:g} to {high:g}"
                 )
         return self
+
+
+def draw_degradation(choices: Sequence[Degradation], image: Image8, random: np.random.Generator) -> Image8:
+    """Return `image`, (H, W, 3), degraded by one of the choices, drawn by weight, with parameters from its ranges."""
+    weights = np.array([choice.weight for choice in choices])
+    choice = choices[int(random.choice(len(choices), p=weights / weights.sum()))]
+    return choice.apply(image, random)

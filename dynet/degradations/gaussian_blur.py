@@ -11,9 +11,8 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from dynet.config.config_types import Range
-from dynet.degradations.convolution import Kernel, convolved
-from dynet.degradations.degradation import Degradation, Image8
-from dynet.degradations.rounding import rounded
+from dynet.degradations.convolution import Kernel, convolve
+from dynet.degradations.degradation import Degradation, Image8, to_uint8
 
 LEAST_SIGMA = 1e-3
 """Pixels: as good as none, and safe to divide by."""
@@ -26,7 +25,7 @@ def gaussian_blur(image: Image8, generator: np.random.Generator, *, sigma: float
 
     `angle` is that of the longer axis in degrees, counter-clockwise from the horizontal. Draws nothing.
     """
-    return rounded(convolved(image, gaussian_kernel(sigma, ratio, angle)))
+    return to_uint8(convolve(image, gaussian_kernel(sigma, ratio, angle)))
 
 
 def gaussian_kernel(sigma: float, ratio: float, angle: float) -> Kernel:

@@ -9,13 +9,12 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from dynet.config.config_types import Range
-from dynet.degradations.degradation import Degradation, Image8
-from dynet.degradations.rounding import rounded
+from dynet.degradations.degradation import Degradation, Image8, to_uint8
 
 
 def gaussian_noise(image: Image8, generator: np.random.Generator, *, sigma: float) -> Image8:
     """image: (H, W, 3) with noise of standard deviation `sigma` levels, independent per pixel and channel."""
-    return rounded(image + np.float32(sigma) * generator.standard_normal(image.shape, dtype=np.float32))
+    return to_uint8(image + np.float32(sigma) * generator.standard_normal(image.shape, dtype=np.float32))
 
 
 class GaussianNoise(Degradation):

@@ -12,7 +12,7 @@ from PIL import Image
 
 from dynet.config.config_types import Range
 from dynet.degradations.degradation import Degradation, Image8
-from dynet.errors import PictureError
+from dynet.errors import ImageError
 
 LONGEST_SIDE = 65500
 
@@ -20,10 +20,10 @@ LONGEST_SIDE = 65500
 def jpeg(image: Image8, generator: np.random.Generator, *, quality: float) -> Image8:
     """image: (H, W, 3) after one compression; `quality` from 1 to 100 is rounded. Draws nothing.
 
-    Raises PictureError for a picture larger than libjpeg writes.
+    Raises ImageError for a picture larger than libjpeg writes.
     """
     if max(image.shape) > LONGEST_SIDE:
-        raise PictureError(f"JPEG holds {LONGEST_SIDE} pixels a side, not {image.shape[1]}x{image.shape[0]}")
+        raise ImageError(f"JPEG holds {LONGEST_SIDE} pixels a side, not {image.shape[1]}x{image.shape[0]}")
     encoded = io.BytesIO()
     Image.fromarray(image).save(encoded, "JPEG", quality=round(quality), subsampling="4:2:0")
     return np.array(Image.open(encoded))

@@ -7,8 +7,7 @@ The curve is that of IEC 61966-2-1 (sRGB): linear below 0.0031308, a power of 1/
 import numpy as np
 import numpy.typing as npt
 
-from dynet.degradations.degradation import Image8
-from dynet.degradations.rounding import rounded
+from dynet.degradations.degradation import Image8, to_uint8
 
 Light = npt.NDArray[np.float32]
 
@@ -33,4 +32,4 @@ def to_levels(light: Light) -> Image8:
     """light: any shape, clipped to [0, 1], to 8-bit sRGB, rounded; gives back what `to_light` was given."""
     light = np.clip(light, 0, 1)
     curve = 1.055 * np.power(light, np.float32(1 / 2.4)) - 0.055
-    return rounded(255 * np.where(light <= 0.0031308, 12.92 * light, curve))
+    return to_uint8(255 * np.where(light <= 0.0031308, 12.92 * light, curve))

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dynet.config.config_types import Range
-from dynet.degradations.convolution import Kernel, convolved
+from dynet.degradations.convolution import Kernel, convolve
 from dynet.degradations.degradation import Degradation, Image8
 from dynet.degradations.linear_light import to_levels, to_light
 
@@ -34,7 +34,7 @@ def motion_blur(image: Image8, generator: np.random.Generator, *, length: float,
     `angle` in degrees, counter-clockwise from the horizontal; `shake` from 0, a straight line, to 1, a trembling hand.
     The picture stays where it was: the path's centre of gravity is the middle of the kernel.
     """
-    return to_levels(convolved(to_light(image), path_kernel(shaken_path(generator, length, angle, shake))))
+    return to_levels(convolve(to_light(image), path_kernel(shaken_path(generator, length, angle, shake))))
 
 
 def shaken_path(generator: np.random.Generator, length: float, angle: float, shake: float) -> Path:

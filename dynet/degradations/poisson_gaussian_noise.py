@@ -10,8 +10,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from dynet.config.config_types import Range
-from dynet.degradations.degradation import Degradation, Image8
-from dynet.degradations.rounding import rounded
+from dynet.degradations.degradation import Degradation, Image8, to_uint8
 
 LEAST_GAIN = 1e-6
 """Levels a photon. Below, a sixtieth of a level is the most that shot noise amounts to."""
@@ -25,7 +24,7 @@ def poisson_gaussian_noise(image: Image8, generator: np.random.Generator, *, gai
     levels = image.astype(np.float32)
     if gain > LEAST_GAIN:
         levels = (gain * generator.poisson(image / gain)).astype(np.float32)
-    return rounded(levels + np.float32(sigma) * generator.standard_normal(image.shape, dtype=np.float32))
+    return to_uint8(levels + np.float32(sigma) * generator.standard_normal(image.shape, dtype=np.float32))
 
 
 class PoissonGaussianNoise(Degradation):

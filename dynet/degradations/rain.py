@@ -19,12 +19,11 @@ import numpy as np
 import numpy.typing as npt
 
 from dynet.config.config_types import Range
-from dynet.degradations.convolution import convolved
-from dynet.degradations.degradation import Degradation, Image8
+from dynet.degradations.convolution import convolve
+from dynet.degradations.degradation import Degradation, Image8, to_uint8
 from dynet.degradations.linear_light import Light, to_levels, to_light
 from dynet.degradations.motion_blur import path_kernel
 from dynet.degradations.pseudo_depth import pseudo_depth
-from dynet.degradations.rounding import rounded
 
 SKY = (0.8, 1.3)
 """Light of the drops and of the veil, in parts of the brightest of the scene; drawn for each picture, white at most."""
@@ -108,7 +107,7 @@ def _falling(
     strength *= (OUTLINE_AREA * wide / (OUTLINE_AREA * drawn + 1 / FINE))[:, 0]
     right = np.sin(lean) * long * ALONG + np.cos(lean) * drawn * ASIDE
     down = np.cos(lean) * long * ALONG - np.sin(lean) * drawn * ASIDE
-    return Streaks(middle + np.stack([right, down], -1), rounded(255 * strength))
+    return Streaks(middle + np.stack([right, down], -1), to_uint8(255 * strength))
 
 
 def _drawn(streaks: Streaks, height: int, across: int) -> npt.NDArray[np.float32]:
@@ -134,7 +133,7 @@ def _smeared(cover: npt.NDArray[np.float32], length: float, angle: float) -> npt
     """cover: (H, W) drawn out along the fall, so that streaks begin and end softly as real ones do."""
     fall = 1j * np.exp(-1j * np.radians(angle))
     smear = SMEAR * length * np.linspace(-0.5, 0.5, 2 * ceil(length) + 1)
-    return np.clip(convolved(cover, path_kernel(smear * fall)), 0, 1)
+    return np.clip(convolve(cover, path_kernel(smear * fall)), 0, 1)
 
 
 class Rain(Degradation):

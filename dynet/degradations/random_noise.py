@@ -10,13 +10,12 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from dynet.config.config_types import Range
-from dynet.degradations.degradation import Degradation, Image8
-from dynet.degradations.rounding import rounded
+from dynet.degradations.degradation import Degradation, Image8, to_uint8
 
 
 def random_noise(image: Image8, generator: np.random.Generator, *, amplitude: float) -> Image8:
     """image: (H, W, 3) with noise drawn uniformly from -amplitude to amplitude levels."""
-    return rounded(image + np.float32(amplitude) * (2 * generator.random(image.shape, dtype=np.float32) - 1))
+    return to_uint8(image + np.float32(amplitude) * (2 * generator.random(image.shape, dtype=np.float32) - 1))
 
 
 class RandomNoise(Degradation):

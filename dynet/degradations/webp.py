@@ -12,7 +12,7 @@ from PIL import Image
 
 from dynet.config.config_types import Range
 from dynet.degradations.degradation import Degradation, Image8
-from dynet.errors import PictureError
+from dynet.errors import ImageError
 
 LONGEST_SIDE = 16383
 EFFORT = 2
@@ -22,10 +22,10 @@ EFFORT = 2
 def webp(image: Image8, generator: np.random.Generator, *, quality: float) -> Image8:
     """image: (H, W, 3) after one compression; `quality` from 0 to 100 is rounded. Draws nothing.
 
-    Raises PictureError for a picture larger than WebP can hold.
+    Raises ImageError for a picture larger than WebP can hold.
     """
     if max(image.shape) > LONGEST_SIDE:
-        raise PictureError(f"WebP holds {LONGEST_SIDE} pixels a side, not {image.shape[1]}x{image.shape[0]}")
+        raise ImageError(f"WebP holds {LONGEST_SIDE} pixels a side, not {image.shape[1]}x{image.shape[0]}")
     encoded = io.BytesIO()
     Image.fromarray(image).save(encoded, "WEBP", quality=round(quality), method=EFFORT)
     return np.array(Image.open(encoded).convert("RGB"))

@@ -31,26 +31,26 @@ def _of_repeat(shared: Tensor, deltas: Tensor | None, repeat: Tensor | None) -> 
 
 
 class ChannelNorm(nn.Module):
-    """Layer norm over the channels of each pixel, with weight and bias; `own_repeats` of them have their own."""
+    """Layer norm over the channels of each pixel, with weight and bias; `untied_repeats` of them have their own."""
 
-    def __init__(self, channels: int, own_repeats: int = 0) -> None:
+    def __init__(self, channels: int, untied_repeats: int = 0) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
-        self.repeat_weight = nn.Parameter(torch.zeros(own_repeats, channels)) if own_repeats else None
-        self.repeat_bias = nn.Parameter(torch.zeros(own_repeats, channels)) if own_repeats else None
+        self.repeat_weight = nn.Parameter(torch.zeros(untied_repeats, channels)) if untied_repeats else None
+        self.repeat_bias = nn.Parameter(torch.zeros(untied_repeats, channels)) if untied_repeats else None
 
     def forward(self, x: Tensor, repeat: Tensor | None = None) -> Tensor:
         """x: (B, C, H, W) to the same shape and type; `repeat`: (1,) int64, which of the own repeats this is."""
         # What each device's kernel takes beside bfloat16 features, to keep mean and deviation in float32.
         kind = torch.float32 if x.device.type == "cpu" else x.dtype
-        weight, bias = (parameter.to(kind) for parameter in self.parameters_of(repeat))
+        weight, bias = (parameter.to(kind) for parameter in self.parameters_for(repeat))
         pixels = x.permute(0, 2, 3, 1)  # (B, H, W, C): a view
         # Autocast would make a float32 copy of all pixels, and keep it for the backward pass.
         with nullcontext() if x.dtype == torch.float32 else torch.autocast(x.device.type, enabled=False):
             return F.layer_norm(pixels, weight.shape, weight, bias, eps=1e-5).permute(0, 3, 1, 2)
 
-    def parameters_of(self, repeat: Tensor | None) -> tuple[Tensor, Tensor]:
+    def parameters_for(self, repeat: Tensor | None) -> tuple[Tensor, Tensor]:
         """Weight and bias, each (C,), of this repeat."""
         weight = _of_repeat(self.weight, self.repeat_weight, repeat)
         return weight, _of_repeat(self.bias, self.repeat_bias, repeat)
@@ -59,11 +59,11 @@ class ChannelNorm(nn.Module):
 class ChannelAttention(nn.Module):
     """Attention across channels (MDTA): each head relates its channels over all pixels, so cost is linear in H·W."""
 
-    def __init__(self, channels: int, heads: int, own_repeats: int = 0) -> None:
+    def __init__(self, channels: int, heads: int, untied_repeats: int = 0) -> None:
         super().__init__()
         self.heads = heads
         self.temperature = nn.Parameter(torch.ones(heads, 1, 1))
-        self.repeat_temperature = nn.Parameter(torch.zeros(own_repeats, heads)) if own_repeats else None
+        self.repeat_temperature = nn.Parameter(torch.zeros(untied_repeats, heads)) if untied_repeats else None
         self.to_qkv = nn.Conv2d(channels, 3 * channels, 1, bias=False)
         self.mix_qkv = nn.Conv2d(3 * channels, 3 * channels, 3, padding=1, groups=3 * channels, bias=False)
         self.to_out = nn.Conv2d(channels, channels, 1, bias=False)
@@ -78,12 +78,12 @@ class ChannelAttention(nn.Module):
         # Dividing the products by both lengths is the same as making q and k of unit length, on far fewer numbers.
         shrink_q, shrink_k = _inverse_lengths(parts[:, :, :2]).unbind(1)  # each (B, heads, C/heads)
         cosine = similarity * shrink_q.unsqueeze(-1) * shrink_k.unsqueeze(-2)
-        attention = (cosine * self.temperature_of(repeat)).softmax(dim=-1).to(v.dtype)
+        attention = (cosine * self.temperature_for(repeat)).softmax(dim=-1).to(v.dtype)
         mixed = v @ attention.transpose(-2, -1)  # (B, heads, H*W, C/heads)
         joined = mixed.transpose(1, 2).flatten(2).unflatten(1, (height, width))  # (B, H, W, C)
         return _pointwise(joined.permute(0, 3, 1, 2), self.to_out.weight)
 
-    def temperature_of(self, repeat: Tensor | None) -> Tensor:
+    def temperature_for(self, repeat: Tensor | None) -> Tensor:
         """(heads, 1, 1) in float32, of this repeat."""
         return _of_repeat(self.temperature, self.repeat_temperature, repeat).float()
 
@@ -106,12 +106,12 @@ class GatedFeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (B, C, H, W) to the same shape."""
-        to_hidden, mix_hidden, to_out = self.filled_weights()
+        to_hidden, mix_hidden, to_out = self.padded_weights()
         hidden = F.conv2d(_pointwise(x, to_hidden), mix_hidden, padding=1, groups=mix_hidden.shape[0])
         gate, value = hidden.chunk(2, dim=1)  # each (B, hidden, H, W)
         return _pointwise(F.gelu(gate) * value, to_out)
 
-    def filled_weights(self) -> tuple[Tensor, Tensor, Tensor]:
+    def padded_weights(self) -> tuple[Tensor, Tensor, Tensor]:
         """Those of to_hidden, mix_hidden and to_out, with zeros for the hidden channels up to a multiple of 16."""
         to_hidden, mix_hidden, to_out = self.to_hidden.weight, self.mix_hidden.weight, self.to_out.weight
         # On `meta`, where arithmetic is counted and nothing runs, the channels are those of the paper.
@@ -138,15 +138,15 @@ class TransformerBlock(nn.Module):
 
     repeats: Tensor
 
-    def __init__(self, channels: int, heads: int, own_repeats: int = 0) -> None:
-        """`own_repeats`: for so many repeats norms and temperature are learnt apart; later ones use the last."""
+    def __init__(self, channels: int, heads: int, untied_repeats: int = 0) -> None:
+        """`untied_repeats`: for so many repeats norms and temperature are learnt apart; later ones use the last."""
         super().__init__()
-        self.norm_attention = ChannelNorm(channels, own_repeats)
-        self.attention = ChannelAttention(channels, heads, own_repeats)
-        self.norm_feed_forward = ChannelNorm(channels, own_repeats)
+        self.norm_attention = ChannelNorm(channels, untied_repeats)
+        self.attention = ChannelAttention(channels, heads, untied_repeats)
+        self.norm_feed_forward = ChannelNorm(channels, untied_repeats)
         self.feed_forward = GatedFeedForward(channels)
-        self.register_buffer("repeats", torch.arange(own_repeats), persistent=False)
-        self.application: Application = apply_block
+        self.register_buffer("repeats", torch.arange(untied_repeats), persistent=False)
+        self.block_fn: BlockFunction = apply_block
         self.gradient_checkpointing = False
 
     def forward(self, x: Tensor, times: int = 1) -> Tensor:
@@ -155,9 +155,9 @@ class TransformerBlock(nn.Module):
         for number in range(times):
             repeat = self._own_repeat(number)
             if self.gradient_checkpointing and torch.is_grad_enabled():
-                x = checkpoint(self.application, self, x, repeat, use_reentrant=False, preserve_rng_state=False)
+                x = checkpoint(self.block_fn, self, x, repeat, use_reentrant=False, preserve_rng_state=False)
             else:
-                x = self.application(self, x, repeat)
+                x = self.block_fn(self, x, repeat)
         return x
 
     def _own_repeat(self, number: int) -> Tensor | None:
@@ -173,7 +173,7 @@ def apply_block(block: TransformerBlock, x: Tensor, repeat: Tensor | None) -> Te
     return out
 
 
-Application = Callable[[TransformerBlock, Tensor, Tensor | None], Tensor]
+BlockFunction = Callable[[TransformerBlock, Tensor, Tensor | None], Tensor]
 
 
 class Downsample(nn.Module):

@@ -13,7 +13,7 @@ import jinja2
 import yaml
 from markupsafe import Markup
 
-from dynet.model.weights import Header
+from dynet.model.weights import WeightsHeader
 from dynet.version import __version__
 
 PAPER = "arxiv:2404.02154"
@@ -47,7 +47,7 @@ def render_template(values: Mapping[str, Any]) -> str:
     return template.render({**values, "front_matter": Markup(front_matter)})
 
 
-def network_values(header: Header, parameters: int, repo_id: str, licence: str | None) -> dict[str, Any]:
+def network_values(header: WeightsHeader, parameters: int, repo_id: str, licence: str | None) -> dict[str, Any]:
     """Return the template's variables for a network about which only its header is known.
 
     Args:

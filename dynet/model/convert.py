@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dynet.errors import WeightsError
-from dynet.model.weights import Architecture, refuse_misfits
+from dynet.model.weights import Architecture, check_tensors_fit
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 # Three 1x1 convolutions that the released network makes and never calls.
-DEAD = tuple(f"reduce_noise_channel_{level}.weight" for level in (1, 2, 3))
+UNUSED_PARAMETERS = tuple(f"reduce_noise_channel_{level}.weight" for level in (1, 2, 3))
 
 _PARTS = {
     "norm1.body.": "norm_attention.",
@@ -52,7 +52,7 @@ for _number, _place in ((1, "prompt_skip2."), (2, "prompt_skip3."), (3, "prompt_
     }
 
 
-def our_name(released: str) -> str:
+def converted_name(released: str) -> str:
     """Our name of a released parameter: its place in the network, then its part of the block."""
     for old, new in _PLACES.items():
         if released.startswith(old):
@@ -70,14 +70,14 @@ def convert(released: Path, out: Path) -> list[str]:
     from dynet.model.network import DyNet
 
     state = _state_dict(released)
-    left_out = [name for name in DEAD if state.pop(name, None) is not None]
+    left_out = [name for name in UNUSED_PARAMETERS if state.pop(name, None) is not None]
     architecture = _architecture(state, released)
-    tensors = {our_name(name): tensor for name, tensor in state.items()}
+    tensors = {converted_name(name): tensor for name, tensor in state.items()}
     for name in [name for name in tensors if name.endswith(".prompts")]:
         if tensors[name].ndim == 5:
             tensors[name] = tensors[name].squeeze(0)  # (1, prompts, C, S, S): the first axis is always 1
     model = DyNet.from_architecture(architecture)
-    refuse_misfits(released, model.state_dict(), tensors)
+    check_tensors_fit(released, model.state_dict(), tensors)
     model.load_state_dict(tensors)
     model.float()
     if out.suffix != ".safetensors":

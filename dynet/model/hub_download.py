@@ -12,7 +12,7 @@ from typing import cast
 
 from dynet.errors import WeightsError, reason_of
 
-COUNTED = "config.json"
+CONFIG_FILE = "config.json"
 """The file that is asked for first: by requests for it the Hub counts a model's downloads. It may be absent."""
 PAUSES = (0.5, 2.0)
 """Seconds between the three tries."""
@@ -81,7 +81,7 @@ def _fetch(repo_id: str, filename: str, revision: str | None, access: HubAccess)
     http_error = cast("type[Exception]", HfHubHTTPError.__bases__[0])
     try:
         try:
-            url = hf_hub_url(repo_id, COUNTED, revision=revision)
+            url = hf_hub_url(repo_id, CONFIG_FILE, revision=revision)
             get_hf_file_metadata(url, token=access.token, timeout=TIMEOUT, library_name="dynet")
         except RemoteEntryNotFoundError:
             pass  # the model is there

@@ -13,22 +13,22 @@ from torch.nn import functional as F
 
 from dynet.errors import WeightsError
 from dynet.model.blocks import Downsample, TransformerBlock, Upsample
-from dynet.model.hub_download import COUNTED, HubAccess
+from dynet.model.hub_download import CONFIG_FILE, HubAccess
 from dynet.model.prompts import PromptBlock
 from dynet.model.training_record import TrainingRecord
 from dynet.model.variants import LARGE, SMALL, Variant
 from dynet.model.weights import (
     FILE_NAME,
     Architecture,
-    Header,
     PromptsAt,
+    WeightsHeader,
+    check_tensors_fit,
     locate_weights,
     read_header,
     read_tensors,
-    refuse_misfits,
     write_weights,
 )
-from dynet.runtime.atomic_files import write_whole
+from dynet.runtime.atomic_files import write_atomically
 
 STRIDE = 8  # three halvings: what height and width are padded to inside
 
@@ -199,7 +199,7 @@ class DyNet(nn.Module, ModelHubMixin, library_name="dynet", pipeline_tag="image-
                 raise WeightsError(f"{path}: its per_repeat of {architecture.per_repeat} does not go into {per_repeat}")
             architecture = dataclasses.replace(architecture, per_repeat=per_repeat)
         with torch.device("meta"):  # shapes alone: a file may claim a network that no memory holds
-            refuse_misfits(path, cls.from_architecture(header.architecture).state_dict(), tensors)
+            check_tensors_fit(path, cls.from_architecture(header.architecture).state_dict(), tensors)
         model = cls.from_architecture(architecture)
         if architecture != header.architecture:
             tensors = _with_more_repeats(tensors, model.state_dict(), header.architecture.per_repeat)
@@ -215,7 +215,7 @@ class DyNet(nn.Module, ModelHubMixin, library_name="dynet", pipeline_tag="image-
         """
         self.save(save_directory / FILE_NAME)
         about = read_header(save_directory / FILE_NAME).as_object()
-        write_whole(save_directory / COUNTED, json.dumps(about, indent=1) + "\n")
+        write_atomically(save_directory / CONFIG_FILE, json.dumps(about, indent=1) + "\n")
 
     def push_to_hub(self, repo_id: str, **how: Any) -> str:
         """Write weights, configuration and a card to a model on the Hub, made if it is not there, in one commit.
@@ -232,7 +232,7 @@ class DyNet(nn.Module, ModelHubMixin, library_name="dynet", pipeline_tag="image-
         """The card that `save_pretrained` writes: what the network is, and nothing of how it was trained."""
         from dynet.model.card import network_values, render_template
 
-        header = Header(architecture=self.architecture, variants=self.variants, notes={})
+        header = WeightsHeader(architecture=self.architecture, variants=self.variants, notes={})
         parameters = sum(parameter.numel() for parameter in self.parameters())
         return ModelCard(render_template(network_values(header, parameters, repo_id, licence)))
 
@@ -244,7 +244,9 @@ class DyNet(nn.Module, ModelHubMixin, library_name="dynet", pipeline_tag="image-
         training: TrainingRecord | None = None,
     ) -> None:
         """Write one weights file; `notes` are strings to keep in its metadata, `training` how it was trained."""
-        header = Header(architecture=self.architecture, variants=self.variants, notes=notes or {}, training=training)
+        header = WeightsHeader(
+            architecture=self.architecture, variants=self.variants, notes=notes or {}, training=training
+        )
         write_weights(Path(path), self.state_dict(), header)
 
 

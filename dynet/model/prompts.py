@@ -31,7 +31,7 @@ class PromptBlock(nn.Module):
         self.smooth = nn.Conv2d(prompt_channels, prompt_channels, 3, padding=1, bias=False)
         self.block = TransformerBlock(joined, HEADS)
         self.reduce = nn.Conv2d(joined, out_channels, 1, bias=False)
-        self.blend: Blend = blend_by_global_mean
+        self.blend: BlendFunction = blend_by_global_mean
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (B, C, H, W) to (B, out_channels, H, W)."""
@@ -52,4 +52,4 @@ def blend_by_global_mean(block: PromptBlock, x: Tensor) -> Tensor:
     return F.interpolate(mixed, x.shape[-2:], mode="bilinear")
 
 
-Blend = Callable[[PromptBlock, Tensor], Tensor]
+BlendFunction = Callable[[PromptBlock, Tensor], Tensor]

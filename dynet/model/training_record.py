@@ -11,7 +11,7 @@ Scores = Mapping[str, Mapping[str, float]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Validated:
+class ValidationResult:
     """What one validation found, rounded as RUN/validation.jsonl has it."""
 
     step: int
@@ -21,7 +21,7 @@ class Validated:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Start:
+class StartingWeights:
     """The weights that a run began from."""
 
     sha256: str
@@ -41,14 +41,14 @@ class TrainingRecord:
     steps: int
     """Done when these weights were written; the recipe says how many there were to be."""
     recipe: Mapping[str, Any]
-    """Its decisive part (`Recipe.decisive`): no paths, no names of trackers."""
+    """Its decisive part (`TrainingRecipe.decisive_keys`): no paths, no names of trackers."""
     data_sets: tuple[str, ...]
     """Hub repositories as user/name, folders by their last part alone."""
-    validated: Validated | None = None
+    validated: ValidationResult | None = None
     """Of these weights."""
-    best: Validated | None = None
+    best: ValidationResult | None = None
     """The validation with the highest mean so far."""
-    start: Start | None = None
+    start: StartingWeights | None = None
 
     @property
     def stage(self) -> str:
@@ -63,7 +63,7 @@ class TrainingRecord:
     @property
     def recipe_sha256(self) -> str:
         """By which runs of one recipe are known."""
-        return digest_of(self.recipe)
+        return recipe_digest(self.recipe)
 
     def as_object(self) -> dict[str, Any]:
         """What the file holds: the fields that say something, and the recipe's digest for readers of JSON."""
@@ -81,11 +81,11 @@ class TrainingRecord:
             steps=int(told["steps"]),
             recipe=dict(told["recipe"]),
             data_sets=tuple(map(str, told["data_sets"])),
-            validated=Validated(**told["validated"]) if "validated" in told else None,
-            best=Validated(**told["best"]) if "best" in told else None,
+            validated=ValidationResult(**told["validated"]) if "validated" in told else None,
+            best=ValidationResult(**told["best"]) if "best" in told else None,
             start=None
             if start is None
-            else Start(
+            else StartingWeights(
                 sha256=str(start["sha256"]),
                 training=cls.from_object(start["training"]) if start["training"] else None,
             ),
@@ -97,6 +97,6 @@ class TrainingRecord:
         return record
 
 
-def digest_of(recipe: Mapping[str, Any]) -> str:
+def recipe_digest(recipe: Mapping[str, Any]) -> str:
     """The SHA-256 of a recipe's decisive part, as JSON with sorted keys and no spaces."""
     return hashlib.sha256(json.dumps(recipe, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from dynet.errors import UsageError, WeightsError
-from dynet.model.weights import Header, locate_weights, parts_of, read_header, read_tensors, write_weights
-from dynet.runtime.atomic_files import prepare_folder
+from dynet.model.weights import WeightsHeader, locate_weights, parts_of, read_header, read_tensors, write_weights
+from dynet.runtime.atomic_files import create_output_folder
 from dynet.version import __version__
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ SPLIT_FROM, PARTS, TYPE = "split_from", "parts", "type"
 """Notes of parts: the SHA-256 of what was split; how many there are; the type, where it was changed."""
 
 
-def split(source: str, folder: Path, most_mb: int, kind: TypeName) -> list[Path]:
+def split(source: str, folder: Path, max_mb: int, kind: TypeName) -> list[Path]:
     """Write weights into a folder in parts of at most so many MB (of 10^6 bytes), in another type if asked.
 
     The header keeps the SHA-256 of what was split, and into what, as notes, so parts of two splits are never mixed.
@@ -40,12 +40,12 @@ def split(source: str, folder: Path, most_mb: int, kind: TypeName) -> list[Path]
     weights = locate_weights(source)
     header, tensors = read_header(weights), _as_kind(read_tensors(weights), kind)
     fixed = len(str(header.as_object())) * 2
-    groups = _groups(tensors, most_mb * MB - fixed)
+    groups = _groups(tensors, max_mb * MB - fixed)
     notes = {SPLIT_FROM: sha256_of(weights), PARTS: str(len(groups))} | ({TYPE: kind} if kind != SAME else {})
     header = dataclasses.replace(header, notes={**header.notes, **notes}, version=__version__)
     paths = [folder / f"weights-{number:05d}-of-{len(groups):05d}.safetensors" for number in range(1, len(groups) + 1)]
     _refuse_others_in(folder, paths, header)
-    prepare_folder(folder)
+    create_output_folder(folder)
     try:
         for path, names in zip(paths, groups, strict=True):
             write_weights(path, {name: tensors[name] for name in names}, header)
@@ -84,7 +84,7 @@ def sha256_of(weights: Path) -> str:
     return digest.hexdigest()
 
 
-def _refuse_others_in(folder: Path, parts: list[Path], header: Header) -> None:
+def _refuse_others_in(folder: Path, parts: list[Path], header: WeightsHeader) -> None:
     """Any weights but what an earlier try at the same split left."""
     for there in sorted(folder.glob("weights*.safetensors")) if folder.is_dir() else []:
         if there not in parts or read_header(there).as_object() != header.as_object():

@@ -62,7 +62,7 @@ class Architecture:
             if (self.dim * channels + prompt) % 4:
                 raise ValueError(f"prompt_channels: {self.dim * channels} + {prompt} is not a multiple of 4 heads")
 
-    def described(self) -> dict[str, object]:
+    def header_fields(self) -> dict[str, object]:
         """The fields for a file's header; without those that are as in all files from before they existed."""
         later = {"per_repeat": 0, "prompts_at": "skips"}
         return {name: value for name, value in asdict(self).items() if name not in later or value != later[name]}
@@ -81,7 +81,7 @@ def _plain(value: object) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Header:
+class WeightsHeader:
     """What a weights file says of its tensors."""
 
     architecture: Architecture
@@ -97,7 +97,7 @@ class Header:
         told = {
             "format": FORMAT,
             "dynet": self.version,
-            "architecture": self.architecture.described(),
+            "architecture": self.architecture.header_fields(),
             "variants": {variant.name: astuple(variant.schedule) for variant in self.variants},
             "notes": dict(self.notes),
             "training": self.training.as_object() if self.training else None,
@@ -105,7 +105,7 @@ class Header:
         return {name: value for name, value in told.items() if value is not None}
 
 
-def write_weights(path: Path, tensors: "Mapping[str, Tensor]", header: Header) -> None:
+def write_weights(path: Path, tensors: "Mapping[str, Tensor]", header: WeightsHeader) -> None:
     """Write the file whole, or leave what was there before as it was; the version in it is this one's."""
     import torch
     from safetensors import SafetensorError
@@ -140,7 +140,7 @@ def _umask() -> int:
     return umask
 
 
-def read_header(path: Path) -> Header:
+def read_header(path: Path) -> WeightsHeader:
     """Read what a file of `write_weights` says of itself, without its tensors; anything else is refused."""
     from safetensors import SafetensorError, safe_open
 
@@ -155,7 +155,7 @@ def read_header(path: Path) -> Header:
         about = json.loads(metadata[KEY])
         if about["format"] != FORMAT:
             raise ValueError(f"format {about['format']} instead of {FORMAT}: another version of dynet wrote it")
-        return Header(
+        return WeightsHeader(
             architecture=Architecture(**about["architecture"]),
             variants=_variants(about["variants"]),
             notes=dict(about["notes"]),
@@ -240,7 +240,7 @@ def _read_part(path: Path) -> "dict[str, Tensor]":
     return tensors
 
 
-def refuse_misfits(path: Path, expected: "Mapping[str, Tensor]", found: "Mapping[str, Tensor]") -> None:
+def check_tensors_fit(path: Path, expected: "Mapping[str, Tensor]", found: "Mapping[str, Tensor]") -> None:
     """Raise WeightsError, in one line, unless names and shapes are the same to the last one."""
     if missing := sorted(expected.keys() - found.keys()):
         raise WeightsError(f"{path} does not fit: {len(missing)} missing, first {missing[0]}")

@@ -6,7 +6,7 @@ from pathlib import Path
 from dynet.errors import UsageError
 
 
-def write_whole(path: Path, text: str) -> None:
+def write_atomically(path: Path, text: str) -> None:
     """Write the file under a temporary name, then rename it; what was there before stays until then."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -17,7 +17,7 @@ def write_whole(path: Path, text: str) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def prepare_folder(out: Path) -> None:
+def create_output_folder(out: Path) -> None:
     """Make the folder of --out before hours are spent on what goes into it; UsageError where that cannot be."""
     try:
         out.mkdir(parents=True, exist_ok=True)

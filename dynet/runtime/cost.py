@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from dynet.runtime.resources import peak_resident_bytes
+from dynet.runtime.memory import peak_resident_bytes
 
 MB = 2**20
 _CLEAR_REFS, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")

@@ -145,7 +145,7 @@ def recipe_text() -> Callable[..., str]:
 def _memory_is_freed() -> Iterator[None]:
     """A program keeps its memory to its end; here many run in one process, and others measure theirs after them."""
     with pytest.MonkeyPatch.context() as patch:  # of the session, so that it holds for fixtures of modules too
-        patch.setattr("dynet.runtime.host_memory.keep_freed_memory", lambda: False)
+        patch.setattr("dynet.runtime.memory.keep_freed_memory", lambda: False)
         yield
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from dynet.data.mix import Mix, Task
+from dynet.data.mix import Mix, TrainingTask
 from dynet.data.streamed_set import StreamedSet
 
 SIDE = 48
@@ -89,7 +89,7 @@ def keep(picture: np.ndarray, random: np.random.Generator) -> np.ndarray:
 
 
 def mix_of(pictures: StreamedSet, hold_out: int = 0) -> Mix:
-    task = Task(name="denoise", weight=1, corrupt=keep)
+    task = TrainingTask(name="denoise", weight=1, degrade=keep)
     return Mix([task], [(pictures, 1.0)], seed=3, hold_out=hold_out, exclude={})
 
 
@@ -101,4 +101,4 @@ def await_fetches() -> None:
 
 
 def whole(pictures: StreamedSet, row: int) -> np.ndarray:
-    return pictures.cut(row, SIDE, np.random.default_rng(0)).clean
+    return pictures.crop(row, SIDE, np.random.default_rng(0)).clean

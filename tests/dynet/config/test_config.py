@@ -112,7 +112,7 @@ def test_larger_crops_begin_at_their_steps(tmp_path: Path, recipe_text: Callable
     (tmp_path / "r.yaml").write_text(recipe_text("pretrain", crop=16, batch=8, larger_crops=phases))
     recipe = load_recipe(tmp_path / "r.yaml", "pretrain")
     sizes = [(16, 8)] * 3 + [(24, 6)] * 2 + [(32, 4)] * 2
-    assert [recipe.crop_and_batch(step) for step in range(7)] == sizes
+    assert [recipe.size_schedule(step) for step in range(7)] == sizes
 
 
 def test_a_list_is_found_beside_the_recipe_or_among_the_shipped(

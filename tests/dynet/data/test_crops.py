@@ -7,9 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
-from dynet.data.crops import Batch, Crops, StepSampler, loader
-from dynet.data.mix import Mix, Task
-from dynet.data.sources import Source, open_mix
+from dynet.data.crops import Batch, CropDataset, StepSampler, load_batches
+from dynet.data.mix import Mix, TrainingTask
+from dynet.data.sources import DataSource, open_mix
 from dynet.errors import DataError
 
 
@@ -32,18 +32,18 @@ def mix(data_set: Path, tmp_path: Path) -> Mix:
             Image.fromarray(noise.integers(0, 255, (40, 50, 3), np.uint8)).save(
                 tmp_path / "pairs" / side / f"{name}.png"
             )
-    tasks = [Task(name="dust", weight=1.0, corrupt=dust), Task(name="pairs", weight=1.0, corrupt=None)]
-    sources = [Source(str(data_set)), Source(str(tmp_path / "pairs"))]
+    tasks = [TrainingTask(name="dust", weight=1.0, degrade=dust), TrainingTask(name="pairs", weight=1.0, degrade=None)]
+    sources = [DataSource(str(data_set)), DataSource(str(tmp_path / "pairs"))]
     return open_mix(tasks, sources, seed=5, hold_out=0, exclude=(), stream=False, cache=tmp_path)
 
 
 def batches(mix: Mix, rank: int, processes: int, workers: int) -> list[Batch]:
-    crops = Crops(mix=mix, crop_and_batch=growing)
-    return list(loader(crops, StepSampler(1, 5, growing, rank, processes), workers, pin=False))
+    crops = CropDataset(mix=mix, size_schedule=growing)
+    return list(load_batches(crops, StepSampler(1, 5, growing, rank, processes), workers, pin=False))
 
 
 def test_a_crop_is_a_function_of_its_key_whatever_the_order(mix: Mix) -> None:
-    crops = Crops(mix=mix, crop_and_batch=growing)
+    crops = CropDataset(mix=mix, size_schedule=growing)
     keys = [(step, index) for step in range(4) for index in range(3)]
     forward = {key: crops[key] for key in keys}
     for key in reversed(keys):
@@ -57,13 +57,13 @@ def test_a_crop_is_a_function_of_its_key_whatever_the_order(mix: Mix) -> None:
 
 
 def test_a_process_that_is_started_anew_gives_the_same_crops(mix: Mix) -> None:
-    crops = Crops(mix=mix, crop_and_batch=growing)
+    crops = CropDataset(mix=mix, size_schedule=growing)
     sent = pickle.loads(pickle.dumps(crops))
     assert all(torch.equal(sent[key].degraded, crops[key].degraded) for key in ((0, 0), (0, 1), (4, 0), (4, 1)))
 
 
 def test_a_crop_is_its_example_with_the_channels_in_front(mix: Mix) -> None:
-    crop, example = Crops(mix=mix, crop_and_batch=growing)[2, 1], mix.example(2, 1, 24)
+    crop, example = CropDataset(mix=mix, size_schedule=growing)[2, 1], mix.example(2, 1, 24)
     assert np.array_equal(crop.degraded.permute(1, 2, 0).numpy(), example.degraded)
     assert np.array_equal(crop.clean.permute(1, 2, 0).numpy(), example.clean)
 
@@ -92,8 +92,8 @@ def test_processes_share_the_same_batches_out(mix: Mix) -> None:
 
 
 def test_a_run_that_starts_later_goes_on_with_the_same_batches(mix: Mix) -> None:
-    crops = Crops(mix=mix, crop_and_batch=growing)
-    later = list(loader(crops, StepSampler(3, 5, growing, 0, 1), 0, pin=False))
+    crops = CropDataset(mix=mix, size_schedule=growing)
+    later = list(load_batches(crops, StepSampler(3, 5, growing, 0, 1), 0, pin=False))
     assert all(torch.equal(one[0], other[0]) for one, other in zip(later, batches(mix, 0, 1, 0)[2:], strict=True))
 
 
@@ -110,8 +110,8 @@ def threads_of_opencv(image: np.ndarray, _: np.random.Generator) -> np.ndarray:
 
 @pytest.mark.timeout(60)
 def test_workers_start_with_one_thread_though_opencv_has_worked_in_many_before(data_set: Path, tmp_path: Path) -> None:
-    task = Task(name="count", weight=1.0, corrupt=threads_of_opencv)
-    mix = open_mix([task], [Source(str(data_set))], seed=0, hold_out=0, exclude=(), stream=False, cache=tmp_path)
+    task = TrainingTask(name="count", weight=1.0, degrade=threads_of_opencv)
+    mix = open_mix([task], [DataSource(str(data_set))], seed=0, hold_out=0, exclude=(), stream=False, cache=tmp_path)
     before = cv2.getNumThreads()
     cv2.setNumThreads(4)
     cv2.GaussianBlur(np.zeros((2000, 2000, 3), np.uint8), (31, 31), 5)
@@ -124,8 +124,8 @@ def test_workers_start_with_one_thread_though_opencv_has_worked_in_many_before(d
 @pytest.mark.parametrize("workers", [0, 1])
 def test_what_goes_wrong_in_a_worker_is_told_in_the_same_line(workers: int, tmp_path: Path) -> None:
     Image.new("RGB", (20, 20)).save(tmp_path / "small.png")
-    task = Task(name="dust", weight=1.0, corrupt=dust)
-    mix = open_mix([task], [Source(str(tmp_path))], seed=0, hold_out=0, exclude=(), stream=False, cache=tmp_path)
+    task = TrainingTask(name="dust", weight=1.0, degrade=dust)
+    mix = open_mix([task], [DataSource(str(tmp_path))], seed=0, hold_out=0, exclude=(), stream=False, cache=tmp_path)
     with pytest.raises(DataError) as caught:
         batches(mix, 0, 1, workers)
     assert str(caught.value) == f"{tmp_path / 'small.png'} has 20x20 pixels, too few for crop: 24"

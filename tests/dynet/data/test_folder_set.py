@@ -36,15 +36,15 @@ def one(folder: Path, task: str | None = None) -> FolderSet:
 
 def test_pairs_and_clean_pictures_are_read_from_their_files(folder: Make) -> None:
     pairs = one(folder("input/b.png", "target/b.png", "input/a.png", "target/a.png"))
-    levels = [[int(side.mean()) for side in (cut.degraded, cut.clean)] for cut in _cuts(pairs)]
+    levels = [[int(side.mean()) for side in (crop.degraded, crop.clean)] for crop in _cuts(pairs)]
     assert (pairs.paired, pairs.task, levels) == (True, None, [[2, 3], [0, 1]])
     clean = one(folder("z.png", "k/y.bmp", top="clean"))
     assert (clean.paired, clean.task, clean.names) == (False, None, ("k/y.bmp", "z.png"))
-    assert [(cut.degraded, int(cut.clean.mean())) for cut in _cuts(clean)] == [(None, 1), (None, 0)]
+    assert [(crop.degraded, int(crop.clean.mean())) for crop in _cuts(clean)] == [(None, 1), (None, 0)]
 
 
 def _cuts(pictures: FolderSet) -> list:
-    return [pictures.cut(row, 16, generator(0, "test", row)) for row in range(len(pictures))]
+    return [pictures.crop(row, 16, generator(0, "test", row)) for row in range(len(pictures))]
 
 
 def test_a_moved_folder_keeps_its_identity_and_other_files_change_it(folder: Make, tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_a_moved_folder_keeps_its_identity_and_other_files_change_it(folder: Mak
 def test_the_order_of_a_listing_changes_nothing(folder: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     top = folder(*(f"{name}/{side}/1.png" for name in "cab" for side in ("blur", "sharp")))
     before = one(top)
-    families = before.families().tolist()
+    group_ids = before.group_ids().tolist()
     scandir = os.scandir
 
     class Backwards:
@@ -86,24 +86,24 @@ def test_the_order_of_a_listing_changes_nothing(folder: Make, monkeypatch: pytes
     after = one(top)
     assert after == before
     assert after.identity() == before.identity()
-    assert after.families().tolist() == families
+    assert after.group_ids().tolist() == group_ids
 
 
 def test_a_scene_in_many_hazes_is_one_family_and_so_is_a_film(folder: Make) -> None:
     hazes = [f"synthetic/{scene}_{air}_0.1.png" for scene in ("0001", "0002") for air in (0.8, 0.9, 1)]
     hazy = one(folder(*hazes, "original/0001.png", "original/0002.png", top="haze"))
-    assert [hazy.families().tolist().count(family) for family in np.unique(hazy.families())] == [3, 3]
+    assert [hazy.group_ids().tolist().count(family) for family in np.unique(hazy.group_ids())] == [3, 3]
     films = one(folder(*(f"{film}/{side}/{n}.png" for film in "ab" for side in ("blur", "sharp") for n in range(4))))
-    assert [films.families().tolist().count(family) for family in np.unique(films.families())] == [4, 4]
+    assert [films.group_ids().tolist().count(family) for family in np.unique(films.group_ids())] == [4, 4]
     clean = one(folder("x/1.png", "y/1.png", top="clean"))
-    assert len(set(clean.families().tolist())) == 2
+    assert len(set(clean.group_ids().tolist())) == 2
 
 
 def test_rows_are_named_by_their_clean_file(folder: Make) -> None:
     hazy = one(folder("synthetic/0001_1_0.1.png", "synthetic/0002_1_0.1.png", "original/0001.png", "original/0002.png"))
-    assert hazy.rows_named({"0002", "0001_1_0.1"}).tolist() == [1]
+    assert hazy.rows_from_files({"0002", "0001_1_0.1"}).tolist() == [1]
     clean = one(folder("Sub/ABC.png", "abc.jpg", "x.png", top="clean"))
-    assert clean.rows_named({"abc"}).tolist() == [0, 1]
+    assert clean.rows_from_files({"abc"}).tolist() == [0, 1]
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_a_pair_that_cannot_be_used_is_named(folder: Make, spoil: Callable[[Path
     pairs = one(folder("input/a.png", "target/a.png"))
     spoil(folder("x.png", top="other").parent / "Bilder дата")
     with pytest.raises(DataError) as caught:
-        pairs.cut(0, 16, generator(0, "test"))
+        pairs.crop(0, 16, generator(0, "test"))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -130,10 +130,10 @@ def test_upright_is_how_the_file_says(folder: Make) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.open(top / "a.jpg").save(top / "a.jpg", exif=exif)
-    shapes = one(top).cut(0, 24, generator(0, "test")).clean.shape
+    shapes = one(top).crop(0, 24, generator(0, "test")).clean.shape
     assert shapes == (24, 24, 3)
     with pytest.raises(DataError, match=r"a\.jpg has 40x24 pixels, too few for crop: 25"):
-        one(top).cut(0, 25, generator(0, "test"))
+        one(top).crop(0, 25, generator(0, "test"))
 
 
 def test_a_task_that_the_user_names_goes_before_that_of_the_layout(folder: Make) -> None:

@@ -87,9 +87,9 @@ def test_a_fault_while_making_leaves_nothing_and_no_lock(tmp_path: Path) -> None
 def test_one_ahead_does_not_wait_for_one_that_is_at_it(tmp_path: Path) -> None:
     cache = GroupCache(tmp_path, 10**6)
     with cache._holding("a", wait=True):
-        cache.add_unless_taken("a", lambda: pytest.fail("another is at it"))
-    cache.add_unless_taken("a", lambda: table(4))
-    cache.add_unless_taken("a", lambda: pytest.fail("it is there"))
+        cache.add_unless_locked("a", lambda: pytest.fail("another is at it"))
+    cache.add_unless_locked("a", lambda: table(4))
+    cache.add_unless_locked("a", lambda: pytest.fail("it is there"))
     assert first(cache.open("a", lambda: pytest.fail("it is there"))) == 4
 
 

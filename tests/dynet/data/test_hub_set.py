@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from dynet.data.hub_set import BuiltSet
+from dynet.data.hub_set import HubSet
 from dynet.errors import DataError
 from dynet.runtime.rng import generator
 
@@ -65,18 +65,18 @@ def built(tmp_path: Path) -> Path:
     return top
 
 
-def levels(pictures: BuiltSet) -> list[int]:
-    return [int(pictures.cut(row, 16, generator(0, "test", row)).clean.mean()) for row in range(len(pictures))]
+def levels(pictures: HubSet) -> list[int]:
+    return [int(pictures.crop(row, 16, generator(0, "test", row)).clean.mean()) for row in range(len(pictures))]
 
 
 def test_patches_of_a_built_set_are_its_rows_in_their_order(built: Path) -> None:
-    opened = BuiltSet.open(str(built), "denoise15")
+    opened = HubSet.open(str(built), "denoise15")
     assert (opened.paired, opened.task, levels(opened)) == (False, "denoise15", [10, 11, 12, 13])
-    assert opened.rows_at(0, 0) is None
+    assert opened.row_spans(0, 0) is None
 
 
 def test_a_split_for_validation_is_opened_beside_it(built: Path) -> None:
-    validation = BuiltSet.open(str(built), None).validation
+    validation = HubSet.open(str(built), None).validation
     assert validation is not None
     assert levels(validation) == [99]
 
@@ -84,39 +84,39 @@ def test_a_split_for_validation_is_opened_beside_it(built: Path) -> None:
 def test_a_split_for_validation_that_is_empty_is_none(built: Path) -> None:
     nothing = {"id": [], "parent": [], "uri": []}
     write(built / "patches/validation-00000-of-00001.parquet", nothing, image=[])
-    opened = BuiltSet.open(str(built), None)
+    opened = HubSet.open(str(built), None)
     assert opened.validation is None
     assert len(opened) == 4
 
 
 def test_patches_of_one_picture_are_one_family(built: Path) -> None:
-    families = BuiltSet.open(str(built), None).families()
-    assert families.dtype == np.uint64
-    assert families[0] == families[2] != families[1] == families[3]
+    group_ids = HubSet.open(str(built), None).group_ids()
+    assert group_ids.dtype == np.uint64
+    assert group_ids[0] == group_ids[2] != group_ids[1] == group_ids[3]
 
 
 def test_rows_are_named_by_the_file_that_the_builder_had_them_from(built: Path) -> None:
-    opened = BuiltSet.open(str(built), None)
-    assert opened.rows_named({"one"}).tolist() == [0, 2]
-    assert opened.rows_named({"two", "three"}).tolist() == [1, 3]
-    assert opened.rows_named({"on"}).tolist() == []
+    opened = HubSet.open(str(built), None)
+    assert opened.rows_from_files({"one"}).tolist() == [0, 2]
+    assert opened.rows_from_files({"two", "three"}).tolist() == [1, 3]
+    assert opened.rows_from_files({"on"}).tolist() == []
 
 
 def test_columns_named_input_and_target_are_pairs(tmp_path: Path) -> None:
     write(tmp_path / "pairs/train.parquet", {}, input=[stored(1), stored(2)], target=[stored(101), stored(102)])
-    opened = BuiltSet.open(str(tmp_path / "pairs"), "derain")
-    cuts = [opened.cut(row, 20, generator(0, "test")) for row in range(2)]
+    opened = HubSet.open(str(tmp_path / "pairs"), "derain")
+    cuts = [opened.crop(row, 20, generator(0, "test")) for row in range(2)]
     assert opened.paired
-    assert [(int(cut.degraded.mean()), int(cut.clean.mean())) for cut in cuts] == [(1, 101), (2, 102)]
-    assert len(set(opened.families().tolist())) == 2
-    assert opened.rows_named({"1"}).tolist() == []
+    assert [(int(crop.degraded.mean()), int(crop.clean.mean())) for crop in cuts] == [(1, 101), (2, 102)]
+    assert len(set(opened.group_ids().tolist())) == 2
+    assert opened.rows_from_files({"1"}).tolist() == []
 
 
 def test_pairs_keep_their_identity_where_they_are_moved_and_other_pictures_change_it(tmp_path: Path) -> None:
     def identity(name: str, *targets: int) -> bytes:
         rows = [stored(1) for _ in targets]
         write(tmp_path / name / "train.parquet", {}, input=rows, target=[stored(9, size) for size in targets])
-        return BuiltSet.open(str(tmp_path / name), None).identity()
+        return HubSet.open(str(tmp_path / name), None).identity()
 
     assert identity("a", 20, 21) == identity("b", 20, 21)
     assert len({identity("a", 20, 21), identity("c", 20, 90), identity("d", 20)}) == 3
@@ -138,7 +138,7 @@ def test_pairs_keep_their_identity_where_they_are_moved_and_other_pictures_chang
 def test_a_row_that_cannot_be_used_is_named(rows: dict, message: str, tmp_path: Path) -> None:
     write(tmp_path / "broken/train.parquet", {}, **rows)
     with pytest.raises(DataError, match=message) as caught:
-        BuiltSet.open(str(tmp_path / "broken"), None).cut(0, 16, generator(0, "test"))
+        HubSet.open(str(tmp_path / "broken"), None).crop(0, 16, generator(0, "test"))
     assert "\n" not in str(caught.value)
 
 
@@ -157,7 +157,7 @@ def test_what_is_no_set_to_train_on_is_refused(
 ) -> None:
     write(tmp_path / f"set/{name}-00000-of-00001.parquet", texts, **pictures)
     with pytest.raises(DataError) as caught:
-        BuiltSet.open(str(tmp_path / "set"), None)
+        HubSet.open(str(tmp_path / "set"), None)
     assert str(caught.value).startswith(f"--data {tmp_path / 'set'}")
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -166,22 +166,22 @@ def test_what_is_no_set_to_train_on_is_refused(
 def test_a_set_that_was_built_anew_and_another_of_the_same_name_are_read_as_they_are(
     built: Path, tmp_path: Path
 ) -> None:
-    assert levels(BuiltSet.open(str(built), None)) == [10, 11, 12, 13]
+    assert levels(HubSet.open(str(built), None)) == [10, 11, 12, 13]
     other = tmp_path / "elsewhere" / built.name
     shutil.copytree(built, other)
     shard = "patches/train-00001-of-00002.parquet"
     rows = {"id": ["d"], "parent": ["q"], "uri": ["two.jpg"]}
     write(other / shard, rows, image=[stored(14)])
-    assert levels(BuiltSet.open(str(other), None)) == [10, 11, 12, 14]
+    assert levels(HubSet.open(str(other), None)) == [10, 11, 12, 14]
     write(built / shard, rows, image=[stored(15)])
-    assert levels(BuiltSet.open(str(built), None)) == [10, 11, 12, 15]
+    assert levels(HubSet.open(str(built), None)) == [10, 11, 12, 15]
 
 
 def test_a_set_that_is_broken_or_nowhere_is_told_in_one_line(built: Path, tmp_path: Path) -> None:
     (built / "patches/train-00001-of-00002.parquet").write_bytes(b"PAR1 and no more")
     for location in (built, tmp_path / "missing" / "set", tmp_path / "not a name"):
         with pytest.raises(DataError, match="--data") as caught:
-            BuiltSet.open(str(location), None)
+            HubSet.open(str(location), None)
         assert str(location) in str(caught.value)
         assert "\n" not in str(caught.value)
 
@@ -194,8 +194,8 @@ def test_a_worker_gets_names_of_files_and_no_pictures(tmp_path: Path) -> None:
         Image.fromarray(picture).save(buffer, "PNG")
         rows.append({"bytes": buffer.getvalue(), "path": None})
     write(tmp_path / "big/train.parquet", {}, image=rows)
-    opened = BuiltSet.open(str(tmp_path / "big"), None)
+    opened = HubSet.open(str(tmp_path / "big"), None)
     sent = pickle.dumps(opened)
     assert len(sent) < noise.nbytes / 10
-    arrived: Callable[..., object] = pickle.loads(sent).cut
+    arrived: Callable[..., object] = pickle.loads(sent).crop
     assert np.array_equal(arrived(3, 128, generator(0, "test")).clean, noise[3])

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from dynet.data.layouts import find_pairs, find_parts, find_pictures
-from dynet.data.pair_names import match
+from dynet.data.layouts import find_images, find_pairs, find_task_folders
+from dynet.data.pair_names import match_names
 from dynet.errors import DataError
 
 RAIN100L = Path("/work/shared/data/benchmarks/Rain100L")
@@ -93,7 +93,7 @@ def test_a_layout_is_known_by_its_structure(name: str, swap: bool, folder: Calla
     files, task, expected = LAYOUTS[name]
     case = str.swapcase if swap else str
     top = folder(*map(case, files))
-    (part,) = find_parts(top)
+    (part,) = find_task_folders(top)
     clean_of = {pair.name: pair.clean.relative_to(top).as_posix() for pair in part.pairs}
     assert part.task == task
     assert part.pictures == ()
@@ -124,7 +124,7 @@ def test_the_root_of_promptir_has_a_part_for_each_task(
         *("Dehaze/synthetic/1_0.8_0.2.jpg", "Dehaze/original/1.jpg", "Enhance/low/1.png", "Enhance/gt/1.png"),
         *("Deblur/input/1.png", "Deblur/target/1.png", "more.png", "notes.txt"),
     )
-    parts = find_parts(top)
+    parts = find_task_folders(top)
     assert [(part.folder.name, part.task, len(part.pictures), len(part.pairs)) for part in parts] == [
         ("Denoise", None, 2, 0),
         ("Deblur", "deblur", 0, 1),
@@ -141,7 +141,7 @@ def test_pictures_beside_the_two_sides_are_counted_as_left_out(
     folder: Callable[..., Path], caplog: pytest.LogCaptureFixture
 ) -> None:
     top = folder("input/1.png", "target/1.png", "beside.png", "more/b.png")
-    (part,) = find_parts(top)
+    (part,) = find_task_folders(top)
     assert len(part.pairs) == 1
     assert [record.getMessage() for record in caplog.records] == [
         f"{top}: 2 pictures outside of its pairs left out: beside.png, more/b.png"
@@ -160,20 +160,20 @@ def test_clean_pictures_are_found_in_the_order_of_their_paths(folder: Callable[.
         "a/._2.png",
         "__MACOSX/a.png",
     )
-    assert [file.relative_to(top).as_posix() for file in find_pictures(top)] == [
+    assert [file.relative_to(top).as_posix() for file in find_images(top)] == [
         "a.webp",
         "a/10.png",
         "a/2.png",
         "b.JPG",
     ]
-    (part,) = find_parts(top)
-    assert (part.task, part.pictures, part.pairs) == (None, find_pictures(top), ())
+    (part,) = find_task_folders(top)
+    assert (part.task, part.pictures, part.pairs) == (None, find_images(top), ())
 
 
 def test_the_order_of_a_listing_does_not_matter(folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
     files = [f"{root}/{side}/{name}.png" for root in ("p", "q") for side in ("blur", "sharp") for name in "abc"]
     top = folder(*files, "denoise/x/1.png", "denoise/y/2.png", "denoise/3.png")
-    before = find_parts(top)
+    before = find_task_folders(top)
     scandir = os.scandir
 
     @contextmanager
@@ -182,7 +182,7 @@ def test_the_order_of_a_listing_does_not_matter(folder: Callable[..., Path], mon
             yield iter(sorted(entries, key=lambda entry: entry.name, reverse=True))
 
     monkeypatch.setattr("dynet.data.layouts.os.scandir", backwards)
-    assert find_parts(top) == before
+    assert find_task_folders(top) == before
 
 
 MISMATCHES = {
@@ -216,7 +216,7 @@ MISMATCHES = {
 def test_what_does_not_match_is_named(name: str, folder: Callable[..., Path]) -> None:
     files, message = MISMATCHES[name]
     top = folder(*files)
-    for find in (find_pairs, find_parts):
+    for find in (find_pairs, find_task_folders):
         with pytest.raises(DataError) as caught:
             find(top)
         assert str(caught.value).startswith(str(top))
@@ -239,7 +239,7 @@ def test_of_pairs_to_train_on_and_to_test_on_only_the_wanted_ones_are_taken(
     top = folder("LOL/our485/low/1.png", "LOL/our485/high/1.png", "LOL/eval15/low/2.png", "LOL/eval15/high/2.png")
     assert [pair.degraded.name for pair in find_pairs(top, "train")] == ["1.png"]
     assert [pair.degraded.name for pair in find_pairs(top, "test")] == ["2.png"]
-    (part,) = find_parts(top, "train")
+    (part,) = find_task_folders(top, "train")
     assert [pair.degraded.name for pair in part.pairs] == ["1.png"]
     assert "2 pictures outside of its pairs left out: LOL/eval15/high/2.png" in caplog.text
     with pytest.raises(DataError, match="LOL holds pairs to train on and to test on: name one of its folders"):
@@ -248,7 +248,7 @@ def test_of_pairs_to_train_on_and_to_test_on_only_the_wanted_ones_are_taken(
 
 def test_clean_pictures_of_all_splits_are_taken(folder: Callable[..., Path]) -> None:
     top = folder("train/1.png", "test/2.png")
-    assert len(find_parts(top, "train")[0].pictures) == 2
+    assert len(find_task_folders(top, "train")[0].pictures) == 2
 
 
 def test_a_film_is_one_scene_and_other_pairs_are_their_own(folder: Callable[..., Path]) -> None:
@@ -264,7 +264,7 @@ def test_links_are_followed_and_circles_of_them_are_not(folder: Callable[..., Pa
     (top / "set/linked").symlink_to(elsewhere)
     (top / "set/circle").symlink_to(top)
     assert [pair.degraded for pair in find_pairs(top)] == [top / "set/linked/input/a.png"]
-    assert len(find_pictures(top)) == 2
+    assert len(find_images(top)) == 2
 
 
 def test_a_folder_without_pairs_and_none_at_all_are_told(folder: Callable[..., Path]) -> None:
@@ -277,7 +277,7 @@ def test_a_folder_without_pairs_and_none_at_all_are_told(folder: Callable[..., P
 
 def test_names_of_hazy_pictures_lead_to_their_scene_and_no_other_names_do() -> None:
     hazy = ["0001_0.8_0.2", "0001_1_0.08", "1400_1", "x_y_0.2", "1_2_3_4"]
-    matched = match(hazy, {"0001", "1400", "x", "1"})
+    matched = match_names(hazy, {"0001", "1400", "x", "1"})
     assert matched.clean_of == {"0001_0.8_0.2": "0001", "0001_1_0.08": "0001", "1400_1": "1400"}
     assert matched.alone == ("1_2_3_4", "x_y_0.2")
 
@@ -291,4 +291,4 @@ def test_rain100l_is_a_hundred_pairs() -> None:
 
 @pytest.mark.skipif(not BSDS500.is_dir(), reason="the pictures of BSDS500 are not here")
 def test_bsds500_is_five_hundred_clean_pictures() -> None:
-    assert [len(part.pictures) for part in find_parts(BSDS500, "train")] == [500]
+    assert [len(part.pictures) for part in find_task_folders(BSDS500, "train")] == [500]

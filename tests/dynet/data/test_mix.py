@@ -12,10 +12,10 @@ import pytest
 from PIL import Image
 
 from dynet.data.folder_set import FolderSet
-from dynet.data.image_set import Cut
-from dynet.data.mix import Example, Mix, Task, orient
-from dynet.data.sources import Source, open_mix
-from dynet.errors import DataError, UnusablePicture
+from dynet.data.image_set import CropPair
+from dynet.data.mix import Mix, TrainingExample, TrainingTask, orient
+from dynet.data.sources import DataSource, open_mix
+from dynet.errors import DataError, UnusableImage
 
 Rows = npt.NDArray[np.int64]
 
@@ -39,22 +39,22 @@ class Numbers:
     def identity(self) -> bytes:
         return bytes([self.rows % 256, self.number])
 
-    def families(self) -> npt.NDArray[np.uint64]:
+    def group_ids(self) -> npt.NDArray[np.uint64]:
         # Scattered, as hashes are, so that what is held out is not simply the first rows.
         return (np.arange(self.rows, dtype=np.uint64) // self.family_of * np.uint64(2654435761)) % np.uint64(2**32)
 
-    def rows_named(self, stems: Set[str]) -> Rows:
+    def rows_from_files(self, stems: Set[str]) -> Rows:
         return np.array([row for row in range(self.rows) if f"{self.number}-{row}" in stems], np.int64)
 
-    def rows_at(self, seed: int, step: int) -> Rows | None:
+    def row_spans(self, seed: int, step: int) -> Rows | None:
         return np.array(self.spans) if self.spans else None
 
-    def cut(self, row: int, size: int, random: np.random.Generator) -> Cut:
+    def crop(self, row: int, size: int, random: np.random.Generator) -> CropPair:
         picture = np.full((size, size, 3), (row // 256, row % 256, self.number), np.uint8)
-        return Cut(picture if self.paired else None, picture)
+        return CropPair(picture if self.paired else None, picture)
 
 
-def told(example: Example) -> tuple[int, int, int]:
+def told(example: TrainingExample) -> tuple[int, int, int]:
     """Task, set and row of an example."""
     high, low, number = example.clean[0, 0].tolist()
     return example.task, number, high * 256 + low
@@ -64,15 +64,15 @@ def nothing(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
     return image
 
 
-def clean_task(name: str, weight: float = 1.0) -> Task:
-    return Task(name=name, weight=weight, corrupt=nothing)
+def clean_task(name: str, weight: float = 1.0) -> TrainingTask:
+    return TrainingTask(name=name, weight=weight, degrade=nothing)
 
 
-def pair_task(name: str, weight: float = 1.0) -> Task:
-    return Task(name=name, weight=weight, corrupt=None)
+def pair_task(name: str, weight: float = 1.0) -> TrainingTask:
+    return TrainingTask(name=name, weight=weight, degrade=None)
 
 
-def mix_of(*sets: Numbers | tuple[Numbers, float], tasks: list[Task] | None = None, **changes: object) -> Mix:
+def mix_of(*sets: Numbers | tuple[Numbers, float], tasks: list[TrainingTask] | None = None, **changes: object) -> Mix:
     weighted = [entry if isinstance(entry, tuple) else (entry, 1.0) for entry in sets]
     settings = {"seed": 3, "hold_out": 0, "exclude": {}} | changes
     return Mix(tasks or [clean_task("noise")], weighted, **settings)
@@ -294,7 +294,7 @@ def test_clean_crops_are_corrupted_with_numbers_of_their_own_key() -> None:
     def dust(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
         return np.where(random.random(image.shape) < 0.5, image, np.uint8(0))
 
-    mix = mix_of(Numbers(3, 200), tasks=[Task(name="dust", weight=1.0, corrupt=dust)])
+    mix = mix_of(Numbers(3, 200), tasks=[TrainingTask(name="dust", weight=1.0, degrade=dust)])
     patterns = {mix.example(step, index, 16).degraded[..., 2].tobytes() for step in range(4) for index in range(4)}
     assert len(patterns) == 16
     assert np.array_equal(mix.example(2, 3, 16).degraded, mix.example(2, 3, 16).degraded)
@@ -311,7 +311,9 @@ def _folder(path: Path, photographs: list[np.ndarray], broken: int) -> Path:
 
 def _mix_of(folder: Path) -> Mix:
     keys = {"seed": 0, "hold_out": 0, "exclude": (), "stream": False, "cache": folder}
-    return open_mix([Task(name="any", weight=1, corrupt=lambda clean, _: clean)], [Source(str(folder))], **keys)
+    return open_mix(
+        [TrainingTask(name="any", weight=1, degrade=lambda clean, _: clean)], [DataSource(str(folder))], **keys
+    )
 
 
 def test_a_broken_picture_is_passed_over_with_a_warning_that_names_it(
@@ -330,7 +332,7 @@ def test_a_broken_picture_is_passed_over_with_a_warning_that_names_it(
 
 def test_a_set_of_which_nothing_can_be_used_is_an_error(tmp_path: Path, photographs: list[np.ndarray]) -> None:
     folder = _folder(tmp_path / "small", photographs, 0)
-    with pytest.raises(UnusablePicture, match=r"64x64 pixels, too few for crop: 96"):
+    with pytest.raises(UnusableImage, match=r"64x64 pixels, too few for crop: 96"):
         _mix_of(folder).example(0, 0, 96)
 
 

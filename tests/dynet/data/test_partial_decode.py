@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from dynet.data import libwebp
-from dynet.data.partial_decode import draw_place, read_header
+from dynet.data.partial_decode import draw_crop_position, open_image
 from dynet.errors import DataError
 
 SHARED = Path(os.environ.get("MILLION_IRD_SHARED_DATA", Path(__file__).parents[4] / "shared" / "data"))
@@ -132,7 +132,7 @@ def places(height: int, width: int) -> list[tuple[int, int, int, int]]:
 
 
 def same_everywhere(encoded: bytes, name: str) -> None:
-    whole, stored = as_pillow_has_it(encoded), read_header(encoded, name)
+    whole, stored = as_pillow_has_it(encoded), open_image(encoded, name)
     assert (stored.height, stored.width, 3) == whole.shape, name
     for top, left, height, width in places(*whole.shape[:2]):
         piece = stored.region(top, left, height, width)
@@ -169,7 +169,7 @@ def test_here_libwebp_is_called() -> None:
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
 def test_rows_below_the_piece_are_not_decoded(photo: Image.Image, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
-    stored = read_header(saved(photo, kind), "photo")
+    stored = open_image(saved(photo, kind), "photo")
     heights, opened = [], Image.open
 
     def noted(file: io.BytesIO) -> Image.Image:
@@ -187,10 +187,10 @@ def test_damage_below_the_piece_does_no_harm_to_it(photo: Image.Image) -> None:
         whole = saved(photo, kind, **options)
         broken = bytearray(whole)
         broken[-3000:-2000] = bytes(1000)
-        stored = read_header(bytes(broken), "torn.png")
+        stored = open_image(bytes(broken), "torn.png")
         assert np.array_equal(stored.region(0, 0, 20, 30), as_pillow_has_it(whole)[:20, :30])
     with pytest.raises(DataError, match=r"^torn\.png cannot be decoded: .+$"):
-        read_header(saved(photo, "PNG")[:-3000] + bytes(1000), "torn.png").region(0, 0, *photo.size[::-1])
+        open_image(saved(photo, "PNG")[:-3000] + bytes(1000), "torn.png").region(0, 0, *photo.size[::-1])
 
 
 def test_a_file_that_ends_too_early_is_one_line_wherever_the_piece_is(photo: Image.Image) -> None:
@@ -198,20 +198,20 @@ def test_a_file_that_ends_too_early_is_one_line_wherever_the_piece_is(photo: Ima
         encoded = saved(photo, kind, **options)
         for part in (0.02, 0.5, 0.9):
             with pytest.raises(DataError, match=r"^a/b\.img (cannot be decoded: .+|is no picture that can be read)$"):
-                read_header(encoded[: int(part * len(encoded))], "a/b.img").region(0, 0, 157, 157)
+                open_image(encoded[: int(part * len(encoded))], "a/b.img").region(0, 0, 157, 157)
 
 
 def test_what_is_no_picture_or_not_there_is_one_line(tmp_path: Path) -> None:
     for encoded in (b"", b"RIFF", b"RIFF\0\0\0\0WEBPVP8L\0\0\0\0\x2f", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"words"):
         with pytest.raises(DataError, match=r"^row 3 [^\n]+$"):
-            read_header(encoded, "row 3").region(0, 0, 1, 1)
+            open_image(encoded, "row 3").region(0, 0, 1, 1)
     with pytest.raises(DataError, match=r"^there\.png cannot be read: No such file or directory$"):
-        read_header(tmp_path / "there.png", "there.png")
+        open_image(tmp_path / "there.png", "there.png")
 
 
 def test_a_picture_too_small_is_named_with_its_size(photo: Image.Image) -> None:
     with pytest.raises(DataError, match=r"^tiny\.png has 157x199 pixels, too few for crop: 160$"):
-        draw_place(read_header(saved(photo, "PNG"), "tiny.png"), 160, np.random.default_rng(0))
+        draw_crop_position(open_image(saved(photo, "PNG"), "tiny.png"), 160, np.random.default_rng(0))
 
 
 def test_a_picture_of_a_size_that_pillow_refuses_is_refused(
@@ -221,26 +221,26 @@ def test_a_picture_of_a_size_that_pillow_refuses_is_refused(
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 157 * 199 // 2 - 1)
     for encoded in stored:
         with pytest.raises(DataError, match=r"^bomb cannot be decoded: Image size \(31243 pixels\) exceeds limit"):
-            read_header(encoded, "bomb").region(0, 0, 1, 1)
+            open_image(encoded, "bomb").region(0, 0, 1, 1)
 
 
 def test_a_header_whose_checksum_is_wrong_is_not_mended(photo: Image.Image) -> None:
     encoded = bytearray(saved(photo, "PNG"))
     encoded[30] ^= 1
     with pytest.raises(DataError, match=r"^torn is no picture that can be read$"):
-        read_header(bytes(encoded), "torn").region(0, 0, 1, 1)
+        open_image(bytes(encoded), "torn").region(0, 0, 1, 1)
 
 
 def test_a_place_outside_the_picture_is_refused(photo: Image.Image) -> None:
-    stored = read_header(saved(photo, "PNG"), "photo")
+    stored = open_image(saved(photo, "PNG"), "photo")
     for place in ((-1, 0, 5, 5), (0, -1, 5, 5), (195, 0, 5, 5), (0, 153, 5, 5), (0, 0, 0, 5)):
         with pytest.raises(ValueError, match="is not inside 199x157"):
             stored.region(*place)
 
 
 def test_every_place_is_drawn_and_none_more_often(photo: Image.Image) -> None:
-    random, stored = np.random.default_rng(1), read_header(saved(photo, "PNG"), "photo")
-    drawn = np.array([draw_place(stored, 155, random) for _ in range(9000)])
+    random, stored = np.random.default_rng(1), open_image(saved(photo, "PNG"), "photo")
+    drawn = np.array([draw_crop_position(stored, 155, random) for _ in range(9000)])
     assert set(drawn[:, 0]) == set(range(45))
     assert set(drawn[:, 1]) == set(range(3))
     counts = np.bincount(drawn[:, 0] * 3 + drawn[:, 1])
@@ -251,12 +251,12 @@ def test_every_place_is_drawn_and_none_more_often(photo: Image.Image) -> None:
 def test_a_file_and_its_bytes_give_the_same(photo: Image.Image, tmp_path: Path) -> None:
     encoded = saved(photo, "JPEG")
     (tmp_path / "a.jpg").write_bytes(encoded)
-    pieces = [read_header(given, "a").region(3, 4, 50, 50) for given in (encoded, tmp_path / "a.jpg")]
+    pieces = [open_image(given, "a").region(3, 4, 50, 50) for given in (encoded, tmp_path / "a.jpg")]
     assert np.array_equal(*pieces)
 
 
 def whole_of(encoded: bytes, name: str) -> np.ndarray:
-    stored = read_header(encoded, name)
+    stored = open_image(encoded, name)
     return stored.region(0, 0, stored.height, stored.width)
 
 

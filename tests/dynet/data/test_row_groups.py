@@ -47,7 +47,7 @@ def test_damaged_pages_and_pictures_are_one_line(photo: np.ndarray, tmp_path: Pa
         with pytest.raises(DataError, match=rf"^row {row} of \S+/holes {said}$"):
             whole(pictures, row)
     with pytest.raises(DataError, match=rf"^row 0 of \S+ has {SIDE}x{SIDE} pixels, too few for crop: 64$"):
-        pictures.cut(0, 64, np.random.default_rng(0))
+        pictures.crop(0, 64, np.random.default_rng(0))
 
 
 @pytest.mark.parametrize(

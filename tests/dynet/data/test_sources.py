@@ -10,9 +10,9 @@ from PIL import Image
 
 from dynet.config.recipe import FinetuneRecipe, load_recipe
 from dynet.data.folder_set import FolderSet
-from dynet.data.hub_set import BuiltSet
-from dynet.data.mix import Mix, Task
-from dynet.data.sources import Source, open_mix, open_source
+from dynet.data.hub_set import HubSet
+from dynet.data.mix import Mix, TrainingTask
+from dynet.data.sources import DataSource, open_mix, open_source
 from dynet.data.streamed_set import StreamedSet
 from dynet.errors import DataError, RecipeError
 
@@ -22,8 +22,8 @@ RAIN100L = Path("/work/shared/data/benchmarks/Rain100L")
 BSDS500 = Path("/work/shared/data/train/BSDS500")
 
 
-def task(name: str, *, pairs: bool = False) -> Task:
-    return Task(name=name, weight=1.0, corrupt=None if pairs else lambda image, random: image)
+def task(name: str, *, pairs: bool = False) -> TrainingTask:
+    return TrainingTask(name=name, weight=1.0, degrade=None if pairs else lambda image, random: image)
 
 
 TASKS = [task("denoise15"), task("denoise50"), task("derain", pairs=True), task("dehaze", pairs=True)]
@@ -35,13 +35,15 @@ def save(*files: Path, size: int = 20) -> None:
         Image.new("RGB", (size, size), (number, number, number)).save(file)
 
 
-def mix_of(*arguments: str | Path, tasks: list[Task] = TASKS, hold_out: int = 0, exclude: tuple[str, ...] = ()) -> Mix:
-    sources = [Source.parse(str(argument)) for argument in arguments]
+def mix_of(
+    *arguments: str | Path, tasks: list[TrainingTask] = TASKS, hold_out: int = 0, exclude: tuple[str, ...] = ()
+) -> Mix:
+    sources = [DataSource.parse(str(argument)) for argument in arguments]
     return open_mix(tasks, sources, seed=0, hold_out=hold_out, exclude=exclude, stream=False, cache=Path("unused"))
 
 
 def opened(argument: str | Path, tmp_path: Path, *, stream: bool = False) -> list:
-    return open_source(Source.parse(str(argument)), stream=stream, cache=tmp_path / "cache")
+    return open_source(DataSource.parse(str(argument)), stream=stream, cache=tmp_path / "cache")
 
 
 @pytest.fixture
@@ -73,25 +75,25 @@ def promptir(tmp_path: Path) -> Path:
 def test_a_source_is_a_place_with_a_task_and_a_weight(
     argument: str, location: str, weight: float, named: str | None
 ) -> None:
-    assert Source.parse(argument) == Source(location, weight, named)
+    assert DataSource.parse(argument) == DataSource(location, weight, named)
 
 
 @pytest.mark.parametrize("argument", ["x=", "x=a", "x=0", "x=-1", "x=nan", "x=inf"])
 def test_a_weight_that_is_none_is_refused(argument: str) -> None:
     with pytest.raises(DataError, match="weight"):
-        Source.parse(argument)
+        DataSource.parse(argument)
 
 
 @pytest.mark.parametrize("argument", ["", "=2"])
 def test_a_place_that_is_none_is_refused(argument: str) -> None:
     with pytest.raises(DataError, match="names no folder and no data set"):
-        Source.parse(argument)
+        DataSource.parse(argument)
 
 
 def test_what_lies_there_decides_how_it_is_read(tmp_path: Path, data_set: Path, promptir: Path) -> None:
     (built,) = opened(data_set, tmp_path)
     (streamed,) = opened(f"denoise15:{data_set}", tmp_path, stream=True)
-    assert isinstance(built, BuiltSet)
+    assert isinstance(built, HubSet)
     assert isinstance(streamed, StreamedSet)
     assert (len(built), built.task, len(streamed), streamed.task) == (12, None, 12, "denoise15")
     for stream in (False, True):
@@ -102,15 +104,15 @@ def test_what_lies_there_decides_how_it_is_read(tmp_path: Path, data_set: Path, 
 
 def test_pictures_come_back_as_they_were_written(data_set: Path, photographs: list[np.ndarray]) -> None:
     written = [photo[y : y + 128, 100:228].tobytes() for photo in photographs for y in (0, 80, 160)]
-    (pictures,) = open_source(Source(str(data_set)), stream=False, cache=Path("unused"))
-    found = [pictures.cut(row, 128, np.random.default_rng(0)).clean.tobytes() for row in range(12)]
+    (pictures,) = open_source(DataSource(str(data_set)), stream=False, cache=Path("unused"))
+    found = [pictures.crop(row, 128, np.random.default_rng(0)).clean.tobytes() for row in range(12)]
     assert found == written
 
 
 def test_streamed_and_whole_a_set_has_the_same_rows(tmp_path: Path, data_set: Path) -> None:
     whole, streamed = (opened(data_set, tmp_path, stream=stream)[0] for stream in (False, True))
     for row in range(12):
-        cuts = [pictures.cut(row, 50, np.random.default_rng(row)).clean for pictures in (whole, streamed)]
+        cuts = [pictures.crop(row, 50, np.random.default_rng(row)).clean for pictures in (whole, streamed)]
         assert np.array_equal(*cuts)
 
 
@@ -245,6 +247,6 @@ def test_a_name_that_is_no_folder_and_no_repository_is_refused_at_once(
 ) -> None:
     (tmp_path / "missing").mkdir()
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("dynet.data.sources.BuiltSet.open", lambda *_: pytest.fail("the Hub was asked"))
+    monkeypatch.setattr("dynet.data.sources.HubSet.open", lambda *_: pytest.fail("the Hub was asked"))
     with pytest.raises(DataError, match=f"--data {name}: no such folder; a data set on the Hub is user/name"):
-        open_source(Source(name), stream=False, cache=tmp_path)
+        open_source(DataSource(name), stream=False, cache=tmp_path)

@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from dynet.data.hub_set import BuiltSet
-from dynet.data.shards import Shard
+from dynet.data.hub_set import HubSet
+from dynet.data.shards import ParquetShard
 from dynet.data.shuffle_window import OPEN_GROUPS, STEPS_PER_GROUP, open_groups
 from dynet.data.streamed_set import StreamedSet
 from tests.dynet.sharded import (
@@ -59,18 +59,18 @@ def _nothing_goes_on_behind() -> Iterator[None]:
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, int]]:
     """File, first byte and one after last, of all that is read from shards."""
     noted: list[tuple[str, int, int]] = []
-    read = Shard.read
+    read = ParquetShard.read
 
-    def noting(shard: Shard, start: int, stop: int) -> bytes:
+    def noting(shard: ParquetShard, start: int, stop: int) -> bytes:
         noted.append((Path(shard.path).name, start, stop))
         return read(shard, start, stop)
 
-    monkeypatch.setattr(Shard, "read", noting)
+    monkeypatch.setattr(ParquetShard, "read", noting)
     return noted
 
 
 def test_rows_pictures_and_families_are_those_of_the_set_opened_whole(small: Path, tmp_path: Path) -> None:
-    far, near = streamed(small, tmp_path), BuiltSet.open(str(small), None)
+    far, near = streamed(small, tmp_path), HubSet.open(str(small), None)
     assert (len(far), far.paired, far.task, far.location) == (18, False, None, str(small))
     assert far.validation is not None
     assert near.validation is not None
@@ -78,11 +78,13 @@ def test_rows_pictures_and_families_are_those_of_the_set_opened_whole(small: Pat
     for one, other in ((far, near), (far.validation, near.validation)):
         assert len(one) == len(other)
         for row in range(len(one)):
-            cuts = [each.cut(row, 32, np.random.default_rng(row)).clean for each in (one, other)]
+            cuts = [each.crop(row, 32, np.random.default_rng(row)).clean for each in (one, other)]
             assert np.array_equal(*cuts)
-        assert np.array_equal(one.families(), other.families())
-        assert np.array_equal(one.rows_named({"picture 2", "picture 0"}), other.rows_named({"picture 2", "picture 0"}))
-    assert list(far.rows_named({"picture 2"})) == [6, 7, 8]
+        assert np.array_equal(one.group_ids(), other.group_ids())
+        assert np.array_equal(
+            one.rows_from_files({"picture 2", "picture 0"}), other.rows_from_files({"picture 2", "picture 0"})
+        )
+    assert list(far.rows_from_files({"picture 2"})) == [6, 7, 8]
 
 
 def test_pairs_are_cut_at_the_same_place(photo: np.ndarray, tmp_path: Path) -> None:
@@ -94,13 +96,13 @@ def test_pairs_are_cut_at_the_same_place(photo: np.ndarray, tmp_path: Path) -> N
     write_file(tmp_path / "set" / "train.parquet", [pa.table(columns)])
     pictures = StreamedSet(str(tmp_path / "set"), "derain", tmp_path / "cache")
     assert (pictures.paired, pictures.task, pictures.validation) == (True, "derain", None)
-    assert len(np.unique(pictures.families())) == 6
+    assert len(np.unique(pictures.group_ids())) == 6
     for row in range(6):
-        cut = pictures.cut(row, 20, np.random.default_rng(row))
+        crop = pictures.crop(row, 20, np.random.default_rng(row))
         random = np.random.default_rng(row)
         top, left = (int(random.integers(SIDE - 20 + 1)) for _ in range(2))
-        assert np.array_equal(cut.clean, patch(photo, row)[top : top + 20, left : left + 20])
-        assert np.array_equal(cut.degraded, patch(photo, row + 1)[top : top + 20, left : left + 20])
+        assert np.array_equal(crop.clean, patch(photo, row)[top : top + 20, left : left + 20])
+        assert np.array_equal(crop.degraded, patch(photo, row + 1)[top : top + 20, left : left + 20])
 
 
 def test_opening_reads_the_footers_alone_and_a_row_reads_its_group(
@@ -122,7 +124,7 @@ def test_opening_reads_the_footers_alone_and_a_row_reads_its_group(
 
 
 def stored_bytes(folder: Path, row: int) -> bytes:
-    found: bytes = BuiltSet.open(str(folder), None)._pictures[row]["image"]["bytes"]
+    found: bytes = HubSet.open(str(folder), None)._pictures[row]["image"]["bytes"]
     return found
 
 
@@ -164,7 +166,7 @@ def test_what_is_drawn_lies_in_the_window_and_is_the_same_for_whoever_asks(many:
         assert np.array_equal(other.example(step, index, 16).clean, example.clean)
     pictures = streamed(many, tmp_path / "c")
     for step in steps:
-        spans = pictures.rows_at(3, step)
+        spans = pictures.row_spans(3, step)
         assert [tuple(span) for span in spans] == [(2 * at, 2 * at + 2) for at in sorted(open_groups(3, step, GROUPS))]
 
 
@@ -188,14 +190,14 @@ def _draw(folder: str, cache: Path, which: int) -> None:
 
 
 def _logged(log: Path, work: Callable[[], None]) -> None:
-    read = Shard.read
+    read = ParquetShard.read
 
-    def noting(shard: Shard, start: int, stop: int) -> bytes:
+    def noting(shard: ParquetShard, start: int, stop: int) -> bytes:
         with log.open("a") as lines:
             lines.write(f"{Path(shard.path).name} {start}\n")
         return read(shard, start, stop)
 
-    Shard.read = noting
+    ParquetShard.read = noting
     work()
 
 
@@ -215,7 +217,7 @@ def test_a_small_cache_costs_fetches_but_no_pixels(
     many: Path, tmp_path: Path, reads: list[tuple[str, int, int]], caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
-        tight = streamed(many, tmp_path / "tight", most_bytes=60_000)
+        tight = streamed(many, tmp_path / "tight", max_bytes=60_000)
     assert re.search(r"row groups will be fetched again and again$", caplog.messages[-1])
     roomy = streamed(many, tmp_path / "roomy")
     reads.clear()
@@ -228,7 +230,7 @@ def test_a_small_cache_costs_fetches_but_no_pixels(
 def test_a_set_goes_to_a_worker_and_works_there(small: Path, tmp_path: Path) -> None:
     pictures = streamed(small, tmp_path)
     before = whole(pictures, 7)
-    pictures.rows_at(1, 1)
+    pictures.row_spans(1, 1)
     assert np.array_equal(whole(pickle.loads(pickle.dumps(pictures)), 7), before)
     queue = (context := multiprocessing.get_context("fork")).Queue()
     child = context.Process(target=lambda: queue.put(whole(pictures, 7)))

@@ -14,10 +14,8 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from dynet.config.recipe import DegradationChoice
-from dynet.degradations.degradation import Degradation
-from dynet.degradations.draw import draw_degradation
+from dynet.degradations.degradation import Degradation, draw_degradation, to_uint8
 from dynet.degradations.registry import DEGRADATIONS
-from dynet.degradations.rounding import rounded
 from dynet.runtime.rng import generator
 
 TYPICAL: dict[str, dict[str, float]] = {
@@ -175,10 +173,10 @@ def test_another_process_has_the_same_pixels_within_a_level(machine: str, tmp_pa
 
 def test_rounding_has_no_bias_and_stays_within_eight_bits() -> None:
     levels = np.random.default_rng(0).uniform(0, 255, 1_000_000)
-    error = rounded(levels) - levels
+    error = to_uint8(levels) - levels
     assert abs(error.mean()) < 4 * 12**-0.5 / 1000  # four standard errors; truncation would have -0.5
     assert np.abs(error).max() <= 0.5
-    assert rounded(np.array([-300.0, -0.4, 254.6, 255.4, 511.0])).tolist() == [0, 0, 255, 255, 255]
+    assert to_uint8(np.array([-300.0, -0.4, 254.6, 255.4, 511.0])).tolist() == [0, 0, 255, 255, 255]
 
 
 @pytest.mark.parametrize("kind", DEGRADATIONS)
@@ -199,7 +197,7 @@ def test_each_says_what_it_does_and_where_its_model_is_from(kind: str) -> None:
     module = inspect.getmodule(chosen.function)
     assert module is not None
     assert module.__name__ == f"dynet.degradations.registry.{kind}"
-    assert "Source" in (module.__doc__ or "")
+    assert "DataSource" in (module.__doc__ or "")
     assert (chosen.function.__doc__ or "").startswith("image: (H, W, 3)")
     assert chosen.__doc__
     assert chosen.__doc__ != Degradation.__doc__

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from dynet.degradations.convolution import convolved
+from dynet.degradations.convolution import convolve
 from dynet.degradations.defocus_blur import defocus_blur, disc_kernel
 from dynet.degradations.downscale import KERNELS, downscale
 from dynet.degradations.gaussian_blur import gaussian_blur, gaussian_kernel
@@ -50,8 +50,8 @@ def test_a_blurred_flat_picture_is_the_same_at_every_level() -> None:
 def test_convolution_is_scipys(path: np.ndarray, photographs: list[np.ndarray]) -> None:
     crop, kernel = photographs[1][:60, :90], path_kernel(path)
     theirs = np.stack([ndimage.convolve(crop[..., c].astype(float), kernel, mode="reflect") for c in range(3)], -1)
-    assert convolved(crop, kernel) == pytest.approx(theirs, abs=0.01)
-    assert convolved(crop[..., 0], kernel) == pytest.approx(theirs[..., 0], abs=0.01)
+    assert convolve(crop, kernel) == pytest.approx(theirs, abs=0.01)
+    assert convolve(crop[..., 0], kernel) == pytest.approx(theirs[..., 0], abs=0.01)
 
 
 @pytest.mark.parametrize("sigma", [0.6, 1.5, 4])

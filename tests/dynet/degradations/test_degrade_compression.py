@@ -7,7 +7,7 @@ from PIL import Image
 
 from dynet.degradations.jpeg import jpeg
 from dynet.degradations.webp import webp
-from dynet.errors import PictureError
+from dynet.errors import ImageError
 from dynet.runtime.rng import generator
 
 NOTHING = generator(0, "test")
@@ -49,5 +49,5 @@ def test_less_quality_is_worse(compress, photographs: list[np.ndarray]) -> None:
 @pytest.mark.parametrize(("compress", "longest"), [(jpeg, 65500), (webp, 16383)])
 def test_pictures_that_the_format_cannot_hold_are_refused_in_a_line(compress, longest: int) -> None:
     assert compress(np.zeros((1, longest, 3), np.uint8), NOTHING, quality=50).shape == (1, longest, 3)
-    with pytest.raises(PictureError, match=f"{longest} pixels a side, not 2x{longest + 1}"):
+    with pytest.raises(ImageError, match=f"{longest} pixels a side, not 2x{longest + 1}"):
         compress(np.zeros((longest + 1, 2, 3), np.uint8), NOTHING, quality=50)

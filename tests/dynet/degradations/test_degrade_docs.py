@@ -13,7 +13,7 @@ from PIL import Image
 from pydantic import TypeAdapter
 
 from dynet.config.recipe import DegradationChoice
-from dynet.degradations.draw import draw_degradation
+from dynet.degradations.degradation import draw_degradation
 from dynet.degradations.registry import DEGRADATIONS
 from dynet.runtime.rng import generator
 

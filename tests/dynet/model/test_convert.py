@@ -11,7 +11,7 @@ from torch.nn.functional import conv2d, gelu, interpolate, linear, pixel_shuffle
 
 from dynet import LARGE, SMALL, DyNet, Variant
 from dynet.errors import WeightsError
-from dynet.model.convert import DEAD, convert
+from dynet.model.convert import UNUSED_PARAMETERS, convert
 
 State = dict[str, Tensor]
 
@@ -101,7 +101,7 @@ def test_converted_weights_give_what_the_released_names_give(
     if lightning:
         saved = {"state_dict": {f"net.{name}": tensor for name, tensor in state.items()}, "epoch": 3}
     torch.save(saved, tmp_path / "released.ckpt")
-    assert convert(tmp_path / "released.ckpt", tmp_path / "w.safetensors") == list(DEAD)
+    assert convert(tmp_path / "released.ckpt", tmp_path / "w.safetensors") == list(UNUSED_PARAMETERS)
 
     model = DyNet.from_pretrained(tmp_path / "w.safetensors")
     x = torch.rand(2, 3, 24, 16, generator=torch.Generator().manual_seed(2))
@@ -113,7 +113,7 @@ def test_converted_weights_give_what_the_released_names_give(
 
 
 def test_dead_parameters_are_the_112_896_of_three_convolutions(released_shapes: dict[str, tuple[int, ...]]) -> None:
-    assert sum(torch.Size(released_shapes[name]).numel() for name in DEAD) == 112_896
+    assert sum(torch.Size(released_shapes[name]).numel() for name in UNUSED_PARAMETERS) == 112_896
 
 
 @pytest.mark.parametrize(

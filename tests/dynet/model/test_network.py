@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.published_form import published_form
 from dynet import LARGE, SMALL, DyNet, ReuseSchedule, Variant
 from dynet.model.blocks import ChannelNorm, TransformerBlock
-from dynet.model.convert import DEAD, our_name
+from dynet.model.convert import UNUSED_PARAMETERS, converted_name
 from dynet.model.network import pad_to_stride
 
 ODD = Variant("odd", ReuseSchedule(1, 4, 2, 1))
@@ -49,7 +49,11 @@ def test_output_and_gradients_are_those_of_the_published_form(tiny: DyNet, varia
     gradients = []
     for model in (tiny, published):
         model(x, variant).square().mean().backward()
-        named = {our_name(name): parameter.grad for name, parameter in model.named_parameters() if name not in DEAD}
+        named = {
+            converted_name(name): parameter.grad
+            for name, parameter in model.named_parameters()
+            if name not in UNUSED_PARAMETERS
+        }
         gradients.append({name: gradient.flatten() for name, gradient in named.items() if gradient is not None})
     assert gradients[0].keys() == gradients[1].keys() == dict(tiny.named_parameters()).keys()
     torch.testing.assert_close(*gradients, atol=1e-6, rtol=1e-3)

@@ -47,7 +47,7 @@ def test_weights_know_their_place(place: str, tmp_path: Path) -> None:
     model = _network(place)
     model.save(tmp_path / "weights.safetensors")
     # The paper's network is described as before there were others.
-    assert ("prompts_at" in read_header(tmp_path / "weights.safetensors").architecture.described()) == (
+    assert ("prompts_at" in read_header(tmp_path / "weights.safetensors").architecture.header_fields()) == (
         place != "skips"
     )
     loaded = DyNet.from_pretrained(tmp_path)

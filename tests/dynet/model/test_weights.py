@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from dynet import DyNet, ReuseSchedule, Variant
 from dynet.errors import WeightsError
-from dynet.model.training_record import Start, TrainingRecord, Validated, digest_of
+from dynet.model.training_record import StartingWeights, TrainingRecord, ValidationResult, recipe_digest
 from dynet.model.weights import KEY, locate_weights, read_header
 
 ROOT = Path(__file__).parents[3]
@@ -23,10 +23,10 @@ RECORD = TrainingRecord(
     steps=7,
     recipe={"stage": "finetune", "steps": 9, "variants": [["S", {"schedule": [1, 1, 1, 1]}]]},
     data_sets=("user/far", "near"),
-    validated=Validated(step=7, mean=20.5, psnr={"rain": {"S": 20.0, "L": 21.0}}),
-    best=Validated(step=5, mean=21.5, psnr={"rain": {"S": 21.0, "L": 22.0}}),
+    validated=ValidationResult(step=7, mean=20.5, psnr={"rain": {"S": 20.0, "L": 21.0}}),
+    best=ValidationResult(step=5, mean=21.5, psnr={"rain": {"S": 21.0, "L": 22.0}}),
 )
-STARTED = replace(RECORD, start=Start(sha256="cd" * 32, training=replace(RECORD, validated=None, best=None)))
+STARTED = replace(RECORD, start=StartingWeights(sha256="cd" * 32, training=replace(RECORD, validated=None, best=None)))
 
 
 def test_saved_weights_come_back_bitwise_with_their_configuration(tiny: DyNet, tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_a_network_is_saved_and_loaded_by_the_rules_of_the_mixin(tiny: DyNet, tm
     assert tiny.save_pretrained(tmp_path) is None
     assert {path.name for path in tmp_path.iterdir()} == {"README.md", "config.json", "weights.safetensors"}
     told = json.loads((tmp_path / "config.json").read_text())
-    assert told["architecture"] == tiny.architecture.described() | {
+    assert told["architecture"] == tiny.architecture.header_fields() | {
         name: list(getattr(tiny.architecture, name)) for name in ("heads", "prompt_channels", "prompt_sizes")
     }
     for name in ("README.md", "config.json"):
@@ -252,4 +252,4 @@ def test_a_hub_that_nobody_can_reach_is_one_line(tmp_path: Path) -> None:
 
 
 def test_the_digest_of_a_recipe_does_not_depend_on_the_order_of_its_keys() -> None:
-    assert digest_of({"a": 1, "b": [2]}) == digest_of({"b": [2], "a": 1}) != digest_of({"a": 1, "b": [3]})
+    assert recipe_digest({"a": 1, "b": [2]}) == recipe_digest({"b": [2], "a": 1}) != recipe_digest({"a": 1, "b": [3]})

@@ -9,7 +9,7 @@ import pytest
 PROGRAM = """
 import ctypes, resource, sys
 import torch
-from dynet.runtime.host_memory import keep_freed_memory
+from dynet.runtime.memory import keep_freed_memory
 if sys.argv[1] == "keep":
     assert keep_freed_memory()
 def faults():

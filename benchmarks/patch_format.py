@@ -13,8 +13,10 @@ import numpy as np
 from machine import describe, photographs
 from PIL import Image
 
-from million_ird.dataset.patches import cut
-from million_ird.images.decode import decode, encode_png, encode_webp, read_header
+from million_ird.dataset.patches import cut_patches
+from million_ird.images.decode import decode
+from million_ird.images.encode import encode_png, encode_webp
+from million_ird.images.header import read_header
 
 
 def webp(method: int, quality: int) -> Callable[[np.ndarray], bytes]:
@@ -52,7 +54,7 @@ def main() -> None:
     patches = []
     for path in photographs()[:wanted]:
         encoded = path.read_bytes()
-        found = [patch for _, _, patch in cut(decode(encoded, read_header(encoded)), 512)]
+        found = [patch for _, _, patch in cut_patches(decode(encoded, read_header(encoded)), 512)]
         patches += found[:: max(1, len(found) // 4)][:4]
     rows = []
     for name, encode in FORMATS.items():

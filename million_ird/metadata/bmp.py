@@ -1,20 +1,20 @@
-"""BMP: header, palette, pixels and an embedded colour profile stay; what lies between and behind them does not.
+"""BMP: header, palette, pixels and an embedded colour profile stay; bytes between and after them do not.
 
-A linked profile is the path of a file on somebody's disk: it goes, and the header then says sRGB.
+A linked profile is the path of a file on somebody's disk: it is removed, and the header then says sRGB.
 """
 
 import struct
 
-from million_ird.metadata.edits import Edit, Range, all_but, blank, not_strippable, put
+from million_ird.metadata.edits import Edit, Range, not_strippable, replace_bytes, zero_all_but, zero_bytes
 
 _CORE, _V5 = 12, 124
 _RAW, _RLE8, _RLE4, _BITFIELDS, _ALPHA_BITFIELDS = 0, 1, 2, 3, 6
 _LINKED, _EMBEDDED, _SRGB = b"KNIL", b"DEBM", b"BGRs"
-"""Colour spaces of a version 5 header, as the bytes stand in the file."""
+"""Colour spaces of a version 5 header, as the bytes are in the file."""
 
 
-def find(encoded: bytes) -> list[Edit]:
-    """What of a BMP is private.
+def find_private(encoded: bytes) -> list[Edit]:
+    """Return the edits that remove private metadata from a BMP.
 
     Raises:
         ReadError: `not_strippable` for an unknown header or compression.
@@ -33,51 +33,51 @@ def find(encoded: bytes) -> list[Edit]:
     colours = colours or (1 << bits if bits <= 8 else 0)
     masks = {_BITFIELDS: 12, _ALPHA_BITFIELDS: 16}.get(compression, 0) if size == 40 else 0
     palette = 14 + size + masks
-    # Pillow takes an offset that points at the palette for one that forgot it, and 0 for "right behind it".
+    # As Pillow: an offset that points at the palette was written without counting it, and 0 means right after it.
     start = offset + entry * colours if offset == 14 + size and bits <= 8 else offset or palette + entry * colours
     kept: list[Range] = [(0, palette + entry * colours)]
     kept += [
         (min(offset or start, start), _pixels_end(encoded, start, width, abs(height), bits, compression, declared))
     ]
-    edits = blank(encoded, 6, 10, "reserved field")
+    edits = zero_bytes(encoded, 6, 10, "reserved field")
     if size == _V5:
-        more, profile = _profile(encoded)
-        edits, kept = edits + more, kept + profile
-    return edits + all_but(encoded, kept, "bytes outside the picture")
+        profile_edits, profile = _profile(encoded)
+        edits, kept = edits + profile_edits, kept + profile
+    return edits + zero_all_but(encoded, kept, "bytes outside the picture")
 
 
-def _pixels_end(encoded: bytes, at: int, width: int, height: int, bits: int, compression: int, declared: int) -> int:
+def _pixels_end(encoded: bytes, start: int, width: int, height: int, bits: int, compression: int, declared: int) -> int:
     if compression in {_RAW, _BITFIELDS, _ALPHA_BITFIELDS}:
-        return at + ((width * bits + 31) // 32 * 4) * height
+        return start + ((width * bits + 31) // 32 * 4) * height
     if compression in {_RLE8, _RLE4}:
-        return max(at + declared, _runs_end(encoded, at, nibbles=compression == _RLE4))
+        return max(start + declared, _runs_end(encoded, start, nibbles=compression == _RLE4))
     raise not_strippable(f"BMP compression {compression}")
 
 
-def _runs_end(encoded: bytes, at: int, *, nibbles: bool) -> int:
-    """Where the run-length codes end: behind the end mark, or with the file."""
-    while at + 2 <= len(encoded):
-        count, value = encoded[at], encoded[at + 1]
-        at += 2
+def _runs_end(encoded: bytes, position: int, *, nibbles: bool) -> int:
+    """Return where the run-length codes end: after the end mark, or with the file."""
+    while position + 2 <= len(encoded):
+        count, value = encoded[position], encoded[position + 1]
+        position += 2
         if count or value == 0:
             continue
         if value == 1:
-            return at
+            return position
         if value == 2:
-            at += 2
+            position += 2
         else:
-            at += (value + 1) // 2 if nibbles else value
-            at += at % 2  # as Pillow: to an even place in the file
+            position += (value + 1) // 2 if nibbles else value
+            position += position % 2  # as Pillow: to an even offset in the file
     return len(encoded)
 
 
 def _profile(encoded: bytes) -> tuple[list[Edit], list[Range]]:
-    """The edits of a version 5 header's profile, and its bytes if they stay."""
+    """Return the edits for the profile of a version 5 header, and the range of its bytes if they stay."""
     space = encoded[70:74]
-    place, length = struct.unpack_from("<II", encoded, 126)
+    offset, length = struct.unpack_from("<II", encoded, 126)
     if space == _EMBEDDED:
-        return [], [(14 + place, 14 + place + length)]
+        return [], [(14 + offset, 14 + offset + length)]
     if space == _LINKED:
         name = "path of a colour profile"
-        return put(encoded, 70, 74, _SRGB, name) + blank(encoded, 126, 134, name), []
+        return replace_bytes(encoded, 70, 74, _SRGB, name) + zero_bytes(encoded, 126, 134, name), []
     return [], []

@@ -1,7 +1,7 @@
-"""What a walk over a container says: which bytes go, what stands in their place, and what to call them.
+"""Edits of an encoded file: which bytes to remove or replace, and the name of what they hold.
 
-`strip` applies the edits of a walk and `holds_private` lists their names, so the two cannot disagree. An edit that
-would change nothing is never made: no edits means nothing private.
+Each format's `find_private` returns a list of edits. `strip_metadata` applies them and `list_private` lists their
+names, so the two cannot disagree. An edit that would change nothing is never made: no edits means no private metadata.
 """
 
 from collections.abc import Iterable
@@ -12,57 +12,57 @@ import numpy as np
 from million_ird.errors import ReadError
 
 Range = tuple[int, int]
-"""First byte, and the one after the last."""
+"""A range of bytes: the first, and the one after the last."""
 
 
 class Edit(NamedTuple):
-    """Bytes `start` to `stop` become `instead`."""
+    """Bytes `start` to `stop` become `replacement`."""
 
     start: int
     stop: int
-    instead: bytes
-    what: str
-    """The name for a person: "EXIF (GPS)", "comment", …"""
+    replacement: bytes
+    name: str
+    """What the bytes hold, for people: "EXIF (GPS)", "comment", …"""
 
 
 def not_strippable(detail: str) -> ReadError:
-    """The error of bytes whose private parts cannot be told from the picture for certain."""
+    """Return the error for a file in which private bytes cannot be separated from the image with certainty."""
     return ReadError("not_strippable", detail)
 
 
-def apply(encoded: bytes, edits: Iterable[Edit]) -> bytes:
-    """The bytes with all edits made; what no edit covers is copied as it is.
+def apply_edits(encoded: bytes, edits: Iterable[Edit]) -> bytes:
+    """Return the bytes with all edits made; bytes outside the edits are copied unchanged.
 
     Raises:
-        ReadError: `not_strippable` where two edits overlap, which only a crafted file brings about.
+        ReadError: `not_strippable` if two edits overlap, which happens only in crafted files.
     """
-    view, at = memoryview(encoded), 0
+    view, position = memoryview(encoded), 0
     parts: list[bytes | memoryview] = []
     for edit in sorted(edits):
-        if edit.start < at or edit.stop > len(encoded):
+        if edit.start < position or edit.stop > len(encoded):
             raise not_strippable(f"two parts of the file overlap at byte {edit.start}")
-        parts += [view[at : edit.start], edit.instead]
-        at = edit.stop
-    return b"".join([*parts, view[at:]])
+        parts += [view[position : edit.start], edit.replacement]
+        position = edit.stop
+    return b"".join([*parts, view[position:]])
 
 
-def cut(start: int, stop: int, what: str) -> list[Edit]:
-    """Takes the bytes out."""
-    return [Edit(start, stop, b"", what)] if stop > start else []
+def remove_bytes(start: int, stop: int, name: str) -> list[Edit]:
+    """Return the edit that removes the bytes; none for an empty range."""
+    return [Edit(start, stop, b"", name)] if stop > start else []
 
 
-def put(encoded: bytes, start: int, stop: int, instead: bytes, what: str) -> list[Edit]:
-    """Puts other bytes in the place of some, unless they stand there already."""
-    return [] if encoded[start:stop] == instead else [Edit(start, stop, instead, what)]
+def replace_bytes(encoded: bytes, start: int, stop: int, replacement: bytes, name: str) -> list[Edit]:
+    """Return the edit that replaces the bytes; none if they are the same already."""
+    return [] if encoded[start:stop] == replacement else [Edit(start, stop, replacement, name)]
 
 
-def blank(encoded: bytes, start: int, stop: int, what: str) -> list[Edit]:
-    """Overwrites with zeros, where other parts of the file say how far away they are."""
-    return put(encoded, start, stop, bytes(max(0, stop - start)), what)
+def zero_bytes(encoded: bytes, start: int, stop: int, name: str) -> list[Edit]:
+    """Return the edit that overwrites the bytes with zeros, for files in which no offset may change."""
+    return replace_bytes(encoded, start, stop, bytes(max(0, stop - start)), name)
 
 
-def merged(ranges: Iterable[Range], length: int) -> list[Range]:
-    """The union of ranges as sorted ranges with gaps between them, cut to a file of `length` bytes."""
+def merge_ranges(ranges: Iterable[Range], length: int) -> list[Range]:
+    """Return the union of ranges as sorted ranges with gaps between them, clipped to a file of `length` bytes."""
     table = np.array([(a, b) for a, b in ranges if a < min(b, length)], np.int64).reshape(-1, 2).clip(0, length)
     if not len(table):
         return []
@@ -73,8 +73,8 @@ def merged(ranges: Iterable[Range], length: int) -> list[Range]:
     return list(zip(table[first, 0].tolist(), reach[last].tolist(), strict=True))
 
 
-def overlap(ranges: Iterable[Range], others: list[Range]) -> bool:
-    """Whether any range shares a byte with any of the merged `others`."""
+def ranges_overlap(ranges: Iterable[Range], others: list[Range]) -> bool:
+    """Return whether any range shares a byte with any of the merged `others`."""
     starts = np.array([a for a, _ in others], np.int64)
     stops = np.array([b for _, b in others], np.int64)
     table = np.array([(a, b) for a, b in ranges if a < b], np.int64).reshape(-1, 2)
@@ -84,15 +84,19 @@ def overlap(ranges: Iterable[Range], others: list[Range]) -> bool:
     return bool(np.any((nearest >= 0) & (stops[nearest] > table[:, 0])))
 
 
-def all_but(
-    encoded: bytes, kept: Iterable[Range], what: str, *, since: int = 0, until: int | None = None
+def zero_all_but(
+    encoded: bytes, kept: Iterable[Range], name: str, *, since: int = 0, until: int | None = None
 ) -> list[Edit]:
-    """Zeros for every byte from `since` to `until` that no kept range covers; at the end of the file they are cut."""
+    """Return edits that overwrite every byte from `since` to `until` outside the kept ranges with zeros.
+
+    Bytes at the end of the file are removed instead.
+    """
     until = len(encoded) if until is None else until
-    edits, at = [], since
-    for start, stop in [*merged(kept, len(encoded)), (until, until)]:
-        if at < min(start, until):
+    edits, position = [], since
+    for start, stop in [*merge_ranges(kept, len(encoded)), (until, until)]:
+        if position < min(start, until):
             end = min(start, until)
-            edits += cut(at, end, what) if end == len(encoded) else blank(encoded, at, end, what)
-        at = max(at, stop)
+            at_file_end = end == len(encoded)
+            edits += remove_bytes(position, end, name) if at_file_end else zero_bytes(encoded, position, end, name)
+        position = max(position, stop)
     return edits

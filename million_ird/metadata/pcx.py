@@ -1,18 +1,18 @@
-"""PCX: 128 bytes of header, run-length codes, a palette at the very end. What lies between and in the filler goes."""
+"""PCX: 128 bytes of header, run-length codes, a palette at the very end. Bytes between them and the filler go."""
 
 import struct
 
-from million_ird.metadata.edits import Edit, blank, cut, not_strippable
+from million_ird.metadata.edits import Edit, not_strippable, remove_bytes, zero_bytes
 
 _HEADER, _PALETTE = 128, 769
 _FILLER = 74
 
 
-def find(encoded: bytes) -> list[Edit]:
-    """What of a PCX is private.
+def find_private(encoded: bytes) -> list[Edit]:
+    """Return the edits that remove private metadata from a PCX.
 
     Raises:
-        ReadError: `not_strippable` for a broken header, or where taking bytes out would turn others into a palette.
+        ReadError: `not_strippable` for a broken header, or if removing bytes would turn others into a palette.
     """
     if encoded[:1] != b"\x0a" or len(encoded) < _HEADER:
         raise not_strippable("does not start as a PCX")
@@ -22,7 +22,7 @@ def find(encoded: bytes) -> list[Edit]:
     if width <= 0 or height <= 0 or not planes or not bits:
         raise not_strippable("a PCX with a broken header")
     line = (width * bits + 7) // 8
-    line += line % 2 if stride != line else 0  # the number that Pillow decodes by
+    line += line % 2 if stride != line else 0  # the line length that Pillow decodes with
     end = _codes_end(encoded, line * planes, height)
     palette = len(encoded)
     coloured = encoded[1] == 5 and (bits, planes) == (8, 1)
@@ -30,23 +30,23 @@ def find(encoded: bytes) -> list[Edit]:
         palette -= _PALETTE
     elif coloured and end < palette and end >= _PALETTE and encoded[end - _PALETTE] == 12:
         raise not_strippable("a PCX whose codes would be read as a palette")
-    edits = blank(encoded, 64, 65, "filler") + blank(encoded, _FILLER, _HEADER, "filler")
-    return edits + cut(end, palette, "bytes outside the picture")
+    edits = zero_bytes(encoded, 64, 65, "filler") + zero_bytes(encoded, _FILLER, _HEADER, "filler")
+    return edits + remove_bytes(end, palette, "bytes outside the picture")
 
 
 def _codes_end(encoded: bytes, line: int, height: int) -> int:
-    """Where the codes of the picture end; a run that reaches over a line's end stops there."""
-    at, length = _HEADER, len(encoded)
+    """Return where the codes of the image end; a run that crosses the end of a line stops there."""
+    position, length = _HEADER, len(encoded)
     for _ in range(height):
         column = 0
-        while column < line and at < length:
-            code = encoded[at]
+        while column < line and position < length:
+            code = encoded[position]
             if code >= 0xC0:
                 column += code & 63
-                at += 2
+                position += 2
             else:
                 column += 1
-                at += 1
-        if at >= length:
+                position += 1
+        if position >= length:
             break
-    return min(at, length)
+    return min(position, length)

@@ -1,49 +1,51 @@
-"""PBM, PGM, PPM and Pillow's kin of them: comments go, and what follows the raster."""
+"""PBM, PGM, PPM and Pillow's variants of them: comments and bytes after the raster are removed."""
 
 import re
 
-from million_ird.metadata.edits import Edit, cut, not_strippable
+from million_ird.metadata.edits import Edit, not_strippable, remove_bytes
 
 _BYTES = {b"P5": 1, b"P6": 3, b"P0CMYK": 4, b"PyP": 1, b"PyRGBA": 4, b"PyCMYK": 4}
 _PLAIN = {b"P1", b"P2", b"P3"}
 _COMMENT = re.compile(rb"#[^\r\n]*[\r\n]?")
 _MAGIC = re.compile(rb"(P[0-9fy][A-Z]{0,4})[ \t\n\v\f\r]")
 _SPACE = b" \t\n\v\f\r"
-_TOKEN_AT_MOST = 10
+_MAX_TOKEN = 10
 
 
-def find(encoded: bytes) -> list[Edit]:
-    """What of a PNM is private. Comments are read as Pillow reads them: they vanish with their line's end.
+def find_private(encoded: bytes) -> list[Edit]:
+    """Return the edits that remove private metadata from a PNM.
+
+    Comments are read as Pillow reads them: each includes the end of its line.
 
     Raises:
-        ReadError: `not_strippable` for a broken header, or words in the raster of a plain one.
+        ReadError: `not_strippable` for a broken header, or text in the raster of a plain one.
     """
-    match = _MAGIC.match(encoded)
-    if match is None or match[1] not in {*_BYTES, *_PLAIN, b"P4"}:
+    header = _MAGIC.match(encoded)
+    if header is None or header[1] not in {*_BYTES, *_PLAIN, b"P4"}:
         raise not_strippable("does not start as a PNM")
-    magic, at, edits = match[1], match.end(), list[Edit]()
+    magic, position, edits = header[1], header.end(), list[Edit]()
     numbers = []
     for _ in range(2 if magic in {b"P1", b"P4"} else 3):
-        number, at, comments = _number(encoded, at)
+        number, position, comments = _read_number(encoded, position)
         numbers.append(number)
         edits += comments
     if magic in _PLAIN:
-        return edits + _plain(encoded, at)
+        return edits + _plain_raster(encoded, position)
     width, height = numbers[:2]
     line = -(-width // 8) if magic == b"P4" else width * _BYTES[magic] * (2 if numbers[2] > 255 else 1)
-    return edits + cut(at + line * height, len(encoded), "trailing bytes")
+    return edits + remove_bytes(position + line * height, len(encoded), "trailing bytes")
 
 
-def _number(encoded: bytes, at: int) -> tuple[int, int, list[Edit]]:
-    """The next number of the header, the place behind it and its delimiter, and the comments on the way."""
+def _read_number(encoded: bytes, position: int) -> tuple[int, int, list[Edit]]:
+    """Return the next number of the header, where the next one can start, and the edits for comments before it."""
     token, edits = b"", list[Edit]()
-    while len(token) <= _TOKEN_AT_MOST:
-        byte = encoded[at : at + 1]
-        if byte == b"#" and (comment := _COMMENT.match(encoded, at)):
-            edits += cut(at, comment.end(), "comment")
-            at = comment.end()
+    while len(token) <= _MAX_TOKEN:
+        byte = encoded[position : position + 1]
+        if byte == b"#" and (comment := _COMMENT.match(encoded, position)):
+            edits += remove_bytes(position, comment.end(), "comment")
+            position = comment.end()
             continue
-        at += 1
+        position += 1
         if not byte or byte in _SPACE:
             if token or not byte:
                 break
@@ -51,20 +53,20 @@ def _number(encoded: bytes, at: int) -> tuple[int, int, list[Edit]]:
         token += byte
     if not token.isdigit():
         raise not_strippable("a PNM with a broken header")
-    return int(token), at, edits
+    return int(token), position, edits
 
 
-def _plain(encoded: bytes, at: int) -> list[Edit]:
-    """The comments of a raster of numbers, which may hold nothing but numbers beside them."""
-    edits, here = [], at
-    for comment in _COMMENT.finditer(encoded, at):
-        _only_numbers(encoded[here : comment.start()])
-        edits += cut(comment.start(), comment.end(), "comment")
-        here = comment.end()
-    _only_numbers(encoded[here:])
+def _plain_raster(encoded: bytes, start: int) -> list[Edit]:
+    """Return the edits for the comments of a raster in text, which may hold nothing else but numbers."""
+    edits, position = [], start
+    for comment in _COMMENT.finditer(encoded, start):
+        _check_numbers(encoded[position : comment.start()])
+        edits += remove_bytes(comment.start(), comment.end(), "comment")
+        position = comment.end()
+    _check_numbers(encoded[position:])
     return edits
 
 
-def _only_numbers(raster: bytes) -> None:
+def _check_numbers(raster: bytes) -> None:
     if raster.translate(None, b"0123456789" + _SPACE):
         raise not_strippable("words in the raster of a plain PNM")

@@ -1,76 +1,81 @@
-"""What a picture file says beside the picture, and the file without it.
+"""Private metadata of an image file, and the file without it.
 
-A photograph from the web says where and when it was taken, with which camera and by whom, and may carry a second
-picture that was cropped away. `strip` takes all that out of the bytes without decoding: the coded pixels stay the same
-bytes. What changes how the picture looks stays, too: colour profile, gamma, resolution, palette, transparency, frames,
-and the EXIF orientation, alone in an otherwise empty EXIF block.
+A photograph from the web records where and when it was taken, with which camera and by whom, and may carry a second
+image that was cropped away. `strip_metadata` removes all that without decoding: the coded pixels stay the same bytes.
+Everything that changes how the image looks stays, too: colour profile, gamma, resolution, palette, transparency,
+frames, and the EXIF orientation, alone in an otherwise empty EXIF block.
 
-Three formats lose more than words, because there is no telling what a second picture shows: an MPO becomes the JPEG of
-its first picture, a PSD loses its layers, a TIFF its previews (SubIFDs, not its pages). The picture that is measured
-is the one that stays.
+Three formats lose more than text, because nobody can know what a second image shows: an MPO becomes the JPEG of its
+first image, a PSD loses its layers, a TIFF its previews (SubIFDs, not its pages). The image that stays is the one that
+is measured.
 """
 
 import struct
 from collections.abc import Callable
 
 from million_ird.errors import ReadError
-from million_ird.metadata import bmp, gif, isobmff, jp2, jpeg, pcx, png, pnm, psd, qoi, sgi, tga, tiff, webp
-from million_ird.metadata.edits import Edit, apply, not_strippable
+from million_ird.metadata import avif, bmp, gif, jp2, jpeg, pcx, png, pnm, psd, qoi, sgi, tga, tiff, webp
+from million_ird.metadata.edits import Edit, apply_edits, not_strippable
 
-_FINDERS: dict[str, Callable[[bytes], list[Edit]]] = {
-    "JPEG": jpeg.find,
-    "MPO": jpeg.find,
-    "PNG": png.find,
-    "WEBP": webp.find,
-    "TIFF": tiff.find,
-    "AVIF": isobmff.find,
-    "JPEG2000": jp2.find,
-    "GIF": gif.find,
-    "BMP": bmp.find,
-    "PPM": pnm.find,
-    "QOI": qoi.find,
-    "PSD": psd.find,
-    "SGI": sgi.find,
-    "PCX": pcx.find,
-    "TGA": tga.find,
+_FORMATS: dict[str, Callable[[bytes], list[Edit]]] = {
+    "JPEG": jpeg.find_private,
+    "MPO": jpeg.find_private,
+    "PNG": png.find_private,
+    "WEBP": webp.find_private,
+    "TIFF": tiff.find_private,
+    "AVIF": avif.find_private,
+    "JPEG2000": jp2.find_private,
+    "GIF": gif.find_private,
+    "BMP": bmp.find_private,
+    "PPM": pnm.find_private,
+    "QOI": qoi.find_private,
+    "PSD": psd.find_private,
+    "SGI": sgi.find_private,
+    "PCX": pcx.find_private,
+    "TGA": tga.find_private,
 }
 
 
-def strip(encoded: bytes, format: str) -> bytes:
-    """The same picture with nothing private beside it.
+def strip_metadata(encoded: bytes, format: str) -> bytes:
+    """Return the same image without private metadata.
 
-    `format` is Pillow's name, as in `Header.format`. Bytes that hold nothing private come back as the same object.
-    What comes back has been walked again and holds nothing private, so stripping it once more changes nothing.
+    Args:
+        encoded: the whole file.
+        format: Pillow's name, as in `ImageHeader.format`.
+
+    Returns:
+        The same object if it holds no private metadata. Otherwise new bytes, which were parsed again and hold none:
+        stripping them once more changes nothing.
 
     Raises:
-        ReadError: `not_strippable` where private bytes cannot be told from the picture for certain; never anything
-            else, whatever the bytes are.
+        ReadError: `not_strippable` if private bytes cannot be separated from the image with certainty. No other error
+            is raised, whatever the bytes are.
     """
-    edits = _edits(encoded, format)
+    edits = _find_private(encoded, format)
     if not edits:
         return encoded
-    stripped = apply(encoded, edits)
-    if left := holds_private(stripped, format):
-        raise not_strippable(f"stripping leaves {', '.join(left)}")
+    stripped = apply_edits(encoded, edits)
+    if remaining := list_private(stripped, format):
+        raise not_strippable(f"stripping leaves {', '.join(remaining)}")
     return stripped
 
 
-def holds_private(encoded: bytes, format: str) -> list[str]:
-    """Names what `strip` would take out, each once: `EXIF (GPS)`, `XMP`, `comment`, …; empty if nothing.
+def list_private(encoded: bytes, format: str) -> list[str]:
+    """Return the names of what `strip_metadata` would remove, each once: `EXIF (GPS)`, `XMP`, `comment`, ….
 
     Raises:
-        ReadError: `not_strippable`, as `strip`.
+        ReadError: `not_strippable`, as `strip_metadata`.
     """
-    return list(dict.fromkeys(edit.what for edit in _edits(encoded, format)))
+    return list(dict.fromkeys(edit.name for edit in _find_private(encoded, format)))
 
 
-def _edits(encoded: bytes, format: str) -> list[Edit]:
-    if format not in _FINDERS:
+def _find_private(encoded: bytes, format: str) -> list[Edit]:
+    if format not in _FORMATS:
         raise not_strippable(f"{format} is no format that can be stripped")
     try:
-        return _FINDERS[format](encoded)
+        return _FORMATS[format](encoded)
     except ReadError:
         raise
     except (struct.error, IndexError, OverflowError) as error:
-        # A field that the file ends before, or a number beyond all sizes.
+        # The file ends inside a field, or a number is larger than any size can be.
         raise not_strippable(f"a {format} that is cut off or broken") from error

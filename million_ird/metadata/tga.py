@@ -1,22 +1,23 @@
-"""TGA: header, an identification of up to 255 bytes, palette, pixels; then developer and extension areas with author,
-date, job name and software. The identification goes, and all that follows the pixels, but for what readers need to
-know: what the alpha channel means, gamma, pixel aspect and the mark of version 2.
+"""TGA: header, an identification of up to 255 bytes, palette, pixels, developer and extension areas.
+
+The areas after the pixels hold author, date, job name and software. They are removed, and so is the identification.
+What readers need to show the image stays: meaning of the alpha channel, gamma, pixel aspect, the mark of version 2.
 """
 
 import struct
 
-from million_ird.metadata.edits import Edit, cut, not_strippable, put
+from million_ird.metadata.edits import Edit, not_strippable, remove_bytes, replace_bytes
 
 _HEADER = 18
 _DEPTHS = {1, 8, 16, 24, 32}
 _FOOTER, _SIGNATURE = 26, b"TRUEVISION-XFILE.\0"
 _EXTENSION = 495
 _MEANINGS = slice(470, 482)
-"""Key colour, pixel aspect and gamma in the extension area; what the alpha channel means is its last byte."""
+"""Key colour, pixel aspect and gamma in the extension area; its last byte is the meaning of the alpha channel."""
 
 
-def find(encoded: bytes) -> list[Edit]:
-    """What of a TGA is private.
+def find_private(encoded: bytes) -> list[Edit]:
+    """Return the edits that remove private metadata from a TGA.
 
     Raises:
         ReadError: `not_strippable` for a broken header.
@@ -29,7 +30,9 @@ def find(encoded: bytes) -> list[Edit]:
     if kind not in {1, 2, 3, 9, 10, 11} or depth not in _DEPTHS or mapped > 1:
         raise not_strippable("does not start as a TGA")
     start = _HEADER + identification
-    edits = [Edit(0, 1, b"\0", "identification"), *cut(_HEADER, start, "identification")] if identification else []
+    edits = (
+        [Edit(0, 1, b"\0", "identification"), *remove_bytes(_HEADER, start, "identification")] if identification else []
+    )
     start += mapped * entries * (entry_bits // 8)
     if kind & 8:
         end = _packets_end(encoded, start, width * height, (depth + 7) // 8)
@@ -37,27 +40,27 @@ def find(encoded: bytes) -> list[Edit]:
         end = start + (width * depth + 7) // 8 * height
     if end >= len(encoded):
         return edits
-    return edits + put(encoded, end, len(encoded), _tail(encoded, end - identification), "trailing bytes")
+    return edits + replace_bytes(encoded, end, len(encoded), _tail(encoded, end - identification), "trailing bytes")
 
 
-def _tail(encoded: bytes, at: int) -> bytes:
-    """What stays behind pixels that end at a byte: a footer, and an extension area with no more than the meanings."""
-    place, extension = 0, b""
+def _tail(encoded: bytes, pixels_end: int) -> bytes:
+    """Return what replaces the bytes after the pixels: a footer, and an extension area with the meanings alone."""
+    extension = b""
     if encoded.endswith(_SIGNATURE):
-        (place,) = struct.unpack_from("<I", encoded, len(encoded) - _FOOTER)
-        old = encoded[place : place + _EXTENSION] if place else b""
+        (start,) = struct.unpack_from("<I", encoded, len(encoded) - _FOOTER)
+        old = encoded[start : start + _EXTENSION] if start else b""
         if len(old) == _EXTENSION:
-            blank = bytearray(_EXTENSION)
-            struct.pack_into("<H", blank, 0, _EXTENSION)
-            blank[_MEANINGS], blank[-1] = old[_MEANINGS], old[-1]
-            extension = bytes(blank)
-    return extension + struct.pack("<II", at if extension else 0, 0) + _SIGNATURE
+            area = bytearray(_EXTENSION)
+            struct.pack_into("<H", area, 0, _EXTENSION)
+            area[_MEANINGS], area[-1] = old[_MEANINGS], old[-1]
+            extension = bytes(area)
+    return extension + struct.pack("<II", pixels_end if extension else 0, 0) + _SIGNATURE
 
 
-def _packets_end(encoded: bytes, at: int, pixels: int, width: int) -> int:
-    """Where the packets of that many pixels end."""
-    while pixels > 0 and at < len(encoded):
-        count = (encoded[at] & 127) + 1
-        at += 1 + (width if encoded[at] & 128 else width * count)
+def _packets_end(encoded: bytes, position: int, pixels: int, width: int) -> int:
+    """Return where the packets of that many pixels end."""
+    while pixels > 0 and position < len(encoded):
+        count = (encoded[position] & 127) + 1
+        position += 1 + (width if encoded[position] & 128 else width * count)
         pixels -= count
-    return at
+    return position

@@ -7,7 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from million_ird.errors import ReadError
-from million_ird.metadata.edits import Edit, all_but, apply, blank, cut, merged, overlap, put
+from million_ird.metadata.edits import (
+    Edit,
+    apply_edits,
+    merge_ranges,
+    ranges_overlap,
+    remove_bytes,
+    replace_bytes,
+    zero_all_but,
+    zero_bytes,
+)
 
 RANGES = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)), max_size=8)
 
@@ -18,7 +27,7 @@ def covered(ranges: list[tuple[int, int]]) -> set[int]:
 
 @given(ranges=RANGES)
 def test_merged_ranges_cover_the_same_bytes_and_have_gaps_between_them(ranges: list[tuple[int, int]]) -> None:
-    union = merged(ranges, 50)
+    union = merge_ranges(ranges, 50)
     assert covered(union) == covered(ranges) & set(range(50))
     assert all(a < b for a, b in union)
     assert all(before[1] < after[0] for before, after in itertools.pairwise(union))
@@ -26,7 +35,7 @@ def test_merged_ranges_cover_the_same_bytes_and_have_gaps_between_them(ranges: l
 
 @given(ranges=RANGES, others=RANGES)
 def test_overlap_is_a_shared_byte(ranges: list[tuple[int, int]], others: list[tuple[int, int]]) -> None:
-    assert overlap(ranges, merged(others, 60)) == bool(covered(ranges) & covered(others))
+    assert ranges_overlap(ranges, merge_ranges(others, 60)) == bool(covered(ranges) & covered(others))
 
 
 @given(ranges=RANGES)
@@ -34,19 +43,19 @@ def test_all_but_the_kept_bytes_become_zeros_and_the_end_is_cut(ranges: list[tup
     encoded = bytes(range(1, 51))
     kept = covered(ranges) & set(range(50))
     wanted = bytes(byte if n in kept else 0 for n, byte in enumerate(encoded))
-    assert apply(encoded, all_but(encoded, ranges, "x")) == wanted[: max(kept, default=-1) + 1]
+    assert apply_edits(encoded, zero_all_but(encoded, ranges, "x")) == wanted[: max(kept, default=-1) + 1]
 
 
 def test_edits_are_applied_in_the_order_of_the_file() -> None:
     encoded = b"0123456789"
-    edits = [*put(encoded, 8, 9, b"new", "x"), *cut(1, 3, "x"), *blank(encoded, 4, 6, "x")]
-    assert apply(encoded, edits) == b"03\0\00067new9"
+    edits = [*replace_bytes(encoded, 8, 9, b"new", "x"), *remove_bytes(1, 3, "x"), *zero_bytes(encoded, 4, 6, "x")]
+    assert apply_edits(encoded, edits) == b"03\0\00067new9"
 
 
 def test_an_edit_that_changes_nothing_is_none() -> None:
-    assert put(b"abc", 0, 1, b"a", "x") == blank(b"\0\0", 0, 2, "x") == cut(2, 2, "x") == []
+    assert replace_bytes(b"abc", 0, 1, b"a", "x") == zero_bytes(b"\0\0", 0, 2, "x") == remove_bytes(2, 2, "x") == []
 
 
 def test_edits_over_each_other_are_refused() -> None:
     with pytest.raises(ReadError, match="not_strippable: two parts"):
-        apply(b"abcdef", [Edit(0, 3, b"", "x"), Edit(2, 4, b"", "x")])
+        apply_edits(b"abcdef", [Edit(0, 3, b"", "x"), Edit(2, 4, b"", "x")])

@@ -8,15 +8,15 @@ import pytest
 from PIL import Image
 
 from million_ird.errors import ReadError
-from million_ird.images import decode as images
-from million_ird.metadata.strip import holds_private, strip
-from tests.million_ird.metadata.carriers import CARRIERS
-from tests.million_ird.metadata.synthetic_files import SECRET, saved
+from million_ird.images.header import read_header
+from million_ird.metadata.strip import list_private, strip_metadata
+from tests.million_ird.metadata.file_parts import SECRET, saved
+from tests.million_ird.metadata.secret_files import SECRET_FILES
 
 
 def test_gif_loops_transparency_and_delays_stay() -> None:
-    encoded = CARRIERS["gif"]().encoded
-    with Image.open(io.BytesIO(strip(encoded, "GIF"))) as picture:
+    encoded = SECRET_FILES["gif"]().encoded
+    with Image.open(io.BytesIO(strip_metadata(encoded, "GIF"))) as picture:
         assert (picture.info["loop"], picture.info["duration"]) == (3, 80)
         assert not {"comment"} & set(picture.info)
 
@@ -24,22 +24,22 @@ def test_gif_loops_transparency_and_delays_stay() -> None:
 def test_gif_bytes_between_blocks_are_refused() -> None:
     encoded = saved("GIF")
     with pytest.raises(ReadError, match="not_strippable: bytes between the blocks"):
-        strip(encoded[:-1] + SECRET + b";", "GIF")
+        strip_metadata(encoded[:-1] + SECRET + b";", "GIF")
 
 
 def test_jp2_codestream_is_the_same_bytes() -> None:
-    stripped = strip(CARRIERS["jp2"]().encoded, "JPEG2000")
-    bare = strip(saved("JPEG2000", no_jp2=True), "JPEG2000")
+    stripped = strip_metadata(SECRET_FILES["jp2"]().encoded, "JPEG2000")
+    bare = strip_metadata(saved("JPEG2000", no_jp2=True), "JPEG2000")
     assert stripped.endswith(bare)
     assert struct.unpack(">I", stripped[-len(bare) - 8 : -len(bare) - 4])[0] in {0, len(bare) + 8}
 
 
 def test_tga_keeps_what_its_alpha_means() -> None:
-    encoded = bytearray(CARRIERS["tga"]().encoded)
+    encoded = bytearray(SECRET_FILES["tga"]().encoded)
     shown = {}
     for meaning in (0, 3):  # no alpha, useful alpha
         encoded[-26 - 1] = meaning
-        stripped = strip(bytes(encoded), "TGA")
+        stripped = strip_metadata(bytes(encoded), "TGA")
         with Image.open(io.BytesIO(bytes(encoded))) as before, Image.open(io.BytesIO(stripped)) as after:
             shown[meaning] = after.tobytes()
             assert before.tobytes() == after.tobytes()
@@ -47,35 +47,35 @@ def test_tga_keeps_what_its_alpha_means() -> None:
 
 
 def test_psd_keeps_its_pixels_and_loses_its_layers() -> None:
-    carrier = CARRIERS["psd"]()
-    stripped = strip(carrier.encoded, "PSD")
-    header = images.read_header(stripped)
+    carrier = SECRET_FILES["psd"]()
+    stripped = strip_metadata(carrier.encoded, "PSD")
+    header = read_header(stripped)
     assert (header.frames, header.icc) == (0, "srgb")
     assert stripped.index(b"8BIM") == 34
     assert stripped.count(b"8BIM") == 1
 
 
 def test_bmp_with_a_linked_profile_says_srgb() -> None:
-    assert strip(CARRIERS["linked_bmp"]().encoded, "BMP")[70:74] == b"BGRs"
+    assert strip_metadata(SECRET_FILES["linked_bmp"]().encoded, "BMP")[70:74] == b"BGRs"
 
 
 @pytest.mark.parametrize("mode", ["1", "P", "RGB"])
 def test_bmp_palettes_and_pixels_are_the_same_bytes(mode: str) -> None:
     encoded = saved("BMP", mode=mode)
-    assert strip(encoded + SECRET, "BMP") == encoded
+    assert strip_metadata(encoded + SECRET, "BMP") == encoded
 
 
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
 def test_tga_pixels_are_the_same_bytes(mode: str, packed: bool) -> None:
     encoded = saved("TGA", mode=mode, compression="tga_rle" if packed else None)
-    assert strip(encoded[:-26] + SECRET, "TGA") == encoded
+    assert strip_metadata(encoded[:-26] + SECRET, "TGA") == encoded
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB"])
 def test_pcx_codes_are_the_same_bytes(mode: str) -> None:
     encoded = saved("PCX", mode=mode)
-    assert holds_private(encoded, "PCX") == []
+    assert list_private(encoded, "PCX") == []
 
 
 def test_qoi_end_mark_is_found_among_codes_that_look_like_it() -> None:
@@ -83,15 +83,15 @@ def test_qoi_end_mark_is_found_among_codes_that_look_like_it() -> None:
     buffer = io.BytesIO()
     Image.fromarray(black).save(buffer, "QOI")
     encoded = buffer.getvalue()
-    assert strip(encoded + SECRET, "QOI") == encoded
+    assert strip_metadata(encoded + SECRET, "QOI") == encoded
     with pytest.raises(ReadError, match="not_strippable: a QOI that is cut off"):
-        strip(encoded[:14], "QOI")
+        strip_metadata(encoded[:14], "QOI")
 
 
 @pytest.mark.parametrize("depth", [1, 2])
 def test_sgi_rows_stay(depth: int) -> None:
     encoded = saved("SGI", bpc=depth)
-    assert strip(encoded + SECRET, "SGI") == encoded
+    assert strip_metadata(encoded + SECRET, "SGI") == encoded
 
 
 @pytest.mark.parametrize(
@@ -108,4 +108,4 @@ def test_sgi_rows_stay(depth: int) -> None:
 )
 def test_what_cannot_be_told_apart_is_refused(encoded: bytes, format: str, detail: str) -> None:
     with pytest.raises(ReadError, match=f"not_strippable: .*{detail}"):
-        strip(encoded, format)
+        strip_metadata(encoded, format)

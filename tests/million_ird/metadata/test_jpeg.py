@@ -8,10 +8,11 @@ import pytest
 from PIL import Image
 
 from million_ird.errors import ReadError
-from million_ird.images import decode as images
+from million_ird.images.decode import decode
+from million_ird.images.header import read_header
 from million_ird.metadata import jpeg
-from million_ird.metadata.strip import holds_private, strip
-from tests.million_ird.metadata.synthetic_files import SECRET, exif, profile, saved, segment
+from million_ird.metadata.strip import list_private, strip_metadata
+from tests.million_ird.metadata.file_parts import SECRET, exif, profile, saved, segment
 
 CODED = {*range(0xC0, 0xD0), 0xDA, 0xDB, 0xDC, 0xDD}
 
@@ -44,24 +45,24 @@ def test_tables_and_entropy_coded_bytes_are_the_same(options: dict[str, object],
         comment=SECRET,
         **options,
     )
-    assert coded(strip(encoded, "JPEG")) == coded(encoded)
-    assert strip(encoded, "JPEG") == plain
+    assert coded(strip_metadata(encoded, "JPEG")) == coded(encoded)
+    assert strip_metadata(encoded, "JPEG") == plain
 
 
 def test_a_segment_between_scans_becomes_zeros_so_that_damaged_streams_decode_as_before() -> None:
     encoded = saved("JPEG", size=(90, 60), progressive=True)
     second = next(s.start for s in jpeg._segments(encoded) if s.scanned and s.marker == 0xDA)
     hidden = encoded[:second] + segment(0xFE, SECRET) + encoded[second:]
-    stripped = strip(hidden, "JPEG")
+    stripped = strip_metadata(hidden, "JPEG")
     assert stripped == hidden.replace(SECRET, bytes(len(SECRET)))
-    assert strip(stripped, "JPEG") is stripped
+    assert strip_metadata(stripped, "JPEG") is stripped
 
 
 def test_density_and_adobe_marker_stay_without_the_thumbnail_behind_them() -> None:
     encoded = saved("JPEG", mode="CMYK", dpi=(240, 240))
     assert b"Adobe" in encoded
     thumbnail = segment(0xE0, b"JFIF\0\1\2\1\0\xf0\0\xf0\2\1" + b"rgbRGB")
-    stripped = strip(b"\xff\xd8" + thumbnail + encoded[2:], "JPEG")
+    stripped = strip_metadata(b"\xff\xd8" + thumbnail + encoded[2:], "JPEG")
     assert stripped == b"\xff\xd8" + segment(0xE0, b"JFIF\0\1\2\1\0\xf0\0\xf0\0\0") + encoded[2:]
 
 
@@ -69,11 +70,11 @@ def test_an_mpo_becomes_the_jpeg_of_its_first_picture() -> None:
     buffer = io.BytesIO()
     pictures = [Image.new("RGB", (32, 24), colour) for colour in ("red", "blue")]
     pictures[0].save(buffer, "MPO", save_all=True, append_images=pictures[1:])
-    before = images.read_header(buffer.getvalue())
-    stripped = strip(buffer.getvalue(), before.format)
-    after = images.read_header(stripped)
+    before = read_header(buffer.getvalue())
+    stripped = strip_metadata(buffer.getvalue(), before.format)
+    after = read_header(stripped)
     assert (before.format, before.frames, after.format, after.frames) == ("MPO", 2, "JPEG", 1)
-    assert np.array_equal(images.decode(buffer.getvalue(), before), images.decode(stripped, after))
+    assert np.array_equal(decode(buffer.getvalue(), before), decode(stripped, after))
 
 
 def test_exif_in_two_segments_is_read_as_one() -> None:
@@ -82,9 +83,9 @@ def test_exif_in_two_segments_is_read_as_one() -> None:
     pieces = segment(0xE1, block[:half]) + segment(0xE1, b"Exif\0\0" + block[half:])
     plain = saved("JPEG")
     encoded = plain[:20] + pieces + plain[20:]
-    stripped = strip(encoded, "JPEG")
-    assert holds_private(encoded, "JPEG") == ["EXIF (GPS)"]
-    assert images.read_header(stripped).orientation == images.read_header(encoded).orientation == 6
+    stripped = strip_metadata(encoded, "JPEG")
+    assert list_private(encoded, "JPEG") == ["EXIF (GPS)"]
+    assert read_header(stripped).orientation == read_header(encoded).orientation == 6
 
 
 @pytest.mark.parametrize(
@@ -98,11 +99,11 @@ def test_exif_in_two_segments_is_read_as_one() -> None:
 )
 def test_a_stream_that_cannot_be_told_apart_is_refused(spoil: object, detail: str) -> None:
     with pytest.raises(ReadError, match=f"not_strippable: .*{detail}"):
-        strip(spoil(saved("JPEG")), "JPEG")  # type: ignore[operator]
+        strip_metadata(spoil(saved("JPEG")), "JPEG")  # type: ignore[operator]
 
 
 def test_bytes_between_segments_of_the_header_go() -> None:
     encoded = saved("JPEG")
     stray = encoded[:20] + SECRET + encoded[20:]
-    assert holds_private(stray, "JPEG") == ["bytes between segments"]
-    assert strip(stray, "JPEG") == encoded
+    assert list_private(stray, "JPEG") == ["bytes between segments"]
+    assert strip_metadata(stray, "JPEG") == encoded

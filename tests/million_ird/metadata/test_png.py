@@ -5,9 +5,9 @@ from PIL import PngImagePlugin
 
 from million_ird.errors import ReadError
 from million_ird.metadata import png
-from million_ird.metadata.strip import holds_private, strip
-from tests.million_ird.metadata.carriers import CARRIERS
-from tests.million_ird.metadata.synthetic_files import SECRET, chunk, exif, saved
+from million_ird.metadata.strip import list_private, strip_metadata
+from tests.million_ird.metadata.file_parts import SECRET, chunk, exif, saved
+from tests.million_ird.metadata.secret_files import SECRET_FILES
 
 LOOKS = b"gAMA cHRM sRGB cICP sBIT bKGD pHYs hIST sPLT mDCV cLLI".split()
 
@@ -18,21 +18,21 @@ def kept(encoded: bytes) -> list[bytes]:
 
 @pytest.mark.parametrize("name", ["png", "apng"])
 def test_all_chunks_that_change_the_looks_are_the_same_bytes(name: str) -> None:
-    encoded = CARRIERS[name]().encoded
-    assert kept(strip(encoded, "PNG")) == kept(encoded)
+    encoded = SECRET_FILES[name]().encoded
+    assert kept(strip_metadata(encoded, "PNG")) == kept(encoded)
 
 
 def test_colour_chunks_stay() -> None:
     plain = saved("PNG")
     encoded = plain[:33] + b"".join(chunk(kind, bytes(9)) for kind in LOOKS) + plain[33:]
-    assert holds_private(encoded, "PNG") == []
+    assert list_private(encoded, "PNG") == []
 
 
 def test_a_hexadecimal_profile_is_read_for_its_orientation() -> None:
     block = exif(3).tobytes()
     texts = PngImagePlugin.PngInfo()
     texts.add_text("Raw profile type exif", f"\nexif\n{len(block)}\n{block.hex()}", zip=True)
-    stripped = strip(saved("PNG", pnginfo=texts), "PNG")
+    stripped = strip_metadata(saved("PNG", pnginfo=texts), "PNG")
     assert [c.kind for c in png._chunks(stripped)].count(b"eXIf") == 1
     assert b"Raw profile" not in stripped
 
@@ -41,7 +41,7 @@ def test_a_text_that_inflates_without_end_is_not_inflated_whole() -> None:
     texts = PngImagePlugin.PngInfo()
     texts.add_text("Raw profile type exif", "00" * 20_000_000, zip=True)
     plain = saved("PNG")
-    assert strip(saved("PNG", pnginfo=texts), "PNG") == plain
+    assert strip_metadata(saved("PNG", pnginfo=texts), "PNG") == plain
 
 
 @pytest.mark.parametrize(
@@ -54,4 +54,4 @@ def test_a_text_that_inflates_without_end_is_not_inflated_whole() -> None:
 )
 def test_a_chain_that_cannot_be_told_apart_is_refused(spoil: object, detail: str) -> None:
     with pytest.raises(ReadError, match=f"not_strippable: .*{detail}"):
-        strip(spoil(saved("PNG")), "PNG")  # type: ignore[operator]
+        strip_metadata(spoil(saved("PNG")), "PNG")  # type: ignore[operator]

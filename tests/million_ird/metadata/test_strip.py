@@ -11,23 +11,24 @@ from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
 from million_ird.errors import ReadError
-from million_ird.images import decode as images
-from million_ird.metadata.strip import holds_private, strip
-from tests.million_ird.metadata.carriers import CARRIERS
-from tests.million_ird.metadata.synthetic_files import SECRET, exif, profile, saved, xmp
+from million_ird.images.decode import decode
+from million_ird.images.header import FORMATS, ImageHeader, ORIENTATION_TAG, read_header
+from million_ird.metadata.strip import list_private, strip_metadata
+from tests.million_ird.metadata.file_parts import SECRET, exif, profile, saved, xmp
+from tests.million_ird.metadata.secret_files import SECRET_FILES
 
 FOLDERS = ("photos", "duplicates", "negatives", "real", "benchmarks", "hostile", "train")
 LOSES_FRAMES = {"MPO", "PSD"}
 
 
-def readable(shared_data: Path) -> Iterator[tuple[Path, bytes, images.Header]]:
+def readable(shared_data: Path) -> Iterator[tuple[Path, bytes, ImageHeader]]:
     for folder in FOLDERS:
         for path in sorted((shared_data / folder).rglob("*")):
             if not path.is_file():
                 continue
             encoded = path.read_bytes()
             try:
-                yield path, encoded, images.read_header(encoded)
+                yield path, encoded, read_header(encoded)
             except ReadError:
                 continue
 
@@ -35,15 +36,15 @@ def readable(shared_data: Path) -> Iterator[tuple[Path, bytes, images.Header]]:
 def decoded(encoded: bytes) -> np.ndarray | None:
     """The pixels; None where there are none, or where the decoder gives others every time."""
     try:
-        header = images.read_header(encoded)
-        once, again = images.decode(encoded, header), images.decode(encoded, header)
+        header = read_header(encoded)
+        once, again = decode(encoded, header), decode(encoded, header)
     except ReadError:
         return None
     return once if np.array_equal(once, again) else None
 
 
-def same_but_for_frames(before: images.Header, after: images.Header) -> bool:
-    names = [name for name in images.Header.__slots__ if name not in {"frames", "format"}]
+def same_but_for_frames(before: ImageHeader, after: ImageHeader) -> bool:
+    names = [name for name in ImageHeader.__slots__ if name not in {"frames", "format"}]
     frames = before.format in LOSES_FRAMES or before.frames == after.frames
     formats = before.format == after.format or (before.format, after.format) == ("MPO", "JPEG")
     return frames and formats and all(getattr(before, name) == getattr(after, name) for name in names)
@@ -52,29 +53,29 @@ def same_but_for_frames(before: images.Header, after: images.Header) -> bool:
 def stripped_or_refused(encoded: bytes, format: str) -> bytes | None:
     """None where it is refused; the reason is always the same."""
     try:
-        return strip(encoded, format)
+        return strip_metadata(encoded, format)
     except ReadError as error:
         if error.failure_class != "not_strippable":
             raise
         return None
 
 
-def check(path: object, encoded: bytes, header: images.Header) -> bool:
+def check(path: object, encoded: bytes, header: ImageHeader) -> bool:
     """Whether a picture was stripped: then it looks the same and holds nothing private."""
     stripped = stripped_or_refused(encoded, header.format)
     if stripped is None:
         return False
-    assert (stripped is encoded) == (not holds_private(encoded, header.format)), path
-    assert strip(stripped, header.format) is stripped, path
+    assert (stripped is encoded) == (not list_private(encoded, header.format)), path
+    assert strip_metadata(stripped, header.format) is stripped, path
     if stripped is encoded:
         return True
     before = decoded(encoded)
     if before is not None:
-        assert same_but_for_frames(header, images.read_header(stripped)), path
-        assert np.array_equal(before, images.decode(stripped, images.read_header(stripped))), path
-    with Image.open(io.BytesIO(stripped), formats=images.FORMATS) as picture:
+        assert same_but_for_frames(header, read_header(stripped)), path
+        assert np.array_equal(before, decode(stripped, read_header(stripped))), path
+    with Image.open(io.BytesIO(stripped), formats=FORMATS) as picture:
         if header.format != "TIFF":
-            assert set(picture.getexif()) <= {images.ORIENTATION_TAG}, path
+            assert set(picture.getexif()) <= {ORIENTATION_TAG}, path
         assert not {"comment", "xmp", "photoshop", "mp", "XML:com.adobe.xmp"} & set(picture.info), path
     return True
 
@@ -94,19 +95,19 @@ def test_all_real_pictures_look_the_same_and_hold_nothing_private(shared_data: P
     assert not [path for path in refused if "hostile" not in path.parts]
 
 
-@pytest.mark.parametrize("name", sorted(CARRIERS))
+@pytest.mark.parametrize("name", sorted(SECRET_FILES))
 def test_nothing_of_what_a_carrier_hides_is_left(name: str) -> None:
-    carrier = CARRIERS[name]()
+    carrier = SECRET_FILES[name]()
     assert SECRET in carrier.encoded
-    assert set(carrier.names) <= set(holds_private(carrier.encoded, carrier.format))
-    stripped = strip(carrier.encoded, carrier.format)
+    assert set(carrier.names) <= set(list_private(carrier.encoded, carrier.format))
+    stripped = strip_metadata(carrier.encoded, carrier.format)
     assert SECRET not in stripped
-    assert holds_private(stripped, carrier.format) == []
-    assert check(name, carrier.encoded, images.read_header(carrier.encoded))
+    assert list_private(stripped, carrier.format) == []
+    assert check(name, carrier.encoded, read_header(carrier.encoded))
 
 
 def frames(encoded: bytes) -> list[tuple[bytes, object]]:
-    with Image.open(io.BytesIO(encoded), formats=images.FORMATS) as picture:
+    with Image.open(io.BytesIO(encoded), formats=FORMATS) as picture:
         found = []
         for number in range(getattr(picture, "n_frames", 1)):
             picture.seek(number)
@@ -116,27 +117,27 @@ def frames(encoded: bytes) -> list[tuple[bytes, object]]:
 
 @pytest.mark.parametrize(("name", "count"), [("apng", 3), ("big_tiff", 2), ("big_endian_tiff", 2), ("gif", 3)])
 def test_all_frames_and_pages_stay(name: str, count: int) -> None:
-    carrier = CARRIERS[name]()
+    carrier = SECRET_FILES[name]()
     assert len(frames(carrier.encoded)) == count
-    assert frames(strip(carrier.encoded, carrier.format)) == frames(carrier.encoded)
+    assert frames(strip_metadata(carrier.encoded, carrier.format)) == frames(carrier.encoded)
 
 
 @pytest.mark.parametrize("name", ["jpeg", "png", "webp", "tiff"])
 def test_the_orientation_stays_and_is_all_that_stays_of_the_exif(name: str) -> None:
-    carrier = CARRIERS[name]()
-    stripped = strip(carrier.encoded, carrier.format)
-    assert images.read_header(stripped).orientation == 6
+    carrier = SECRET_FILES[name]()
+    stripped = strip_metadata(carrier.encoded, carrier.format)
+    assert read_header(stripped).orientation == 6
     with Image.open(io.BytesIO(stripped)) as picture:
         block = picture.getexif()
-        assert block[images.ORIENTATION_TAG] == 6
+        assert block[ORIENTATION_TAG] == 6
         assert not block.get_ifd(0x8825)
         assert not block.get_ifd(0x8769)
 
 
 @pytest.mark.parametrize("name", ["png", "webp", "tiff", "psd"])
 def test_the_colour_profile_stays(name: str) -> None:
-    carrier = CARRIERS[name]()
-    with Image.open(io.BytesIO(strip(carrier.encoded, carrier.format))) as picture:
+    carrier = SECRET_FILES[name]()
+    with Image.open(io.BytesIO(strip_metadata(carrier.encoded, carrier.format))) as picture:
         assert picture.info["icc_profile"] == profile()
 
 
@@ -150,45 +151,45 @@ def test_an_orientation_that_only_the_xmp_packet_has_stays(format: str) -> None:
         encoded = saved(format, tiffinfo={700: xmp(8)})
     else:
         encoded = saved(format, xmp=xmp(8))
-    assert images.read_header(encoded).orientation == 8
-    assert check(format, encoded, images.read_header(encoded))
-    assert images.read_header(strip(encoded, format)).orientation == 8
+    assert read_header(encoded).orientation == 8
+    assert check(format, encoded, read_header(encoded))
+    assert read_header(strip_metadata(encoded, format)).orientation == 8
 
 
 def test_an_upright_picture_keeps_no_exif_block_at_all() -> None:
-    stripped = strip(saved("JPEG", exif=exif(orientation=1)), "JPEG")
+    stripped = strip_metadata(saved("JPEG", exif=exif(orientation=1)), "JPEG")
     assert b"Exif" not in stripped
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF", "GIF", "BMP", "PPM", "QOI", "SGI", "PCX"])
 def test_what_holds_nothing_private_comes_back_as_the_same_object(format: str) -> None:
     encoded = saved(format)
-    assert holds_private(encoded, format) == []
-    assert strip(encoded, format) is encoded
+    assert list_private(encoded, format) == []
+    assert strip_metadata(encoded, format) is encoded
 
 
 @settings(max_examples=400)
 @given(
-    name=st.sampled_from(sorted(CARRIERS)),
+    name=st.sampled_from(sorted(SECRET_FILES)),
     changes=st.lists(st.tuples(st.floats(0, 1), st.binary(max_size=8), st.integers(0, 8)), max_size=6),
     end=st.floats(0.01, 2),
 )
 def test_broken_bytes_raise_nothing_but_read_errors(
     name: str, changes: list[tuple[float, bytes, int]], end: float
 ) -> None:
-    carrier = CARRIERS[name]()
+    carrier = SECRET_FILES[name]()
     broken = bytearray(carrier.encoded)
-    for where, instead, length in changes:
+    for where, replacement, length in changes:
         at = int(where**3 * len(broken))  # headers are at the front
-        broken[at : at + length] = instead
+        broken[at : at + length] = replacement
     encoded = bytes(broken[: int(len(broken) * end)])
     stripped = stripped_or_refused(encoded, carrier.format)
     if stripped is not None:
-        assert strip(stripped, carrier.format) is stripped
-        assert (stripped is encoded) == (holds_private(encoded, carrier.format) == [])
+        assert strip_metadata(stripped, carrier.format) is stripped
+        assert (stripped is encoded) == (list_private(encoded, carrier.format) == [])
 
 
-@given(encoded=st.binary(max_size=300), format=st.sampled_from([*images.FORMATS, "MPO"]))
+@given(encoded=st.binary(max_size=300), format=st.sampled_from([*FORMATS, "MPO"]))
 def test_noise_raises_nothing_but_read_errors(encoded: bytes, format: str) -> None:
     stripped = stripped_or_refused(encoded, format)
     assert stripped is None or stripped_or_refused(stripped, format) == stripped
@@ -196,11 +197,11 @@ def test_noise_raises_nothing_but_read_errors(encoded: bytes, format: str) -> No
 
 def test_an_unknown_format_is_refused() -> None:
     with pytest.raises(ReadError, match="not_strippable: EPS"):
-        strip(b"%!PS", "EPS")
+        strip_metadata(b"%!PS", "EPS")
 
 
 def test_every_format_that_is_read_can_be_stripped() -> None:
-    for format in (*images.FORMATS, "MPO"):
+    for format in (*FORMATS, "MPO"):
         with pytest.raises(ReadError, match="not_strippable") as caught:
-            strip(b"?", format)
+            strip_metadata(b"?", format)
         assert "no format" not in caught.value.detail

@@ -9,9 +9,9 @@ import tifffile
 from PIL import Image, TiffImagePlugin
 
 from million_ird.errors import ReadError
-from million_ird.metadata.strip import holds_private, strip
-from tests.million_ird.metadata.carriers import big_endian_tiff, big_tiff, tiff
-from tests.million_ird.metadata.synthetic_files import SECRET, saved
+from million_ird.metadata.strip import list_private, strip_metadata
+from tests.million_ird.metadata.file_parts import SECRET, saved
+from tests.million_ird.metadata.secret_files import big_endian_tiff, big_tiff, tiff
 
 
 def directories(encoded: bytes) -> list[dict[int, object]]:
@@ -22,7 +22,7 @@ def directories(encoded: bytes) -> list[dict[int, object]]:
 @pytest.mark.parametrize("carrier", [tiff, big_tiff, big_endian_tiff])
 def test_another_reader_finds_the_same_picture_and_no_private_tag(carrier: object) -> None:
     encoded = carrier().encoded  # type: ignore[operator]
-    stripped = strip(encoded, "TIFF")
+    stripped = strip_metadata(encoded, "TIFF")
     private = {270, 271, 305, 306, 315, 330, 700, 33432, 33723, 34665, 65000}
     for before, after in zip(directories(encoded), directories(stripped), strict=True):
         assert after == {code: value for code, value in before.items() if code not in private}
@@ -39,8 +39,8 @@ def test_exif_and_gps_directories_are_zeros() -> None:
     tags[34853] = {1: "N", 29: SECRET.decode()}
     encoded = saved("TIFF", tiffinfo=tags)
     assert encoded.count(SECRET) == 2
-    assert holds_private(encoded, "TIFF") == ["EXIF", "EXIF (GPS)"]
-    stripped = strip(encoded, "TIFF")
+    assert list_private(encoded, "TIFF") == ["EXIF", "EXIF (GPS)"]
+    stripped = strip_metadata(encoded, "TIFF")
     with Image.open(io.BytesIO(stripped)) as picture:
         assert set(picture.getexif()) & {34665, 34853} == set()
     assert SECRET not in stripped
@@ -52,8 +52,8 @@ def test_a_directory_that_an_editor_left_behind_is_zeros() -> None:
     directory = encoded[place : place + 2 + 12 * struct.unpack("<H", encoded[place : place + 2])[0] + 4]
     moved = len(encoded) + len(SECRET)
     edited = encoded[:4] + struct.pack("<I", moved) + encoded[8:] + SECRET + directory
-    stripped = strip(edited, "TIFF")
-    assert holds_private(edited, "TIFF") == ["bytes that nothing points at"]
+    stripped = strip_metadata(edited, "TIFF")
+    assert list_private(edited, "TIFF") == ["bytes that nothing points at"]
     assert stripped[place : place + 8] == bytes(8)
     assert stripped[-len(directory) :] == directory
     assert SECRET not in stripped
@@ -68,7 +68,7 @@ def test_a_private_value_that_shares_bytes_with_the_picture_is_refused(order: st
     encoded = mark + struct.pack(order + "HI", 42, 24) + bytes(range(16))
     encoded += struct.pack(order + "H", len(rows)) + table + bytes(4)
     with pytest.raises(ReadError, match="not_strippable: a private value"):
-        strip(encoded, "TIFF")
+        strip_metadata(encoded, "TIFF")
 
 
 @pytest.mark.parametrize("compression", [6, 34712, 50002])
@@ -77,7 +77,7 @@ def test_a_compression_that_carries_words_of_its_own_is_refused(compression: int
     entry = encoded.index(struct.pack("<HHI", 259, 3, 1))
     struct.pack_into("<H", encoded, entry + 8, compression)
     with pytest.raises(ReadError, match=f"not_strippable: TIFF compression {compression}"):
-        strip(bytes(encoded), "TIFF")
+        strip_metadata(bytes(encoded), "TIFF")
 
 
 def test_a_chain_of_overlapping_directories_is_not_walked_without_end() -> None:
@@ -86,4 +86,4 @@ def test_a_chain_of_overlapping_directories_is_not_walked_without_end() -> None:
     # Every directory claims a thousand entries and begins two bytes behind the one before.
     encoded += struct.pack("<H", 1000) * count
     with pytest.raises(ReadError, match="not_strippable"):
-        strip(encoded, "TIFF")
+        strip_metadata(encoded, "TIFF")

@@ -8,10 +8,10 @@ from PIL import Image
 
 from million_ird.errors import ReadError
 from million_ird.metadata import webp
-from million_ird.metadata.strip import strip
+from million_ird.metadata.strip import strip_metadata
 from tests.million_ird import scenes
-from tests.million_ird.metadata.carriers import webp as carrier
-from tests.million_ird.metadata.synthetic_files import exif, saved, xmp
+from tests.million_ird.metadata.file_parts import exif, saved, xmp
+from tests.million_ird.metadata.secret_files import webp as carrier
 
 
 def chunks(encoded: bytes) -> dict[bytes, bytes]:
@@ -21,16 +21,16 @@ def chunks(encoded: bytes) -> dict[bytes, bytes]:
 def test_picture_and_profile_are_the_same_bytes_and_the_size_fits() -> None:
     encoded = carrier().encoded
     end = 8 + struct.unpack("<I", encoded[4:8])[0]
-    before, after = chunks(encoded[:end]), chunks(strip(encoded, "WEBP"))
+    before, after = chunks(encoded[:end]), chunks(strip_metadata(encoded, "WEBP"))
     assert set(after) == {b"VP8X", b"ICCP", b"VP8 ", b"EXIF"}
     assert all(after[kind] == before[kind] for kind in (b"ICCP", b"VP8 "))
     assert after[b"VP8X"][8] == 0x20 | 0x08  # profile, and the orientation
-    assert struct.unpack("<I", strip(encoded, "WEBP")[4:8])[0] == len(strip(encoded, "WEBP")) - 8
+    assert struct.unpack("<I", strip_metadata(encoded, "WEBP")[4:8])[0] == len(strip_metadata(encoded, "WEBP")) - 8
 
 
 @pytest.mark.parametrize("options", [{}, {"lossless": True}])
 def test_without_orientation_no_flag_is_left(options: dict[str, object]) -> None:
-    stripped = strip(saved("WEBP", exif=exif(1), xmp=xmp(), **options), "WEBP")
+    stripped = strip_metadata(saved("WEBP", exif=exif(1), xmp=xmp(), **options), "WEBP")
     assert chunks(stripped)[b"VP8X"][8] & 0x0C == 0
     assert not {b"EXIF", b"XMP "} & set(chunks(stripped))
 
@@ -44,7 +44,7 @@ def animation() -> bytes:
 def test_frames_are_the_same_bytes() -> None:
     encoded = animation()
     frames = [encoded[c.start : c.stop] for c in webp._chunks(encoded, 12, len(encoded)) if c.kind == b"ANMF"]
-    stripped = strip(encoded, "WEBP")
+    stripped = strip_metadata(encoded, "WEBP")
     assert [
         stripped[c.start : c.stop] for c in webp._chunks(stripped, 12, len(stripped)) if c.kind == b"ANMF"
     ] == frames
@@ -56,4 +56,4 @@ def test_an_unknown_chunk_in_a_frame_is_refused() -> None:
     encoded = animation()
     at = encoded.index(b"ANMF") + 24
     with pytest.raises(ReadError, match="not_strippable: an unknown chunk in a frame"):
-        strip(encoded[:at] + b"JANE" + encoded[at + 4 :], "WEBP")
+        strip_metadata(encoded[:at] + b"JANE" + encoded[at + 4 :], "WEBP")

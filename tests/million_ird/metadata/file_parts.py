@@ -14,13 +14,13 @@ SECRET = b"Jane Doe, 12 Elm Street"
 TEXT = SECRET.decode()
 
 
-class Carrier(NamedTuple):
+class SecretFile(NamedTuple):
     """A picture with a secret."""
 
     format: str
     encoded: bytes
     names: tuple[str, ...]
-    """What `holds_private` has to tell at least."""
+    """What `list_private` has to tell at least."""
 
 
 def exif(orientation: int = 6) -> Image.Exif:

@@ -8,15 +8,15 @@ import pytest
 from PIL import Image
 
 from million_ird.errors import ReadError
-from million_ird.images import decode as images
-from million_ird.metadata.strip import holds_private, strip
-from tests.million_ird.metadata.carriers import avif
-from tests.million_ird.metadata.synthetic_files import SECRET, box, exif, saved
+from million_ird.images.header import read_header
+from million_ird.metadata.strip import list_private, strip_metadata
+from tests.million_ird.metadata.file_parts import SECRET, box, exif, saved
+from tests.million_ird.metadata.secret_files import avif
 
 
 def test_zeros_of_the_same_length_stand_where_exif_and_xmp_were() -> None:
     encoded = avif().encoded
-    stripped = strip(encoded, "AVIF")
+    stripped = strip_metadata(encoded, "AVIF")
     assert len(stripped) == len(encoded)
     assert b"Exif" not in stripped.replace(b"Exif\0", b"")
     assert b"xmpmeta" not in stripped
@@ -26,19 +26,19 @@ def test_zeros_of_the_same_length_stand_where_exif_and_xmp_were() -> None:
 
 def test_rotation_stays() -> None:
     encoded = saved("AVIF", size=(64, 48), exif=exif(6))
-    header = images.read_header(encoded)
+    header = read_header(encoded)
     assert (header.orientation, header.width) == (6, 48)
-    assert b"irot" in strip(encoded, "AVIF")
-    assert images.read_header(strip(encoded, "AVIF")) == header
+    assert b"irot" in strip_metadata(encoded, "AVIF")
+    assert read_header(strip_metadata(encoded, "AVIF")) == header
 
 
 def test_thumbnails_exif_and_xmp_of_other_encoders_go(shared_data: Path) -> None:
     folder = shared_data / "hostile" / "avif"
-    found = {path.name: holds_private(path.read_bytes(), "AVIF") for path in folder.glob("*.avif")}
+    found = {path.name: list_private(path.read_bytes(), "AVIF") for path in folder.glob("*.avif")}
     sequence = "colors-animated-8bpc-alpha-exif-xmp.avif"
     assert {"EXIF", "XMP", "creation time"} <= set(found[sequence])
     encoded = (folder / sequence).read_bytes()
-    with Image.open(io.BytesIO(encoded)) as before, Image.open(io.BytesIO(strip(encoded, "AVIF"))) as after:
+    with Image.open(io.BytesIO(encoded)) as before, Image.open(io.BytesIO(strip_metadata(encoded, "AVIF"))) as after:
         assert not {"exif", "xmp"} & set(after.info)
         for number in range(before.n_frames):  # type: ignore[attr-defined]
             before.seek(number)
@@ -48,8 +48,8 @@ def test_thumbnails_exif_and_xmp_of_other_encoders_go(shared_data: Path) -> None
 
 def test_bytes_of_no_item_become_zeros() -> None:
     encoded = saved("AVIF", size=(64, 48)) + box(b"mdat", SECRET)
-    assert holds_private(encoded, "AVIF") == ["bytes of no item"]
-    assert strip(encoded, "AVIF") == encoded.replace(SECRET, bytes(len(SECRET)))
+    assert list_private(encoded, "AVIF") == ["bytes of no item"]
+    assert strip_metadata(encoded, "AVIF") == encoded.replace(SECRET, bytes(len(SECRET)))
 
 
 def described(shift: int = 0) -> bytes:
@@ -78,8 +78,8 @@ def described(shift: int = 0) -> bytes:
 
 def test_an_item_in_pieces_and_one_inside_the_meta_box_become_zeros_in_place() -> None:
     encoded = described()
-    stripped = strip(encoded, "AVIF")
-    assert holds_private(encoded, "AVIF") == ["EXIF", "XMP"]
+    stripped = strip_metadata(encoded, "AVIF")
+    assert list_private(encoded, "AVIF") == ["EXIF", "XMP"]
     assert stripped.endswith(bytes(10) + b"p" * 20 + bytes(len(SECRET) - 10))
     assert b"1234" + bytes(len(SECRET)) + b"5678" in stripped
     assert len(stripped) == len(encoded)
@@ -87,7 +87,7 @@ def test_an_item_in_pieces_and_one_inside_the_meta_box_become_zeros_in_place() -
 
 def test_an_exif_block_that_shares_bytes_with_the_picture_is_refused() -> None:
     with pytest.raises(ReadError, match="not_strippable: a private part of an AVIF shares bytes"):
-        strip(described(shift=-1), "AVIF")
+        strip_metadata(described(shift=-1), "AVIF")
 
 
 @pytest.mark.parametrize(
@@ -101,4 +101,4 @@ def test_an_exif_block_that_shares_bytes_with_the_picture_is_refused() -> None:
 )
 def test_what_cannot_be_told_apart_is_refused(spoil: object, detail: str) -> None:
     with pytest.raises(ReadError, match=f"not_strippable: .*{detail}"):
-        strip(spoil(saved("AVIF", size=(64, 48))), "AVIF")  # type: ignore[operator]
+        strip_metadata(spoil(saved("AVIF", size=(64, 48))), "AVIF")  # type: ignore[operator]

@@ -10,10 +10,10 @@ import tifffile
 from PIL import PngImagePlugin, TiffImagePlugin
 
 from tests.million_ird import scenes
-from tests.million_ird.metadata.synthetic_files import (
+from tests.million_ird.metadata.file_parts import (
     SECRET,
     TEXT,
-    Carrier,
+    SecretFile,
     box,
     chunk,
     exif,
@@ -25,7 +25,7 @@ from tests.million_ird.metadata.synthetic_files import (
 
 
 @cache
-def jpeg() -> Carrier:
+def jpeg() -> SecretFile:
     plain = saved("JPEG", quality=90, exif=exif(), xmp=xmp(), comment=SECRET, dpi=(72, 72))
     iptc = segment(0xED, b"Photoshop 3.0\0" + b"8BIM\x04\x04\0\0" + struct.pack(">I", len(SECRET)) + SECRET + b"\0")
     provenance = segment(0xEB, b"JP\0\1" + SECRET)
@@ -33,18 +33,18 @@ def jpeg() -> Carrier:
     thumbnail = segment(0xE0, b"JFXX\0\x10" + SECRET)
     encoded = plain[:20] + iptc + provenance + note + thumbnail + plain[20:] + b"\0\0\0\x18ftypmp42" + SECRET
     names = ("EXIF (GPS)", "XMP", "comment", "IPTC", "provenance (JUMBF)", "APP12", "thumbnail", "video")
-    return Carrier("JPEG", encoded, names)
+    return SecretFile("JPEG", encoded, names)
 
 
 @cache
-def mpo() -> Carrier:
+def mpo() -> SecretFile:
     buffer = io.BytesIO()
     scenes.photograph(1).save(buffer, "MPO", save_all=True, append_images=[scenes.photograph(2)], comment=SECRET)
-    return Carrier("MPO", buffer.getvalue(), ("index of further pictures", "further pictures", "comment"))
+    return SecretFile("MPO", buffer.getvalue(), ("index of further pictures", "further pictures", "comment"))
 
 
 @cache
-def png() -> Carrier:
+def png() -> SecretFile:
     texts = PngImagePlugin.PngInfo()
     texts.add_text("Author", TEXT)
     texts.add_text("Comment", TEXT, zip=True)
@@ -53,23 +53,23 @@ def png() -> Carrier:
     more = chunk(b"tIME", b"\x07\xe8\1\1\1\1\1") + chunk(b"prVt", SECRET)
     encoded = plain[:33] + more + plain[33:] + SECRET
     names = ("text", "XMP", "EXIF (GPS)", "modification time", "chunk prVt", "trailing bytes")
-    return Carrier("PNG", encoded, names)
+    return SecretFile("PNG", encoded, names)
 
 
 @cache
-def apng() -> Carrier:
+def apng() -> SecretFile:
     buffer, more = io.BytesIO(), [scenes.photograph(n, 30, 20) for n in (5, 6)]
     scenes.photograph(4, 30, 20).save(buffer, "PNG", save_all=True, append_images=more, duration=70)
     encoded = buffer.getvalue()
-    return Carrier("PNG", encoded[:-12] + chunk(b"tEXt", b"Author\0" + SECRET) + encoded[-12:], ("text",))
+    return SecretFile("PNG", encoded[:-12] + chunk(b"tEXt", b"Author\0" + SECRET) + encoded[-12:], ("text",))
 
 
 @cache
-def webp() -> Carrier:
+def webp() -> SecretFile:
     encoded = saved("WEBP", exif=exif(), xmp=xmp(), icc_profile=profile())
     private = b"PRIV" + struct.pack("<I", len(SECRET)) + SECRET + b"\0" * (len(SECRET) % 2)
     size = struct.pack("<I", len(encoded) - 8 + len(private))
-    return Carrier(
+    return SecretFile(
         "WEBP",
         encoded[:4] + size + encoded[8:] + private + SECRET,
         ("EXIF (GPS)", "XMP", "chunk PRIV", "trailing bytes"),
@@ -77,7 +77,7 @@ def webp() -> Carrier:
 
 
 @cache
-def tiff() -> Carrier:
+def tiff() -> SecretFile:
     tags = TiffImagePlugin.ImageFileDirectory_v2()
     tags[270], tags[271], tags[305], tags[306], tags[315], tags[33432] = (TEXT,) * 6
     tags[700] = xmp()
@@ -89,7 +89,7 @@ def tiff() -> Carrier:
     tags[274] = 6
     encoded = saved("TIFF", tiffinfo=tags, exif=None, icc_profile=profile(), compression="tiff_lzw")
     names = ("description", "camera", "software", "date", "author", "copyright", "XMP", "IPTC", "tag 65000")
-    return Carrier("TIFF", encoded + SECRET, names)
+    return SecretFile("TIFF", encoded + SECRET, names)
 
 
 def _tifffile(**options: object) -> bytes:
@@ -104,19 +104,19 @@ def _tifffile(**options: object) -> bytes:
 
 
 @cache
-def big_tiff() -> Carrier:
+def big_tiff() -> SecretFile:
     names = ("description", "software", "author", "previews (SubIFDs)")
-    return Carrier("TIFF", _tifffile(bigtiff=True), names)
+    return SecretFile("TIFF", _tifffile(bigtiff=True), names)
 
 
 @cache
-def big_endian_tiff() -> Carrier:
+def big_endian_tiff() -> SecretFile:
     names = ("description", "software", "author", "previews (SubIFDs)")
-    return Carrier("TIFF", _tifffile(byteorder=">"), names)
+    return SecretFile("TIFF", _tifffile(byteorder=">"), names)
 
 
 @cache
-def jpeg_tiff() -> Carrier:
+def jpeg_tiff() -> SecretFile:
     """A TIFF whose strip is a JPEG stream with a comment of its own."""
     whole = saved("JPEG", quality=80, comment=SECRET)
     start = 8
@@ -136,36 +136,36 @@ def jpeg_tiff() -> Carrier:
     entries.insert(2, struct.pack("<HHII", 258, 3, 3, at))
     directory = struct.pack("<H", len(entries)) + b"".join(entries) + bytes(4) + struct.pack("<3H", 8, 8, 8)
     encoded = struct.pack("<2sHI", b"II", 42, start + len(whole)) + whole + directory
-    return Carrier("TIFF", encoded, ("comment",))
+    return SecretFile("TIFF", encoded, ("comment",))
 
 
 @cache
-def avif() -> Carrier:
+def avif() -> SecretFile:
     encoded = saved("AVIF", size=(64, 48), exif=exif(), xmp=xmp(), quality=60)
     private = box(b"uuid", bytes(16) + SECRET) + box(b"free", SECRET)
-    return Carrier("AVIF", encoded + private, ("EXIF", "XMP", "uuid box"))
+    return SecretFile("AVIF", encoded + private, ("EXIF", "XMP", "uuid box"))
 
 
 @cache
-def jp2() -> Carrier:
+def jp2() -> SecretFile:
     encoded = saved("JPEG2000", comment=TEXT)
     private = box(b"xml ", xmp()) + box(b"uuid", bytes(16) + SECRET)
     place = encoded.index(b"jp2c") - 4
-    return Carrier("JPEG2000", encoded[:place] + private + encoded[place:] + private, ("comment", "XML", "uuid box"))
+    return SecretFile("JPEG2000", encoded[:place] + private + encoded[place:] + private, ("comment", "XML", "uuid box"))
 
 
 @cache
-def codestream() -> Carrier:
+def codestream() -> SecretFile:
     encoded = saved("JPEG2000", no_jp2=True, comment=TEXT)
     part = encoded.index(b"\xff\x90")
     length = struct.unpack(">I", encoded[part + 6 : part + 10])[0]
     note = segment(0x64, b"\0\1" + SECRET)  # in the header of the tile-part, too
     longer = encoded[: part + 6] + struct.pack(">I", length + len(note)) + encoded[part + 10 : part + 12]
-    return Carrier("JPEG2000", longer + note + encoded[part + 12 :] + SECRET, ("comment", "trailing bytes"))
+    return SecretFile("JPEG2000", longer + note + encoded[part + 12 :] + SECRET, ("comment", "trailing bytes"))
 
 
 @cache
-def gif() -> Carrier:
+def gif() -> SecretFile:
     buffer, more = io.BytesIO(), [scenes.photograph(5), scenes.photograph(6)]
     options = {"save_all": True, "append_images": more, "loop": 3, "duration": 80, "comment": SECRET}
     scenes.photograph(4).save(buffer, "GIF", **options)
@@ -174,19 +174,19 @@ def gif() -> Carrier:
     foreign = b"!\xff\x0bXMP DataXMP" + bytes([len(SECRET)]) + SECRET + b"\0"
     plain = b"!\x01\x0c" + bytes(12) + bytes([len(SECRET)]) + SECRET + b"\0"
     names = ("comment", "XMP", "plain text", "trailing bytes")
-    return Carrier("GIF", encoded[:start] + foreign + plain + encoded[start:] + SECRET, names)
+    return SecretFile("GIF", encoded[:start] + foreign + plain + encoded[start:] + SECRET, names)
 
 
 @cache
-def bmp() -> Carrier:
+def bmp() -> SecretFile:
     encoded = saved("BMP")
     offset = struct.unpack("<I", encoded[10:14])[0]
     gap = encoded[:6] + b"Jane" + struct.pack("<I", offset + len(SECRET)) + encoded[14:offset] + SECRET
-    return Carrier("BMP", gap + encoded[offset:] + SECRET, ("reserved field", "bytes outside the picture"))
+    return SecretFile("BMP", gap + encoded[offset:] + SECRET, ("reserved field", "bytes outside the picture"))
 
 
 @cache
-def linked_bmp() -> Carrier:
+def linked_bmp() -> SecretFile:
     encoded = saved("BMP")
     pixels = encoded[54:]
     header = bytearray(124)
@@ -195,53 +195,53 @@ def linked_bmp() -> Carrier:
     header[56:60] = b"KNIL"
     struct.pack_into("<II", header, 112, 124 + len(pixels), len(SECRET))
     whole = struct.pack("<2sIII", b"BM", 14 + 124 + len(pixels) + len(SECRET), 0, 138) + header + pixels + SECRET
-    return Carrier("BMP", whole, ("path of a colour profile",))
+    return SecretFile("BMP", whole, ("path of a colour profile",))
 
 
 @cache
-def ppm() -> Carrier:
+def ppm() -> SecretFile:
     encoded = saved("PPM").replace(b"P6\n", b"P6\n# " + SECRET + b"\n", 1)
-    return Carrier("PPM", encoded + SECRET, ("comment", "trailing bytes"))
+    return SecretFile("PPM", encoded + SECRET, ("comment", "trailing bytes"))
 
 
 @cache
-def plain_ppm() -> Carrier:
+def plain_ppm() -> SecretFile:
     numbers = " ".join(str(n) for n in range(12)).encode()
-    return Carrier("PPM", b"P3\n2 2\n255\n" + numbers + b" # " + SECRET + b"\n", ("comment",))
+    return SecretFile("PPM", b"P3\n2 2\n255\n" + numbers + b" # " + SECRET + b"\n", ("comment",))
 
 
 @cache
-def qoi() -> Carrier:
-    return Carrier("QOI", saved("QOI") + SECRET, ("trailing bytes",))
+def qoi() -> SecretFile:
+    return SecretFile("QOI", saved("QOI") + SECRET, ("trailing bytes",))
 
 
 @cache
-def sgi() -> Carrier:
+def sgi() -> SecretFile:
     encoded = saved("SGI")
     named = encoded[:24] + SECRET.ljust(80, b"\0") + encoded[104:200] + SECRET + encoded[200 + len(SECRET) :]
-    return Carrier("SGI", named + SECRET, ("name", "unused header", "bytes outside the picture"))
+    return SecretFile("SGI", named + SECRET, ("name", "unused header", "bytes outside the picture"))
 
 
 @cache
-def pcx() -> Carrier:
+def pcx() -> SecretFile:
     encoded = saved("PCX", mode="P")
     filled = encoded[:80] + SECRET + encoded[80 + len(SECRET) :]
-    return Carrier("PCX", filled[:-769] + SECRET + filled[-769:], ("filler", "bytes outside the picture"))
+    return SecretFile("PCX", filled[:-769] + SECRET + filled[-769:], ("filler", "bytes outside the picture"))
 
 
 @cache
-def tga() -> Carrier:
+def tga() -> SecretFile:
     encoded = saved("TGA", mode="RGBA", compression="tga_rle", id_section=SECRET)
     extension = bytearray(495)
     struct.pack_into("<H", extension, 0, 495)
     extension[2 : 2 + len(SECRET)] = SECRET
     pixels = encoded[:-26]
     footer = struct.pack("<II", len(pixels), 0) + b"TRUEVISION-XFILE.\0"
-    return Carrier("TGA", pixels + bytes(extension) + footer, ("identification", "trailing bytes"))
+    return SecretFile("TGA", pixels + bytes(extension) + footer, ("identification", "trailing bytes"))
 
 
 @cache
-def psd() -> Carrier:
+def psd() -> SecretFile:
     def resource(number: int, payload: bytes) -> bytes:
         return struct.pack(">4sHHI", b"8BIM", number, 0, len(payload)) + payload + b"\0" * (len(payload) % 2)
 
@@ -251,10 +251,10 @@ def psd() -> Carrier:
     header = struct.pack(">4sH6xHIIHH", b"8BPS", 1, 3, 8, 12, 8, 3)
     sections = struct.pack(">II", 0, len(resources)) + resources + struct.pack(">I", len(layers)) + layers
     names = ("IPTC", "XMP", "EXIF", "layers", "trailing bytes")
-    return Carrier("PSD", header + sections + struct.pack(">H", 0) + pixels + SECRET, names)
+    return SecretFile("PSD", header + sections + struct.pack(">H", 0) + pixels + SECRET, names)
 
 
-CARRIERS: dict[str, Callable[[], Carrier]] = {
+SECRET_FILES: dict[str, Callable[[], SecretFile]] = {
     "apng": apng,
     "avif": avif,
     "big_endian_tiff": big_endian_tiff,

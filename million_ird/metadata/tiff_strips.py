@@ -1,4 +1,4 @@
-"""Where the coded picture of a TIFF directory lies: strips or tiles, and how far each reaches."""
+"""Location of the coded image of a TIFF directory: its strips or tiles, and how far each extends."""
 
 import math
 from collections.abc import Callable
@@ -18,7 +18,7 @@ _KNOWN = {_RAW, 2, 3, 4, 5, _JPEG, 8, 32771, 32773, 32809, 32946, 34676, 34677, 
 _YCBCR = 6
 
 
-class Nested(NamedTuple):
+class NestedFile(NamedTuple):
     """A strip, tile or table that is a file of another format."""
 
     format: str
@@ -28,24 +28,24 @@ class Nested(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ImageData:
-    """The bytes of the coded picture."""
+    """The bytes of the coded image."""
 
     ranges: list[Range]
-    nested: list[Nested]
+    nested: list[NestedFile]
 
 
-def image_data(encoded: bytes, shape: ifd.Layout, tags: dict[int, ifd.Entry]) -> ImageData:
-    """The strips or tiles of one directory.
+def read_image_data(encoded: bytes, layout: ifd.IfdLayout, tags: dict[int, ifd.IfdEntry]) -> ImageData:
+    """Return the strips or tiles of one directory.
 
-    Uncompressed ones reach at least as far as the picture's size asks, whatever their byte counts say: Pillow does not
-    read the counts.
+    Uncompressed ones extend at least as far as the image's size requires, whatever their byte counts say: Pillow does
+    not read the counts.
 
     Raises:
         ReadError: `not_strippable` for a compression that may carry metadata of its own, or strips without lengths.
     """
 
     def numbers(tag: int) -> tuple[int, ...]:
-        return ifd.integers(encoded, shape, tags[tag]) if tag in tags else ()
+        return ifd.read_integers(encoded, layout, tags[tag]) if tag in tags else ()
 
     def number(tag: int, default: int) -> int:
         return next(iter(numbers(tag)), default)
@@ -58,8 +58,8 @@ def image_data(encoded: bytes, shape: ifd.Layout, tags: dict[int, ifd.Entry]) ->
         offsets, counts = numbers(offsets_tag), numbers(counts_tag)
         if compression == _RAW:
             counts = tuple(counts[: len(offsets)]) + (0,) * (len(offsets) - len(counts))
-            needed = _needed(len(offsets), number, numbers(_BITS), tiled=offsets_tag == _TILE_OFFSETS)
-            ranges += [(a, a + max(n, m)) for a, n, m in zip(offsets, counts, needed, strict=True)]
+            required = _required_bytes(len(offsets), number, numbers(_BITS), tiled=offsets_tag == _TILE_OFFSETS)
+            ranges += [(a, a + max(n, m)) for a, n, m in zip(offsets, counts, required, strict=True)]
         elif len(counts) < len(offsets) or any(a and not n for a, n in zip(offsets, counts, strict=False)):
             raise not_strippable("strips of a TIFF without lengths")
         else:
@@ -67,14 +67,14 @@ def image_data(encoded: bytes, shape: ifd.Layout, tags: dict[int, ifd.Entry]) ->
     ranges = [(a, min(b, len(encoded))) for a, b in ranges if a < len(encoded)]
     if compression not in {_JPEG, _WEBP}:
         return ImageData(ranges, [])
-    nested = [Nested("JPEG" if compression == _JPEG else "WEBP", a, b) for a, b in ranges]
+    nested = [NestedFile("JPEG" if compression == _JPEG else "WEBP", a, b) for a, b in ranges]
     if _JPEG_TABLES in tags and compression == _JPEG:
-        nested.append(Nested("JPEG", tags[_JPEG_TABLES].start, tags[_JPEG_TABLES].stop))
+        nested.append(NestedFile("JPEG", tags[_JPEG_TABLES].start, tags[_JPEG_TABLES].stop))
     return ImageData(ranges, nested)
 
 
-def _needed(count: int, number: Callable[[int, int], int], bits: tuple[int, ...], *, tiled: bool) -> list[int]:
-    """Bytes that each uncompressed strip or tile needs; 0 where subsampling makes it less than the samples say."""
+def _required_bytes(count: int, number: Callable[[int, int], int], bits: tuple[int, ...], *, tiled: bool) -> list[int]:
+    """Return the bytes of each uncompressed strip or tile; 0 for YCbCr, where subsampling makes it fewer."""
     if number(_PHOTOMETRIC, 0) == _YCBCR or not count:
         return [0] * count
     width, height, samples = number(_WIDTH, 0), number(_HEIGHT, 0), number(_SAMPLES, 1)
@@ -85,5 +85,5 @@ def _needed(count: int, number: Callable[[int, int], int], bits: tuple[int, ...]
     rows = max(1, min(number(_ROWS, height), height))
     per_plane = max(1, math.ceil(height / rows))
     index = np.arange(count) % per_plane
-    left = np.minimum(rows, height - index * rows)
-    return [int(n) * math.ceil(width * depth / 8) for n in left]
+    rows_in_strip = np.minimum(rows, height - index * rows)
+    return [int(n) * math.ceil(width * depth / 8) for n in rows_in_strip]

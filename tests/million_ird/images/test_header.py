@@ -1,0 +1,116 @@
+"""Headers: read without decoding, with limits that are checked before anything is allocated."""
+
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from million_ird.errors import ReadError
+from million_ird.images.header import read_header
+from tests.million_ird.images.encoded_images import (
+    corners,
+    decode_bytes,
+    decompression_bomb,
+    encode_image,
+    exif_orientation,
+    failure_class,
+    wave_image,
+    with_chunk,
+)
+
+
+def test_an_orientation_after_the_pixels_of_a_png_is_read() -> None:
+    content = with_chunk(
+        encode_image(corners(), "PNG"), b"eXIf", exif_orientation(6).tobytes().removeprefix(b"Exif\0\0"), last=True
+    )
+    assert (read_header(content).width, read_header(content).height) == (40, 60)
+    assert decode_bytes(content).shape == (60, 40, 3)
+
+
+def test_a_png_header_is_read_without_decoding_the_pixels() -> None:
+    content = encode_image(wave_image(), "PNG")
+    assert read_header(content[: len(content) // 2]).width == 128
+
+
+def test_an_image_with_a_broken_exif_block_is_upright() -> None:
+    content = encode_image(corners(), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\x7f")
+    assert read_header(content).orientation == 1
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        ("pillow/tiff_strip_planar_16bit_RGB*.tiff", "a TIFF of 16 bits whose channels lie in planes"),
+        ("pillow/*pal4rle*.bmp", "a BMP in run lengths of 4 bits"),
+    ],
+)
+def test_variants_that_decoders_misread_are_refused(shared_data: Path, pattern: str, message: str) -> None:
+    paths = sorted((shared_data / "hostile").glob(pattern))
+    assert paths
+    for path in paths:
+        with pytest.raises(ReadError, match=message):
+            read_header(path.read_bytes())
+
+
+def test_a_bomb_is_refused_before_anything_is_allocated() -> None:
+    script = (
+        "import resource, sys\n"
+        "from million_ird.images.decode import decode\n"
+        "from million_ird.images.header import read_header\n"
+        "from million_ird.errors import ReadError\n"
+        "content = sys.stdin.buffer.read()\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "try:\n    decode(content, read_header(content))\n"
+        "except ReadError as error:\n    print(error.failure_class)\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
+    )
+    process = subprocess.run(
+        [sys.executable, "-c", script], input=decompression_bomb(60_000, 60_000), capture_output=True, check=True
+    )
+    failure, grown = process.stdout.split()
+    assert failure == b"too_large"
+    assert int(grown) < 20_000, "kilobytes"
+
+
+def test_the_pixel_limit_is_exact() -> None:
+    content = encode_image(wave_image(40, 50), "PNG")
+    assert read_header(content, max_pixels=2000).pixels == 2000
+    assert failure_class(content, max_pixels=1999) == "too_large"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\0",
+        b"This is a letter, not an image.\n" * 100,
+        b"<svg xmlns='http://www.w3.org/2000/svg' width='900' height='900'><rect/></svg>",
+        b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n1 0 obj\n<<>>\nendobj\n" + bytes(2000),
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 900 900\n%%EndComments\nshowpage\n",
+        b"<!doctype html><title>404</title>" + b" " * 2000,
+        b"PK\x03\x04" + bytes(500),
+    ],
+    ids=["nul", "text", "svg", "pdf", "eps", "html", "zip"],
+)
+def test_other_files_are_not_an_image(content: bytes) -> None:
+    assert failure_class(content) == "not_an_image"
+
+
+def test_zero_bytes_are_empty() -> None:
+    assert failure_class(b"") == "empty"
+
+
+@pytest.mark.parametrize("content", [b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF89a", b"BM"])
+def test_a_signature_alone_fails(content: bytes) -> None:
+    assert failure_class(content) in {"not_an_image", "truncated", "undecodable"}
+
+
+def test_float_images_are_unsupported() -> None:
+    assert failure_class(encode_image(Image.new("F", (8, 8)), "TIFF")) == "unsupported"
+
+
+def test_read_errors_can_be_pickled() -> None:
+    error = pickle.loads(pickle.dumps(ReadError("truncated", "half of it")))
+    assert (error.failure_class, error.detail) == ("truncated", "half of it")

@@ -1,4 +1,4 @@
-"""Proposes thresholds from two folders: pictures to keep, pictures to drop."""
+"""Thresholds from two folders of examples: images to keep and images to drop."""
 
 import io
 from collections.abc import Iterator, Sequence
@@ -8,41 +8,49 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from million_ird.candidate import Candidate, Failed, Sample
+from million_ird.candidate import Candidate, Failed
 from million_ird.config.recipe import Recipe
-from million_ird.decide.thresholds import Joint, Numbers, Threshold, best_thresholds, choose_gates
+from million_ird.decide.thresholds import JointGates, MeasureColumns, MeasureThreshold, best_thresholds, choose_gates
 from million_ird.errors import OutputError, ReadError, SourceError, UsageError
-from million_ird.ledger import Row, measure_fields
+from million_ird.images.encoded_image import EncodedImage
+from million_ird.ledger import Row
 from million_ird.measures.nss_fit import fit_niqe
 from million_ird.measures.nss_models import save_niqe
 from million_ird.measures.scores import prepare
-from million_ird.runtime.executor import Engine
+from million_ird.runtime.executor import Executor
 from million_ird.runtime.progress import Listener
 from million_ird.runtime.storage import Folder
 from million_ird.scan.cascade import Cascade
+from million_ird.schema import measure_fields
 from million_ird.sources.files import FilesSource
 
-PER_TASK = 4
+IMAGES_PER_TASK = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
-    """What two sets of pictures say about thresholds."""
+    """The numbers of two sets of images and the thresholds that separate them."""
 
-    good: Numbers
-    bad: Numbers
+    good: MeasureColumns
+    """Numbers of the images to keep."""
+    bad: MeasureColumns
+    """Numbers of the images to drop."""
     unreadable: int
+    """Files that could not be read."""
     recall: float
-    thresholds: list[Threshold]
-    joint: Joint
+    """Share of the good images that was to be kept."""
+    thresholds: list[MeasureThreshold]
+    """The best gate of each column on its own."""
+    joint: JointGates
+    """The gates that work best together."""
 
     def recipe(self) -> Recipe:
-        """The joint gates as a recipe."""
+        """Return the joint gates as a recipe."""
         return Recipe(name="calibrated", gates=self.joint.gates)
 
 
 @dataclass(frozen=True, slots=True)
-class _Task:
+class _CalibrationTask:
     source: FilesSource
     candidates: tuple[Candidate, ...]
     recipe: Recipe
@@ -59,39 +67,39 @@ def calibrate(
     workers: int | None = None,
     listener: Listener | None = None,
 ) -> Calibration:
-    """Measures all pictures of both sets in full and looks for the gates that tell them apart.
+    """Measure all images of both sets completely, and choose the gates that separate them.
 
     Args:
-        good: folders or files of pictures to keep.
-        bad: folders or files of pictures to drop.
-        recall: share of the good pictures that the gates together must keep, in (0, 1].
-        scores: quality scores to measure beside the measures that are always taken.
-        models: folder of their parameters.
-        workers: as in `build`.
-        listener: is told of progress.
+        good: Folders or files of images to keep.
+        bad: Folders or files of images to drop.
+        recall: Share of the good images that the gates together must keep, in (0, 1].
+        scores: Quality scores to measure beside the built-in measures.
+        models: Folder of score parameters.
+        workers: Number of worker processes, as in `build`.
+        listener: Receives progress.
 
     Raises:
-        SourceError: a set is missing, or holds no picture that can be read.
-        ModelUnavailable: the parameters of a score cannot be had.
+        SourceError: A set is missing, or contains no readable image.
+        ModelUnavailable: The parameters of a score are missing.
     """
     recipe = Recipe(measure_all=True, scores=tuple(scores))
-    prepare(recipe.scores, models)
+    prepare(recipe, models)
     tasks = {name: _tasks(roots, recipe, models) for name, roots in (("good", good), ("bad", bad))}
     if listener:
-        listener.stage("measure", sum(len(t.candidates) for part in tasks.values() for t in part), "images")
-    numbers: dict[str, Numbers] = {}
+        listener.stage("measure", sum(len(task.candidates) for of_set in tasks.values() for task in of_set), "images")
+    numbers: dict[str, MeasureColumns] = {}
     unreadable = 0
-    with Engine(workers) as engine:
-        for name, part in tasks.items():
+    with Executor(workers) as executor:
+        for name, of_set in tasks.items():
             rows: list[Row] = []
-            for measured in engine.run(_measure, part, few=4):
-                rows += measured
+            for batch in executor.run(_measure, of_set, inline_below=4):
+                rows += batch
                 if listener:
-                    listener.advance(len(measured))
+                    listener.advance(len(batch))
             readable = [row for row in rows if row.get("failure_class") is None]
             unreadable += len(rows) - len(readable)
             if not readable:
-                raise SourceError(f"the {name} pictures: none of {len(rows)} files can be read")
+                raise SourceError(f"the {name} images: no readable file among {len(rows)}")
             readable.sort(key=lambda row: str(row["key"]))
             numbers[name] = _columns(readable, recipe)
     return Calibration(
@@ -104,19 +112,19 @@ def calibrate(
     )
 
 
-def _tasks(roots: Sequence[str], recipe: Recipe, models: str | None) -> list[_Task]:
-    found = []
+def _tasks(roots: Sequence[str], recipe: Recipe, models: str | None) -> list[_CalibrationTask]:
+    tasks = []
     for root in roots:
         source = FilesSource(label=root, root=Folder(root).url, max_bytes=recipe.limits.max_bytes)
         candidates = [candidate for unit in source.units() for candidate in source.candidates(unit)]
-        found += [
-            _Task(source, tuple(candidates[start : start + PER_TASK]), recipe, models)
-            for start in range(0, len(candidates), PER_TASK)
+        tasks += [
+            _CalibrationTask(source, tuple(candidates[start : start + IMAGES_PER_TASK]), recipe, models)
+            for start in range(0, len(candidates), IMAGES_PER_TASK)
         ]
-    return found
+    return tasks
 
 
-def _measure(task: _Task) -> list[Row]:
+def _measure(task: _CalibrationTask) -> list[Row]:
     cascade = Cascade(task.recipe, task.models)
     return list(cascade.rows(task.candidates, task.source.fetch))
 
@@ -124,15 +132,22 @@ def _measure(task: _Task) -> list[Row]:
 def _columns(rows: Sequence[Row], recipe: Recipe) -> dict[str, np.ndarray[tuple[int], np.dtype[np.float64]]]:
     return {
         field: np.array([np.nan if row[field] is None else row[field] for row in rows], np.float64)
-        for field in measure_fields(recipe.measured)
+        for field in measure_fields(recipe.ledger_entries)
     }
 
 
 def fit_niqe_file(roots: Sequence[str], out: str) -> int:
-    """Fits NIQE's pristine model to the pictures of some sources, writes it, and returns how many there were.
+    """Fit NIQE's pristine model to images, and write it.
+
+    Args:
+        roots: Folders or files of pristine photographs.
+        out: The file to write, `*.npz`.
+
+    Returns:
+        The number of images.
 
     Raises:
-        UsageError: a source is missing, a picture cannot be read, there are too few, or `out` cannot be written.
+        UsageError: A source is missing, an image cannot be read, there are too few, or `out` cannot be written.
     """
     path = Path(out)
     if path.suffix != ".npz":
@@ -150,33 +165,36 @@ def fit_niqe_file(roots: Sequence[str], out: str) -> int:
                 if isinstance(encoded, Failed):
                     raise SourceError(f"{task.source.root}/{candidate.uri}: {encoded.detail}")
                 count += 1
-                yield Sample(encoded).pixels
+                yield EncodedImage(encoded).pixels
 
     try:
         model = fit_niqe(pixels())
     except ReadError as error:
-        raise SourceError(f"picture {count} of {', '.join(roots)}: {error}") from error
+        raise SourceError(f"image {count} of {', '.join(roots)}: {error}") from error
     save_niqe(model, path)
     return count
 
 
-def draw(calibration: Calibration, out: str) -> list[str]:
-    """Writes a picture of both distributions per measure, `distributions.png`, and `recipe.yaml` into `out`.
+def write_calibration(calibration: Calibration, out: str) -> list[str]:
+    """Write a chart of both distributions per column, `distributions.png`, and `recipe.yaml` into the folder `out`.
+
+    Returns:
+        The paths of both files.
 
     Raises:
-        OutputError: `out` holds something else.
+        OutputError: `out` contains other files.
     """
     folder = Folder(out)
-    ours = {"distributions.png", "recipe.yaml"}
-    strange = sorted(set(folder.names()) - ours)
-    if strange:
-        raise OutputError(f"{out}: holds something else ({strange[0]}, …); choose a new or empty folder")
-    folder.write("distributions.png", _picture(calibration))
+    written = {"distributions.png", "recipe.yaml"}
+    others = sorted(set(folder.names()) - written)
+    if others:
+        raise OutputError(f"{out}: contains other files ({others[0]}, …); choose a new or empty folder")
+    folder.write("distributions.png", _chart(calibration))
     folder.write("recipe.yaml", calibration.recipe().dump().encode())
-    return [folder.path(name) for name in sorted(ours)]
+    return [folder.path(name) for name in sorted(written)]
 
 
-def _picture(calibration: Calibration) -> bytes:
+def _chart(calibration: Calibration) -> bytes:
     from matplotlib.figure import Figure
 
     shown = calibration.thresholds

@@ -1,8 +1,8 @@
-"""Fingerprints of an evaluation set: enough to know its pictures again, in whole or in part, and none of their pixels.
+"""Fingerprints of evaluation sets: they recognise an image, whole or in part, and contain none of its pixels.
 
-A fingerprint file is parquet, a row a picture: its name, size, hashes, frame and points (see `measure.signature`), with
-more points than a candidate leaves, looked for at a higher resolution, so that a small crop finds some of its own. Who
-has the file need not have the set to be clean of it.
+A fingerprint file is parquet with one row per image: name, size, hashes, frame and keypoints (see
+`measures.signature`). It has more keypoints than a row of the ledger, detected at a higher resolution, so that a small
+crop contains some of them. With the file, an evaluation set can be excluded by people who do not have its images.
 """
 
 import logging
@@ -15,25 +15,26 @@ import pyarrow.compute as pc
 
 from million_ird import ledger as ledgers
 from million_ird.build_folder import RECIPE
-from million_ird.candidate import Sample
 from million_ird.config.recipe import Recipe
-from million_ird.decide.verdicts import Against
+from million_ird.decide.leaks import ReferenceFingerprints
 from million_ird.errors import DamagedFile, ReadError, SourceError, UsageError
-from million_ird.ledger import KEPT
+from million_ird.images.encoded_image import EncodedImage
 from million_ird.measures.signature import signature
-from million_ird.runtime.executor import Engine
+from million_ird.runtime.executor import Executor
 from million_ird.runtime.storage import FileEntry, Folder
+from million_ird.schema import KEPT
 from million_ird.sources.listing import list_files
 
 log = logging.getLogger(__name__)
 
 FOLDER = "benchmarks"
-"""Where a build keeps the fingerprints that it was held against; they are published with it."""
+"""Folder, in a build, of the fingerprints of excluded evaluation sets; it is published with the dataset."""
 REMOVED = "removed.parquet"
-"""The fingerprints, without frames, of what was taken down."""
+"""File, in a build, of the fingerprints, without frames, of removed images."""
 POINTS, SIDE = 1000, 1024
+"""Number of keypoints per image, and the longest side in pixels at which they are detected."""
 REVISION = "1"
-"""Goes up when fingerprints of the same pictures change."""
+"""Increases when the fingerprints of the same images change."""
 _REVISION = b"million_ird.fingerprints"
 SCHEMA = pa.schema(
     [
@@ -44,98 +45,110 @@ SCHEMA = pa.schema(
         pa.field("points", pa.binary()),
     ]
 )
-_BATCH = 16
+_FILES_PER_TASK = 16
+_IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif", ".jp2"})
 
 
 @dataclass(frozen=True, slots=True)
-class Benchmark:
+class ReferenceSet:
     """An evaluation set as the user names it: `NAME=PATH`."""
 
     name: str
     path: str
-    """A folder of pictures, a fingerprint file, or a build, whose kept pictures are meant."""
+    """A folder of images, a fingerprint file, or a build, of which the kept images are used."""
 
     @classmethod
-    def parse(cls, text: str, named_by: str = "--exclude-benchmark") -> "Benchmark":
-        """Reads `NAME=PATH`; `named_by` is what an error names.
+    def parse(cls, text: str, named_by: str = "--exclude-benchmark") -> "ReferenceSet":
+        """Parse `NAME=PATH`.
+
+        Args:
+            text: What the user wrote.
+            named_by: Option or recipe key that an error message names.
 
         Raises:
-            UsageError: there is no name or no path in it, or the name cannot be a file's.
+            UsageError: The name or the path is missing, or the name is not a valid file name.
         """
-        name, found, path = text.partition("=")
-        if not (found and name.strip() and path.strip()):
-            raise UsageError(f"{named_by} {text}: has the form NAME=DIR")
+        name, separator, path = text.partition("=")
+        if not (separator and name.strip() and path.strip()):
+            raise UsageError(f"{named_by} {text}: must have the form NAME=PATH")
         if "/" in name or name.startswith(".") or not name.isprintable():
-            raise UsageError(f"{named_by} {text}: {name!r} cannot be a name")
+            raise UsageError(f"{named_by} {text}: {name!r} is not a valid name")
         return cls(name.strip(), path.strip())
 
 
-def benchmarks_of(recipe: Recipe) -> tuple[Benchmark, ...]:
-    """The evaluation sets that a recipe names.
+def recipe_benchmarks(recipe: Recipe) -> tuple[ReferenceSet, ...]:
+    """Return the evaluation sets that a recipe names.
 
     Raises:
-        UsageError: as `Benchmark.parse`.
+        UsageError: As `ReferenceSet.parse`.
     """
-    return tuple(Benchmark.parse(text, "recipe: benchmarks:") for text in recipe.benchmarks)
+    return tuple(ReferenceSet.parse(text, "recipe: benchmarks:") for text in recipe.benchmarks)
 
 
-def fingerprints(benchmark: Benchmark, engine: Engine) -> pa.Table:
-    """The fingerprints of a benchmark, of `SCHEMA`, sorted by file: read where they are given, else made.
+def get_fingerprints(benchmark: ReferenceSet, executor: Executor) -> pa.Table:
+    """Return the fingerprints of an evaluation set: `SCHEMA`, sorted by file.
+
+    They are read from a fingerprint file or a build, or computed from a folder of images.
 
     Raises:
-        SourceError: nothing is there, or no picture, or one that cannot be read: a set must be known whole.
+        SourceError: Nothing is there, there are no images, or one cannot be read: fingerprints must be complete.
     """
     if benchmark.path.endswith(".parquet"):
         parent, _, name = benchmark.path.rpartition("/")
-        return load(Folder(parent or "."), name)
+        return load_fingerprints(Folder(parent or "."), name)
     if Folder(benchmark.path).exists(ledgers.FOLDER) and Folder(benchmark.path).exists(RECIPE):
-        return _of_build(Folder(benchmark.path))
-    folder, entries = list_files(benchmark.path)
-    found = list(entries)
-    tasks = [_Task(folder, tuple(found[at : at + _BATCH])) for at in range(0, len(found), _BATCH)]
-    rows = [row for part in engine.run(fingerprint_some, tasks) for row in part]
+        return _fingerprints_of_build(Folder(benchmark.path))
+    folder, listed = list_files(benchmark.path)
+    entries = list(listed)
+    tasks = [
+        _FingerprintTask(folder, tuple(entries[start : start + _FILES_PER_TASK]))
+        for start in range(0, len(entries), _FILES_PER_TASK)
+    ]
+    rows = [row for batch in executor.run(fingerprint_files, tasks) for row in batch]
     if not rows:
-        raise SourceError(f"benchmark {benchmark.name}: {benchmark.path} holds no pictures")
+        raise SourceError(f"benchmark {benchmark.name}: {benchmark.path} contains no images")
     return _table(rows)
 
 
-def load(folder: Folder, name: str) -> pa.Table:
-    """Reads a fingerprint file.
+def load_fingerprints(folder: Folder, name: str) -> pa.Table:
+    """Read a fingerprint file.
 
     Raises:
-        SourceError: there is none, or of another revision.
+        SourceError: There is none, or it has another revision.
     """
     path = folder.path(name)
     if not folder.exists(name):
-        raise SourceError(f"{path}: no such file of fingerprints")
+        raise SourceError(f"{path}: no such fingerprint file")
     try:
         table = folder.read_table(name)
     except DamagedFile as error:
-        raise SourceError(f"{path}: no file of fingerprints ({error})") from error
+        raise SourceError(f"{path}: not a fingerprint file ({error})") from error
     revision = (table.schema.metadata or {}).get(_REVISION, b"none").decode()
     if revision != REVISION or table.schema.names != SCHEMA.names:
-        raise SourceError(f"{path}: fingerprints of revision {revision}, this program reads {REVISION}; make them anew")
+        raise SourceError(
+            f"{path}: fingerprints of revision {revision}, but this program reads {REVISION}; make them again"
+        )
     return table
 
 
 def benchmark_names(out: Folder) -> tuple[str, ...]:
-    """The benchmarks that a build is held against."""
+    """Return the names of the evaluation sets that a build excludes."""
     return tuple(name.removesuffix(".parquet") for name in out.names(FOLDER) if name.endswith(".parquet"))
 
 
-def against(out: Folder) -> Against:
-    """What a build's candidates are held against beside each other."""
-    benchmarks = {name: load(out, f"{FOLDER}/{name}.parquet") for name in benchmark_names(out)}
-    return Against(benchmarks=benchmarks, removed=load_removed(out))
+def load_reference_fingerprints(out: Folder) -> ReferenceFingerprints:
+    """Return the fingerprints that the candidates of a build are compared with."""
+    benchmarks = {name: load_fingerprints(out, f"{FOLDER}/{name}.parquet") for name in benchmark_names(out)}
+    return ReferenceFingerprints(benchmarks=benchmarks, removed=load_removed(out))
 
 
-def against_files(out: Folder) -> list[str]:
-    """The files from which `against` is read."""
+def reference_files(out: Folder) -> list[str]:
+    """Return the files that `load_reference_fingerprints` reads."""
     return [*(f"{FOLDER}/{name}" for name in out.names(FOLDER)), *([REMOVED] if out.exists(REMOVED) else [])]
 
 
 def load_removed(out: Folder) -> pa.Table | None:
-    """The fingerprints of what was taken down from a build; None where nothing was."""
+    """Return the fingerprints of the images that were removed from a build; None if none was."""
     if not out.exists(REMOVED):
         return None
     table = out.read_table(REMOVED)
@@ -143,25 +156,32 @@ def load_removed(out: Folder) -> pa.Table | None:
     return pa.table(columns, schema=SCHEMA)
 
 
-def save_file(path: str, table: pa.Table) -> None:
-    """Writes a fingerprint file.
+def save_fingerprints(path: str, table: pa.Table) -> None:
+    """Write a fingerprint file.
 
     Raises:
-        UsageError: it would not be found as one again: its name does not end in `.parquet`.
+        UsageError: The name does not end in `.parquet`, by which such a file is recognised.
     """
     parent, _, name = path.rpartition("/")
     if not name.endswith(".parquet"):
-        raise UsageError(f"--out {path}: a file of fingerprints is named *.parquet")
+        raise UsageError(f"--out {path}: the name of a fingerprint file must end in .parquet")
     Folder(parent or ".").write_table(name, table)
 
 
-def remember_benchmarks(out: Folder, benchmarks: Sequence[Benchmark], engine: Engine, *, only: bool) -> None:
-    """Makes these the fingerprints that a build is held against, `only` these or beside those of earlier runs."""
-    tables = {benchmark.name: fingerprints(benchmark, engine) for benchmark in benchmarks}
+def save_benchmarks(out: Folder, benchmarks: Sequence[ReferenceSet], executor: Executor, *, only: bool) -> None:
+    """Store the fingerprints of these evaluation sets in a build.
+
+    Args:
+        out: Output folder of the build.
+        benchmarks: Evaluation sets to exclude.
+        executor: Runs the fingerprinting.
+        only: Whether to remove those that earlier runs stored and that are not among `benchmarks`.
+    """
+    tables = {benchmark.name: get_fingerprints(benchmark, executor) for benchmark in benchmarks}
     for name in out.names(FOLDER) if only else ():
         if name.removesuffix(".parquet") not in tables:
             log.warning(
-                "%s, excluded by an earlier run, is not named any more: its pictures may stay",
+                "%s was excluded by an earlier run but is not named any more: its images may be kept now",
                 name.removesuffix(".parquet"),
             )
             out.remove(f"{FOLDER}/{name}")
@@ -172,65 +192,58 @@ def remember_benchmarks(out: Folder, benchmarks: Sequence[Benchmark], engine: En
 
 
 @dataclass(frozen=True, slots=True)
-class _Task:
+class _FingerprintTask:
     folder: Folder
     entries: tuple[FileEntry, ...]
 
 
-def fingerprint_some(task: _Task) -> list[dict[str, object]]:
-    """The rows of some pictures; files that are none (lists, read-mes) are passed over.
+def fingerprint_files(task: _FingerprintTask) -> list[dict[str, object]]:
+    """Return the rows of some images; files that are not images (lists, readme files) are skipped.
 
     Raises:
-        SourceError: one is a picture, but cannot be read.
+        SourceError: An image cannot be read.
     """
     return [row for entry in task.entries for row in _fingerprint(task.folder, entry.uri)]
 
 
 def _fingerprint(folder: Folder, uri: str) -> Iterator[dict[str, object]]:
-    sample = Sample(folder.read(uri))
+    image = EncodedImage(folder.read(uri))
     try:
-        header = sample.header
+        header = image.header
     except ReadError as error:
-        if error.failure_class in {"not_an_image", "empty"} and PurePosixPath(uri).suffix.lower() not in _PICTURES:
+        has_image_suffix = PurePosixPath(uri).suffix.lower() in _IMAGE_SUFFIXES
+        if error.failure_class in {"not_an_image", "empty"} and not has_image_suffix:
             return
-        raise SourceError(f"benchmark picture {folder.url}/{uri}: {error}") from error
+        raise SourceError(f"benchmark image {folder.url}/{uri}: {error}") from error
     try:
-        marks = signature(sample, POINTS, SIDE)
+        columns = signature(image, POINTS, SIDE)
     except ReadError as error:
-        raise SourceError(f"benchmark picture {folder.url}/{uri}: {error}") from error
+        raise SourceError(f"benchmark image {folder.url}/{uri}: {error}") from error
     yield {
         "file": uri,
-        "id": sample.sha256,
+        "id": image.sha256,
         "width": header.width,
         "height": header.height,
-        **marks,
+        **columns,
     }
 
 
-_PICTURES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif", ".jp2"})
-
-
-def _of_build(folder: Folder) -> pa.Table:
+def _fingerprints_of_build(folder: Folder) -> pa.Table:
     columns = ["source", "uri", "verdict", *(name for name in SCHEMA.names if name != "file")]
-    kept = pa.concat_tables([_kept(table) for table in _batches(folder, columns)])
-    return _stamped(kept.sort_by("file"))
+    kept = [_kept_rows(folder.read_table(name, columns)) for name in ledgers.files(folder)]
+    return _with_revision(pa.concat_tables(kept).sort_by("file"))
 
 
-def _batches(folder: Folder, columns: Sequence[str]) -> Iterator[pa.Table]:
-    for name in ledgers.files(folder):
-        yield folder.read_table(name, list(columns))
-
-
-def _kept(table: pa.Table) -> pa.Table:
-    found = table.filter(pc.equal(table["verdict"], KEPT))
-    files = pc.binary_join_element_wise(found["source"], found["uri"], "/")
-    return pa.table([files, *(found[name] for name in SCHEMA.names[1:])], schema=SCHEMA)
+def _kept_rows(table: pa.Table) -> pa.Table:
+    kept = table.filter(pc.equal(table["verdict"], KEPT))
+    files = pc.binary_join_element_wise(kept["source"], kept["uri"], "/")
+    return pa.table([files, *(kept[name] for name in SCHEMA.names[1:])], schema=SCHEMA)
 
 
 def _table(rows: Sequence[Mapping[str, object]]) -> pa.Table:
     ordered = sorted(rows, key=lambda row: str(row["file"]))
-    return _stamped(pa.Table.from_pylist([dict(row) for row in ordered], SCHEMA))
+    return _with_revision(pa.Table.from_pylist([dict(row) for row in ordered], SCHEMA))
 
 
-def _stamped(table: pa.Table) -> pa.Table:
+def _with_revision(table: pa.Table) -> pa.Table:
     return table.replace_schema_metadata({_REVISION: REVISION.encode()})

@@ -1,21 +1,22 @@
-"""Measures single files, outside of any build."""
+"""Measures of single files, without a build."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from million_ird.candidate import Sample
 from million_ird.errors import ReadError, SourceError, UsageError
+from million_ird.images.encoded_image import EncodedImage
 from million_ird.measures.neural import NeuralScore
 from million_ird.measures.registry import MEASURES
-from million_ird.measures.scores import OFFICIAL, measures_with, neural_scores, prepare
+from million_ird.measures.scores import measures_with, neural_scores, prepare_scores
 from million_ird.runtime.storage import Folder
 from million_ird.runtime.threads import single_threaded
+from million_ird.schema import OFFICIAL_SCORES
 from million_ird.sources.listing import list_files
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
-    """The numbers of one file, or why there are none."""
+class ImageScores:
+    """The numbers of one file, or why it has none."""
 
     path: str
     numbers: dict[str, float | None] = field(default_factory=dict)
@@ -23,51 +24,53 @@ class Scored:
 
     @property
     def text(self) -> str:
-        """The numbers on one line, for a person."""
-        told = (f"{name} {'null' if value is None else format(value, '.6g')}" for name, value in self.numbers.items())
-        return f"{self.path}  {'  '.join(told)}"
+        """The numbers on one line, for people."""
+        numbers = (
+            f"{name} {'null' if value is None else format(value, '.6g')}" for name, value in self.numbers.items()
+        )
+        return f"{self.path}  {'  '.join(numbers)}"
 
     def as_json(self) -> dict[str, object]:
-        """The numbers for a script."""
+        """Return the numbers as a JSON object."""
         return {"path": self.path, **self.numbers}
 
 
-def score_files(paths: Sequence[str], names: Sequence[str], models: str | None = None) -> Iterator[Scored]:
-    """Yields each file's numbers, in the order given.
+def score_files(paths: Sequence[str], names: Sequence[str], models: str | None = None) -> Iterator[ImageScores]:
+    """Yield the numbers of each file, in the order of `paths`.
 
     Args:
-        paths: files, any fsspec URL.
-        names: ledger columns of any measure (`laplacian_variance`, …), `niqe`, `brisque`, or pyiqa scores.
-        models: folder of score parameters.
+        paths: Files, also fsspec URLs.
+        names: Ledger columns of any measure (`laplacian_variance`, …), `niqe`, `brisque`, or pyiqa scores.
+        models: Folder of score parameters.
 
     Raises:
-        UsageError: no names, or one that nobody knows.
-        ModelUnavailable: the parameters of a score cannot be had.
+        UsageError: There are no names, or an unknown one.
+        ModelUnavailable: The parameters of a score are missing.
     """
     if not names:
         raise UsageError("--metrics: name at least one")
     fields = {name for measure in MEASURES.values() for name in measure.fields}
     scores = [name for name in names if name not in fields]
-    prepare(scores, models)
+    prepare_scores(scores, models)
     measures = measures_with(scores, models).values()
-    needed = [m for m in measures if set(names) & {*m.fields, *(OFFICIAL if "niqe_ird" in m.fields else ())}]
+    needed = [m for m in measures if set(names) & {*m.fields, *(OFFICIAL_SCORES if "niqe_ird" in m.fields else ())}]
     networks = [NeuralScore(name, models) for name in neural_scores(scores)]
     with single_threaded():
         for path in paths:
             try:
-                sample = _sample(path)
-                found: dict[str, float | None] = {}
+                image = _read_image(path)
+                numbers: dict[str, float | None] = {}
                 for measure in needed:
-                    found |= measure.measure(sample)
+                    numbers |= measure.measure(image)
                 for network in networks:
-                    found[network.name] = network.measure_batch([sample.pixels])[0]
-                yield Scored(path, {name: found[name] for name in names})
+                    numbers[network.name] = network.measure_batch([image.pixels])[0]
+                yield ImageScores(path, {name: numbers[name] for name in names})
             except (ReadError, SourceError) as error:
-                yield Scored(path, failure=str(error))
+                yield ImageScores(path, failure=str(error))
 
 
-def _sample(path: str) -> Sample:
+def _read_image(path: str) -> EncodedImage:
     folder, entries = list_files(path)
     if Folder(path).is_folder:
         raise SourceError("is a folder, not a file")
-    return Sample(folder.read(next(entries).uri))
+    return EncodedImage(folder.read(next(entries).uri))

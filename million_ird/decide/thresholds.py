@@ -1,7 +1,7 @@
-"""From the numbers of pictures to keep and pictures to drop: which threshold on which measure tells them apart.
+"""Thresholds from examples: which gates best separate images to keep from images to drop.
 
-Pure functions of arrays. A threshold lies in the middle of the gap between the last good picture that it keeps and the
-first bad one that it drops, so that pictures like these, but not these, fall on the same side.
+Pure functions of arrays. A threshold is in the middle of the gap between the last good image that it keeps and the
+first bad image that it drops, so that similar images fall on the same side.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,82 +13,83 @@ from scipy.stats import rankdata
 
 from million_ird.config.gates import Gate
 
-Numbers = Mapping[str, NDArray[np.float64]]
-"""Field to one number per picture, NaN for null."""
-LEAST_GAIN = 0.01
-"""Share of all bad pictures that one more gate must drop to be worth having."""
+MeasureColumns = Mapping[str, NDArray[np.float64]]
+"""Ledger column to (n,) numbers, one per image, NaN for null."""
+MIN_GAIN = 0.01
+"""Least share of all bad images that one more gate must drop."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Threshold:
-    """One measure's best gate at a chosen recall, judged alone."""
+class MeasureThreshold:
+    """The best gate on one column at a chosen recall, on its own."""
 
     gate: Gate
     good_kept: float
-    """Share of the good pictures that it keeps: the recall."""
+    """Share of the good images that it keeps: the recall."""
     bad_dropped: float
-    """Share of the bad pictures that it drops."""
+    """Share of the bad images that it drops."""
     area: float
-    """Area under the ROC curve of the measure, 0.5 to 1, whatever its direction; nulls left out."""
+    """Area under the ROC curve of the column, 0.5 to 1 for either direction, without nulls."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Joint:
-    """Several gates together."""
+class JointGates:
+    """Several gates that are applied together."""
 
     gates: tuple[Gate, ...]
     good_kept: float
+    """Share of the good images that all gates together keep."""
     bad_dropped: float
+    """Share of the bad images that they drop."""
     precision: float
-    """Share of good pictures among those that are kept; NaN when nothing is."""
+    """Share of good images among the kept ones; NaN if none is kept."""
 
 
-def best_thresholds(good: Numbers, bad: Numbers, recall: float) -> list[Threshold]:
-    """For each field the side and limit that drop most bad pictures and keep `recall` of the good; best first."""
-    found = []
+def best_thresholds(good: MeasureColumns, bad: MeasureColumns, recall: float) -> list[MeasureThreshold]:
+    """Return for each column the gate that drops most bad images and keeps `recall` of the good; best first."""
+    thresholds = []
     for field in good:
         options = [(gate, *_shares(gate, good[field], bad[field])) for gate in _gates(field, good, bad, recall)]
         if options:
             gate, kept, dropped = max(options, key=lambda option: (option[2], option[1]))
             area = _area(good[field], bad[field])
-            found.append(Threshold(gate=gate, good_kept=kept, bad_dropped=dropped, area=area))
-    return sorted(found, key=lambda threshold: (-threshold.bad_dropped, -threshold.area))
+            thresholds.append(MeasureThreshold(gate=gate, good_kept=kept, bad_dropped=dropped, area=area))
+    return sorted(thresholds, key=lambda threshold: (-threshold.bad_dropped, -threshold.area))
 
 
-def choose_gates(good: Numbers, bad: Numbers, recall: float) -> Joint:
-    """Adds gates one by one, each time the one that drops most of the bad pictures that are left.
+def choose_gates(good: MeasureColumns, bad: MeasureColumns, recall: float) -> JointGates:
+    """Choose gates greedily: each time the one that drops most of the bad images that the others keep.
 
-    Together they keep at least `recall` of the good pictures; a gate must drop at least `LEAST_GAIN` of all bad ones.
-    Of two that drop as many, the one that costs fewer good pictures wins, then the first by name.
+    Together they keep at least `recall` of the good images, and each drops at least `MIN_GAIN` of all bad ones. Of two
+    gates that drop equally many, the one that keeps more good images wins, then the first by name.
     """
-    goods, bads = _length(good), _length(bad)
-    left_good, left_bad = np.ones(goods, bool), np.ones(bads, bool)
+    count_good, count_bad = _length(good), _length(bad)
+    good_left, bad_left = np.ones(count_good, bool), np.ones(count_bad, bool)
     chosen: list[Gate] = []
     while True:
-        most = recall * goods
         best: tuple[tuple[int, int], Gate, NDArray[np.bool_], NDArray[np.bool_]] | None = None
         for field in sorted(good):
             for gate in _gates(field, good, bad, recall):
-                keeps_good = left_good & ~_drops(gate, good[field])
-                keeps_bad = left_bad & ~_drops(gate, bad[field])
-                rank = (int(left_bad.sum() - keeps_bad.sum()), int(keeps_good.sum()))
-                if keeps_good.sum() >= most and (best is None or rank > best[0]):
+                keeps_good = good_left & ~_drops(gate, good[field])
+                keeps_bad = bad_left & ~_drops(gate, bad[field])
+                rank = (int(bad_left.sum() - keeps_bad.sum()), int(keeps_good.sum()))
+                if keeps_good.sum() >= recall * count_good and (best is None or rank > best[0]):
                     best = (rank, gate, keeps_good, keeps_bad)
-        if best is None or best[0][0] < max(1.0, LEAST_GAIN * bads):
+        if best is None or best[0][0] < max(1.0, MIN_GAIN * count_bad):
             break
-        _, gate, left_good, left_bad = best
+        _, gate, good_left, bad_left = best
         chosen.append(gate)
-    kept = int(left_good.sum() + left_bad.sum())
-    return Joint(
+    kept = int(good_left.sum() + bad_left.sum())
+    return JointGates(
         gates=tuple(chosen),
-        good_kept=float(left_good.mean()),
-        bad_dropped=float(1 - left_bad.mean()),
-        precision=float(left_good.sum() / kept) if kept else float("nan"),
+        good_kept=float(good_left.mean()),
+        bad_dropped=float(1 - bad_left.mean()),
+        precision=float(good_left.sum() / kept) if kept else float("nan"),
     )
 
 
-def _gates(field: str, good: Numbers, bad: Numbers, recall: float) -> Iterator[Gate]:
-    """Gates on one field that keep `recall` of the good pictures: for each number of losses, both sides."""
+def _gates(field: str, good: MeasureColumns, bad: MeasureColumns, recall: float) -> Iterator[Gate]:
+    """Yield gates on one column that keep `recall` of the good images: both directions, with 0, 1, 2, … lost."""
     values = np.sort(good[field][np.isfinite(good[field])])
     others = np.sort(bad[field][np.isfinite(bad[field])])
     if not len(values) or not len(others):
@@ -103,7 +104,7 @@ def _gates(field: str, good: Numbers, bad: Numbers, recall: float) -> Iterator[G
 
 
 def _rounded_between(low: float, high: float) -> float:
-    """The middle of a gap, with no more digits than it takes to stay inside."""
+    """Return the middle of a gap, with as few digits as keep it inside."""
     middle = (low + high) / 2
     for digits in range(2, 17):
         short = float(f"{middle:.{digits}g}")
@@ -119,17 +120,19 @@ def _drops(gate: Gate, values: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 
 def _shares(gate: Gate, good: NDArray[np.float64], bad: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the share of good values that a gate keeps and the share of bad values that it drops."""
     return float(1 - _drops(gate, good).mean()), float(_drops(gate, bad).mean())
 
 
 def _area(good: NDArray[np.float64], bad: NDArray[np.float64]) -> float:
-    one, two = good[np.isfinite(good)], bad[np.isfinite(bad)]
-    if not len(one) or not len(two):
+    """Return the area under the ROC curve by rank sums (Mann–Whitney U), 0.5 to 1."""
+    positives, negatives = good[np.isfinite(good)], bad[np.isfinite(bad)]
+    if not len(positives) or not len(negatives):
         return 0.5
-    ranks = rankdata(np.concatenate([one, two]))[: len(one)].sum()
-    area = (ranks - len(one) * (len(one) + 1) / 2) / (len(one) * len(two))
+    ranks = rankdata(np.concatenate([positives, negatives]))[: len(positives)].sum()
+    area = (ranks - len(positives) * (len(positives) + 1) / 2) / (len(positives) * len(negatives))
     return float(max(area, 1 - area))
 
 
-def _length(numbers: Numbers) -> int:
-    return len(next(iter(numbers.values())))
+def _length(columns: MeasureColumns) -> int:
+    return len(next(iter(columns.values())))

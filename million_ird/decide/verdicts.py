@@ -1,13 +1,13 @@
-"""Decide: a verdict for every scanned row. Reads numbers only, never a picture.
+"""The decision: a verdict for every scanned row, from numbers only; no image is read.
 
-The order of the rules: has the bytes or pixels of a picture that was taken down → vanished → failed → licence → gates
-in the order of their cost → not measured (it passes every gate, but its later tiers were never measured because a
-stricter gate stood there; the next scan measures it) → near what was taken down → shows a benchmark's picture → same
-bytes → same pixels → near duplicate. The first that applies is recorded.
+The rules apply in this order, and the first that drops a row is recorded: bytes or pixels of a removed image; vanished;
+failed; licence; gates, the cheap ones first; not measured (the row passes every gate, but an earlier recipe's stricter
+gate stopped its measuring; the next scan completes it); similar to a removed image; leak of an evaluation set; same
+bytes; same pixels; near-duplicate.
 """
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,16 +15,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from million_ird.config.gates import as_floats
 from million_ird.config.recipe import Recipe
-from million_ird.decide.gate_order import gate_tier, in_cost_order
-from million_ird.decide.leaks import Leak, find_leaks
-from million_ird.decide.splits import splits
-from million_ird.dedup.clusters import components, ranked, settle
-from million_ird.dedup.exact import best_of_same
-from million_ird.dedup.search import Batches, Confirmer, Index, Search, candidates, confirmed, read_marks
+from million_ird.config.rules import DuplicateRules
+from million_ird.decide.gate_order import in_cost_order
+from million_ird.decide.gates import as_floats, failures
+from million_ird.decide.leaks import LeakMatch, ReferenceFingerprints, find_leaks
+from million_ird.decide.splits import assign_splits
+from million_ird.dedup.clusters import best_with_same_value, choose_representatives, component_labels, rank_rows
+from million_ird.dedup.search import HashPairSearch, find_near_duplicates
+from million_ird.dedup.search_keys import BatchReader, NearDuplicateRules
 from million_ird.dedup.verification import Relation
-from million_ird.ledger import (
+from million_ird.ledger import decided_schema
+from million_ird.runtime.storage import disk_errors
+from million_ird.schema import (
     DROPPED,
     EXACT,
     FAILED,
@@ -36,75 +39,64 @@ from million_ird.ledger import (
     PIXELS,
     REMOVED,
     VANISHED,
-    decided_schema,
 )
-from million_ird.runtime.storage import disk_errors
 
 VERDICTS = (KEPT, DROPPED, FAILED)
 QUALITY = ("jpeg_quality", "jpeg_trace", "niqe_ird")
-"""Numbers by which the better of two copies of one size is told: how hard it was compressed, then how it looks."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Against:
-    """What candidates are held against beside each other: fingerprints by name."""
-
-    benchmarks: Mapping[str, pa.Table] = field(default_factory=dict)
-    removed: pa.Table | None = None
-    """Of pictures that were taken down."""
+"""Columns that decide which of two copies of the same size is better: compression first, then appearance."""
 
 
 @dataclass(slots=True)
-class _Columns:
-    """The columns that deciding fills, as compact arrays over all rows: texts are codes, other rows positions."""
+class _Verdicts:
+    """The verdict columns of all rows while they are decided; texts are codes, and other rows are row numbers."""
 
-    open: NDArray[np.bool_]
+    undecided: NDArray[np.bool_]
     verdict: NDArray[np.int8]
     reason: NDArray[np.int16]
     measured: NDArray[np.float64]
     limit: NDArray[np.float64]
-    kept_copy: NDArray[np.int64]
-    """Position of the picture that stays where this is a copy of it, its own where copies of it fell; else -1."""
-    kin: NDArray[np.int64]
-    """The least position that copies and shared parts connect a row with."""
+    representative: NDArray[np.int64]
+    """Row that is kept instead of this copy, or the row itself if copies of it were dropped, else -1."""
+    group: NDArray[np.int64]
+    """Smallest row of the group that is connected by copies and shared parts."""
     leak_of: dict[int, str] = field(default_factory=dict)
     reasons: list[str] = field(default_factory=list)
 
     @classmethod
-    def of(cls, rows: int) -> "_Columns":
+    def of(cls, rows: int) -> "_Verdicts":
         return cls(
-            open=np.ones(rows, bool),
+            undecided=np.ones(rows, bool),
             verdict=np.full(rows, VERDICTS.index(KEPT), np.int8),
             reason=np.full(rows, -1, np.int16),
             measured=np.full(rows, np.nan),
             limit=np.full(rows, np.nan),
-            kept_copy=np.full(rows, -1, np.int64),
-            kin=np.arange(rows),
+            representative=np.full(rows, -1, np.int64),
+            group=np.arange(rows),
         )
 
-    def close(self, rows: NDArray[np.bool_], verdict: str, reason: str | None) -> NDArray[np.bool_]:
-        """Settles those of `rows` that are still open; returns which they were."""
-        settled = rows & self.open
-        self.verdict[settled] = VERDICTS.index(verdict)
+    def decide(self, rows: NDArray[np.bool_], verdict: str, reason: str | None) -> NDArray[np.bool_]:
+        """Decide those of `rows` (a mask) that are undecided; return the mask of these."""
+        decided = rows & self.undecided
+        self.verdict[decided] = VERDICTS.index(verdict)
         if reason is not None:
-            self.reason[settled] = self._code(reason)
-        self.open &= ~settled
-        return settled
+            self.reason[decided] = self._code(reason)
+        self.undecided &= ~decided
+        return decided
 
-    def drop_copies(self, at: NDArray[np.int64], kept: NDArray[np.int64], reason: str) -> None:
-        """Drops the rows `at` whose `kept` is another row."""
-        copies = at != kept
-        mask = np.zeros(len(self.open), bool)
-        mask[at[copies]] = True
-        self.close(mask, DROPPED, reason)
-        self.kept_copy[at[copies]] = kept[copies]
-        self.kept_copy[kept[copies]] = kept[copies]
+    def drop_copies(self, rows: NDArray[np.int64], representatives: NDArray[np.int64], reason: str) -> None:
+        """Drop the row numbers `rows` whose representative is another row."""
+        copies = rows != representatives
+        mask = np.zeros(len(self.undecided), bool)
+        mask[rows[copies]] = True
+        self.decide(mask, DROPPED, reason)
+        self.representative[rows[copies]] = representatives[copies]
+        self.representative[representatives[copies]] = representatives[copies]
 
-    def drop_leaks(self, leaks: Sequence[Leak], reason: str) -> None:
-        """Drops rows that show a picture that they must not show."""
-        self.close(_mask(leaks, len(self.open)), DROPPED, reason)
+    def drop_leaks(self, leaks: Sequence[LeakMatch], reason: str) -> None:
+        """Drop rows that show an image of an evaluation set, and record which image."""
+        self.decide(_mask(leaks, len(self.undecided)), DROPPED, reason)
         for leak in leaks:
-            self.measured[leak.row] = leak.match.likeness
+            self.measured[leak.row] = leak.match.correlation
             self.leak_of[leak.row] = leak.name
 
     def _code(self, reason: str) -> int:
@@ -114,11 +106,11 @@ class _Columns:
 
 
 def needed_columns(recipe: Recipe) -> list[str]:
-    """The scanned columns that deciding reads."""
+    """Return the scanned columns that `decide` reads for this recipe."""
     fixed = ["key", "phash", "failure_class", "id", "pixels_id", "bytes", "width", "height", *QUALITY]
     if any(gate.required for gate in recipe.gates):
         fixed.append("tier")
-    if recipe.licences.rule_something:
+    if recipe.licences.is_active:
         fixed.append("licence")
     return fixed + sorted({gate.field for gate in recipe.gates} - set(fixed))
 
@@ -128,53 +120,53 @@ def decide(
     recipe: Recipe,
     vanished: int = 0,
     *,
-    batches: Batches | None = None,
-    against: Against | None = None,
-    index: Index | None = None,
+    batches: BatchReader | None = None,
+    references: ReferenceFingerprints | None = None,
+    hash_search: HashPairSearch | None = None,
 ) -> pa.Table:
-    """A verdict for every scanned row.
+    """Return a verdict for every scanned row.
 
     Args:
-        scanned: at least the columns `needed_columns` of rows of `ledger.scanned_schema`.
-        recipe: its gates and duplicate rules decide.
-        vanished: how many rows at the end are of files that are gone.
-        batches: the same rows again, with `frame` and `points`, some at a time; where there are none, `scanned` is.
-        against: benchmarks and pictures taken down.
-        index: how hashes are searched.
+        scanned: Scanned rows with at least the columns `needed_columns`.
+        recipe: Gates, licences, rules of duplicates and share of validation.
+        vanished: Number of rows, the last ones, whose files are gone.
+        batches: Reads the same rows in batches, also `frame` and `points`; `scanned` must have these if None.
+        references: Fingerprints of evaluation sets and of removed images.
+        hash_search: Where hashes are searched; in this process if None.
 
     Returns:
-        A table of `ledger.decided_schema`, a row for each row in the same order.
+        A table of `ledger.decided_schema` with one row per scanned row, in the same order.
     """
-    columns = _Columns.of(scanned.num_rows)
+    columns = _Verdicts.of(scanned.num_rows)
     gone = np.arange(scanned.num_rows) >= scanned.num_rows - vanished
-    columns.close(_refused(scanned, against), DROPPED, REMOVED)
-    columns.close(gone, DROPPED, VANISHED)
-    columns.close(_not_null(scanned["failure_class"]), FAILED, None)
-    if recipe.licences.rule_something:
+    columns.decide(_is_removed(scanned, references), DROPPED, REMOVED)
+    columns.decide(gone, DROPPED, VANISHED)
+    columns.decide(_not_null(scanned["failure_class"]), FAILED, None)
+    if recipe.licences.is_active:
         licences = scanned["licence"].to_pylist()
-        refused = np.fromiter((recipe.licences.refuse_one(one) for one in licences), bool, len(licences))
-        columns.close(refused, DROPPED, LICENCE)
-    for gate in in_cost_order(recipe.gates, recipe.columns):
+        refused = np.fromiter((recipe.licences.refuses(licence) for licence in licences), bool, len(licences))
+        columns.decide(refused, DROPPED, LICENCE)
+    for gate in in_cost_order(recipe.gates, recipe.tiers):
         values = as_floats(scanned[gate.field])
-        failing, limits = gate.failures(scanned[gate.field])
-        if gate.required:  # a null of a tier that was never reached says nothing
-            failing &= as_floats(scanned["tier"]) >= gate_tier(gate, recipe.columns)
-        settled = columns.close(failing, DROPPED, gate.called)
-        columns.measured[settled], columns.limit[settled] = values[settled], limits[settled]
-    columns.close(~_not_null(scanned["phash"]), DROPPED, NOT_MEASURED)
-    again = batches or _batches_of(scanned)
-    _drop_leaks(again, against or Against(), columns)
-    _drop_duplicates(scanned, recipe, again, index or Index(), columns)
+        failing, limits = failures(gate, scanned[gate.field])
+        if gate.required:  # a null in a tier that was never measured does not count
+            failing &= as_floats(scanned["tier"]) >= recipe.tiers[gate.field]
+        dropped = columns.decide(failing, DROPPED, gate.drop_reason)
+        columns.measured[dropped], columns.limit[dropped] = values[dropped], limits[dropped]
+    columns.decide(~_not_null(scanned["phash"]), DROPPED, NOT_MEASURED)
+    reader = batches or _batches_of(scanned)
+    _drop_leaks(reader, references or ReferenceFingerprints(), columns)
+    _drop_duplicates(scanned, recipe.duplicates, reader, hash_search or HashPairSearch(), columns)
     return _assemble(scanned["key"], columns, gone, recipe.validation)
 
 
-def _refused(scanned: pa.Table, against: Against | None) -> NDArray[np.bool_]:
-    """The rows that have the bytes or pixels of a picture that was taken down, and those whose bytes were erased."""
-    refused = _is(scanned["failure_class"], REMOVED)
-    if against is not None and against.removed is not None:
+def _is_removed(scanned: pa.Table, references: ReferenceFingerprints | None) -> NDArray[np.bool_]:
+    """Return the mask of rows with the bytes or pixels of a removed image, and of rows whose bytes were erased."""
+    removed = _is(scanned["failure_class"], REMOVED)
+    if references is not None and references.removed is not None:
         for column in ("id", "pixels_id"):
-            refused |= _flags(pc.is_in(scanned[column], value_set=against.removed[column], skip_nulls=True))
-    return refused
+            removed |= _flags(pc.is_in(scanned[column], value_set=references.removed[column], skip_nulls=True))
+    return removed
 
 
 def _is(column: pa.ChunkedArray, text: str) -> NDArray[np.bool_]:
@@ -185,95 +177,101 @@ def _flags(column: pa.ChunkedArray) -> NDArray[np.bool_]:
     return np.asarray(column.to_numpy(zero_copy_only=False), bool)
 
 
-def _batches_of(scanned: pa.Table) -> Batches:
+def _batches_of(scanned: pa.Table) -> BatchReader:
     def batches(names: Sequence[str]) -> Iterator[pa.Table]:
         yield scanned.select(list(names))
 
     return batches
 
 
-def _drop_leaks(batches: Batches, against: Against, columns: _Columns) -> None:
-    """A row that lost its signature was removed before, and is known by that; nothing more is recorded of it."""
-    if against.removed is not None and against.removed.num_rows:
+def _drop_leaks(batches: BatchReader, references: ReferenceFingerprints, columns: _Verdicts) -> None:
+    """Drop rows that show a removed image or leak one of an evaluation set.
+
+    A row without a signature was removed before: a takedown erases signatures.
+    """
+    if references.removed is not None and references.removed.num_rows:
         bare = [_not_null(table["phash"]) & ~_not_null(table["frame"]) for table in batches(["phash", "frame"])]
-        columns.close(np.concatenate([np.empty(0, bool), *bare]), DROPPED, REMOVED)
-        found = find_leaks(batches, columns.open, {REMOVED: against.removed})
-        columns.close(_mask(found, len(columns.open)), DROPPED, REMOVED)
-    if against.benchmarks:
-        columns.drop_leaks(find_leaks(batches, columns.open, against.benchmarks), LEAK)
+        columns.decide(np.concatenate([np.empty(0, bool), *bare]), DROPPED, REMOVED)
+        similar = find_leaks(batches, columns.undecided, {REMOVED: references.removed})
+        columns.decide(_mask(similar, len(columns.undecided)), DROPPED, REMOVED)
+    if references.benchmarks:
+        columns.drop_leaks(find_leaks(batches, columns.undecided, references.benchmarks), LEAK)
 
 
-def _mask(leaks: Sequence[Leak], rows: int) -> NDArray[np.bool_]:
+def _mask(leaks: Sequence[LeakMatch], rows: int) -> NDArray[np.bool_]:
     mask = np.zeros(rows, bool)
     mask[[leak.row for leak in leaks]] = True
     return mask
 
 
-def _drop_duplicates(scanned: pa.Table, recipe: Recipe, batches: Batches, index: Index, columns: _Columns) -> None:
-    wanted = recipe.duplicates
-    rank = _rank(scanned)
-    for column, reason in (("id", EXACT), ("pixels_id", PIXELS)) if wanted.exact else ():
-        at = np.flatnonzero(columns.open)
-        best = best_of_same(scanned[column].take(pa.array(at)).combine_chunks(), _ranks_among(rank, at))
-        columns.drop_copies(at, at[best], reason)
-        columns.kin[at] = at[best]
-    if wanted.radius is not None:
-        search = Search(radius=wanted.radius, turned=wanted.turned, crops=wanted.crops)
-        with disk_errors(index.scratch or tempfile.gettempdir()):
-            _drop_near(batches, search, rank, index, columns)
-    # A copy of a picture that then fell to a better one is a copy of that better one.
-    copies = columns.kept_copy >= 0
+def _drop_duplicates(
+    scanned: pa.Table, rules: DuplicateRules, batches: BatchReader, hash_search: HashPairSearch, columns: _Verdicts
+) -> None:
+    rank = _quality_rank(scanned)
+    for column, reason in (("id", EXACT), ("pixels_id", PIXELS)) if rules.exact else ():
+        rows = np.flatnonzero(columns.undecided)
+        best = best_with_same_value(scanned[column].take(pa.array(rows)).combine_chunks(), _ranks_among(rank, rows))
+        columns.drop_copies(rows, rows[best], reason)
+        columns.group[rows] = rows[best]
+    if rules.radius is not None:
+        near_rules = NearDuplicateRules(radius=rules.radius, turned=rules.turned, crops=rules.crops)
+        with disk_errors(hash_search.scratch or tempfile.gettempdir()):
+            _drop_near(batches, near_rules, rank, hash_search, columns)
+    # If the representative of a copy was dropped for a better image, that better image becomes the representative.
+    copies = columns.representative >= 0
     for _ in range(2):
-        columns.kept_copy[copies] = columns.kept_copy[columns.kept_copy[copies]]
+        columns.representative[copies] = columns.representative[columns.representative[copies]]
 
 
-def _drop_near(batches: Batches, search: Search, rank: NDArray[np.int64], index: Index, columns: _Columns) -> None:
-    marks = read_marks(batches, columns.open)
-    pairs = candidates(marks, search, index)
-    involved = np.unique(marks.rows[np.concatenate(pairs).ravel()])
-    confirmer = Confirmer(batches, involved, search, index.scratch)
-    found = confirmed(marks, pairs, confirmer, search)
-    at = np.flatnonzero(columns.open)
-    place = np.full(len(columns.open), -1, np.int64)
-    place[at] = np.arange(len(at))
+def _drop_near(
+    batches: BatchReader,
+    rules: NearDuplicateRules,
+    rank: NDArray[np.int64],
+    hash_search: HashPairSearch,
+    columns: _Verdicts,
+) -> None:
+    pairs, verifier = find_near_duplicates(batches, columns.undecided, rules, hash_search)
+    rows = np.flatnonzero(columns.undecided)
+    position = np.full(len(columns.undecided), -1, np.int64)
+    position[rows] = np.arange(len(rows))
 
-    def is_copy(stays: int, falls: int) -> bool:
-        match = confirmer.compare(int(at[stays]), int(at[falls]))
+    def is_copy(kept: int, candidate: int) -> bool:
+        match = verifier.compare(int(rows[kept]), int(rows[candidate]))
         return match is not None and match.relation is Relation.COPY
 
-    best = settle(place[found.copies], _ranks_among(rank, at), is_copy)
-    related = components(np.concatenate([place[found.copies], place[found.parts]]), len(at))
-    columns.kin[at] = at[related]
-    columns.drop_copies(at, at[best], NEAR)
+    best = choose_representatives(position[pairs.copies], _ranks_among(rank, rows), is_copy)
+    groups = component_labels(np.concatenate([position[pairs.copies], position[pairs.parts]]), len(rows))
+    columns.group[rows] = rows[groups]
+    columns.drop_copies(rows, rows[best], NEAR)
 
 
-def _rank(scanned: pa.Table) -> NDArray[np.int64]:
-    """Places from the best picture to the worst: most pixels, least compressed, most natural, most bytes, earliest."""
+def _quality_rank(scanned: pa.Table) -> NDArray[np.int64]:
+    """Rank rows, 0 for the best: most pixels, least compressed, most natural, most bytes, first in the scan."""
     numbers = {name: as_floats(scanned[name]) for name in ("width", "height", "bytes", *QUALITY)}
-    saved = np.fmin(numbers["jpeg_quality"], numbers["jpeg_trace"])
-    looks = np.asarray(np.round(np.nan_to_num(numbers["niqe_ird"], nan=99.0), 1), np.float64)
+    compression = np.fmin(numbers["jpeg_quality"], numbers["jpeg_trace"])
+    naturalness = np.asarray(np.round(np.nan_to_num(numbers["niqe_ird"], nan=99.0), 1), np.float64)
     pixels = np.nan_to_num(numbers["width"] * numbers["height"])
-    return ranked(pixels, np.nan_to_num(saved, nan=100.0), -looks, np.nan_to_num(numbers["bytes"]))
+    return rank_rows(pixels, np.nan_to_num(compression, nan=100.0), -naturalness, np.nan_to_num(numbers["bytes"]))
 
 
-def _ranks_among(rank: NDArray[np.int64], at: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The places of the rows `at` among themselves."""
-    places = np.empty(len(at), np.int64)
-    places[np.argsort(rank[at])] = np.arange(len(at))
-    return places
+def _ranks_among(rank: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the ranks of the row numbers `rows` among themselves."""
+    ranks = np.empty(len(rows), np.int64)
+    ranks[np.argsort(rank[rows])] = np.arange(len(rows))
+    return ranks
 
 
-def _assemble(keys: pa.ChunkedArray, columns: _Columns, gone: NDArray[np.bool_], validation: float) -> pa.Table:
-    itself = columns.kept_copy == np.arange(len(gone))
+def _assemble(keys: pa.ChunkedArray, columns: _Verdicts, gone: NDArray[np.bool_], validation: float) -> pa.Table:
+    is_own = columns.representative == np.arange(len(gone))
     arrays = {
         "verdict": _texts(columns.verdict, VERDICTS),
         "reason": _texts(columns.reason, columns.reasons),
         "measured": pa.array(columns.measured, from_pandas=True),
         "limit": pa.array(columns.limit, from_pandas=True),
-        "cluster": _taken(keys, columns.kept_copy),
-        "duplicate_of": _taken(keys, np.where(itself, -1, columns.kept_copy)),
+        "cluster": _taken(keys, columns.representative),
+        "duplicate_of": _taken(keys, np.where(is_own, -1, columns.representative)),
         "leak_of": pa.array([columns.leak_of.get(i) for i in range(len(gone))], pa.string()),
-        "split": splits(keys, columns.kin, columns.verdict == VERDICTS.index(KEPT), validation),
+        "split": assign_splits(keys, columns.group, columns.verdict == VERDICTS.index(KEPT), validation),
         "vanished": pa.array(gone),
     }
     return pa.table(arrays, schema=decided_schema())

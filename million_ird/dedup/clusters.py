@@ -1,8 +1,9 @@
-"""From pairs of copies to clusters, and which members of each stay."""
+"""From pairs of duplicates to groups, and the one image of each group that is kept."""
 
 from collections.abc import Callable
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
@@ -10,8 +11,31 @@ from scipy.sparse.csgraph import connected_components
 Positions = NDArray[np.int64]
 
 
-def components(pairs: Positions, count: int) -> Positions:
-    """For each of `count` positions the least position that pairs (m, 2) connect it with: (count,) int64."""
+def best_with_same_value(values: pa.Array, rank: Positions) -> Positions:
+    """Return for each position the best position with the same value, which may be itself: (n,) int64.
+
+    Args:
+        values: Texts, such as hashes of files. A null equals nothing, not even another null.
+        rank: (n,) rank of each position, 0 for the best.
+    """
+    codes = pa.array(values, pa.string()).dictionary_encode().indices
+    count = len(rank)
+    labels = codes.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+    labels = np.where(labels < 0, count + np.arange(count), labels)
+    order = np.lexsort((rank, labels))
+    starts = np.flatnonzero(np.r_[True, labels[order][1:] != labels[order][:-1]]) if count else np.empty(0, np.int64)
+    best = np.empty(count, np.int64)
+    best[order] = np.repeat(order[starts], np.diff(np.r_[starts, count]))
+    return best
+
+
+def component_labels(pairs: Positions, count: int) -> Positions:
+    """Return for each of `count` positions the smallest position in its connected component: (count,) int64.
+
+    Args:
+        pairs: (m, 2) positions that are connected.
+        count: Number of positions.
+    """
     if count == 0:
         return np.empty(0, np.int64)
     graph = coo_matrix((np.ones(len(pairs), np.int8), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
@@ -20,41 +44,45 @@ def components(pairs: Positions, count: int) -> Positions:
     return np.asarray(first[inverse], np.int64)
 
 
-def settle(pairs: Positions, rank: Positions, is_copy: Callable[[int, int], bool]) -> Positions:
-    """For each position the position that stays for it, its own where it stays itself: (n,) int64.
+def choose_representatives(pairs: Positions, rank: Positions, is_copy: Callable[[int, int], bool]) -> Positions:
+    """Return for each position the position that is kept instead of it, or itself if it is kept: (n,) int64.
 
-    In each connected component of `pairs` (m, 2) the best member stays. Another falls only if it is a copy of one that
-    stays, which `is_copy(stays, falls)` tells where `pairs` do not: of a chain a–b–c in which a and c are no copies,
-    not all fall for one. Components are settled best member first, so the outcome depends on ranks and not on order.
+    In each connected component of `pairs` the best member is kept. Another member is dropped only if it is a copy of a
+    kept one: in a chain a–b–c where a and c are not copies of each other, a and c are not both dropped for b. Members
+    are visited from best to worst, so the result depends on the ranks and not on the order of the pairs.
 
     Args:
-        pairs: positions that are copies of each other.
-        rank: (n,) each position's place from the best (0) to the worst; no two are equal.
-        is_copy: asked at most once for each two positions.
+        pairs: (m, 2) positions that are copies of each other.
+        rank: (n,) rank of each position, 0 for the best; no two are equal.
+        is_copy: Called as `is_copy(kept, candidate)` for two positions that `pairs` does not list, at most once for
+            each two.
     """
     count = len(rank)
-    stays = np.arange(count)
+    representative = np.arange(count)
     if not len(pairs):
-        return stays
+        return representative
     known = set(map(tuple, np.sort(pairs, axis=1).tolist()))
-    label = components(pairs, count)
+    label = component_labels(pairs, count)
     members = np.unique(pairs)
     ordered = members[np.lexsort((rank[members], label[members]))]
     starts = np.flatnonzero(np.r_[True, label[ordered][1:] != label[ordered][:-1]])
-    for group in np.split(ordered, starts[1:]):
+    for component in np.split(ordered, starts[1:]):
         kept: list[int] = []
-        for member in group.tolist():
-            for one in kept:
-                if (min(one, member), max(one, member)) in known or is_copy(one, member):
-                    stays[member] = one
+        for member in component.tolist():
+            for other in kept:
+                if (min(other, member), max(other, member)) in known or is_copy(other, member):
+                    representative[member] = other
                     break
             else:
                 kept.append(member)
-    return stays
+    return representative
 
 
-def ranked(*columns: NDArray[np.float64]) -> Positions:
-    """Places from best to worst: the first column decides, larger is better, then the next, then the earlier row."""
+def rank_rows(*columns: NDArray[np.float64]) -> Positions:
+    """Return the rank of each row, 0 for the best: (n,) int64.
+
+    The first column decides, larger is better; equal rows are compared by the next column, then the earlier row wins.
+    """
     order = np.lexsort((np.arange(len(columns[0])), *(-column for column in reversed(columns))))
     rank = np.empty(len(order), np.int64)
     rank[order] = np.arange(len(order))

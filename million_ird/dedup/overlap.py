@@ -1,8 +1,8 @@
-"""Whether two pictures show the same, by their points and frames: where one lies in the other, and how alike they are.
+"""Geometric verification of two images: where they overlap, and how strongly they correlate there.
 
-An overlap is a map of one frame onto the other that turns by quarters, mirrors, stretches each axis and shifts. Points
-that agree propose it, each two of them one; the one that most points follow is taken. What both frames show of the
-overlap is then compared by correlation.
+An overlap is a map from one image to the other: quarter turns, a mirror, a scale per axis and a shift. Every two
+matched keypoints propose one map, and the map with the most inliers wins. The low frequencies of both images are then
+correlated over the overlap.
 """
 
 from dataclasses import dataclass
@@ -14,35 +14,36 @@ from numpy.typing import NDArray
 from million_ird.measures.signature import BIT_ORDER, FRAME, LOW, POINT, oriented, weights
 from million_ird.runtime.jit import compiled
 
-FARTHEST = 28
-"""Bits of 128 in which points that show the same may differ."""
+MAX_DESCRIPTOR_DISTANCE = 28
+"""Most bits, of 128, in which the descriptors of matching keypoints differ."""
 TOLERANCE = 0.02
-"""How far from its place, as a share of the frame, a point may come to lie."""
-MOST_MATCHES = 48
-_SHARPEST_ZOOM = 7.0
-_MOST_STRETCH = 1.6
-"""Of one axis against the other, by a resize that did not keep the shape or a border on one frame alone."""
+"""Largest error of a mapped keypoint that counts as an inlier, as a fraction of the frame."""
+MAX_MATCHES = 48
+_MAX_ZOOM = 7.0
+_MAX_STRETCH = 1.6
+"""Largest ratio of the two scales: a resize may change the aspect, or only one image may have a border."""
 _SAMPLES = 16
-_AT_ONCE = 1 << 16
+_BATCH = 1 << 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overlap:
-    """A map of frame a onto frame b; both measure 1×1, from the top left corner."""
+    """A map from image a to image b; coordinates of both run from 0 to 1 from the top left corner."""
 
-    points: int
-    """Places, apart from each other, that follow the map."""
+    inliers: int
+    """Distinct keypoints that agree with the map."""
     matches: int
-    """Points of a that have a partner in b, whether it follows or not."""
+    """Keypoints of a with a matching descriptor in b, inliers or not."""
     swap: bool
-    """Whether x of b comes from y of a."""
+    """Whether x in b is computed from y in a."""
     scale: tuple[float, float]
-    """Of what becomes x and y of b; below zero where mirrored."""
+    """Scales that give x and y in b; negative if mirrored."""
     shift: tuple[float, float]
+    """Offsets that are added to x and y in b."""
 
     @property
     def box(self) -> tuple[float, float, float, float]:
-        """Left, top, right and bottom, in a, of what b shows too."""
+        """Left, top, right and bottom, in a, of the part that b shows too."""
         sides = []
         for scale, shift in zip(self.scale, self.shift, strict=True):
             ends = sorted((-shift / scale, (1 - shift) / scale))
@@ -52,29 +53,36 @@ class Overlap:
 
     @property
     def share(self) -> float:
-        """How much of a is in b, 0 to 1."""
+        """Fraction of a that b shows, 0 to 1."""
         left, top, right, bottom = self.box
         return max(0.0, right - left) * max(0.0, bottom - top)
 
     @property
     def share_of_other(self) -> float:
-        """How much of b is in a, 0 to 1."""
+        """Fraction of b that a shows, 0 to 1."""
         return min(1.0, self.share * abs(self.scale[0] * self.scale[1]))
 
 
-def unpacked(points: bytes | None) -> NDArray[Any]:
-    """Packed points as an array of `POINT`."""
-    return np.frombuffer(points or b"", POINT)
+def unpack_keypoints(packed: bytes | None) -> NDArray[Any]:
+    """Return the keypoints of the ledger column `points` as an array of dtype `POINT`."""
+    return np.frombuffer(packed or b"", POINT)
 
 
-def mirrored(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """(n, 2) descriptors of the same details in a mirror: fields upside down, directions the other way."""
-    turned = np.empty((len(bits), 2), np.uint64)
-    for start in range(0, len(bits), _AT_ONCE):  # as single bits they take sixteen times the room
-        some = np.ascontiguousarray(bits[start : start + _AT_ONCE].astype(">u8")).view(np.uint8).reshape(-1, 16)
-        packed = np.packbits(np.unpackbits(some, axis=1)[:, _MIRROR], axis=1)
-        turned[start : start + _AT_ONCE] = np.ascontiguousarray(packed).view(">u8")
-    return turned
+def mirror_descriptors(descriptors: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Return the descriptors that the same keypoints would have in the mirrored image.
+
+    Args:
+        descriptors: (n, 2) uint64, 128 bits each.
+
+    Returns:
+        (n, 2) uint64: the cells upside down and the gradient directions reversed.
+    """
+    result = np.empty((len(descriptors), 2), np.uint64)
+    for start in range(0, len(descriptors), _BATCH):  # unpacked, they need sixteen times the memory
+        batch = np.ascontiguousarray(descriptors[start : start + _BATCH].astype(">u8")).view(np.uint8).reshape(-1, 16)
+        packed = np.packbits(np.unpackbits(batch, axis=1)[:, _MIRROR], axis=1)
+        result[start : start + _BATCH] = np.ascontiguousarray(packed).view(">u8")
+    return result
 
 
 def _mirror_order() -> NDArray[np.int64]:
@@ -90,27 +98,28 @@ _MIRROR = _mirror_order()
 def find_overlap(
     a: NDArray[Any], b: NDArray[Any], *, turned: bool = True, aspects: tuple[float, float] = (1.0, 1.0)
 ) -> Overlap | None:
-    """The map that most points of a and b follow; None where no two agree on any.
+    """Return the map with the most inliers, or None if no two matches agree on one.
 
     Args:
-        a: (n,) `POINT`.
-        b: (m,) `POINT`.
-        turned: whether a quarter turn or a mirror may lie between them.
-        aspects: width by height of a and of b: their shapes keep the two scales together.
+        a: (n,) keypoints of dtype `POINT`.
+        b: (m,) keypoints of dtype `POINT`.
+        turned: Whether one image may be mirrored or turned by quarters.
+        aspects: Width / height of a and of b, to reject maps that distort the image.
     """
     if len(a) < 2 or len(b) < 2:
         return None
-    places = np.stack([(b["x"] + 0.5) / 256, (b["y"] + 0.5) / 256], axis=1)
-    ours = np.stack([(a["x"] + 0.5) / 256, (a["y"] + 0.5) / 256], axis=1)
-    bits_a, bits_b = a["bits"].astype(np.uint64), b["bits"].astype(np.uint64)
+    places_a = np.stack([(a["x"] + 0.5) / 256, (a["y"] + 0.5) / 256], axis=1)
+    places_b = np.stack([(b["x"] + 0.5) / 256, (b["y"] + 0.5) / 256], axis=1)
+    descriptors_a, descriptors_b = a["bits"].astype(np.uint64), b["bits"].astype(np.uint64)
     best: Overlap | None = None
     for mirror in (False, True) if turned else (False,):
-        i, j = _matches(bits_a, mirrored(bits_b) if mirror else bits_b, FARTHEST, MOST_MATCHES)
-        found = _follow(ours[i], places[j], mirror, turned, aspects[0], aspects[1])
-        count, swap, scale_x, shift_x, scale_y, shift_y = (float(value) for value in found)
-        if count >= 2 and (best is None or count > best.points):
+        others = mirror_descriptors(descriptors_b) if mirror else descriptors_b
+        i, j = _mutual_matches(descriptors_a, others, MAX_DESCRIPTOR_DISTANCE, MAX_MATCHES)
+        fit = _best_map(places_a[i], places_b[j], mirror, turned, aspects[0], aspects[1])
+        inliers, swap, scale_x, shift_x, scale_y, shift_y = (float(value) for value in fit)
+        if inliers >= 2 and (best is None or inliers > best.inliers):
             best = Overlap(
-                points=int(count),
+                inliers=int(inliers),
                 matches=len(i),
                 swap=bool(swap),
                 scale=(scale_x, scale_y),
@@ -119,57 +128,63 @@ def find_overlap(
     return best
 
 
-def likeness(a: bytes, b: bytes, which: int = 0) -> float:
-    """Correlation, −1 to 1, of two packed `FRAME`s, b oriented as `oriented` says; 0 for a plain one."""
-    one = _low(a).ravel()
-    other = oriented(_low(b), which).ravel()
-    length = float(np.linalg.norm(one) * np.linalg.norm(other))
-    return float(one @ other) / length if length else 0.0
+def frame_correlation(a: bytes, b: bytes, orientation: int = 0) -> float:
+    """Return the correlation, −1 to 1, of two packed `FRAME`s; 0 if one of them is plain.
+
+    Args:
+        a: A packed frame.
+        b: A packed frame, which is turned first.
+        orientation: How b is turned, 0 to 7 as in `oriented`.
+    """
+    first = _frequencies(a).ravel()
+    second = oriented(_frequencies(b), orientation).ravel()
+    norm = float(np.linalg.norm(first) * np.linalg.norm(second))
+    return float(first @ second) / norm if norm else 0.0
 
 
-def likeness_within(a: bytes, b: bytes, overlap: Overlap) -> float:
-    """Correlation, −1 to 1, of what two packed `FRAME`s show of an overlap, at the coarser's resolution."""
+def overlap_correlation(a: bytes, b: bytes, overlap: Overlap) -> float:
+    """Return the correlation, −1 to 1, of two packed `FRAME`s over their overlap, at the coarser resolution."""
     left, top, right, bottom = overlap.box
     if right - left < 0.05 or bottom - top < 0.05:
         return 0.0
     steps = (np.arange(_SAMPLES) + 0.5) / _SAMPLES
     x, y = left + (right - left) * steps, top + (bottom - top) * steps
-    first, second = (y, x) if overlap.swap else (x, y)
-    other_x = overlap.scale[0] * first + overlap.shift[0]
-    other_y = overlap.scale[1] * second + overlap.shift[1]
+    u, v = (y, x) if overlap.swap else (x, y)
+    x_in_b = overlap.scale[0] * u + overlap.shift[0]
+    y_in_b = overlap.scale[1] * v + overlap.shift[1]
     zoom = abs(overlap.scale[0]), abs(overlap.scale[1])
-    ours = (zoom[1], zoom[0]) if overlap.swap else zoom
-    one = _seen(_low(a), x, y, LOW * ours[0], LOW * ours[1])
-    other = _seen(_low(b), other_x, other_y, LOW / zoom[0], LOW / zoom[1])
+    zoom_in_a = (zoom[1], zoom[0]) if overlap.swap else zoom
+    first = _rendered(_frequencies(a), x, y, LOW * zoom_in_a[0], LOW * zoom_in_a[1])
+    second = _rendered(_frequencies(b), x_in_b, y_in_b, LOW / zoom[0], LOW / zoom[1])
     if overlap.swap:
-        other = other.T
-    one, other = one - one.mean(), other - other.mean()
-    length = float(np.linalg.norm(one) * np.linalg.norm(other))
-    return float((one * other).sum()) / length if length else 0.0
+        second = second.T
+    first, second = first - first.mean(), second - second.mean()
+    norm = float(np.linalg.norm(first) * np.linalg.norm(second))
+    return float((first * second).sum()) / norm if norm else 0.0
 
 
-def _low(packed: bytes) -> NDArray[np.float64]:
-    found: NDArray[np.float64] = np.frombuffer(packed, FRAME)[0]["low"].astype(np.float64)
-    return found
+def _frequencies(packed: bytes) -> NDArray[np.float64]:
+    low: NDArray[np.float64] = np.frombuffer(packed, FRAME)[0]["low"].astype(np.float64)
+    return low
 
 
-def _seen(
-    low: NDArray[np.float64], x: NDArray[np.float64], y: NDArray[np.float64], most_x: float, most_y: float
+def _rendered(
+    low: NDArray[np.float64], x: NDArray[np.float64], y: NDArray[np.float64], limit_x: float, limit_y: float
 ) -> NDArray[np.float64]:
-    """What a frame shows at x by y, its mean aside, of frequencies below the two limits: (len(y), len(x))."""
+    """Evaluate a frame at x by y, without its mean, from the frequencies below both limits: (len(y), len(x))."""
     steps = np.arange(LOW)
     weighed = weights()
     weighed[0, 0] = 1
     halves = np.where(steps == 0, 0.5, 1.0)
-    across = np.cos(np.pi * np.outer(x, steps)) * halves * (steps < most_x)
-    down = np.cos(np.pi * np.outer(y, steps)) * halves * (steps < most_y)
-    seen: NDArray[np.float64] = down @ (low / weighed) @ across.T
-    return seen
+    across = np.cos(np.pi * np.outer(x, steps)) * halves * (steps < limit_x)
+    down = np.cos(np.pi * np.outer(y, steps)) * halves * (steps < limit_y)
+    values: NDArray[np.float64] = down @ (low / weighed) @ across.T
+    return values
 
 
 @compiled()
-def _apart(a0: Any, a1: Any, b0: Any, b1: Any) -> int:
-    """In how many of 128 bits two descriptors differ."""
+def _hamming_distance(a0: Any, a1: Any, b0: Any, b1: Any) -> int:
+    """Return in how many of 128 bits two descriptors differ."""
     count = 0
     for bits in (a0 ^ b0, a1 ^ b1):
         bits = bits - ((bits >> np.uint64(1)) & np.uint64(0x5555555555555555))
@@ -180,42 +195,42 @@ def _apart(a0: Any, a1: Any, b0: Any, b1: Any) -> int:
 
 
 @compiled()
-def _matches(a: Any, b: Any, farthest: int, most: int) -> Any:
-    """Pairs that are nearest to each other both ways and near enough, nearest first, at most `most`."""
-    back = np.full(len(b), -1, np.int64)
-    back_far = np.full(len(b), 129, np.int64)
-    forth = np.full(len(a), -1, np.int64)
-    forth_far = np.full(len(a), 129, np.int64)
+def _mutual_matches(a: Any, b: Any, max_distance: int, max_count: int) -> Any:
+    """Return pairs of descriptors that are each other's nearest neighbour, nearest first, at most `max_count`."""
+    backward = np.full(len(b), -1, np.int64)
+    backward_distance = np.full(len(b), 129, np.int64)
+    forward = np.full(len(a), -1, np.int64)
+    forward_distance = np.full(len(a), 129, np.int64)
     for i in range(len(a)):
         for j in range(len(b)):
-            far = _apart(a[i, 0], a[i, 1], b[j, 0], b[j, 1])
-            if far < forth_far[i]:
-                forth_far[i], forth[i] = far, j
-            if far < back_far[j]:
-                back_far[j], back[j] = far, i
+            distance = _hamming_distance(a[i, 0], a[i, 1], b[j, 0], b[j, 1])
+            if distance < forward_distance[i]:
+                forward_distance[i], forward[i] = distance, j
+            if distance < backward_distance[j]:
+                backward_distance[j], backward[j] = distance, i
     kept = np.zeros(len(a), np.bool_)
     for i in range(len(a)):
-        kept[i] = forth[i] >= 0 and forth_far[i] <= farthest and back[forth[i]] == i
+        kept[i] = forward[i] >= 0 and forward_distance[i] <= max_distance and backward[forward[i]] == i
     chosen = np.flatnonzero(kept)
-    chosen = chosen[np.argsort(forth_far[chosen], kind="mergesort")][:most]
-    return chosen, forth[chosen]
+    chosen = chosen[np.argsort(forward_distance[chosen], kind="mergesort")][:max_count]
+    return chosen, forward[chosen]
 
 
 @compiled()
-def _follow(a: Any, b: Any, mirror: bool, turned: bool, aspect_a: float, aspect_b: float) -> Any:
-    """How many of the pairs of places (k, 2) follow the best map, then the map: swap, scale x, shift x, scale y, …"""
+def _best_map(a: Any, b: Any, mirror: bool, turned: bool, aspect_a: float, aspect_b: float) -> Any:
+    """Return inliers, swap, scale x, shift x, scale y and shift y of the best map of places a to b, (k, 2) each."""
     best = np.zeros(6, np.float64)
     count = len(a)
-    alone = np.ones(count, np.bool_)
-    for i in range(count):  # one detail may be described twice
+    distinct = np.ones(count, np.bool_)
+    for i in range(count):  # SIFT may describe one detail twice
         for k in range(i):
-            if alone[k] and abs(a[i, 0] - a[k, 0]) < 0.012 and abs(a[i, 1] - a[k, 1]) < 0.012:
-                alone[i] = False
+            if distinct[k] and abs(a[i, 0] - a[k, 0]) < 0.012 and abs(a[i, 1] - a[k, 1]) < 0.012:
+                distinct[i] = False
                 break
     for swap in range(2 if turned else 1):
         for i in range(count):
             for k in range(i):
-                if not (alone[i] and alone[k]):
+                if not (distinct[i] and distinct[k]):
                     continue
                 across = a[i, swap] - a[k, swap]
                 down = a[i, 1 - swap] - a[k, 1 - swap]
@@ -227,16 +242,16 @@ def _follow(a: Any, b: Any, mirror: bool, turned: bool, aspect_a: float, aspect_
                     continue
                 shift_x = b[i, 0] - scale_x * a[i, swap]
                 shift_y = b[i, 1] - scale_y * a[i, 1 - swap]
-                found = 0
+                inliers = 0
                 for p in range(count):
                     if (
-                        alone[p]
+                        distinct[p]
                         and abs(scale_x * a[p, swap] + shift_x - b[p, 0]) < TOLERANCE * max(1.0, abs(scale_x))
                         and abs(scale_y * a[p, 1 - swap] + shift_y - b[p, 1]) < TOLERANCE * max(1.0, abs(scale_y))
                     ):
-                        found += 1
-                if found > best[0]:
-                    best = np.array([found, swap, scale_x, shift_x, scale_y, shift_y])
+                        inliers += 1
+                if inliers > best[0]:
+                    best = np.array([inliers, swap, scale_x, shift_x, scale_y, shift_y])
     return best
 
 
@@ -244,13 +259,14 @@ def _follow(a: Any, b: Any, mirror: bool, turned: bool, aspect_a: float, aspect_
 def _plausible(
     scale_x: float, scale_y: float, swap: int, mirror: bool, turned: bool, aspect_a: float, aspect_b: float
 ) -> bool:
+    """Return whether a map has an allowed orientation, zoom and stretch."""
     if not turned and (scale_x <= 0 or scale_y <= 0):
         return False
-    same_sense = (scale_x * scale_y > 0) != (swap == 1)
-    if same_sense == mirror:
+    keeps_handedness = (scale_x * scale_y > 0) != (swap == 1)
+    if keeps_handedness == mirror:
         return False
     wide, high = abs(scale_x), abs(scale_y)
-    if min(wide, high) * _SHARPEST_ZOOM < 1 or max(wide, high) > _SHARPEST_ZOOM:
+    if min(wide, high) * _MAX_ZOOM < 1 or max(wide, high) > _MAX_ZOOM:
         return False
     stretch = wide * aspect_b / (high * aspect_a) if swap == 0 else wide * aspect_b * aspect_a / high
-    return 1 / _MOST_STRETCH <= stretch <= _MOST_STRETCH
+    return 1 / _MAX_STRETCH <= stretch <= _MAX_STRETCH

@@ -1,224 +1,142 @@
-"""Copies among the pictures that passed every gate: candidates by hash, each confirmed by its signature.
+"""Search for near-duplicates among the images that passed every gate: candidate pairs first, then verification.
 
-Candidates are pairs whose pHashes are near each other (of whole pictures, of what a plain border leaves, of any
-orientation), and pairs of which some of the largest points are (crops, frames, overlays). What confirms them is in
-`confirm`. Memory holds a few hundred bytes a picture; points are read again for the candidates alone.
+Candidate pairs have near pHashes (of the whole image, or of its frame without a plain border, in any orientation), or
+share some of their largest keypoints (crops, frames, overlays). `verification` accepts or rejects them. Memory holds a
+few hundred bytes per image; full signatures are read again only for candidates.
 """
 
-import mmap
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
-from million_ird.dedup.hamming.pairs import Run, pairs_between, pairs_within
-from million_ird.dedup.overlap import FARTHEST, mirrored, unpacked
-from million_ird.dedup.verification import ALIKE, Match, Relation, Signature, compare, frames_alike
-from million_ird.measures.signature import FRAME
+from million_ird.dedup.hamming.pairs import RunTasks, pairs_between, pairs_within
+from million_ird.dedup.overlap import MAX_DESCRIPTOR_DISTANCE, mirror_descriptors
+from million_ird.dedup.search_keys import BatchReader, NearDuplicateRules, Positions, SearchKeys, read_search_keys
+from million_ird.dedup.verification import (
+    MIN_FRAME_CORRELATION,
+    PairVerifier,
+    VerifiedPairs,
+    frame_correlations,
+    verify_pairs,
+)
 
-Positions: TypeAlias = NDArray[np.int64]
-Batches: TypeAlias = Callable[[Sequence[str]], Iterator[pa.Table]]
-"""The rows of a scan from the first to the last, some at a time, with the columns asked for."""
-WORDS = 32
-"""Of each picture the first points, by which pairs are found."""
-WORD_RADIUS = 2
-"""Bits of the first 64 of a point in which points that find each other may differ; of all 128, `FARTHEST`."""
-SPILLED = 2_000_000
-"""So many hashes are searched on disk, if there is a scratch folder, and by all workers."""
-POPULAR = 64
-"""A word that more pictures share says nothing of any; of a pHash that more share, only frames tell who is alike."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Search:
-    """What counts as a copy."""
-
-    radius: int
-    """Bits of 64 in which pHashes of candidates may differ."""
-    turned: bool
-    """Whether mirrored pictures, and pictures turned by quarters, are copies."""
-    crops: bool
-    """Whether candidates are looked for by points, too."""
+DESCRIPTOR_RADIUS = 2
+"""Most bits, of the first 64 of a descriptor, in which two descriptors differ that propose a pair; of all 128 bits
+`MAX_DESCRIPTOR_DISTANCE`."""
+ON_DISK_ABOVE = 2_000_000
+"""From this number of hashes on, the search uses the scratch folder, if there is one, and all workers."""
+COMMON_ABOVE = 64
+"""A descriptor that more images have proposes no pair. Of images with one pHash that more images have, only those with
+correlating frames are proposed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Marks:
-    """What candidates are found by, of n pictures in the order of `rows`."""
-
-    rows: Positions
-    """Their positions in the scan."""
-    phash: NDArray[np.uint64]
-    hashes: NDArray[np.uint64]
-    """(n, 8): of the frame in each orientation."""
-    low: NDArray[np.int8]
-    """(n, 16, 16): the frames."""
-    words: NDArray[np.uint64]
-    """(w, 2): points."""
-    owner: NDArray[np.int32]
-    """(w,): whose they are, a position in `rows`."""
-
-
-def read_marks(batches: Batches, wanted: NDArray[np.bool_]) -> Marks:
-    """Reads the marks of the rows that are `wanted`; those without a frame are left out."""
-    most = int(wanted.sum())
-    rows, phash = np.empty(most, np.int64), np.empty(most, np.uint64)
-    frames = np.empty(most, FRAME)
-    words, owner = np.empty((most * WORDS, 2), np.uint64), np.empty(most * WORDS, np.int32)
-    start = count = filled = 0
-    for table in batches(["phash", "frame", "points"]):
-        here = np.flatnonzero(wanted[start : start + table.num_rows])
-        found = table.take(pa.array(here)).to_pydict()
-        for at, text, frame, points in zip(here, found["phash"], found["frame"], found["points"], strict=True):
-            if frame is not None:
-                bits = unpacked(points)["bits"][:WORDS]
-                rows[count], phash[count] = start + int(at), int(text, 16)
-                frames[count] = np.frombuffer(frame, FRAME)[0]
-                words[filled : filled + len(bits)] = bits
-                owner[filled : filled + len(bits)] = count
-                count, filled = count + 1, filled + len(bits)
-        start += table.num_rows
-    return Marks(
-        rows=rows[:count],
-        phash=phash[:count],
-        hashes=frames["hashes"][:count].astype(np.uint64),
-        low=frames["low"][:count],
-        words=words[:filled],
-        owner=owner[:filled],
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Index:
-    """How hashes are searched."""
+class HashPairSearch:
+    """Where pairs of near hashes are searched: in memory or on disk, in this process or on workers."""
 
     scratch: str | None = None
-    """A folder on this machine's disk for what does not fit into memory."""
-    run: Run | None = None
-    """Runs the search of many hashes on workers that see the scratch folder."""
+    """Folder on a local disk for data that does not fit into memory."""
+    run: RunTasks | None = None
+    """Runs the search of many hashes on workers that can read the scratch folder."""
 
     def within(self, values: NDArray[np.uint64], radius: int) -> Positions:
-        """As `pairs_within`."""
-        return pairs_within(values, radius, **self._place(len(values)))
+        """Return pairs of near values, as `pairs_within` does."""
+        return pairs_within(values, radius, **self._resources(len(values)))
 
     def between(self, values: NDArray[np.uint64], others: NDArray[np.uint64], radius: int) -> Positions:
-        """As `pairs_between`."""
-        return pairs_between(values, others, radius, **self._place(max(len(values), len(others))))
+        """Return pairs of a value and a near other value, as `pairs_between` does."""
+        return pairs_between(values, others, radius, **self._resources(max(len(values), len(others))))
 
-    def _place(self, hashes: int) -> dict[str, Any]:
-        if self.scratch is None or hashes < SPILLED:
+    def _resources(self, hashes: int) -> dict[str, Any]:
+        if self.scratch is None or hashes < ON_DISK_ABOVE:
             return {}
         return {"scratch": Path(self.scratch), "run": self.run}
 
 
-def candidates(marks: Marks, search: Search, index: Index) -> tuple[Positions, Positions]:
-    """Pairs to confirm: those that hashes of the whole found, and those that only points found; (m, 2) into `rows`."""
-    count = np.arange(len(marks.rows))
-    bare = marks.hashes[:, 0] != marks.phash
-    values = np.concatenate([marks.phash, marks.hashes[bare, 0]])
-    owners = np.concatenate([count, count[bare]])
-    whole = [_near(values, owners, search.radius, marks, index)]
-    if search.turned and len(count):
-        others, theirs = marks.hashes[:, 1:].ravel(), np.repeat(count, 7)
-        whole.append(joined(others, theirs, values, owners, search.radius, index))
-    by_hash = _unique(whole)
-    if not search.crops:
+def find_near_duplicates(
+    batches: BatchReader, selected: NDArray[np.bool_], rules: NearDuplicateRules, hash_search: HashPairSearch
+) -> tuple[VerifiedPairs, PairVerifier]:
+    """Return the verified pairs among the selected rows, and a verifier for other pairs of the same images.
+
+    Args:
+        batches: Reads the rows of the scan.
+        selected: (rows,) which rows to search.
+        rules: What counts as a copy.
+        hash_search: Where hashes are searched.
+    """
+    keys = read_search_keys(batches, selected)
+    by_hash, by_keypoints = candidate_pairs(keys, rules, hash_search)
+    involved = np.unique(keys.rows[np.concatenate([by_hash, by_keypoints]).ravel()])
+    verifier = PairVerifier(batches, involved, hash_search.scratch, turned=rules.turned)
+    return verify_pairs(keys, by_hash, by_keypoints, verifier, turned=rules.turned), verifier
+
+
+def candidate_pairs(
+    keys: SearchKeys, rules: NearDuplicateRules, hash_search: HashPairSearch
+) -> tuple[Positions, Positions]:
+    """Return pairs to verify: those with near hashes, and the others that share keypoints; (m, 2) into `keys.rows`."""
+    images = np.arange(len(keys.rows))
+    bordered = keys.hashes[:, 0] != keys.phash
+    values = np.concatenate([keys.phash, keys.hashes[bordered, 0]])
+    owners = np.concatenate([images, images[bordered]])
+    found = [_near_pairs(values, owners, rules.radius, keys, hash_search)]
+    if rules.turned and len(images):
+        turned, turned_owners = keys.hashes[:, 1:].ravel(), np.repeat(images, 7)
+        found.append(join_by_hash(turned, turned_owners, values, owners, rules.radius, hash_search))
+    by_hash = _unique(found)
+    if not rules.crops:
         return by_hash, np.empty((0, 2), np.int64)
-    words, which = marks.words, np.arange(len(marks.words))
-    pairs = _near(words[:, 0], which, WORD_RADIUS, None, index)
-    by_word: list[NDArray[Any]] = [marks.owner[pairs[_apart(words, words, pairs) <= FARTHEST]]]
-    if search.turned:
-        turned = mirrored(words)
-        pairs = joined(turned[:, 0], which, words[:, 0], which, WORD_RADIUS, index)
-        by_word.append(marks.owner[pairs[_apart(turned, words, pairs) <= FARTHEST]])
-    return by_hash, _without(_unique(by_word), by_hash)
+    return by_hash, _without(_descriptor_pairs(keys, rules.turned, hash_search), by_hash)
 
 
-def _apart(one: NDArray[np.uint64], other: NDArray[np.uint64], pairs: Positions) -> NDArray[np.int64]:
-    """Of 128 bits, in how many the points of each pair differ."""
-    return np.asarray(np.bitwise_count(one[pairs[:, 0]] ^ other[pairs[:, 1]]).sum(axis=1), np.int64)
+def _descriptor_pairs(keys: SearchKeys, turned: bool, hash_search: HashPairSearch) -> Positions:
+    """Return pairs of images that share a descriptor, as it is or mirrored."""
+    descriptors, numbers = keys.descriptors, np.arange(len(keys.descriptors))
+    pairs = _near_pairs(descriptors[:, 0], numbers, DESCRIPTOR_RADIUS, None, hash_search)
+    near = _distances(descriptors, descriptors, pairs) <= MAX_DESCRIPTOR_DISTANCE
+    found: list[NDArray[Any]] = [keys.owners[pairs[near]]]
+    if turned:
+        mirrored = mirror_descriptors(descriptors)
+        pairs = join_by_hash(mirrored[:, 0], numbers, descriptors[:, 0], numbers, DESCRIPTOR_RADIUS, hash_search)
+        near = _distances(mirrored, descriptors, pairs) <= MAX_DESCRIPTOR_DISTANCE
+        found.append(keys.owners[pairs[near]])
+    return _unique(found)
 
 
-@dataclass(frozen=True, slots=True)
-class Copies:
-    """Confirmed pairs (m, 2) of rows of the scan."""
-
-    copies: Positions
-    parts: Positions
-    """Pairs that share a part of what they show: both may stay, on one side of a split."""
+def _distances(a: NDArray[np.uint64], b: NDArray[np.uint64], pairs: Positions) -> NDArray[np.int64]:
+    """Return in how many of 128 bits the descriptors of each pair differ."""
+    return np.asarray(np.bitwise_count(a[pairs[:, 0]] ^ b[pairs[:, 1]]).sum(axis=1), np.int64)
 
 
-class Confirmer:
-    """Compares pictures by their signatures, which it reads once for all that may be compared."""
-
-    def __init__(self, batches: Batches, rows: Positions, search: Search, scratch: str | None) -> None:
-        """`rows` are positions in the scan, sorted; `scratch` a folder on this machine's disk."""
-        self._search = search
-        self._rows = rows
-        self._ends = np.zeros((len(rows), 4), np.int64)
-        self._aspects = np.ones(len(rows))
-        with tempfile.TemporaryFile(dir=scratch, prefix=".tmp-") as file:
-            self._fill(batches, file)
-            file.flush()
-            length = file.tell()
-            self._store: Any = mmap.mmap(file.fileno(), length, access=mmap.ACCESS_READ) if length else b""
-
-    def compare(self, a: int, b: int) -> Match | None:
-        """What two rows are to each other."""
-        return compare(self._signature(a), self._signature(b), turned=self._search.turned)
-
-    def _signature(self, row: int) -> Signature:
-        at = int(np.searchsorted(self._rows, row))
-        frame, points = (self._store[low:high] for low, high in self._ends[at].reshape(2, 2).tolist())
-        return Signature(frame or None, unpacked(points), float(self._aspects[at]))
-
-    def _fill(self, batches: Batches, file: Any) -> None:
-        start = 0
-        for table in batches(["frame", "points", "width", "height"]):
-            low, high = np.searchsorted(self._rows, [start, start + table.num_rows])
-            chosen = table.take(pa.array(self._rows[low:high] - start)).to_pylist()
-            for at, row in enumerate(chosen, int(low)):
-                ends = [file.tell()]
-                for column in ("frame", "points"):
-                    file.write(row[column] or b"")
-                    ends += [file.tell(), file.tell()]
-                self._ends[at] = ends[:4]
-                self._aspects[at] = row["width"] / max(1, row["height"])
-            start += table.num_rows
-
-
-def confirmed(marks: Marks, pairs: tuple[Positions, Positions], confirmer: Confirmer, search: Search) -> Copies:
-    """The pairs of candidates that show the same."""
-    by_hash, by_word = pairs
-    alike = frames_alike(marks.low, by_hash[:, 0], by_hash[:, 1], search.turned) >= ALIKE
-    copies, parts = [marks.rows[by_hash[alike]]], list[NDArray[np.int64]]()
-    for a, b in marks.rows[np.concatenate([by_hash[~alike], by_word])].tolist():
-        match = confirmer.compare(a, b)
-        if match is not None:
-            (copies if match.relation is Relation.COPY else parts).append(np.array([[a, b]]))
-    return Copies(_stacked(copies), _stacked(parts))
-
-
-def joined(
+def join_by_hash(
     values: NDArray[np.uint64],
     owners: Positions,
     others: NDArray[np.uint64],
-    theirs: Positions,
+    other_owners: Positions,
     radius: int,
-    index: Index,
+    hash_search: HashPairSearch,
 ) -> Positions:
-    """Pairs (owner, other's owner) of values that are within the radius."""
-    mine, yours = _Groups.of(values, owners), _Groups.of(others, theirs)
-    return _product(mine, yours, index.between(mine.values, yours.values, radius))
+    """Return pairs (owner, other owner) of near values: (m, 2) int64.
+
+    Args:
+        values: (n,) hashes.
+        owners: (n,) owner of each hash; an owner may have several.
+        others: (k,) hashes.
+        other_owners: (k,) owner of each of these.
+        radius: Most bits in which two hashes differ.
+        hash_search: Where hashes are searched.
+    """
+    left, right = _HashGroups.of(values, owners), _HashGroups.of(others, other_owners)
+    return _product(left, right, hash_search.between(left.values, right.values, radius))
 
 
 @dataclass(frozen=True, slots=True)
-class _Groups:
-    """Distinct values, and who has each."""
+class _HashGroups:
+    """Distinct values, and the owners of each."""
 
     values: NDArray[np.uint64]
     starts: Positions
@@ -226,7 +144,7 @@ class _Groups:
     owners: Positions
 
     @classmethod
-    def of(cls, values: NDArray[np.uint64], owners: Positions) -> "_Groups":
+    def of(cls, values: NDArray[np.uint64], owners: Positions) -> "_HashGroups":
         order = np.lexsort((owners, values))
         distinct, starts, sizes = np.unique(values[order], return_index=True, return_counts=True)
         return cls(distinct, starts.astype(np.int64), sizes.astype(np.int64), owners[order])
@@ -235,50 +153,53 @@ class _Groups:
         return self.owners[self.starts[group] : self.starts[group] + self.sizes[group]]
 
 
-def _near(values: NDArray[np.uint64], owners: Positions, radius: int, marks: Marks | None, index: Index) -> Positions:
-    """Pairs of owners of values within the radius of each other; of the words that are too popular, none."""
-    groups = _Groups.of(values, owners)
-    found = _within(groups)
-    if marks is not None:
-        crowds = np.flatnonzero(groups.sizes > POPULAR).tolist()
-        found += [_alike(groups.members(group), marks) for group in crowds]
-    return _stacked([*found, _product(groups, groups, index.within(groups.values, radius))])
+def _near_pairs(
+    values: NDArray[np.uint64], owners: Positions, radius: int, keys: SearchKeys | None, hash_search: HashPairSearch
+) -> Positions:
+    """Return pairs of owners of near values. Of a common value, pairs with correlating frames, or none without keys."""
+    groups = _HashGroups.of(values, owners)
+    pairs = _pairs_of_equals(groups)
+    if keys is not None:
+        common = np.flatnonzero(groups.sizes > COMMON_ABOVE).tolist()
+        pairs += [_correlating_pairs(groups.members(group), keys) for group in common]
+    return _stacked([*pairs, _product(groups, groups, hash_search.within(groups.values, radius))])
 
 
-def _within(groups: _Groups) -> list[Positions]:
-    """All pairs of members of each group that is not too popular."""
-    label = np.repeat(np.where(groups.sizes <= POPULAR, np.arange(len(groups.sizes)), -1), groups.sizes)
-    found = []
+def _pairs_of_equals(groups: _HashGroups) -> list[Positions]:
+    """Return all pairs of owners that have the same value, unless the value is common."""
+    label = np.repeat(np.where(groups.sizes <= COMMON_ABOVE, np.arange(len(groups.sizes)), -1), groups.sizes)
+    pairs = []
     for step in range(1, int(groups.sizes.max(initial=1))):
         same = np.flatnonzero((label[:-step] == label[step:]) & (label[step:] >= 0))
         if not len(same):
             break
-        found.append(np.stack([groups.owners[same], groups.owners[same + step]], axis=1))
-    return found
+        pairs.append(np.stack([groups.owners[same], groups.owners[same + step]], axis=1))
+    return pairs
 
 
-def _alike(group: Positions, marks: Marks) -> Positions:
-    found, left = [], np.unique(group)
-    while len(left) > 1:  # each in turn with all that are alike; who is like nobody stays alone
-        rest = left[1:]
-        alike = frames_alike(marks.low, np.full(len(rest), left[0]), rest, turned=False) >= ALIKE
-        found.append(np.stack([np.full(int(alike.sum()), left[0]), rest[alike]], axis=1))
-        left = rest[~alike]
-    return _stacked(found)
+def _correlating_pairs(members: Positions, keys: SearchKeys) -> Positions:
+    """Pair the first member with all that correlate with it, then go on with the others; some get no pair."""
+    pairs, remaining = [], np.unique(members)
+    while len(remaining) > 1:
+        first, rest = remaining[0], remaining[1:]
+        alike = frame_correlations(keys.low, np.full(len(rest), first), rest, turned=False) >= MIN_FRAME_CORRELATION
+        pairs.append(np.stack([np.full(int(alike.sum()), first), rest[alike]], axis=1))
+        remaining = rest[~alike]
+    return _stacked(pairs)
 
 
-def _product(one: _Groups, other: _Groups, pairs: Positions) -> Positions:
-    """All pairs of members of groups; of a group that is too popular, its first members."""
-    left, right = np.minimum(one.sizes[pairs[:, 0]], POPULAR), np.minimum(other.sizes[pairs[:, 1]], POPULAR)
+def _product(a: _HashGroups, b: _HashGroups, pairs: Positions) -> Positions:
+    """Return all pairs of members of paired groups; of a common value, only its first members are paired."""
+    left, right = np.minimum(a.sizes[pairs[:, 0]], COMMON_ABOVE), np.minimum(b.sizes[pairs[:, 1]], COMMON_ABOVE)
     sizes = left * right
     which = np.repeat(np.arange(len(pairs)), sizes)
-    place = np.arange(len(which)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    offset = np.arange(len(which)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     members = (
-        one.owners[one.starts[pairs[which, 0]] + place // right[which]],
-        other.owners[other.starts[pairs[which, 1]] + place % right[which]],
+        a.owners[a.starts[pairs[which, 0]] + offset // right[which]],
+        b.owners[b.starts[pairs[which, 1]] + offset % right[which]],
     )
-    found = np.stack(members, axis=1)
-    return found[found[:, 0] != found[:, 1]] if one is other else found
+    product = np.stack(members, axis=1)
+    return product[product[:, 0] != product[:, 1]] if a is b else product
 
 
 def _stacked(pairs: Sequence[NDArray[Any]]) -> Positions:
@@ -286,12 +207,13 @@ def _stacked(pairs: Sequence[NDArray[Any]]) -> Positions:
 
 
 def _unique(pairs: Sequence[NDArray[Any]]) -> Positions:
-    found = np.sort(_stacked(pairs), axis=1)
-    return np.unique(found[found[:, 0] != found[:, 1]], axis=0)
+    """Return the distinct pairs (smaller, larger), sorted."""
+    ordered = np.sort(_stacked(pairs), axis=1)
+    return np.unique(ordered[ordered[:, 0] != ordered[:, 1]], axis=0)
 
 
 def _without(pairs: Positions, others: Positions) -> Positions:
-    """Rows of `pairs` that are not in `others`; both unique."""
+    """Return the rows of `pairs` that are not in `others`; both are unique."""
     if not len(pairs) or not len(others):
         return pairs
     width = int(max(pairs.max(), others.max())) + 1

@@ -1,113 +1,212 @@
-"""Whether two pictures are copies, by signatures that know nothing of the hash that brought them together.
+"""Verification of candidate pairs by their signatures, independently of the hashes that proposed them.
 
-A 64-bit hash alone lies among millions. Two pictures are told to be the same when their hashes are near and their
-frames alike; or when enough points of one lie in the other as one map has them, and what both show of the overlap is
-alike.
+A 64-bit hash alone gives false matches among millions of images. Two images are accepted as showing the same if their
+hashes are near and their frames correlate; or if enough keypoints of one agree on where the other lies, and both
+correlate where they overlap.
 """
 
 import enum
+import mmap
+import tempfile
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
-from million_ird.dedup.overlap import Overlap, find_overlap, likeness, likeness_within, unpacked
+from million_ird.dedup.overlap import (
+    Overlap,
+    find_overlap,
+    frame_correlation,
+    overlap_correlation,
+    unpack_keypoints,
+)
+from million_ird.dedup.search_keys import BatchReader, Positions, SearchKeys
 from million_ird.measures.signature import FRAME, oriented
 
-ALIKE = 0.85
-"""Correlation of two frames, whose hashes are near, from which on they are one picture: copies have 0.9 and more."""
-_NEAR = 12
-"""Bits of 64 in which hashes of frames that are compared as wholes may differ."""
+MIN_FRAME_CORRELATION = 0.85
+"""Least correlation of two frames with near hashes that makes them one image; copies reach 0.9 and more."""
+_FRAME_RADIUS = 12
+"""Most bits, of 64, in which the hashes of frames that are correlated as a whole differ."""
 _CERTAIN = (8, 0.0, 0.7)
 _SURE = (5, 0.15, 0.85)
-"""Points that follow a map, their share of those that have a partner, and correlation of what both show, from which on
-an overlap is one. Pictures that have nothing to do with each other come to 6 points at most, which are a tenth of their
-partners: any 1,000 details of one find partners in the other, and some of those lie as some map has it."""
-_INSIDE = 0.9
-_MOST = 0.5
-_BOTH = 0.75
+"""Thresholds of an overlap: inliers, their fraction of the matches, and correlation over the overlap. Unrelated images
+reach 6 inliers at most, a tenth of their matches: among 1,000 keypoints some always match, and a few of these agree on
+some map."""
+_CONTAINED = 0.9
+_MIN_CROP = 0.5
+_BOTH_MOSTLY = 0.75
 
 
 class Relation(enum.Enum):
-    """What two pictures that show the same are to each other."""
+    """How two images that show the same are related."""
 
     COPY = "copy"
-    """They show the same, or one shows at least half of the other and nothing else."""
+    """They show the same, or one is a crop of at least half of the other."""
     PART = "part"
-    """They share some of what they show."""
+    """They share a part of what they show."""
 
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """What of a picture is compared."""
+    """The data by which an image is compared with another."""
 
     frame: bytes | None
-    points: NDArray[Any]
+    """Packed `FRAME`: pHashes and low frequencies."""
+    keypoints: NDArray[Any]
+    """(n,) keypoints of dtype `POINT`."""
     aspect: float
-    """Width by height."""
+    """Width / height."""
 
     @classmethod
-    def of(cls, frame: bytes | None, points: bytes | None, width: int, height: int) -> "Signature":
-        """From the columns of a row."""
-        return cls(frame, unpacked(points), width / max(1, height))
+    def from_columns(cls, frame: bytes | None, points: bytes | None, width: int, height: int) -> "Signature":
+        """Return the signature that these columns of a ledger row hold."""
+        return cls(frame, unpack_keypoints(points), width / max(1, height))
 
 
 @dataclass(frozen=True, slots=True)
-class Match:
-    """Two pictures show the same."""
+class PairMatch:
+    """The result for two images that show the same."""
 
     relation: Relation
-    likeness: float
-    """Correlation of what both show, −1 to 1; NaN where one of them left no frame."""
+    correlation: float
+    """Correlation of what both show, −1 to 1; NaN if one of them has no frame."""
 
 
-def compare(a: Signature, b: Signature, *, turned: bool = True) -> Match | None:
-    """Whether two pictures show the same; None where nothing says so.
+def match_signatures(a: Signature, b: Signature, *, turned: bool = True) -> PairMatch | None:
+    """Return how two images are related, or None if they do not show the same.
 
     Args:
-        a: one picture.
-        b: another.
-        turned: whether one may be mirrored or turned by quarters.
+        a: The first image.
+        b: The second image.
+        turned: Whether one may be mirrored or turned by quarters.
     """
     if a.frame and b.frame:
-        whole = max((likeness(a.frame, b.frame, which) for which in _near(a.frame, b.frame, turned)), default=-1.0)
-        if whole >= ALIKE:
-            return Match(Relation.COPY, whole)
-    overlap = find_overlap(a.points, b.points, turned=turned, aspects=(a.aspect, b.aspect))
-    if overlap is None or overlap.points < _SURE[0]:
+        orientations = _near_orientations(a.frame, b.frame, turned)
+        best = max((frame_correlation(a.frame, b.frame, k) for k in orientations), default=-1.0)
+        if best >= MIN_FRAME_CORRELATION:
+            return PairMatch(Relation.COPY, best)
+    overlap = find_overlap(a.keypoints, b.keypoints, turned=turned, aspects=(a.aspect, b.aspect))
+    if overlap is None or overlap.inliers < _SURE[0]:
         return None
     if not (a.frame and b.frame):
-        return Match(_relation(overlap), float("nan")) if overlap.points >= _CERTAIN[0] else None
-    alike = likeness_within(a.frame, b.frame, overlap)
-    for points, share, enough in (_CERTAIN, _SURE):
-        if overlap.points >= points and overlap.points >= share * overlap.matches and alike >= enough:
-            return Match(_relation(overlap), alike)
+        return PairMatch(_relation(overlap), float("nan")) if overlap.inliers >= _CERTAIN[0] else None
+    correlation = overlap_correlation(a.frame, b.frame, overlap)
+    for inliers, share, threshold in (_CERTAIN, _SURE):
+        enough = overlap.inliers >= inliers and overlap.inliers >= share * overlap.matches
+        if enough and correlation >= threshold:
+            return PairMatch(_relation(overlap), correlation)
     return None
 
 
-def _near(a: bytes, b: bytes, turned: bool) -> list[int]:
-    """The orientations of b in which its hash is near that of a."""
-    ours, theirs = (np.frombuffer(packed, FRAME)[0]["hashes"] for packed in (a, b))
-    return [which for which in range(8 if turned else 1) if (int(ours[0]) ^ int(theirs[which])).bit_count() <= _NEAR]
+def _near_orientations(a: bytes, b: bytes, turned: bool) -> list[int]:
+    """Return the orientations of b whose hash is near that of a."""
+    hashes_a, hashes_b = (np.frombuffer(packed, FRAME)[0]["hashes"] for packed in (a, b))
+    distances = [(int(hashes_a[0]) ^ int(hashes_b[k])).bit_count() for k in range(8 if turned else 1)]
+    return [k for k, distance in enumerate(distances) if distance <= _FRAME_RADIUS]
 
 
 def _relation(overlap: Overlap) -> Relation:
-    less, more = sorted((overlap.share, overlap.share_of_other))
-    return Relation.COPY if less >= _BOTH or (more >= _INSIDE and less >= _MOST) else Relation.PART
+    smaller, larger = sorted((overlap.share, overlap.share_of_other))
+    is_copy = smaller >= _BOTH_MOSTLY or (larger >= _CONTAINED and smaller >= _MIN_CROP)
+    return Relation.COPY if is_copy else Relation.PART
 
 
-def frames_alike(
+def frame_correlations(
     low: NDArray[np.int8], i: NDArray[np.int64], j: NDArray[np.int64], turned: bool
 ) -> NDArray[np.float64]:
-    """For pairs of rows of (n, 16, 16) frequencies the correlation of their frames, the best over all orientations."""
+    """Return the correlation of many pairs of frames: (m,) float64, −1 to 1.
+
+    Args:
+        low: (n, 16, 16) low frequencies of all frames.
+        i: (m,) position of the first frame of each pair.
+        j: (m,) position of the second frame of each pair.
+        turned: Whether to take the best over all eight orientations.
+    """
     best = np.full(len(i), -1.0)
     for start in range(0, len(i), 20_000):
-        part = slice(start, start + 20_000)
-        one, other = low[i[part]].astype(np.float32), low[j[part]].astype(np.float32)
-        lengths = np.sqrt((one**2).sum((1, 2)) * (other**2).sum((1, 2)))
-        for which in range(8) if turned else (0,):
-            turned_one = oriented(other, which)
-            products = np.einsum("nij,nij->n", one, turned_one)
-            best[part] = np.maximum(best[part], np.where(lengths > 0, products / np.maximum(lengths, 1), 0))
+        batch = slice(start, start + 20_000)
+        first, second = low[i[batch]].astype(np.float32), low[j[batch]].astype(np.float32)
+        norms = np.sqrt((first**2).sum((1, 2)) * (second**2).sum((1, 2)))
+        for orientation in range(8) if turned else (0,):
+            products = np.einsum("nij,nij->n", first, oriented(second, orientation))
+            best[batch] = np.maximum(best[batch], np.where(norms > 0, products / np.maximum(norms, 1), 0))
     return best
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedPairs:
+    """Verified pairs, (m, 2) each, as rows of the scan."""
+
+    copies: Positions
+    """Pairs of which one image is to be dropped."""
+    parts: Positions
+    """Pairs that share a part: both may be kept, but in the same split."""
+
+
+class PairVerifier:
+    """Compares images by their signatures, which it reads once, into a temporary file, for all that it may compare."""
+
+    def __init__(self, batches: BatchReader, rows: Positions, scratch: str | None, *, turned: bool) -> None:
+        """Read the signatures.
+
+        Args:
+            batches: Reads the rows of the scan.
+            rows: Sorted rows of the scan whose signatures are needed.
+            scratch: Folder on a local disk for the temporary file; the system's own if None.
+            turned: Whether mirrored images, and images turned by quarters, match.
+        """
+        self._turned = turned
+        self._rows = rows
+        self._ends = np.zeros((len(rows), 4), np.int64)
+        self._aspects = np.ones(len(rows))
+        with tempfile.TemporaryFile(dir=scratch, prefix=".tmp-") as file:
+            self._fill(batches, file)
+            file.flush()
+            length = file.tell()
+            self._store: Any = mmap.mmap(file.fileno(), length, access=mmap.ACCESS_READ) if length else b""
+
+    def compare(self, a: int, b: int) -> PairMatch | None:
+        """Return how the images of two rows are related, or None if they do not show the same."""
+        return match_signatures(self._signature(a), self._signature(b), turned=self._turned)
+
+    def _signature(self, row: int) -> Signature:
+        position = int(np.searchsorted(self._rows, row))
+        frame, points = (self._store[low:high] for low, high in self._ends[position].reshape(2, 2).tolist())
+        return Signature(frame or None, unpack_keypoints(points), float(self._aspects[position]))
+
+    def _fill(self, batches: BatchReader, file: Any) -> None:
+        start = 0
+        for table in batches(["frame", "points", "width", "height"]):
+            low, high = np.searchsorted(self._rows, [start, start + table.num_rows])
+            chosen = table.take(pa.array(self._rows[low:high] - start)).to_pylist()
+            for position, row in enumerate(chosen, int(low)):
+                ends = [file.tell()]
+                for column in ("frame", "points"):
+                    file.write(row[column] or b"")
+                    ends += [file.tell(), file.tell()]
+                self._ends[position] = ends[:4]
+                self._aspects[position] = row["width"] / max(1, row["height"])
+            start += table.num_rows
+
+
+def verify_pairs(
+    keys: SearchKeys, by_hash: Positions, by_keypoints: Positions, verifier: PairVerifier, *, turned: bool
+) -> VerifiedPairs:
+    """Return the candidate pairs that really show the same.
+
+    Args:
+        keys: Keys of all images.
+        by_hash: (m, 2) candidate pairs found by hash, positions in `keys.rows`.
+        by_keypoints: (k, 2) candidate pairs found by keypoints.
+        verifier: Compares the pairs whose frames do not correlate.
+        turned: Whether mirrored images, and images turned by quarters, are copies.
+    """
+    alike = frame_correlations(keys.low, by_hash[:, 0], by_hash[:, 1], turned) >= MIN_FRAME_CORRELATION
+    copies, parts = [keys.rows[by_hash[alike]]], [np.empty((0, 2), np.int64)]
+    for a, b in keys.rows[np.concatenate([by_hash[~alike], by_keypoints])].tolist():
+        match = verifier.compare(a, b)
+        if match is not None:
+            (copies if match.relation is Relation.COPY else parts).append(np.array([[a, b]]))
+    return VerifiedPairs(np.concatenate(copies), np.concatenate(parts))

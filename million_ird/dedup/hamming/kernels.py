@@ -1,9 +1,8 @@
-"""The inner loops of the hash index: compiled, without the interpreter's lock, on plain arrays.
+"""The inner loops of the hash search: compiled, on plain arrays, without the GIL.
 
-Hashes lie sorted by a field of their bits, a bucket for every value of it. For one flip mask, bucket b is compared
-with bucket b ^ mask; walking all buckets for one mask reads both sides nearly in order, so that the memory streams.
-A row of such a comparison first counts (which the processor does on eight hashes at once) and writes only where there
-is something to write.
+Hashes are sorted into buckets by a band of their bits, one bucket per value. For one flip mask, bucket b is compared
+with bucket b ^ mask; visiting all buckets for one mask reads both sides nearly in order. Each row of a comparison first
+counts its hits, eight hashes at once, and writes only if there are any.
 """
 
 from typing import Any
@@ -15,11 +14,11 @@ from numba.extending import intrinsic
 from million_ird.runtime.jit import compiled
 
 TILE = 2048
-"""Hashes of the right side that a row is compared with before the next row is taken: they stay in the first cache."""
+"""Hashes of the right side that a row is compared with before the next row: they stay in the L1 cache."""
 
 
 def _popcount(_context: Any, _number: Any) -> Any:
-    """The number of set bits of a uint64, as the processor's own instruction."""
+    """Generate the processor's own instruction for the number of set bits of a uint64."""
 
     def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         return builder.ctpop(arguments[0])
@@ -31,7 +30,7 @@ popcount: Any = intrinsic(_popcount)
 
 
 @compiled()
-def compare(
+def compare_buckets(
     left: Any,
     left_ids: Any,
     left_starts: Any,
@@ -44,73 +43,78 @@ def compare(
     radius: int,
     earlier: Any,
     earlier_limits: Any,
-    at: Any,
-    found: Any,
+    cursor: Any,
+    pairs: Any,
 ) -> int:
-    """Compares bucket b on the left with bucket b ^ flip on the right, for every b and flip.
+    """Compare bucket b on the left with bucket b ^ flip on the right, for every b and flip.
 
     Args:
         left: (n,) uint64 hashes sorted by bucket.
-        left_ids: (n,) uint32, what they are called.
-        left_starts: (buckets + 1,) uint32, where each bucket begins.
-        right: as `left`; `right_ids` and `right_starts` likewise.
+        left_ids: (n,) uint32 id of each hash.
+        left_starts: (buckets + 1,) uint32 start of each bucket.
+        right: (k,) uint64 hashes sorted by bucket.
+        right_ids: (k,) uint32 id of each hash.
+        right_starts: (buckets + 1,) uint32 start of each bucket.
         flips: (f,) int64 differences of bucket numbers.
-        same: whether both sides are the same hashes, so that each pair of them is met from one side only.
-        ordered: whether a pair is written as (left, right) whatever is greater, instead of (less, greater).
-        radius: most bits in which a pair may differ.
-        earlier: (k,) uint64 masks of bands that were searched before this one.
-        earlier_limits: (k,) int64, their thresholds: a pair within one of them was met there.
-        at: (4,) int64, where to begin (zeros at first); says where to go on. `at[0] == len(flips)` when all is done.
-        found: (at least TILE,) uint64, filled with pairs as `first << 32 | second`.
+        same: Whether both sides are the same hashes, so that each pair is compared once only.
+        ordered: Whether a pair is written as (left, right) instead of (smaller, larger).
+        radius: Most bits in which a pair may differ.
+        earlier: (e,) uint64 masks of the bands that were searched before this one.
+        earlier_limits: (e,) int64 thresholds of these bands: a pair within one of them was found there.
+        cursor: (4,) int64 where to begin, zeros at first; on return, where to go on. `cursor[0] == len(flips)` when
+            everything is done.
+        pairs: (at least TILE,) uint64, filled with pairs as `first << 32 | second`.
 
     Returns:
-        How many pairs were written.
+        The number of pairs written.
     """
     count = 0
     limit = np.uint64(radius)
-    bucket_at, tile_at, row_at = at[1], at[2], at[3]
-    for f in range(at[0], len(flips)):
+    first_bucket, first_tile, first_row = cursor[1], cursor[2], cursor[3]
+    for f in range(cursor[0], len(flips)):
         flip = flips[f]
-        for bucket in range(bucket_at, len(left_starts) - 1):
+        for bucket in range(first_bucket, len(left_starts) - 1):
             partner = bucket ^ flip
             if same and partner < bucket:
                 continue
             low, high = np.int64(left_starts[bucket]), np.int64(left_starts[bucket + 1])
             start, stop = np.int64(right_starts[partner]), np.int64(right_starts[partner + 1])
-            for tile in range(start + tile_at, stop, TILE):
+            for tile in range(start + first_tile, stop, TILE):
                 end: Any = min(tile + TILE, stop)
-                for i in range(low + row_at, high):
+                for i in range(low + first_row, high):
                     begin: Any = max(tile, i + 1) if same and flip == 0 else tile
-                    hits = _near(left[i], right, begin, end, limit)
+                    hits = _count_near(left[i], right, begin, end, limit)
                     if hits == 0:
                         continue
-                    if count + hits > len(found):
-                        at[0], at[1], at[2], at[3] = f, bucket, tile - start, i - low
+                    if count + hits > len(pairs):
+                        cursor[0], cursor[1], cursor[2], cursor[3] = f, bucket, tile - start, i - low
                         return count
                     for j in range(begin, end):
                         difference = left[i] ^ right[j]
-                        if popcount(difference) <= limit and not _was_met(difference, earlier, earlier_limits):
-                            found[count] = _packed(left_ids[i], right_ids[j], ordered)
+                        if popcount(difference) <= limit and not _found_earlier(difference, earlier, earlier_limits):
+                            pairs[count] = _pack(left_ids[i], right_ids[j], ordered)
                             count += 1
-                row_at = 0
-            tile_at = 0
-        bucket_at = 0
-    at[0] = len(flips)
+                first_row = 0
+            first_tile = 0
+        first_bucket = 0
+    cursor[0] = len(flips)
     return count
 
 
 @compiled()
-def _near(value: Any, right: Any, begin: int, end: int, limit: Any) -> Any:
-    """How many of the hashes begin to end - 1 differ from `value` in at most `limit` bits."""
+def _count_near(value: Any, right: Any, begin: int, end: int, limit: Any) -> Any:
+    """Count the hashes from `begin` to `end` - 1 that differ from `value` in at most `limit` bits."""
     hits: Any = 0
-    for j in range(np.uint64(begin), np.uint64(end)):  # no index below zero: this must vectorise
+    for j in range(
+        np.uint64(begin), np.uint64(end)
+    ):  # unsigned, since an index that may be negative prevents vectorisation
         hits += np.int64(popcount(value ^ right[j]) <= limit)
     return hits
 
 
 @compiled()
-def _was_met(difference: Any, earlier: Any, earlier_limits: Any) -> bool:
-    """Whether a pair of this difference was found by a band that was searched before."""
+def _found_earlier(difference: Any, earlier: Any, earlier_limits: Any) -> bool:
+    """Return whether an earlier band found a pair with this difference."""
     for k in range(len(earlier)):  # noqa: SIM110 - numba compiles no generator
         if np.int64(popcount(difference & earlier[k])) <= earlier_limits[k]:
             return True
@@ -118,8 +122,8 @@ def _was_met(difference: Any, earlier: Any, earlier_limits: Any) -> bool:
 
 
 @compiled()
-def _packed(left: Any, right: Any, ordered: bool) -> Any:
-    """A pair of ids as one number; the less comes first unless their order matters."""
+def _pack(left: Any, right: Any, ordered: bool) -> Any:
+    """Return a pair of ids as one number; the smaller comes first unless the order matters."""
     a, b = np.uint64(left), np.uint64(right)
     if not ordered and b < a:
         a, b = b, a
@@ -127,28 +131,38 @@ def _packed(left: Any, right: Any, ordered: bool) -> Any:
 
 
 @compiled()
-def in_buckets(values: Any, ids: Any, shift: int, bits: int) -> Any:
-    """Hashes (n,) uint64 and their ids, sorted by `bits` bits from `shift` on, and where each of the buckets begins."""
+def sort_into_buckets(values: Any, ids: Any, shift: int, bits: int) -> Any:
+    """Sort hashes by `bits` bits from bit `shift` on.
+
+    Args:
+        values: (n,) uint64 hashes.
+        ids: (n,) uint32 id of each hash.
+        shift: First bit of the band.
+        bits: Number of bits of the band.
+
+    Returns:
+        The sorted hashes, their ids, and (2**bits + 1,) uint32 starts of the buckets.
+    """
     starts = np.zeros((1 << bits) + 1, np.uint32)
     low, mask = np.uint64(shift), np.uint64((1 << bits) - 1)
     for i in range(len(values)):
         starts[((values[i] >> low) & mask) + np.uint64(1)] += np.uint32(1)
     for k in range(1, len(starts)):
         starts[k] += starts[k - 1]
-    at = starts[:-1].copy()
+    ends = starts[:-1].copy()
     sorted_values, sorted_ids = np.empty_like(values), np.empty_like(ids)
     for i in range(len(values)):
         bucket = (values[i] >> low) & mask
-        place = at[bucket]
-        at[bucket] = place + np.uint32(1)
-        sorted_values[place] = values[i]
-        sorted_ids[place] = ids[i]
+        target = ends[bucket]
+        ends[bucket] = target + np.uint32(1)
+        sorted_values[target] = values[i]
+        sorted_ids[target] = ids[i]
     return sorted_values, sorted_ids, starts
 
 
 @compiled()
-def permuted(values: Any, table: Any) -> Any:
-    """Values (n,) uint64 with their bits moved: `table[k, byte]` says where the bits of byte k go, (8, 256) uint64."""
+def permute_bits(values: Any, table: Any) -> Any:
+    """Permute the bits of (n,) uint64 values; `table[k, byte]`, (8, 256) uint64, has the permuted bits of byte k."""
     moved = np.empty_like(values)
     for i in range(len(values)):
         value, result = values[i], np.uint64(0)
@@ -160,15 +174,24 @@ def permuted(values: Any, table: Any) -> Any:
 
 
 @compiled()
-def members(hashes: Any, start: int, piece: int, pieces: int, values: Any, ids: Any) -> int:
-    """Picks the hashes of one of `pieces` equal shares of all values, and their positions from `start` on.
+def select_partition(hashes: Any, start: int, partition: int, partitions: int, values: Any, ids: Any) -> int:
+    """Select the hashes of one of `partitions` equal parts of the range of values. Equal hashes are in one partition.
 
-    Equal hashes belong to one share. Writes as many as there is room for in `values` and `ids`; returns how many.
+    Args:
+        hashes: (n,) uint64.
+        start: Position of the first hash.
+        partition: Number of the partition.
+        partitions: Number of all partitions.
+        values: uint64, filled with the selected hashes, as many as fit.
+        ids: uint32, filled with their positions.
+
+    Returns:
+        The number of selected hashes, whether they fit or not.
     """
     count = 0
     for i in range(len(hashes)):
         mixed = (hashes[i] * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(32)
-        if np.int64((mixed * np.uint64(pieces)) >> np.uint64(32)) == piece:
+        if np.int64((mixed * np.uint64(partitions)) >> np.uint64(32)) == partition:
             if count < len(values):
                 values[count] = hashes[i]
                 ids[count] = start + i
@@ -177,11 +200,16 @@ def members(hashes: Any, start: int, piece: int, pieces: int, values: Any, ids: 
 
 
 @compiled()
-def collapsed(values: Any, ids: Any) -> Any:
-    """Sorted values with ids that rise among equal ones: the distinct, their first ids, and the chain of the others.
+def drop_repeats(values: Any, ids: Any) -> Any:
+    """Drop repeated values.
+
+    Args:
+        values: (n,) uint64, sorted.
+        ids: (n,) uint32, ascending among equal values.
 
     Returns:
-        (d,) uint64, (d,) uint32, and (n - d,) uint64 pairs of neighbours in the chain as `first << 32 | second`.
+        The distinct values (d,) uint64, their first ids (d,) uint32, and (n - d,) uint64 pairs that chain the ids of
+        equal values, as `first << 32 | second`.
     """
     distinct = 0
     for i in range(len(values)):
@@ -189,19 +217,19 @@ def collapsed(values: Any, ids: Any) -> Any:
             distinct += 1
     kept, first = np.empty(distinct, np.uint64), np.empty(distinct, np.uint32)
     chain = np.empty(len(values) - distinct, np.uint64)
-    at = 0
+    count = 0
     for i in range(len(values)):
         if i == 0 or values[i] != values[i - 1]:
-            kept[at], first[at] = values[i], ids[i]
-            at += 1
+            kept[count], first[count] = values[i], ids[i]
+            count += 1
         else:
-            chain[i - at] = np.uint64(ids[i - 1]) << np.uint64(32) | np.uint64(ids[i])
+            chain[i - count] = np.uint64(ids[i - 1]) << np.uint64(32) | np.uint64(ids[i])
     return kept, first, chain
 
 
 @compiled()
-def within(differences: Any, mask: Any, limit: int) -> int:
-    """How many of the differences (n,) uint64 have at most `limit` bits set under the mask."""
+def count_within(differences: Any, mask: Any, limit: int) -> int:
+    """Count the differences, (n,) uint64, that have at most `limit` bits set under the mask."""
     count: Any = 0
     for i in range(len(differences)):
         count += np.int64(popcount(differences[i] & mask) <= np.uint64(limit))
@@ -209,10 +237,10 @@ def within(differences: Any, mask: Any, limit: int) -> int:
 
 
 @compiled()
-def unpack(answer: Any) -> None:
-    """Spreads packed pairs over (m, 2) int64 in place: they lie, as uint64, in the second half of its memory."""
-    flat = answer.reshape(-1)
-    for i in range(len(answer)):
-        pair = np.uint64(flat[len(answer) + i])
+def unpack_pairs(pairs: Any) -> None:
+    """Unpack pairs in place: (m, 2) int64, of which the second half holds the packed pairs as m uint64."""
+    flat = pairs.reshape(-1)
+    for i in range(len(pairs)):
+        pair = np.uint64(flat[len(pairs) + i])
         flat[2 * i] = np.int64(pair >> np.uint64(32))
         flat[2 * i + 1] = np.int64(pair & np.uint64(0xFFFFFFFF))

@@ -1,13 +1,13 @@
-"""Near duplicates: pairs of 64-bit hashes within a Hamming radius, exactly, without comparing every pair.
+"""Pairs of 64-bit hashes within a Hamming radius: all of them, without comparing every pair.
 
-Hashes are compared only where a band of their bits is nearly the same (`near_plan`: which bands, so that no pair is
-missed), by compiled loops (`near_kernels`), in units of work that spill to disk and can be run anywhere
-(`near_parts`). Every plan, share and worker leads to the same pairs, and they are sorted at the end: the answer hangs
-on the hashes and the radius alone.
+Hashes are compared only if one band of their bits is nearly the same. `plan` chooses the bands so that no pair is
+missed; `kernels` has the compiled loops; `tasks` cuts the work so that it can use the disk and other processes. Every
+plan, partition and number of workers gives the same pairs, and they are sorted at the end, so the result depends on the
+hashes and the radius alone.
 
-The worst case is hashes that are alike in most bits: no band tells them apart, and every pair of them is compared, ten
-thousand million a second and core where the processor counts the bits of eight numbers at once. Where they are within
-the radius, too, the answer itself has that many rows.
+The worst case is hashes that are equal in most bits: no band tells them apart and every pair of them is compared, some
+ten thousand million a second per core if the processor counts the bits of eight numbers at once. If they are also
+within the radius, the result itself has that many rows.
 """
 
 import contextlib
@@ -23,35 +23,34 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from million_ird.dedup.hamming.kernels import unpack
-from million_ird.dedup.hamming.partitions import (
-    Arrange,
-    Collapse,
-    Held,
-    Left,
-    Search,
-    Spilled,
-    Store,
-    Stream,
-    arrange,
-    collapse,
-    in_threads,
-    search,
-    stream,
+from million_ird.dedup.hamming.kernels import unpack_pairs
+from million_ird.dedup.hamming.plan import SearchSizes, choose_plan, sample_differences
+from million_ird.dedup.hamming.store import ArrayRef, ArrayStore, DiskStore, MemoryStore
+from million_ird.dedup.hamming.tasks import (
+    CompareTask,
+    DistinctTask,
+    SortTask,
+    StreamTask,
+    compare_partitions,
+    compare_stream,
+    find_distinct,
+    run_in_threads,
+    sort_by_band,
 )
-from million_ird.dedup.hamming.plan import Sizes, choose, differences
 from million_ird.errors import BuildError
 from million_ird.runtime.memory import memory_of_this_machine
 
-Run = Callable[[Callable[[Any], Any], list[Any]], Iterable[Any]]
-"""Applies a function to units and yields what it returns, in any order: `Engine.run`."""
+RunTasks = Callable[[Callable[[Any], Any], list[Any]], Iterable[Any]]
+"""Applies a function to tasks and yields the results in any order: `Executor.run`."""
 
 BYTES_PER_HASH = 48
-"""What a unit holds for each hash of its shares, at most."""
+"""Most memory that a task uses per hash of its partitions."""
 BYTES_PER_PAIR, BYTES_PER_PAIR_BETWEEN = 16, 64
-SECONDS_PER_UNIT = 0.25
-SMALLEST_SHARE = 1 << 10
-STREAMED = 1 << 20
+SECONDS_PER_TASK = 0.25
+MIN_PARTITION = 1 << 10
+"""Smallest number of hashes per partition, however little memory there is."""
+STREAM_BLOCK = 1 << 20
+"""Most hashes of the larger side in one task of `pairs_between`."""
 
 
 def pairs_within(
@@ -60,51 +59,53 @@ def pairs_within(
     *,
     memory: int | None = None,
     scratch: Path | None = None,
-    run: Run | None = None,
+    run: RunTasks | None = None,
 ) -> NDArray[np.int64]:
-    """Pairs (i, j), i < j, that make all hashes within `radius` bits connected to each other.
+    """Return pairs (i, j), i < j, that connect all hashes within `radius` bits of each other.
 
     Args:
         hashes: (n,) uint64, fewer than 2³².
         radius: 0 to 63 bits.
-        memory: bytes that the search may take of each process, beside the hashes themselves; and that the answer may
-            take, 16 a pair. Half of this machine's unless given. Only with a `scratch` folder does the search keep to
-            it: without, everything between its steps stays in memory, some 40 bytes a hash.
-        scratch: a folder on a local disk for what lies between the steps, some 40 bytes a hash and 8 a pair. It is
-            emptied of that at the end, and after an exception, too.
-        run: runs the units elsewhere, on workers that see the `scratch` folder; in threads of this process, one for
-            each core, unless given.
+        memory: Bytes that each process may use beside the hashes themselves, and bytes that the result may use, 16 per
+            pair. Half of this machine's memory if None. The search obeys it only with a `scratch` folder; without one,
+            some 40 bytes per hash stay in memory between the steps.
+        scratch: Folder on a local disk for data between the steps, some 40 bytes per hash and 8 per pair. The data is
+            deleted at the end, also after an exception.
+        run: Runs the tasks on workers that can read the `scratch` folder. If None, threads of this process run them,
+            one per core.
 
     Returns:
-        (m, 2) int64, sorted. Positions of identical hashes appear as a chain, those of distinct ones as every pair of
-        their first positions: connected components are those of all pairs, without the square of a popular hash.
+        (m, 2) int64, sorted. Positions of identical hashes appear as a chain, positions of different ones as every pair
+        of their first positions. So the connected components are those of all pairs, without the square of the number
+        of identical hashes.
 
     Raises:
-        BuildError: the pairs do not fit into the memory.
+        BuildError: The pairs do not fit into memory.
     """
-    limits = _Limits.of(memory, run, BYTES_PER_PAIR)
-    do = run or in_threads
-    with _store(scratch, run) as store:
+    limits = _MemoryLimits.of(memory, run, BYTES_PER_PAIR)
+    run_tasks = run or run_in_threads
+    with _open_store(scratch, run) as store:
         store.save("hashes", hashes)
-        shares, found, total = _collapsed(store, "hashes", len(hashes), limits, do)
-        sample = differences(store.load(f"values-{shares[0]}"))
-        meetings = len(shares) ** 2
-        plan = choose(sample, radius, Sizes(total, total, meetings, same=True))
+        partitions, arrays, distinct = _find_distinct(store, "hashes", len(hashes), limits, run_tasks)
+        sample = sample_differences(store.load(f"values-{partitions[0]}"))
+        partition_pairs = len(partitions) ** 2
+        plan = choose_plan(sample, radius, SearchSizes(distinct, distinct, partition_pairs, same=True))
         for band, seconds in enumerate(plan.seconds):
-            names = sorted(do(arrange, [Arrange(store, share, plan, band) for share in shares]))
-            turns = min(len(plan.bands[band].flips), 1 + int(2 * seconds / meetings / SECONDS_PER_UNIT))
-            units = [
-                Search(store, left, right, plan, band, turn, turns, radius, limits.pairs)
+            sort_tasks = [SortTask(store, partition, plan, band) for partition in partitions]
+            names = sorted(run_tasks(sort_by_band, sort_tasks))
+            parts = min(len(plan.bands[band].flips), 1 + int(2 * seconds / partition_pairs / SECONDS_PER_TASK))
+            tasks = [
+                CompareTask(store, left, right, plan, band, part, parts, radius, limits.pairs)
                 for left, right in combinations_with_replacement(names, 2)
-                for turn in range(turns)
+                for part in range(parts)
             ]
-            for some in do(search, units):
-                found += some
-                limits.check(found, radius)
-            _forget(store, names, ("values", "ids", "starts"))
-        _forget(store, shares, ("values", "ids"))
-        limits.check(found, radius)
-        return _answer(store, found)
+            for stored in run_tasks(compare_partitions, tasks):
+                arrays += stored
+                limits.check(arrays, radius)
+            _drop_arrays(store, names, ("values", "ids", "starts"))
+        _drop_arrays(store, partitions, ("values", "ids"))
+        limits.check(arrays, radius)
+        return _gather_pairs(store, arrays)
 
 
 def pairs_between(
@@ -114,75 +115,78 @@ def pairs_between(
     *,
     memory: int | None = None,
     scratch: Path | None = None,
-    run: Run | None = None,
+    run: RunTasks | None = None,
 ) -> NDArray[np.int64]:
-    """Pairs (i, j) of a query and a hash of the index within `radius` bits of each other.
+    """Return pairs (i, j) of a query and a hash of the index within `radius` bits of each other.
 
-    The smaller side is indexed and the larger one streamed past it: a few thousand hashes against a release of
-    millions cost a pass over those, and the release is not compared with itself.
+    The smaller side is indexed and the larger one is streamed past it. So comparing a few thousand hashes with a
+    release of millions costs one pass over the release, which is not compared with itself.
 
     Args:
         queries: (n,) uint64, fewer than 2³².
         index: (k,) uint64, fewer than 2³².
         radius: 0 to 63 bits.
-        memory: as for `pairs_within`; of the answer, a pair takes 64 while it is put together.
-        scratch: as for `pairs_within`.
-        run: as for `pairs_within`.
+        memory: As for `pairs_within`, but 64 bytes per pair while the result is assembled.
+        scratch: As for `pairs_within`.
+        run: As for `pairs_within`.
 
     Returns:
-        (m, 2) int64, sorted. Identical hashes are one: i is the first position of its hash among the queries and j
-        the first position of its hash in the index. Each pair of values within the radius appears exactly once.
+        (m, 2) int64, sorted. Identical hashes count once: i is the first position of its hash among the queries, j the
+        first position of its hash in the index. Each pair of values within the radius appears exactly once.
 
     Raises:
-        BuildError: the pairs do not fit into the memory.
+        BuildError: The pairs do not fit into memory.
     """
     if len(queries) > len(index):
-        turned = pairs_between(index, queries, radius, memory=memory, scratch=scratch, run=run)[:, ::-1]
-        return np.asarray(turned[np.lexsort((turned[:, 1], turned[:, 0]))])
+        swapped = pairs_between(index, queries, radius, memory=memory, scratch=scratch, run=run)[:, ::-1]
+        return np.asarray(swapped[np.lexsort((swapped[:, 1], swapped[:, 0]))])
     if len(queries) == 0:
         return np.empty((0, 2), np.int64)
-    limits = _Limits.of(memory, run, BYTES_PER_PAIR_BETWEEN)
-    do = run or in_threads
-    with _store(scratch, run) as store:
+    limits = _MemoryLimits.of(memory, run, BYTES_PER_PAIR_BETWEEN)
+    run_tasks = run or run_in_threads
+    with _open_store(scratch, run) as store:
         store.save("queries", queries)
         store.save("index", index)
-        shares, _, total = _collapsed(store, "queries", len(queries), limits, do)
-        step = min(limits.hashes, STREAMED)
+        partitions, _, distinct = _find_distinct(store, "queries", len(queries), limits, run_tasks)
+        step = min(limits.hashes, STREAM_BLOCK)
         starts = range(0, len(index), step)
-        sample = differences(store.load(f"values-{shares[0]}"), index)
-        plan = choose(sample, radius, Sizes(total, len(index), len(shares) * len(starts), same=False))
-        bands = range(len(plan.bands))
-        names = tuple(
-            tuple(sorted(do(arrange, [Arrange(store, share, plan, band) for share in shares]))) for band in bands
-        )
-        units = [
-            Stream(store, "index", start, min(start + step, len(index)), names, plan, radius, limits.pairs)
+        sample = sample_differences(store.load(f"values-{partitions[0]}"), index)
+        plan = choose_plan(sample, radius, SearchSizes(distinct, len(index), len(partitions) * len(starts), same=False))
+        names = []
+        for band in range(len(plan.bands)):
+            sort_tasks = [SortTask(store, partition, plan, band) for partition in partitions]
+            names.append(tuple(sorted(run_tasks(sort_by_band, sort_tasks))))
+        tasks = [
+            StreamTask(store, "index", start, min(start + step, len(index)), tuple(names), plan, radius, limits.pairs)
             for start in starts
         ]
-        found: list[Left] = []
-        for some in do(stream, units):
-            found += some
-            limits.check(found, radius)
-        return _first_of_each(_answer(store, found), index)
+        arrays: list[ArrayRef] = []
+        for stored in run_tasks(compare_stream, tasks):
+            arrays += stored
+            limits.check(arrays, radius)
+        return _first_of_each(_gather_pairs(store, arrays), index)
 
 
 @dataclass(frozen=True, slots=True)
-class _Limits:
-    """What `memory` means."""
+class _MemoryLimits:
+    """What fits into the memory that the search may use."""
 
     memory: int
+    """Bytes."""
     hashes: int
-    """In a share."""
+    """Hashes per partition."""
     pairs: int
+    """Pairs of the result."""
 
     @classmethod
-    def of(cls, memory: int | None, run: Run | None, bytes_per_pair: int) -> "_Limits":
+    def of(cls, memory: int | None, run: RunTasks | None, bytes_per_pair: int) -> "_MemoryLimits":
         threads = 1 if run is not None else os.cpu_count() or 1
-        taken = memory_of_this_machine() // 2 if memory is None else memory
-        return cls(taken, max(SMALLEST_SHARE, taken // (threads * BYTES_PER_HASH)), taken // bytes_per_pair)
+        usable = memory_of_this_machine() // 2 if memory is None else memory
+        return cls(usable, max(MIN_PARTITION, usable // (threads * BYTES_PER_HASH)), usable // bytes_per_pair)
 
-    def check(self, found: list[Left], radius: int) -> None:
-        total = sum(count for _, count in found)
+    def check(self, arrays: list[ArrayRef], radius: int) -> None:
+        """Raise `BuildError` if these arrays have too many pairs."""
+        total = sum(count for _, count in arrays)
         if total > self.pairs:
             raise BuildError(
                 f"more than {self.pairs:,} pairs of hashes within {radius} bits of each other: they do not fit into "
@@ -191,50 +195,52 @@ class _Limits:
 
 
 @contextlib.contextmanager
-def _store(scratch: Path | None, run: Run | None) -> Iterator[Store]:
+def _open_store(scratch: Path | None, run: RunTasks | None) -> Iterator[ArrayStore]:
     if scratch is None:
         if run is not None:
-            raise ValueError("other workers need a scratch folder that they see")
-        yield Held()
+            raise ValueError("workers need a scratch folder that they can read")
+        yield MemoryStore()
         return
     folder = Path(tempfile.mkdtemp(prefix="near-", dir=scratch))
     try:
-        yield Spilled(folder)
+        yield DiskStore(folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _collapsed(store: Store, source: str, count: int, limits: _Limits, do: Run) -> tuple[list[str], list[Left], int]:
-    """The names of the shares, where the chains of identical hashes lie, and how many distinct ones there are."""
-    pieces = max(1, -(-count // limits.hashes))
-    units = [Collapse(store, source, piece, pieces, count) for piece in range(pieces)]
-    counts, chains = zip(*do(collapse, units), strict=True)
-    return [unit.name for unit in units], list(chains), sum(counts)
+def _find_distinct(
+    store: ArrayStore, source: str, count: int, limits: _MemoryLimits, run_tasks: RunTasks
+) -> tuple[list[str], list[ArrayRef], int]:
+    """Return the names of the partitions, the chains of identical hashes, and the number of distinct hashes."""
+    partitions = max(1, -(-count // limits.hashes))
+    tasks = [DistinctTask(store, source, partition, partitions, count) for partition in range(partitions)]
+    counts, chains = zip(*run_tasks(find_distinct, tasks), strict=True)
+    return [task.name for task in tasks], list(chains), sum(counts)
 
 
-def _forget(store: Store, names: list[str], kinds: tuple[str, ...]) -> None:
+def _drop_arrays(store: ArrayStore, names: list[str], kinds: tuple[str, ...]) -> None:
     for name in names:
         for kind in kinds:
             store.drop(f"{kind}-{name}")
 
 
-def _answer(store: Store, found: list[Left]) -> NDArray[np.int64]:
-    """All pairs, sorted, in 16 bytes each and no more: packed into half of the answer first, then spread over it."""
-    total = sum(count for _, count in found)
-    answer = np.empty((total, 2), np.int64)
-    packed = answer.reshape(-1)[total:].view(np.uint64)
-    at = 0
-    for name, count in found:
-        packed[at : at + count] = store.load(name)
+def _gather_pairs(store: ArrayStore, arrays: list[ArrayRef]) -> NDArray[np.int64]:
+    """Return all pairs, sorted, in only 16 bytes each: packed into half of the result, then unpacked in place."""
+    total = sum(count for _, count in arrays)
+    pairs = np.empty((total, 2), np.int64)
+    packed = pairs.reshape(-1)[total:].view(np.uint64)
+    filled = 0
+    for name, count in arrays:
+        packed[filled : filled + count] = store.load(name)
         store.drop(name)
-        at += count
+        filled += count
     packed.sort()
-    unpack(answer)
-    return answer
+    unpack_pairs(pairs)
+    return pairs
 
 
 def _first_of_each(pairs: NDArray[np.int64], index: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """Of sorted pairs (i, j) whose j have the same hash and the same i, the first."""
+    """Return the first of the sorted pairs (i, j) that have the same i and the same hash at j."""
     values = index[pairs[:, 1]]
     order = np.lexsort((pairs[:, 1], values, pairs[:, 0]))
     first = np.ones(len(pairs), bool)

@@ -1,10 +1,10 @@
-"""Which bits of a hash make which band, and how far each band is searched: the cheapest that misses no pair.
+"""The plan of a search: which bits form which band, and how far each band is searched.
 
-Cut the bits into m disjoint bands and give band k a threshold t_k, so that the t_k + 1 add up to the radius + 1. A pair
-that differed in more than t_k bits of every band would differ in more bits than the radius: so each pair within the
-radius lies within the threshold of some band, and it is enough to compare hashes whose bands do (Norouzi, Punjani and
-Fleet, 2012, with thresholds of one's own). How many bands, how wide and of which bits decides only the time. That is
-estimated from a sample of the very hashes: bits of real hashes are neither balanced nor independent.
+Cut the bits into m disjoint bands and give band k a threshold t_k, so that the sum of all t_k + 1 is the radius + 1. A
+pair that differs in more than t_k bits of every band differs in more bits than the radius. So each pair within the
+radius is within the threshold of some band, and only hashes with such a band need to be compared (Norouzi, Punjani and
+Fleet, CVPR 2012, here with a threshold per band). The number of bands, their widths and their bits change only the
+time. It is estimated from a sample of the hashes, because bits of real hashes are neither balanced nor independent.
 """
 
 import math
@@ -15,97 +15,104 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from million_ird.dedup.hamming.kernels import within
+from million_ird.dedup.hamming.kernels import count_within
 
 SAMPLE = 1024
-MOST_BANDS = 16
-WIDEST = 25
-"""Bits of a band at most: its table of buckets has 4 bytes for each value."""
+"""Hashes that are sampled for the estimate."""
+MAX_BANDS = 16
+MAX_BITS = 25
+"""Most bits of a band: its table of buckets has 4 bytes per value."""
 WORTH_PLANNING, WORTH_SWAPPING = 0.05, 1.0
-"""Seconds that a search must be thought to take before a better plan, or better bits for it, are looked for."""
+"""Estimated seconds of a search from which a better plan, or better bits for it, are searched."""
 SWAPS = 200
+"""Swaps of two bits that are tried."""
 
-# Seconds for each step, measured on one core of a 2.6 GHz EPYC 9R14. Where they are wrong, only time is lost.
-VISIT, TURN, ROW, COMPARISON, ARRANGE = 2e-9, 2e-8, 3e-9, 1e-10, 5e-8
+# Seconds per step, measured on one core of a 2.6 GHz EPYC 9R14. Wrong values cost time only.
+VISIT_BUCKET, ENTER_BUCKET, VISIT_ROW, COMPARE_PAIR, SORT_HASH = 2e-9, 2e-8, 3e-9, 1e-10, 5e-8
 
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """A field of the (permuted) bits."""
+    """A range of the permuted bits."""
 
     shift: int
+    """First bit."""
     bits: int
+    """Number of bits."""
     limit: int
-    """Most bits of the field in which a pair may differ."""
+    """Most bits of the band in which a pair may differ."""
 
     @property
     def mask(self) -> int:
-        """Its bits."""
+        """The bits of the band, as a mask."""
         return ((1 << self.bits) - 1) << self.shift
 
     @property
     def flips(self) -> NDArray[np.int64]:
-        """Every difference within the limit, ascending: (f,) int64, 0 first."""
-        wrong = min(self.limit, self.bits)
-        found = [sum(1 << bit for bit in some) for k in range(wrong + 1) for some in combinations(range(self.bits), k)]
-        return np.array(sorted(found), np.int64)
+        """All differences within the limit, ascending: (f,) int64, 0 first."""
+        counts = range(min(self.limit, self.bits) + 1)
+        masks = [sum(1 << bit for bit in chosen) for k in counts for chosen in combinations(range(self.bits), k)]
+        return np.array(sorted(masks), np.int64)
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """Bands, and the order in which the bits are laid out for them."""
+class BandPlan:
+    """The bands, and the order of the bits that they are ranges of."""
 
     bands: tuple[Band, ...]
     order: tuple[int, ...]
-    """Which bit of a hash becomes bit 0, 1, … 63."""
+    """The bit of a hash that becomes bit 0, 1, … 63."""
     seconds: tuple[float, ...]
-    """What each band is thought to take on one core."""
+    """Estimated time of each band on one core."""
 
-    def table(self) -> NDArray[np.uint64]:
-        """For `near_kernels.permuted`: (8, 256) uint64."""
-        place = np.argsort(self.order)
+    def permutation_table(self) -> NDArray[np.uint64]:
+        """Return the table for `kernels.permute_bits`: (8, 256) uint64."""
+        target = np.argsort(self.order)
         table = np.zeros((8, 256), np.uint64)
         for bit in range(64):
             has = (np.arange(256) >> (bit % 8)) & 1 == 1
-            table[bit // 8, has] |= np.uint64(1 << int(place[bit]))
+            table[bit // 8, has] |= np.uint64(1 << int(target[bit]))
         return table
 
 
 @dataclass(frozen=True, slots=True)
-class Sizes:
-    """How much is to be compared with how much."""
+class SearchSizes:
+    """Sizes of the two sides of a search."""
 
     left: int
+    """Distinct hashes of the left side."""
     right: int
-    """Distinct hashes of either side."""
-    meetings: int
-    """How often a piece of one side is searched for in a piece of the other."""
+    """Distinct hashes of the right side."""
+    partition_pairs: int
+    """Number of pairs of a left and a right partition that are compared."""
     same: bool
     """Whether both sides are the same hashes."""
 
     @property
     def share(self) -> float:
-        """Of all ordered pairs, how many are looked at."""
+        """Share of all ordered pairs that is compared."""
         return 0.5 if self.same else 1.0
 
 
-def differences(left: NDArray[np.uint64], right: NDArray[np.uint64] | None = None) -> NDArray[np.uint64]:
-    """Differences of sampled hashes with each other, or with those of `right`; identical ones left out."""
-    some = left[:: max(1, len(left) // SAMPLE)][:SAMPLE]
-    others = some if right is None else right[:: max(1, len(right) // SAMPLE)][:SAMPLE]
-    crossed = (some[:, None] ^ others[None, :])[np.triu_indices(len(some), 1) if right is None else ...].reshape(-1)
+def sample_differences(left: NDArray[np.uint64], right: NDArray[np.uint64] | None = None) -> NDArray[np.uint64]:
+    """Return the XOR of sampled hashes with each other, or with those of `right`, without zeros: (n,) uint64."""
+    sampled = left[:: max(1, len(left) // SAMPLE)][:SAMPLE]
+    others = sampled if right is None else right[:: max(1, len(right) // SAMPLE)][:SAMPLE]
+    crossed = (sampled[:, None] ^ others[None, :])[np.triu_indices(len(sampled), 1) if right is None else ...].reshape(
+        -1
+    )
     return np.asarray(crossed[crossed != 0])
 
 
-def choose(sample: NDArray[np.uint64], radius: int, sizes: Sizes) -> Plan:
-    """The plan that is thought to be fastest.
+def choose_plan(sample: NDArray[np.uint64], radius: int, sizes: SearchSizes) -> BandPlan:
+    """Return the plan with the least estimated time.
 
     Args:
-        sample: (n,) uint64 differences of pairs of hashes, by chance.
+        sample: (n,) uint64 differences of random pairs of hashes.
         radius: 0 to 64 bits.
-        sizes: of both sides.
+        sizes: Sizes of both sides.
     """
-    plans = candidates(sample, radius, sizes)
+    plans = candidate_plans(sample, radius, sizes)
     best = next(plans)
     if _total(best) < WORTH_PLANNING:
         return best
@@ -115,40 +122,40 @@ def choose(sample: NDArray[np.uint64], radius: int, sizes: Sizes) -> Plan:
     return best
 
 
-def candidates(sample: NDArray[np.uint64], radius: int, sizes: Sizes) -> Iterator[Plan]:
-    """Plans to choose from; the first has no bands and compares every hash with every other. Arguments of `choose`."""
+def candidate_plans(sample: NDArray[np.uint64], radius: int, sizes: SearchSizes) -> Iterator[BandPlan]:
+    """Yield the plans to choose from; the first has one empty band and compares every pair. See `choose_plan`."""
     unequal = _unequal(sample)
     informative = np.argsort(np.abs(unequal - 0.5), kind="stable")
     yield _timed([Band(0, 0, radius)], informative, sample, unequal, sizes)
-    for bands in range(1, min(radius + 1, MOST_BANDS) + 1):
-        for bits in range(4, min(64 // bands, WIDEST) + 1):
+    for bands in range(1, min(radius + 1, MAX_BANDS) + 1):
+        for bits in range(4, min(64 // bands, MAX_BITS) + 1):
             yield _timed(*_snake(bands, bits, radius, informative), sample, unequal, sizes)
 
 
 def _unequal(sample: NDArray[np.uint64]) -> NDArray[np.float64]:
-    """For each bit, how often it differs."""
+    """Return for each bit how often it differs: (64,)."""
     if not len(sample):
         return np.full(64, 0.5)
-    return np.array([1 - within(sample, np.uint64(1 << bit), 0) / len(sample) for bit in range(64)])
+    return np.array([1 - count_within(sample, np.uint64(1 << bit), 0) / len(sample) for bit in range(64)])
 
 
-def _total(plan: Plan) -> float:
+def _total(plan: BandPlan) -> float:
     return sum(plan.seconds)
 
 
 def _snake(bands: int, bits: int, radius: int, informative: NDArray[np.int64]) -> tuple[list[Band], NDArray[np.int64]]:
-    """Bands of equal width (one more bit where that uses all 64), and bits dealt to them there and back again."""
-    spare = 64 - bands * bits if bits == 64 // bands and bits < WIDEST else 0
+    """Return bands of equal width (one more bit if that uses all 64), with bits dealt to them back and forth."""
+    spare = 64 - bands * bits if bits == 64 // bands and bits < MAX_BITS else 0
     widths = [bits + (k < spare) for k in range(bands)]
     limits = [(radius + 1) // bands - 1 + (k < (radius + 1) % bands) for k in range(bands)]
-    hands: list[list[int]] = [[] for _ in range(bands)]
-    taken = 0
+    dealt: list[list[int]] = [[] for _ in range(bands)]
+    count = 0
     for turn in range(max(widths)):
         for k in range(bands)[:: 1 if turn % 2 == 0 else -1]:
-            if len(hands[k]) < widths[k]:
-                hands[k].append(int(informative[taken]))
-                taken += 1
-    order = [bit for hand in hands for bit in hand] + [int(bit) for bit in informative[taken:]]
+            if len(dealt[k]) < widths[k]:
+                dealt[k].append(int(informative[count]))
+                count += 1
+    order = [bit for bits_of_band in dealt for bit in bits_of_band] + [int(bit) for bit in informative[count:]]
     shifts = [sum(widths[:k]) for k in range(bands)]
     layout = [Band(shift, width, limit) for shift, width, limit in zip(shifts, widths, limits, strict=True)]
     return layout, np.array(order)
@@ -159,42 +166,43 @@ def _timed(
     order: NDArray[np.int64],
     sample: NDArray[np.uint64],
     unequal: NDArray[np.float64],
-    sizes: Sizes,
-) -> Plan:
+    sizes: SearchSizes,
+) -> BandPlan:
+    """Return the plan with the estimated time of each band."""
     seconds = []
     for band in bands:
         bits = order[band.shift : band.shift + band.bits]
         mask = np.uint64(sum(1 << int(bit) for bit in bits))
         flips = sum(math.comb(band.bits, k) for k in range(min(band.limit, band.bits) + 1))
-        turns = flips * 2.0**band.bits * sizes.meetings * sizes.share
+        buckets = flips * 2.0**band.bits * sizes.partition_pairs * sizes.share
         rows = flips * float(sizes.left) * sizes.share
-        # Half a million pairs do not show how rare the rarest is; it is no rarer than were the bits independent.
-        seen = within(sample, mask, band.limit) / max(1, len(sample))
-        likely = max(seen, _chance(unequal[bits], band.limit))
-        comparisons = likely * sizes.left * sizes.right * sizes.share
-        busy = min(turns, rows, comparisons)
+        # Half a million pairs do not show the rarest cases; they are no rarer than with independent bits.
+        observed = count_within(sample, mask, band.limit) / max(1, len(sample))
+        probability = max(observed, _independent_probability(unequal[bits], band.limit))
+        comparisons = probability * sizes.left * sizes.right * sizes.share
+        entered = min(buckets, rows, comparisons)
         seconds.append(
-            turns * VISIT
-            + busy * TURN
-            + rows * min(1.0, comparisons / max(1.0, rows)) * ROW
-            + comparisons * COMPARISON
-            + (sizes.left + sizes.right) * ARRANGE * (band.bits > 0)
+            buckets * VISIT_BUCKET
+            + entered * ENTER_BUCKET
+            + rows * min(1.0, comparisons / max(1.0, rows)) * VISIT_ROW
+            + comparisons * COMPARE_PAIR
+            + (sizes.left + sizes.right) * SORT_HASH * (band.bits > 0)
         )
-    return Plan(tuple(bands), tuple(int(bit) for bit in order), tuple(seconds))
+    return BandPlan(tuple(bands), tuple(int(bit) for bit in order), tuple(seconds))
 
 
-def _chance(unequal: NDArray[np.float64], limit: int) -> float:
-    """That independent bits, each different with its own chance, differ in at most `limit` places."""
-    chances = np.zeros(limit + 2)
-    chances[0] = 1.0
+def _independent_probability(unequal: NDArray[np.float64], limit: int) -> float:
+    """Return the probability that at most `limit` of independent bits differ, given that of each bit."""
+    probabilities = np.zeros(limit + 2)
+    probabilities[0] = 1.0
     for chance in unequal:
-        chances[1:] = chances[1:] * (1 - chance) + chances[:-1] * chance
-        chances[0] *= 1 - chance
-    return float(min(1.0, chances[:-1].sum()))
+        probabilities[1:] = probabilities[1:] * (1 - chance) + probabilities[:-1] * chance
+        probabilities[0] *= 1 - chance
+    return float(min(1.0, probabilities[:-1].sum()))
 
 
-def _swapped(plan: Plan, sample: NDArray[np.uint64], sizes: Sizes) -> Plan:
-    """Swaps bits between bands, and with those left out, wherever that is cheaper: bits that go together part."""
+def _swapped(plan: BandPlan, sample: NDArray[np.uint64], sizes: SearchSizes) -> BandPlan:
+    """Swap random bits wherever that lowers the estimated time, which separates correlated bits."""
     unequal = _unequal(sample)
     random = np.random.default_rng(0)
     for _ in range(SWAPS):

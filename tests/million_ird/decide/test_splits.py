@@ -5,7 +5,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from million_ird.decide.splits import splits
+from million_ird.decide.splits import assign_splits
 
 
 @given(
@@ -20,18 +20,18 @@ def test_families_stay_together_whatever_the_order_of_the_rows(
     while not np.array_equal(roots, roots[roots]):
         roots = roots[roots]
     keys = [f"{i:032x}" for i in range(200)]
-    found = splits(pa.chunked_array([keys]), roots, np.array(kept), 0.3).to_pylist()
+    found = assign_splits(pa.chunked_array([keys]), roots, np.array(kept), 0.3).to_pylist()
     for root in set(roots.tolist()):
         assert len({found[i] for i in range(200) if roots[i] == root and kept[i]}) <= 1
     assert [split is not None for split in found] == kept
     place = {row: at for at, row in enumerate(order)}
     moved = np.array([place[int(roots[row])] for row in order])
-    again = splits(pa.chunked_array([[keys[row] for row in order]]), moved, np.array(kept)[order], 0.3).to_pylist()
+    again = assign_splits(pa.chunked_array([[keys[row] for row in order]]), moved, np.array(kept)[order], 0.3).to_pylist()
     assert [again[place[row]] for row in range(200)] == found
 
 
 def test_about_the_share_that_was_asked_for_is_held_out() -> None:
     keys = pa.chunked_array([[f"{i:032x}" for i in range(20_000)]])
-    found = splits(keys, np.arange(20_000), np.ones(20_000, bool), 0.1).to_pylist()
+    found = assign_splits(keys, np.arange(20_000), np.ones(20_000, bool), 0.1).to_pylist()
     assert 1800 < found.count("validation") < 2200
-    assert set(splits(keys, np.arange(20_000), np.ones(20_000, bool), 0.0).to_pylist()) == {"train"}
+    assert set(assign_splits(keys, np.arange(20_000), np.ones(20_000, bool), 0.0).to_pylist()) == {"train"}

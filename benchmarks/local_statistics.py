@@ -17,10 +17,10 @@ from machine import ROOT, SHARED, describe
 from waiting import wait_passively
 
 from dynet import DyNet
-from dynet.evaluation.benchmark import Benchmark, plan_tasks
+from dynet.evaluation.benchmark import BenchmarkSet, plan_tasks
 from dynet.evaluation.metrics import psnr
 from dynet.evaluation.protocol import STRICT, as_float
-from dynet.inference.restore import Restoration, prepare, restore_rgb
+from dynet.inference.restore import RestoreOptions, prepare_for_inference, restore_rgb
 
 RESULT = ROOT / "benchmarks" / "results" / "local_statistics.json"
 SIGMAS = (15.0, 25.0, 50.0)
@@ -41,21 +41,21 @@ def forms(window: int) -> dict[str, tuple[torch.dtype, int | None, int]]:
 
 def measure(weights: str, window: int, pictures: int | None) -> list[dict[str, Any]]:
     """A row for each variant, sigma and form: the mean PSNR in dB, and what tells the form from "whole"."""
-    benchmark = Benchmark.parse(f"CBSD68={SHARED / 'benchmarks' / 'CBSD68'}")
-    subjects = benchmark.subjects[:: max(1, len(benchmark.subjects) // (pictures or len(benchmark.subjects)))]
+    benchmark = BenchmarkSet.parse(f"CBSD68={SHARED / 'benchmarks' / 'CBSD68'}")
+    images = benchmark.images[:: max(1, len(benchmark.images) // (pictures or len(benchmark.images)))]
     model, device = DyNet.from_pretrained(weights), torch.device("cpu")
     rows = []
     for task in plan_tasks([benchmark], SIGMAS):
-        pairs = [tuple(as_float(part) for part in task.read(subject, STRICT)) for subject in subjects]
+        pairs = [tuple(as_float(part) for part in task.read(image, STRICT)) for image in images]
         for variant in model.variants:
             whole: list[Any] = []
             for name, (kind, local, tile) in forms(window).items():
                 # A fresh network: what one form sets in its blocks is not for the next.
                 network = DyNet.from_pretrained(weights)
-                prepare(network, kind, local)
-                how = Restoration(model=network, variants=(variant,), device=device, tile=tile)
+                prepare_for_inference(network, kind, local)
+                how = RestoreOptions(model=network, variants=(variant,), device=device, tile=tile)
                 began = time.perf_counter()
-                restored = [STRICT.output(restore_rgb(noisy, variant, how)) for noisy, _ in pairs]
+                restored = [STRICT.postprocess(restore_rgb(noisy, variant, how)) for noisy, _ in pairs]
                 seconds = time.perf_counter() - began
                 whole = whole or restored
                 rows.append(

@@ -1,1 +1,1 @@
-"""How well, how fast and in how much memory a network restores benchmarks."""
+"""Evaluation of a network on benchmarks: quality, time and memory."""

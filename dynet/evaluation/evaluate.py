@@ -1,6 +1,6 @@
-"""`dynet evaluate`: every variant of one set of weights on every task, picture by picture."""
+"""`dynet evaluate`: every variant of one set of weights on every image of every task."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -9,8 +9,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from dynet.errors import OutOfMemory, PictureError, UsageError
-from dynet.evaluation.benchmark import Image8, Subject, Task
+from dynet.errors import ImageError, OutOfMemory, UsageError
+from dynet.evaluation.benchmark import BenchmarkImage, BenchmarkTask, Image8
 from dynet.evaluation.metrics import psnr, ssim
 from dynet.evaluation.protocol import EvaluationProtocol, as_float
 from dynet.evaluation.pyiqa_metrics import PyiqaMetric
@@ -18,138 +18,148 @@ from dynet.inference.tiling import run_tiled
 from dynet.model.network import DyNet
 from dynet.model.variants import Variant
 from dynet.runtime.cost import MB, Cost, CostMeter
+from dynet.runtime.memory import is_out_of_memory
 from dynet.runtime.progress import ProgressReport
-from dynet.runtime.resources import is_out_of_memory
 
 Float = npt.NDArray[np.float32]
 
 INPUT = "input"
-"""What stands for a variant where the degraded picture itself is measured."""
+"""Stands in place of a variant where the degraded image itself is measured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
-    """What is evaluated, and how; the same for all pictures."""
+    """What is evaluated and by which rules; the same for all images."""
 
     model: DyNet
     variants: tuple[Variant, ...]
     device: torch.device
     protocol: EvaluationProtocol
-    tasks: tuple[Task, ...]
+    tasks: tuple[BenchmarkTask, ...]
     metrics: tuple[PyiqaMetric, ...]
     tile: int | None
-    """Side in pixels of the tiles that pictures are restored in; None restores them whole."""
+    """Side of the tiles in pixels; None restores whole images."""
 
     def __post_init__(self) -> None:
         if any(variant.name == INPUT for variant in self.variants):
-            raise UsageError(f"a variant named {INPUT!r} cannot be told from the input in a table")
+            raise UsageError(f"a variant named {INPUT!r} cannot be distinguished from the input in a table")
 
     @property
     def value_names(self) -> tuple[str, ...]:
-        """What is measured of each picture."""
+        """Names of the values that each image has."""
         return "psnr", "ssim", *(metric.name for metric in self.metrics)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
-    """One picture of one task as one variant restored it, or as it was given (INPUT)."""
+class EvalResult:
+    """The figures of one image of one task, restored by one variant or as it was before (INPUT)."""
 
-    task: Task
+    task: BenchmarkTask
     file: str
-    width: int  # of what was measured, in pixels
+    width: int
+    """In pixels, after the protocol's crop."""
     height: int
     variant: str
     values: tuple[float, ...]
-    """As `Evaluation.value_names`; infinite for the PSNR of equal pictures, nan where a metric has no number."""
+    """In the order of `Evaluation.value_names`; the PSNR of equal images is infinite, nan is a metric without value."""
+    ms: float | None
+    """None for an input."""
+    peak_mb: float | None
+    """In units of 2^20 bytes; None for an input, and where it cannot be measured."""
 
-    ms: float | None  # None of an input
-    peak_mb: float | None  # of 2^20 bytes; None of an input, and where it cannot be measured
 
+def evaluate(evaluation: Evaluation, meter: CostMeter) -> list[EvalResult]:
+    """Measure every image of every task; one that cannot be read or restored ends it, since a mean needs them all.
 
-def evaluate(how: Evaluation, meter: CostMeter) -> list[Measured]:
-    """Measure every picture of every task; one that cannot be read or restored ends it, for half a mean is none.
-
-    Raises PictureError naming the file, OutOfMemory, or UsageError where a metric of pyiqa fails.
+    Raises:
+        ImageError: An image cannot be read, or its restoration is not finite; the message names the file.
+        OutOfMemory: An image does not fit into memory.
+        UsageError: A metric of pyiqa fails.
     """
-    _check_pictures(how)
-    _warm_up(how, meter)
-    total = sum(len(task.benchmark.subjects) for task in how.tasks)
-    measured: list[Measured] = []
+    _check_images(evaluation)
+    _warm_up(evaluation, meter)
+    total = sum(len(task.benchmark.images) for task in evaluation.tasks)
+    results: list[EvalResult] = []
     with ProgressReport("evaluate", total) as progress:
-        for task in how.tasks:
-            for subject in task.benchmark.subjects:
-                measured += _measure(how, meter, task, subject)
+        for task in evaluation.tasks:
+            for image in task.benchmark.images:
+                results += _measure(evaluation, meter, task, image)
                 progress.advance(task.label)
-    return measured
+    return results
 
 
-def _check_pictures(how: Evaluation) -> None:
-    """Read every picture once, so that a broken one costs seconds and not the hours before it."""
-    of_benchmark = {task.benchmark.name: task for task in how.tasks}
-    total = sum(len(task.benchmark.subjects) for task in of_benchmark.values())
-    with ProgressReport("check pictures", total) as progress:
-        for task in of_benchmark.values():
-            for subject in task.benchmark.subjects:
-                task.read(subject, how.protocol)
+def _check_images(evaluation: Evaluation) -> None:
+    """Read every image once, so that a broken one is found before hours of restoring."""
+    tasks = {task.benchmark.name: task for task in evaluation.tasks}.values()  # one of each benchmark
+    total = sum(len(task.benchmark.images) for task in tasks)
+    with ProgressReport("check images", total) as progress:
+        for task in tasks:
+            for image in task.benchmark.images:
+                task.read(image, evaluation.protocol)
                 progress.advance(task.benchmark.name)
 
 
-def _warm_up(how: Evaluation, meter: CostMeter) -> None:
-    """Restore the first picture by each variant: what a device sets up at a first call is not a picture's cost."""
-    task = how.tasks[0]
-    subject = task.benchmark.subjects[0]
-    degraded, _ = task.read(subject, how.protocol)
-    for variant in how.variants:
-        _restore(how, meter, variant, degraded, subject)
+def _warm_up(evaluation: Evaluation, meter: CostMeter) -> None:
+    """Restore the first image by each variant, so that no image's time includes what a device does at a first call."""
+    task = evaluation.tasks[0]
+    image = task.benchmark.images[0]
+    degraded, _ = task.read(image, evaluation.protocol)
+    for variant in evaluation.variants:
+        _restore(evaluation, meter, variant, degraded, image)
 
 
-def _measure(how: Evaluation, meter: CostMeter, task: Task, subject: Subject) -> Iterator[Measured]:
-    degraded, clean = task.read(subject, how.protocol)
+def _measure(
+    evaluation: Evaluation, meter: CostMeter, task: BenchmarkTask, image: BenchmarkImage
+) -> Iterator[EvalResult]:
+    degraded, clean = task.read(image, evaluation.protocol)
     target = as_float(clean)
 
-    def measured(variant: str, picture: Float, cost: Cost | None) -> Measured:
-        return Measured(
+    def result(variant: str, restored: Float, cost: Cost | None) -> EvalResult:
+        return EvalResult(
             task=task,
-            file=subject.name,
-            width=picture.shape[1],
-            height=picture.shape[0],
+            file=image.name,
+            width=restored.shape[1],
+            height=restored.shape[0],
             variant=variant,
-            values=_values(how, picture, target),
+            values=_values(evaluation, restored, target),
             ms=None if cost is None else cost.seconds * 1000,
             peak_mb=None if cost is None or cost.peak_bytes is None else cost.peak_bytes / MB,
         )
 
-    yield measured(INPUT, as_float(degraded), None)
-    for variant in how.variants:
-        restored, cost = _restore(how, meter, variant, degraded, subject)
-        yield measured(variant.name, how.protocol.output(restored), cost)
+    yield result(INPUT, as_float(degraded), None)
+    for variant in evaluation.variants:
+        restored, cost = _restore(evaluation, meter, variant, degraded, image)
+        yield result(variant.name, evaluation.protocol.postprocess(restored), cost)
 
 
-def _values(how: Evaluation, picture: Float, clean: Float) -> tuple[float, ...]:
-    others = [metric.measure(picture, clean) for metric in how.metrics]
-    return psnr(picture, clean), ssim(picture, clean), *others
+def _values(evaluation: Evaluation, restored: Float, clean: Float) -> tuple[float, ...]:
+    others = [metric.measure(restored, clean) for metric in evaluation.metrics]
+    return psnr(restored, clean), ssim(restored, clean), *others
 
 
 def _restore(
-    how: Evaluation, meter: CostMeter, variant: Variant, degraded: Image8, subject: Subject
+    evaluation: Evaluation, meter: CostMeter, variant: Variant, degraded: Image8, image: BenchmarkImage
 ) -> tuple[Float, Cost]:
-    """degraded: (H, W, 3) to what the network gives, the same shape, not clipped."""
-    network = partial(how.model, variant=variant)
+    """Return the network's output for `degraded` (H, W, 3), not clipped, with what it cost."""
+    call: Callable[[Tensor], Tensor] = partial(evaluation.model, variant=variant)
+    if evaluation.tile:
+        call = partial(_restore_in_tiles, call, evaluation.tile)
     try:
         with torch.inference_mode():
-            picture = torch.from_numpy(as_float(degraded)).permute(2, 0, 1)[None].contiguous().to(how.device)
-            restored, cost = meter.measure(partial(_in_tiles, network, how.tile) if how.tile else network, picture)
+            x = torch.from_numpy(as_float(degraded)).permute(2, 0, 1)[None].contiguous().to(evaluation.device)
+            restored, cost = meter.measure(call, x)
             values: Float = restored[0].permute(1, 2, 0).cpu().numpy()
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
         height, width = degraded.shape[:2]
-        tile = f"a --tile lower than {how.tile}" if how.tile else "--tile 512"
-        raise OutOfMemory(f"out of memory on {how.device} at {subject.name}, {width}×{height}: use {tile}") from error
+        advice = f"a --tile lower than {evaluation.tile}" if evaluation.tile else "--tile 512"
+        place = f"{evaluation.device} at {image.name}, {width}×{height}"
+        raise OutOfMemory(f"out of memory on {place}: use {advice}") from error
     if not np.isfinite(values).all():
-        raise PictureError(f"{subject.name}: variant {variant.name} gives values that are not finite numbers")
+        raise ImageError(f"{image.name}: variant {variant.name} gives values that are not finite numbers")
     return values, cost
 
 
-def _in_tiles(network: partial[Tensor], tile: int, picture: Tensor) -> Tensor:
-    return run_tiled(network, picture, tile, overlap=tile // 8)
+def _restore_in_tiles(network: Callable[[Tensor], Tensor], tile: int, image: Tensor) -> Tensor:
+    return run_tiled(network, image, tile, overlap=tile // 8)

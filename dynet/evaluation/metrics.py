@@ -1,6 +1,6 @@
-"""PSNR and SSIM as the published all-in-one tables have them: equal to scikit-image's with a data range of 1.
+"""PSNR and SSIM as in the published all-in-one tables: equal to those of scikit-image with a data range of 1.
 
-Both take two colour pictures (H, W, 3) of any float type in [0, 1] and compute in float64.
+Both compare two colour images (H, W, 3) of any float type in [0, 1] and compute in float64.
 """
 
 import math
@@ -10,56 +10,72 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-Picture = npt.NDArray[np.floating[Any]]
+FloatImage = npt.NDArray[np.floating[Any]]
 Float64 = npt.NDArray[np.float64]
 
 SSIM_WINDOW = 7
-"""Side of SSIM's window in pixels: the smallest picture that has an SSIM."""
+"""Side of SSIM's window in pixels, and so the smallest side of an image that has an SSIM."""
 
-_C1, _C2 = 0.01**2, 0.03**2  # what steadies SSIM's quotients, for a data range of 1
-_BAND = 32  # rows at a time: what stays in a processor's cache is three times as fast as whole pictures
+_C1, _C2 = 0.01**2, 0.03**2  # keep SSIM's quotients finite, for a data range of 1
+_BAND = 32  # rows at a time: bands that stay in the processor's cache are three times as fast as whole images
 
 
-def psnr(picture: Picture, clean: Picture) -> float:
-    """The peak signal-to-noise ratio in dB over all pixels and channels; infinite for equal pictures.
+def psnr(image: FloatImage, clean: FloatImage) -> float:
+    """Return the peak signal-to-noise ratio over all pixels and channels.
 
-    Raises ValueError where the shapes differ.
+    Args:
+        image: (H, W, C) in [0, 1].
+        clean: The reference, of the same shape.
+
+    Returns:
+        Decibels; infinite for equal images.
+
+    Raises:
+        ValueError: The shapes differ.
     """
-    _check_shapes(picture, clean)
+    _check_shapes(image, clean)
     total = 0.0
-    for top in range(0, len(picture), _BAND):
-        difference = (_float64(picture[top : top + _BAND]) - _float64(clean[top : top + _BAND])).ravel()
+    for top in range(0, len(image), _BAND):
+        difference = (_float64(image[top : top + _BAND]) - _float64(clean[top : top + _BAND])).ravel()
         total += float(np.dot(difference, difference))
-    error = total / int(picture.size)
+    error = total / int(image.size)
     return math.inf if error == 0 else -10 * math.log10(error)
 
 
-def ssim(picture: Picture, clean: Picture) -> float:
-    """The structural similarity: the mean over windows and channels; 1 for equal pictures.
+def ssim(image: FloatImage, clean: FloatImage) -> float:
+    """Return the structural similarity, the mean over windows and channels.
 
-    Wang et al., "Image quality assessment: from error visibility to structural similarity", 2004, with what
-    scikit-image has by default: a uniform window of 7×7 (not the paper's Gaussian), only windows that lie inside the
-    picture, and sample covariances (divided by 48, not 49).
+    Wang et al., "Image quality assessment: from error visibility to structural similarity", 2004, with the defaults of
+    scikit-image: a uniform window of 7×7 (not the paper's Gaussian), only windows inside the image, and sample
+    covariances (divided by 48, not 49).
 
-    Raises ValueError where the shapes differ, and for a side of less than 7 pixels.
+    Args:
+        image: (H, W, C) in [0, 1].
+        clean: The reference, of the same shape.
+
+    Returns:
+        At most 1, which equal images have.
+
+    Raises:
+        ValueError: The shapes differ, or a side has less than 7 pixels.
     """
-    _check_shapes(picture, clean)
-    height, width, channels = picture.shape
+    _check_shapes(image, clean)
+    height, width, channels = image.shape
     if min(height, width) < SSIM_WINDOW:
         raise ValueError(f"SSIM needs sides of at least {SSIM_WINDOW} pixels, not {height} and {width}")
-    below = SSIM_WINDOW - 1  # rows that a window reaches beyond its first
+    overlap = SSIM_WINDOW - 1  # rows of a window after its first
     total = 0.0
-    for top in range(0, height - below, _BAND):
-        bottom = top + _BAND + below
-        total += _similarities(_float64(picture[top:bottom]), _float64(clean[top:bottom]))
-    windows = int((height - below) * (width - below) * channels)
+    for top in range(0, height - overlap, _BAND):
+        bottom = top + _BAND + overlap
+        total += _similarities(_float64(image[top:bottom]), _float64(clean[top:bottom]))
+    windows = int((height - overlap) * (width - overlap) * channels)
     return total / windows
 
 
 def _similarities(x: Float64, y: Float64) -> float:
-    """(H, W, C) twice to the sum over the windows inside.
+    """Return the sum of the similarities of two (H, W, C) over all windows inside them.
 
-    Only the sum of the two variances is needed, so four filters do instead of five.
+    Only the sum of the two variances is needed, so four filters suffice instead of five.
     """
     mean_x, mean_y = _window_means(x), _window_means(y)
     products = mean_x * mean_y
@@ -72,17 +88,17 @@ def _similarities(x: Float64, y: Float64) -> float:
 
 
 def _window_means(values: Float64) -> Float64:
-    """(H, W, C) to the means of the windows that lie inside, (H - 6, W - 6, C)."""
+    """Return the means of (H, W, C) over the windows inside it, (H - 6, W - 6, C)."""
     edge = SSIM_WINDOW // 2
     # OpenCV drops the axis of a single channel.
     means = cv2.boxFilter(values, cv2.CV_64F, (SSIM_WINDOW, SSIM_WINDOW)).reshape(values.shape)
     return means[edge:-edge, edge:-edge].astype(np.float64, copy=False)
 
 
-def _float64(values: Picture) -> Float64:
+def _float64(values: FloatImage) -> Float64:
     return np.ascontiguousarray(values, np.float64)
 
 
-def _check_shapes(picture: Picture, clean: Picture) -> None:
-    if picture.shape != clean.shape or picture.ndim != 3:
-        raise ValueError(f"two pictures (H, W, C) of one shape are compared, not {picture.shape} and {clean.shape}")
+def _check_shapes(image: FloatImage, clean: FloatImage) -> None:
+    if image.shape != clean.shape or image.ndim != 3:
+        raise ValueError(f"two images (H, W, C) of one shape are compared, not {image.shape} and {clean.shape}")

@@ -1,7 +1,7 @@
-"""How a benchmark is put to a network: what is cropped, how noise is put on, what happens to the output.
+"""Evaluation protocols: how images are cropped, how noise is added, and how the output is rounded.
 
-Everything else is the same in every protocol: 8-bit RGB, whole pictures, PSNR and SSIM over all three channels with a
-data range of 1, the mean over pictures.
+Everything else is the same in every protocol: 8-bit RGB, whole images, PSNR and SSIM over all three channels with a
+data range of 1, the mean over images.
 """
 
 import unicodedata
@@ -16,46 +16,51 @@ from dynet.runtime.rng import generator
 Image8 = npt.NDArray[np.uint8]
 
 NOISE_SEED = 0
-"""One for all: the noise of a benchmark is part of the benchmark, not of a run."""
+"""The same for all: the noise belongs to the benchmark, not to a run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluationProtocol:
-    """The rules by which one set of figures is made."""
+    """The rules of one protocol; the field names are keys of results.json."""
 
     name: str
 
     crop_to: int
-    """Pictures are cut at the centre to the largest multiple of this, in pixels; 1 leaves them whole.
+    """Images are cropped at the centre to the largest multiple of this, in pixels; 1 leaves them whole.
 
-    A network that needs a multiple of something pads by reflection inside (DyNet: of 8).
+    A network that needs sides of some multiple pads by reflection itself (DyNet: of 8).
     """
 
     noise_rounded: bool
-    """True: noisy levels are rounded to 8 bits. False: cut, which darkens a noisy picture by half a level."""
+    """True: noisy levels are rounded to 8 bits. False: truncated, which darkens a noisy image by half a level."""
 
     output_quantised: bool
-    """True: the output is rounded to 8 bits, as the PNG of it would be. False: it stays float."""
+    """True: the output is rounded to 8 bits, as its PNG would be. False: it stays float."""
 
-    def cropped(self, image: Image8) -> Image8:
-        """image: (H, W, 3) to its centre by `crop_to`; a side shorter than that comes out empty."""
+    def crop_centre(self, image: Image8) -> Image8:
+        """Return the centre of `image` (H, W, 3) by `crop_to`; a side shorter than `crop_to` becomes empty."""
         (top, bottom), (left, right) = (_centre(side, self.crop_to) for side in image.shape[:2])
         return image[top:bottom, left:right]
 
-    def noisy(self, clean: Image8, stem: str, sigma: float) -> Image8:
-        """clean: (H, W, 3), uncropped, with noise of standard deviation `sigma` levels of 255, clipped, in 8 bits.
+    def add_noise(self, clean: Image8, stem: str, sigma: float) -> Image8:
+        """Return a clean image with Gaussian noise, clipped, in 8 bits.
 
-        The noise is a function of the file's stem, sigma and the picture's size alone: the same in every protocol and
-        every folder, whatever else is evaluated before or beside it.
+        The noise depends on the file's stem, sigma and the size of the image alone: it is the same in every protocol
+        and every folder, whatever else is evaluated.
+
+        Args:
+            clean: (H, W, 3), before any crop.
+            stem: Name of the file without its suffix.
+            sigma: Standard deviation in levels of 255.
         """
-        # File systems store accented letters in two forms, which are one name, and bytes that are no letters.
+        # File systems store an accented letter in two forms, which are the same name, and bytes that are not text.
         key = unicodedata.normalize("NFC", stem).encode(errors="backslashreplace").decode()
         noise = generator(NOISE_SEED, f"benchmark noise/{float(sigma)}/{key}").standard_normal(clean.shape)
         levels = np.clip(clean + sigma * noise, 0, 255)
         return (np.rint(levels) if self.noise_rounded else levels).astype(np.uint8)
 
-    def output(self, restored: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """restored: float of any shape as the network gives it, to what is measured: in [0, 1]."""
+    def postprocess(self, restored: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Return the network's output, of any shape, as it is measured: clipped to [0, 1], rounded if quantised."""
         clipped = np.clip(restored, 0, 1)
         return as_float(np.rint(clipped * 255)) if self.output_quantised else clipped
 
@@ -63,18 +68,18 @@ class EvaluationProtocol:
 AIO_PAPER = EvaluationProtocol(name="aio-paper", crop_to=16, noise_rounded=False, output_quantised=False)
 STRICT = EvaluationProtocol(name="strict", crop_to=1, noise_rounded=True, output_quantised=True)
 
-# aio-paper is what PromptIR's test script does, and those of DyNet and AdaIR after it. strict measures what a user
-# gets: no pixel is left out, noise has mean zero, and the result is the file that would be saved.
+# aio-paper does what the test scripts of PromptIR, DyNet and AdaIR do. strict measures what a user gets: no pixel is
+# left out, the noise has mean zero, and the result is the file that would be saved.
 PROTOCOLS = {protocol.name: protocol for protocol in (AIO_PAPER, STRICT)}
 
 
 def as_float(levels: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    """Levels of 0 to 255, any shape and type, to float32 in [0, 1]."""
+    """Convert levels from 0 to 255, of any shape and type, to float32 in [0, 1]."""
     values: npt.NDArray[np.float32] = np.divide(levels, 255, dtype=np.float32)
     return values
 
 
 def _centre(side: int, multiple: int) -> tuple[int, int]:
-    """Where the middle of a side begins and ends; of an odd rest the larger part is cut off at the end."""
+    """Return start and stop of the centre of a side; the larger part of an odd rest is cut off at the end."""
     rest = side % multiple
     return rest // 2, side - rest + rest // 2

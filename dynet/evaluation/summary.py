@@ -1,28 +1,30 @@
-"""Means and spreads of what was measured: over the pictures of a task, and over tasks as published tables have them."""
+"""Means and spreads of results: over the images of a task, and over tasks as in published tables."""
 
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from dynet.evaluation.benchmark import Task
-from dynet.evaluation.evaluate import Evaluation, Measured
+from dynet.evaluation.benchmark import BenchmarkTask
+from dynet.evaluation.evaluate import EvalResult, Evaluation
 
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Of some values: mean, standard deviation (of the values as they are, divided by their number), and exceptions.
+    """Mean and standard deviation of some values.
 
-    One infinite value makes the mean infinite, and one that is no number leaves none: a mean over the rest would
-    rank a network that restores a picture perfectly below one that does not.
+    One infinite value makes the mean infinite, and one nan makes it nan: a mean over the rest would rank a network that
+    restores an image perfectly below one that does not.
     """
 
     mean: float
     std: float
+    """Of the values as a population: divided by their number."""
     not_finite: int
+    """Number of values that are infinite or nan."""
 
     @classmethod
     def of(cls, values: Sequence[float]) -> "Spread":
-        """Independent of the order of the values, to the last bit."""
+        """Compute the spread; bitwise independent of the order of the values."""
         not_finite = sum(not math.isfinite(value) for value in values)
         mean = _mean(values)
         std = math.nan if not_finite else math.sqrt(math.fsum((value - mean) ** 2 for value in values) / len(values))
@@ -30,20 +32,22 @@ class Spread:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """One variant, or the input, on one task."""
+class SummaryRow:
+    """The figures of one variant, or of the input, on one task."""
 
-    task: Task
+    task: BenchmarkTask
     variant: str
     images: int
-    values: tuple[Spread, ...]  # as Evaluation.value_names
+    values: tuple[Spread, ...]
+    """In the order of `Evaluation.value_names`."""
     ms: Spread | None
-    peak_mb: float | None  # the largest of any picture
+    peak_mb: float | None
+    """The largest of any image."""
 
 
 @dataclass(frozen=True, slots=True)
 class TaskMean:
-    """One variant, or the input, over all tasks: the mean of their means."""
+    """The mean over all tasks of one variant, or of the input."""
 
     variant: str
     values: tuple[float, ...]
@@ -54,30 +58,30 @@ def _mean(values: Sequence[float]) -> float:
     return (math.fsum(values) if exact else sum(values)) / len(values)  # fsum refuses inf and -inf together
 
 
-def summarise(measured: Iterable[Measured]) -> list[Row]:
-    """A row for each task and variant, in the order of their first pictures."""
-    groups: dict[tuple[str, float | None, str], list[Measured]] = {}
-    for one in measured:
-        groups.setdefault((one.task.benchmark.name, one.task.sigma, one.variant), []).append(one)
+def summarise(results: Iterable[EvalResult]) -> list[SummaryRow]:
+    """Return a row for each task and variant, in the order of their first images."""
+    groups: dict[tuple[str, float | None, str], list[EvalResult]] = {}
+    for result in results:
+        groups.setdefault((result.task.benchmark.name, result.task.sigma, result.variant), []).append(result)
     return [_row(group) for group in groups.values()]
 
 
-def _row(group: list[Measured]) -> Row:
-    times = [one.ms for one in group if one.ms is not None]
-    peaks = [one.peak_mb for one in group if one.peak_mb is not None]
-    return Row(
+def _row(group: list[EvalResult]) -> SummaryRow:
+    times = [result.ms for result in group if result.ms is not None]
+    peaks = [result.peak_mb for result in group if result.peak_mb is not None]
+    return SummaryRow(
         task=group[0].task,
         variant=group[0].variant,
         images=len(group),
-        values=tuple(Spread.of(values) for values in zip(*(one.values for one in group), strict=True)),
+        values=tuple(Spread.of(values) for values in zip(*(result.values for result in group), strict=True)),
         ms=Spread.of(times) if times else None,
         peak_mb=max(peaks) if peaks else None,
     )
 
 
-def means_over_tasks(rows: Iterable[Row]) -> list[TaskMean]:
-    """Each task counts once, however many pictures it has; every sigma is a task."""
-    groups: dict[str, list[Row]] = {}
+def means_over_tasks(rows: Iterable[SummaryRow]) -> list[TaskMean]:
+    """Return the means over tasks; each task counts once, however many images it has, and every sigma is a task."""
+    groups: dict[str, list[SummaryRow]] = {}
     for row in rows:
         groups.setdefault(row.variant, []).append(row)
     return [
@@ -92,10 +96,10 @@ def means_over_tasks(rows: Iterable[Row]) -> list[TaskMean]:
     ]
 
 
-def count_not_finite(rows: Iterable[Row], how: Evaluation) -> dict[str, int]:
-    """For each thing measured the number of pictures and variants without a finite number, where there are any."""
-    counts = dict.fromkeys(how.value_names, 0)
+def count_not_finite(rows: Iterable[SummaryRow], evaluation: Evaluation) -> dict[str, int]:
+    """Count by metric the images and variants without a finite value; metrics without such values are left out."""
+    counts = dict.fromkeys(evaluation.value_names, 0)
     for row in rows:
-        for name, spread in zip(how.value_names, row.values, strict=True):
+        for name, spread in zip(evaluation.value_names, row.values, strict=True):
             counts[name] += spread.not_finite
     return {name: count for name, count in counts.items() if count}

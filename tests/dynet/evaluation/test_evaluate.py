@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from dynet import DyNet
-from dynet.evaluation.benchmark import Benchmark, plan_tasks
+from dynet.evaluation.benchmark import BenchmarkSet, plan_tasks
 from dynet.evaluation.metrics import psnr, ssim
 from dynet.evaluation.protocol import PROTOCOLS, STRICT, as_float
 
@@ -105,7 +105,7 @@ def test_every_figure_is_what_the_network_itself_and_scikit_image_give(
     assert len(lines) == 9
     for file in ("a.png", "b.png", "c.png"):
         target = np.array(Image.open(clean / file))
-        noisy = rules.noisy(target, file[0], 25)
+        noisy = rules.add_noise(target, file[0], 25)
         if protocol == "aio-paper":
             top, left = (side % 16 // 2 for side in target.shape[:2])
             height, width = (side - side % 16 for side in target.shape[:2])
@@ -228,13 +228,13 @@ def test_equal_pictures_are_infinite_in_table_and_csv_and_null_in_valid_json(
     assert [line["psnr"] == "inf" for line in _lines(tmp_path / "out") if line["variant"] == "S"] == [True, False]
     table = (tmp_path / "out" / "results.md").read_text(encoding="utf-8")
     assert re.search(r"^\| P +\| S +\| +inf \| 0\.", table, re.MULTILINE)
-    assert "PSNR is infinite for 2 pictures" in table  # the input's and the variant's
+    assert "PSNR is infinite for 2 images" in table  # the input's and the variant's
 
 
 def test_tiles_are_said_and_hardly_change_the_figures(clean: Path, tiny_weights: Path, dynet_command: Command) -> None:
     given = ("evaluate", "--weights", tiny_weights, "--benchmark", f"C={clean}", "--protocol", "strict", "--sigma", 15)
     _, stdout, _ = dynet_command(*given, "--tile", 32)
-    assert "in tiles of 32 pixels, not whole pictures" in " ".join(stdout.split())
+    assert "in tiles of 32 pixels, not whole images" in " ".join(stdout.split())
     found = [json.loads(dynet_command(*given, "--json", *tile)[1]) for tile in ([], ["--tile", 32], ["--tile", 512])]
     assert [one["tile"] for one in found] == [None, 32, 512]
     whole, small, large = (_rows(one)["C", 15.0, "L"]["psnr"]["mean"] for one in found)
@@ -245,10 +245,10 @@ def test_tiles_are_said_and_hardly_change_the_figures(clean: Path, tiny_weights:
 
 def test_rain100l_is_read_in_whole_and_its_inputs_measure_as_published(shared_data: Path) -> None:
     folder = shared_data / "benchmarks" / "Rain100L"
-    (task,) = plan_tasks([Benchmark.parse(f"Rain100L={folder}")], None)
+    (task,) = plan_tasks([BenchmarkSet.parse(f"Rain100L={folder}")], None)
     found = []
-    for subject in task.benchmark.subjects:
-        rainy, clean = task.read(subject, STRICT)
+    for image in task.benchmark.images:
+        rainy, clean = task.read(image, STRICT)
         luma = [(one @ np.array([65.481, 128.553, 24.966])) / 255 for one in (rainy, clean)]  # ITU-R BT.601
         error = float(((luma[0] - luma[1]) ** 2).mean())
         x, y = as_float(rainy), as_float(clean)

@@ -59,7 +59,7 @@ def test_a_pair_of_two_sizes_and_a_picture_that_is_too_small_are_named(
         "evaluate", "--weights", tiny_weights, "--benchmark", f"P={pairs}", "--protocol", "strict"
     )
     assert (code, err.count("\n")) == (1, 1)
-    assert f"{pairs / 'input' / '1.png'} is 48×40 pixels, but its clean picture" in err
+    assert f"{pairs / 'input' / '1.png'} is 48×40 pixels, but its clean image" in err
     assert "48×41" in err
     Image.new("RGB", (15, 40)).save(clean / "a.png")
     given = ("evaluate", "--weights", tiny_weights, "--benchmark", f"C={clean}", "--device", "cpu")
@@ -75,15 +75,15 @@ def test_a_pair_of_two_sizes_and_a_picture_that_is_too_small_are_named(
     [
         (["--benchmark", "nameless"], "must be NAME=DIR"),
         (["--benchmark", "C=missing"], "C=missing: no such folder"),
-        (["--benchmark", "a|b=."], "without |"),
-        (["--benchmark", "C=empty"], "holds no pictures"),
-        (["--benchmark", "C=clean", "--benchmark", "C=pairs"], "two are named C"),
+        (["--benchmark", "a|b=."], "no |"),
+        (["--benchmark", "C=empty"], "holds no images"),
+        (["--benchmark", "C=clean", "--benchmark", "C=pairs"], "two have the name C"),
         (["--benchmark", "C=."], "one of"),
         (["--benchmark", "C=clean", "--sigma", "15,x"], "--sigma 15,x"),
         (["--benchmark", "C=clean", "--sigma", "0"], "above 0"),
         (["--benchmark", "C=clean", "--sigma", "nan"], "above 0"),
         (["--benchmark", "C=clean", "--sigma", "15,15"], "twice"),
-        (["--benchmark", "C=pairs", "--sigma", "15"], "clean pictures only"),
+        (["--benchmark", "C=pairs", "--sigma", "15"], "clean images only"),
         (["--benchmark", "C=clean", "--variants", "S,XL"], "no variant 'XL'"),
         (["--benchmark", "C=clean", "--metrics", "nope"], "no such metric"),
         (["--benchmark", "C=clean", "--protocol", "ours"], "--protocol"),

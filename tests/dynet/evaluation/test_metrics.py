@@ -11,7 +11,7 @@ from dynet.errors import UsageError
 from dynet.evaluation.metrics import psnr, ssim
 from dynet.evaluation.pyiqa_metrics import load_metrics
 
-Pair = tuple[np.ndarray, np.ndarray]
+ImagePair = tuple[np.ndarray, np.ndarray]
 CPU = torch.device("cpu")
 
 
@@ -22,7 +22,7 @@ def assert_as_scikit_image(picture: np.ndarray, clean: np.ndarray) -> None:
     assert abs(ssim(picture, clean) - theirs) < 1e-4
 
 
-def damaged(photograph: np.ndarray) -> list[Pair]:
+def damaged(photograph: np.ndarray) -> list[ImagePair]:
     """A photograph with noise, blurred, darkened and in coarse levels, each beside its clean one."""
     clean = photograph.astype(np.float32) / 255
     noise = np.random.default_rng(0).standard_normal(clean.shape).astype(np.float32)
@@ -99,7 +99,7 @@ def test_a_metric_is_pyiqas_own_value_and_stdout_stays_clean(
 @pytest.mark.parametrize(
     ("names", "said"),
     [
-        ("lpisp", "no such metric; is lpips meant?"),
+        ("lpisp", "no such metric; did you mean lpips?"),
         ("gmsd,", "no such metric"),
         ("fid", "a whole set"),
         ("gmsd,ssim,gmsd", "twice"),
@@ -121,7 +121,7 @@ def test_weights_that_cannot_be_fetched_are_one_line(
     for proxy in ("https_proxy", "http_proxy"):
         monkeypatch.setenv(proxy, "http://127.0.0.1:9")  # where nobody answers
     monkeypatch.delenv("no_proxy", raising=False)
-    with pytest.raises(UsageError, match=r"--metrics lpips: its weights cannot be had: \S") as refused:
+    with pytest.raises(UsageError, match=r"--metrics lpips: its weights cannot be loaded: \S") as refused:
         load_metrics("lpips", CPU)
     assert "\n" not in str(refused.value)
     assert capfd.readouterr().out == ""
@@ -130,7 +130,7 @@ def test_weights_that_cannot_be_fetched_are_one_line(
 def test_a_picture_that_a_metric_cannot_take_is_named_by_its_size(photographs: list[np.ndarray]) -> None:
     small = photographs[0][:4, :4].astype(np.float32) / 255
     (measure,) = load_metrics("ms_ssim", CPU)
-    with pytest.raises(UsageError, match="--metrics ms_ssim: fails on a picture of 4×4"):
+    with pytest.raises(UsageError, match="--metrics ms_ssim: fails on an image of 4×4"):
         measure.measure(small, small)
 
 

@@ -16,17 +16,17 @@ GREY = np.full((400, 500, 3), 128, np.uint8)
 )
 def test_the_papers_cut_the_centre_to_multiples_of_16(given: tuple[int, int], left: tuple[int, int]) -> None:
     image = np.arange(given[0] * given[1] * 3, dtype=np.uint32).reshape(*given, 3).astype(np.uint8)
-    cut = AIO_PAPER.cropped(image)
+    cut = AIO_PAPER.crop_centre(image)
     assert cut.shape[:2] == left
     top, over = divmod(given[0] - left[0], 2)
     beside, across = divmod(given[1] - left[1], 2)
     assert np.array_equal(cut, image[top : given[0] - top - over, beside : given[1] - beside - across])
-    assert np.array_equal(STRICT.cropped(image), image)
+    assert np.array_equal(STRICT.crop_centre(image), image)
 
 
 @pytest.mark.parametrize("sigma", [15, 25, 35.5])
 def test_noise_has_its_sigma_and_only_the_papers_form_is_darker_by_half_a_level(sigma: float) -> None:
-    cut, rounded = (protocol.noisy(GREY, "a", sigma).astype(float) - 128 for protocol in (AIO_PAPER, STRICT))
+    cut, rounded = (protocol.add_noise(GREY, "a", sigma).astype(float) - 128 for protocol in (AIO_PAPER, STRICT))
     error = sigma / GREY.size**0.5
     assert abs(rounded.mean()) < 4 * error
     assert abs(cut.mean() + 0.5) < 4 * error
@@ -41,7 +41,7 @@ def test_noise_has_its_sigma_and_only_the_papers_form_is_darker_by_half_a_level(
 def test_noise_stays_within_8_bits() -> None:
     for protocol in PROTOCOLS.values():
         for level in (0, 255):
-            noisy = protocol.noisy(np.full((64, 64, 3), level, np.uint8), "a", 50)
+            noisy = protocol.add_noise(np.full((64, 64, 3), level, np.uint8), "a", 50)
             assert noisy.dtype == np.uint8
             # What passes black or white stops there, and does not come back from the other end.
             assert (noisy == level).mean() == pytest.approx(0.5, abs=0.03)
@@ -50,13 +50,13 @@ def test_noise_stays_within_8_bits() -> None:
 
 @pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=lambda one: one.name)
 def test_noise_is_a_function_of_stem_and_sigma(protocol: EvaluationProtocol) -> None:
-    first = protocol.noisy(GREY, "101085", 25)
+    first = protocol.add_noise(GREY, "101085", 25)
     others = [
-        protocol.noisy(GREY, "101087", 25),
-        protocol.noisy(GREY, "101085", 15),
-        protocol.noisy(GREY, "101085", 50),
+        protocol.add_noise(GREY, "101087", 25),
+        protocol.add_noise(GREY, "101085", 15),
+        protocol.add_noise(GREY, "101085", 50),
     ]
-    assert np.array_equal(protocol.noisy(GREY, "101085", 25.0), first)
+    assert np.array_equal(protocol.add_noise(GREY, "101085", 25.0), first)
     unit = (first - 128.0).ravel()
     for other in others:
         assert abs(np.corrcoef(unit, (other - 128.0).ravel())[0, 1]) < 0.01
@@ -65,16 +65,16 @@ def test_noise_is_a_function_of_stem_and_sigma(protocol: EvaluationProtocol) -> 
 def test_a_name_in_either_form_of_unicode_is_one_name() -> None:
     composed, split = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
     assert composed != split
-    assert np.array_equal(STRICT.noisy(GREY, composed, 25), STRICT.noisy(GREY, split, 25))
+    assert np.array_equal(STRICT.add_noise(GREY, composed, 25), STRICT.add_noise(GREY, split, 25))
 
 
 def test_a_name_that_is_no_text_has_noise_of_its_own() -> None:
-    first, second = (STRICT.noisy(GREY, name, 25) for name in (b"a\xff".decode(errors="surrogateescape"), "a"))
+    first, second = (STRICT.add_noise(GREY, name, 25) for name in (b"a\xff".decode(errors="surrogateescape"), "a"))
     assert not np.array_equal(first, second)
 
 
 def test_the_noise_of_a_benchmark_stays_what_it_is() -> None:
-    noisy = STRICT.noisy(np.full((2, 2, 3), 128, np.uint8), "101085", 25)
+    noisy = STRICT.add_noise(np.full((2, 2, 3), 128, np.uint8), "101085", 25)
     # Within one level: processors round differently, and a level is what that may change.
     expected = [141, 153, 153, 144, 107, 149, 133, 110, 104, 176, 105, 160]
     assert np.abs(noisy.ravel().astype(int) - expected).max() <= 1
@@ -83,5 +83,5 @@ def test_the_noise_of_a_benchmark_stays_what_it_is() -> None:
 def test_only_strict_rounds_the_output_as_a_saved_file_would() -> None:
     restored = np.array([-0.2, 0.0, 0.1001, 0.5, 0.99999, 1.4], np.float32)
     clipped = np.clip(restored, 0, 1)
-    assert np.array_equal(AIO_PAPER.output(restored), clipped)
-    assert np.array_equal(STRICT.output(restored), np.rint(clipped * 255).astype(np.float32) / np.float32(255))
+    assert np.array_equal(AIO_PAPER.postprocess(restored), clipped)
+    assert np.array_equal(STRICT.postprocess(restored), np.rint(clipped * 255).astype(np.float32) / np.float32(255))

@@ -6,20 +6,20 @@ import re
 import pytest
 import torch
 
-from dynet.evaluation.markdown import Column, tables
+from dynet.evaluation.markdown import TableColumn, tables
 from dynet.evaluation.summary import Spread
 from dynet.runtime.cost import MB, CostMeter
 
 
 def test_a_wide_table_is_split_to_80_columns_with_its_keys_repeated() -> None:
-    keys = [Column("task", ("a long benchmark's name", "b"), right=False)]
-    columns = [Column(f"metric-{number}", ("0.1234 ± 0.056", "1")) for number in range(7)]
+    keys = [TableColumn("task", ("a long benchmark's name", "b"), right=False)]
+    columns = [TableColumn(f"metric-{number}", ("0.1234 ± 0.056", "1")) for number in range(7)]
     parts = tables(keys, columns).split("\n\n")
     assert len(parts) == 3
     assert max(len(line) for part in parts for line in part.splitlines()) <= 80
     assert all(part.startswith("| task ") and "a long benchmark's name" in part for part in parts)
     assert [head for part in parts for head in re.findall(r"metric-\d", part)] == [column.head for column in columns]
-    too_wide = tables([Column("task", ("x" * 90, "y"), right=False)], columns[:2])
+    too_wide = tables([TableColumn("task", ("x" * 90, "y"), right=False)], columns[:2])
     assert too_wide.count("metric-") == 2  # each in a table of its own, none lost
 
 

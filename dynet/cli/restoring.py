@@ -1,0 +1,111 @@
+"""The commands that restore images: `restore`, and the page of `demo`."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dynet.cli.options import Device, DeviceOption, WeightsOption
+from dynet.extras import require
+
+app = typer.Typer()
+
+
+class Precision(StrEnum):
+    """The number format of the computation."""
+
+    auto = "auto"
+    fp32 = "fp32"
+    bf16 = "bf16"
+
+
+@app.command()
+def restore(
+    inputs: Annotated[list[str], typer.Argument(help="Images, folders of images, and patterns such as 'in/*.jpg'.")],
+    out: Annotated[Path, typer.Option(help="The folder to write to.")],
+    weights: WeightsOption,
+    variants: Annotated[str, typer.Option(help="Variants of the weights, separated by commas.")] = "L",
+    tile: Annotated[int | None, typer.Option(min=32, help="Side in pixels of the tiles to restore in.")] = None,
+    compare: Annotated[bool, typer.Option("--compare", help="Also write input and output side by side.")] = False,
+    format: Annotated[
+        str | None, typer.Option(help="png, jpeg, webp, tiff, bmp or avif; default: that of the input.")
+    ] = None,
+    quality: Annotated[int | None, typer.Option(help="1 to 100, for JPEG, WebP and AVIF.")] = None,
+    precision: Annotated[
+        Precision, typer.Option(help="The number format; auto takes bf16 on processors that support it.")
+    ] = Precision.auto,
+    local_statistics: Annotated[
+        int | None,
+        typer.Option(min=64, help="Side in pixels of the windows of attention; use 1.5 times the crop of training."),
+    ] = None,
+    device: DeviceOption = Device.auto,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per file.")] = False,
+) -> None:
+    """Restore images; the exit code is 1 if one of them could not be restored."""
+    from dynet.inference import memory
+    from dynet.inference.encoding import Encoding
+    from dynet.inference.inputs import find_input_files
+    from dynet.inference.precision import choose_dtype
+    from dynet.inference.report import restore_and_print
+    from dynet.inference.restore import RestoreOptions, choose_variants, prepare_for_inference
+    from dynet.inference.tiling import round_tile_to_stride
+    from dynet.model.network import DyNet
+    from dynet.runtime.atomic_files import create_output_folder
+    from dynet.runtime.devices import resolve_device
+
+    where = resolve_device(device.value)
+    encoding = Encoding.parse(format, quality)
+    if where.type == "cpu":
+        memory.keep_small_freed_blocks()
+    model = DyNet.from_pretrained(weights).to(where)
+    options = RestoreOptions(
+        model=model,
+        variants=choose_variants(variants, model),
+        device=where,
+        tile=round_tile_to_stride(tile),
+        compare=compare,
+        overwrite=overwrite,
+        encoding=encoding,
+    )
+    files = find_input_files(inputs, out, options.naming, overwrite=overwrite)
+    create_output_folder(out)
+    prepare_for_inference(model, choose_dtype(precision.value, where), local_statistics)
+    if not restore_and_print(files, options, as_json=as_json):
+        raise typer.Exit(1)
+
+
+@app.command()
+def demo(
+    weights: WeightsOption,
+    host: Annotated[
+        str, typer.Option(help="The address to listen on; by any but this machine's own, others can use the page.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")] = 7860,
+    device: DeviceOption = Device.auto,
+    max_megapixels: Annotated[float, typer.Option(min=0.01, help="The largest image that the page accepts.")] = 4,
+) -> None:
+    """Serve a web page to try a network on, until Ctrl-C."""
+    require("gradio")
+    from dynet.demo.restorer import Restorer
+    from dynet.demo.serve import open_listener, serve
+    from dynet.demo.uploads import UploadLimits
+    from dynet.inference import memory
+    from dynet.inference.precision import choose_dtype
+    from dynet.inference.restore import prepare_for_inference
+    from dynet.model.network import DyNet
+    from dynet.runtime.devices import resolve_device
+
+    listener = open_listener(host, port)
+    where = resolve_device(device.value)
+    if where.type == "cpu":
+        memory.keep_small_freed_blocks()
+    model = DyNet.from_pretrained(weights).to(where)
+    prepare_for_inference(model, choose_dtype("auto", where), local_statistics=None)
+    restorer = Restorer(model, where)
+    if not listener.loopback:
+        typer.echo(
+            f"dynet: --host {host}: everyone who can reach this machine can use the page; it has no password", err=True
+        )
+    serve(listener, restorer, UploadLimits(max_megapixels), lambda: typer.echo(f"{listener.address}  (Ctrl-C ends it)"))

@@ -1,0 +1,121 @@
+"""The commands `train` and `evaluate`."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dynet.cli.options import Device, DeviceOption, WeightsOption
+from dynet.extras import require
+
+app = typer.Typer()
+
+
+class StageName(StrEnum):
+    """The stages of training."""
+
+    pretrain = "pretrain"
+    finetune = "finetune"
+
+
+class ProtocolName(StrEnum):
+    """The evaluation protocols."""
+
+    aio_paper = "aio-paper"
+    strict = "strict"
+
+
+@app.command()
+def train(
+    data: Annotated[
+        list[str],
+        typer.Option(help="[TASK:]DIR_OR_REPO[=WEIGHT]: a dataset, a folder of images, or a folder of pairs."),
+    ],
+    stage: Annotated[StageName, typer.Option(help="The stage of training.")],
+    config: Annotated[Path, typer.Option(help="The recipe: a file, or the name of a shipped recipe.")],
+    out: Annotated[Path, typer.Option(help="The folder of this run.")],
+    init: Annotated[str | None, typer.Option(help="Weights to start from: file, folder or Hub repository.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out, if there is one.")] = False,
+    steps: Annotated[int | None, typer.Option(min=1, help="The number of steps, instead of the recipe's.")] = None,
+    stream: Annotated[
+        bool, typer.Option("--stream", help="Read datasets while training, without downloading them first.")
+    ] = False,
+    device: DeviceOption = Device.auto,
+) -> None:
+    """Train a network: pre-train it on clean images, or fine-tune it on tasks."""
+    require("torch", "accelerate", "safetensors", "tensorboard")
+    from dynet.config.recipe import find_recipe, load_recipe
+    from dynet.data.sources import DataSource
+    from dynet.model.weights import locate_weights
+    from dynet.training.run_options import RunOptions
+    from dynet.training.train import Outcome
+    from dynet.training.train import train as run_training
+
+    recipe = load_recipe(find_recipe(config), stage.value, steps)
+    options = RunOptions(
+        sources=tuple(DataSource.parse(argument) for argument in data),
+        out=out,
+        init=locate_weights(init) if init is not None else None,
+        resume=resume,
+        device=device.value,
+        stream=stream,
+    )
+    outcome = run_training(recipe, options)
+    if outcome is Outcome.ALREADY_FINISHED:
+        print(f"{out} is finished: all {recipe.steps} steps are done, nothing to do")
+    print(out / "weights.safetensors")
+
+
+@app.command()
+def evaluate(
+    weights: WeightsOption,
+    benchmark: Annotated[list[str], typer.Option(help="NAME=DIR: a folder of pairs, or of clean images.")],
+    protocol: Annotated[ProtocolName, typer.Option(help="The rules of the papers, or those of a user.")],
+    variants: Annotated[str | None, typer.Option(help="Variants, separated by commas; default: all.")] = None,
+    sigma: Annotated[str | None, typer.Option(help="Noise on clean images, in levels; default: 15,25,50.")] = None,
+    metrics: Annotated[str | None, typer.Option(help="Metrics of pyiqa in addition to PSNR and SSIM: lpips,…")] = None,
+    tile: Annotated[
+        int | None, typer.Option(min=32, help="Side in pixels of the tiles to restore in; default: whole images.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="A folder for the results, with those of each image.")] = None,
+    device: DeviceOption = Device.auto,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
+) -> None:
+    """Measure how well, how fast and in how much memory a network restores benchmarks."""
+    from dynet.evaluation.benchmark import BenchmarkSet, parse_sigmas, plan_tasks
+    from dynet.evaluation.evaluate import Evaluation
+    from dynet.evaluation.evaluate import evaluate as run_evaluation
+    from dynet.evaluation.protocol import PROTOCOLS
+    from dynet.evaluation.pyiqa_metrics import load_metrics
+    from dynet.evaluation.report import Report
+    from dynet.inference.restore import choose_variants
+    from dynet.inference.tiling import round_tile_to_stride
+    from dynet.model.network import DyNet
+    from dynet.model.weights import locate_weights
+    from dynet.runtime.atomic_files import create_output_folder
+    from dynet.runtime.cost import CostMeter
+    from dynet.runtime.devices import resolve_device
+
+    benchmarks = [BenchmarkSet.parse(argument) for argument in benchmark]
+    tasks = plan_tasks(benchmarks, None if sigma is None else parse_sigmas(sigma))
+    where = resolve_device(device.value)
+    file = locate_weights(weights)
+    model = DyNet.from_pretrained(file).to(where)
+    evaluation = Evaluation(
+        model=model,
+        variants=model.variants if variants is None else choose_variants(variants, model),
+        device=where,
+        protocol=PROTOCOLS[protocol.value],
+        tasks=tasks,
+        metrics=() if metrics is None else load_metrics(metrics, where),
+        tile=round_tile_to_stride(tile),
+    )
+    if out is not None:
+        create_output_folder(out)
+    meter = CostMeter(where, model)
+    results = run_evaluation(evaluation, meter)
+    report = Report(evaluation=evaluation, weights=file, memory=meter.memory, results=results)
+    report.print(as_json=as_json)
+    if out is not None:
+        report.write(out)

@@ -1,0 +1,110 @@
+"""The commands that convert, split, join, export and publish weights."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from dynet.cli.options import WeightsOption
+
+app = typer.Typer()
+
+
+@app.command()
+def convert(
+    released: Annotated[Path, typer.Argument(help="A checkpoint of the released code, plain or Lightning.")],
+    out: Annotated[Path, typer.Argument(help="The weights file to write, W.safetensors.")],
+) -> None:
+    """Convert weights of the released network to a weights file of dynet."""
+    from dynet.model.convert import convert as run_conversion
+
+    left_out = run_conversion(released, out)
+    for name in left_out:
+        typer.echo(f"left out (never used by the network): {name}")
+    typer.echo(out)
+
+
+@app.command()
+def split(
+    weights: Annotated[str, typer.Argument(help="A weights file, a folder that holds one, or a Hub repository.")],
+    out: Annotated[Path, typer.Option(help="The folder to write the parts to.")],
+    max_mb: Annotated[int, typer.Option(min=1, help="The size of the largest part, in MB of 10^6 bytes.")] = 15,
+    dtype: Annotated[Literal["same", "fp32", "bf16"], typer.Option(help="The number format of the parts.")] = "same",
+) -> None:
+    """Write weights in parts, for sites that accept no large files; the folder loads like a single file."""
+    from dynet.model.weight_parts import split as run_split
+
+    for path in run_split(weights, out, max_mb, dtype):
+        typer.echo(path)
+
+
+@app.command()
+def join(
+    weights: Annotated[str, typer.Argument(help="A folder of parts, or other weights.")],
+    out: Annotated[Path, typer.Argument(help="The weights file to write, W.safetensors.")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
+) -> None:
+    """Write weights in parts as one file."""
+    from dynet.model.weight_parts import join as run_join
+
+    run_join(weights, out, overwrite=overwrite)
+    typer.echo(out)
+
+
+@app.command()
+def export(
+    weights: WeightsOption,
+    out: Annotated[Path, typer.Option(help="The file to write; for several variants a folder with a file for each.")],
+    variants: Annotated[str, typer.Option(help="Variants of the weights, separated by commas.")] = "L",
+    file_format: Annotated[
+        Literal["onnx", "torch-export"], typer.Option("--format", help="ONNX, or a program of torch.export.")
+    ] = "onnx",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
+) -> None:
+    """Write a variant as a file that runs without dynet; it is kept only if its results equal those of torch."""
+    from dynet.export.export import describe, prepare
+    from dynet.export.export import export as run_export
+    from dynet.inference.restore import choose_variants
+    from dynet.model.network import DyNet
+    from dynet.model.weights import locate_weights
+
+    file = locate_weights(weights)
+    model = DyNet.from_pretrained(file)
+    form, files = prepare(file_format, out, choose_variants(variants, model), overwrite=overwrite)
+    for exported in run_export(model, describe(file), form, files):
+        for (count, height, width), largest in exported.differences.items():
+            typer.echo(f"{exported.path}: at most {largest:.1e} from torch for {count} of {width}x{height} pixels")
+        typer.echo(exported.path)
+
+
+@app.command()
+def publish(
+    run: Annotated[Path, typer.Argument(help="A finished RUN folder, or a weights file.")],
+    repo_id: Annotated[str, typer.Option(help="The model on the Hub, user/name; created if it does not exist.")],
+    licence: Annotated[
+        str,
+        typer.Option("--licence", "--license", help="The licence of the weights: an identifier of the Hub, or other."),
+    ],
+    evaluation: Annotated[
+        list[Path] | None,
+        typer.Option(help="A folder of `dynet evaluate --out` for these weights; once for each protocol."),
+    ] = None,
+    private: Annotated[bool, typer.Option("--private", help="Create the model as a private one.")] = False,
+    revision: Annotated[str | None, typer.Option(help="The branch to publish to, instead of main.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show files and card, without network access.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")] = False,
+) -> None:
+    """Upload weights to the Hugging Face Hub, with a card about their training and evaluation."""
+    from dynet.hub.publish import publish as run_publication
+
+    published = run_publication(
+        run,
+        repo_id,
+        licence=licence,
+        evaluations=evaluation or (),
+        private=private,
+        revision=revision,
+        dry_run=dry_run,
+    )
+    typer.echo(json.dumps(published.as_object()) if as_json else published.text)

@@ -1,4 +1,4 @@
-"""Pictures of every format that hide the same secret wherever the format has a place for it."""
+"""Image files of every format that hide the same secret wherever the format can store it."""
 
 import io
 import struct
@@ -29,9 +29,9 @@ def jpeg() -> SecretFile:
     plain = saved("JPEG", quality=90, exif=exif(), xmp=xmp(), comment=SECRET, dpi=(72, 72))
     iptc = segment(0xED, b"Photoshop 3.0\0" + b"8BIM\x04\x04\0\0" + struct.pack(">I", len(SECRET)) + SECRET + b"\0")
     provenance = segment(0xEB, b"JP\0\1" + SECRET)
-    note = segment(0xEC, b"Ducky" + SECRET)
+    app12 = segment(0xEC, b"Ducky" + SECRET)
     thumbnail = segment(0xE0, b"JFXX\0\x10" + SECRET)
-    encoded = plain[:20] + iptc + provenance + note + thumbnail + plain[20:] + b"\0\0\0\x18ftypmp42" + SECRET
+    encoded = plain[:20] + iptc + provenance + app12 + thumbnail + plain[20:] + b"\0\0\0\x18ftypmp42" + SECRET
     names = ("EXIF (GPS)", "XMP", "comment", "IPTC", "provenance (JUMBF)", "APP12", "thumbnail", "video")
     return SecretFile("JPEG", encoded, names)
 
@@ -50,16 +50,16 @@ def png() -> SecretFile:
     texts.add_text("Comment", TEXT, zip=True)
     texts.add_itxt("XML:com.adobe.xmp", xmp().decode())
     plain = saved("PNG", pnginfo=texts, exif=exif(), dpi=(72, 72), icc_profile=profile())
-    more = chunk(b"tIME", b"\x07\xe8\1\1\1\1\1") + chunk(b"prVt", SECRET)
-    encoded = plain[:33] + more + plain[33:] + SECRET
+    extra = chunk(b"tIME", b"\x07\xe8\1\1\1\1\1") + chunk(b"prVt", SECRET)
+    encoded = plain[:33] + extra + plain[33:] + SECRET
     names = ("text", "XMP", "EXIF (GPS)", "modification time", "chunk prVt", "trailing bytes")
     return SecretFile("PNG", encoded, names)
 
 
 @cache
 def apng() -> SecretFile:
-    buffer, more = io.BytesIO(), [scenes.photograph(n, 30, 20) for n in (5, 6)]
-    scenes.photograph(4, 30, 20).save(buffer, "PNG", save_all=True, append_images=more, duration=70)
+    buffer, frames = io.BytesIO(), [scenes.photograph(n, 30, 20) for n in (5, 6)]
+    scenes.photograph(4, 30, 20).save(buffer, "PNG", save_all=True, append_images=frames, duration=70)
     encoded = buffer.getvalue()
     return SecretFile("PNG", encoded[:-12] + chunk(b"tEXt", b"Author\0" + SECRET) + encoded[-12:], ("text",))
 
@@ -117,7 +117,7 @@ def big_endian_tiff() -> SecretFile:
 
 @cache
 def jpeg_tiff() -> SecretFile:
-    """A TIFF whose strip is a JPEG stream with a comment of its own."""
+    """Return a TIFF whose strip is a JPEG stream with a comment of its own."""
     whole = saved("JPEG", quality=80, comment=SECRET)
     start = 8
     rows = [
@@ -132,8 +132,8 @@ def jpeg_tiff() -> SecretFile:
         (530, 3, 2 | 2 << 16),
     ]
     entries = [struct.pack("<HHII", tag, kind, 2 if tag == 530 else 1, value) for tag, kind, value in rows]
-    at = start + len(whole) + 12 * (len(rows) + 1) + 6
-    entries.insert(2, struct.pack("<HHII", 258, 3, 3, at))
+    bits_offset = start + len(whole) + 12 * (len(rows) + 1) + 6
+    entries.insert(2, struct.pack("<HHII", 258, 3, 3, bits_offset))
     directory = struct.pack("<H", len(entries)) + b"".join(entries) + bytes(4) + struct.pack("<3H", 8, 8, 8)
     encoded = struct.pack("<2sHI", b"II", 42, start + len(whole)) + whole + directory
     return SecretFile("TIFF", encoded, ("comment",))
@@ -150,8 +150,10 @@ def avif() -> SecretFile:
 def jp2() -> SecretFile:
     encoded = saved("JPEG2000", comment=TEXT)
     private = box(b"xml ", xmp()) + box(b"uuid", bytes(16) + SECRET)
-    place = encoded.index(b"jp2c") - 4
-    return SecretFile("JPEG2000", encoded[:place] + private + encoded[place:] + private, ("comment", "XML", "uuid box"))
+    position = encoded.index(b"jp2c") - 4
+    return SecretFile(
+        "JPEG2000", encoded[:position] + private + encoded[position:] + private, ("comment", "XML", "uuid box")
+    )
 
 
 @cache
@@ -159,22 +161,22 @@ def codestream() -> SecretFile:
     encoded = saved("JPEG2000", no_jp2=True, comment=TEXT)
     part = encoded.index(b"\xff\x90")
     length = struct.unpack(">I", encoded[part + 6 : part + 10])[0]
-    note = segment(0x64, b"\0\1" + SECRET)  # in the header of the tile-part, too
-    longer = encoded[: part + 6] + struct.pack(">I", length + len(note)) + encoded[part + 10 : part + 12]
-    return SecretFile("JPEG2000", longer + note + encoded[part + 12 :] + SECRET, ("comment", "trailing bytes"))
+    comment = segment(0x64, b"\0\1" + SECRET)  # in the header of the tile-part, too
+    longer = encoded[: part + 6] + struct.pack(">I", length + len(comment)) + encoded[part + 10 : part + 12]
+    return SecretFile("JPEG2000", longer + comment + encoded[part + 12 :] + SECRET, ("comment", "trailing bytes"))
 
 
 @cache
 def gif() -> SecretFile:
-    buffer, more = io.BytesIO(), [scenes.photograph(5), scenes.photograph(6)]
-    options = {"save_all": True, "append_images": more, "loop": 3, "duration": 80, "comment": SECRET}
+    buffer, frames = io.BytesIO(), [scenes.photograph(5), scenes.photograph(6)]
+    options = {"save_all": True, "append_images": frames, "loop": 3, "duration": 80, "comment": SECRET}
     scenes.photograph(4).save(buffer, "GIF", **options)
     encoded = buffer.getvalue()
-    start = 13 + 768  # behind the palette
-    foreign = b"!\xff\x0bXMP DataXMP" + bytes([len(SECRET)]) + SECRET + b"\0"
+    start = 13 + 768  # after the palette
+    unknown = b"!\xff\x0bXMP DataXMP" + bytes([len(SECRET)]) + SECRET + b"\0"
     plain = b"!\x01\x0c" + bytes(12) + bytes([len(SECRET)]) + SECRET + b"\0"
     names = ("comment", "XMP", "plain text", "trailing bytes")
-    return SecretFile("GIF", encoded[:start] + foreign + plain + encoded[start:] + SECRET, names)
+    return SecretFile("GIF", encoded[:start] + unknown + plain + encoded[start:] + SECRET, names)
 
 
 @cache

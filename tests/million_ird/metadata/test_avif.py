@@ -1,4 +1,4 @@
-"""AVIF: nothing moves, pictures and their turns stay."""
+"""AVIF: no byte moves, images and their rotation stay."""
 
 import io
 import struct
@@ -14,7 +14,7 @@ from tests.million_ird.metadata.file_parts import SECRET, box, exif, saved
 from tests.million_ird.metadata.secret_files import avif
 
 
-def test_zeros_of_the_same_length_stand_where_exif_and_xmp_were() -> None:
+def test_exif_and_xmp_become_zeros_of_the_same_length() -> None:
     encoded = avif().encoded
     stripped = strip_metadata(encoded, "AVIF")
     assert len(stripped) == len(encoded)
@@ -32,11 +32,11 @@ def test_rotation_stays() -> None:
     assert read_header(strip_metadata(encoded, "AVIF")) == header
 
 
-def test_thumbnails_exif_and_xmp_of_other_encoders_go(shared_data: Path) -> None:
+def test_thumbnails_exif_and_xmp_of_other_encoders_are_removed(shared_data: Path) -> None:
     folder = shared_data / "hostile" / "avif"
-    found = {path.name: list_private(path.read_bytes(), "AVIF") for path in folder.glob("*.avif")}
+    private = {path.name: list_private(path.read_bytes(), "AVIF") for path in folder.glob("*.avif")}
     sequence = "colors-animated-8bpc-alpha-exif-xmp.avif"
-    assert {"EXIF", "XMP", "creation time"} <= set(found[sequence])
+    assert {"EXIF", "XMP", "creation time"} <= set(private[sequence])
     encoded = (folder / sequence).read_bytes()
     with Image.open(io.BytesIO(encoded)) as before, Image.open(io.BytesIO(strip_metadata(encoded, "AVIF"))) as after:
         assert not {"exif", "xmp"} & set(after.info)
@@ -52,18 +52,18 @@ def test_bytes_of_no_item_become_zeros() -> None:
     assert strip_metadata(encoded, "AVIF") == encoded.replace(SECRET, bytes(len(SECRET)))
 
 
-def described(shift: int = 0) -> bytes:
-    """Boxes of a picture, of an Exif block in two pieces around it, and of an XMP packet inside the `meta` box."""
+def avif_with_split_exif(shift: int = 0) -> bytes:
+    """Return an AVIF with an Exif block in two pieces around the image, and an XMP packet inside the `meta` box."""
 
-    def entry(number: int, kind: bytes, more: bytes = b"") -> bytes:
-        return box(b"infe", struct.pack(">IHH4s", 2 << 24, number, 0, kind) + b"\0" + more)
+    def entry(number: int, kind: bytes, extra: bytes = b"") -> bytes:
+        return box(b"infe", struct.pack(">IHH4s", 2 << 24, number, 0, kind) + b"\0" + extra)
 
-    def laid_out(start: int) -> bytes:
+    def boxes_before_data(start: int) -> bytes:
         exif = [(start, 10), (start + 30, len(SECRET) - 10)]
-        places = [(1, 0, [(start + 10 + shift, 20)]), (2, 0, exif), (3, 1, [(4, len(SECRET))])]
+        locations = [(1, 0, [(start + 10 + shift, 20)]), (2, 0, exif), (3, 1, [(4, len(SECRET))])]
         table = b"".join(
             struct.pack(">HHHH", number, method, 0, len(extents)) + b"".join(struct.pack(">II", *e) for e in extents)
-            for number, method, extents in places
+            for number, method, extents in locations
         )
         kinds = entry(1, b"av01") + entry(2, b"Exif") + entry(3, b"mime", b"application/rdf+xml\0")
         children = box(b"hdlr", bytes(8) + b"pict" + bytes(13)) + box(b"pitm", bytes(4) + b"\0\1")
@@ -72,12 +72,12 @@ def described(shift: int = 0) -> bytes:
         children += box(b"idat", b"1234" + SECRET + b"5678")
         return box(b"ftyp", b"avif" + bytes(4)) + box(b"meta", bytes(4) + children)
 
-    front = laid_out(len(laid_out(0)) + 8)
+    front = boxes_before_data(len(boxes_before_data(0)) + 8)
     return front + box(b"mdat", SECRET[:10] + b"p" * 20 + SECRET[10:])
 
 
 def test_an_item_in_pieces_and_one_inside_the_meta_box_become_zeros_in_place() -> None:
-    encoded = described()
+    encoded = avif_with_split_exif()
     stripped = strip_metadata(encoded, "AVIF")
     assert list_private(encoded, "AVIF") == ["EXIF", "XMP"]
     assert stripped.endswith(bytes(10) + b"p" * 20 + bytes(len(SECRET) - 10))
@@ -85,13 +85,13 @@ def test_an_item_in_pieces_and_one_inside_the_meta_box_become_zeros_in_place() -
     assert len(stripped) == len(encoded)
 
 
-def test_an_exif_block_that_shares_bytes_with_the_picture_is_refused() -> None:
+def test_an_exif_block_that_shares_bytes_with_the_image_is_refused() -> None:
     with pytest.raises(ReadError, match="not_strippable: a private part of an AVIF shares bytes"):
-        strip_metadata(described(shift=-1), "AVIF")
+        strip_metadata(avif_with_split_exif(shift=-1), "AVIF")
 
 
 @pytest.mark.parametrize(
-    ("spoil", "detail"),
+    ("damage", "detail"),
     [
         (lambda b: b[:-1000], "cut off"),
         (lambda b: b + box(b"moof", b""), "fragments"),
@@ -99,6 +99,6 @@ def test_an_exif_block_that_shares_bytes_with_the_picture_is_refused() -> None:
         (lambda b: b.replace(b"av01Color", b"janeColor"), "item of type"),
     ],
 )
-def test_what_cannot_be_told_apart_is_refused(spoil: object, detail: str) -> None:
+def test_broken_files_are_refused(damage: object, detail: str) -> None:
     with pytest.raises(ReadError, match=f"not_strippable: .*{detail}"):
-        strip_metadata(spoil(saved("AVIF", size=(64, 48))), "AVIF")  # type: ignore[operator]
+        strip_metadata(damage(saved("AVIF", size=(64, 48))), "AVIF")  # type: ignore[operator]

@@ -1,4 +1,4 @@
-"""Edits: applied in order, never over each other."""
+"""Edits: applied in file order, never overlapping."""
 
 import itertools
 
@@ -34,16 +34,16 @@ def test_merged_ranges_cover_the_same_bytes_and_have_gaps_between_them(ranges: l
 
 
 @given(ranges=RANGES, others=RANGES)
-def test_overlap_is_a_shared_byte(ranges: list[tuple[int, int]], others: list[tuple[int, int]]) -> None:
+def test_ranges_overlap_if_they_share_a_byte(ranges: list[tuple[int, int]], others: list[tuple[int, int]]) -> None:
     assert ranges_overlap(ranges, merge_ranges(others, 60)) == bool(covered(ranges) & covered(others))
 
 
 @given(ranges=RANGES)
-def test_all_but_the_kept_bytes_become_zeros_and_the_end_is_cut(ranges: list[tuple[int, int]]) -> None:
+def test_all_but_the_kept_bytes_become_zeros_and_the_end_is_removed(ranges: list[tuple[int, int]]) -> None:
     encoded = bytes(range(1, 51))
     kept = covered(ranges) & set(range(50))
-    wanted = bytes(byte if n in kept else 0 for n, byte in enumerate(encoded))
-    assert apply_edits(encoded, zero_all_but(encoded, ranges, "x")) == wanted[: max(kept, default=-1) + 1]
+    expected = bytes(byte if n in kept else 0 for n, byte in enumerate(encoded))
+    assert apply_edits(encoded, zero_all_but(encoded, ranges, "x")) == expected[: max(kept, default=-1) + 1]
 
 
 def test_edits_are_applied_in_the_order_of_the_file() -> None:
@@ -52,10 +52,10 @@ def test_edits_are_applied_in_the_order_of_the_file() -> None:
     assert apply_edits(encoded, edits) == b"03\0\00067new9"
 
 
-def test_an_edit_that_changes_nothing_is_none() -> None:
+def test_an_edit_that_changes_nothing_is_not_made() -> None:
     assert replace_bytes(b"abc", 0, 1, b"a", "x") == zero_bytes(b"\0\0", 0, 2, "x") == remove_bytes(2, 2, "x") == []
 
 
-def test_edits_over_each_other_are_refused() -> None:
+def test_overlapping_edits_are_refused() -> None:
     with pytest.raises(ReadError, match="not_strippable: two parts"):
         apply_edits(b"abcdef", [Edit(0, 3, b"", "x"), Edit(2, 4, b"", "x")])

@@ -1,4 +1,4 @@
-"""The rarer formats: what each keeps beside the pixels, and what it refuses."""
+"""The rarer formats: what each keeps besides the pixels, and what it refuses."""
 
 import io
 import struct
@@ -16,9 +16,9 @@ from tests.million_ird.metadata.secret_files import SECRET_FILES
 
 def test_gif_loops_transparency_and_delays_stay() -> None:
     encoded = SECRET_FILES["gif"]().encoded
-    with Image.open(io.BytesIO(strip_metadata(encoded, "GIF"))) as picture:
-        assert (picture.info["loop"], picture.info["duration"]) == (3, 80)
-        assert not {"comment"} & set(picture.info)
+    with Image.open(io.BytesIO(strip_metadata(encoded, "GIF"))) as image:
+        assert (image.info["loop"], image.info["duration"]) == (3, 80)
+        assert not {"comment"} & set(image.info)
 
 
 def test_gif_bytes_between_blocks_are_refused() -> None:
@@ -34,21 +34,21 @@ def test_jp2_codestream_is_the_same_bytes() -> None:
     assert struct.unpack(">I", stripped[-len(bare) - 8 : -len(bare) - 4])[0] in {0, len(bare) + 8}
 
 
-def test_tga_keeps_what_its_alpha_means() -> None:
+def test_tga_keeps_the_meaning_of_its_alpha() -> None:
     encoded = bytearray(SECRET_FILES["tga"]().encoded)
-    shown = {}
+    pixels = {}
     for meaning in (0, 3):  # no alpha, useful alpha
         encoded[-26 - 1] = meaning
         stripped = strip_metadata(bytes(encoded), "TGA")
         with Image.open(io.BytesIO(bytes(encoded))) as before, Image.open(io.BytesIO(stripped)) as after:
-            shown[meaning] = after.tobytes()
+            pixels[meaning] = after.tobytes()
             assert before.tobytes() == after.tobytes()
     assert SECRET not in stripped
 
 
 def test_psd_keeps_its_pixels_and_loses_its_layers() -> None:
-    carrier = SECRET_FILES["psd"]()
-    stripped = strip_metadata(carrier.encoded, "PSD")
+    secret_file = SECRET_FILES["psd"]()
+    stripped = strip_metadata(secret_file.encoded, "PSD")
     header = read_header(stripped)
     assert (header.frames, header.icc) == (0, "srgb")
     assert stripped.index(b"8BIM") == 34
@@ -78,7 +78,7 @@ def test_pcx_codes_are_the_same_bytes(mode: str) -> None:
     assert list_private(encoded, "PCX") == []
 
 
-def test_qoi_end_mark_is_found_among_codes_that_look_like_it() -> None:
+def test_qoi_end_mark_is_found_among_codes_that_look_alike() -> None:
     black = np.zeros((8, 8, 3), np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(black).save(buffer, "QOI")
@@ -106,6 +106,6 @@ def test_sgi_rows_stay(depth: int) -> None:
         (b"\xff\x4f\xff\x51" + struct.pack(">H", 65535), "JPEG2000", "cut off"),
     ],
 )
-def test_what_cannot_be_told_apart_is_refused(encoded: bytes, format: str, detail: str) -> None:
+def test_broken_files_are_refused(encoded: bytes, format: str, detail: str) -> None:
     with pytest.raises(ReadError, match=f"not_strippable: .*{detail}"):
         strip_metadata(encoded, format)

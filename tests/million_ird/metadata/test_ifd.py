@@ -18,23 +18,25 @@ def test_the_minimal_block_is_read_by_pillow(value: int) -> None:
 
 
 @pytest.mark.parametrize("prefix", [b"", b"Exif\0\0", b"Exif\0\0Exif\0\0"])
-def test_orientation_and_place_are_found(prefix: bytes) -> None:
+def test_orientation_and_gps_are_found(prefix: bytes) -> None:
     payload = prefix + exif(5).tobytes().removeprefix(b"Exif\0\0")
     assert ifd.read_exif(payload) == ifd.ExifSummary(5, True)
     assert ifd.read_exif(payload).name == "EXIF (GPS)"
 
 
-@pytest.mark.parametrize(("block", "packet", "found"), [(6, 3, 6), (None, 3, 3), (None, 9, 1), (None, None, 1)])
-def test_the_block_comes_before_the_packet(block: int | None, packet: int | None, found: int) -> None:
-    assert ifd.find_orientation(ifd.minimal_exif(block) if block else None, xmp(packet) if packet else None) == found
+@pytest.mark.parametrize(("block", "packet", "expected"), [(6, 3, 6), (None, 3, 3), (None, 9, 1), (None, None, 1)])
+def test_the_exif_block_takes_precedence_over_the_xmp_packet(
+    block: int | None, packet: int | None, expected: int
+) -> None:
+    assert ifd.find_orientation(ifd.minimal_exif(block) if block else None, xmp(packet) if packet else None) == expected
 
 
 @pytest.mark.parametrize("value", [0, 9, 65535])
-def test_an_orientation_that_is_none_is_upright(value: int) -> None:
-    assert ifd.find_orientation(ifd.minimal_exif(value), xmp(6)) == 1  # the block has one, so the packet is not asked
+def test_an_invalid_orientation_is_upright(value: int) -> None:
+    assert ifd.find_orientation(ifd.minimal_exif(value), xmp(6)) == 1  # the block has one, so the packet is not read
 
 
-@pytest.mark.timeout(30)  # read one by one, they would take minutes
+@pytest.mark.timeout(30)  # reading all of them would take minutes
 def test_tags_that_all_point_at_the_same_megabytes_are_not_read() -> None:
     count = 65_535
     row = struct.pack(">HHII", 37500, 7, 8_000_000, 8)

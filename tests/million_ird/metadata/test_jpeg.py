@@ -17,8 +17,8 @@ from tests.million_ird.metadata.file_parts import SECRET, exif, profile, saved, 
 CODED = {*range(0xC0, 0xD0), 0xDA, 0xDB, 0xDC, 0xDD}
 
 
-def coded(encoded: bytes) -> list[bytes]:
-    """Tables, frames and scans with their entropy-coded bytes, as they stand in the file."""
+def coded_segments(encoded: bytes) -> list[bytes]:
+    """Return tables, frames and scans with their entropy-coded bytes, as they are in the file."""
     return [encoded[s.start : s.stop] for s in jpeg._segments(encoded) if s.marker in CODED]
 
 
@@ -45,7 +45,7 @@ def test_tables_and_entropy_coded_bytes_are_the_same(options: dict[str, object],
         comment=SECRET,
         **options,
     )
-    assert coded(strip_metadata(encoded, "JPEG")) == coded(encoded)
+    assert coded_segments(strip_metadata(encoded, "JPEG")) == coded_segments(encoded)
     assert strip_metadata(encoded, "JPEG") == plain
 
 
@@ -58,7 +58,7 @@ def test_a_segment_between_scans_becomes_zeros_so_that_damaged_streams_decode_as
     assert strip_metadata(stripped, "JPEG") is stripped
 
 
-def test_density_and_adobe_marker_stay_without_the_thumbnail_behind_them() -> None:
+def test_density_and_adobe_marker_stay_without_the_thumbnail() -> None:
     encoded = saved("JPEG", mode="CMYK", dpi=(240, 240))
     assert b"Adobe" in encoded
     thumbnail = segment(0xE0, b"JFIF\0\1\2\1\0\xf0\0\xf0\2\1" + b"rgbRGB")
@@ -66,10 +66,10 @@ def test_density_and_adobe_marker_stay_without_the_thumbnail_behind_them() -> No
     assert stripped == b"\xff\xd8" + segment(0xE0, b"JFIF\0\1\2\1\0\xf0\0\xf0\0\0") + encoded[2:]
 
 
-def test_an_mpo_becomes_the_jpeg_of_its_first_picture() -> None:
+def test_an_mpo_becomes_the_jpeg_of_its_first_image() -> None:
     buffer = io.BytesIO()
-    pictures = [Image.new("RGB", (32, 24), colour) for colour in ("red", "blue")]
-    pictures[0].save(buffer, "MPO", save_all=True, append_images=pictures[1:])
+    images = [Image.new("RGB", (32, 24), colour) for colour in ("red", "blue")]
+    images[0].save(buffer, "MPO", save_all=True, append_images=images[1:])
     before = read_header(buffer.getvalue())
     stripped = strip_metadata(buffer.getvalue(), before.format)
     after = read_header(stripped)
@@ -89,7 +89,7 @@ def test_exif_in_two_segments_is_read_as_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "detail"),
+    ("damage", "detail"),
     [
         (lambda b: b[:-2], "without an end"),
         (lambda b: b[:2] + b"\xff\xf7" + b[2:], "unknown JPEG marker"),
@@ -97,12 +97,12 @@ def test_exif_in_two_segments_is_read_as_one() -> None:
         (lambda b: b[1:], "does not start"),
     ],
 )
-def test_a_stream_that_cannot_be_told_apart_is_refused(spoil: object, detail: str) -> None:
+def test_a_broken_stream_is_refused(damage: object, detail: str) -> None:
     with pytest.raises(ReadError, match=f"not_strippable: .*{detail}"):
-        strip_metadata(spoil(saved("JPEG")), "JPEG")  # type: ignore[operator]
+        strip_metadata(damage(saved("JPEG")), "JPEG")  # type: ignore[operator]
 
 
-def test_bytes_between_segments_of_the_header_go() -> None:
+def test_bytes_between_segments_of_the_header_are_removed() -> None:
     encoded = saved("JPEG")
     stray = encoded[:20] + SECRET + encoded[20:]
     assert list_private(stray, "JPEG") == ["bytes between segments"]

@@ -1,4 +1,4 @@
-"""PNG: image data and whatever changes the looks stay the same bytes."""
+"""PNG: image data and all chunks that change how the image looks stay the same bytes."""
 
 import pytest
 from PIL import PngImagePlugin
@@ -12,14 +12,14 @@ from tests.million_ird.metadata.secret_files import SECRET_FILES
 LOOKS = b"gAMA cHRM sRGB cICP sBIT bKGD pHYs hIST sPLT mDCV cLLI".split()
 
 
-def kept(encoded: bytes) -> list[bytes]:
+def kept_chunks(encoded: bytes) -> list[bytes]:
     return [encoded[c.start : c.stop] for c in png._chunks(encoded) if c.kind in png._KEPT]
 
 
 @pytest.mark.parametrize("name", ["png", "apng"])
-def test_all_chunks_that_change_the_looks_are_the_same_bytes(name: str) -> None:
+def test_all_chunks_that_change_how_the_image_looks_are_the_same_bytes(name: str) -> None:
     encoded = SECRET_FILES[name]().encoded
-    assert kept(strip_metadata(encoded, "PNG")) == kept(encoded)
+    assert kept_chunks(strip_metadata(encoded, "PNG")) == kept_chunks(encoded)
 
 
 def test_colour_chunks_stay() -> None:
@@ -37,7 +37,7 @@ def test_a_hexadecimal_profile_is_read_for_its_orientation() -> None:
     assert b"Raw profile" not in stripped
 
 
-def test_a_text_that_inflates_without_end_is_not_inflated_whole() -> None:
+def test_a_text_that_inflates_to_a_huge_size_is_not_inflated_whole() -> None:
     texts = PngImagePlugin.PngInfo()
     texts.add_text("Raw profile type exif", "00" * 20_000_000, zip=True)
     plain = saved("PNG")
@@ -45,13 +45,13 @@ def test_a_text_that_inflates_without_end_is_not_inflated_whole() -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "detail"),
+    ("damage", "detail"),
     [
         (lambda b: b[:-12], "without an end"),
         (lambda b: b[:33] + chunk(b"CgBI", b"1234") + b[33:], "unknown critical"),
         (lambda b: b[:-12] + chunk(b"tEXt", SECRET) + chunk(b"IDAT", b"") + b[-12:], "not in one run"),
     ],
 )
-def test_a_chain_that_cannot_be_told_apart_is_refused(spoil: object, detail: str) -> None:
+def test_a_broken_chain_is_refused(damage: object, detail: str) -> None:
     with pytest.raises(ReadError, match=f"not_strippable: .*{detail}"):
-        strip_metadata(spoil(saved("PNG")), "PNG")  # type: ignore[operator]
+        strip_metadata(damage(saved("PNG")), "PNG")  # type: ignore[operator]

@@ -1,4 +1,4 @@
-"""What `strip` promises of every format, on real pictures, on made ones, and on broken bytes."""
+"""Guarantees of `strip_metadata` for every format: on real images, on constructed files, and on broken bytes."""
 
 import io
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from PIL import Image, PngImagePlugin
 
 from million_ird.errors import ReadError
 from million_ird.images.decode import decode
-from million_ird.images.header import FORMATS, ImageHeader, ORIENTATION_TAG, read_header
+from million_ird.images.header import FORMATS, ORIENTATION_TAG, ImageHeader, read_header
 from million_ird.metadata.strip import list_private, strip_metadata
 from tests.million_ird.metadata.file_parts import SECRET, exif, profile, saved, xmp
 from tests.million_ird.metadata.secret_files import SECRET_FILES
@@ -21,7 +21,7 @@ FOLDERS = ("photos", "duplicates", "negatives", "real", "benchmarks", "hostile",
 LOSES_FRAMES = {"MPO", "PSD"}
 
 
-def readable(shared_data: Path) -> Iterator[tuple[Path, bytes, ImageHeader]]:
+def readable_files(shared_data: Path) -> Iterator[tuple[Path, bytes, ImageHeader]]:
     for folder in FOLDERS:
         for path in sorted((shared_data / folder).rglob("*")):
             if not path.is_file():
@@ -33,25 +33,25 @@ def readable(shared_data: Path) -> Iterator[tuple[Path, bytes, ImageHeader]]:
                 continue
 
 
-def decoded(encoded: bytes) -> np.ndarray | None:
-    """The pixels; None where there are none, or where the decoder gives others every time."""
+def decode_or_none(encoded: bytes) -> np.ndarray | None:
+    """Return the pixels; None if the file does not decode, or decodes to other pixels every time."""
     try:
         header = read_header(encoded)
-        once, again = decode(encoded, header), decode(encoded, header)
+        first, second = decode(encoded, header), decode(encoded, header)
     except ReadError:
         return None
-    return once if np.array_equal(once, again) else None
+    return first if np.array_equal(first, second) else None
 
 
-def same_but_for_frames(before: ImageHeader, after: ImageHeader) -> bool:
+def same_header_except_frames(before: ImageHeader, after: ImageHeader) -> bool:
     names = [name for name in ImageHeader.__slots__ if name not in {"frames", "format"}]
     frames = before.format in LOSES_FRAMES or before.frames == after.frames
     formats = before.format == after.format or (before.format, after.format) == ("MPO", "JPEG")
     return frames and formats and all(getattr(before, name) == getattr(after, name) for name in names)
 
 
-def stripped_or_refused(encoded: bytes, format: str) -> bytes | None:
-    """None where it is refused; the reason is always the same."""
+def strip_or_none(encoded: bytes, format: str) -> bytes | None:
+    """Return None if stripping is refused; the reason is always the same."""
     try:
         return strip_metadata(encoded, format)
     except ReadError as error:
@@ -61,74 +61,74 @@ def stripped_or_refused(encoded: bytes, format: str) -> bytes | None:
 
 
 def check(path: object, encoded: bytes, header: ImageHeader) -> bool:
-    """Whether a picture was stripped: then it looks the same and holds nothing private."""
-    stripped = stripped_or_refused(encoded, header.format)
+    """Return whether an image was stripped; check that it then looks the same and has no private metadata."""
+    stripped = strip_or_none(encoded, header.format)
     if stripped is None:
         return False
     assert (stripped is encoded) == (not list_private(encoded, header.format)), path
     assert strip_metadata(stripped, header.format) is stripped, path
     if stripped is encoded:
         return True
-    before = decoded(encoded)
+    before = decode_or_none(encoded)
     if before is not None:
-        assert same_but_for_frames(header, read_header(stripped)), path
+        assert same_header_except_frames(header, read_header(stripped)), path
         assert np.array_equal(before, decode(stripped, read_header(stripped))), path
-    with Image.open(io.BytesIO(stripped), formats=FORMATS) as picture:
+    with Image.open(io.BytesIO(stripped), formats=FORMATS) as image:
         if header.format != "TIFF":
-            assert set(picture.getexif()) <= {ORIENTATION_TAG}, path
-        assert not {"comment", "xmp", "photoshop", "mp", "XML:com.adobe.xmp"} & set(picture.info), path
+            assert set(image.getexif()) <= {ORIENTATION_TAG}, path
+        assert not {"comment", "xmp", "photoshop", "mp", "XML:com.adobe.xmp"} & set(image.info), path
     return True
 
 
-def test_real_pictures_look_the_same_and_hold_nothing_private(shared_data: Path) -> None:
-    taken: dict[str, int] = {}
-    for path, encoded, header in readable(shared_data):
-        taken[header.format] = taken.get(header.format, 0) + 1
-        if len(encoded) < 400_000 and (taken[header.format] <= 12 or taken[header.format] % 25 == 0):
+def test_real_images_look_the_same_and_have_no_private_metadata(shared_data: Path) -> None:
+    counts: dict[str, int] = {}
+    for path, encoded, header in readable_files(shared_data):
+        counts[header.format] = counts.get(header.format, 0) + 1
+        if len(encoded) < 400_000 and (counts[header.format] <= 12 or counts[header.format] % 25 == 0):
             check(path, encoded, header)
-    assert len(taken) >= 12
+    assert len(counts) >= 12
 
 
 @pytest.mark.full
-def test_all_real_pictures_look_the_same_and_hold_nothing_private(shared_data: Path) -> None:
-    refused = [p for p, encoded, header in readable(shared_data) if not check(p, encoded, header)]
+def test_all_real_images_look_the_same_and_have_no_private_metadata(shared_data: Path) -> None:
+    refused = [p for p, encoded, header in readable_files(shared_data) if not check(p, encoded, header)]
     assert not [path for path in refused if "hostile" not in path.parts]
 
 
 @pytest.mark.parametrize("name", sorted(SECRET_FILES))
-def test_nothing_of_what_a_carrier_hides_is_left(name: str) -> None:
-    carrier = SECRET_FILES[name]()
-    assert SECRET in carrier.encoded
-    assert set(carrier.names) <= set(list_private(carrier.encoded, carrier.format))
-    stripped = strip_metadata(carrier.encoded, carrier.format)
+def test_nothing_of_a_hidden_secret_remains(name: str) -> None:
+    secret_file = SECRET_FILES[name]()
+    assert SECRET in secret_file.encoded
+    assert set(secret_file.names) <= set(list_private(secret_file.encoded, secret_file.format))
+    stripped = strip_metadata(secret_file.encoded, secret_file.format)
     assert SECRET not in stripped
-    assert list_private(stripped, carrier.format) == []
-    assert check(name, carrier.encoded, read_header(carrier.encoded))
+    assert list_private(stripped, secret_file.format) == []
+    assert check(name, secret_file.encoded, read_header(secret_file.encoded))
 
 
-def frames(encoded: bytes) -> list[tuple[bytes, object]]:
-    with Image.open(io.BytesIO(encoded), formats=FORMATS) as picture:
-        found = []
-        for number in range(getattr(picture, "n_frames", 1)):
-            picture.seek(number)
-            found.append((picture.convert("RGBA").tobytes(), picture.info.get("duration")))
-        return found
+def read_frames(encoded: bytes) -> list[tuple[bytes, object]]:
+    with Image.open(io.BytesIO(encoded), formats=FORMATS) as image:
+        frames = []
+        for number in range(getattr(image, "n_frames", 1)):
+            image.seek(number)
+            frames.append((image.convert("RGBA").tobytes(), image.info.get("duration")))
+        return frames
 
 
 @pytest.mark.parametrize(("name", "count"), [("apng", 3), ("big_tiff", 2), ("big_endian_tiff", 2), ("gif", 3)])
 def test_all_frames_and_pages_stay(name: str, count: int) -> None:
-    carrier = SECRET_FILES[name]()
-    assert len(frames(carrier.encoded)) == count
-    assert frames(strip_metadata(carrier.encoded, carrier.format)) == frames(carrier.encoded)
+    secret_file = SECRET_FILES[name]()
+    assert len(read_frames(secret_file.encoded)) == count
+    assert read_frames(strip_metadata(secret_file.encoded, secret_file.format)) == read_frames(secret_file.encoded)
 
 
 @pytest.mark.parametrize("name", ["jpeg", "png", "webp", "tiff"])
-def test_the_orientation_stays_and_is_all_that_stays_of_the_exif(name: str) -> None:
-    carrier = SECRET_FILES[name]()
-    stripped = strip_metadata(carrier.encoded, carrier.format)
+def test_only_the_orientation_of_the_exif_stays(name: str) -> None:
+    secret_file = SECRET_FILES[name]()
+    stripped = strip_metadata(secret_file.encoded, secret_file.format)
     assert read_header(stripped).orientation == 6
-    with Image.open(io.BytesIO(stripped)) as picture:
-        block = picture.getexif()
+    with Image.open(io.BytesIO(stripped)) as image:
+        block = image.getexif()
         assert block[ORIENTATION_TAG] == 6
         assert not block.get_ifd(0x8825)
         assert not block.get_ifd(0x8769)
@@ -136,9 +136,9 @@ def test_the_orientation_stays_and_is_all_that_stays_of_the_exif(name: str) -> N
 
 @pytest.mark.parametrize("name", ["png", "webp", "tiff", "psd"])
 def test_the_colour_profile_stays(name: str) -> None:
-    carrier = SECRET_FILES[name]()
-    with Image.open(io.BytesIO(strip_metadata(carrier.encoded, carrier.format))) as picture:
-        assert picture.info["icc_profile"] == profile()
+    secret_file = SECRET_FILES[name]()
+    with Image.open(io.BytesIO(strip_metadata(secret_file.encoded, secret_file.format))) as image:
+        assert image.info["icc_profile"] == profile()
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF"])
@@ -156,13 +156,13 @@ def test_an_orientation_that_only_the_xmp_packet_has_stays(format: str) -> None:
     assert read_header(strip_metadata(encoded, format)).orientation == 8
 
 
-def test_an_upright_picture_keeps_no_exif_block_at_all() -> None:
+def test_an_upright_image_keeps_no_exif_block() -> None:
     stripped = strip_metadata(saved("JPEG", exif=exif(orientation=1)), "JPEG")
     assert b"Exif" not in stripped
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF", "GIF", "BMP", "PPM", "QOI", "SGI", "PCX"])
-def test_what_holds_nothing_private_comes_back_as_the_same_object(format: str) -> None:
+def test_a_file_without_private_metadata_is_returned_as_the_same_object(format: str) -> None:
     encoded = saved(format)
     assert list_private(encoded, format) == []
     assert strip_metadata(encoded, format) is encoded
@@ -174,25 +174,23 @@ def test_what_holds_nothing_private_comes_back_as_the_same_object(format: str) -
     changes=st.lists(st.tuples(st.floats(0, 1), st.binary(max_size=8), st.integers(0, 8)), max_size=6),
     end=st.floats(0.01, 2),
 )
-def test_broken_bytes_raise_nothing_but_read_errors(
-    name: str, changes: list[tuple[float, bytes, int]], end: float
-) -> None:
-    carrier = SECRET_FILES[name]()
-    broken = bytearray(carrier.encoded)
-    for where, replacement, length in changes:
-        at = int(where**3 * len(broken))  # headers are at the front
-        broken[at : at + length] = replacement
+def test_broken_bytes_raise_only_read_errors(name: str, changes: list[tuple[float, bytes, int]], end: float) -> None:
+    secret_file = SECRET_FILES[name]()
+    broken = bytearray(secret_file.encoded)
+    for position, replacement, length in changes:
+        start = int(position**3 * len(broken))  # headers are at the front
+        broken[start : start + length] = replacement
     encoded = bytes(broken[: int(len(broken) * end)])
-    stripped = stripped_or_refused(encoded, carrier.format)
+    stripped = strip_or_none(encoded, secret_file.format)
     if stripped is not None:
-        assert strip_metadata(stripped, carrier.format) is stripped
-        assert (stripped is encoded) == (list_private(encoded, carrier.format) == [])
+        assert strip_metadata(stripped, secret_file.format) is stripped
+        assert (stripped is encoded) == (list_private(encoded, secret_file.format) == [])
 
 
 @given(encoded=st.binary(max_size=300), format=st.sampled_from([*FORMATS, "MPO"]))
-def test_noise_raises_nothing_but_read_errors(encoded: bytes, format: str) -> None:
-    stripped = stripped_or_refused(encoded, format)
-    assert stripped is None or stripped_or_refused(stripped, format) == stripped
+def test_noise_raises_only_read_errors(encoded: bytes, format: str) -> None:
+    stripped = strip_or_none(encoded, format)
+    assert stripped is None or strip_or_none(stripped, format) == stripped
 
 
 def test_an_unknown_format_is_refused() -> None:
@@ -200,7 +198,7 @@ def test_an_unknown_format_is_refused() -> None:
         strip_metadata(b"%!PS", "EPS")
 
 
-def test_every_format_that_is_read_can_be_stripped() -> None:
+def test_every_readable_format_can_be_stripped() -> None:
     for format in (*FORMATS, "MPO"):
         with pytest.raises(ReadError, match="not_strippable") as caught:
             strip_metadata(b"?", format)

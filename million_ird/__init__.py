@@ -8,7 +8,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from million_ird.config.recipe import Recipe, load
+    from million_ird.config.loading import load
+    from million_ird.config.recipe import Recipe
     from million_ird.config.source_spec import SourceSpec
     from million_ird.workflow import Options, build
 
@@ -20,7 +21,7 @@ _MODULES = {
     "Options": "million_ird.workflow",
     "build": "million_ird.workflow",
     "Recipe": "million_ird.config.recipe",
-    "load": "million_ird.config.recipe",
+    "load": "million_ird.config.loading",
     "SourceSpec": "million_ird.config.source_spec",
 }
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from million_ird.config.recipe import HEADER_LINE, Recipe, parse_text
+from million_ird.config.loading import parse_text
+from million_ird.config.recipe import HEADER_LINE, Recipe
 from million_ird.config.source_spec import SourceSpec
 from million_ird.errors import LedgerError, OutputError
 from million_ird.runtime.storage import Folder
@@ -50,17 +51,17 @@ def recipe_of(folder: Folder) -> Recipe:
     return parse_text(folder.read(RECIPE), origin=f"{folder.url}/{RECIPE}")
 
 
-def remember_recipe(folder: Folder, recipe: Recipe) -> None:
+def save_recipe(folder: Folder, recipe: Recipe) -> None:
     """Makes this the recipe that the folder was built by."""
     folder.write(RECIPE, recipe.dump().encode())
 
 
-def remember_sources(folder: Folder, specs: Sequence[SourceSpec]) -> None:
+def save_sources(folder: Folder, specs: Sequence[SourceSpec]) -> None:
     """Makes these the sources that the folder was built from, for the stages that run without `--sources`."""
     folder.write_json(SOURCES, [absolute(spec).model_dump(exclude_unset=True) for spec in specs])
 
 
-def remembered_sources(folder: Folder, terms: Terms) -> dict[str, Source]:
+def load_sources(folder: Folder, terms: Terms) -> dict[str, Source]:
     """The sources that the folder was built from, by label.
 
     Raises:

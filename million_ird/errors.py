@@ -5,9 +5,12 @@ MillionIRDError
 │   ├── RecipeError        a recipe is not readable, or a key or value in it is wrong
 │   ├── SourceError        a source is missing, empty or of an unknown kind
 │   ├── OutputError        the output folder holds something else, or another run holds it
-│   └── ModelUnavailable   the parameters of a score cannot be had
+│   ├── ModelUnavailable   the parameters of a score cannot be had
+│   ├── VersionMismatch    a worker or measuring process runs other code than this program
+│   └── MissingExtra       a module is missing that an extra of this distribution installs
 ├── BuildError             a build stopped with something wrong (exit 1)
 │   ├── LedgerError        a ledger is missing, of another schema version, or its counts do not add up
+│   ├── MeasureFault       a measure returned other columns than it declares
 │   ├── DamagedFile        a file of the build is not what was written
 │   └── SourceChanged      a file is no longer what was measured
 └── ReadError              one candidate could not be fetched, read or decoded (becomes `Failed`)
@@ -38,12 +41,24 @@ class ModelUnavailable(UsageError):
     """The parameters or weights of a score cannot be had."""
 
 
+class VersionMismatch(UsageError):
+    """A worker or measuring process runs other code than this program."""
+
+
+class MissingExtra(UsageError):
+    """A module is missing that an extra of this distribution installs; the message says how."""
+
+
 class BuildError(MillionIRDError):
     """A build stopped with something wrong; what was written so far stays and is resumed from."""
 
 
 class LedgerError(BuildError):
     """A ledger is missing, of another schema version, or its counts do not add up."""
+
+
+class MeasureFault(BuildError):
+    """A measure returned other columns than it declares, or something that is no number."""
 
 
 class DamagedFile(BuildError):

@@ -13,115 +13,76 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from million_ird.errors import LedgerError
-from million_ird.measures.registry import MEASURES
 from million_ird.runtime.storage import Folder
+from million_ird.schema import (
+    DROPPED,
+    FAILED,
+    IDENTITY_COLUMNS,
+    KEPT,
+    OUTCOME_COLUMNS,
+    SCHEMA_VERSION,
+    TEXT,
+    VERDICT_COLUMNS,
+    VERSION_COLUMNS,
+    Column,
+    measure_fields,
+)
 
-SCHEMA_VERSION = 2
 FOLDER = "ledger"
 ROWS_PER_FILE = 1_000_000
-HEADER_COLUMNS = ("bytes", "width", "height")
-"""Numbers that every readable candidate has, whatever is measured."""
 Row: TypeAlias = dict[str, object]
 
-_IDENTITY = (
-    pa.field("key", pa.string(), nullable=False),
-    pa.field("source", pa.string(), nullable=False),
-    pa.field("uri", pa.string(), nullable=False),
-    pa.field("licence", pa.string()),
-    pa.field("attribution", pa.string()),
-    pa.field("id", pa.string()),
-    pa.field("bytes", pa.int64()),
-    pa.field("format", pa.string()),
-    pa.field("mode", pa.string()),
-    pa.field("bits", pa.int8()),
-    pa.field("orientation", pa.int8()),
-    pa.field("icc", pa.string()),
-    pa.field("width", pa.int32()),
-    pa.field("height", pa.int32()),
-    pa.field("phash", pa.string()),
-    pa.field("pixels_id", pa.string()),
-    pa.field("frame", pa.binary()),
-    pa.field("points", pa.binary()),
-)
-_FOUND = (pa.field("version", pa.string(), nullable=False),)
-_MEASURED = (
-    pa.field("tier", pa.int8(), nullable=False),
-    pa.field("failure_class", pa.string()),
-    pa.field("failure_detail", pa.string()),
-)
-_DECIDED = (
-    pa.field("verdict", pa.string(), nullable=False),
-    pa.field("reason", pa.string()),
-    pa.field("measured", pa.float64()),
-    pa.field("limit", pa.float64()),
-    pa.field("cluster", pa.string()),
-    pa.field("duplicate_of", pa.string()),
-    pa.field("leak_of", pa.string()),
-    pa.field("split", pa.string()),
-    pa.field("vanished", pa.bool_(), nullable=False),
-)
+_TYPES = {
+    "string": pa.string(),
+    "binary": pa.binary(),
+    "bool": pa.bool_(),
+    "int8": pa.int8(),
+    "int32": pa.int32(),
+    "int64": pa.int64(),
+    "float64": pa.float64(),
+}
 _REPEATING = (
     *("source", "licence", "attribution", "format", "mode", "icc", "failure_class", "verdict", "reason", "split"),
 )
-"""Columns of few different texts: a dictionary pays for these, and costs time for the others."""
+"""Columns of few distinct texts: dictionary encoding pays for these, and costs time for the others."""
 SIGNATURE = ("frame", "points")
-"""Columns of a picture's signature: some 4 kB a row, read some rows at a time."""
-RESERVED = frozenset(field.name for field in (*_IDENTITY, *_FOUND, *_MEASURED, *_DECIDED)) | {"image"}
-"""Column names that no score and no column of a table may take."""
-KEPT, DROPPED, FAILED = "kept", "dropped", "failed"
-TRAIN, VALIDATION = "train", "validation"
-"""Splits of what is kept."""
-VANISHED, NOT_MEASURED, LICENCE = "vanished", "not_measured", "licence"
-REMOVED, LEAK = "removed", "benchmark_leak"
-EXACT, PIXELS, NEAR = "duplicate_exact", "duplicate_pixels", "duplicate_near"
-RULES = frozenset({VANISHED, NOT_MEASURED, LICENCE, REMOVED, LEAK, EXACT, PIXELS, NEAR})
-"""Reasons that are no gate's."""
-
-
-TEXT = ":text"
-"""Ends the name of a passed-through column that holds text, where measures are listed."""
-
-
-def measure_fields(measures: Iterable[str]) -> list[str]:
-    """The numeric columns that the named measures fill, in order; a score fills the column of its name."""
-    numeric = [name for name in measures if not name.endswith(TEXT)]
-    return [field for name in numeric for field in (MEASURES[name].fields if name in MEASURES else (name,))]
-
-
-def numeric_fields(measures: Iterable[str]) -> set[str]:
-    """The columns that a gate can look at."""
-    return {*measure_fields(measures), *HEADER_COLUMNS}
+"""Columns of an image's signature: some 4 kB a row, read in batches."""
 
 
 def scanned_schema(measures: Sequence[str]) -> pa.Schema:
-    """Schema of scanned rows: the ledger's columns before the verdict, and the `version` of the file."""
-    return _schema([*_columns(measures), *_FOUND], measures)
+    """Return the schema of scanned rows: the ledger's columns before the verdict, and the file's `version`."""
+    return _schema([*_columns(measures), *_arrow(VERSION_COLUMNS)], measures)
 
 
 def measured_schema(measures: Sequence[str]) -> pa.Schema:
-    """Schema of the ledger before the verdict."""
+    """Return the schema of the ledger before the verdict."""
     return _schema(_columns(measures), measures)
 
 
 def ledger_schema(measures: Sequence[str]) -> pa.Schema:
-    """Schema of the published ledger: the scanned columns but `version`, and the verdict."""
-    return _schema([*_columns(measures), *_DECIDED], measures)
+    """Return the schema of the published ledger: the scanned columns without `version`, and the verdict."""
+    return _schema([*_columns(measures), *_arrow(VERDICT_COLUMNS)], measures)
+
+
+def decided_schema() -> pa.Schema:
+    """Return the columns that deciding adds."""
+    return pa.schema(_arrow(VERDICT_COLUMNS))
 
 
 def _columns(measures: Sequence[str]) -> list[pa.Field]:
     texts = [pa.field(name.removesuffix(TEXT), pa.string()) for name in measures if name.endswith(TEXT)]
-    return [*_IDENTITY, *texts, *(pa.field(name, pa.float64()) for name in measure_fields(measures)), *_MEASURED]
+    numbers = [pa.field(name, pa.float64()) for name in measure_fields(measures)]
+    return [*_arrow(IDENTITY_COLUMNS), *texts, *numbers, *_arrow(OUTCOME_COLUMNS)]
+
+
+def _arrow(columns: Iterable[Column]) -> list[pa.Field]:
+    return [pa.field(column.name, _TYPES[column.type], nullable=not column.required) for column in columns]
 
 
 def _schema(fields: list[pa.Field], measures: Sequence[str]) -> pa.Schema:
     return pa.schema(
         fields, metadata={"million_ird.schema": str(SCHEMA_VERSION), "million_ird.measures": ",".join(measures)}
     )
-
-
-def decided_schema() -> pa.Schema:
-    """The columns that deciding adds."""
-    return pa.schema(_DECIDED)
 
 
 def check_version(schema: pa.Schema, where: str) -> tuple[str, ...]:

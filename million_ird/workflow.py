@@ -14,38 +14,39 @@ from million_ird.build_folder import (
     LOCK,
     RECIPE,
     check_output,
+    load_sources,
     open_build,
-    remember_recipe,
-    remember_sources,
-    remembered_sources,
+    save_recipe,
+    save_sources,
 )
 from million_ird.config.recipe import Recipe
 from million_ird.config.source_spec import SourceSpec
-from million_ird.dataset.shards import Written, write
+from million_ird.dataset.shards import WriteSummary, write_shards
 from million_ird.decide.verdicts import decide, needed_columns
-from million_ird.dedup.search import Index
+from million_ird.dedup.search import HashPairSearch
 from million_ird.errors import LedgerError, SourceError
 from million_ird.fingerprints import (
-    Benchmark,
-    against,
-    against_files,
+    ReferenceSet,
     benchmark_names,
-    benchmarks_of,
-    remember_benchmarks,
+    load_reference_fingerprints,
+    recipe_benchmarks,
+    reference_files,
+    save_benchmarks,
 )
-from million_ird.ledger import NOT_MEASURED, Funnel
+from million_ird.ledger import Funnel
 from million_ird.measures.scores import prepare
 from million_ird.reporting.card import write_card
 from million_ird.reporting.report import write_report
-from million_ird.runtime.executor import Engine
-from million_ird.runtime.lock import owned
+from million_ird.runtime.executor import Executor
+from million_ird.runtime.lock import locked
 from million_ird.runtime.memory import give_back_memory
 from million_ird.runtime.progress import Listener, Progress
 from million_ird.runtime.scratch import scratch
 from million_ird.runtime.storage import Folder
 from million_ird.scan.scan import Scan, ScanSummary
-from million_ird.scan.scan_table import DECIDED, scanned
+from million_ird.scan.scan_table import DECIDED, load_scan
 from million_ird.scan.source_bytes import streamed
+from million_ird.schema import KEPT, NOT_MEASURED
 from million_ird.sources.registry import Terms, open_sources
 from million_ird.sources.source import Source
 
@@ -59,7 +60,7 @@ class Result:
     funnel: Funnel
     out: str
     scan: ScanSummary = field(default_factory=ScanSummary)
-    written: Written = field(default_factory=Written)
+    written: WriteSummary = field(default_factory=WriteSummary)
     seconds: float = 0.0
 
     @property
@@ -86,7 +87,7 @@ class Options:
     """Whether sites are crawled anew, where an earlier run has done it."""
     allow_private_hosts: bool = False
     """Whether pictures may come from private, loopback and link-local addresses."""
-    benchmarks: tuple[Benchmark, ...] = ()
+    benchmarks: tuple[ReferenceSet, ...] = ()
     """Evaluation sets whose pictures must not be in the set, beside those of the recipe."""
     listener: Listener | None = None
     """Is told of progress."""
@@ -110,13 +111,13 @@ def build(sources: Sequence[str | SourceSpec], out: str, recipe: Recipe, options
     folder = check_output(out)
     specs = [*recipe.sources, *map(SourceSpec.model_validate, sources)]
     found = open_sources(specs, _terms(folder, recipe, how))
-    prepare(recipe.scores, how.models)
-    benchmarks = (*benchmarks_of(recipe), *how.benchmarks)
-    with Engine(how.workers, how.scheduler) as engine, owned(folder, LOCK):
+    prepare(recipe, how.models)
+    benchmarks = (*recipe_benchmarks(recipe), *how.benchmarks)
+    with Executor(how.workers, how.scheduler) as engine, locked(folder, LOCK):
         progress = Progress(folder, how.listener)
-        remember_recipe(folder, recipe)
-        remember_sources(folder, specs)
-        remember_benchmarks(folder, benchmarks, engine, only=True)
+        save_recipe(folder, recipe)
+        save_sources(folder, specs)
+        save_benchmarks(folder, benchmarks, engine, only=True)
         summary = scan_stage(folder, list(found.values()), recipe, engine, progress, how)
         give_back_memory()
         funnel = decide_stage(folder, recipe, engine)
@@ -132,9 +133,9 @@ def scan_again(out: str, options: Options | None = None) -> ScanSummary:
     """The first stage alone, with the recipe and sources of the earlier build."""
     how = options or Options()
     folder, recipe = open_build(out)
-    found = remembered_sources(folder, _terms(folder, recipe, how))
-    prepare(recipe.scores, how.models)
-    with owned(folder, LOCK), Engine(how.workers, how.scheduler) as engine:
+    found = load_sources(folder, _terms(folder, recipe, how))
+    prepare(recipe, how.models)
+    with locked(folder, LOCK), Executor(how.workers, how.scheduler) as engine:
         progress = Progress(folder, how.listener)
         summary = scan_stage(folder, list(found.values()), recipe, engine, progress, how)
         progress.finish()
@@ -150,11 +151,11 @@ def decide_again(out: str, recipe: Recipe | None = None, options: Options | None
     how = options or Options(workers=0)
     folder, earlier = open_build(out)
     chosen = recipe or earlier
-    benchmarks = (*benchmarks_of(chosen), *how.benchmarks)
-    with owned(folder, LOCK), Engine(how.workers, how.scheduler) as engine:
-        remember_benchmarks(folder, benchmarks, engine, only=False)
+    benchmarks = (*recipe_benchmarks(chosen), *how.benchmarks)
+    with locked(folder, LOCK), Executor(how.workers, how.scheduler) as engine:
+        save_benchmarks(folder, benchmarks, engine, only=False)
         funnel = decide_stage(folder, chosen, engine)
-        remember_recipe(folder, chosen)
+        save_recipe(folder, chosen)
     return Result(funnel, folder.url, seconds=time.monotonic() - started)
 
 
@@ -163,8 +164,8 @@ def write_again(out: str, options: Options | None = None) -> Result:
     started = time.monotonic()
     how = options or Options()
     folder, recipe = open_build(out)
-    found = remembered_sources(folder, _terms(folder, recipe, how))
-    with owned(folder, LOCK), Engine(how.workers, how.scheduler) as engine:
+    found = load_sources(folder, _terms(folder, recipe, how))
+    with locked(folder, LOCK), Executor(how.workers, how.scheduler) as engine:
         progress = Progress(folder, how.listener)
         ledger = ledgers.load(folder)
         written = write_stage(folder, recipe, ledger, found, engine, progress)
@@ -175,26 +176,33 @@ def write_again(out: str, options: Options | None = None) -> Result:
 def report_again(out: str) -> str:
     """The report alone; returns its path."""
     folder, recipe = open_build(out)
-    with owned(folder, LOCK):
+    with locked(folder, LOCK):
         return report_stage(folder, recipe)
 
 
 def scan_stage(
-    folder: Folder, sources: Sequence[Source], recipe: Recipe, engine: Engine, progress: Progress, how: Options
+    folder: Folder, sources: Sequence[Source], recipe: Recipe, engine: Executor, progress: Progress, how: Options
 ) -> ScanSummary:
     """Fetches and measures what is new."""
     scan = Scan(out=folder, sources=sources, recipe=recipe, models=how.models, limit=how.limit, retry=how.retry)
     return scan.run(engine, progress)
 
 
-def decide_stage(folder: Folder, recipe: Recipe, engine: Engine) -> Funnel:
+def decide_stage(folder: Folder, recipe: Recipe, engine: Executor) -> Funnel:
     """Decides from the numbers at hand and writes the ledger, unless it was decided so before."""
-    rows = scanned(folder, recipe)
+    rows = load_scan(folder, recipe)
     columns = rows.columns(needed_columns(recipe))
     with scratch(folder) as disk:
-        index = Index(scratch=disk, run=engine.run)
-        verdicts = decide(columns, recipe, rows.vanished, batches=rows.some, against=against(folder), index=index)
-    versions = {name: folder.version(name) for name in against_files(folder)}
+        hash_search = HashPairSearch(scratch=disk, run=engine.run)
+        verdicts = decide(
+            columns,
+            recipe,
+            rows.vanished,
+            batches=rows.some,
+            references=load_reference_fingerprints(folder),
+            hash_search=hash_search,
+        )
+    versions = {name: folder.version(name) for name in reference_files(folder)}
     rules = [metadata.version("million-ird"), recipe.digest, versions]
     decided: dict[str, object] = {"scan": rows.scan, "rules": rules}
     if rows.scan == "" or folder.read_json(DECIDED) != {**decided, "files": ledgers.versions(folder)}:
@@ -214,18 +222,18 @@ def write_stage(
     recipe: Recipe,
     ledger: pa.Table,
     sources: Mapping[str, Source],
-    engine: Engine,
+    engine: Executor,
     progress: Progress,
-) -> Written:
+) -> WriteSummary:
     """Writes shards and card."""
-    kept = set(ledger.filter(pc.equal(ledger["verdict"], ledgers.KEPT))["source"].unique().to_pylist())
-    if ledgers.check_version(ledger.schema, folder.url) != recipe.measured:
+    kept = set(ledger.filter(pc.equal(ledger["verdict"], KEPT))["source"].unique().to_pylist())
+    if ledgers.check_version(ledger.schema, folder.url) != recipe.ledger_entries:
         raise LedgerError(f"{folder.url}: decided by another recipe than {RECIPE}; run build or decide")
     if kept - set(sources):
         raise LedgerError(
             f"{folder.url}: pictures of {sorted(kept - set(sources))} are kept, but not among the sources"
         )
-    written = write(folder, ledger, recipe, sources, engine, progress, streamed(folder))
+    written = write_shards(folder, ledger, recipe, sources, engine, progress, streamed(folder))
     write_card(folder, ledger, recipe, written, benchmarks=benchmark_names(folder))
     return written
 
@@ -236,7 +244,7 @@ def report_stage(folder: Folder, recipe: Recipe) -> str:
     Pictures of sources that are gone are told of, not shown. Nothing is said of the time that a scan took.
     """
     try:
-        found = remembered_sources(folder, Terms(recipe=recipe, out=folder))
+        found = load_sources(folder, Terms(recipe=recipe, out=folder))
     except (SourceError, LedgerError) as error:
         log.warning("the report shows fewer pictures: %s", error)
         found = {}

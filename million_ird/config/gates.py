@@ -1,15 +1,11 @@
-"""A gate: one field, a lower and an upper limit, a reason.
+"""A gate: one column, a lower and an upper limit, and a reason.
 
-`Gate.judge` says what a gate means for one value; `failures` says the same for a whole column at once (a test holds
-the two against each other).
+`Gate.judge` says what a gate means for one value; `million_ird.decide.gates` says the same for a column at once (a test
+holds the two against each other).
 """
 
 from collections.abc import Callable, Mapping, Sequence
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from million_ird.candidate import Drop, Keep
@@ -21,13 +17,13 @@ class Gate(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     field: str
-    """The ledger column that it looks at."""
+    """The ledger column."""
     min: float | None = None
     max: float | None = None
     reason: str = ""
-    """What the funnel calls a picture that it drops; by default the field's name."""
+    """The reason that funnel and ledger show for an image that it drops; by default the column's name."""
     required: bool = False
-    """Whether a null, a number that could not be measured, drops the picture."""
+    """Whether a null, which is a measure that does not apply to the image, drops it."""
 
     @model_validator(mode="after")
     def _has_a_limit(self) -> "Gate":
@@ -38,48 +34,31 @@ class Gate(BaseModel):
         return self
 
     @property
-    def called(self) -> str:
-        """The reason that the funnel and the ledger show."""
+    def drop_reason(self) -> str:
+        """The reason that funnel and ledger show."""
         return self.reason or self.field
 
     def limits(self, number: Callable[[float], str] = "{:g}".format) -> str:
-        """What it asks for, in words: `at least 3 and at most 9.5`, `at most 1 and known`."""
+        """Return the limits in words: `at least 3 and at most 9.5`, `at most 1 and known`."""
         asked = [f"at least {number(self.min)}"] if self.min is not None else []
         asked += [f"at most {number(self.max)}"] if self.max is not None else []
         asked += ["known"] if self.required else []
         return " and ".join(asked)
 
     def judge(self, row: Mapping[str, float | None]) -> Keep | Drop:
-        """The verdict on one row; NaN counts as null."""
+        """Return the verdict on one row; NaN counts as null."""
         value = row.get(self.field)
         if value is None or value != value:
-            return Drop(self.called, None, None) if self.required else Keep()
+            return Drop(self.drop_reason, None, None) if self.required else Keep()
         if self.min is not None and value < self.min:
-            return Drop(self.called, value, self.min)
+            return Drop(self.drop_reason, value, self.min)
         if self.max is not None and value > self.max:
-            return Drop(self.called, value, self.max)
+            return Drop(self.drop_reason, value, self.max)
         return Keep()
-
-    def failures(self, column: pa.ChunkedArray) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-        """Which rows the gate drops, and the limit that each of those broke (NaN elsewhere)."""
-        values = as_floats(column)
-        missing = np.isnan(values)
-        low = values < self.min if self.min is not None else np.zeros(len(values), bool)
-        high = values > self.max if self.max is not None else np.zeros(len(values), bool)
-        limits = np.full(len(values), np.nan)
-        limits[low] = self.min
-        limits[high] = self.max
-        dropped = low | high
-        return (dropped | missing if self.required else dropped), limits
-
-
-def as_floats(column: pa.ChunkedArray) -> NDArray[np.float64]:
-    """A numeric column as float64 with NaN for null."""
-    return np.asarray(pc.fill_null(column.cast(pa.float64()), np.nan).to_numpy(zero_copy_only=False))
 
 
 def first_drop(gates: Sequence[Gate], row: Mapping[str, float | None]) -> Drop | None:
-    """The first gate that drops the row, in the order given."""
+    """Return the drop by the first gate that drops the row, in the order given; None if all keep it."""
     for gate in gates:
         match gate.judge(row):
             case Drop() as drop:

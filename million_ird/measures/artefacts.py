@@ -24,8 +24,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from million_ird.candidate import Sample, Tier
+from million_ird.images.encoded_image import EncodedImage
 from million_ird.measures.header import IJG_LUMA
+from million_ird.schema import MEASURE_SPECS, Tier
 
 GRID = 8
 BLOCKS = 4096
@@ -42,10 +43,10 @@ _LEAST_FOUND = 4
 class ArtefactMeasure:
     """Traces of JPEG: its quantisation and its grid."""
 
-    fields: ClassVar[tuple[str, ...]] = ("jpeg_trace", "blockiness")
-    tier: ClassVar[Tier] = Tier.PIXELS
+    fields: ClassVar[tuple[str, ...]] = MEASURE_SPECS["artefacts"].fields
+    tier: ClassVar[Tier] = MEASURE_SPECS["artefacts"].tier
 
-    def measure(self, sample: Sample) -> Mapping[str, float | None]:
+    def measure(self, sample: EncodedImage) -> Mapping[str, float | None]:
         """Steps between neighbours, and the cosine transform of up to 4,096 blocks of the luma."""
         luma = sample.luma
         if min(luma.shape) < _LEAST_SIDE:

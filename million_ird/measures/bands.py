@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 ROWS = 512
 
 
-def with_context(luma: NDArray[np.uint8], multiple: int = 1) -> Iterator[tuple[NDArray[np.uint8], slice]]:
+def iter_row_bands(luma: NDArray[np.uint8], multiple: int = 1) -> Iterator[tuple[NDArray[np.uint8], slice]]:
     """Cuts luma (H, W) into bands of about 512 rows, a multiple of `multiple` (the last takes what is left).
 
     Yields each band with the row above and the row below it, where there are such, and the slice that takes them off

@@ -15,7 +15,8 @@ from typing import ClassVar
 import cv2
 import numpy as np
 
-from million_ird.candidate import Sample, Tier
+from million_ird.images.encoded_image import EncodedImage
+from million_ird.schema import MEASURE_SPECS, Tier
 
 CRUSHED = 5
 BLOWN = 250
@@ -25,10 +26,10 @@ BLOWN = 250
 class ExposureMeasure:
     """Shares of crushed and blown pixels, and mean luma."""
 
-    fields: ClassVar[tuple[str, ...]] = ("crushed_share", "blown_share", "mean_luma")
-    tier: ClassVar[Tier] = Tier.THUMBNAIL
+    fields: ClassVar[tuple[str, ...]] = MEASURE_SPECS["exposure"].fields
+    tier: ClassVar[Tier] = MEASURE_SPECS["exposure"].tier
 
-    def measure(self, sample: Sample) -> Mapping[str, float | None]:
+    def measure(self, sample: EncodedImage) -> Mapping[str, float | None]:
         """Looks at the thumbnail's luma."""
         luma = cv2.cvtColor(sample.thumbnail, cv2.COLOR_RGB2GRAY)
         return {

@@ -23,7 +23,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from million_ird.candidate import Sample, Tier
+from million_ird.images.encoded_image import EncodedImage
+from million_ird.schema import MEASURE_SPECS, Tier
 
 COLOURS = 8
 GROUNDS = 3
@@ -35,10 +36,10 @@ _PERCENTILE = 97
 class GraphicsMeasure:
     """Even areas, few colours, nothing small."""
 
-    fields: ClassVar[tuple[str, ...]] = ("even_share", "top_colours", "detail")
-    tier: ClassVar[Tier] = Tier.THUMBNAIL
+    fields: ClassVar[tuple[str, ...]] = MEASURE_SPECS["graphics"].fields
+    tier: ClassVar[Tier] = MEASURE_SPECS["graphics"].tier
 
-    def measure(self, sample: Sample) -> Mapping[str, float | None]:
+    def measure(self, sample: EncodedImage) -> Mapping[str, float | None]:
         """Looks at the thumbnail's pixels and their neighbours."""
         small = sample.thumbnail
         if min(small.shape[:2]) < _LEAST_SIDE:

@@ -20,7 +20,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from million_ird.candidate import Sample, Tier
+from million_ird.images.encoded_image import EncodedImage
+from million_ird.schema import MEASURE_SPECS, Tier
 
 # The luma table of ITU-T T.81 Annex K, table K.1, in natural (row by row) order: IJG's quality 50.
 IJG_LUMA = (
@@ -42,15 +43,10 @@ _LOSSY = frozenset({"JPEG", "MPO", "WEBP", "AVIF", "HEIF", "JPEG2000"})
 class HeaderMeasure:
     """Size, shape and compression as the header declares them."""
 
-    fields: ClassVar[tuple[str, ...]] = (
-        *SIZES,
-        "frames",
-        "bits_per_pixel",
-        "jpeg_quality",
-    )
-    tier: ClassVar[Tier] = Tier.HEADER
+    fields: ClassVar[tuple[str, ...]] = MEASURE_SPECS["header"].fields
+    tier: ClassVar[Tier] = MEASURE_SPECS["header"].tier
 
-    def measure(self, sample: Sample) -> Mapping[str, float | None]:
+    def measure(self, sample: EncodedImage) -> Mapping[str, float | None]:
         """Reads the header only."""
         header = sample.header
         return {
@@ -67,7 +63,7 @@ def sides(width: int, height: int) -> dict[str, float]:
     return dict(zip(SIZES, (float(short), float(long), width * height / 1e6, long / short), strict=True))
 
 
-def bits_per_pixel(sample: Sample) -> float | None:
+def bits_per_pixel(sample: EncodedImage) -> float | None:
     """Encoded bits for each pixel; None where the format does not lose or holds several frames."""
     header = sample.header
     if header.format not in _LOSSY or header.frames > 1 or _is_lossless_webp(sample.encoded):

@@ -22,8 +22,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from million_ird.candidate import Sample, Tier
+from million_ird.images.encoded_image import EncodedImage
 from million_ird.measures.graphics import colour_codes
+from million_ird.schema import MEASURE_SPECS, Tier
 
 GROUND_TOLERANCE = 3
 RIM_TOLERANCE = 2
@@ -36,10 +37,10 @@ _LEAST_SIDE = 16
 class LayoutMeasure:
     """Even ground at the rim, and seams."""
 
-    fields: ClassVar[tuple[str, ...]] = ("border_share", "rim_share", "seam_share")
-    tier: ClassVar[Tier] = Tier.THUMBNAIL
+    fields: ClassVar[tuple[str, ...]] = MEASURE_SPECS["layout"].fields
+    tier: ClassVar[Tier] = MEASURE_SPECS["layout"].tier
 
-    def measure(self, sample: Sample) -> Mapping[str, float | None]:
+    def measure(self, sample: EncodedImage) -> Mapping[str, float | None]:
         """Looks at the thumbnail; null under 16 px."""
         small = sample.thumbnail
         if min(small.shape[:2]) < _LEAST_SIDE:

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from million_ird.errors import ModelUnavailable, one_line
+from million_ird.extras import require
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +54,7 @@ def check_name(name: str) -> None:
 
     Raises:
         ModelUnavailable: unknown, or a score that needs a reference picture.
+        MissingExtra: pyiqa, or a package that this score needs, is not installed.
     """
     import difflib
 
@@ -63,6 +65,8 @@ def check_name(name: str) -> None:
         close = difflib.get_close_matches(name, known, n=1)
         hint = f" (did you mean {close[0]!r}?)" if close else ""
         raise ModelUnavailable(f"score {name!r}: pyiqa has no such score without reference{hint}")
+    if name.startswith("topiq"):
+        require("facexlib")
 
 
 def load(name: str, models: str | None) -> None:

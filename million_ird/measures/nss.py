@@ -21,11 +21,12 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from million_ird.candidate import Sample, Tier
+from million_ird.images.encoded_image import EncodedImage
 from million_ird.measures import nss_kernels as kernels
 from million_ird.measures import nss_planes
 from million_ird.measures.nss_features import brisque_features, niqe_features
 from million_ird.measures.nss_models import BrisqueModel, NiqeModel, load_niqe_ird
+from million_ird.schema import MEASURE_SPECS, Tier
 
 SMALLEST = kernels.BLOCK
 """Pixels that a picture must have in both directions, one of NIQE's blocks."""
@@ -196,19 +197,19 @@ class NssMeasure:
     niqe: NiqeModel | None = None
     brisque: BrisqueModel | None = None
 
-    tier: ClassVar[Tier] = Tier.QUALITY
+    tier: ClassVar[Tier] = MEASURE_SPECS["nss"].tier
 
     @property
     def fields(self) -> tuple[str, ...]:
         """`niqe_ird`, then those of the official scores that it has the models of."""
         official = {"niqe": self.niqe, "brisque": self.brisque}
-        return ("niqe_ird", *(name for name, model in official.items() if model is not None))
+        return (*MEASURE_SPECS["nss"].fields, *(name for name, model in official.items() if model is not None))
 
     @cached_property
     def _niqe_ird(self) -> NiqeModel:
         return load_niqe_ird()
 
-    def measure(self, sample: Sample) -> Mapping[str, float | None]:
+    def measure(self, sample: EncodedImage) -> Mapping[str, float | None]:
         """One number or null for every field."""
         scores = score(sample.pixels, niqe_ird=self._niqe_ird, niqe=self.niqe, brisque=self.brisque)
         return {name: getattr(scores, name) for name in self.fields}

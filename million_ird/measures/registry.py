@@ -1,13 +1,15 @@
-"""What can be measured: one idea per file, pixels in, numbers out, no verdicts.
+"""All built-in measures: one measure a file, pixels in, numbers out, no verdicts.
 
-A measure that does not apply to a picture says null, never a wrong number. To add one: a file with a class like
-those below and a line in `MEASURES` (docs/extending.md). The next build then measures every picture again, once.
+A measure that does not apply to an image gives null, never a wrong number. To add a measure of your own, name it in a
+recipe; to add a built-in one, write a file, its specification in `million_ird/schema.py`, and a line in `MEASURES`
+(docs/extending.md). The next build then measures every image again, once.
 """
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Protocol
 
-from million_ird.candidate import Sample, Tier
+from million_ird.images.encoded_image import EncodedImage
 from million_ird.measures.artefacts import ArtefactMeasure
 from million_ird.measures.exposure import ExposureMeasure
 from million_ird.measures.graphics import GraphicsMeasure
@@ -18,44 +20,42 @@ from million_ird.measures.resolution import ResolutionMeasure
 from million_ird.measures.sharpness import SharpnessMeasure
 from million_ird.measures.text import TextMeasure
 from million_ird.measures.texture import FlatMeasure, ToneMeasure
+from million_ird.schema import Tier
 
 
 class Measure(Protocol):
-    """Pixels to numbers. The protocol exists so that the cascade can treat all measures alike."""
+    """Pixels to numbers. The protocol exists so that a scan can treat all measures alike."""
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """The ledger columns that it fills, in order; no other measure fills them.
-
-        Its module describes each in a list item of its docstring, ``- `field` (range, which way is better): text``:
-        reports and cards show the first sentence.
-        """
+        """The ledger columns that it fills, in order; no other measure fills them."""
 
     @property
     def tier(self) -> Tier:
-        """What it has to pay for: `HEADER` to `QUALITY`; networks are asked for by name, as scores."""
+        """What it costs: `HEADER` to `QUALITY`; networks are named in a recipe as scores."""
 
-    def measure(self, sample: Sample) -> Mapping[str, float | None]:
-        """One number or null for every field, as Python's own float.
+    def measure(self, image: EncodedImage) -> Mapping[str, float | None]:
+        """Return one number or null for every field, as Python's own float.
 
         Raises:
             ReadError: the bytes do not decode.
         """
 
 
-REVISION = 1
-"""Goes up when a measure's numbers change: rows of an earlier revision are measured again."""
-
-MEASURES: dict[str, Measure] = {
-    "header": HeaderMeasure(),
-    "exposure": ExposureMeasure(),
-    "tone": ToneMeasure(),
-    "layout": LayoutMeasure(),
-    "graphics": GraphicsMeasure(),
-    "sharpness": SharpnessMeasure(),
-    "flat": FlatMeasure(),
-    "text": TextMeasure(),
-    "artefacts": ArtefactMeasure(),
-    "resolution": ResolutionMeasure(),
-    "nss": NssMeasure(),
-}
+MEASURES: Mapping[str, Measure] = MappingProxyType(
+    {
+        "header": HeaderMeasure(),
+        "exposure": ExposureMeasure(),
+        "tone": ToneMeasure(),
+        "layout": LayoutMeasure(),
+        "graphics": GraphicsMeasure(),
+        "sharpness": SharpnessMeasure(),
+        "flat": FlatMeasure(),
+        "text": TextMeasure(),
+        "artefacts": ArtefactMeasure(),
+        "resolution": ResolutionMeasure(),
+        "nss": NssMeasure(),
+    }
+)
+"""By name, in the order of `million_ird.schema.MEASURE_SPECS`. Read-only: measuring happens in other processes, which
+would not see an entry that a script adds; name your own measures under `measures` in a recipe."""

@@ -27,7 +27,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from million_ird.candidate import Sample, Tier
+from million_ird.images.encoded_image import EncodedImage
+from million_ird.schema import MEASURE_SPECS, Tier
 
 TILE = 128
 TILES = 24
@@ -41,15 +42,10 @@ _FLOOR = 0.02
 class ResolutionMeasure:
     """Where the spectrum of the sharpest tiles breaks off."""
 
-    fields: ClassVar[tuple[str, ...]] = (
-        "octave_drop",
-        "lower_octave_drop",
-        "effective_resolution",
-        "high_frequency_share",
-    )
-    tier: ClassVar[Tier] = Tier.PIXELS
+    fields: ClassVar[tuple[str, ...]] = MEASURE_SPECS["resolution"].fields
+    tier: ClassVar[Tier] = MEASURE_SPECS["resolution"].tier
 
-    def measure(self, sample: Sample) -> Mapping[str, float | None]:
+    def measure(self, sample: EncodedImage) -> Mapping[str, float | None]:
         """A Fourier transform of a few tiles of the luma."""
         luma = sample.luma
         if min(luma.shape) < TILE:

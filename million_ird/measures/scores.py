@@ -3,36 +3,39 @@
 import logging
 from collections.abc import Mapping, Sequence
 
+from million_ird.config.recipe import Recipe
+from million_ird.config.user_measures import UserMeasure
 from million_ird.measures import neural
+from million_ird.measures.identity import MeasuringIdentity, user_measures
 from million_ird.measures.nss import NssMeasure
 from million_ird.measures.nss_models import find_brisque, find_niqe, load_brisque, load_niqe
 from million_ird.measures.registry import MEASURES, Measure
+from million_ird.schema import OFFICIAL_SCORES
 
 log = logging.getLogger(__name__)
 
-OFFICIAL = ("niqe", "brisque")
-
 
 def neural_scores(scores: Sequence[str]) -> list[str]:
-    """Those of the names that take a network."""
-    return [name for name in scores if name not in OFFICIAL]
+    """Return the names that need a network."""
+    return [name for name in scores if name not in OFFICIAL_SCORES]
 
 
-def measures_with(scores: Sequence[str], models: str | None) -> Mapping[str, Measure]:
-    """All measures; those of natural-scene statistics give the official scores that are named, in the same pass.
+def measures_with(scores: Sequence[str], models: str | None, user: Sequence[UserMeasure] = ()) -> Mapping[str, Measure]:
+    """Return all measures, the user's last; official scores that are named come from the pass that gives `niqe_ird`.
 
     Raises:
         ModelUnavailable: their parameters cannot be had.
+        VersionMismatch: a user's measure cannot be imported here.
     """
     official = NssMeasure(
         niqe=load_niqe(models) if "niqe" in scores else None,
         brisque=load_brisque(models) if "brisque" in scores else None,
     )
-    return {**MEASURES, "nss": official}
+    return {**MEASURES, "nss": official, **user_measures(user)}
 
 
 def missing_parameters(scores: Sequence[str], models: str | None) -> list[str]:
-    """What `prepare` would fetch, one line each."""
+    """Return what `prepare` would fetch, one line each."""
     finders = {"niqe": find_niqe, "brisque": find_brisque}
     official = [
         f"parameters of {name}, from the Hub, unless its cache has them"
@@ -42,11 +45,22 @@ def missing_parameters(scores: Sequence[str], models: str | None) -> list[str]:
     return official + [f"weights of {name}, by pyiqa, unless its cache has them" for name in neural_scores(scores)]
 
 
-def prepare(scores: Sequence[str], models: str | None) -> None:
-    """Sees to it, before a build starts, that every score can be computed; fetches what is missing.
+def prepare(recipe: Recipe, models: str | None) -> None:
+    """Make sure, before a build starts, that every measure and score can be computed; fetch what is missing.
 
     Raises:
         ModelUnavailable: a name that nobody knows, or parameters that cannot be had.
+        VersionMismatch: this process measures other columns than the recipe's.
+    """
+    MeasuringIdentity.expected(recipe.measures).require_here("the table of measures in this process")
+    prepare_scores(recipe.scores, models)
+
+
+def prepare_scores(scores: Sequence[str], models: str | None) -> None:
+    """Make sure that every named score can be computed; fetch what is missing.
+
+    Raises:
+        ModelUnavailable: as `prepare`.
     """
     for name in neural_scores(scores):
         neural.check_name(name)

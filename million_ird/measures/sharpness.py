@@ -22,8 +22,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from million_ird.candidate import Sample, Tier
-from million_ird.measures.bands import with_context
+from million_ird.images.encoded_image import EncodedImage
+from million_ird.measures.bands import iter_row_bands
+from million_ird.schema import MEASURE_SPECS, Tier
 
 SHARP_BLOCK = 64
 SMALL_BLOCK = 16
@@ -35,17 +36,17 @@ _PERCENTILE = 95
 class SharpnessMeasure:
     """The Laplacian over the whole picture, in its sharpest blocks, and in how many blocks there is any."""
 
-    fields: ClassVar[tuple[str, ...]] = ("laplacian_variance", "sharpest_blocks", "textured_share")
-    tier: ClassVar[Tier] = Tier.PIXELS
+    fields: ClassVar[tuple[str, ...]] = MEASURE_SPECS["sharpness"].fields
+    tier: ClassVar[Tier] = MEASURE_SPECS["sharpness"].tier
 
-    def measure(self, sample: Sample) -> Mapping[str, float | None]:
+    def measure(self, sample: EncodedImage) -> Mapping[str, float | None]:
         """One pass of a 3×3 filter over the luma."""
         luma = sample.luma
         if min(luma.shape) < SMALL_BLOCK:
             return dict.fromkeys(self.fields)
         total = total_square = 0.0
         parts = []
-        for band, inside in with_context(luma, SMALL_BLOCK):
+        for band, inside in iter_row_bands(luma, SMALL_BLOCK):
             laplacian = np.asarray(cv2.Laplacian(band, cv2.CV_16S), np.int16)[inside]
             centre, deviation = (float(one[0, 0]) for one in cv2.meanStdDev(laplacian))
             total += centre * laplacian.size

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import fftpack
 
-from million_ird.candidate import Sample
+from million_ird.images.encoded_image import EncodedImage
 
 T = TypeVar("T", np.float32, np.float64)
 COLUMNS = ("phash", "pixels_id", "frame", "points")
@@ -41,8 +41,8 @@ _HASHED = 32
 _DEEPEST_BORDER = 0.25
 
 
-def signature(
-    sample: Sample, most_points: int = MOST_POINTS, points_side: int = POINTS_SIDE
+def compute_signature(
+    sample: EncodedImage, most_points: int = MOST_POINTS, points_side: int = POINTS_SIDE
 ) -> Mapping[str, str | bytes]:
     """The four columns of a picture.
 
@@ -50,7 +50,7 @@ def signature(
         ReadError: the bytes do not decode.
     """
     thumbnail = sample.thumbnail
-    box = content(cv2.cvtColor(thumbnail, cv2.COLOR_RGB2GRAY).astype(np.uint8, copy=False))
+    box = content_box(cv2.cvtColor(thumbnail, cv2.COLOR_RGB2GRAY).astype(np.uint8, copy=False))
     height, width = thumbnail.shape[:2]
     top, bottom, left, right = box
     inner = thumbnail[top:bottom, left:right]
@@ -60,8 +60,8 @@ def signature(
     return {
         "phash": f"{phash(thumbnail):016x}",
         "pixels_id": pixels_id(sample.pixels),
-        "frame": frame(inner),
-        "points": points(luma, most_points, points_side),
+        "frame": pack_frame(inner),
+        "points": pack_keypoints(luma, most_points, points_side),
     }
 
 
@@ -77,7 +77,7 @@ def phash(pixels: NDArray[np.uint8]) -> int:
     return _bits(_frequencies(pixels))
 
 
-def frame(pixels: NDArray[np.uint8]) -> bytes:
+def pack_frame(pixels: NDArray[np.uint8]) -> bytes:
     """The packed `FRAME` of (H, W, 3) uint8 pixels.
 
     The frequencies are weighed by their distance from zero, which evens out the spectrum of photographs, and scaled so
@@ -85,14 +85,14 @@ def frame(pixels: NDArray[np.uint8]) -> bytes:
     """
     found = _frequencies(pixels)
     packed = np.zeros((), FRAME)
-    packed["hashes"] = [_bits(oriented(found, which)) for which in range(8)]
+    packed["hashes"] = [_bits(orient(found, which)) for which in range(8)]
     low = found[:LOW, :LOW] * weights()
     largest = np.abs(low).max()
     packed["low"] = np.rint(low * (127 / largest)) if largest > 0 else 0
     return packed.tobytes()
 
 
-def oriented(frequencies: NDArray[T], which: int) -> NDArray[T]:
+def orient(frequencies: NDArray[T], which: int) -> NDArray[T]:
     """The cosine transform (…, n, n) of a picture mirrored (bit 0), upside down (bit 1), transposed (bit 2, last).
 
     A mirror, left to right or upside down, turns the sign of odd frequencies; transposing transposes.
@@ -105,7 +105,7 @@ def oriented(frequencies: NDArray[T], which: int) -> NDArray[T]:
     return turned.swapaxes(-1, -2) if which & 4 else turned
 
 
-def content(luma: NDArray[np.uint8]) -> tuple[int, int, int, int]:
+def content_box(luma: NDArray[np.uint8]) -> tuple[int, int, int, int]:
     """Top, bottom, left and right of a (h, w) uint8 thumbnail without its plain border.
 
     A border is of one shade up to a step, on each side for itself, and at most a quarter of the picture wide.
@@ -115,7 +115,7 @@ def content(luma: NDArray[np.uint8]) -> tuple[int, int, int, int]:
     return rows[0], luma.shape[0] - rows[1], columns[0], luma.shape[1] - columns[1]
 
 
-def points(luma: NDArray[np.uint8], most: int, side: int) -> bytes:
+def pack_keypoints(luma: NDArray[np.uint8], most: int, side: int) -> bytes:
     """Up to `most` packed `POINT`s of (H, W) uint8 luma, looked for at a longest side of at most `side`.
 
     The largest details come first, those aside whose surroundings reach over the edge: what a shrunk or cropped copy is

@@ -15,7 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from million_ird.candidate import Sample, Tier
+from million_ird.images.encoded_image import EncodedImage
+from million_ird.schema import MEASURE_SPECS, Tier
 
 SIDE = 1024
 CELL = 32
@@ -31,10 +32,10 @@ _LEAST_SIDE = 48
 class TextMeasure:
     """Share of the picture that is strokes on an even light ground."""
 
-    fields: ClassVar[tuple[str, ...]] = ("text_density",)
-    tier: ClassVar[Tier] = Tier.PIXELS
+    fields: ClassVar[tuple[str, ...]] = MEASURE_SPECS["text"].fields
+    tier: ClassVar[Tier] = MEASURE_SPECS["text"].tier
 
-    def measure(self, sample: Sample) -> Mapping[str, float | None]:
+    def measure(self, sample: EncodedImage) -> Mapping[str, float | None]:
         """Looks at the luma at 513 to 1024 px, or at its native size."""
         if min(sample.luma.shape) < _LEAST_SIDE:
             return {"text_density": None}

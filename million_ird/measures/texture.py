@@ -18,8 +18,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from million_ird.candidate import Sample, Tier
-from million_ird.measures.bands import with_context
+from million_ird.images.encoded_image import EncodedImage
+from million_ird.measures.bands import iter_row_bands
+from million_ird.schema import MEASURE_SPECS, Tier
 
 FLAT_BLOCK = 240
 FLAT_VARIANCE = 800.0
@@ -30,10 +31,10 @@ _LEAST_SIDE = 32
 class ToneMeasure:
     """Entropy, contrast and colourfulness of the thumbnail."""
 
-    fields: ClassVar[tuple[str, ...]] = ("entropy", "contrast", "colourfulness")
-    tier: ClassVar[Tier] = Tier.THUMBNAIL
+    fields: ClassVar[tuple[str, ...]] = MEASURE_SPECS["tone"].fields
+    tier: ClassVar[Tier] = MEASURE_SPECS["tone"].tier
 
-    def measure(self, sample: Sample) -> Mapping[str, float | None]:
+    def measure(self, sample: EncodedImage) -> Mapping[str, float | None]:
         """Histogram and moments of at most 65,536 pixels."""
         luma = cv2.cvtColor(sample.thumbnail, cv2.COLOR_RGB2GRAY)
         counts = np.bincount(luma.ravel(), minlength=256)
@@ -50,10 +51,10 @@ class ToneMeasure:
 class FlatMeasure:
     """Share of blocks without texture."""
 
-    fields: ClassVar[tuple[str, ...]] = ("flat_share",)
-    tier: ClassVar[Tier] = Tier.PIXELS
+    fields: ClassVar[tuple[str, ...]] = MEASURE_SPECS["flat"].fields
+    tier: ClassVar[Tier] = MEASURE_SPECS["flat"].tier
 
-    def measure(self, sample: Sample) -> Mapping[str, float | None]:
+    def measure(self, sample: EncodedImage) -> Mapping[str, float | None]:
         """Sobel magnitude of the luma in blocks."""
         luma = sample.luma
         if min(luma.shape) < _LEAST_SIDE:
@@ -67,7 +68,7 @@ def sobel_variances(luma: NDArray[np.uint8]) -> NDArray[np.float32]:
     rows, columns = luma.shape[0] // side, luma.shape[1] // side
     cut = luma[: rows * side, : columns * side]
     parts = []
-    for band, inside in with_context(cut, side):
+    for band, inside in iter_row_bands(cut, side):
         across = cv2.Sobel(band, cv2.CV_32F, 1, 0)[inside]
         down = cv2.Sobel(band, cv2.CV_32F, 0, 1)[inside]
         square = np.asarray(across * across + down * down, np.float32)

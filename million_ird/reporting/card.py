@@ -1,7 +1,8 @@
-"""The data-set card: `README.md` with the YAML that `datasets.load_dataset` reads, its pictures, and `LICENSE.md`.
+"""The dataset card: `README.md` with the YAML that `datasets.load_dataset` reads, its figures, and `LICENSE.md`.
 
-Everything in it is read from the ledger, the recipe, the footers of the files and the record of releases; words that
-come from sources and recipes are escaped where they are put in (markdown.py), so that they show and do nothing.
+Everything in it comes from the ledger, the recipe, the footers of the files and the record of releases. Texts from
+sources and recipes are escaped where they are inserted (dataset/markdown.py): they are shown as they are and have no
+effect as Markdown.
 """
 
 from collections.abc import Sequence
@@ -13,123 +14,134 @@ import pyarrow as pa
 from markupsafe import Markup
 
 from million_ird.config.recipe import Recipe
-from million_ird.dataset.layout import CHANGES, LICENCE_FILE, RELEASES, front_matter, parts, stripped
-from million_ird.dataset.markdown import escaped
-from million_ird.dataset.shards import Written
+from million_ird.dataset.layout import CHANGES, LICENCE_FILE, RELEASES, count_stripped, front_matter, hub_configs
+from million_ird.dataset.markdown import escape_markdown
+from million_ird.dataset.shards import WriteSummary
 from million_ird.decide.gate_order import in_cost_order
-from million_ird.ledger import EXACT, NEAR, PIXELS, REMOVED, Funnel, funnel
-from million_ird.reporting import card_counts, card_figures
-from million_ird.reporting.card_figures import Figure
-from million_ird.reporting.formatting import meaning, number, share
-from million_ird.reporting.steps import steps
+from million_ird.ledger import Funnel, funnel
+from million_ird.reporting import card_figures, counts
+from million_ird.reporting.card_figures import CardFigure
+from million_ird.reporting.formatting import number, plural, share
+from million_ird.reporting.steps import funnel_steps
 from million_ird.runtime.storage import Folder
+from million_ird.schema import EXACT, NEAR, PIXELS, REMOVED
 
 CARD = "README.md"
-LONGEST = 300
+MAX_TEXT = 300
 """Characters of one text in the card."""
 
 
 def template_path(name: str) -> Path:
-    """A card template: inside the installed package, or `cards/` of a checkout."""
+    """Return the path of a card template: in the installed package, or in `cards/` of a checkout."""
     installed = Path(str(resources.files("million_ird") / "cards" / name))
     return installed if installed.is_file() else Path(__file__).parents[2] / "cards" / name
 
 
 def write_card(
-    out: Folder, ledger: pa.Table, recipe: Recipe, written: Written, *, benchmarks: Sequence[str] = ()
+    out: Folder, ledger: pa.Table, recipe: Recipe, written: WriteSummary, *, benchmarks: Sequence[str] = ()
 ) -> None:
-    """Writes `README.md`, the pictures that it shows under `card/`, and `LICENSE.md`.
+    """Write `README.md`, its figures under `card/`, and `LICENSE.md`.
 
     The same ledger, recipe, files and releases give the same bytes.
 
     Args:
-        out: the data set; its shards and ledger files are there.
-        ledger: the decided rows.
-        recipe: by which they were decided.
-        written: what `shards.write` counted.
-        benchmarks: names of the evaluation sets that were looked for, so that those of which nothing was found are
-            named too.
+        out: The dataset's folder, with its shards and ledger files.
+        ledger: The decided rows.
+        recipe: The recipe by which they were decided.
+        written: What `write_shards` counted.
+        benchmarks: Names of all evaluation sets that the candidates were compared with; the card also lists those of
+            which no image was found.
 
     Raises:
-        DamagedFile: a footer cannot be read.
+        DamagedFile: A footer cannot be read.
     """
-    drawn = card_figures.figures(ledger, in_cost_order(recipe.gates, recipe.columns))
-    for figure in drawn:
+    figures = card_figures.draw_figures(ledger, in_cost_order(recipe.gates, recipe.tiers))
+    for figure in figures:
         out.write(figure.path, figure.png)
-    content = _content(out, ledger, recipe, drawn, benchmarks) | {"images": written.images, "patches": written.patches}
-    template = _template("dataset.md")
-    # The Hub wants a file for licences that it has no name for: the card's own section on them.
+    content = _content(out, ledger, recipe, figures, benchmarks) | {
+        "images": written.images,
+        "patches": written.patches,
+    }
+    template = _template("dataset.md", recipe)
+    # For licences without an identifier the Hub expects a file: it gets the card's own section on licences.
     licences = "".join(template.blocks["licences"](template.new_context(content)))
     out.write(LICENCE_FILE, f"# Licences\n\n{licences}".encode())
     out.write(CARD, template.render(content).encode())
     for name in out.names(card_figures.FOLDER):
-        if f"{card_figures.FOLDER}/{name}" not in {figure.path for figure in drawn}:
-            out.remove(f"{card_figures.FOLDER}/{name}")  # of an earlier recipe
+        if f"{card_figures.FOLDER}/{name}" not in {figure.path for figure in figures}:
+            out.remove(f"{card_figures.FOLDER}/{name}")  # from an earlier recipe
 
 
 def _content(
-    out: Folder, ledger: pa.Table, recipe: Recipe, drawn: Sequence[Figure], benchmarks: Sequence[str]
+    out: Folder, ledger: pa.Table, recipe: Recipe, figures: Sequence[CardFigure], benchmarks: Sequence[str]
 ) -> dict[str, object]:
-    """What the template names, but for the counts of what was written."""
-    found, counted, release = parts(out), funnel(ledger), _latest_release(out)
-    yaml = front_matter(found, name=recipe.name, licence=card_counts.hub_licence(ledger))
+    """Return the template's variables, except for the counts of what was written."""
+    configs, counted, release = hub_configs(out), funnel(ledger), _latest_release(out)
+    yaml = front_matter(configs, name=recipe.name, licence=counts.hub_licence(ledger))
     return {
         "front_matter": Markup(yaml),
         "name": recipe.name,
         "version": Markup(metadata.version("million-ird")),
         "digest": Markup(recipe.digest),
         "recipe": recipe,
-        "parts": found,
-        "held_out": any(len(part.splits) > 1 for part in found),
+        "configs": configs,
+        "held_out": any(len(config.splits) > 1 for config in configs),
         "funnel": counted,
-        "steps": steps(counted, recipe),
-        "gates": in_cost_order(recipe.gates, recipe.columns),
-        "figures": {PurePosixPath(one.path).stem: {"path": one.path, "text": _alternative(one)} for one in drawn},
-        "copies": _copies(counted),
-        "groups": card_counts.groups_of_copies(ledger),
-        "leaks": card_counts.leaks(ledger, benchmarks),
+        "steps": funnel_steps(counted, recipe),
+        "gates": in_cost_order(recipe.gates, recipe.tiers),
+        "figures": {
+            PurePosixPath(figure.path).stem: {"path": figure.path, "text": _alternative_text(figure)}
+            for figure in figures
+        },
+        "duplicates": _duplicates(counted),
+        "groups": counts.duplicate_group_stats(ledger),
+        "leaks": counts.count_leaks(ledger, benchmarks),
         "removed": counted.dropped.get(REMOVED, 0),
-        "sources": card_counts.shares(ledger, "source"),
-        "licences": card_counts.shares(ledger, "licence", of_kept=True),
-        "stripped": sum(stripped(out, part) for part in found if part.config == "images"),
+        "sources": counts.largest_values(ledger, "source"),
+        "licences": counts.largest_values(ledger, "licence", kept_only=True),
+        "stripped": sum(count_stripped(out, config) for config in configs if config.name == "images"),
         "release": release,
         "changes": release is not None and out.exists(CHANGES),
     }
 
 
-def _template(name: str) -> jinja2.Template:
+def _template(name: str, recipe: Recipe) -> jinja2.Template:
     environment = jinja2.Environment(
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        finalize=_escaped,
+        finalize=_escape,
     )
-    environment.filters |= {"count": _count, "number": number, "share": share, "size": _size, "meaning": _meaning}
+    filters = {"count": _count, "plural": _plural, "number": number, "share": share, "size": _size}
+    environment.filters |= {**filters, "meaning": lambda column: _description(recipe.description(column))}
     return environment.from_string(template_path(name).read_text(encoding="utf-8"))
 
 
-def _escaped(value: object) -> object:
-    """Whatever a template puts in is text to be shown, unless it is marked as Markdown of our own."""
+def _escape(value: object) -> object:
+    """Escape every text that the template inserts, unless it is marked as Markdown of our own."""
     ours = not isinstance(value, str) or isinstance(value, Markup) or value == ""
-    return value if ours else escaped(str(value), LONGEST)
+    return value if ours else escape_markdown(str(value), MAX_TEXT)
 
 
-def _alternative(figure: Figure) -> Markup:
-    return Markup(escaped(figure.text, 20 * LONGEST))
+def _alternative_text(figure: CardFigure) -> Markup:
+    return Markup(escape_markdown(figure.text, 20 * MAX_TEXT))
 
 
-def _meaning(field: str) -> Markup:
-    said = meaning(field)
-    return Markup(escaped(said, 4 * LONGEST) if said else "")
+def _description(sentence: str) -> Markup:
+    return Markup(escape_markdown(sentence, 4 * MAX_TEXT) if sentence else "")
 
 
 def _count(value: int) -> Markup:
     return Markup(f"{value:,}")
 
 
+def _plural(count: int, singular: str, many: str = "") -> Markup:
+    return Markup(plural(count, singular, many))
+
+
 def _size(count: int) -> Markup:
-    """Bytes as people read them: `512 B`, `1.2 MB`, `3.4 TB`."""
+    """Return bytes in a unit that is easy to read: `512 B`, `1.2 MB`, `3.4 TB`."""
     value = float(count)
     for unit in ("B", "KB", "MB", "GB", "TB"):
         if value < 1000 or unit == "TB":
@@ -138,11 +150,11 @@ def _size(count: int) -> Markup:
     return Markup(f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.1f} {unit}")
 
 
-def _copies(counted: Funnel) -> list[tuple[str, int]]:
-    told = {EXACT: "the same bytes", PIXELS: "the same pixels in another file", NEAR: "near copies"}
-    return [(words, counted.dropped[reason]) for reason, words in told.items() if counted.dropped.get(reason)]
+def _duplicates(counted: Funnel) -> list[tuple[str, int]]:
+    kinds = {EXACT: "the same bytes", PIXELS: "the same pixels in another file", NEAR: "near-duplicates"}
+    return [(kind, counted.dropped[reason]) for reason, kind in kinds.items() if counted.dropped.get(reason)]
 
 
 def _latest_release(out: Folder) -> dict[str, object] | None:
     releases = out.read_json(RELEASES) or []
-    return max(releases, key=lambda one: int(one["version"]), default=None)
+    return max(releases, key=lambda release: int(release["version"]), default=None)

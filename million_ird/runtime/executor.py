@@ -1,7 +1,7 @@
-"""Runs units of work: inline, on a local dask cluster, or on any dask cluster by its address.
+"""Run units of work: inline, on a local dask cluster, or on any dask cluster by its address.
 
-What crosses between processes is a unit's description and a small summary, never pictures. The number of units in
-flight is bounded, so that the scheduler's graph stays small however many there are.
+A unit's description and a small summary cross between processes, never images. The number of units in flight is
+bounded, so that the scheduler's graph stays small however many there are.
 """
 
 import contextlib
@@ -10,41 +10,48 @@ import itertools
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
+from importlib.metadata import version
 from typing import Any, Protocol, TypeVar
 
-from million_ird.errors import BuildError, UsageError
+from million_ird.errors import BuildError, UsageError, VersionMismatch, one_line
 from million_ird.runtime.memory import memory_of_this_machine
 from million_ird.runtime.threads import single_threaded
 
-Unit = TypeVar("Unit")
+T = TypeVar("T")
 Summary = TypeVar("Summary")
 
 IN_FLIGHT_PER_WORKER = 4
-SCHEDULER_PATIENCE = 15
+SCHEDULER_TIMEOUT = 15
 """Seconds in which a scheduler must answer."""
 
 
-class Work(Protocol):
-    """Hands out tasks, some of which can be had only when others are done."""
+class TaskQueue(Protocol):
+    """Tasks, some of which become available only when others are complete.
 
-    def take(self) -> Any | None:
-        """The next task; None when there is none, or none before another is done."""
+    A task is a callable without arguments that pickles. One whose attribute `io_bound` is true waits more than it
+    computes, and leaves its worker free for others.
+    """
 
-    def done(self, task: Any, result: Any) -> None:
-        """A task has been done."""
+    def next(self) -> Any | None:
+        """Return the next task; None where there is none, or none before another is complete."""
+
+    def complete(self, task: Any, result: Any) -> None:
+        """Take note of a task's result."""
 
     def __len__(self) -> int:
-        """About how many tasks are left: no fewer than 2 if there are more than that."""
+        """About how many tasks remain: at least 2 where more than 2 do."""
 
 
-class Engine:
+class Executor:
     """Where units run. Use as a context manager: leaving it stops the workers that it started.
 
-    `workers=0` runs inline, `None` takes one worker per core (inline on a single core). A `scheduler` address wins
-    over `workers` and is connected to on entering; workers of our own start with the first batch that needs them.
+    Args:
+        workers: processes on this machine; 0 runs inline, None takes one per core (inline on a single core).
+        scheduler: address of a dask scheduler, used instead of `workers` and connected to on entering.
 
     Raises:
-        UsageError: nobody answers at the scheduler's address.
+        UsageError: the scheduler does not answer.
+        VersionMismatch: one of its workers runs another version of this program.
     """
 
     def __init__(self, workers: int | None = None, scheduler: str | None = None) -> None:
@@ -54,7 +61,7 @@ class Engine:
         self._stack = contextlib.ExitStack()
         self._client: Any = None
 
-    def __enter__(self) -> "Engine":
+    def __enter__(self) -> "Executor":
         if self._scheduler is not None:
             self._connected()
         return self
@@ -63,7 +70,7 @@ class Engine:
         self._stack.close()
 
     @property
-    def width(self) -> int:
+    def parallelism(self) -> int:
         """How many units can be computed at once."""
         if self._scheduler is not None:
             return max(1, int(sum(self._connected().nthreads().values())))
@@ -71,35 +78,36 @@ class Engine:
 
     @property
     def memory(self) -> int:
-        """Bytes that each worker may take of this machine; 0, no limit, where a scheduler of one's own deals it out."""
-        return 0 if self._scheduler is not None else memory_of_this_machine() // self.width
+        """Bytes that each worker may take of this machine; 0, no limit, with a scheduler, which has its own limits."""
+        return 0 if self._scheduler is not None else memory_of_this_machine() // self.parallelism
 
-    def run(self, function: Callable[[Unit], Summary], units: Iterable[Unit], *, few: int = 1) -> Iterator[Summary]:
-        """Yields each unit's summary as it finishes, in any order; at most `few` units run inline, to save a cluster.
+    def run(self, function: Callable[[T], Summary], units: Iterable[T], *, inline_below: int = 1) -> Iterator[Summary]:
+        """Yield each unit's summary as it finishes, in any order; up to `inline_below` units run inline.
 
-        An exception of a unit is raised here, and those still in flight are cancelled. A worker that dies is replaced
-        and its units are given to others.
+        An exception of a unit is raised here, and units in flight are cancelled. A worker that dies is replaced and its
+        units are given to others.
 
         Raises:
-            BuildError: a unit outlived no worker that it was given to, or the scheduler went away.
+            BuildError: a unit killed every worker that had it, or the scheduler went away.
+            VersionMismatch: a worker runs another version of this program.
         """
         remaining = iter(units)
-        first = list(itertools.islice(remaining, few + 1))
-        work = _Plain(function, itertools.chain(first, remaining), len(first))
-        for _, summary in self.work(work, few=few):
+        first = list(itertools.islice(remaining, inline_below + 1))
+        queue = _Independent(function, itertools.chain(first, remaining), len(first))
+        for _, summary in self.work(queue, inline_below=inline_below):
             yield summary
 
-    def work(self, work: Work, *, few: int = 1) -> Iterator[tuple[Any, Any]]:
-        """Calls the tasks of `work` and yields each with its result, in any order, after `work.done` has been told.
+    def work(self, queue: TaskQueue, *, inline_below: int = 1) -> Iterator[tuple[Any, Any]]:
+        """Run the tasks of a queue; yield each with its result, in any order, after `queue.complete`.
 
-        Guarantees and errors as of `run`. A task with `waits` set leaves its worker free for others.
+        Guarantees and errors are those of `run`.
         """
-        if (self._workers == 0 and self._scheduler is None) or len(work) <= few:
-            yield from _inline(work)
+        if (self._workers == 0 and self._scheduler is None) or len(queue) <= inline_below:
+            yield from _inline(queue)
         else:
-            yield from self._distributed(work)
+            yield from self._distributed(queue)
 
-    def _distributed(self, work: Work) -> Iterator[tuple[Any, Any]]:
+    def _distributed(self, queue: TaskQueue) -> Iterator[tuple[Any, Any]]:
         client = self._connected()
         from distributed import KilledWorker, as_completed
         from distributed.client import FutureCancelledError
@@ -107,10 +115,12 @@ class Engine:
         window = IN_FLIGHT_PER_WORKER * max(1, sum(client.nthreads().values()))
         running: dict[Any, Any] = {}
         completed = as_completed(loop=client.loop)
+        release = version("million-ird")
 
         def fill() -> None:
-            while len(running) < window and (task := work.take()) is not None:
-                future = client.submit(_on_worker, task, pure=False, priority=int(getattr(task, "waits", False)))
+            while len(running) < window and (task := queue.next()) is not None:
+                priority = int(getattr(task, "io_bound", False))
+                future = client.submit(_on_worker, task, release, pure=False, priority=priority)
                 running[future] = task
                 completed.add(future)
 
@@ -119,12 +129,12 @@ class Engine:
             for future in completed:
                 task = running.pop(future)
                 result = future.result()
-                work.done(task, result)
+                queue.complete(task, result)
                 fill()
                 yield task, result
         except KilledWorker as error:
             raise BuildError(
-                f"a unit of work killed {error.allowed_failures + 1} workers, for want of memory most likely; "
+                f"a unit of work killed {error.allowed_failures + 1} workers, most likely for lack of memory; "
                 "run the same command with fewer --workers"
             ) from error
         except FutureCancelledError as error:
@@ -136,12 +146,14 @@ class Engine:
         if self._client is None:
             import dask
 
-            # Read when distributed is imported: its farewell messages are no news to anyone.
+            # Read when distributed is imported; its messages on shutdown are of no use to anyone.
             dask.config.set({"logging.distributed": "critical", "distributed.comm.timeouts.connect": "60s"})
-            # Workers that something else kills are no fault of the units that they had.
+            # A worker that something else kills is no fault of the units that it had.
             dask.config.set({"distributed.scheduler.allowed-failures": 10})
             joined = self._own_workers() if self._scheduler is None else _join(self._scheduler)
             self._client = self._stack.enter_context(joined)
+            if self._scheduler is not None:
+                _require_same_version(self._client, self._scheduler)
         return self._client
 
     def _own_workers(self) -> contextlib.AbstractContextManager[object]:
@@ -151,7 +163,7 @@ class Engine:
             n_workers=self._workers,
             threads_per_worker=1,
             processes=True,
-            dashboard_address="127.0.0.1:0",  # None is another word for port 8787 on every interface
+            dashboard_address="127.0.0.1:0",  # None would mean port 8787 on every interface
             silence_logs=logging.CRITICAL,
         )
         joined: contextlib.AbstractContextManager[object] = Client(
@@ -167,15 +179,36 @@ def _join(scheduler: str) -> contextlib.AbstractContextManager[object]:
     try:
         get_address_host_port(scheduler, strict=True)
         joined: contextlib.AbstractContextManager[object] = Client(
-            scheduler, set_as_default=False, timeout=SCHEDULER_PATIENCE
+            scheduler, set_as_default=False, timeout=SCHEDULER_TIMEOUT
         )
     except (OSError, ValueError) as error:
-        raise UsageError(f"--scheduler {scheduler}: nobody answers there") from error
+        raise UsageError(f"--scheduler {scheduler}: does not answer") from error
     return joined
 
 
-def _on_worker(task: Callable[[], Any]) -> Any:
-    if getattr(task, "waits", False):
+def _require_same_version(client: Any, scheduler: str) -> None:
+    """Ask all workers of a cluster for their version of this program, before they get any work."""
+    try:
+        versions: dict[str, str] = client.run(_version_here)
+    except Exception as error:  # whatever a worker without this program raises, dask raises here
+        raise VersionMismatch(f"--scheduler {scheduler}: a worker cannot run million-ird: {one_line(error)}") from error
+    for address, theirs in sorted(versions.items()):
+        _compare_versions(theirs, version("million-ird"), f"--scheduler {scheduler}: the worker {address}")
+
+
+def _version_here() -> str:
+    return version("million-ird")
+
+
+def _compare_versions(theirs: str, ours: str, where: str) -> None:
+    if theirs != ours:
+        raise VersionMismatch(f"{where} runs million-ird {theirs}, this program is {ours}; install the same version")
+
+
+def _on_worker(task: Callable[[], Any], release: str) -> Any:
+    """Run a task on a worker. One that joined later was not asked for its version when the build began."""
+    _compare_versions(_version_here(), release, "a dask worker")
+    if getattr(task, "io_bound", False):
         from distributed import secede
 
         secede()
@@ -183,27 +216,27 @@ def _on_worker(task: Callable[[], Any]) -> Any:
         return task()
 
 
-def _inline(work: Work) -> Iterator[tuple[Any, Any]]:
-    while (task := work.take()) is not None:
+def _inline(queue: TaskQueue) -> Iterator[tuple[Any, Any]]:
+    while (task := queue.next()) is not None:
         with single_threaded():
             result = task()
-        work.done(task, result)
+        queue.complete(task, result)
         yield task, result
 
 
-class _Plain:
-    """Units that wait for nothing."""
+class _Independent:
+    """Units of which none waits for another."""
 
     def __init__(self, function: Callable[[Any], Any], units: Iterable[Any], at_least: int) -> None:
         self._function, self._units, self._at_least = function, iter(units), at_least
 
-    def take(self) -> Callable[[], Any] | None:
+    def next(self) -> Callable[[], Any] | None:
         for unit in self._units:
             return functools.partial(self._function, unit)
         return None
 
-    def done(self, task: object, result: object) -> None:
-        """Nothing follows."""
+    def complete(self, task: object, result: object) -> None:
+        """Do nothing: no unit depends on another."""
 
     def __len__(self) -> int:
         return self._at_least

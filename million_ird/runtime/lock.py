@@ -27,7 +27,7 @@ def is_owned(folder: Folder, name: str) -> bool:
 
 
 @contextlib.contextmanager
-def owned(folder: Folder, name: str) -> Iterator[None]:
+def locked(folder: Folder, name: str) -> Iterator[None]:
     """Holds `folder` against other runs while the block runs; the kernel lets go when the process dies.
 
     What a killed run left under temporary names is removed first. Object stores have no such lock: there the promise

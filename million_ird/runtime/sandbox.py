@@ -1,7 +1,7 @@
-"""A process of its own for what a stranger's bytes may kill or hang.
+"""A worker process for code that untrusted bytes may crash or hang.
 
-The child makes one object and answers calls of its methods, one at a time, over a pair of pipes. It has nothing but
-what is sent to it. When it dies, whoever called is told how, and makes another.
+The process makes one object and answers calls of its methods, one at a time, over a pair of pipes. It has nothing but
+what is sent to it. When it dies, the caller gets a `WorkerDied` with the reason, and starts another.
 """
 
 import contextlib
@@ -21,32 +21,32 @@ from typing import Any, BinaryIO, cast
 from million_ird.errors import MillionIRDError
 
 PIPE_BYTES = 1 << 20
-CALLS_PER_CHILD = 5_000
+CALLS_PER_PROCESS = 5_000
 """Then it is replaced, and with it whatever leaked."""
 KINDS_KEPT = 2
 """One for measuring, one for the report's thumbnails."""
-_idle: dict[bytes, list["Child"]] = {}
+_idle: dict[bytes, list["WorkerProcess"]] = {}
 _lock = threading.Lock()
 
 
-class Lost(MillionIRDError):
-    """The child died of a call; `failure_class` is `hung`, `killed`, `out_of_memory` or `crashed`."""
+class WorkerDied(MillionIRDError):
+    """The process died during a call; `failure_class` is `hung`, `killed`, `out_of_memory` or `crashed`."""
 
     def __init__(self, failure_class: str, detail: str) -> None:
         super().__init__(f"{failure_class}: {detail}")
         self.failure_class = failure_class
         self.detail = detail
 
-    def __reduce__(self) -> tuple[type["Lost"], tuple[str, str]]:
+    def __reduce__(self) -> tuple[type["WorkerDied"], tuple[str, str]]:
         return type(self), (self.failure_class, self.detail)
 
 
-class Child:
+class WorkerProcess:
     """A process that holds the object `factory(*arguments)`.
 
     Args:
         factory: `package.module:name`.
-        arguments: what it is called with; must pickle.
+        arguments: of the factory; must pickle.
         memory: bytes that the process may allocate; 0 for no limit.
     """
 
@@ -56,7 +56,7 @@ class Child:
             [sys.executable, "-c", "from million_ird.runtime.sandbox import serve; serve()"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,  # libtiff and its like talk there about every odd file
+            stderr=subprocess.DEVNULL,  # libtiff and others write there about every odd file
             pipesize=PIPE_BYTES,
             env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )
@@ -64,35 +64,35 @@ class Child:
 
     @property
     def alive(self) -> bool:
-        """Whether the process is there."""
+        """Whether the process is running."""
         return self._process.poll() is None
 
     def call(self, method: str, *arguments: object, seconds: float | None = None) -> Any:
-        """Calls a method of the object; what it raises is raised here.
+        """Call a method of the object; what it raises is raised here.
 
         Raises:
-            Lost: the process died of it, or took longer than `seconds` and was killed for it.
+            WorkerDied: the process died during the call, or took longer than `seconds` and was killed for it.
         """
         self.calls += 1
         started = time.monotonic()
         try:
             self._send((method, arguments, seconds))
-            fine, value = pickle.load(cast(BinaryIO, self._process.stdout))
+            succeeded, value = pickle.load(cast(BinaryIO, self._process.stdout))
         except (EOFError, BrokenPipeError, ConnectionError, pickle.UnpicklingError) as error:
             self._process.wait()
             code = self._process.returncode
-            # Who hangs ends by its own clock, without a signal. Ours has run since before the child was ready.
+            # A process that hangs ends itself by its own timer, without a signal; this clock started before that one.
             slow = code >= 0 and seconds is not None and time.monotonic() - started >= seconds
-            raise _lost(code, seconds if slow else None) from error
-        except BaseException:  # an interrupt: nobody knows which answer would come next
+            raise _death(code, seconds if slow else None) from error
+        except BaseException:  # after an interrupt, the next answer could belong to this call
             self.kill()
             raise
-        if not fine:
+        if not succeeded:
             raise value
         return value
 
     def kill(self) -> None:
-        """Ends the process at once."""
+        """End the process at once."""
         self._process.kill()
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
@@ -106,78 +106,92 @@ class Child:
 
 
 @contextlib.contextmanager
-def borrowed(factory: str, arguments: tuple[object, ...], memory: int = 0) -> Iterator[Callable[[], Child]]:
-    """Lends children, kept from one unit of work to the next: the function gives the one at hand, or a new one.
+def worker_process(
+    factory: str, arguments: tuple[object, ...], memory: int = 0
+) -> Iterator[Callable[[], WorkerProcess]]:
+    """Lend a worker process, kept from one unit of work to the next.
 
-    A child that was lost is not given again.
+    Yields:
+        A function that returns the process at hand, or a new one where that has died.
     """
     name = pickle.dumps((factory, arguments, memory))
-    children: list[Child] = []
+    processes: list[WorkerProcess] = []
 
-    def child() -> Child:
-        if children and not children[-1].alive:
-            children.pop().kill()
-        if not children:
+    def process() -> WorkerProcess:
+        if processes and not processes[-1].alive:
+            processes.pop().kill()
+        if not processes:
             with _lock:
                 idle = _idle.get(name, [])
-                children.append(idle.pop() if idle else Child(factory, arguments, memory))
-        return children[-1]
+                processes.append(idle.pop() if idle else WorkerProcess(factory, arguments, memory))
+        return processes[-1]
 
     try:
-        yield child
+        yield process
     except BaseException:
-        for one in children:
-            one.kill()
+        for running in processes:
+            running.kill()
         raise
+    _put_back(name, processes)
+
+
+def _put_back(name: bytes, processes: list[WorkerProcess]) -> None:
+    """Keep processes for later units of the same kind; end those that are worn out or of kinds no longer used."""
     with _lock:
         kept = _idle.pop(name, [])
-        for one in children:
-            if one.alive and one.calls < CALLS_PER_CHILD:
-                kept.append(one)
+        for process in processes:
+            if process.alive and process.calls < CALLS_PER_PROCESS:
+                kept.append(process)
             else:
-                one.kill()
+                process.kill()
         _idle[name] = kept
-        while len(_idle) > KINDS_KEPT:  # of an earlier recipe: nobody will ask for these again
-            for one in _idle.pop(next(iter(_idle))):
-                one.kill()
+        while len(_idle) > KINDS_KEPT:  # of an earlier recipe
+            for process in _idle.pop(next(iter(_idle))):
+                process.kill()
 
 
-def _lost(code: int, seconds: float | None) -> Lost:
+def _death(code: int, seconds: float | None) -> WorkerDied:
     if seconds is not None:
-        return Lost("hung", f"took longer than {seconds:g} s to decode and measure")
+        return WorkerDied("hung", f"took longer than {seconds:g} s to decode and measure")
     if code == -signal.SIGKILL:
-        return Lost("killed", "the process that decoded it was killed, for want of memory most likely")
+        return WorkerDied("killed", "the process that decoded it was killed, for want of memory most likely")
     name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-    return Lost("crashed", f"crashed the process that decoded it ({name})")
+    return WorkerDied("crashed", f"crashed the process that decoded it ({name})")
 
 
 def serve() -> None:
-    """The child's whole life: reads calls from stdin, answers on stdout, ends with its parent."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is the parent's to handle
+    """Run the process: read calls from stdin, answer on stdout, end with the parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is for the parent to handle
     calls, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     silent = os.open(os.devnull, os.O_RDWR)
     os.dup2(silent, 0)
-    os.dup2(silent, 1)  # whatever a library prints must not get between the answers
+    os.dup2(silent, 1)  # what a library prints must not get between the answers
     with contextlib.suppress(EOFError, BrokenPipeError):
         factory, arguments, memory = pickle.load(calls)
         if memory:
             resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
-        module, name = factory.split(":")
-        served = getattr(importlib.import_module(module), name)(*arguments)
+        made, served = _answer(_make, (factory, arguments), None)
         while True:
             method, arguments, seconds = pickle.load(calls)
-            pickle.dump(_answer(getattr(served, method), arguments, seconds), answers, protocol=5)
+            # Where the object could not be made, every call is answered with the reason.
+            answer = _answer(getattr(served, method), arguments, seconds) if made else (False, served)
+            pickle.dump(answer, answers, protocol=5)
             answers.flush()
+
+
+def _make(factory: str, arguments: tuple[object, ...]) -> object:
+    module, name = factory.split(":")
+    return getattr(importlib.import_module(module), name)(*arguments)
 
 
 def _answer(method: Callable[..., object], arguments: tuple[object, ...], seconds: float | None) -> tuple[bool, object]:
     if seconds is not None:
-        # A thread of the interpreter's own, which ends the process even while a library holds the lock.
+        # A thread of the interpreter, which ends the process even while a library holds the lock.
         faulthandler.dump_traceback_later(seconds, exit=True, file=sys.stderr)
     try:
         return True, method(*arguments)
     except MemoryError:
-        return False, Lost("out_of_memory", "needs more memory than a worker may take")
+        return False, WorkerDied("out_of_memory", "needs more memory than a worker may take")
     except Exception as error:
         return False, error
     finally:

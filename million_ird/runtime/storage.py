@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
 from million_ird.errors import BuildError, DamagedFile, OutputError, SourceError, UsageError
+from million_ird.extras import missing_extra
 
 _TEMPORARY = ".tmp-"
 _UNUSABLE = frozenset(
@@ -69,7 +70,7 @@ class Folder:
             remote = "://" in root
             self.fs, path = fsspec.core.url_to_fs(root, **self.options) if remote else (LocalFileSystem(), path)
         except (ValueError, ImportError, TypeError, OSError) as error:
-            raise SourceError(f"{root}: {error}") from error
+            raise (missing_extra(error) or SourceError(f"{root}: {error}")) from error
         self.root = path.rstrip("/") or "/"
         self.local = isinstance(self.fs, LocalFileSystem)
         self.url = self.root if self.local else root.rstrip("/")

@@ -8,7 +8,7 @@ from typing import IO, Generic, TypeVar
 Task = TypeVar("Task")
 
 
-class Spool(Generic[Task]):
+class DiskQueue(Generic[Task]):
     """Tasks on disk, in a file that has no name and ends with the process; a few bytes of each are in memory."""
 
     def __init__(self, folder: str | None) -> None:

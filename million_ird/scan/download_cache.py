@@ -20,8 +20,9 @@ import pyarrow.compute as pc
 from million_ird.candidate import Candidate, Failed
 from million_ird.config.recipe import digest
 from million_ird.errors import BuildError
-from million_ird.ledger import TEXT, Row
+from million_ird.ledger import Row
 from million_ird.runtime.storage import Folder
+from million_ird.schema import TEXT
 
 FOLDER = ".work/originals"
 _MARK = "|"
@@ -44,7 +45,7 @@ _SCHEMA = pa.schema(
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ByteRange:
     """Where a picture's bytes lie."""
 
     tar: str
@@ -71,7 +72,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class RowRange:
     """Rows `start` to `stop` of an index: a piece of work; `digest` names all that their measuring depends on."""
 
     start: int
@@ -80,10 +81,10 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Note:
+class Manifest:
     """What a finished unit says of itself."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[RowRange, ...]
     failures: dict[str, int]
     unasked: int
     """Candidates that what their source declares ruled out under the gates named by `gates`."""
@@ -95,37 +96,37 @@ class Note:
         return self.parts[-1].stop if self.parts else 0
 
 
-class Store:
+class UnitCache:
     """The originals of one remote unit, by name (`<slot>-<hash>`)."""
 
     def __init__(self, out: Folder, name: str) -> None:
         self.out = out
         self._base = _base(name)
 
-    def note(self) -> Note | None:
+    def note(self) -> Manifest | None:
         """What a finished unit left, None if it is not finished."""
         found = self.out.read_json(f"{self._base}.json")
         if found is None:
             return None
-        return Note(**{**found, "parts": tuple(Part(*part) for part in found["parts"])})
+        return Manifest(**{**found, "parts": tuple(RowRange(*part) for part in found["parts"])})
 
-    def candidates(self, start: int, stop: int) -> list[tuple[Candidate, Place | Failed | None]]:
+    def candidates(self, start: int, stop: int) -> list[tuple[Candidate, ByteRange | Failed | None]]:
         """Some candidates of the unit in order, each with its place, its failure, or None if it was never asked for."""
         rows = self.out.read_table(f"{self._base}.parquet").slice(start, stop - start).to_pylist()
         return [(_candidate(row), _outcome(row)) for row in rows]
 
-    def places(self, keys: pa.Array) -> dict[str, Place]:
+    def places(self, keys: pa.Array) -> dict[str, ByteRange]:
         """Where the pictures of these keys lie, as far as they are the unit's and were streamed."""
         table = self.out.read_table(f"{self._base}.parquet", ["key", "tar", "offset", "size"])
         mask = pc.and_(pc.is_in(table["key"], value_set=keys), pc.is_valid(table["tar"]))
-        return {row["key"]: Place(row["tar"], row["offset"], row["size"]) for row in table.filter(mask).to_pylist()}
+        return {row["key"]: ByteRange(row["tar"], row["offset"], row["size"]) for row in table.filter(mask).to_pylist()}
 
-    def writing(self, earlier: Mapping[str, Row]) -> "Writing":
+    def writing(self, earlier: Mapping[str, Row]) -> "UnitWriter":
         """Opens the unit for writing; `earlier` are rows, by key, whose pictures lie in older tars."""
-        return Writing(self.out, self._base, earlier)
+        return UnitWriter(self.out, self._base, earlier)
 
 
-class Writing:
+class UnitWriter:
     """A unit that is being written: pictures are added as they come, the index and the note when all are there."""
 
     def __init__(self, out: Folder, base: str, earlier: Mapping[str, Row]) -> None:
@@ -143,7 +144,7 @@ class Writing:
         self._offset = 0
         self._lock = threading.Lock()
 
-    def __enter__(self) -> "Writing":
+    def __enter__(self) -> "UnitWriter":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
@@ -174,7 +175,7 @@ class Writing:
         """Candidates taken so far."""
         return len(self._rows)
 
-    def finish(self, order: Iterable[str] | None, gates: str, passed: Iterable[str]) -> Note:
+    def finish(self, order: Iterable[str] | None, gates: str, passed: Iterable[str]) -> Manifest:
         """Writes the index, in the order of these keys (of arrival, where None), and the note."""
         keys = list(self._rows if order is None else order)
         self._stack.close()
@@ -186,7 +187,7 @@ class Writing:
         failures = [str(row["failure_class"]) for row in rows if row["failure_class"]]
         unasked = sum(row["failure_class"] is None and row["tar"] is None for row in rows)
         counts = {name: failures.count(name) for name in sorted(set(failures))}
-        note = Note(parts=parts, failures=counts, unasked=unasked, gates=gates)
+        note = Manifest(parts=parts, failures=counts, unasked=unasked, gates=gates)
         content = {"parts": [[p.start, p.stop, p.digest] for p in parts], "failures": counts}
         self._out.write_json(f"{self._base}.json", {**content, "unasked": unasked, "gates": gates})
         return note
@@ -235,18 +236,18 @@ def _candidate(row: Row) -> Candidate:
     return Candidate(**fields, width=row["width"], height=row["height"], extra=json.loads(str(row["extra"])))  # type: ignore[arg-type]
 
 
-def _outcome(row: Row) -> Place | Failed | None:
+def _outcome(row: Row) -> ByteRange | Failed | None:
     if row["failure_class"] is not None:
         return Failed(str(row["failure_class"]), str(row["failure_detail"]))
     if row["tar"] is None:
         return None
-    return Place(str(row["tar"]), int(str(row["offset"])), int(str(row["size"])))
+    return ByteRange(str(row["tar"]), int(str(row["offset"])), int(str(row["size"])))
 
 
-def _part(rows: list[Row], start: int, passed: list[str]) -> Part:
+def _part(rows: list[Row], start: int, passed: list[str]) -> RowRange:
     told = ("key", "version", "licence", "attribution", "width", "height", "failure_class", "failure_detail")
     texts = [[row[name] for name in told] + _extras(row, passed) for row in rows]
-    return Part(start, start + len(rows), digest(texts))
+    return RowRange(start, start + len(rows), digest(texts))
 
 
 def _extras(row: Row, passed: list[str]) -> list[object]:

@@ -8,8 +8,8 @@ from million_ird.candidate import Candidate, Failed
 from million_ird.config.recipe import Recipe, digest
 from million_ird.errors import BuildError
 from million_ird.runtime.storage import Folder
-from million_ird.scan.cascade import begin
-from million_ird.scan.download_cache import Note, Store, Writing, earlier_rows
+from million_ird.scan.cascade import row_from_declared
+from million_ird.scan.download_cache import Manifest, UnitCache, UnitWriter, earlier_rows
 from million_ird.sources.source import Deliver, Journey, Source, Unit
 
 
@@ -17,7 +17,7 @@ from million_ird.sources.source import Deliver, Journey, Source, Unit
 class FetchTask:
     """All that a worker needs to stream one unit."""
 
-    waits: ClassVar[bool] = True
+    io_bound: ClassVar[bool] = True
     """It waits for others more than it computes."""
     out: Folder
     source: Source
@@ -32,12 +32,12 @@ class FetchTask:
     limit: int | None = None
     """Look at so many candidates of an opaque unit."""
 
-    def __call__(self) -> Note:
+    def __call__(self) -> Manifest:
         """Streams what is not there yet; what declared sizes or the licence rule out is not asked for."""
         # What an opaque unit holds shows only as it is streamed: it is streamed whole.
         before = () if self.unit.opaque else (*self.earlier, self.name)
         earlier = earlier_rows(self.out, before, self.retry_keys)
-        with Store(self.out, self.name).writing(earlier) as writing:
+        with UnitCache(self.out, self.name).writing(earlier) as writing:
             order = None
             if self.unit.opaque:
                 with contextlib.suppress(_Enough):
@@ -49,7 +49,7 @@ class FetchTask:
                 for candidate in candidates:
                     if writing.keep(candidate):
                         continue
-                    if begin(candidate, self.recipe)[1]:
+                    if row_from_declared(candidate, self.recipe)[1]:
                         writing.add(candidate, None)
                     else:
                         todo.add(candidate.key)
@@ -65,9 +65,9 @@ class FetchTask:
     def _journey(self) -> Journey:
         return Journey(out=self.out, concurrency=self.concurrency)
 
-    def _sifted(self, writing: Writing) -> Deliver:
+    def _sifted(self, writing: UnitWriter) -> Deliver:
         def sifted(candidate: Candidate, found: bytes | Failed) -> None:
-            writing.add(candidate, None if begin(candidate, self.recipe)[1] else found)
+            writing.add(candidate, None if row_from_declared(candidate, self.recipe)[1] else found)
             if self.limit is not None and writing.known >= self.limit:
                 raise _Enough
 

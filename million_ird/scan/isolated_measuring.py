@@ -1,4 +1,4 @@
-"""Measures candidates in a process that they may kill: each that does becomes a failed row, and the others go on."""
+"""Measure candidates in a process that may crash: such a candidate becomes a failed row, and the others go on."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -11,28 +11,35 @@ from million_ird.candidate import Candidate, Failed
 from million_ird.config.recipe import Recipe
 from million_ird.errors import MillionIRDError, one_line
 from million_ird.ledger import Row
+from million_ird.measures.identity import MeasuringIdentity
 from million_ird.measures.neural import BATCH
-from million_ird.runtime.sandbox import Child, Lost, borrowed
+from million_ird.runtime.sandbox import WorkerDied, WorkerProcess, worker_process
 from million_ird.runtime.threads import single_threaded
-from million_ird.scan.cascade import Cascade, begin, failed
+from million_ird.scan.cascade import Cascade, failed, row_from_declared
 
 TRIES_WHEN_KILLED = 3
-"""Somebody else kills a process: the picture is likely not at fault, unless it happens again and again."""
+"""Something else kills a process: the image is likely not at fault, unless it happens again and again."""
 Fetch = Callable[[Candidate], bytes | Failed]
 
 
-class Bench:
-    """The child's side: a cascade that answers with rows."""
+class MeasureWorker:
+    """The side of the worker process: a cascade that answers with rows.
 
-    def __init__(self, recipe: Recipe, models: str | None) -> None:
-        self._alone = single_threaded()
-        self._alone.__enter__()  # for as long as the process lives
+    Raises:
+        VersionMismatch: this process would fill other columns than `expected`.
+    """
+
+    def __init__(self, recipe: Recipe, models: str | None, expected: MeasuringIdentity) -> None:
+        expected.require_here("the measuring process")
+        self._one_thread = single_threaded()
+        self._one_thread.__enter__()  # for as long as the process lives
         self._cascade = Cascade(recipe, models)
 
     def push(self, candidate: Candidate, row: Row, encoded: bytes) -> Row | None:
-        """The row, or None where it waits for the networks.
+        """Return the row, or None where it waits for the networks.
 
-        What no code here foresaw in a picture is `unexpected`: a fault of ours, but no reason to lose the others.
+        An error that no code here expects of an image makes a failed row of class `unexpected`: a bug of this program,
+        but no reason to lose the other images.
         """
         try:
             return row if self._cascade.push(candidate, row, encoded) else None
@@ -45,86 +52,93 @@ class Bench:
             return failed(row, Failed("unexpected", f"{type(error).__name__}: {text}"))
 
     def flush(self) -> list[Row]:
-        """The rows that waited."""
+        """Return the rows that waited for the networks."""
         return self._cascade.flush()
 
     def seconds(self) -> dict[str, float]:
-        """What each measure took since this was asked last."""
-        taken = dict(self._cascade.seconds)
+        """Return the seconds that each measure took since the last call."""
+        seconds = dict(self._cascade.seconds)
         self._cascade.seconds.clear()
-        return taken
+        return seconds
 
 
 @dataclass(slots=True)
-class Quarantine:
-    """Turns candidates into ledger rows, each in a process that does not have to survive it."""
+class IsolatedMeasurer:
+    """Turns candidates into ledger rows in a worker process that does not have to survive them."""
 
     recipe: Recipe
     models: str | None = None
     memory: int = 0
     """Bytes that the process may allocate; 0 for no limit."""
+    expected: MeasuringIdentity | None = None
+    """What the driver expects to be measured; by default, what this process expects."""
     seconds: Counter[str] = field(default_factory=Counter)
     """By measure, and of `decode` and `signature`."""
-    _held: list["_Held"] = field(default_factory=list)
+    _waiting: list["_Pushed"] = field(default_factory=list)
 
     def rows(self, candidates: Iterable[Candidate], fetch: Fetch) -> Iterator[Row]:
-        """One row per candidate, in any order; the numbers are those of `Cascade.rows`.
+        """Yield one row per candidate, in any order; the numbers are those of `Cascade.rows`.
 
-        A picture that crashes, hangs or exhausts the process that decodes it is a row that failed as `crashed`,
+        An image that crashes, hangs or exhausts the process that decodes it gives a row that failed as `crashed`,
         `hung`, `killed` or `out_of_memory`.
+
+        Raises:
+            VersionMismatch: the process would measure other columns than expected.
         """
-        with borrowed("million_ird.scan.isolated_measuring:Bench", (self.recipe, self.models), self.memory) as child:
+        expected = self.expected or MeasuringIdentity.expected(self.recipe.measures)
+        arguments = (self.recipe, self.models, expected)
+        with worker_process("million_ird.scan.isolated_measuring:MeasureWorker", arguments, self.memory) as process:
             pushed = False
             for candidate in candidates:
-                row, stopped = begin(candidate, self.recipe)
-                encoded = b"" if stopped else fetch(candidate)
-                if stopped:
+                row, dropped = row_from_declared(candidate, self.recipe)
+                encoded = b"" if dropped else fetch(candidate)
+                if dropped:
                     yield row
                 elif isinstance(encoded, Failed):
                     yield failed(row, encoded)
                 else:
                     pushed = True
-                    yield from self._push(child, (candidate, row, encoded))
-                if len(self._held) >= BATCH:
-                    yield from self._flush(child)
-            yield from self._flush(child)
+                    yield from self._push(process, (candidate, row, encoded))
+                if len(self._waiting) >= BATCH:
+                    yield from self._flush(process)
+            yield from self._flush(process)
             if pushed:
-                self.seconds.update(child().call("seconds"))
+                self.seconds.update(process().call("seconds"))
 
-    def _push(self, child: Callable[[], Child], one: "_Held", tries: int = 1) -> list[Row]:
+    def _push(self, process: Callable[[], WorkerProcess], pushed: "_Pushed", tries: int = 1) -> list[Row]:
         try:
-            done = child().call("push", *one, seconds=self.recipe.limits.seconds)
-        except Lost as lost:
-            before = self._again(child)
-            if lost.failure_class == "killed" and tries < TRIES_WHEN_KILLED:
-                return [*before, *self._push(child, one, tries + 1)]
-            return [*before, _lost_row(one, lost)]
-        if done is None:
-            self._held.append(one)
+            row = process().call("push", *pushed, seconds=self.recipe.limits.seconds)
+        except WorkerDied as death:
+            before = self._push_again(process)
+            if death.failure_class == "killed" and tries < TRIES_WHEN_KILLED:
+                return [*before, *self._push(process, pushed, tries + 1)]
+            return [*before, _failed_row(pushed, death)]
+        if row is None:
+            self._waiting.append(pushed)
             return []
-        return [done]
+        return [row]
 
-    def _again(self, child: Callable[[], Child]) -> list[Row]:
-        """Those that waited in a child that is gone wait in the next."""
-        waiting, self._held = self._held, []
-        return [row for one in waiting for row in self._push(child, one)]
+    def _push_again(self, process: Callable[[], WorkerProcess]) -> list[Row]:
+        """Give the candidates that waited in a dead process to the next one."""
+        waiting, self._waiting = self._waiting, []
+        return [row for pushed in waiting for row in self._push(process, pushed)]
 
-    def _flush(self, child: Callable[[], Child]) -> list[Row]:
-        if not self._held:
+    def _flush(self, process: Callable[[], WorkerProcess]) -> list[Row]:
+        if not self._waiting:
             return []
-        waiting, self._held = self._held, []
+        waiting, self._waiting = self._waiting, []
         try:
-            rows: list[Row] = child().call("flush")
+            rows: list[Row] = process().call("flush")
             return rows
-        except Lost as lost:
+        except WorkerDied as death:
             if len(waiting) == 1:
-                return [_lost_row(waiting[0], lost)]
-        return [row for one in waiting for row in (*self._push(child, one), *self._flush(child))]
+                return [_failed_row(waiting[0], death)]
+        return [row for pushed in waiting for row in (*self._push(process, pushed), *self._flush(process))]
 
 
-_Held: TypeAlias = tuple[Candidate, Row, bytes]
-"""A candidate, its row as `begin` made it, and its bytes."""
+_Pushed: TypeAlias = tuple[Candidate, Row, bytes]
+"""A candidate, its row as `row_from_declared` made it, and its bytes."""
 
 
-def _lost_row(one: _Held, lost: Lost) -> Row:
-    return failed(one[1], Failed(lost.failure_class, lost.detail))
+def _failed_row(pushed: _Pushed, death: WorkerDied) -> Row:
+    return failed(pushed[1], Failed(death.failure_class, death.detail))

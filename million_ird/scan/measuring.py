@@ -8,12 +8,13 @@ from million_ird.candidate import Candidate, Failed
 from million_ird.config.gates import first_drop
 from million_ird.config.recipe import Recipe, digest
 from million_ird.errors import BuildError
-from million_ird.ledger import REMOVED, SCHEMA_VERSION, Row, scanned_schema, to_table
-from million_ird.measures.registry import REVISION
+from million_ird.ledger import Row, scanned_schema, to_table
+from million_ird.measures.identity import MeasuringIdentity
 from million_ird.runtime.storage import Folder
-from million_ird.scan.cascade import numbers_of, reached
-from million_ird.scan.download_cache import Part, Place, Store
-from million_ird.scan.isolated_measuring import Fetch, Quarantine
+from million_ird.scan.cascade import decidable_gates, numbers_of
+from million_ird.scan.download_cache import ByteRange, RowRange, UnitCache
+from million_ird.scan.isolated_measuring import Fetch, IsolatedMeasurer
+from million_ird.schema import MEASURES_REVISION, REMOVED, SCHEMA_VERSION
 from million_ird.sources.source import Source, Unit
 
 ROWS = ".work/scan"
@@ -24,7 +25,7 @@ _TERMS = b"million_ird.terms"
 class MeasureTask:
     """All that a worker needs to measure one piece of work."""
 
-    waits: ClassVar[bool] = False
+    io_bound: ClassVar[bool] = False
     out: Folder
     source: Source
     unit: Unit
@@ -38,25 +39,25 @@ class MeasureTask:
     """Keys that are measured again if they failed before."""
     originals: str = ""
     """The name of the unit's originals, where it was streamed."""
-    part: Part | None = None
+    part: RowRange | None = None
     memory: int = 0
     """Bytes that measuring may take; 0 for no limit."""
+    expected: MeasuringIdentity | None = None
+    """What the driver expects to be measured, wherever this runs."""
 
     def __call__(self) -> "Measured":
         """Measures the candidates, except those whose earlier row still says all that is needed."""
         earlier = _earlier_rows(self)
         candidates, fetch = self._pictures()
         todo = [one for one in candidates if not self._is_good(earlier.get(one.key), one)]
-        quarantine = Quarantine(self.recipe, self.models, self.memory)
-        measured = {str(row["key"]): row for row in quarantine.rows(todo, fetch)} if todo else {}
+        measurer = IsolatedMeasurer(self.recipe, self.models, self.memory, self.expected)
+        measured = {str(row["key"]): row for row in measurer.rows(todo, fetch)} if todo else {}
         rows = [measured[c.key] if c.key in measured else _kept(earlier[c.key], c) for c in candidates]
-        table = to_table(rows, scanned_schema(self.recipe.measured))
+        table = to_table(rows, scanned_schema(self.recipe.ledger_entries))
         metadata = {**(table.schema.metadata or {}), _TERMS: terms(self.recipe).encode()}
         self.out.write_table(self.name, table.replace_schema_metadata(metadata))
         failures = Counter(str(row["failure_class"]) for row in rows if row.get("failure_class"))
-        return Measured(
-            rows=len(rows), measured=len(measured), failures=dict(failures), seconds=dict(quarantine.seconds)
-        )
+        return Measured(rows=len(rows), measured=len(measured), failures=dict(failures), seconds=dict(measurer.seconds))
 
     @property
     def size(self) -> int:
@@ -66,12 +67,12 @@ class MeasureTask:
     def _pictures(self) -> tuple[list[Candidate], Fetch]:
         if self.part is None:
             return self.source.candidates(self.unit), self.source.fetch
-        stored = Store(self.out, self.originals).candidates(self.part.start, self.part.stop)
+        stored = UnitCache(self.out, self.originals).candidates(self.part.start, self.part.stop)
         places = {candidate.key: place for candidate, place in stored}
 
         def fetch(candidate: Candidate) -> bytes | Failed:
             match places[candidate.key]:
-                case Place() as place:
+                case ByteRange() as place:
                     return place.read(self.out)
                 case Failed() as failure:
                     return failure
@@ -105,9 +106,9 @@ def lacks_numbers(row: Row, recipe: Recipe) -> bool:
         return False
     if recipe.measure_all:
         return True
-    if recipe.licences.refuse_one(str(row["licence"]) if row["licence"] is not None else None):
+    if recipe.licences.refuses(str(row["licence"]) if row["licence"] is not None else None):
         return False
-    return first_drop(reached(row, recipe.gates, recipe.columns), numbers_of(row)) is None
+    return first_drop(decidable_gates(row, recipe.gates, recipe.tiers), numbers_of(row)) is None
 
 
 def rows_name(unit: Unit, recipe: Recipe) -> str:
@@ -115,7 +116,7 @@ def rows_name(unit: Unit, recipe: Recipe) -> str:
     return _file(unit.slot, digest([[entry.identity for entry in unit.entries], terms(recipe)]))
 
 
-def part_name(unit: Unit, part: Part, recipe: Recipe) -> str:
+def part_name(unit: Unit, part: RowRange, recipe: Recipe) -> str:
     """The file of the rows of a part of a streamed unit."""
     return _file(unit.slot, digest([part.digest, part.start, terms(recipe)]))
 
@@ -128,7 +129,7 @@ def slot_of(name: str) -> str:
 def terms(recipe: Recipe) -> str:
     """Names all of a recipe that a scanned row depends on, gates aside."""
     limits = [recipe.limits.max_pixels, recipe.limits.max_bytes]
-    return digest([recipe.measured, REVISION, SCHEMA_VERSION, limits, recipe.privacy.strip_metadata])
+    return digest([recipe.ledger_entries, MEASURES_REVISION, SCHEMA_VERSION, limits, recipe.privacy.strip_metadata])
 
 
 def failed_keys(out: Folder, name: str, classes: frozenset[str]) -> frozenset[str]:

@@ -15,11 +15,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from million_ird.config.recipe import Recipe
-from million_ird.runtime.executor import Engine
+from million_ird.measures.identity import MeasuringIdentity
+from million_ird.runtime.executor import Executor
 from million_ird.runtime.progress import Progress
 from million_ird.runtime.storage import Folder
-from million_ird.scan.disk_queue import Spool
-from million_ird.scan.download_cache import Note, Store
+from million_ird.scan.disk_queue import DiskQueue
+from million_ird.scan.download_cache import Manifest, UnitCache
 from million_ird.scan.fetch import FetchTask, fetch_name, gates_digest
 from million_ird.scan.measuring import (
     ROWS,
@@ -65,7 +66,7 @@ class Scan:
     retry: frozenset[str] | None = None
     """Failure classes of which the candidates are tried again, all if empty; None for none."""
 
-    def run(self, engine: Engine, progress: Progress) -> ScanSummary:
+    def run(self, engine: Executor, progress: Progress) -> ScanSummary:
         """Scans what is new or changed; writes the index of the files that make up the scan.
 
         Rows of candidates that an earlier scan saw and that are gone stay as vanished rows; where `limit` cuts the
@@ -96,7 +97,7 @@ class Scan:
             "units": names,
             "originals": sorted(queue.originals),
             "gates": gates_digest(self.recipe),
-            "measures": self.recipe.measured,
+            "measures": self.recipe.ledger_entries,
             "vanished": summary.vanished,
         }
         if self.limit:
@@ -108,10 +109,11 @@ class Scan:
 class _Queue:
     """The work of a scan: what is to be streamed, lane by lane, and what can be measured."""
 
-    def __init__(self, scan: Scan, engine: Engine, before: dict[str, Any]) -> None:
+    def __init__(self, scan: Scan, engine: Executor, before: dict[str, Any]) -> None:
         self._scan = scan
         self._memory = engine.memory
-        self._most = max(1, min(engine.width, scan.recipe.web.lanes))
+        self._expected = MeasuringIdentity.expected(scan.recipe.measures)
+        self._most = max(1, min(engine.parallelism, scan.recipe.web.lanes))
         self._gates = gates_digest(scan.recipe)
         self._same_gates = before["gates"] == self._gates
         self._listed = set(before["units"])
@@ -119,8 +121,8 @@ class _Queue:
         self._earlier = _by_slot(before["units"])
         self._streamed = _by_slot(before.get("originals", []))
         scratch = scan.out.path(".work") if scan.out.local else None
-        self._measures: Spool[Placed] = Spool(scratch)
-        self._fetches: Spool[Placed] = Spool(scratch)
+        self._measures: DiskQueue[Placed] = DiskQueue(scratch)
+        self._fetches: DiskQueue[Placed] = DiskQueue(scratch)
         self._follow: deque[Placed] = deque()
         self._places: dict[int, int] = {}
         self._busy: Counter[str] = Counter()
@@ -150,7 +152,7 @@ class _Queue:
             classes = ", ".join(sorted(self._scan.retry))
             log.warning("nothing to try again: no candidate failed%s", f" as {classes}" if classes else "")
 
-    def take(self) -> FetchTask | MeasureTask | None:
+    def next(self) -> FetchTask | MeasureTask | None:
         """Streams as much as may be streamed at once, and measures beside it."""
         placed = self._next_fetch()
         if placed is None:
@@ -161,10 +163,10 @@ class _Queue:
         self._places[id(task)] = place
         return task
 
-    def done(self, task: FetchTask | MeasureTask, result: Note | Measured) -> None:
+    def complete(self, task: FetchTask | MeasureTask, result: Manifest | Measured) -> None:
         """Plans the measuring of what has been streamed."""
         place = self._places.pop(id(task))
-        if isinstance(task, FetchTask) and isinstance(result, Note):
+        if isinstance(task, FetchTask) and isinstance(result, Manifest):
             self._busy[task.unit.lane] -= 1
             for placed in self._parts(place, task.source, task.unit, task.name, result, task.retry_keys):
                 self._follow.append(placed)
@@ -199,7 +201,7 @@ class _Queue:
         name = fetch_name(unit, recipe)
         if unit.opaque and self._scan.limit:
             name += f"-{self._scan.limit}"
-        note = Store(self._scan.out, name).note()
+        note = UnitCache(self._scan.out, name).note()
         retry: frozenset[str] = frozenset()
         if note is not None and self._scan.retry is not None:
             files = [part_name(unit, part, recipe) for part in note.parts]
@@ -226,7 +228,7 @@ class _Queue:
                 self.total += placed[1].size
 
     def _parts(
-        self, place: int, source: Source, unit: Unit, originals: str, note: Note, retry: frozenset[str]
+        self, place: int, source: Source, unit: Unit, originals: str, note: Manifest, retry: frozenset[str]
     ) -> Iterator[tuple[int, MeasureTask]]:
         self.originals.add(originals)
         self._names[place] = [part_name(unit, part, self._scan.recipe) for part in note.parts]
@@ -247,6 +249,7 @@ class _Queue:
             earlier=tuple(self._earlier.get(unit.slot, ())),
             retry_keys=retry,
             memory=self._memory,
+            expected=self._expected,
         )
 
     def _is_missing(self, name: str) -> bool:
@@ -289,7 +292,7 @@ def pending(scan: Scan) -> Iterator[tuple[Source, Unit, int, bool]]:
         if not unit.remote:
             yield source, unit, len(unit.entries), rows_name(unit, scan.recipe) in present
             continue
-        note = Store(scan.out, fetch_name(unit, scan.recipe)).note()
+        note = UnitCache(scan.out, fetch_name(unit, scan.recipe)).note()
         size = note.rows if note else 0 if unit.opaque else len(unit.entries)
         parts = [part_name(unit, part, scan.recipe) for part in note.parts] if note else []
         yield source, unit, size, note is not None and present.issuperset(parts)

@@ -13,10 +13,11 @@ import pyarrow.compute as pc
 from million_ird import ledger
 from million_ird.config.recipe import Recipe, digest
 from million_ird.errors import LedgerError
-from million_ird.ledger import measure_fields, scanned_schema
+from million_ird.ledger import scanned_schema
 from million_ird.runtime.storage import Folder
 from million_ird.scan.scan import INDEX
 from million_ird.scan.vanished import VANISHED_ROWS
+from million_ird.schema import REMOVED, measure_fields
 
 BATCH_ROWS = 20_000
 """Some 80 MB with signatures: also what a row group of the ledger holds."""
@@ -25,7 +26,7 @@ DECIDED = ".work/decided.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Scanned:
+class ScanTable:
     """Rows in the order of the sources; the last `vanished` are of files that are gone."""
 
     out: Folder
@@ -69,7 +70,7 @@ class Scanned:
 
 def without_signatures(table: pa.Table, reasons: pa.ChunkedArray) -> pa.Table:
     """The rows, those that were removed on request without what their pictures could be known again by."""
-    removed = pc.fill_null(pc.equal(reasons, ledger.REMOVED), False)
+    removed = pc.fill_null(pc.equal(reasons, REMOVED), False)
     if not pc.any(removed).as_py():
         return table
     for name in ledger.SIGNATURE:
@@ -78,7 +79,7 @@ def without_signatures(table: pa.Table, reasons: pa.ChunkedArray) -> pa.Table:
     return table
 
 
-def scanned(out: Folder, recipe: Recipe) -> Scanned:
+def load_scan(out: Folder, recipe: Recipe) -> ScanTable:
     """Finds the rows of the present scan.
 
     Raises:
@@ -90,22 +91,22 @@ def scanned(out: Folder, recipe: Recipe) -> Scanned:
         found = from_ledger(out)
     elif decided.get("scan") == found.scan and decided.get("files") == ledger.versions(out):
         found = from_ledger(out, found.scan)
-    missing = set(measure_fields(recipe.measured)) - set(measure_fields(found.measures))
+    missing = set(measure_fields(recipe.ledger_entries)) - set(measure_fields(found.measures))
     if missing:
         raise LedgerError(f"{out.url}: {', '.join(sorted(missing))} was never measured here; run build or scan")
     return found
 
 
-def from_scan(out: Folder) -> Scanned | None:
+def from_scan(out: Folder) -> ScanTable | None:
     """The rows as the units of the present scan hold them; None where `.work` was removed."""
     index = out.read_json(INDEX)
     if index is None:
         return None
     units = (*index["units"], *([VANISHED_ROWS] if index["vanished"] else []))
-    return Scanned(out, units, tuple(index["measures"]), index["vanished"], digest(index))
+    return ScanTable(out, units, tuple(index["measures"]), index["vanished"], digest(index))
 
 
-def from_ledger(out: Folder, scan: str = "") -> Scanned:
+def from_ledger(out: Folder, scan: str = "") -> ScanTable:
     """The rows as the ledger holds them, whatever scan it was decided from.
 
     Raises:
@@ -114,4 +115,4 @@ def from_ledger(out: Folder, scan: str = "") -> Scanned:
     files = ledger.files(out)
     measures = ledger.check_version(out.read_schema(files[0]), files[0])
     vanished = int(pc.sum(ledger.load(out, ["vanished"])["vanished"]).as_py() or 0)
-    return Scanned(out, tuple(files), measures, vanished, scan)
+    return ScanTable(out, tuple(files), measures, vanished, scan)

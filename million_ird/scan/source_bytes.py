@@ -9,7 +9,7 @@ import pyarrow as pa
 from million_ird.candidate import Candidate, Failed
 from million_ird.ledger import Row
 from million_ird.runtime.storage import Folder
-from million_ird.scan.download_cache import Place, Store
+from million_ird.scan.download_cache import ByteRange, UnitCache
 from million_ird.scan.scan import INDEX
 from million_ird.sources.source import Reader, Source
 
@@ -20,7 +20,7 @@ class Stored:
 
     source: Source
     out: Folder
-    places: Mapping[str, Place]
+    places: Mapping[str, ByteRange]
 
     def fetch(self, candidate: Candidate) -> bytes | Failed:
         """The bytes of a candidate."""
@@ -36,14 +36,14 @@ class Originals:
     names: tuple[str, ...] = ()
     """Units."""
 
-    def places(self, keys: Sequence[str]) -> dict[str, Place]:
+    def places(self, keys: Sequence[str]) -> dict[str, ByteRange]:
         """Where the pictures of these keys lie, as far as they were streamed."""
-        asked, found = pa.array(keys, pa.string()), dict[str, Place]()
+        asked, found = pa.array(keys, pa.string()), dict[str, ByteRange]()
         for name in self.names:
-            found |= Store(self.out, name).places(asked)
+            found |= UnitCache(self.out, name).places(asked)
         return found
 
-    def behind(self, sources: Mapping[str, Source], places: Mapping[str, Place]) -> dict[str, Stored]:
+    def behind(self, sources: Mapping[str, Source], places: Mapping[str, ByteRange]) -> dict[str, Stored]:
         """The sources, with the streamed pictures that lie at these places at hand."""
         return {label: Stored(source, self.out, places) for label, source in sources.items()}
 
@@ -54,7 +54,7 @@ def streamed(out: Folder) -> Originals:
     return Originals(out, tuple(index.get("originals", ())))
 
 
-def measured_bytes(readers: Mapping[str, Reader], row: Row) -> bytes | Failed:
+def read_verified(readers: Mapping[str, Reader], row: Row) -> bytes | Failed:
     """The bytes that a ledger row was measured from, or why they cannot be had any more."""
     source = str(row["source"])
     candidate = Candidate(key=str(row["key"]), source=source, uri=str(row["uri"]), version="")

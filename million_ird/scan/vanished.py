@@ -12,7 +12,7 @@ def keep_vanished(out: Folder, before: list[str], now: list[str], settled: set[s
 
     `settled` are units of which no candidate stands in any other unit of `before`: they need not be read.
     """
-    schema = scanned_schema(recipe.measured)
+    schema = scanned_schema(recipe.ledger_entries)
     obsolete = [name for name in before if name not in set(now) and out.exists(name)]
     old = [out.read_table(name) for name in obsolete]
     if out.exists(VANISHED_ROWS):

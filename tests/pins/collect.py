@@ -19,11 +19,12 @@ import yaml
 from dynet import DyNet
 from dynet.config.recipe import load_recipe as load_training
 from dynet.model.weights import read_header
-from million_ird.config.recipe import Recipe, shipped
-from million_ird.config.recipe import load as load_recipe
+from million_ird.config.loading import load as load_recipe
+from million_ird.config.loading import shipped
+from million_ird.config.recipe import Recipe
 from million_ird.ledger import ledger_schema, load, measured_schema, scanned_schema
 from million_ird.runtime.storage import FileEntry, Folder
-from million_ird.scan.download_cache import Part
+from million_ird.scan.download_cache import RowRange
 from million_ird.scan.fetch import fetch_name, gates_digest
 from million_ird.scan.measuring import part_name, rows_name
 from million_ird.sources.archives.source import MemberEntry
@@ -63,14 +64,14 @@ def work_keys() -> dict[str, str]:
             keys[f"{kind}, {name}, originals"] = fetch_name(unit, recipe)
     for name, recipe in recipes.items():
         unit = Unit(source="photos", root="/d", slot="0" * 32, entries=())
-        keys[f"part, {name}"] = part_name(unit, Part(0, 5, "abc"), recipe)
+        keys[f"part, {name}"] = part_name(unit, RowRange(0, 5, "abc"), recipe)
         keys[f"gates, {name}"] = gates_digest(recipe)
     return keys
 
 
 def schemas() -> dict[str, str]:
     """The columns of the ledger and of scanned rows, with their metadata."""
-    measures = Recipe(scores=("niqe",), columns=("likes",), texts=("caption",)).measured
+    measures = Recipe(scores=("niqe",), columns=("likes",), texts=("caption",)).ledger_entries
     made = {"scanned": scanned_schema, "measured": measured_schema, "ledger": ledger_schema}
     return {name: make(measures).to_string(show_schema_metadata=True) for name, make in made.items()}
 

@@ -8,7 +8,9 @@ import yaml
 from pydantic import BaseModel
 
 from million_ird.config import recipe as recipes
-from million_ird.config.recipe import Recipe, load, parse, shipped
+from million_ird.config import rules
+from million_ird.config.loading import load, parse, shipped
+from million_ird.config.recipe import Recipe
 from million_ird.errors import RecipeError
 
 SHIPPED = [path for path in shipped().values() if path.exists()]
@@ -55,8 +57,8 @@ def test_an_unknown_key_is_named_with_the_nearest_at_every_depth(text: str, expe
         ("gates: [{field: width, min: .nan}]", "gates.0.min"),
         ("gates: [{field: width, max: .inf}]", "gates.0.max"),
         ("gates: [{field: width, min: many}]", "gates.0.min"),
-        ("gates: [{field: width, min: 3, reason: duplicate_exact}]", "what another rule is called"),
-        ("gates: [{field: width, min: 3, reason: vanished}]", "what another rule is called"),
+        ("gates: [{field: width, min: 3, reason: duplicate_exact}]", "is the name of another rule"),
+        ("gates: [{field: width, min: 3, reason: vanished}]", "is the name of another rule"),
         ("patches: {gates: [{field: short_side, min: 3}]}", "unknown field 'short_side'"),
         ("patches: {size: 3}", "patches.size"),
         ("patches: {format: jpeg}", "patches.format"),
@@ -70,8 +72,8 @@ def test_an_unknown_key_is_named_with_the_nearest_at_every_depth(text: str, expe
         ("limits: {failed_share: 2}", "limits.failed_share"),
         ("scores: [width]", "already the name of a ledger column"),
         ("columns: [verdict]", "already the name of a ledger column"),
-        ("name: a\nname: b", "key 'name' stands twice"),
-        ("patches: {size: 64, size: 128}", "key 'size' stands twice"),
+        ("name: a\nname: b", "key 'name' is repeated"),
+        ("patches: {size: 64, size: 128}", "key 'size' is repeated"),
         ("", "has no keys"),
         ("- a list", "has no keys"),
         ("just a sentence", "has no keys"),
@@ -135,15 +137,16 @@ def test_a_file_beside_the_user_wins_over_a_shipped_recipe(tmp_path: Path, monke
 
 def models() -> Iterator[tuple[str, type[BaseModel]]]:
     """All models of a recipe."""
-    for name, value in vars(recipes).items():
+    for name, value in (vars(recipes) | vars(rules)).items():
         if isinstance(value, type) and issubclass(value, BaseModel) and value is not BaseModel:
             yield name, value
 
 
 def test_every_key_of_a_recipe_is_read_by_the_package() -> None:
-    package = Path(recipes.__file__).parent
-    sources = "\n".join(path.read_text() for path in package.rglob("*.py") if path.name != "recipe.py")
-    own = Path(recipes.__file__).read_text()
+    package = Path(recipes.__file__).parents[1]
+    declaring = {Path(recipes.__file__), Path(rules.__file__)}
+    sources = "\n".join(path.read_text() for path in package.rglob("*.py") if path not in declaring)
+    own = "\n".join(path.read_text() for path in declaring)
     for name, model in models():
         for key in model.model_fields:
             assert f".{key}" in sources or f"self.{key}" in own, f"{name}.{key} is parsed and never read"

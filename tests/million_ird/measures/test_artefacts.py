@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from million_ird.measures.artefacts import ArtefactMeasure, jpeg_trace
-from tests.million_ird.measures.pictures import BUNDLED, bundled, natural, sample
+from tests.million_ird.measures.sample_images import BUNDLED, bundled, natural, sample
 
 MEASURE = ArtefactMeasure()
 PHOTOGRAPHS = ("astronaut.png", "chelsea.png", "coffee.png")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from million_ird.measures.exposure import ExposureMeasure
-from tests.million_ird.measures.pictures import bundled, sample
+from tests.million_ird.measures.sample_images import bundled, sample
 
 MEASURE = ExposureMeasure()
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from million_ird.measures.graphics import GraphicsMeasure
-from tests.million_ird.measures.pictures import bundled, colour, natural, sample
+from tests.million_ird.measures.sample_images import bundled, colour, natural, sample
 
 MEASURE = GraphicsMeasure()
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from million_ird.measures.header import HeaderMeasure, ijg_luma_table, jpeg_quality
-from tests.million_ird.measures.pictures import colour, natural, sample
+from tests.million_ird.measures.sample_images import colour, natural, sample
 
 MEASURE = HeaderMeasure()
 PICTURE = Image.fromarray(colour(natural(24, 40)))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from million_ird.measures.layout import LayoutMeasure, border_share, rim_share, seam_share
-from tests.million_ird.measures.pictures import bundled, colour, natural, sample
+from tests.million_ird.measures.sample_images import bundled, colour, natural, sample
 
 MEASURE = LayoutMeasure()
 

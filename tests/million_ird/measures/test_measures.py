@@ -6,11 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from million_ird.candidate import Tier
-from million_ird.ledger import RESERVED
 from million_ird.measures.registry import MEASURES, Measure
-from million_ird.measures.scores import OFFICIAL
-from tests.million_ird.measures.pictures import natural, sample, small_pictures
+from million_ird.schema import OFFICIAL_SCORES, RESERVED, Tier
+from tests.million_ird.measures.sample_images import natural, sample, small_pictures
 
 OURS = tuple(name for name in MEASURES if name != "nss")  # which is slow, and has tests of its own
 SHARES = [field for name in OURS for field in MEASURES[name].fields if field.endswith("_share")] + [
@@ -59,7 +57,7 @@ def test_every_measure_fills_its_fields_and_only_those() -> None:
 
 
 def test_every_measure_has_columns_of_its_own_and_a_tier_that_the_cascade_takes() -> None:
-    seen = {*RESERVED, *OFFICIAL}
+    seen = {*RESERVED, *OFFICIAL_SCORES}
     for measure in MEASURES.values():
         assert not seen & set(measure.fields)
         seen |= set(measure.fields)

@@ -13,10 +13,11 @@ import torch
 from PIL import Image
 from skimage import data as bundled
 
-from million_ird.candidate import Sample, Tier
 from million_ird.errors import ModelUnavailable, UsageError
+from million_ird.images.encoded_image import EncodedImage
 from million_ird.measures import nss, nss_features, nss_models, nss_planes
 from million_ird.measures.nss_fit import fit_niqe
+from million_ird.schema import Tier
 from tests.million_ird.measures.pyiqa_process import PyiqaProcess, pyiqa_process
 
 ROOT = Path(__file__).parents[3]
@@ -204,12 +205,12 @@ def test_threads_do_not_disturb_each_other(niqe, brisque):
         assert list(pool.map(lambda pixels: nss.score(pixels, niqe=niqe, brisque=brisque), pictures)) == alone
 
 
-def _sample(pixels: np.ndarray) -> Sample:
+def _sample(pixels: np.ndarray) -> EncodedImage:
     from io import BytesIO
 
     held = BytesIO()
     Image.fromarray(pixels).save(held, "PNG")
-    return Sample(held.getvalue())
+    return EncodedImage(held.getvalue())
 
 
 def test_the_measure_fills_its_fields_and_no_others(niqe, brisque):

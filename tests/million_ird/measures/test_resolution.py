@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from million_ird.measures.resolution import ResolutionMeasure, mean_power, sharpest_tiles
-from tests.million_ird.measures.pictures import BUNDLED, natural, sample
+from tests.million_ird.measures.sample_images import BUNDLED, natural, sample
 
 MEASURE = ResolutionMeasure()
 KERNELS = {name: Image.Resampling[name] for name in ("BILINEAR", "BICUBIC", "LANCZOS")}

@@ -6,7 +6,7 @@ import pytest
 from scipy import ndimage
 
 from million_ird.measures.sharpness import SharpnessMeasure
-from tests.million_ird.measures.pictures import bundled, colour, natural, sample
+from tests.million_ird.measures.sample_images import bundled, colour, natural, sample
 
 MEASURE = SharpnessMeasure()
 

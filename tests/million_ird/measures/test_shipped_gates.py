@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from million_ird.candidate import Drop, Sample
+from million_ird.candidate import Drop
 from million_ird.config.gates import first_drop
-from million_ird.config.recipe import Recipe, load
+from million_ird.config.loading import load
+from million_ird.config.recipe import Recipe
+from million_ird.images.encoded_image import EncodedImage
 from million_ird.measures.registry import MEASURES
-from tests.million_ird.measures.pictures import BUNDLED, bundled, sample
+from tests.million_ird.measures.sample_images import BUNDLED, bundled, sample
 
 SIZES = {"short_side", "long_side", "megapixels"}
 
@@ -20,7 +22,7 @@ def demo() -> Recipe:
     return load("demo.yaml")
 
 
-def verdict(recipe: Recipe, picture: Sample) -> Drop | None:
+def verdict(recipe: Recipe, picture: EncodedImage) -> Drop | None:
     """The first gate that drops it, gates on size and on scores apart."""
     gates = [gate for gate in recipe.gates if gate.field not in SIZES]
     numbers = {}

@@ -12,19 +12,19 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
-from million_ird.candidate import Sample
+from million_ird.images.encoded_image import EncodedImage
 from million_ird.measures.signature import (
     COLUMNS,
     FRAME,
     MOST_POINTS,
     POINT,
-    content,
-    frame,
-    oriented,
+    content_box,
+    pack_frame,
+    orient,
     phash,
     pixels_id,
-    points,
-    signature,
+    pack_keypoints,
+    compute_signature,
 )
 from tests.million_ird import scenes
 
@@ -42,10 +42,10 @@ TURNS = {
 """What `oriented` calls by number, as Pillow calls it."""
 
 
-def sample_of(picture: Image.Image, form: str = "PNG") -> Sample:
+def sample_of(picture: Image.Image, form: str = "PNG") -> EncodedImage:
     buffer = io.BytesIO()
     picture.save(buffer, form)
-    return Sample(buffer.getvalue())
+    return EncodedImage(buffer.getvalue())
 
 
 @settings(max_examples=300)
@@ -62,9 +62,9 @@ def test_phash_is_imagehash_s_on_pictures(seed: int) -> None:
 
 def test_phash_of_a_thumbnail_is_within_four_bits_of_that_of_the_whole(shared_data: Path) -> None:
     for path in sorted((shared_data / "photos").glob("*.jpg"))[:8]:
-        sample = Sample(path.read_bytes())
+        sample = EncodedImage(path.read_bytes())
         whole = int(str(imagehash.phash(Image.fromarray(sample.pixels))), 16)
-        fresh = Sample(sample.encoded)
+        fresh = EncodedImage(sample.encoded)
         assert (phash(fresh.thumbnail) ^ whole).bit_count() <= 4, path.name
 
 
@@ -74,10 +74,10 @@ def test_a_frame_knows_its_picture_in_every_orientation(name: str, which: int) -
     picture = Image.fromarray(PICTURES[name]())
     turn = TURNS[which]
     turned = picture if turn is None else picture.transpose(turn)
-    packed = np.frombuffer(frame(np.asarray(picture)), FRAME)[0]
-    of_turned = np.frombuffer(frame(np.asarray(turned)), FRAME)[0]
+    packed = np.frombuffer(pack_frame(np.asarray(picture)), FRAME)[0]
+    of_turned = np.frombuffer(pack_frame(np.asarray(turned)), FRAME)[0]
     assert (int(packed["hashes"][which]) ^ phash(np.asarray(turned))).bit_count() <= 2
-    difference = oriented(packed["low"].astype(float), which) - of_turned["low"]
+    difference = orient(packed["low"].astype(float), which) - of_turned["low"]
     assert np.abs(difference).max() <= 3
 
 
@@ -97,25 +97,25 @@ def test_a_plain_border_is_no_content(shade: int, sides: tuple[int, int, int, in
     top, bottom, left, right = sides
     picture = np.asarray(Image.fromarray(PICTURES["cat"]()).convert("L").resize((220, 140)))
     framed = np.pad(picture, ((top, bottom), (left, right)), constant_values=shade)
-    found = content(framed)
+    found = content_box(framed)
     expected = (top, framed.shape[0] - bottom, left, framed.shape[1] - right)
     assert all(abs(a - b) <= 1 for a, b in zip(found, expected, strict=True))
 
 
 def test_a_plain_sky_is_no_border() -> None:
     sky = np.tile(np.linspace(200, 90, 150).astype(np.uint8)[:, None], (1, 200))
-    assert content(sky) == (0, 150, 0, 200)
+    assert content_box(sky) == (0, 150, 0, 200)
 
 
 @pytest.mark.parametrize("picture", [np.zeros((60, 80), np.uint8), np.full((1, 1), 9, np.uint8)])
 def test_where_there_are_no_details_there_are_no_points(picture: np.ndarray) -> None:
-    assert points(picture, MOST_POINTS, 384) == b""
+    assert pack_keypoints(picture, MOST_POINTS, 384) == b""
 
 
 def test_points_are_no_more_than_asked_for_in_every_part_of_the_picture_and_always_the_same() -> None:
     luma = np.asarray(Image.fromarray(PICTURES["coffee"]()).convert("L"))
-    packed = points(luma, 100, 384)
-    assert packed == points(luma, 100, 384)
+    packed = pack_keypoints(luma, 100, 384)
+    assert packed == pack_keypoints(luma, 100, 384)
     found = np.frombuffer(packed, POINT)
     assert 80 <= len(found) <= 100
     quarters = {(x > 128, y > 128) for x, y in zip(found["x"].tolist(), found["y"].tolist(), strict=True)}
@@ -124,7 +124,7 @@ def test_points_are_no_more_than_asked_for_in_every_part_of_the_picture_and_alwa
 
 def test_a_signature_fills_its_columns_and_comes_out_the_same_again() -> None:
     picture = Image.fromarray(PICTURES["cat"]())
-    first, second = signature(sample_of(picture)), signature(sample_of(picture))
+    first, second = compute_signature(sample_of(picture)), compute_signature(sample_of(picture))
     assert tuple(first) == COLUMNS
     assert first == second
     assert len(first["frame"]) == FRAME.itemsize

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from million_ird.measures.text import TextMeasure
-from tests.million_ird.measures.pictures import bundled, natural, sample
+from tests.million_ird.measures.sample_images import bundled, natural, sample
 
 MEASURE = TextMeasure()
 

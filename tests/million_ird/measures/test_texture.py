@@ -7,7 +7,7 @@ from scipy import ndimage
 from skimage.measure import shannon_entropy
 
 from million_ird.measures.texture import FlatMeasure, ToneMeasure, sobel_variances
-from tests.million_ird.measures.pictures import bundled, colour, natural, sample
+from tests.million_ird.measures.sample_images import bundled, colour, natural, sample
 
 TONE, FLAT = ToneMeasure(), FlatMeasure()
 

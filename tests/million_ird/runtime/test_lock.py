@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from million_ird.errors import OutputError
-from million_ird.runtime.lock import is_owned, owned
+from million_ird.runtime.lock import is_owned, locked
 from million_ird.runtime.storage import Folder
 
 
@@ -20,12 +20,12 @@ def folder(tmp_path: Path) -> Folder:
 
 
 def test_a_folder_is_held_by_one_and_the_message_names_pid_and_host(folder: Folder) -> None:
-    with owned(folder, "lock"):
+    with locked(folder, "lock"):
         assert is_owned(folder, "lock")
         with pytest.raises(OutputError, match=rf"held by pid {os.getpid()} on {socket.gethostname()}"):
-            owned(folder, "lock").__enter__()
+            locked(folder, "lock").__enter__()
     assert not is_owned(folder, "lock")
-    with owned(folder, "lock"):
+    with locked(folder, "lock"):
         pass
 
 
@@ -37,11 +37,11 @@ def test_the_kernel_lets_go_when_the_holder_is_killed(folder: Folder) -> None:
     holder = subprocess.Popen([sys.executable, "-c", script, folder.root], stdout=subprocess.PIPE)
     assert holder.stdout is not None
     holder.stdout.readline()
-    with pytest.raises(OutputError, match=f"pid {holder.pid} "), owned(folder, "lock"):
+    with pytest.raises(OutputError, match=f"pid {holder.pid} "), locked(folder, "lock"):
         pass
     holder.kill()
     holder.wait()
-    with owned(folder, "lock"):
+    with locked(folder, "lock"):
         pass
 
 
@@ -58,7 +58,7 @@ def test_asking_whether_a_folder_is_held_never_stops_a_run_from_taking_it(folder
         thread.start()
     try:
         for _ in range(30):
-            with owned(folder, "lock"):
+            with locked(folder, "lock"):
                 pass
     finally:
         stop.set()

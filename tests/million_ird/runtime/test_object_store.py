@@ -11,7 +11,7 @@ from million_ird.config.source_spec import SourceSpec
 from million_ird.errors import SourceError
 from million_ird.ledger import load
 from million_ird.maintenance.clean import clean
-from million_ird.maintenance.takedown import remove
+from million_ird.maintenance.takedown import take_down
 from million_ird.maintenance.verify import verify
 from million_ird.runtime.storage import Folder
 from million_ird.workflow import Options, build
@@ -114,11 +114,11 @@ def test_a_picture_is_taken_down_from_a_bucket(
     monkeypatch.setenv("AWS_ENDPOINT_URL", str(options["endpoint_url"]))
     out = f"{root}/built"
     build([str(pictures)], out, scenes.recipe(), Options(workers=0))
-    assert remove(out, ["p003.png"], today=date(2026, 1, 1)).images == scenes.KEPT - 1
+    assert take_down(out, ["p003.png"], today=date(2026, 1, 1)).images == scenes.KEPT - 1
     assert verify(out).faults == []
     assert clean(out).files > 3
     assert verify(out).faults == []
-    assert remove(out, ["p004.png"], today=date(2026, 1, 1)).images == scenes.KEPT - 2
+    assert take_down(out, ["p004.png"], today=date(2026, 1, 1)).images == scenes.KEPT - 2
     assert verify(out).faults == []
     content = [s3fs.S3FileSystem(**options).cat(name) for name in s3fs.S3FileSystem(**options).find(f"{root}/built")]
     for name in ("p003.png", "p004.png"):

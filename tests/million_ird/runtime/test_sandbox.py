@@ -9,11 +9,11 @@ import time
 
 import pytest
 
-from million_ird.runtime.sandbox import Child, Lost, borrowed
+from million_ird.runtime.sandbox import WorkerDied, WorkerProcess, worker_process
 
 
 class Fragile:
-    """Lives in the child."""
+    """Lives in the process."""
 
     def __init__(self, word: str) -> None:
         self.word = word
@@ -52,13 +52,13 @@ FACTORY = "tests.million_ird.runtime.test_sandbox:Fragile"
 
 
 def test_calls_are_answered_whatever_is_printed_between() -> None:
-    child = Child(FACTORY, ("hello",))
-    assert [child.call("say", "a"), child.call("say", "b")] == ["hello a 1", "hello b 2"]
+    process = WorkerProcess(FACTORY, ("hello",))
+    assert [process.call("say", "a"), process.call("say", "b")] == ["hello a 1", "hello b 2"]
     with pytest.raises(ValueError, match="no"):
-        child.call("refuse")
-    assert child.call("say", "c") == "hello c 3"
-    child.kill()
-    assert not child.alive
+        process.call("refuse")
+    assert process.call("say", "c") == "hello c 3"
+    process.kill()
+    assert not process.alive
 
 
 @pytest.mark.parametrize(
@@ -75,25 +75,25 @@ def test_calls_are_answered_whatever_is_printed_between() -> None:
 def test_a_call_that_kills_or_hangs_is_told_by_its_kind(
     method: str, arguments: tuple[object, ...], seconds: float | None, failure_class: str, told: str
 ) -> None:
-    child = Child(FACTORY, ("x",), 1_000_000_000)
-    with pytest.raises(Lost, match=told) as lost:
-        child.call(method, *arguments, seconds=seconds)
+    process = WorkerProcess(FACTORY, ("x",), 1_000_000_000)
+    with pytest.raises(WorkerDied, match=told) as lost:
+        process.call(method, *arguments, seconds=seconds)
     assert lost.value.failure_class == failure_class
-    child.kill()
+    process.kill()
 
 
-def test_children_are_lent_again_and_replaced_when_lost() -> None:
-    with borrowed(FACTORY, ("lent",)) as child:
-        first = child().call("pid")
-    with borrowed(FACTORY, ("lent",)) as child:
-        assert child().call("pid") == first
-        with pytest.raises(Lost):
-            child().call("crash")
-        second = child().call("pid")
+def test_processes_are_lent_again_and_replaced_when_lost() -> None:
+    with worker_process(FACTORY, ("lent",)) as process:
+        first = process().call("pid")
+    with worker_process(FACTORY, ("lent",)) as process:
+        assert process().call("pid") == first
+        with pytest.raises(WorkerDied):
+            process().call("crash")
+        second = process().call("pid")
         assert second != first
     for other in ("another", "and another"):
-        with borrowed(FACTORY, (other,)) as child:
-            child().call("pid")
+        with worker_process(FACTORY, (other,)) as process:
+            process().call("pid")
     deadline = time.monotonic() + 10
     while os.path.exists(f"/proc/{second}") and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -102,8 +102,8 @@ def test_children_are_lent_again_and_replaced_when_lost() -> None:
 
 def test_a_child_ends_with_its_parent() -> None:
     code = (
-        "import os, sys; from million_ird.runtime.sandbox import Child; "
-        f"child = Child({FACTORY!r}, ('x',)); print(child.call('pid'), flush=True); os.kill(os.getpid(), 9)"
+        "import os, sys; from million_ird.runtime.sandbox import WorkerProcess; "
+        f"process = WorkerProcess({FACTORY!r}, ('x',)); print(process.call('pid'), flush=True); os.kill(os.getpid(), 9)"
     )
     parent = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
     assert parent.returncode == -signal.SIGKILL

@@ -13,7 +13,7 @@ import pytest
 
 from million_ird.errors import BuildError, DamagedFile, OutputError, SourceError, UsageError
 from million_ird.runtime import storage
-from million_ird.runtime.lock import owned
+from million_ird.runtime.lock import locked
 from million_ird.runtime.storage import Folder
 from million_ird.sources.listing import list_files
 
@@ -50,7 +50,7 @@ def test_what_a_killed_writer_left_is_swept_wherever_it_lies(folder: Folder) -> 
     killed = subprocess.run([sys.executable, "-c", script, folder.root])
     assert killed.returncode == -9
     assert folder.names("deep/er")
-    with owned(folder, ".work/lock"):
+    with locked(folder, ".work/lock"):
         pass
     assert folder.names("deep/er") == []
 
@@ -134,13 +134,14 @@ def test_a_read_only_disk_is_a_wrong_choice(tiny_disk: Path) -> None:
     folder = Folder(str(tiny_disk / "out"))
     with pytest.raises(OutputError, match="cannot be written: Read-only file system"):
         folder.write("a", b"1")
-    with pytest.raises(OutputError, match="cannot be written"), owned(folder, ".work/lock"):
+    with pytest.raises(OutputError, match="cannot be written"), locked(folder, ".work/lock"):
         pass
 
 
 def test_a_limit_on_file_sizes_is_told(tmp_path: Path) -> None:
     script = (
-        "import resource, sys\nfrom million_ird.runtime.storage import Folder\nfrom million_ird.errors import BuildError\n"
+        "import resource, sys\nfrom million_ird.errors import BuildError\n"
+        "from million_ird.runtime.storage import Folder\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
         "try:\n    Folder(sys.argv[1]).write('a', bytes(5000))\nexcept BuildError as error:\n    print(error)\n"
     )

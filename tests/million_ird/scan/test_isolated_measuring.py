@@ -11,12 +11,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from million_ird.candidate import Candidate, Failed, Sample, Tier
+from million_ird.candidate import Candidate, Failed
 from million_ird.config.recipe import Recipe
+from million_ird.images.encoded_image import EncodedImage
+from million_ird.measures.identity import MeasuringIdentity
 from million_ird.measures.neural import BATCH
-from million_ird.scan import isolated_measuring as quarantine
+from million_ird.scan import isolated_measuring
 from million_ird.scan.cascade import Cascade
-from million_ird.scan.isolated_measuring import Bench, Quarantine
+from million_ird.scan.isolated_measuring import IsolatedMeasurer, MeasureWorker
+from million_ird.schema import Tier
 
 
 def encoded(seed: int) -> bytes:
@@ -32,8 +35,8 @@ class Poison:
     fields: ClassVar[tuple[str, ...]] = ("poison",)
     tier: ClassVar[Tier] = Tier.HEADER
 
-    def measure(self, sample: Sample) -> Mapping[str, float | None]:
-        mark = sample.encoded[-5:]
+    def measure(self, image: EncodedImage) -> Mapping[str, float | None]:
+        mark = image.encoded[-5:]
         if mark == b"crash":
             ctypes.string_at(0)
         if mark == b"sleep":
@@ -44,7 +47,7 @@ class Poison:
             os.kill(os.getpid(), 9)
         if mark == b"raise":
             raise ZeroDivisionError("by a measure")
-        return {}
+        return {"poison": None}
 
 
 class Network:
@@ -56,11 +59,11 @@ class Network:
         return [float(one.mean()) for one in pixels]
 
 
-class PoisonedBench(Bench):
-    """The child's side, with that measure, and with a network if the models say so."""
+class PoisonedWorker(MeasureWorker):
+    """The worker process, with that measure, and with a network if the models say so."""
 
-    def __init__(self, recipe: Recipe, models: str | None) -> None:
-        super().__init__(recipe, None)
+    def __init__(self, recipe: Recipe, models: str | None, expected: MeasuringIdentity) -> None:
+        super().__init__(recipe, None, expected)
         self._cascade._measures = {"poison": Poison(), **self._cascade._measures}
         self._cascade._networks = [Network()] if models else []  # type: ignore[list-item]
 
@@ -68,18 +71,18 @@ class PoisonedBench(Bench):
 def rows(pictures: Mapping[str, bytes | Failed], models: str | None = None) -> dict[str, dict[str, object]]:
     recipe = Recipe.model_validate({"limits": {"seconds": 1.5}})
     candidates = [Candidate(key=f"{name:0>32}", source="s", uri=name, version="1") for name in pictures]
-    found = Quarantine(recipe, models).rows(candidates, lambda candidate: pictures[candidate.uri])
+    found = IsolatedMeasurer(recipe, models).rows(candidates, lambda candidate: pictures[candidate.uri])
     return {str(row["uri"]): row for row in found}
 
 
 @pytest.fixture
 def poisoned(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = quarantine.borrowed
+    real = isolated_measuring.worker_process
 
-    def borrowed(factory: str, *rest: object) -> object:
-        return real("tests.million_ird.scan.test_isolated_measuring:PoisonedBench", *rest)  # type: ignore[arg-type]
+    def worker_process(factory: str, *rest: object) -> object:
+        return real("tests.million_ird.scan.test_isolated_measuring:PoisonedWorker", *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(quarantine, "borrowed", borrowed)
+    monkeypatch.setattr(isolated_measuring, "worker_process", worker_process)
 
 
 @pytest.mark.usefixtures("poisoned")

@@ -10,22 +10,22 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from PIL import Image
 
-from million_ird.candidate import Sample
+from million_ird.images.encoded_image import EncodedImage
 
 BUNDLED = Path(skimage.__file__).parent / "data"
 
 
-def sample(content: bytes | NDArray[np.uint8] | Image.Image, **saving: object) -> Sample:
+def sample(content: bytes | NDArray[np.uint8] | Image.Image, **saving: object) -> EncodedImage:
     """A sample of encoded bytes, or of a picture saved as PNG unless `format` says otherwise."""
     if not isinstance(content, bytes):
         picture = content if isinstance(content, Image.Image) else Image.fromarray(content)
         buffer = io.BytesIO()
         picture.save(buffer, **{"format": "PNG", **saving})
         content = buffer.getvalue()
-    return Sample(content)
+    return EncodedImage(content)
 
 
-def bundled(name: str) -> Sample:
+def bundled(name: str) -> EncodedImage:
     """One of scikit-image's pictures."""
     return sample((BUNDLED / name).read_bytes())
 

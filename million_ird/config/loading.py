@@ -1,0 +1,111 @@
+"""Reading recipes: YAML in, a frozen `Recipe` out. An unknown or misspelt key is an error that names it."""
+
+import os
+from collections.abc import Hashable, Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from million_ird.config.recipe import Recipe, nearest
+from million_ird.errors import RecipeError
+
+SHIPPED = ("million_ird.yaml", "demo.yaml", "4klsdb.yaml", "bhi.yaml", "strict.yaml")
+"""In `pipelines/`, beside those of `dynet`."""
+
+
+def shipped() -> dict[str, Path]:
+    """Return the recipes that are part of the package: file name to path."""
+    installed = Path(str(resources.files("million_ird") / "pipelines"))
+    folder = installed if installed.is_dir() else Path(__file__).parents[2] / "pipelines"
+    return {name: folder / name for name in SHIPPED}
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML that refuses a repeated key, of which YAML would ignore the first."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"key {key.value!r} is repeated", key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def load(path: str | Path) -> Recipe:
+    """Read a recipe file; a bare name such as `demo.yaml` may also be one of the shipped recipes.
+
+    Raises:
+        RecipeError: no such file, not YAML, an unknown key (with the nearest valid one) or a value that is wrong.
+    """
+    ours = shipped()
+    file = Path(path) if os.path.exists(path) else ours.get(str(path))
+    if file is None:
+        raise RecipeError(f"recipe {path}: no such file{nearest(str(path), ours)}")
+    try:
+        return parse_text(file.read_bytes(), origin=str(path))
+    except OSError as error:
+        raise RecipeError(f"recipe {path}: cannot be read: {error.strerror}") from error
+
+
+def parse_text(text: bytes, *, origin: str) -> Recipe:
+    """Read a recipe from YAML.
+
+    Raises:
+        RecipeError: as `load`.
+    """
+    try:
+        content = yaml.load(text.decode(), _Loader)
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"recipe {origin}: not UTF-8") from error
+    except yaml.YAMLError as error:
+        raise RecipeError(f"recipe {origin}: not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise RecipeError(f"recipe {origin}: has no keys")
+    return parse(content, origin=origin)
+
+
+def parse(content: Mapping[str, object], *, origin: str) -> Recipe:
+    """Validate plain YAML content.
+
+    Raises:
+        RecipeError: one line that names `origin`, the key, and the nearest valid key or the reason.
+    """
+    try:
+        return Recipe.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = [str(part) for part in first["loc"]]
+        if first["type"] == "extra_forbidden":
+            known = _known_keys(Recipe, place[:-1])
+            message = f"unknown key {'.'.join(place)!r}{nearest(place[-1], known)}"
+        else:
+            reason = first["msg"].removeprefix("Value error, ")
+            message = f"{'.'.join(place)}: {reason}" if place else reason
+        raise RecipeError(f"recipe {origin}: {message}") from error
+
+
+def with_patch_scales(recipe: Recipe, scales: str) -> Recipe:
+    """Return the recipe with other patch scales, given as `1,.75,.5`.
+
+    Raises:
+        RecipeError: not numbers in (0, 1], or one twice.
+    """
+    content = recipe.model_dump(mode="json") | {"sources": recipe.sources, "benchmarks": recipe.benchmarks}
+    content["patches"]["scales"] = [part.strip() for part in scales.split(",") if part.strip()]
+    return parse(content, origin="--patch-scales")
+
+
+def _known_keys(model: type[BaseModel], place: Sequence[str]) -> list[str]:
+    for part in place:
+        if part.isdigit():
+            continue
+        annotation = model.model_fields[part].annotation
+        nested = [t for t in (annotation, *get_args(annotation)) if isinstance(t, type) and issubclass(t, BaseModel)]
+        if not nested:
+            return []
+        model = nested[0]
+    return list(model.model_fields)

@@ -1,0 +1,360 @@
+"""What a ledger holds: its columns, and what each measure fills them with, without any code that measures.
+
+Reading a recipe, a ledger or a card needs these specifications and neither OpenCV nor numba. The code that computes the
+numbers is in `million_ird/measures/`, a file for each measure; `registry.py` there holds the two against each other.
+"""
+
+import enum
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal, TypeAlias
+
+SCHEMA_VERSION = 2
+MEASURES_REVISION = 1
+"""Goes up when the numbers of a built-in measure change: rows of an earlier revision are measured again."""
+MAX_PIXELS = 250_000_000
+"""Images with more pixels are refused by default, before anything is allocated."""
+
+Direction: TypeAlias = Literal["up", "down", "neither"]
+"""Which way a number is better."""
+DataType: TypeAlias = Literal["string", "binary", "bool", "int8", "int32", "int64", "float64"]
+
+
+class Tier(enum.IntEnum):
+    """What a measure costs. A scan goes from the cheapest to the most expensive and stops at the first gate that drops.
+
+    The ledger's `tier` column holds the last tier that a candidate was measured in; see `null_reason`.
+    """
+
+    DECLARED = 0
+    """Nothing: what a table of the source declares."""
+    HEADER = 1
+    """The first bytes: format, size, quantisation tables."""
+    THUMBNAIL = 2
+    """A decode at reduced scale (1/8 for a large JPEG)."""
+    PIXELS = 3
+    """The full decode and statistics of its pixels."""
+    QUALITY = 4
+    """Statistical quality models: NIQE, BRISQUE."""
+    NEURAL = 5
+    """Quality networks, in batches."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of the ledger."""
+
+    name: str
+    type: DataType
+    required: bool = False
+    """Whether every row has a value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One number that a measure gives."""
+
+    name: str
+    """The ledger's column."""
+    range: str = ""
+    """Unit and range, for people: `dB`, `0–1`, `grey levels, ≥ 0`."""
+    direction: Direction = "neither"
+    text: str = ""
+    """What it is, in one sentence without its full stop: reports and cards show it."""
+
+    @property
+    def description(self) -> str:
+        """The sentence that reports and cards show; empty for a field that nobody described."""
+        better = "" if self.direction == "neither" else f"{self.direction} is better"
+        notes = ", ".join(filter(None, (self.range, better)))
+        return f"{self.text}{f' ({notes})' if notes else ''}." if self.text else ""
+
+
+@dataclass(frozen=True, slots=True)
+class MeasureSpec:
+    """What a measure costs, and which columns it fills, in order."""
+
+    tier: Tier
+    columns: tuple[Field, ...]
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The names of its columns."""
+        return tuple(column.name for column in self.columns)
+
+
+_LEVELS = "grey levels"
+MEASURE_SPECS: Mapping[str, MeasureSpec] = MappingProxyType(
+    {
+        "header": MeasureSpec(
+            Tier.HEADER,
+            (
+                Field("short_side", "px", text="Shorter side as displayed"),
+                Field("long_side", "px", text="Longer side as displayed"),
+                Field("megapixels", "10⁶ px", text="Width times height as displayed"),
+                Field("aspect", "long/short, ≥ 1", text="Longer side over shorter side"),
+                Field("frames", "count", text="Frames or pages in the file"),
+                Field("bits_per_pixel", "bits", "up", "Encoded size over the number of pixels, for lossy formats"),
+                Field("jpeg_quality", "1–100", "up", "IJG quality nearest to the file's quantisation table"),
+            ),
+        ),
+        "exposure": MeasureSpec(
+            Tier.THUMBNAIL,
+            (
+                Field("crushed_share", "0–1", "down", "Share of pixels whose luma is at most 5"),
+                Field("blown_share", "0–1", "down", "Share of pixels whose luma is at least 250"),
+                Field("mean_luma", "0–255, neither end is good", text="Mean BT.601 luma"),
+            ),
+        ),
+        "tone": MeasureSpec(
+            Tier.THUMBNAIL,
+            (
+                Field("entropy", "0–8 bits", "up", "Shannon entropy of the histogram of the thumbnail's luma"),
+                Field(
+                    "contrast", f"0–127.5 {_LEVELS}", "up", "RMS contrast: standard deviation of the thumbnail's luma"
+                ),
+                Field(
+                    "colourfulness",
+                    "≥ 0, about 0 for grey, 100 for very colourful; not a quality",
+                    text="Colourfulness by Hasler and Süsstrunk 2003: "
+                    "√(σ²_rg + σ²_yb) + 0.3 √(μ²_rg + μ²_yb) with rg = R − G, yb = (R + G)/2 − B",
+                ),
+            ),
+        ),
+        "layout": MeasureSpec(
+            Tier.THUMBNAIL,
+            (
+                Field(
+                    "border_share",
+                    "0–1",
+                    "down",
+                    "Share of pixels that are connected to the border and within 3 levels of its most common colour: "
+                    "cut-outs on white, framed art, letterboxes, plots",
+                ),
+                Field(
+                    "rim_share",
+                    "0–1",
+                    "down",
+                    "Share of the outermost pixels that have the border's most common colour, as have the next two "
+                    "pixels inwards; mean of the four sides",
+                ),
+                Field(
+                    "seam_share",
+                    "0–1",
+                    "down",
+                    "Largest share of rows that step by more than 8 levels at the same column: images side by side",
+                ),
+            ),
+        ),
+        "graphics": MeasureSpec(
+            Tier.THUMBNAIL,
+            (
+                Field(
+                    "even_share",
+                    "0–1",
+                    "down",
+                    "Share of pixels equal to their right and lower neighbours and of one of the three most common "
+                    "colours",
+                ),
+                Field("top_colours", "0–1", "down", "Share of pixels of the eight most common exact colours"),
+                Field("detail", _LEVELS, "up", "97th percentile of the magnitude of the luma's 3×3 Laplacian"),
+            ),
+        ),
+        "sharpness": MeasureSpec(
+            Tier.PIXELS,
+            (
+                Field(
+                    "laplacian_variance",
+                    f"{_LEVELS}², ≥ 0; too low is blur, too high is noise or line art",
+                    text="Variance of the 3×3 Laplacian of the 8-bit luma at native scale",
+                ),
+                Field(
+                    "sharpest_blocks",
+                    f"{_LEVELS}, ≥ 0",
+                    "up",
+                    "Standard deviation of the Laplacian in blocks of 64×64, 95th percentile of the blocks",
+                ),
+                Field(
+                    "textured_share",
+                    "0–1",
+                    "up",
+                    "Share of blocks of 16×16 in which the Laplacian's standard deviation is 2 or more",
+                ),
+            ),
+        ),
+        "flat": MeasureSpec(
+            Tier.PIXELS,
+            (
+                Field(
+                    "flat_share",
+                    "0–1",
+                    "down",
+                    "Share of the blocks in which the variance of the Sobel magnitude is under 800, the 4KLSDB rule",
+                ),
+            ),
+        ),
+        "text": MeasureSpec(
+            Tier.PIXELS,
+            (
+                Field(
+                    "text_density",
+                    "0–1",
+                    "down",
+                    "Share of cells of 32×32 that hold thin dark strokes on an even, light background",
+                ),
+            ),
+        ),
+        "artefacts": MeasureSpec(
+            Tier.PIXELS,
+            (
+                Field(
+                    "jpeg_trace",
+                    "1–100",
+                    "up",
+                    "IJG quality of the coarsest JPEG compression whose quantisation still shows in the pixels",
+                ),
+                Field(
+                    "blockiness",
+                    "%, ≥ 0",
+                    "down",
+                    "How much larger the mean step between neighbouring pixels is across an 8×8 grid than elsewhere",
+                ),
+            ),
+        ),
+        "resolution": MeasureSpec(
+            Tier.PIXELS,
+            (
+                Field(
+                    "octave_drop",
+                    "dB",
+                    "down",
+                    "Mean spectral level from 0.1 to 0.36 of Nyquist minus mean level over 0.56 of Nyquist",
+                ),
+                Field(
+                    "lower_octave_drop",
+                    "dB",
+                    "down",
+                    "Mean spectral level from 0.08 to 0.22 of Nyquist minus mean level from 0.3 to 0.5 of Nyquist",
+                ),
+                Field(
+                    "effective_resolution",
+                    "0–1",
+                    "up",
+                    "Highest frequency, as a share of Nyquist, with a level within 34 dB of the low frequencies",
+                ),
+                Field(
+                    "high_frequency_share",
+                    "0–1",
+                    "up",
+                    "Share of the energy of the sharpest tiles above half of Nyquist",
+                ),
+            ),
+        ),
+        "nss": MeasureSpec(
+            Tier.QUALITY,
+            (Field("niqe_ird", "≥ 0", "down", "NIQE with the pristine model of this project"),),
+        ),
+    }
+)
+"""Every built-in measure, in the order of the ledger's columns."""
+OFFICIAL_SCORES = ("niqe", "brisque")
+"""Scores with published parameters, computed in the same pass as `niqe_ird`."""
+
+IDENTITY_COLUMNS = (
+    Column("key", "string", required=True),
+    Column("source", "string", required=True),
+    Column("uri", "string", required=True),
+    Column("licence", "string"),
+    Column("attribution", "string"),
+    Column("id", "string"),
+    Column("bytes", "int64"),
+    Column("format", "string"),
+    Column("mode", "string"),
+    Column("bits", "int8"),
+    Column("orientation", "int8"),
+    Column("icc", "string"),
+    Column("width", "int32"),
+    Column("height", "int32"),
+    Column("phash", "string"),
+    Column("pixels_id", "string"),
+    Column("frame", "binary"),
+    Column("points", "binary"),
+)
+VERSION_COLUMNS = (Column("version", "string", required=True),)
+"""Of scanned rows alone."""
+OUTCOME_COLUMNS = (
+    Column("tier", "int8", required=True),
+    Column("failure_class", "string"),
+    Column("failure_detail", "string"),
+)
+VERDICT_COLUMNS = (
+    Column("verdict", "string", required=True),
+    Column("reason", "string"),
+    Column("measured", "float64"),
+    Column("limit", "float64"),
+    Column("cluster", "string"),
+    Column("duplicate_of", "string"),
+    Column("leak_of", "string"),
+    Column("split", "string"),
+    Column("vanished", "bool", required=True),
+)
+HEADER_COLUMNS = ("bytes", "width", "height")
+"""Numbers that every readable candidate has, whatever is measured."""
+RESERVED = frozenset(
+    column.name for column in (*IDENTITY_COLUMNS, *VERSION_COLUMNS, *OUTCOME_COLUMNS, *VERDICT_COLUMNS)
+) | {"image"}
+"""Column names that no score and no column of a table may take."""
+
+KEPT, DROPPED, FAILED = "kept", "dropped", "failed"
+TRAIN, VALIDATION = "train", "validation"
+"""Splits of the kept images."""
+VANISHED, NOT_MEASURED, LICENCE = "vanished", "not_measured", "licence"
+REMOVED, LEAK = "removed", "benchmark_leak"
+EXACT, PIXELS, NEAR = "duplicate_exact", "duplicate_pixels", "duplicate_near"
+RULES = frozenset({VANISHED, NOT_MEASURED, LICENCE, REMOVED, LEAK, EXACT, PIXELS, NEAR})
+"""Drop reasons that no gate may use."""
+PATCH_FIELDS = ("laplacian_variance", "sobel_variance")
+"""What is measured of every patch, for its gates and its columns."""
+
+TEXT = ":text"
+"""Suffix of a passed-through text column in a list of measures."""
+
+
+def columns_of(entry: str) -> tuple[str, ...]:
+    """Return the columns that one entry of a ledger's list of measures fills.
+
+    An entry is the name of a built-in measure, a score or a numeric column of a table (one column of that name), a
+    text column (`caption:text`), or a measure of a user's module with its revision and columns
+    (`package.module:Class@1[column|column]`), so that a ledger can be read where the module is not installed.
+    """
+    if entry.endswith("]"):
+        return tuple(entry[entry.index("[") + 1 : -1].split("|"))
+    if entry in MEASURE_SPECS:
+        return MEASURE_SPECS[entry].fields
+    return (entry.removesuffix(TEXT),)
+
+
+def measure_fields(entries: Iterable[str]) -> list[str]:
+    """Return the numeric columns that the listed measures fill, in order."""
+    return [column for entry in entries if not entry.endswith(TEXT) for column in columns_of(entry)]
+
+
+def numeric_fields(entries: Iterable[str]) -> set[str]:
+    """Return the columns that a gate can name."""
+    return {*measure_fields(entries), *HEADER_COLUMNS}
+
+
+def null_reason(reached: int, tier: Tier) -> Literal["not measured", "does not apply"]:
+    """Tell the two meanings of a null in the ledger apart.
+
+    Args:
+        reached: the row's `tier` column: the last tier that the candidate was measured in.
+        tier: the tier of the measure whose column is null.
+
+    Returns:
+        `not measured`: the candidate failed or was dropped before this tier. `does not apply`: the measure has looked
+        at the image and has no number for it, such as `jpeg_quality` of a PNG. Measuring fills every column of every
+        measure of a tier that it reaches, or raises (`million_ird.scan.cascade`), so there is no third case.
+    """
+    return "does not apply" if reached >= tier else "not measured"

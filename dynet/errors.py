@@ -1,36 +1,36 @@
-"""What can go wrong for a user, and the exit code that each ending has.
+"""The errors that a user can meet, and the exit code of each.
 
 DyNetError                 1
-├── UsageError             2   arguments that cannot work
+├── UsageError             2   arguments that cannot be used
 │   ├── RecipeError        2   a recipe file with an unknown key or an unusable value
-│   ├── DataError          2   a data set that is missing or holds something else
-│   │   └── UnusablePicture    one picture of it: broken, too small, or not of its pair's size
-│   ├── WeightsError       2   weights that are missing, broken or of another network
+│   ├── DataError          2   a dataset that is missing, or that cannot be trained on
+│   │   └── UnusableImage  2   one image of it: damaged, too small, or not of the same size as its pair
+│   ├── WeightsError       2   weights that are missing, damaged or of another network
 │   ├── MissingExtra       2   a module is missing that an extra of this distribution installs
-│   └── RunError           2   a RUN folder that is held, finished or another run's
+│   └── RunError           2   a RUN folder that is in use, finished, or of another run
 ├── ImageError             1   one image that cannot be read or written
-├── DivergedError          1   the loss is no longer a number, or beyond any picture's
+├── DivergedError          1   the loss is not a number, or larger than any image can cause
 ├── OutOfMemory            1   the device has too little memory for the recipe
-├── WriteError             1   a file that could not be written, the disk being full
+├── WriteError             1   a file that could not be written, such as on a full disk
 └── InterruptedRun       130   stopped by a signal; the checkpoint is written
 
-Every message is one line that names the key, file or value that is wrong: the command line prints it as it is.
+Every message is one line that names the key, file or value that is wrong. The command line prints it as it is.
 """
 
 
 def reason_of(error: BaseException) -> str:
-    """What an error of a library says, in one line of bearable length."""
+    """Return the message of a library's error as one line of at most 200 characters."""
     return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 class DyNetError(Exception):
-    """The root of everything that dynet raises on purpose."""
+    """The base class of all errors that dynet raises on purpose."""
 
     exit_code = 1
 
 
 class UsageError(DyNetError):
-    """Arguments that cannot work."""
+    """Arguments that cannot be used."""
 
     exit_code = 2
 
@@ -44,35 +44,35 @@ class MissingExtra(UsageError):
 
 
 class DataError(UsageError):
-    """A data set that is missing, or that is not one to train on."""
+    """A dataset that is missing, or that cannot be trained on."""
 
 
 class UnusableImage(DataError):
-    """One picture of a data set that no crop can be cut from; training passes it over, and says so."""
+    """One image of a dataset that gives no crop; training skips it with a warning."""
 
 
 class WeightsError(UsageError):
-    """Weights that are missing, broken or of another network."""
+    """Weights that are missing, damaged or of another network."""
 
 
 class RunError(UsageError):
-    """A RUN folder that is held, finished or another run's."""
+    """A RUN folder that is in use, finished, or of another run."""
 
 
 class ImageError(DyNetError):
-    """One picture that cannot be read or written; the others are not affected."""
+    """One image that cannot be read or written; other images are not affected."""
 
 
 class DivergedError(DyNetError):
-    """Training whose loss is no longer a finite number, or larger than between black and white."""
+    """Training whose loss is not a finite number, or larger than the distance between black and white."""
 
 
 class OutOfMemory(DyNetError):
-    """A step that the device has too little memory for."""
+    """A training step for which the device has too little memory."""
 
 
 class WriteError(DyNetError):
-    """A file that could not be written whole; what was there before is as it was."""
+    """A file that could not be written completely; an older file of that name is unchanged."""
 
 
 class InterruptedRun(DyNetError):

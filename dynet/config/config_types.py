@@ -1,11 +1,12 @@
-"""What every part of a recipe is made of: frozen sections that refuse keys they do not know, and types of values."""
+"""The building blocks of a recipe: a frozen model that rejects unknown keys, and the types of its values."""
 
 from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 MAX_COUNT = 65_536
-"""Of anything that is counted but steps: beyond it a number is a slip of the hand, and memory would be asked for it."""
+"""The largest number of anything that is counted, except steps: a larger one is a typing error, and memory would be
+allocated for it."""
 
 Count = Annotated[int, Field(ge=1, le=MAX_COUNT, strict=True)]
 Steps = Annotated[int, Field(ge=1, strict=True)]
@@ -18,11 +19,11 @@ def _as_range(value: object) -> object:
     return (value, value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
 
 
-# One number, or two between which each picture draws its own.
-Range = Annotated[tuple[float, float], BeforeValidator(_as_range)]
+# One number, or two numbers between which a value is drawn for each image.
+Range = Annotated[tuple[float, float], BeforeValidator(_as_range, json_schema_input_type=float | tuple[float, float])]
 
 
 class StrictModel(BaseModel):
-    """A part of a recipe: frozen, and without room for keys it does not know."""
+    """A part of a recipe: frozen, and an unknown key is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)

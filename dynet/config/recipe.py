@@ -1,8 +1,8 @@
-"""Recipes of training: YAML to frozen models. An unknown key is an error that names the nearest valid one."""
+"""Training recipes: from YAML to frozen models. An unknown key is an error that names the nearest valid one."""
 
 import difflib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Union
 
 import yaml
 from pydantic import (
@@ -23,7 +23,7 @@ from dynet.model.weights import Architecture, PromptsAt
 
 
 class NetworkSettings(StrictModel):
-    """The network's shape; the defaults are the paper's."""
+    """The shape of the network; the defaults are those of the paper."""
 
     dim: Count = 48
     heads: tuple[Count, Count, Count, Count] = (1, 2, 4, 8)
@@ -40,7 +40,7 @@ class NetworkSettings(StrictModel):
         return self
 
     def architecture(self) -> Architecture:
-        """The same shape as the network and its weights file know it."""
+        """Return the same shape as the class that the network and its weights file use."""
         return Architecture(
             dim=self.dim,
             heads=self.heads,
@@ -54,41 +54,44 @@ class NetworkSettings(StrictModel):
 
 
 class VariantSettings(StrictModel):
-    """One variant to train: how often each level's block is applied, and how often the variant is drawn."""
+    """One variant to train: how often it applies the block of each level, and how often the variant is drawn."""
 
     schedule: tuple[Count, Count, Count, Count]
     probability: Positive = 1.0
 
 
 def _parse_degradation(value: Any) -> Degradation:
-    """Read a degradation as the section of its kind."""
+    """Read a degradation as the model of its kind."""
     if isinstance(value, Degradation):
         return value
     kind = value.get("kind") if isinstance(value, dict) else None
     if not isinstance(kind, str) or kind not in DEGRADATIONS:
-        raise ValueError(f"kind is one of {', '.join(DEGRADATIONS)}, not {kind!r}")
+        raise ValueError(f"kind must be one of {', '.join(DEGRADATIONS)}, not {kind!r}")
     return DEGRADATIONS[kind].model_validate(value)
 
 
-DegradationChoice = Annotated[SerializeAsAny[Degradation], PlainValidator(_parse_degradation)]
+_AnyDegradation = Annotated[Union[tuple(DEGRADATIONS.values())], Field(discriminator="kind")]  # type: ignore[valid-type]
+DegradationChoice = Annotated[
+    SerializeAsAny[Degradation], PlainValidator(_parse_degradation, json_schema_input_type=_AnyDegradation)
+]
 DegradationList = Annotated[tuple[DegradationChoice, ...], Field(min_length=1)]
 
 
 class SquareCells(StrictModel):
-    """A share of a crop, in square cells of this many pixels."""
+    """A share of a crop, made of square cells with sides of `cell` pixels."""
 
     share: Fraction
     cell: Count
 
 
 class DegradedCells(SquareCells):
-    """The cells that a degradation is shown through, and which degradations."""
+    """The cells of a crop that are degraded, and by which degradations."""
 
     degradations: DegradationList
 
 
 class CropPhase(StrictModel):
-    """From this step on, crops of another size, and as many of them in a batch as then fit."""
+    """The size of crops and of batches from one step on."""
 
     from_step: Steps
     crop: Annotated[int, Field(ge=16, le=MAX_COUNT, strict=True)]
@@ -96,14 +99,14 @@ class CropPhase(StrictModel):
 
 
 class ValidationSettings(StrictModel):
-    """How often all tasks and variants are measured on pictures that are held out, and on how many of each set."""
+    """How often all tasks and variants are measured on held-out images, and on how many images of each dataset."""
 
     every: Steps
     pictures: Count = 8
 
 
 class TrainingRecipe(StrictModel):
-    """What both stages have in common."""
+    """The keys that both stages have."""
 
     seed: Annotated[int, Field(ge=0, strict=True)] = 0
     network: NetworkSettings = NetworkSettings()
@@ -144,27 +147,27 @@ class TrainingRecipe(StrictModel):
         return self
 
     def sampler(self) -> VariantSampler:
-        """Which variants each step trains."""
+        """Return the sampler that decides which variants each step trains."""
         variants = [Variant(name, ReuseSchedule(*entry.schedule)) for name, entry in self.variants.items()]
         return POLICIES[self.policy](variants, [entry.probability for entry in self.variants.values()], self.seed)
 
     def size_schedule(self, step: int) -> tuple[int, int]:
-        """Side of the crops in pixels, and crops in a batch, at step 0, 1, …"""
-        begun = [(phase.crop, phase.batch) for phase in self.larger_crops if phase.from_step <= step]
-        return begun[-1] if begun else (self.crop, self.batch)
+        """Return the side of the crops in pixels, and the number of crops in a batch, at a step (from 0)."""
+        started = [(phase.crop, phase.batch) for phase in self.larger_crops if phase.from_step <= step]
+        return started[-1] if started else (self.crop, self.batch)
 
     def decisive_keys(self) -> dict[str, Any]:
-        """The keys that decide which weights come out; the others may change between a run and its resumption."""
+        """Return the keys that decide the weights of a run; the others may change when it is resumed."""
         only_for_watching = {"log_every", "preview_every", "checkpoint_every", "keep_checkpoints", "wandb"}
         only_for_cost = {"workers", "gradient_checkpointing"}
-        # What is excluded shows in the data, of which a run keeps its own record.
+        # What is excluded changes the data, and a run stores a fingerprint of the data.
         keys = self.model_dump(mode="json", exclude={*only_for_watching, *only_for_cost, "exclude"})
-        # The draw depends on the order of the variants, and mappings of another order compare as equal.
+        # The draw depends on the order of the variants, but mappings in another order compare as equal.
         return keys | {"variants": [[name, entry] for name, entry in keys["variants"].items()]}
 
 
 class PretrainRecipe(TrainingRecipe):
-    """Pre-training: corrupt a part of each crop, mask a part, and learn to give the clean crop."""
+    """Pre-training: a part of each crop is degraded, a part is masked, and the network learns the clean crop."""
 
     stage: Literal["pretrain"]
     optimizer: Literal["adam", "adamw"] = "adam"
@@ -174,21 +177,21 @@ class PretrainRecipe(TrainingRecipe):
 
 
 class TaskSettings(StrictModel):
-    """One task: what is done to clean pictures, or `pairs: true` where its sets bring their own degraded ones."""
+    """One task: how clean images are degraded, or `pairs: true` if its datasets contain degraded images."""
 
     weight: Positive = 1.0
     pairs: Flag = False
     degradations: tuple[DegradationChoice, ...] = ()
 
     @model_validator(mode="after")
-    def _knows_its_input(self) -> "TaskSettings":
+    def _has_one_kind_of_input(self) -> "TaskSettings":
         if self.pairs == bool(self.degradations):
             raise ValueError("a task has either degradations or pairs: true")
         return self
 
 
 class FinetuneRecipe(TrainingRecipe):
-    """Fine-tuning: each crop is degraded by one of the tasks, or comes as a pair of that task."""
+    """Fine-tuning: each crop is degraded by one of the tasks, or comes from a pair of that task."""
 
     stage: Literal["finetune"]
     optimizer: Literal["adam", "adamw"] = "adamw"
@@ -204,36 +207,40 @@ STAGES: dict[str, type[PretrainRecipe] | type[FinetuneRecipe]] = {
 
 
 def find_recipe(name: str | Path) -> Path:
-    """The file of this path, or else the shipped recipe of this name."""
+    """Return the file at this path, or else the shipped recipe of this name.
+
+    Raises:
+        RecipeError: There is neither.
+    """
     path = Path(name)
     if path.is_file():
         return path
     if path.is_dir():
         raise RecipeError(f"{path} is a folder, not a recipe file")
-    found = _find_shipped(path)
-    if found is None:
+    shipped = _find_shipped(path)
+    if shipped is None:
         raise RecipeError(f"{name}: no such recipe file")
-    return found
+    return shipped
 
 
 def _find_shipped(path: Path) -> Path | None:
-    """What the package brings under this bare name: in a wheel inside it, in a checkout beside it."""
-    here = Path(__file__).parents[1]
-    files = [folder / path.name for folder in (here / "pipelines", here.parent / "pipelines")]
+    """Return the file of this name that comes with the package: inside it in a wheel, next to it in a checkout."""
+    package = Path(__file__).parents[1]
+    files = [folder / path.name for folder in (package / "pipelines", package.parent / "pipelines")]
     return next((file for file in files if file.is_file()), None) if path.parent == Path() else None
 
 
 def _find_exclude_list(name: str, recipe: Path) -> str:
-    """A list that a recipe names: beside the recipe, or else a shipped one."""
-    beside = recipe.parent / name
-    found = beside if beside.is_file() else _find_shipped(Path(name))
-    if found is None:
+    """Return the path of a list that a recipe names: in the folder of the recipe, or else a shipped one."""
+    neighbour = recipe.parent / name
+    file = neighbour if neighbour.is_file() else _find_shipped(Path(name))
+    if file is None:
         raise RecipeError(f"{recipe}: exclude: {name}: no such file beside the recipe, and none is shipped")
-    return str(found.resolve())
+    return str(file.resolve())
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
-    """YAML's own loader lets the last of two equal keys win without a word."""
+    """A YAML loader that rejects a repeated key; PyYAML alone silently uses the last one."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
@@ -246,7 +253,16 @@ class _UniqueKeyLoader(yaml.SafeLoader):
 
 
 def load_recipe(file: Path, stage: str, steps: int | None = None) -> AnyRecipe:
-    """Read a recipe for this stage; `steps`, if given, replaces the recipe's own."""
+    """Read a recipe for this stage.
+
+    Args:
+        file: The YAML file.
+        stage: `pretrain` or `finetune`.
+        steps: Replaces the number of steps in the recipe.
+
+    Raises:
+        RecipeError: The file cannot be read, is for the other stage, or has an unknown key or an unusable value.
+    """
     try:
         raw = yaml.load(file.read_text(encoding="utf-8"), _UniqueKeyLoader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -266,22 +282,22 @@ def load_recipe(file: Path, stage: str, steps: int | None = None) -> AnyRecipe:
 
 
 def _first_problem(error: ValidationError, model: type[StrictModel], raw: dict[str, Any]) -> str:
-    """The first fault in one line, unknown keys before others: a misspelt key also leaves one missing."""
-    faults = error.errors()
-    fault = next((fault for fault in faults if fault["type"] == "extra_forbidden"), faults[0])
-    place = ".".join(map(str, fault["loc"]))
-    if fault["type"] == "extra_forbidden":
-        key = str(fault["loc"][-1])
-        near = difflib.get_close_matches(key, _keys_at(model, fault["loc"][:-1], raw), n=1, cutoff=0.5)
-        return f"unknown key {place!r}" + (f"; the nearest valid one is {near[0]!r}" if near else "")
-    message = fault["msg"].removeprefix("Value error, ")
-    return f"{place}: {message}" if place else message
+    """Describe one error in one line, unknown keys first: a misspelt key also causes a missing key."""
+    problems = error.errors()
+    problem = next((problem for problem in problems if problem["type"] == "extra_forbidden"), problems[0])
+    path = ".".join(map(str, problem["loc"]))
+    if problem["type"] == "extra_forbidden":
+        key = str(problem["loc"][-1])
+        nearest = difflib.get_close_matches(key, _valid_keys(model, problem["loc"][:-1], raw), n=1, cutoff=0.5)
+        return f"unknown key {path!r}" + (f"; the nearest valid one is {nearest[0]!r}" if nearest else "")
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{path}: {message}" if path else message
 
 
-def _keys_at(model: type[StrictModel], place: tuple[int | str, ...], raw: Any) -> list[str]:
-    """The keys that a recipe may have where `place` points."""
-    here: type[StrictModel] = model
-    sections: dict[str, type[StrictModel]] = {
+def _valid_keys(model: type[StrictModel], path: tuple[int | str, ...], raw: Any) -> list[str]:
+    """Return the keys that a recipe may have at this path."""
+    current: type[StrictModel] = model
+    models: dict[str, type[StrictModel]] = {
         "network": NetworkSettings,
         "variants": VariantSettings,
         "larger_crops": CropPhase,
@@ -290,11 +306,11 @@ def _keys_at(model: type[StrictModel], place: tuple[int | str, ...], raw: Any) -
         "mask": SquareCells,
         "tasks": TaskSettings,
     }
-    above: int | str = ""
-    for part in place:
-        raw = raw[part]
-        if above not in ("variants", "tasks"):  # below these are names of the user's own
-            here = sections.get(str(part), here)
-        above = part
+    parent: int | str = ""
+    for key in path:
+        raw = raw[key]
+        if parent not in ("variants", "tasks"):  # the keys of these are names that the user chooses
+            current = models.get(str(key), current)
+        parent = key
     kind = raw.get("kind") if isinstance(raw, dict) else None
-    return list(DEGRADATIONS.get(str(kind), here).model_fields)
+    return list(DEGRADATIONS.get(str(kind), current).model_fields)

@@ -8,12 +8,13 @@ import random
 import re
 import time
 from collections.abc import Callable
-from typing import TypeVar, cast
+from typing import TypeVar
 
 import huggingface_hub
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, OfflineModeIsEnabled, RepositoryNotFoundError
 
 from dynet.errors import DyNetError, UsageError, WriteError, reason_of
+from dynet.runtime.hub_errors import http_error
 
 log = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
@@ -23,7 +24,7 @@ FIRST_PAUSE = 1.0
 """Seconds at most; each that follows is at most twice as long as the one before."""
 LONGEST_PAUSE = 120.0
 """Seconds: a server that asks for a longer one is taken at its word, and the run ends."""
-HTTP_ERROR = cast("type[Exception]", HfHubHTTPError.__bases__[0])
+HTTP_ERROR = http_error()
 """The root of the errors of the HTTP library that the client is built on, whichever that is."""
 
 
@@ -33,7 +34,7 @@ def is_absent(error: HfHubHTTPError) -> bool:
     return absent and error.response.status_code == 404
 
 
-class Persistence:
+class HubRetry:
     """How the calls about one model are tried again."""
 
     def __init__(self, repo_id: str) -> None:

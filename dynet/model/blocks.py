@@ -1,9 +1,9 @@
-"""The parts that DyNet is made of: norm, channel attention, gated feed-forward, and the changes of scale.
+"""The layers of DyNet: norm, channel attention, gated feed-forward, and the changes of scale.
 
-All take and return (B, C, H, W), with channels last in memory: a norm then reads and writes each pixel once, in order,
-and a 1x1 convolution is one product of matrices (`docs/speed.md` has the measurements). Statistics (mean and variance
-of the norm, lengths and softmax of the attention) are computed in float32 whatever the features' type, since bfloat16
-keeps only 8 bits of them.
+All take and return (B, C, H, W), with channels last in memory: then a norm reads and writes each pixel once, in order,
+and a 1x1 convolution is one matrix product (`docs/speed.md` has the measurements). Statistics (mean and variance of the
+norm, lengths and softmax of the attention) are computed in float32 for features of any type, since bfloat16 keeps only
+8 bits of them.
 """
 
 from collections.abc import Callable
@@ -15,23 +15,23 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 FEED_FORWARD_EXPANSION = 2.66
-ALIGNMENT = 16  # hidden channels are filled up to a multiple of this: 127 numbers in a row are slower than 128
+ALIGNMENT = 16  # hidden channels are padded to a multiple of this: 127 numbers in a row are slower than 128
 
 
 def _pointwise(x: Tensor, weight: Tensor) -> Tensor:
-    """x: (B, C, H, W) through a 1x1 convolution of weight (D, C, 1, 1) to (B, D, H, W)."""
+    """Return the 1x1 convolution of x (B, C, H, W) with the weight (D, C, 1, 1), as (B, D, H, W)."""
     return F.linear(x.permute(0, 2, 3, 1), weight.flatten(1)).permute(0, 3, 1, 2)
 
 
-def _of_repeat(shared: Tensor, deltas: Tensor | None, repeat: Tensor | None) -> Tensor:
-    """`shared` plus the row of `deltas` that belongs to this repeat; all rows get a gradient, zero if not used."""
+def _add_delta(shared: Tensor, deltas: Tensor | None, repeat: Tensor | None) -> Tensor:
+    """Return `shared` plus the row of `deltas` for this repeat; all rows get a gradient, which is zero if not used."""
     if deltas is None or repeat is None:
         return shared
     return shared + deltas.index_select(0, repeat).view_as(shared)
 
 
 class ChannelNorm(nn.Module):
-    """Layer norm over the channels of each pixel, with weight and bias; `untied_repeats` of them have their own."""
+    """Layer norm over the channels of each pixel; weight and bias differ in the first `untied_repeats` repeats."""
 
     def __init__(self, channels: int, untied_repeats: int = 0) -> None:
         super().__init__()
@@ -41,19 +41,19 @@ class ChannelNorm(nn.Module):
         self.repeat_bias = nn.Parameter(torch.zeros(untied_repeats, channels)) if untied_repeats else None
 
     def forward(self, x: Tensor, repeat: Tensor | None = None) -> Tensor:
-        """x: (B, C, H, W) to the same shape and type; `repeat`: (1,) int64, which of the own repeats this is."""
-        # What each device's kernel takes beside bfloat16 features, to keep mean and deviation in float32.
-        kind = torch.float32 if x.device.type == "cpu" else x.dtype
-        weight, bias = (parameter.to(kind) for parameter in self.parameters_for(repeat))
+        """Normalise x (B, C, H, W), of the same type and shape; `repeat` is (1,) int64, the untied repeat."""
+        # The type that each device's kernel accepts with bfloat16 features while mean and deviation stay float32.
+        dtype = torch.float32 if x.device.type == "cpu" else x.dtype
+        weight, bias = (parameter.to(dtype) for parameter in self.parameters_for(repeat))
         pixels = x.permute(0, 2, 3, 1)  # (B, H, W, C): a view
         # Autocast would make a float32 copy of all pixels, and keep it for the backward pass.
         with nullcontext() if x.dtype == torch.float32 else torch.autocast(x.device.type, enabled=False):
             return F.layer_norm(pixels, weight.shape, weight, bias, eps=1e-5).permute(0, 3, 1, 2)
 
     def parameters_for(self, repeat: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Weight and bias, each (C,), of this repeat."""
-        weight = _of_repeat(self.weight, self.repeat_weight, repeat)
-        return weight, _of_repeat(self.bias, self.repeat_bias, repeat)
+        """Return weight and bias of this repeat, each (C,)."""
+        weight = _add_delta(self.weight, self.repeat_weight, repeat)
+        return weight, _add_delta(self.bias, self.repeat_bias, repeat)
 
 
 class ChannelAttention(nn.Module):
@@ -69,33 +69,33 @@ class ChannelAttention(nn.Module):
         self.to_out = nn.Conv2d(channels, channels, 1, bias=False)
 
     def forward(self, x: Tensor, repeat: Tensor | None = None) -> Tensor:
-        """x: (B, C, H, W) to the same shape; `repeat`: (1,) int64, which of the own repeats this is."""
+        """Return the attention of x (B, C, H, W), of the same shape; `repeat` is (1,) int64, the untied repeat."""
         height, width = x.shape[-2:]
         qkv = self.mix_qkv(_pointwise(x, self.to_qkv.weight)).permute(0, 2, 3, 1).flatten(1, 2)  # (B, H*W, 3C)
         parts = qkv.unflatten(-1, (3, self.heads, -1))  # (B, H*W, 3, heads, C/heads)
         q, k, v = parts.permute(2, 0, 3, 1, 4)  # each (B, heads, H*W, C/heads)
         similarity = (q.transpose(-2, -1) @ k).float()  # (B, heads, C/heads, C/heads)
-        # Dividing the products by both lengths is the same as making q and k of unit length, on far fewer numbers.
-        shrink_q, shrink_k = _inverse_lengths(parts[:, :, :2]).unbind(1)  # each (B, heads, C/heads)
-        cosine = similarity * shrink_q.unsqueeze(-1) * shrink_k.unsqueeze(-2)
+        # Dividing the products by both lengths equals normalising q and k, and takes far fewer operations.
+        scale_q, scale_k = _inverse_lengths(parts[:, :, :2]).unbind(1)  # each (B, heads, C/heads)
+        cosine = similarity * scale_q.unsqueeze(-1) * scale_k.unsqueeze(-2)
         attention = (cosine * self.temperature_for(repeat)).softmax(dim=-1).to(v.dtype)
         mixed = v @ attention.transpose(-2, -1)  # (B, heads, H*W, C/heads)
         joined = mixed.transpose(1, 2).flatten(2).unflatten(1, (height, width))  # (B, H, W, C)
         return _pointwise(joined.permute(0, 3, 1, 2), self.to_out.weight)
 
     def temperature_for(self, repeat: Tensor | None) -> Tensor:
-        """(heads, 1, 1) in float32, of this repeat."""
-        return _of_repeat(self.temperature, self.repeat_temperature, repeat).float()
+        """Return the temperature of this repeat, (heads, 1, 1) in float32."""
+        return _add_delta(self.temperature, self.repeat_temperature, repeat).float()
 
 
 def _inverse_lengths(x: Tensor) -> Tensor:
-    """x: (B, H*W, ...) to (B, ...) in float32, 1 over each channel's length along the pixels, at most 1e12."""
-    # Squares are of the features' type, so that no float32 copy of them is kept; they are added up in float32.
+    """Return 1 / (length of each channel of x (B, H*W, ...) along the pixels), (B, ...) in float32, at most 1e12."""
+    # Squares have the features' type, so that no float32 copy is kept; they are summed in float32.
     return (x * x).sum(dim=1, dtype=torch.float32).clamp_min(1e-24).rsqrt()
 
 
 class GatedFeedForward(nn.Module):
-    """Feed-forward layer in which one half of the hidden channels gates the other (GDFN)."""
+    """A feed-forward layer in which one half of the hidden channels gates the other half (GDFN)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -105,71 +105,78 @@ class GatedFeedForward(nn.Module):
         self.to_out = nn.Conv2d(hidden, channels, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: (B, C, H, W) to the same shape."""
+        """Return the layer's output for x (B, C, H, W), of the same shape."""
         to_hidden, mix_hidden, to_out = self.padded_weights()
         hidden = F.conv2d(_pointwise(x, to_hidden), mix_hidden, padding=1, groups=mix_hidden.shape[0])
         gate, value = hidden.chunk(2, dim=1)  # each (B, hidden, H, W)
         return _pointwise(F.gelu(gate) * value, to_out)
 
     def padded_weights(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Those of to_hidden, mix_hidden and to_out, with zeros for the hidden channels up to a multiple of 16."""
+        """Return the weights of all three convolutions, with hidden channels zero-padded to a multiple of 16."""
         to_hidden, mix_hidden, to_out = self.to_hidden.weight, self.mix_hidden.weight, self.to_out.weight
-        # On `meta`, where arithmetic is counted and nothing runs, the channels are those of the paper.
-        if to_out.device.type != "meta" and (fill := -to_out.shape[1] % ALIGNMENT):
-            to_hidden, mix_hidden = (_fill_halves(weight, fill) for weight in (to_hidden, mix_hidden))
-            to_out = F.pad(to_out, (0, 0, 0, 0, 0, fill))
+        # On `meta`, where operations are counted and nothing runs, the channels are those of the paper.
+        if to_out.device.type != "meta" and (padding := -to_out.shape[1] % ALIGNMENT):
+            to_hidden, mix_hidden = (_pad_halves(weight, padding) for weight in (to_hidden, mix_hidden))
+            to_out = F.pad(to_out, (0, 0, 0, 0, 0, padding))
         return to_hidden, mix_hidden, to_out
 
 
-def _fill_halves(weight: Tensor, fill: int) -> Tensor:
-    """weight: (2·hidden, D, K, K) to (2·(hidden + fill), D, K, K), both halves filled up with zeros."""
+def _pad_halves(weight: Tensor, padding: int) -> Tensor:
+    """Zero-pad both halves of a weight (2·hidden, D, K, K) to (2·(hidden + padding), D, K, K)."""
     halves = weight.reshape(2, -1, *weight.shape[1:])
-    return F.pad(halves, (0, 0, 0, 0, 0, 0, 0, fill)).flatten(0, 1)
+    return F.pad(halves, (0, 0, 0, 0, 0, 0, 0, padding)).flatten(0, 1)
 
 
 class TransformerBlock(nn.Module):
-    """Norm and attention, then norm and feed-forward, each added to what came in; applied as often as asked.
+    """Norm and attention, then norm and feed-forward, each with a residual connection; repeated with shared weights.
 
     Attributes:
-        application: what runs one application; `dynet.training.compiling` puts a compiled form in its place.
-        gradient_checkpointing: whether a backward pass computes each application anew instead of keeping all that
-            is in it: the same gradients, about a third more arithmetic, a fraction of the memory.
+        block_fn: The function that applies the block once; `dynet.training.compiling` replaces it by a compiled one.
+        gradient_checkpointing: Whether a backward pass recomputes each repeat instead of keeping its features: the same
+            gradients, about a third more arithmetic, a fraction of the memory.
     """
 
-    repeats: Tensor
+    repeat_indices: Tensor
 
     def __init__(self, channels: int, heads: int, untied_repeats: int = 0) -> None:
-        """`untied_repeats`: for so many repeats norms and temperature are learnt apart; later ones use the last."""
+        """Build the block.
+
+        Args:
+            channels: Channels of its input and output.
+            heads: Heads of the attention.
+            untied_repeats: The number of repeats that learn their own norms and temperature; later repeats use the last
+                of them. 0: all repeats are the same.
+        """
         super().__init__()
         self.norm_attention = ChannelNorm(channels, untied_repeats)
         self.attention = ChannelAttention(channels, heads, untied_repeats)
         self.norm_feed_forward = ChannelNorm(channels, untied_repeats)
         self.feed_forward = GatedFeedForward(channels)
-        self.register_buffer("repeats", torch.arange(untied_repeats), persistent=False)
+        self.register_buffer("repeat_indices", torch.arange(untied_repeats), persistent=False)
         self.block_fn: BlockFunction = apply_block
         self.gradient_checkpointing = False
 
-    def forward(self, x: Tensor, times: int = 1) -> Tensor:
-        """x: (B, C, H, W) to the same shape, going `times` times through the same weights."""
+    def forward(self, x: Tensor, repeats: int = 1) -> Tensor:
+        """Apply the block to x (B, C, H, W) as often as `repeats` says, with the same weights; same shape."""
         x = x.contiguous(memory_format=torch.channels_last)
-        for number in range(times):
-            repeat = self._own_repeat(number)
+        for number in range(repeats):
+            repeat = self._untied_repeat(number)
             if self.gradient_checkpointing and torch.is_grad_enabled():
                 x = checkpoint(self.block_fn, self, x, repeat, use_reentrant=False, preserve_rng_state=False)
             else:
                 x = self.block_fn(self, x, repeat)
         return x
 
-    def _own_repeat(self, number: int) -> Tensor | None:
-        """(1,) int64, a tensor and not a number, so that compiled code is the same for all; None if all are alike."""
-        own = len(self.repeats)
-        return self.repeats[min(number, own - 1)].view(1) if own else None
+    def _untied_repeat(self, number: int) -> Tensor | None:
+        """Return (1,) int64, a tensor so that one compiled form fits all repeats; None if all repeats are the same."""
+        count = len(self.repeat_indices)
+        return self.repeat_indices[min(number, count - 1)].view(1) if count else None
 
 
 def apply_block(block: TransformerBlock, x: Tensor, repeat: Tensor | None) -> Tensor:
-    """x: (B, C, H, W) once through the block; `repeat`: (1,) int64, or None where all repeats are alike."""
-    between = x + block.attention(block.norm_attention(x, repeat), repeat)
-    out: Tensor = between + block.feed_forward(block.norm_feed_forward(between, repeat))
+    """Apply the block once to x (B, C, H, W); `repeat` is (1,) int64, or None where all repeats are the same."""
+    attended = x + block.attention(block.norm_attention(x, repeat), repeat)
+    out: Tensor = attended + block.feed_forward(block.norm_feed_forward(attended, repeat))
     return out
 
 
@@ -177,24 +184,24 @@ BlockFunction = Callable[[TransformerBlock, Tensor, Tensor | None], Tensor]
 
 
 class Downsample(nn.Module):
-    """Half the height and width, twice the channels."""
+    """A layer that halves height and width and doubles the channels."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.conv = nn.Conv2d(channels, channels // 2, 3, padding=1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: (B, C, H, W) to (B, 2C, H/2, W/2)."""
+        """Turn x (B, C, H, W) into (B, 2C, H/2, W/2)."""
         return F.pixel_unshuffle(self.conv(x), 2)
 
 
 class Upsample(nn.Module):
-    """Twice the height and width, half the channels."""
+    """A layer that doubles height and width and halves the channels."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.conv = nn.Conv2d(channels, channels * 2, 3, padding=1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: (B, C, H, W) to (B, C/2, 2H, 2W)."""
+        """Turn x (B, C, H, W) into (B, C/2, 2H, 2W)."""
         return F.pixel_shuffle(self.conv(x), 2)

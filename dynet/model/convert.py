@@ -1,4 +1,4 @@
-"""From the released code's checkpoints to our weights file."""
+"""Conversion of checkpoints of the released code to our weights file."""
 
 import pickle
 from pathlib import Path
@@ -10,10 +10,10 @@ from dynet.model.weights import Architecture, check_tensors_fit
 if TYPE_CHECKING:
     from torch import Tensor
 
-# Three 1x1 convolutions that the released network makes and never calls.
+# Three 1x1 convolutions that the released network creates and never calls.
 UNUSED_PARAMETERS = tuple(f"reduce_noise_channel_{level}.weight" for level in (1, 2, 3))
 
-_PARTS = {
+_BLOCK_PARTS = {
     "norm1.body.": "norm_attention.",
     "norm2.body.": "norm_feed_forward.",
     "attn.temperature": "attention.temperature",
@@ -24,7 +24,7 @@ _PARTS = {
     "ffn.dwconv.": "feed_forward.mix_hidden.",
     "ffn.project_out.": "feed_forward.to_out.",
 }
-_PLACES = {
+_NETWORK_PARTS = {
     "patch_embed.proj.": "embed.",
     "encoder_level1.": "encoder1.",
     "encoder_level2.": "encoder2.",
@@ -41,32 +41,40 @@ _PLACES = {
     "decoder_level2.": "decoder2.",
     "decoder_level3.": "decoder3.",
 }
-# prompt1 and noise_level1 stand on the skip of level 2, and so on: released numbers count prompts, ours levels.
-for _number, _place in ((1, "prompt_skip2."), (2, "prompt_skip3."), (3, "prompt_latent.")):
-    _PLACES |= {
-        f"prompt{_number}.prompt_param": f"{_place}prompts",
-        f"prompt{_number}.linear_layer.": f"{_place}choose.",
-        f"prompt{_number}.conv3x3.": f"{_place}smooth.",
-        f"noise_level{_number}.": f"{_place}block.",
-        f"reduce_noise_level{_number}.": f"{_place}reduce.",
+# prompt1 and noise_level1 are on the skip of level 2, and so on: released names count prompts, ours count levels.
+for _number, _module in ((1, "prompt_skip2."), (2, "prompt_skip3."), (3, "prompt_latent.")):
+    _NETWORK_PARTS |= {
+        f"prompt{_number}.prompt_param": f"{_module}prompts",
+        f"prompt{_number}.linear_layer.": f"{_module}choose.",
+        f"prompt{_number}.conv3x3.": f"{_module}smooth.",
+        f"noise_level{_number}.": f"{_module}block.",
+        f"reduce_noise_level{_number}.": f"{_module}reduce.",
     }
 
 
 def converted_name(released: str) -> str:
-    """Our name of a released parameter: its place in the network, then its part of the block."""
-    for old, new in _PLACES.items():
+    """Return our name of a released parameter: its module in the network, then its part of the block."""
+    for old, new in _NETWORK_PARTS.items():
         if released.startswith(old):
             released = new + released.removeprefix(old)
             break
-    for old, new in _PARTS.items():
-        head, found, tail = released.partition(f".{old}")
-        if found:
+    for old, new in _BLOCK_PARTS.items():
+        head, separator, tail = released.partition(f".{old}")
+        if separator:
             return f"{head}.{new}{tail}"
     return released
 
 
 def convert(released: Path, out: Path) -> list[str]:
-    """Write `out` from a released checkpoint, plain or Lightning; returns the dead parameters left out."""
+    """Convert a released checkpoint, a bare state dict or a Lightning one, to the weights file `out`.
+
+    Returns:
+        The unused parameters that were left out.
+
+    Raises:
+        WeightsError: The checkpoint is not one of the released network, or the name of `out` is wrong.
+        WriteError: `out` cannot be written.
+    """
     from dynet.model.network import DyNet
 
     state = _state_dict(released)
@@ -87,7 +95,7 @@ def convert(released: Path, out: Path) -> list[str]:
 
 
 def _state_dict(path: Path) -> "dict[str, Tensor]":
-    """The network's tensors, whatever holds them: a bare dictionary or a Lightning checkpoint."""
+    """Return the tensors of the network from a bare state dict or a Lightning checkpoint."""
     import torch
 
     if not path.is_file():
@@ -103,13 +111,13 @@ def _state_dict(path: Path) -> "dict[str, Tensor]":
             break
     if not isinstance(loaded, dict) or not all(isinstance(value, torch.Tensor) for value in loaded.values()):
         raise WeightsError(f"{path} holds no state dict")
-    if any(name.startswith("net.") for name in loaded):  # Lightning; what is beside the network is not weights
+    if any(name.startswith("net.") for name in loaded):  # Lightning; other entries are not weights of the network
         loaded = {name.removeprefix("net."): value for name, value in loaded.items() if name.startswith("net.")}
     return dict(loaded)
 
 
 def _architecture(state: "dict[str, Tensor]", path: Path) -> Architecture:
-    """The network's shape, read off its tensors."""
+    """Return the shape of the network, derived from its tensors."""
     try:
         prompts = [state[f"prompt{number}.prompt_param"].shape for number in (1, 2, 3)]
         levels = ("encoder_level1", "encoder_level2", "encoder_level3", "latent")

@@ -1,28 +1,28 @@
-"""A model's file from the Hugging Face Hub: one clear line where there is none, within seconds where nobody answers.
+"""Download of a file of a model from the Hugging Face Hub, with a clear one-line error within seconds.
 
-`huggingface_hub` alone tries a Hub that does not answer for half a minute, and longer where connections hang, before
-it says so of a mistyped name. So the Hub is asked first, by one small request that is tried three times.
+`huggingface_hub` alone retries for half a minute when the Hub does not answer, and longer when connections hang, even
+for a mistyped name. So one small request, tried three times, comes first.
 """
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 from dynet.errors import WeightsError, reason_of
+from dynet.runtime.hub_errors import http_error
 
 CONFIG_FILE = "config.json"
-"""The file that is asked for first: by requests for it the Hub counts a model's downloads. It may be absent."""
+"""The file that is requested first: the Hub counts downloads of a model by requests for it. It may be absent."""
 PAUSES = (0.5, 2.0)
-"""Seconds between the three tries."""
+"""Seconds between the three attempts."""
 TIMEOUT = 10.0
-"""Seconds without an answer after which a try counts as failed."""
+"""Seconds without an answer after which an attempt counts as failed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HubAccess:
-    """How files are fetched: arguments of `huggingface_hub.hf_hub_download`, under its names."""
+    """How to download: arguments of `huggingface_hub.hf_hub_download`, under the same names."""
 
     token: str | bool | None = None
     cache_dir: str | Path | None = None
@@ -30,24 +30,25 @@ class HubAccess:
     local_files_only: bool = False
 
 
-class _Unanswered(Exception):
-    """The Hub, or its store, could not be asked this time; the message says why."""
+class _NoAnswer(Exception):
+    """The Hub, or its storage, gave no answer this time; the message says why."""
 
 
 def download(repo_id: str, filename: str, revision: str | None, access: HubAccess) -> Path:
-    """The file in the local cache, fetched if it is not there or has changed.
+    """Return the path of the file in the local cache, downloaded if it is not there or has changed.
 
-    Where the Hub cannot be asked, what the cache holds of the revision is taken.
+    If the Hub gives no answer, the cached file of the revision is used.
 
     Raises:
-        WeightsError: the Hub has no such model, revision or file, does not let this user have it, or could not be
-            asked while the cache holds nothing. OSError: the disk is full.
+        WeightsError: The Hub has no such model, revision or file, or refuses it to this user, or gives no answer while
+            the file is not in the cache.
+        OSError: The disk is full.
     """
     reason = "only local files are allowed"
     if not access.local_files_only:
         try:
-            return _persist(lambda: _fetch(repo_id, filename, revision, access))
-        except _Unanswered as error:
+            return _retry(lambda: _fetch(repo_id, filename, revision, access))
+        except _NoAnswer as error:
             reason = str(error)
     cached = None if access.force_download else _cached(repo_id, filename, revision, access)
     if cached is None:
@@ -57,17 +58,17 @@ def download(repo_id: str, filename: str, revision: str | None, access: HubAcces
     return cached
 
 
-def _persist(fetch: Callable[[], Path]) -> Path:
+def _retry(fetch: Callable[[], Path]) -> Path:
     for pause in PAUSES:
         try:
             return fetch()
-        except _Unanswered:
+        except _NoAnswer:
             time.sleep(pause)
     return fetch()
 
 
 def _fetch(repo_id: str, filename: str, revision: str | None, access: HubAccess) -> Path:
-    """One try. Raises WeightsError for what no other try will change, else _Unanswered."""
+    """Try once. Raise WeightsError where another attempt cannot help, else _NoAnswer."""
     from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
     from huggingface_hub.errors import (
         HfHubHTTPError,
@@ -77,14 +78,12 @@ def _fetch(repo_id: str, filename: str, revision: str | None, access: HubAccess)
         RemoteEntryNotFoundError,
     )
 
-    # The root of the errors of the HTTP library that the client is built on, whichever that is.
-    http_error = cast("type[Exception]", HfHubHTTPError.__bases__[0])
     try:
         try:
             url = hf_hub_url(repo_id, CONFIG_FILE, revision=revision)
             get_hf_file_metadata(url, token=access.token, timeout=TIMEOUT, library_name="dynet")
         except RemoteEntryNotFoundError:
-            pass  # the model is there
+            pass  # the model exists
         return Path(
             hf_hub_download(
                 repo_id,
@@ -99,15 +98,15 @@ def _fetch(repo_id: str, filename: str, revision: str | None, access: HubAccess)
     except HFValidationError as error:
         raise WeightsError(f"{repo_id}: no such file or folder, and no name that the Hub could have") from error
     except OfflineModeIsEnabled as error:
-        raise _Unanswered("HF_HUB_OFFLINE is set") from error
+        raise _NoAnswer("HF_HUB_OFFLINE is set") from error
     except HfHubHTTPError as error:
-        raise _refused(error, repo_id, filename, revision) from error
-    except (http_error, LocalEntryNotFoundError) as error:
-        raise _Unanswered(reason_of(error)) from error
+        raise _error_of_answer(error, repo_id, filename, revision) from error
+    except (http_error(), LocalEntryNotFoundError) as error:
+        raise _NoAnswer(reason_of(error)) from error
 
 
-def _refused(error: Exception, repo_id: str, filename: str, revision: str | None) -> Exception:
-    """What an answer other than the file means."""
+def _error_of_answer(error: Exception, repo_id: str, filename: str, revision: str | None) -> Exception:
+    """Return the error for an answer that is not the file."""
     from huggingface_hub import get_token
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -120,16 +119,16 @@ def _refused(error: Exception, repo_id: str, filename: str, revision: str | None
     if isinstance(error, GatedRepoError):
         return WeightsError(f"{repo_id}: is gated: ask for access on its page on the Hub, and run `hf auth login`")
     if isinstance(error, RepositoryNotFoundError):
-        more = "for this token" if get_token() else "for who is not logged in (HF_TOKEN, or `hf auth login`)"
+        more = "for this token" if get_token() else "without a login (HF_TOKEN, or `hf auth login`)"
         return WeightsError(f"{repo_id}: no such file or folder here, and no model of that name on the Hub {more}")
     if isinstance(error, RevisionNotFoundError):
         return WeightsError(f"{repo_id}: the model on the Hub has no revision {revision!r}")
     if isinstance(error, RemoteEntryNotFoundError):
         return WeightsError(f"{repo_id}: the model on the Hub has no {filename}")
     if status == 401:
-        return WeightsError(f"{repo_id}: the Hub does not take the token: renew HF_TOKEN, or run `hf auth login`")
+        return WeightsError(f"{repo_id}: the Hub rejects the token: renew HF_TOKEN, or run `hf auth login`")
     if status in (408, 429) or status >= 500:
-        return _Unanswered(f"it answers {status}")
+        return _NoAnswer(f"it answers {status}")
     return WeightsError(f"{repo_id}: the Hub refuses it with status {status}")
 
 

@@ -1,4 +1,4 @@
-"""DyNet, whole: four levels of one shared block each, prompts on the skips, depth chosen at every call."""
+"""The whole of DyNet: four levels with one shared block each, prompts on the skips, depth chosen at every call."""
 
 import dataclasses
 import json
@@ -30,17 +30,21 @@ from dynet.model.weights import (
 )
 from dynet.runtime.atomic_files import write_atomically
 
-STRIDE = 8  # three halvings: what height and width are padded to inside
+STRIDE = 8  # three halvings: height and width are padded to a multiple of this
 
 
 class DyNet(nn.Module, ModelHubMixin, library_name="dynet", pipeline_tag="image-to-image"):
     """An image-restoration network whose depth is chosen per call, on one set of weights.
 
-    Each level has one transformer block that is applied as often as the variant's reuse schedule says. Any
-    height and width from 1 pixel up work; from 16 up they are what the network is meant for.
+    Each level has one transformer block, which is applied as often as the variant's reuse schedule says. Any height and
+    width from 1 pixel work; the network is meant for 16 pixels and more.
 
-    `from_pretrained`, `save_pretrained` and `push_to_hub` are those of `huggingface_hub.ModelHubMixin`, over our own
+    `from_pretrained`, `save_pretrained` and `push_to_hub` are those of `huggingface_hub.ModelHubMixin`, with our own
     weights file. `.to(device)` and `.to(dtype)` are torch's.
+
+    Attributes:
+        architecture: The shape of the network.
+        variants: The variants that the weights were trained with; saved with the weights.
     """
 
     def __init__(
@@ -54,15 +58,21 @@ class DyNet(nn.Module, ModelHubMixin, library_name="dynet", pipeline_tag="image-
         per_repeat: int = 0,
         prompts_at: PromptsAt = "skips",
     ) -> None:
-        """Build with fresh weights; `prompt_channels` and `prompt_sizes` are for level 2, level 3 and the latent.
+        """Build the network with random weights; the defaults are the paper's.
 
-        `per_repeat`: so many repeats of each level's block learn, as differences to what they share, a norm and a
-        temperature of their own; later repeats use the last (relaxed recursive transformers, arXiv 2410.20672).
-        The differences start at zero, where the network is the one without them.
-
-        `prompts_at`: `skips` is the paper's network, with prompts on the skips and at the latent; `decoder` has the
-        same blocks after the decoder's levels instead, where PromptIR has them; `latent` has those at the latent
-        alone; `none` has no prompts.
+        Args:
+            dim: Channels of level 1.
+            heads: Attention heads of levels 1, 2, 3 and of the latent.
+            prompts: Learnt prompts of each prompt block.
+            prompt_channels: Channels of a prompt at level 2, level 3 and the latent.
+            prompt_sizes: Height and width of a prompt at level 2, level 3 and the latent.
+            refinement_blocks: Blocks after the decoder.
+            per_repeat: The number of repeats of each level's block that learn their own norms and temperature, as
+                differences from the shared ones; later repeats use the last of them (relaxed recursive transformers,
+                arXiv 2410.20672). The differences start at zero, which is the network without them.
+            prompts_at: `skips` is the paper's network, with prompts on the skips and at the latent. `decoder` has the
+                same blocks after the levels of the decoder, as PromptIR does. `latent` has only the one at the latent,
+                `none` has no prompts.
         """
         super().__init__()
         self.architecture = Architecture(
@@ -75,7 +85,7 @@ class DyNet(nn.Module, ModelHubMixin, library_name="dynet", pipeline_tag="image-
             per_repeat=per_repeat,
             prompts_at=prompts_at,
         )
-        self.variants: tuple[Variant, ...] = (SMALL, LARGE)  # those it was trained with; saved with the weights
+        self.variants: tuple[Variant, ...] = (SMALL, LARGE)
 
         self.embed = nn.Conv2d(3, dim, 3, padding=1, bias=False)
         self.encoder1 = TransformerBlock(dim, heads[0], per_repeat)
@@ -86,10 +96,10 @@ class DyNet(nn.Module, ModelHubMixin, library_name="dynet", pipeline_tag="image-
         self.down3 = Downsample(dim * 4)
         self.latent = TransformerBlock(dim * 8, heads[3], per_repeat)
 
-        # What has no prompts passes features on; at the latent they also halve the channels.
-        beside = prompts_at in ("skips", "decoder")
-        self.prompt_skip2 = self._prompt(0, dim * 2, dim * 2) if beside else nn.Identity()
-        self.prompt_skip3 = self._prompt(1, dim * 4, dim * 4) if beside else nn.Identity()
+        # Without prompts, features pass unchanged; at the latent a convolution halves the channels instead.
+        prompts_beside_latent = prompts_at in ("skips", "decoder")
+        self.prompt_skip2 = self._prompt(0, dim * 2, dim * 2) if prompts_beside_latent else nn.Identity()
+        self.prompt_skip3 = self._prompt(1, dim * 4, dim * 4) if prompts_beside_latent else nn.Identity()
         self.prompt_latent = (
             self._prompt(2, dim * 8, dim * 4) if prompts_at != "none" else nn.Conv2d(dim * 8, dim * 4, 1, bias=False)
         )
@@ -107,69 +117,76 @@ class DyNet(nn.Module, ModelHubMixin, library_name="dynet", pipeline_tag="image-
 
     @property
     def gradient_checkpointing(self) -> bool:
-        """Whether training computes each application of a block anew in the backward pass instead of keeping it."""
+        """Whether training recomputes each repeat of a block in the backward pass instead of keeping its features."""
         return all(block.gradient_checkpointing for block in self.blocks())
 
     @gradient_checkpointing.setter
-    def gradient_checkpointing(self, on: bool) -> None:
+    def gradient_checkpointing(self, enabled: bool) -> None:
         for block in self.blocks():
-            block.gradient_checkpointing = on
+            block.gradient_checkpointing = enabled
 
     def blocks(self) -> Iterator[TransformerBlock]:
-        """All transformer blocks: those of the levels, of the prompts, and of the refinement."""
+        """Return all transformer blocks: those of the levels, of the prompts, and of the refinement."""
         return (module for module in self.modules() if isinstance(module, TransformerBlock))
 
-    def _prompt(self, place: int, channels: int, out_channels: int) -> PromptBlock:
+    def _prompt(self, index: int, channels: int, out_channels: int) -> PromptBlock:
         shape = self.architecture
         return PromptBlock(
             channels,
             out_channels,
             prompts=shape.prompts,
-            prompt_channels=shape.prompt_channels[place],
-            prompt_size=shape.prompt_sizes[place],
+            prompt_channels=shape.prompt_channels[index],
+            prompt_size=shape.prompt_sizes[index],
         )
 
     def forward(self, x: Tensor, variant: Variant = LARGE) -> Tensor:
-        """x: (B, 3, H, W) float in [0, 1] to the restored pictures, same shape, not clamped.
+        """Restore images.
 
-        The correction is cropped to the input's size and then added to the input itself, so padding inside loses
-        nothing of the picture.
+        The correction is cropped to the size of the input and then added to the input itself, so the internal padding
+        loses nothing of the image.
+
+        Args:
+            x: (B, 3, H, W) float, sRGB in [0, 1].
+            variant: The depth.
+
+        Returns:
+            The restored images, of the same shape, not clamped to [0, 1].
         """
         height, width = x.shape[-2:]
         correction = self._correction(pad_to_stride(x), variant)
         return x + correction[..., :height, :width]
 
     def _correction(self, x: Tensor, variant: Variant) -> Tensor:
-        """x: (B, 3, H, W), H and W multiples of 8, to what should be added to it. c is the base width, `dim`."""
-        times = variant.schedule
-        level1 = self.encoder1(self.embed(x), times.level1)  # (B, c, H, W)
-        level2 = self.encoder2(self.down1(level1), times.level2)  # (B, 2c, H/2, W/2)
-        level3 = self.encoder3(self.down2(level2), times.level3)  # (B, 4c, H/4, W/4)
-        latent = self.latent(self.down3(level3), times.latent)  # (B, 8c, H/8, W/8)
+        """Return what to add to x (B, 3, H, W), H and W multiples of 8. c below is the base width, `dim`."""
+        repeats = variant.schedule
+        level1 = self.encoder1(self.embed(x), repeats.level1)  # (B, c, H, W)
+        level2 = self.encoder2(self.down1(level1), repeats.level2)  # (B, 2c, H/2, W/2)
+        level3 = self.encoder3(self.down2(level2), repeats.level3)  # (B, 4c, H/4, W/4)
+        latent = self.latent(self.down3(level3), repeats.latent)  # (B, 8c, H/8, W/8)
         prompted = self.prompt_latent(latent)  # (B, 4c, H/8, W/8)
 
         in_decoder = self.architecture.prompts_at == "decoder"
         skip3 = level3 if in_decoder else self.prompt_skip3(level3)
         joined = torch.cat([self.up3(prompted), skip3], dim=1)  # (B, 2c + 4c, H/4, W/4)
-        x = self.decoder3(self.reduce3(joined), times.level3)  # (B, 4c, H/4, W/4)
+        x = self.decoder3(self.reduce3(joined), repeats.level3)  # (B, 4c, H/4, W/4)
         x = self.prompt_skip3(x) if in_decoder else x
         skip2 = level2 if in_decoder else self.prompt_skip2(level2)
         joined = torch.cat([self.up2(x), skip2], dim=1)  # (B, 2c + 2c, H/2, W/2)
-        x = self.decoder2(self.reduce2(joined), times.level2)  # (B, 2c, H/2, W/2)
+        x = self.decoder2(self.reduce2(joined), repeats.level2)  # (B, 2c, H/2, W/2)
         x = self.prompt_skip2(x) if in_decoder else x
         x = torch.cat([self.up1(x), level1], dim=1)  # (B, c + c, H, W)
-        x = self.decoder1(x, times.level1)  # (B, 2c, H, W)
+        x = self.decoder1(x, repeats.level1)  # (B, 2c, H, W)
         correction: Tensor = self.output(self.refinement(x))  # (B, 3, H, W)
         return correction
 
     @classmethod
     def from_architecture(cls, architecture: Architecture) -> Self:
-        """A network of this shape with fresh weights."""
+        """Return a network of this shape with random weights."""
         fields = dataclasses.fields(architecture)
         return cls(**{field.name: getattr(architecture, field.name) for field in fields})
 
     @classmethod
-    def from_pretrained(  # type: ignore[override]  # a keyword that is misspelt is refused, and not passed on
+    def from_pretrained(  # type: ignore[override]  # a misspelt keyword is an error, and not passed on
         cls,
         pretrained_model_name_or_path: str | Path,
         *,
@@ -180,13 +197,25 @@ class DyNet(nn.Module, ModelHubMixin, library_name="dynet", pipeline_tag="image-
         revision: str | None = None,
         per_repeat: int | None = None,
     ) -> Self:
-        """Load a weights file, a folder that holds `weights.safetensors` (a RUN is one), or a Hub repository user/name.
+        """Load trained weights.
 
-        The network is on the CPU, in float32 whatever the file's type, and in evaluation mode.
+        Args:
+            pretrained_model_name_or_path: A weights file, a folder with `weights.safetensors` (such as a RUN), or a
+                repository user/name on the Hub.
+            force_download: Download even if the file is in the cache. This and the following arguments are those of
+                `huggingface_hub`, and matter for a repository only.
+            token: The token for the Hub.
+            cache_dir: The folder of the cache.
+            local_files_only: Use the cache only.
+            revision: A branch, a tag or a commit.
+            per_repeat: The number of untied repeats, at least that of the file. The network still computes exactly the
+                same as the one in the file.
 
-        With `per_repeat` the network has so many repeats of its own, at least as many as the file, and still does
-        exactly what the file's does. The other arguments are those of `huggingface_hub`, and matter for a repository
-        only: `revision` is a branch, a tag or a commit. Raises WeightsError.
+        Returns:
+            The network on the CPU, in float32 whatever the type in the file, in evaluation mode.
+
+        Raises:
+            WeightsError: The weights are missing, damaged or of another network.
         """
         access = HubAccess(
             token=token, cache_dir=cache_dir, force_download=force_download, local_files_only=local_files_only
@@ -198,38 +227,47 @@ class DyNet(nn.Module, ModelHubMixin, library_name="dynet", pipeline_tag="image-
             if per_repeat < architecture.per_repeat:
                 raise WeightsError(f"{path}: its per_repeat of {architecture.per_repeat} does not go into {per_repeat}")
             architecture = dataclasses.replace(architecture, per_repeat=per_repeat)
-        with torch.device("meta"):  # shapes alone: a file may claim a network that no memory holds
+        with torch.device("meta"):  # shapes only: a file may describe a network too large for memory
             check_tensors_fit(path, cls.from_architecture(header.architecture).state_dict(), tensors)
         model = cls.from_architecture(architecture)
         if architecture != header.architecture:
-            tensors = _with_more_repeats(tensors, model.state_dict(), header.architecture.per_repeat)
+            tensors = _extend_repeats(tensors, model.state_dict(), header.architecture.per_repeat)
         model.load_state_dict(tensors)
         model.variants = header.variants
         return model.eval()
 
     def _save_pretrained(self, save_directory: Path) -> None:
-        """What `save_pretrained` and `push_to_hub` write, beside a README.md where there is none.
+        """Write the files of `save_pretrained` and `push_to_hub`; the mixin adds a README.md if there is none.
 
-        `weights.safetensors` is all that loading reads. `config.json` says the same as the header inside it: the Hub
-        counts downloads by requests for that file, and people read it.
+        Loading reads `weights.safetensors` only. `config.json` repeats the header inside it: the Hub counts downloads
+        by requests for that file, and people read it.
         """
         self.save(save_directory / FILE_NAME)
-        about = read_header(save_directory / FILE_NAME).as_object()
-        write_atomically(save_directory / CONFIG_FILE, json.dumps(about, indent=1) + "\n")
+        header = read_header(save_directory / FILE_NAME).as_object()
+        write_atomically(save_directory / CONFIG_FILE, json.dumps(header, indent=1) + "\n")
 
-    def push_to_hub(self, repo_id: str, **how: Any) -> str:
-        """Write weights, configuration and a card to a model on the Hub, made if it is not there, in one commit.
+    def push_to_hub(self, repo_id: str, **options: Any) -> str:
+        """Upload weights, configuration and a card to a model on the Hub in one commit; create the model if needed.
 
-        `how`: `private`, `branch`, `commit_message`, `token`, `create_pr` and the others of
-        `huggingface_hub.ModelHubMixin.push_to_hub`; returns the commit's address. `model_card_kwargs={"licence": …}`
-        names a licence; without it the card says that none is given. `dynet publish` also tells how the weights were
-        trained and measured. Raises the errors of `huggingface_hub`.
+        The card says nothing about training and evaluation; `dynet publish` writes one that does.
+
+        Args:
+            repo_id: The model, as user/name.
+            options: `private`, `branch`, `commit_message`, `token`, `create_pr` and the other arguments of
+                `huggingface_hub.ModelHubMixin.push_to_hub`. `model_card_kwargs={"licence": …}` sets the licence;
+                without it the card says that none is given.
+
+        Returns:
+            The URL of the commit.
+
+        Raises:
+            HfHubHTTPError: The Hub refuses it; the other errors of `huggingface_hub` are raised as they are, too.
         """
-        told = {"repo_id": repo_id} | (how.pop("model_card_kwargs", None) or {})
-        return super().push_to_hub(repo_id, model_card_kwargs=told, **how)
+        card_options = {"repo_id": repo_id} | (options.pop("model_card_kwargs", None) or {})
+        return super().push_to_hub(repo_id, model_card_kwargs=card_options, **options)
 
     def generate_model_card(self, *, repo_id: str = "user/name", licence: str | None = None) -> ModelCard:
-        """The card that `save_pretrained` writes: what the network is, and nothing of how it was trained."""
+        """Return the card that `save_pretrained` writes: what the network is, and nothing about its training."""
         from dynet.model.card import network_values, render_template
 
         header = WeightsHeader(architecture=self.architecture, variants=self.variants, notes={})
@@ -243,7 +281,16 @@ class DyNet(nn.Module, ModelHubMixin, library_name="dynet", pipeline_tag="image-
         notes: Mapping[str, str] | None = None,
         training: TrainingRecord | None = None,
     ) -> None:
-        """Write one weights file; `notes` are strings to keep in its metadata, `training` how it was trained."""
+        """Write one weights file.
+
+        Args:
+            path: The file.
+            notes: Strings to store in its metadata.
+            training: How the weights were trained.
+
+        Raises:
+            WriteError: The file cannot be written; an older file is unchanged.
+        """
         header = WeightsHeader(
             architecture=self.architecture, variants=self.variants, notes=notes or {}, training=training
         )
@@ -251,9 +298,9 @@ class DyNet(nn.Module, ModelHubMixin, library_name="dynet", pipeline_tag="image-
 
 
 def pad_to_stride(x: Tensor) -> Tensor:
-    """x: (B, C, H, W), H and W rounded up to multiples of 8 by reflection at the right and bottom.
+    """Pad x (B, C, H, W) at the right and bottom to multiples of 8, by reflection.
 
-    A side too short to reflect (under 5 pixels at worst) repeats its last row or column instead.
+    A side that is too short to reflect (under 5 pixels at worst) repeats its last row or column instead.
     """
     height, width = x.shape[-2:]
     down, right = -height % STRIDE, -width % STRIDE
@@ -264,17 +311,17 @@ def pad_to_stride(x: Tensor) -> Tensor:
     return x
 
 
-def _with_more_repeats(tensors: Mapping[str, Tensor], fresh: Mapping[str, Tensor], old: int) -> dict[str, Tensor]:
-    """The tensors with their `old` rows of each difference between repeats made as many as in the fresh ones.
+def _extend_repeats(tensors: Mapping[str, Tensor], fresh: Mapping[str, Tensor], old: int) -> dict[str, Tensor]:
+    """Return the tensors with as many rows per untied parameter as the fresh ones have, instead of `old` rows.
 
-    Repeats after the last row used that row before, so each new row is a copy of it, or zero where there was none.
+    Repeats after the last row used the last row, so each new row is a copy of it, or zero where there was no row.
     """
-    grown = dict(tensors)
+    extended = dict(tensors)
     for name, zeros in fresh.items():
         if not name.rpartition(".")[2].startswith("repeat_"):
             continue
         if not old:
-            grown[name] = zeros
+            extended[name] = zeros
         elif name in tensors:
-            grown[name] = torch.cat([tensors[name], tensors[name][-1:].expand_as(zeros[old:])])
-    return grown
+            extended[name] = torch.cat([tensors[name], tensors[name][-1:].expand_as(zeros[old:])])
+    return extended

@@ -1,4 +1,4 @@
-"""The prompt block: learnt features, mixed by what is in the picture, that tell the decoder what to restore."""
+"""The prompt block: learnt features, mixed according to the image, that tell the decoder what to restore."""
 
 from collections.abc import Callable
 
@@ -12,13 +12,13 @@ HEADS = 4
 
 
 class PromptBlock(nn.Module):
-    """Mixes learnt prompts by the features' global mean, joins them to the features, and reduces the result.
+    """A block that mixes learnt prompts by the global mean of the features, appends them, and reduces the channels.
 
-    The prompts are one 4-D parameter (prompts, channels, size, size). The released code has a 5-D one, on which
-    `.to(memory_format=torch.channels_last)` fails.
+    The prompts are one 4-D parameter (prompts, channels, size, size). The released code has a 5-D one, for
+    which `.to(memory_format=torch.channels_last)` fails.
 
     Attributes:
-        blend: what mixes the prompts; `dynet.inference.tlc` puts means of parts of a picture in its place.
+        blend: The function that mixes the prompts; `dynet.inference.tlc` replaces it by one that uses local means.
     """
 
     def __init__(
@@ -34,19 +34,19 @@ class PromptBlock(nn.Module):
         self.blend: BlendFunction = blend_by_global_mean
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: (B, C, H, W) to (B, out_channels, H, W)."""
+        """Turn x (B, C, H, W) into (B, out_channels, H, W)."""
         joined = torch.cat([x, self.smooth(self.blend(self, x)).to(x.dtype)], dim=1)  # features first, prompt second
         out: Tensor = self.reduce(self.block(joined))
         return out
 
     def weights_for(self, mean: Tensor) -> Tensor:
-        """mean: (..., C) of the features to the weight of each prompt, (..., prompts) in float32."""
+        """Return the weight of each prompt, (..., prompts) in float32, for a mean (..., C) of the features."""
         scores: Tensor = self.choose(mean.to(self.choose.weight.dtype))
         return scores.float().softmax(dim=-1)
 
 
 def blend_by_global_mean(block: PromptBlock, x: Tensor) -> Tensor:
-    """x: (B, C, H, W) to the prompts, mixed by the mean of the whole of it: (B, prompt_channels, H, W)."""
+    """Mix the prompts by the mean of all of x (B, C, H, W), and return (B, prompt_channels, H, W)."""
     weights = block.weights_for(x.mean(dim=(2, 3), dtype=torch.float32)).to(block.prompts.dtype)  # (B, prompts)
     mixed = torch.einsum("bp,pchw->bchw", weights, block.prompts)  # (B, prompt_channels, size, size)
     return F.interpolate(mixed, x.shape[-2:], mode="bilinear")

@@ -1,4 +1,4 @@
-"""What a weights file says of how it was trained: enough to know the run again, nothing of the machine it ran on."""
+"""How weights were trained, as their file says it: enough to identify the run, nothing about its machine."""
 
 import hashlib
 import json
@@ -12,40 +12,40 @@ Scores = Mapping[str, Mapping[str, float]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValidationResult:
-    """What one validation found, rounded as RUN/validation.jsonl has it."""
+    """The result of one validation, rounded as in RUN/validation.jsonl."""
 
     step: int
     mean: float
-    """Over tasks and variants, in dB."""
+    """The mean over tasks and variants, in dB."""
     psnr: Scores
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartingWeights:
-    """The weights that a run began from."""
+    """The weights that a run started from."""
 
     sha256: str
     training: "TrainingRecord | None"
-    """What their file says of itself, if it does."""
+    """How these were trained, if their file says so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingRecord:
     """How one set of weights was trained.
 
-    A function of the recipe, the data and the steps alone, so that a run that was killed and resumed by the same
-    command leaves the same bytes, and so does one that streams its data set. (The fingerprint of the pictures, in
-    RUN/run.json, is not part of it: it is another one for a set that is streamed.)
+    It depends on the recipe, the data and the steps alone. So a run that was killed and then resumed by the same
+    command writes the same bytes, and so does a run that streams its dataset. (The fingerprint of the data, in
+    RUN/run.json, is not part of it, because a streamed dataset has another one.)
     """
 
     steps: int
-    """Done when these weights were written; the recipe says how many there were to be."""
+    """Steps done when these weights were written; the recipe has the planned number."""
     recipe: Mapping[str, Any]
-    """Its decisive part (`TrainingRecipe.decisive_keys`): no paths, no names of trackers."""
+    """The keys that decide the weights (`TrainingRecipe.decisive_keys`): no paths, no names of trackers."""
     data_sets: tuple[str, ...]
-    """Hub repositories as user/name, folders by their last part alone."""
+    """Hub repositories as user/name; of folders only the last part of the path."""
     validated: ValidationResult | None = None
-    """Of these weights."""
+    """The validation of these weights."""
     best: ValidationResult | None = None
     """The validation with the highest mean so far."""
     start: StartingWeights | None = None
@@ -57,32 +57,36 @@ class TrainingRecord:
 
     @property
     def planned_steps(self) -> int:
-        """Those of the recipe."""
+        """The number of steps in the recipe."""
         return int(self.recipe["steps"])
 
     @property
     def recipe_sha256(self) -> str:
-        """By which runs of one recipe are known."""
+        """The digest that runs of the same recipe share."""
         return recipe_digest(self.recipe)
 
     def as_object(self) -> dict[str, Any]:
-        """What the file holds: the fields that say something, and the recipe's digest for readers of JSON."""
-        told = asdict(self) | {"start": None, "recipe_sha256": self.recipe_sha256}
+        """Return the record as JSON: the fields that are not None, and the digest of the recipe."""
+        fields = asdict(self) | {"start": None, "recipe_sha256": self.recipe_sha256}
         if self.start is not None:
-            before = self.start.training
-            told["start"] = {"sha256": self.start.sha256, "training": before.as_object() if before else None}
-        return {name: value for name, value in told.items() if value is not None}
+            earlier = self.start.training
+            fields["start"] = {"sha256": self.start.sha256, "training": earlier.as_object() if earlier else None}
+        return {name: value for name, value in fields.items() if value is not None}
 
     @classmethod
-    def from_object(cls, told: Mapping[str, Any]) -> Self:
-        """Read it back. Raises KeyError, TypeError or ValueError for what `as_object` does not write."""
-        start = told.get("start")
+    def from_object(cls, fields: Mapping[str, Any]) -> Self:
+        """Return the record that `as_object` wrote.
+
+        Raises:
+            KeyError, TypeError, ValueError: `as_object` does not write such an object.
+        """
+        start = fields.get("start")
         record = cls(
-            steps=int(told["steps"]),
-            recipe=dict(told["recipe"]),
-            data_sets=tuple(map(str, told["data_sets"])),
-            validated=ValidationResult(**told["validated"]) if "validated" in told else None,
-            best=ValidationResult(**told["best"]) if "best" in told else None,
+            steps=int(fields["steps"]),
+            recipe=dict(fields["recipe"]),
+            data_sets=tuple(map(str, fields["data_sets"])),
+            validated=ValidationResult(**fields["validated"]) if "validated" in fields else None,
+            best=ValidationResult(**fields["best"]) if "best" in fields else None,
             start=None
             if start is None
             else StartingWeights(
@@ -90,13 +94,13 @@ class TrainingRecord:
                 training=cls.from_object(start["training"]) if start["training"] else None,
             ),
         )
-        if record.recipe_sha256 != told["recipe_sha256"]:
-            raise ValueError("the recipe inside is not the one that its digest is of")
+        if record.recipe_sha256 != fields["recipe_sha256"]:
+            raise ValueError("the recipe does not match its digest")
         if not record.stage or record.planned_steps < 1:
-            raise ValueError("the recipe inside has no stage, or no steps")
+            raise ValueError("the recipe has no stage, or no steps")
         return record
 
 
 def recipe_digest(recipe: Mapping[str, Any]) -> str:
-    """The SHA-256 of a recipe's decisive part, as JSON with sorted keys and no spaces."""
+    """Return the SHA-256 of the decisive keys of a recipe, as JSON with sorted keys and no spaces."""
     return hashlib.sha256(json.dumps(recipe, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Variants of the network: how often each level's block is applied, and which variant a training step uses."""
+"""Variants of the network: how often they apply the block of each level, and which variant a training step uses."""
 
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
@@ -10,9 +10,12 @@ from dynet.runtime.rng import generator
 
 @dataclass(frozen=True, slots=True)
 class ReuseSchedule:
-    """How many times each level's one transformer block is applied.
+    """How often the transformer block of each level is applied.
 
     The encoder and the decoder of a level use the same number; the weights do not depend on it.
+
+    Raises:
+        ValueError: A number is not a whole number from 1.
     """
 
     level1: int
@@ -21,25 +24,25 @@ class ReuseSchedule:
     latent: int
 
     def __post_init__(self) -> None:
-        for level, times in zip(("level1", "level2", "level3", "latent"), astuple(self), strict=True):
-            if type(times) is not int or times < 1:
-                raise ValueError(f"{level} of a reuse schedule must be a whole number from 1, not {times!r}")
+        for level, repeats in zip(("level1", "level2", "level3", "latent"), astuple(self), strict=True):
+            if type(repeats) is not int or repeats < 1:
+                raise ValueError(f"{level} of a reuse schedule must be a whole number from 1, not {repeats!r}")
 
     @property
     def applications(self) -> int:
-        """How often a level's block is applied in one forward pass: what orders variants by depth."""
+        """How many times blocks of levels are applied in one forward pass; it orders variants by depth."""
         return 2 * (self.level1 + self.level2 + self.level3) + self.latent
 
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """A named reuse schedule: what `DyNet.forward` takes to choose its depth."""
+    """A named reuse schedule, which `DyNet.forward` takes to choose its depth."""
 
     name: str
     schedule: ReuseSchedule
 
     def __post_init__(self) -> None:
-        # Names end up in file names ("cat.S.png") and in comma-separated arguments.
+        # Names become part of file names ("cat.S.png") and of comma-separated arguments.
         if not self.name or not all(letter.isalnum() or letter in "-_" for letter in self.name):
             raise ValueError(f"a variant's name is letters, digits, '-' and '_', not {self.name!r}")
 
@@ -49,7 +52,7 @@ LARGE = Variant("L", ReuseSchedule(4, 6, 6, 8))
 
 
 class VariantSampler:
-    """Draws the variants that a step trains: policy `random`, as in the paper, with settable probabilities."""
+    """Policy `random`: each step trains one variant, drawn as in the paper, with configurable probabilities."""
 
     def __init__(self, variants: Sequence[Variant], probabilities: Sequence[float], seed: int) -> None:
         if not variants or len(variants) != len(probabilities):
@@ -62,22 +65,22 @@ class VariantSampler:
         self._seed = seed
 
     def draw(self, step: int) -> tuple[Variant, ...]:
-        """The variants of this step: a function of (seed, step) alone, the same in every process.
+        """Return the variants of this step: a function of (seed, step) alone, the same in every process.
 
-        The first learns from the clean crops, those after it from what the first restored.
+        The first learns from the clean crops, the others from the output of the first.
         """
-        return (self._one_of(self.variants, self.probabilities, step),)
+        return (self._draw_one(self.variants, self.probabilities, step),)
 
-    def _one_of(self, variants: Sequence[Variant], weights: Sequence[float], step: int) -> Variant:
+    def _draw_one(self, variants: Sequence[Variant], weights: Sequence[float], step: int) -> Variant:
         shares = np.array(weights) / sum(weights)
         return variants[int(generator(self._seed, "variant", step).choice(len(variants), p=shares))]
 
 
 class AlternatingSampler(VariantSampler):
-    """Policy `alternate`: the variants in turn."""
+    """Policy `alternate`: the variants take turns."""
 
     def draw(self, step: int) -> tuple[Variant, ...]:
-        """One variant: that whose turn it is."""
+        """Return the one variant whose turn it is."""
         return (self.variants[step % len(self.variants)],)
 
 
@@ -85,15 +88,15 @@ class SandwichSampler(VariantSampler):
     """Policy `sandwich` with in-place distillation (US-Nets, arXiv 1903.05134): the deepest variant teaches."""
 
     def draw(self, step: int) -> tuple[Variant, ...]:
-        """The deepest variant, the shallowest, and, where there are others, one of them by probability."""
-        order = sorted(range(len(self.variants)), key=lambda which: self.variants[which].schedule.applications)
-        small, *between, large = (self.variants[which] for which in (order if len(order) > 1 else order * 2))
+        """Return the deepest variant, the shallowest, and one of the others, if any, drawn by probability."""
+        order = sorted(range(len(self.variants)), key=lambda index: self.variants[index].schedule.applications)
+        small, *between, large = (self.variants[index] for index in (order if len(order) > 1 else order * 2))
         if small is large:
             return (large,)
         if not between:
             return (large, small)
-        weights = [self.probabilities[which] for which in order[1:-1]]
-        return (large, small, self._one_of(between, weights, step))
+        weights = [self.probabilities[index] for index in order[1:-1]]
+        return (large, small, self._draw_one(between, weights, step))
 
 
 POLICIES: dict[str, type[VariantSampler]] = {

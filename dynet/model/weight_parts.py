@@ -1,7 +1,7 @@
-"""Weights in parts, for places that take no large files: `weights-00001-of-00003.safetensors` and so on.
+"""Weights in parts, for hosts that do not accept large files: `weights-00001-of-00003.safetensors` and so on.
 
-Each part is a weights file with some of the tensors and the same header as the others, so a folder of parts loads as it
-is. Named as Hugging Face names parts; no index file is needed, since every part says how many there are.
+Each part is a weights file with some of the tensors and the same header as the others, so a folder of parts can be
+loaded as it is. Parts are named as on Hugging Face; there is no index file, since every name has the number of parts.
 """
 
 import dataclasses
@@ -20,31 +20,42 @@ if TYPE_CHECKING:
 
 MB = 10**6
 OVERHEAD = 200
-"""Bytes that a tensor's name, shape and place take in a header, at most."""
+"""The most bytes that the name, shape and offset of a tensor take in a header."""
 
 SAME = "same"
 TypeName = Literal["same", "fp32", "bf16"]
 SPLIT_FROM, PARTS, TYPE = "split_from", "parts", "type"
-"""Notes of parts: the SHA-256 of what was split; how many there are; the type, where it was changed."""
+"""Notes in the header of a part: the SHA-256 of the file that was split; the number of parts; the type, if changed."""
 
 
-def split(source: str, folder: Path, max_mb: int, kind: TypeName) -> list[Path]:
-    """Write weights into a folder in parts of at most so many MB (of 10^6 bytes), in another type if asked.
+def split(source: str, folder: Path, max_mb: int, dtype: TypeName) -> list[Path]:
+    """Write weights into a folder in parts.
 
-    The header keeps the SHA-256 of what was split, and into what, as notes, so parts of two splits are never mixed.
-    A split that was killed goes on when it is repeated; one that ends otherwise leaves nothing.
+    The notes in the header have the SHA-256 of the file that was split and the number of parts, so parts of two splits
+    are never mixed. A split that was killed is continued when it is repeated; one that fails leaves nothing.
 
-    Raises UsageError where the folder holds other weights or one tensor is larger than a part, WeightsError, and
-    WriteError.
+    Args:
+        source: The weights, as `locate_weights` takes them.
+        folder: Where to write the parts.
+        max_mb: The largest size of a part, in MB of 10^6 bytes.
+        dtype: The type of the tensors in the parts.
+
+    Returns:
+        The parts, in order.
+
+    Raises:
+        UsageError: The folder contains other weights, or one tensor is larger than a part.
+        WeightsError: The weights are missing or damaged.
+        WriteError: A part cannot be written.
     """
     weights = locate_weights(source)
-    header, tensors = read_header(weights), _as_kind(read_tensors(weights), kind)
-    fixed = len(str(header.as_object())) * 2
-    groups = _groups(tensors, max_mb * MB - fixed)
-    notes = {SPLIT_FROM: sha256_of(weights), PARTS: str(len(groups))} | ({TYPE: kind} if kind != SAME else {})
+    header, tensors = read_header(weights), _convert(read_tensors(weights), dtype)
+    header_bytes = len(str(header.as_object())) * 2
+    groups = _group_by_size(tensors, max_mb * MB - header_bytes)
+    notes = {SPLIT_FROM: sha256_of(weights), PARTS: str(len(groups))} | ({TYPE: dtype} if dtype != SAME else {})
     header = dataclasses.replace(header, notes={**header.notes, **notes}, version=__version__)
     paths = [folder / f"weights-{number:05d}-of-{len(groups):05d}.safetensors" for number in range(1, len(groups) + 1)]
-    _refuse_others_in(folder, paths, header)
+    _refuse_other_weights(folder, paths, header)
     create_output_folder(folder)
     try:
         for path, names in zip(paths, groups, strict=True):
@@ -59,8 +70,12 @@ def split(source: str, folder: Path, max_mb: int, kind: TypeName) -> list[Path]:
 def join(source: str, out: Path, *, overwrite: bool) -> None:
     """Write the weights of all parts, or of any other source, as one file.
 
-    Of parts in the type that they were split in, it is the file that was split, to the byte if this version wrote it.
-    Raises WeightsError, WriteError, and UsageError where `out` exists and `overwrite` does not allow to replace it.
+    If the split did not change the type, the file is the one that was split, byte for byte if this version wrote it.
+
+    Raises:
+        UsageError: `out` exists and `overwrite` is false.
+        WeightsError: The weights are missing or damaged, or the name of `out` is wrong.
+        WriteError: `out` cannot be written.
     """
     if out.suffix != ".safetensors":
         raise WeightsError(f"{out}: the weights file's name must end in .safetensors")
@@ -75,7 +90,7 @@ def join(source: str, out: Path, *, overwrite: bool) -> None:
 
 
 def sha256_of(weights: Path) -> str:
-    """SHA-256 of a weights file; of one in parts, of all their bytes in order."""
+    """Return the SHA-256 of a weights file; of a part, that of the bytes of all parts in order."""
     digest = hashlib.sha256()
     for part in parts_of(weights):
         with part.open("rb") as opened:
@@ -84,29 +99,29 @@ def sha256_of(weights: Path) -> str:
     return digest.hexdigest()
 
 
-def _refuse_others_in(folder: Path, parts: list[Path], header: WeightsHeader) -> None:
-    """Any weights but what an earlier try at the same split left."""
-    for there in sorted(folder.glob("weights*.safetensors")) if folder.is_dir() else []:
-        if there not in parts or read_header(there).as_object() != header.as_object():
-            raise UsageError(f"{folder} holds other weights already: {there.name}")
+def _refuse_other_weights(folder: Path, parts: list[Path], header: WeightsHeader) -> None:
+    """Raise UsageError if the folder has weights that an earlier attempt at the same split did not write."""
+    for file in sorted(folder.glob("weights*.safetensors")) if folder.is_dir() else []:
+        if file not in parts or read_header(file).as_object() != header.as_object():
+            raise UsageError(f"{folder} holds other weights already: {file.name}")
 
 
-def _as_kind(tensors: "dict[str, Tensor]", kind: TypeName) -> "dict[str, Tensor]":
+def _convert(tensors: "dict[str, Tensor]", dtype: TypeName) -> "dict[str, Tensor]":
     import torch
 
     types = {"fp32": torch.float32, "bf16": torch.bfloat16}
-    return {name: tensor.to(types.get(kind, tensor.dtype)) for name, tensor in tensors.items()}
+    return {name: tensor.to(types.get(dtype, tensor.dtype)) for name, tensor in tensors.items()}
 
 
-def _groups(tensors: "Mapping[str, Tensor]", most: int) -> list[list[str]]:
-    """Names in order, so many in a group as go into `most` bytes."""
+def _group_by_size(tensors: "Mapping[str, Tensor]", max_bytes: int) -> list[list[str]]:
+    """Return the names, sorted, in groups whose tensors take at most `max_bytes`."""
     groups: list[list[str]] = [[]]
     filled = 0
     for name in sorted(tensors):
         size = tensors[name].nbytes + OVERHEAD
-        if size > most:
+        if size > max_bytes:
             raise UsageError(f"--max-mb: tensor {name} alone is {tensors[name].nbytes / MB:.1f} MB")
-        if filled + size > most:
+        if filled + size > max_bytes:
             groups.append([])
             filled = 0
         groups[-1].append(name)

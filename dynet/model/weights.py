@@ -1,7 +1,7 @@
-"""The weights file: safetensors with the network's configuration, and how it was trained, in its metadata.
+"""The weights file: safetensors whose metadata has the network's shape, its variants, and how it was trained.
 
-A file is complete or absent: it is written under a temporary name and renamed. What is inside is all that is needed to
-load it; a `config.json` beside it is for people and for the Hub, and is never read.
+A file is complete or absent: it is written under a temporary name and renamed. Loading needs nothing but the file; a
+`config.json` next to it is for people and for the Hub, and is never read.
 """
 
 import json
@@ -23,15 +23,19 @@ if TYPE_CHECKING:
 
 FILE_NAME = "weights.safetensors"
 _PART = re.compile(r"weights-(\d{5})-of-(\d{5})\.safetensors")
-KEY = "dynet"
+METADATA_KEY = "dynet"
 FORMAT = 1
 PromptsAt = Literal["skips", "decoder", "latent", "none"]
-"""Where a network has prompts; `skips` is the paper's."""
+"""Where a network has prompts; `skips` is the network of the paper."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Architecture:
-    """What decides the shape of a DyNet; saved with its weights."""
+    """The shape of a DyNet; saved with its weights.
+
+    Raises:
+        ValueError: No network has this shape; the message names the field.
+    """
 
     dim: int
     heads: tuple[int, int, int, int]
@@ -39,11 +43,11 @@ class Architecture:
     prompt_channels: tuple[int, int, int]
     prompt_sizes: tuple[int, int, int]
     refinement_blocks: int
-    per_repeat: int = 0  # so many repeats of each level's block have a norm and a temperature of their own
+    per_repeat: int = 0  # how many repeats of each level's block have their own norms and temperature
     prompts_at: PromptsAt = "skips"
 
     def __post_init__(self) -> None:
-        # Lists come from YAML and JSON; tuples compare and hash.
+        # YAML and JSON give lists, but only tuples are hashable.
         for name, length in (("heads", 4), ("prompt_channels", 3), ("prompt_sizes", 3)):
             value = tuple(getattr(self, name))
             if len(value) != length or min(value) < 1:
@@ -63,38 +67,38 @@ class Architecture:
                 raise ValueError(f"prompt_channels: {self.dim * channels} + {prompt} is not a multiple of 4 heads")
 
     def header_fields(self) -> dict[str, object]:
-        """The fields for a file's header; without those that are as in all files from before they existed."""
-        later = {"per_repeat": 0, "prompts_at": "skips"}
-        return {name: value for name, value in asdict(self).items() if name not in later or value != later[name]}
+        """Return the fields for the header of a file; newer fields only where they differ from older files."""
+        newer = {"per_repeat": 0, "prompts_at": "skips"}
+        return {name: value for name, value in asdict(self).items() if name not in newer or value != newer[name]}
 
     def difference(self, other: "Architecture") -> str | None:
-        """Names the first field in which `other` differs, or None when they are the same."""
-        theirs = asdict(other)
-        for name, mine in asdict(self).items():
-            if mine != theirs[name]:
-                return f"{name} {_plain(mine)} instead of {_plain(theirs[name])}"
+        """Return a description of the first field in which `other` differs, or None if all are the same."""
+        other_fields = asdict(other)
+        for name, value in asdict(self).items():
+            if value != other_fields[name]:
+                return f"{name} {_format(value)} instead of {_format(other_fields[name])}"
         return None
 
 
-def _plain(value: object) -> str:
+def _format(value: object) -> str:
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeightsHeader:
-    """What a weights file says of its tensors."""
+    """The header of a weights file: what its metadata says about the tensors."""
 
     architecture: Architecture
     variants: tuple[Variant, ...]
     notes: Mapping[str, str]
     training: TrainingRecord | None = None
-    """None of weights that were not trained by `dynet train`, or by one before it kept this."""
+    """None for weights that `dynet train` did not train, or that it trained before it recorded this."""
     version: str | None = None
-    """Of the dynet that wrote the file; None in files from before it was kept."""
+    """The version of dynet that wrote the file; None in older files."""
 
     def as_object(self) -> dict[str, Any]:
-        """What stands in the file, as JSON."""
-        told = {
+        """Return the header as JSON, without the fields that are None."""
+        fields = {
             "format": FORMAT,
             "dynet": self.version,
             "architecture": self.architecture.header_fields(),
@@ -102,29 +106,33 @@ class WeightsHeader:
             "notes": dict(self.notes),
             "training": self.training.as_object() if self.training else None,
         }
-        return {name: value for name, value in told.items() if value is not None}
+        return {name: value for name, value in fields.items() if value is not None}
 
 
 def write_weights(path: Path, tensors: "Mapping[str, Tensor]", header: WeightsHeader) -> None:
-    """Write the file whole, or leave what was there before as it was; the version in it is this one's."""
+    """Write the file, with the version of this package in its header.
+
+    Raises:
+        WriteError: It cannot be written; an older file of that name is unchanged.
+    """
     import torch
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    about = replace(header, version=__version__).as_object()
-    # One key, since safetensors writes several in an order that changes from run to run.
-    metadata = {KEY: json.dumps(about)}
-    # safetensors keeps no strides, so a channels_last network is stored, and read, in the plain layout.
-    plain = {
+    fields = replace(header, version=__version__).as_object()
+    # One key, since safetensors writes several keys in an order that changes from run to run.
+    metadata = {METADATA_KEY: json.dumps(fields)}
+    # safetensors stores no strides, so a channels_last network is stored in the contiguous layout.
+    contiguous = {
         name: tensor.detach().to("cpu").contiguous(memory_format=torch.contiguous_format)
         for name, tensor in tensors.items()
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.touch()  # tells what is wrong with the place in the system's own words
-        save_file(plain, temporary, metadata)
-        # safetensors makes files that only their owner can read.
+        temporary.touch()  # its error says more about the folder than that of safetensors
+        save_file(contiguous, temporary, metadata)
+        # safetensors creates files that only their owner can read.
         temporary.chmod(0o666 & ~_umask())
         os.replace(temporary, path)
     except (OSError, SafetensorError) as error:
@@ -134,67 +142,72 @@ def write_weights(path: Path, tensors: "Mapping[str, Tensor]", header: WeightsHe
 
 
 def _umask() -> int:
-    """The process's; it can only be read by setting it."""
+    """Return the umask of the process, which can be read only by setting it."""
     umask = os.umask(0o077)
     os.umask(umask)
     return umask
 
 
 def read_header(path: Path) -> WeightsHeader:
-    """Read what a file of `write_weights` says of itself, without its tensors; anything else is refused."""
+    """Read the header of a weights file, without its tensors.
+
+    Raises:
+        WeightsError: The file is missing or damaged, or `write_weights` did not write it.
+    """
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="np") as file:
             metadata = file.metadata() or {}
     except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{path} {_what_it_is(path)}: {reason_of(error)}") from error
-    if KEY not in metadata:
+        raise WeightsError(f"{path} {_describe_file(path)}: {reason_of(error)}") from error
+    if METADATA_KEY not in metadata:
         raise WeightsError(f"{path} is not a weights file of dynet; `dynet convert` turns a released one into one")
     try:
-        about = json.loads(metadata[KEY])
-        if about["format"] != FORMAT:
-            raise ValueError(f"format {about['format']} instead of {FORMAT}: another version of dynet wrote it")
+        fields = json.loads(metadata[METADATA_KEY])
+        if fields["format"] != FORMAT:
+            raise ValueError(f"format {fields['format']} instead of {FORMAT}: another version of dynet wrote it")
         return WeightsHeader(
-            architecture=Architecture(**about["architecture"]),
-            variants=_variants(about["variants"]),
-            notes=dict(about["notes"]),
-            training=TrainingRecord.from_object(about["training"]) if "training" in about else None,
-            version=about.get("dynet"),
+            architecture=Architecture(**fields["architecture"]),
+            variants=_variants(fields["variants"]),
+            notes=dict(fields["notes"]),
+            training=TrainingRecord.from_object(fields["training"]) if "training" in fields else None,
+            version=fields.get("dynet"),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise WeightsError(f"{path}: the configuration inside is unusable: {error}") from error
 
 
-def _variants(told: Mapping[str, Any]) -> tuple[Variant, ...]:
-    if not told:
+def _variants(schedules: Mapping[str, Any]) -> tuple[Variant, ...]:
+    if not schedules:
         raise ValueError("it names no variant")
-    return tuple(Variant(name, ReuseSchedule(*times)) for name, times in told.items())
+    return tuple(Variant(name, ReuseSchedule(*repeats)) for name, repeats in schedules.items())
 
 
 _OTHER_FILES = {
     b"PK": "is a checkpoint of torch, not safetensors; `dynet convert` turns a released one into a weights file",
     b"\x80": "is a checkpoint of torch, not safetensors; `dynet convert` turns a released one into a weights file",
     b"version https://git-lfs": "is a pointer of git-lfs, not the file itself; `git lfs pull` fetches it",
-    b"<": "is a page of the web, not the file itself; download it anew",
+    b"<": "is a web page, not the file itself; download it again",
 }
 
 
-def _what_it_is(path: Path) -> str:
-    """In words, by the first bytes of a file that safetensors cannot read."""
+def _describe_file(path: Path) -> str:
+    """Say what a file that safetensors cannot read is, by its first bytes."""
     try:
         with path.open("rb") as file:
-            begins = file.read(32).lstrip()
+            first_bytes = file.read(32).lstrip()
     except OSError:
         return "cannot be read"
-    found = (words for first, words in _OTHER_FILES.items() if begins.startswith(first))
-    return next(found, "is no safetensors file, or one that is cut short")
+    descriptions = (words for signature, words in _OTHER_FILES.items() if first_bytes.startswith(signature))
+    return next(descriptions, "is no safetensors file, or is truncated")
 
 
 def parts_of(path: Path) -> list[Path]:
-    """All parts, in order, of weights in parts (`dynet.model.weight_parts`) of which `path` is one; else the file itself.
+    """Return all parts, in order, if `path` is a part of weights (`dynet.model.weight_parts`); else the file itself.
 
-    Raises WeightsError that names the first part that is missing.
+    Raises:
+        WeightsError: A part is missing; the message names the first one.
     """
     part = _PART.fullmatch(path.name)
     if part is None:
@@ -208,15 +221,16 @@ def parts_of(path: Path) -> list[Path]:
 
 
 def read_tensors(path: Path) -> "dict[str, Tensor]":
-    """Read the tensors of a file whose header has been read, or of all parts of one.
+    """Read the tensors of a file whose header has been read, or of all parts if it is one of several.
 
-    Raises WeightsError for values that are no numbers, and for parts that are not of the same weights.
+    Raises:
+        WeightsError: A value is infinite or not a number, or the parts are not of the same weights.
     """
     first, *others = parts_of(path)
     tensors = _read_part(first)
-    about = read_header(first).as_object() if others else {}
+    header = read_header(first).as_object() if others else {}
     for part in others:
-        if read_header(part).as_object() != about:
+        if read_header(part).as_object() != header:
             raise WeightsError(f"{part} and {first.name} are not parts of the same weights")
         tensors |= _read_part(part)
     return tensors
@@ -234,31 +248,43 @@ def _read_part(path: Path) -> "dict[str, Tensor]":
     for name, tensor in tensors.items():
         if not tensor.is_floating_point():
             raise WeightsError(f"{path}: tensor {name} is of {tensor.dtype}, not of floating-point numbers")
-        # The sum tells in a thirtieth of the time, unless it is out of range itself.
+        # The sum shows it in a thirtieth of the time, unless the sum itself overflows.
         if not tensor.sum(dtype=torch.float32).isfinite() and not tensor.isfinite().all():
             raise WeightsError(f"{path}: tensor {name} has values that are infinite or no number")
     return tensors
 
 
-def check_tensors_fit(path: Path, expected: "Mapping[str, Tensor]", found: "Mapping[str, Tensor]") -> None:
-    """Raise WeightsError, in one line, unless names and shapes are the same to the last one."""
-    if missing := sorted(expected.keys() - found.keys()):
+def check_tensors_fit(path: Path, expected: "Mapping[str, Tensor]", actual: "Mapping[str, Tensor]") -> None:
+    """Check that all names and shapes are as expected.
+
+    Raises:
+        WeightsError: One is not; the message names the first.
+    """
+    if missing := sorted(expected.keys() - actual.keys()):
         raise WeightsError(f"{path} does not fit: {len(missing)} missing, first {missing[0]}")
-    if unknown := sorted(found.keys() - expected.keys()):
+    if unknown := sorted(actual.keys() - expected.keys()):
         raise WeightsError(f"{path} does not fit: {len(unknown)} unknown, first {unknown[0]}")
     for name, tensor in expected.items():
-        if found[name].shape != tensor.shape:
-            shapes = f"{tuple(found[name].shape)} instead of {tuple(tensor.shape)}"
+        if actual[name].shape != tensor.shape:
+            shapes = f"{tuple(actual[name].shape)} instead of {tuple(tensor.shape)}"
             raise WeightsError(f"{path} does not fit: {name} is {shapes}")
 
 
 def locate_weights(source: str | Path, revision: str | None = None, access: HubAccess | None = None) -> Path:
-    """The weights file that `source` names: a file, a folder that holds one, or a repository user/name on the Hub.
+    """Return the path of the weights file that `source` names.
 
-    Of weights in parts it is one of them; `read_tensors` finds the others.
+    The Hub is asked only for a name of the form user/name that is no file, and whose first part is no folder here.
 
-    Only for what has the form user/name, and is neither a file nor in a folder that is there, is the Hub asked.
-    Raises WeightsError.
+    Args:
+        source: A file, a folder that contains one, or a repository user/name on the Hub.
+        revision: A branch, a tag or a commit of the repository.
+        access: How to download from the Hub.
+
+    Returns:
+        The file; of weights in parts one of them, from which `read_tensors` finds the others.
+
+    Raises:
+        WeightsError: There is no such file, or the Hub does not give it.
     """
     name, path = str(source), Path(source)
     if path.is_file():
@@ -272,7 +298,7 @@ def locate_weights(source: str | Path, revision: str | None = None, access: HubA
 
 
 def _weights_in(folder: Path) -> Path:
-    """The one file, or the first part, that a folder holds."""
+    """Return the one weights file in a folder, or its first part."""
     parts = sorted(file for file in folder.iterdir() if _PART.fullmatch(file.name))
     counts = {file.stem.rpartition("-")[2] for file in parts}
     whole = [folder / FILE_NAME] if (folder / FILE_NAME).is_file() else []

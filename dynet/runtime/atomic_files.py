@@ -1,4 +1,4 @@
-"""Files of text that are complete or absent, and folders that can be written to."""
+"""Text files that are complete or absent, and folders that can be written to."""
 
 import os
 from pathlib import Path
@@ -7,10 +7,10 @@ from dynet.errors import UsageError
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write the file under a temporary name, then rename it; what was there before stays until then."""
+    """Write the file under a temporary name, then rename it: readers see the old file or the new one."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        # Names of files, which texts may hold, may hold bytes that are no text.
+        # Texts may contain file names, and these may contain bytes that are not valid UTF-8.
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
         os.replace(temporary, path)
     finally:
@@ -18,7 +18,11 @@ def write_atomically(path: Path, text: str) -> None:
 
 
 def create_output_folder(out: Path) -> None:
-    """Make the folder of --out before hours are spent on what goes into it; UsageError where that cannot be."""
+    """Create the folder of --out and check that it can be written to, before hours of work depend on it.
+
+    Raises:
+        UsageError: The folder cannot be created or written to.
+    """
     try:
         out.mkdir(parents=True, exist_ok=True)
         probe = out / f".probe.{os.getpid()}.tmp"

@@ -1,4 +1,4 @@
-"""Labelled pictures side by side: previews of a run, and `restore --compare`."""
+"""Labelled images side by side: previews of a training run, and `restore --compare`."""
 
 from collections.abc import Sequence
 
@@ -12,9 +12,11 @@ _TEXT = (240, 240, 240)
 
 
 def labelled_sheet(rows: Sequence[Sequence[npt.NDArray[np.uint8]]], labels: Sequence[str]) -> Image.Image:
-    """Rows of (H, W, 3) pictures, one label over each column; grown by whole pixels if tiny.
+    """Return one image with all images in a grid; tiny images are enlarged by a whole factor.
 
-    All pictures are of one width, those of a row also of one height.
+    Args:
+        rows: Rows of images, each (H, W, 3). All have the same width, those of one row also the same height.
+        labels: The label above each column.
     """
     width = rows[0][0].shape[1]
     zoom = max(1, 160 // width)
@@ -28,6 +30,6 @@ def labelled_sheet(rows: Sequence[Sequence[npt.NDArray[np.uint8]]], labels: Sequ
         draw.text((_GAP + column * cell_width, _GAP), label, _TEXT, font)
         for line, row in enumerate(rows):
             height = row[column].shape[0]
-            picture = Image.fromarray(row[column]).resize((width * zoom, height * zoom), Image.Resampling.NEAREST)
-            sheet.paste(picture, (_GAP + column * cell_width, band + sum(heights[:line])))
+            image = Image.fromarray(row[column]).resize((width * zoom, height * zoom), Image.Resampling.NEAREST)
+            sheet.paste(image, (_GAP + column * cell_width, band + sum(heights[:line])))
     return sheet

@@ -1,10 +1,10 @@
-"""What restoring one picture costs: time and peak memory, measured around a call.
+"""The cost of restoring one image: time and peak memory, measured around a call.
 
-Time is from a picture on the device to its restoration there, with the device's queue empty at both ends.
+Time runs from an image on the device to the restored image there. The device's queue is empty at both ends.
 
-Memory is on a GPU that of torch's tensors: weights, picture, and the most that the call held beside them at a time.
-On a CPU there is no such count; it is the process's largest resident set during the call, which also holds Python,
-torch, and whatever was in memory before.
+Memory on a GPU is that of torch's tensors: the weights, the image, and the peak of what the call allocated in addition.
+A CPU has no such count. There it is the largest resident set of the process during the call, which also contains
+Python, torch, and all that was in memory before.
 """
 
 import time
@@ -24,14 +24,18 @@ _RESET_PEAK = "5"  # man 5 proc: resets the peak resident set size to the curren
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Of one call."""
+    """The cost of one call."""
 
     seconds: float
-    peak_bytes: int | None  # None where this machine cannot tell
+    peak_bytes: int | None  # None where this machine cannot measure it
 
 
 class CostMeter:
-    """Measures calls on one device; `memory` says in words what its `peak_bytes` is."""
+    """A meter for calls on one device.
+
+    Attributes:
+        memory: What `peak_bytes` means on this device, in words.
+    """
 
     memory: str
 
@@ -40,7 +44,7 @@ class CostMeter:
         tensors = [*model.parameters(), *model.buffers()]
         self._weights = sum(tensor.nbytes for tensor in tensors)
         if device.type == "cuda":
-            self.memory = "weights, picture and the most that torch held beside them on the GPU"
+            self.memory = "weights, image and the peak of all else that torch allocated on the GPU"
         elif device.type != "cpu":
             self.memory = f"not measured on {device.type}"
         elif self._reset_resident_peak():
@@ -48,17 +52,17 @@ class CostMeter:
         else:
             self.memory = "largest resident set of the whole process since it began"
 
-    def measure(self, call: Callable[[Tensor], Tensor], picture: Tensor) -> tuple[Tensor, Cost]:
-        """The call's result for a picture that is on the device, and what it cost."""
-        before = self._begin()
-        began = time.perf_counter()
-        result = call(picture)
+    def measure(self, call: Callable[[Tensor], Tensor], image: Tensor) -> tuple[Tensor, Cost]:
+        """Call the function on an image that is on the device, and return its result and the cost."""
+        already_allocated = self._begin()
+        start = time.perf_counter()
+        result = call(image)
         self._synchronise()
-        seconds = time.perf_counter() - began
-        return result, Cost(seconds, self._peak(before, picture))
+        seconds = time.perf_counter() - start
+        return result, Cost(seconds, self._peak(already_allocated, image))
 
     def _begin(self) -> int:
-        """Empty the queue and forget the last peak; returns what is allocated already."""
+        """Wait for the queue, reset the peak, and return how many bytes are allocated already."""
         self._synchronise()
         if self._device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self._device)
@@ -66,11 +70,11 @@ class CostMeter:
         self._reset_resident_peak()
         return 0
 
-    def _peak(self, before: int, picture: Tensor) -> int | None:
+    def _peak(self, already_allocated: int, image: Tensor) -> int | None:
         if self._device.type == "cuda":
-            # Networks of other metrics may lie on the GPU; they are not part of restoring.
-            beside = torch.cuda.max_memory_allocated(self._device) - before
-            return self._weights + picture.nbytes + beside
+            # Networks of other metrics may be on the GPU; they are no part of restoring.
+            extra = torch.cuda.max_memory_allocated(self._device) - already_allocated
+            return self._weights + image.nbytes + extra
         return _resident_peak() if self._device.type == "cpu" else None
 
     def _synchronise(self) -> None:
@@ -81,7 +85,7 @@ class CostMeter:
 
     @staticmethod
     def _reset_resident_peak() -> bool:
-        """Only Linux can, and not in every sandbox; True if it did."""
+        """Reset the peak and return True, or return False where the system cannot (only Linux can)."""
         try:
             _CLEAR_REFS.write_text(_RESET_PEAK)
         except OSError:
@@ -90,9 +94,9 @@ class CostMeter:
 
 
 def _resident_peak() -> int:
-    """The largest resident set in bytes since the last reset, or since the process began."""
+    """Return the largest resident set in bytes since the last reset, or since the process started."""
     try:
-        # Resetting does not reach what getrusage says.
+        # getrusage ignores the reset.
         line = next(line for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM:"))
         return int(line.split()[1]) * 2**10
     except (OSError, StopIteration):

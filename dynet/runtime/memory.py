@@ -1,4 +1,4 @@
-"""Memory of this process and of its device: how much it has used, how to keep it, and errors when there is none left."""
+"""Memory of this process and of its device: how much it has used, how to keep it, and errors when none is left."""
 
 import ctypes
 import platform

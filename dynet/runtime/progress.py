@@ -19,16 +19,24 @@ LINE_EVERY_S = 30.0
 
 
 class ProgressReport:
-    """Steps done of a total, with what the caller wants said beside them."""
+    """A display of how many steps of a total are done, with a note from the caller."""
 
     def __init__(
         self, title: str, total: float, done: float = 0, *, shown: bool = True, as_percentage: bool = False
     ) -> None:
-        """`as_percentage`: say how much of the total is done in percent, where steps are of no use to a reader."""
+        """Set up the display.
+
+        Args:
+            title: What is done.
+            total: The number of steps.
+            done: How many of them were done before.
+            shown: Whether to show anything.
+            as_percentage: Show percent instead of steps, where the number of steps means nothing to a reader.
+        """
         self._title, self._total, self._first, self._done = title, total, done, done
         self._as_percentage = as_percentage
-        self._console = Console(stderr=True, quiet=not shown, emoji=False)  # names may hold :cat:
-        self._began = self._last_line = time.monotonic()
+        self._console = Console(stderr=True, quiet=not shown, emoji=False)  # names may contain :cat:
+        self._started = self._last_line = time.monotonic()
         columns: tuple[ProgressColumn, ...] = (
             TextColumn("{task.description}"),
             BarColumn(),
@@ -52,21 +60,21 @@ class ProgressReport:
             self._bar.stop()
 
     def advance(self, note: str, steps: float = 1) -> None:
-        """Count steps as done."""
+        """Count steps as done, and show the note."""
         self._done += steps
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=self._done, note=note)
             return
         now = time.monotonic()
-        ended = steps > 0 and self._total - self._done <= 1e-6 * self._total  # parts of steps add up within rounding
-        if now - self._last_line >= LINE_EVERY_S or ended:
+        finished = steps > 0 and self._total - self._done <= 1e-6 * self._total  # fractions of steps add up inexactly
+        if now - self._last_line >= LINE_EVERY_S or finished:
             self._last_line = now
-            rate = (self._done - self._first) / max(now - self._began, 1e-9)
-            left = max(self._total - self._done, 0) / max(rate, 1e-9)
+            rate = (self._done - self._first) / max(now - self._started, 1e-9)
+            remaining = max(self._total - self._done, 0) / max(rate, 1e-9)
             done = f"{self._done / self._total:.0%}" if self._as_percentage else f"{self._done}/{self._total}"
-            line = f"{self._title} {done} {note} ETA {int(left // 60)}:{int(left % 60):02d}"
+            line = f"{self._title} {done} {note} ETA {int(remaining // 60)}:{int(remaining % 60):02d}"
             self._console.print(line, highlight=False, markup=False, soft_wrap=True)
 
-    def say(self, line: str) -> None:
+    def print_line(self, line: str) -> None:
         """Print a line above the bar."""
         self._console.print(line, highlight=False, markup=False, soft_wrap=True)

@@ -1,7 +1,7 @@
-"""Random numbers that are a function of names, never of history.
+"""Random numbers that depend on names, never on which numbers were drawn before.
 
-Every random choice of a run comes from `generator(seed, stream, *counters)`. Whoever asks for the same name gets
-the same numbers: another process, another worker, or a run that was killed and started again.
+Every random choice of a run comes from `generator(seed, stream, *counters)`. The same arguments give the same numbers
+everywhere: in another process, in another worker, or in a run that was killed and started again.
 """
 
 import hashlib
@@ -15,11 +15,20 @@ def _digest(seed: int, stream: str, counters: tuple[int, ...]) -> bytes:
 
 
 def generator(seed: int, stream: str, *counters: int) -> np.random.Generator:
-    """The generator of one named choice: Philox keyed by a hash of (seed, stream, counters)."""
+    """Return the generator of one named choice.
+
+    Args:
+        seed: The seed of the run.
+        stream: What is drawn, such as "crop".
+        counters: Which draw it is, such as the step and the position in the batch.
+
+    Returns:
+        A Philox generator; its key is a hash of all arguments.
+    """
     key = int.from_bytes(_digest(seed, stream, counters), "little")
     return np.random.Generator(np.random.Philox(key=key))
 
 
 def integer_seed(seed: int, stream: str, *counters: int) -> int:
-    """A 63-bit seed of the same kind, for libraries with a generator of their own (torch's initial weights)."""
+    """Return a 63-bit seed made in the same way, for libraries with their own generator (torch's initial weights)."""
     return int.from_bytes(_digest(seed, stream, counters)[:8], "little") >> 1

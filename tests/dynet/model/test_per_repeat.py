@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dynet import LARGE, SMALL, DyNet, ReuseSchedule, Variant
 from dynet.errors import WeightsError
-from dynet.model.weights import KEY, Architecture
+from dynet.model.weights import METADATA_KEY, Architecture
 
 TINY = {"dim": 4, "heads": (1, 1, 2, 2), "prompts": 3, "prompt_channels": (4, 4, 8), "prompt_sizes": (8, 4, 2)}
 
@@ -42,7 +42,7 @@ def test_without_them_names_and_header_are_those_of_the_released_network(tiny: D
     assert not [name for name in tiny.state_dict() if "repeat" in name]
     tiny.save(tmp_path / "w.safetensors")
     with safe_open(tmp_path / "w.safetensors", framework="np") as file:
-        about = json.loads(file.metadata()[KEY])
+        about = json.loads(file.metadata()[METADATA_KEY])
     assert set(about["architecture"]) == {*TINY, "refinement_blocks"}
 
 

@@ -9,7 +9,7 @@ import torch
 from dynet import DyNet
 from dynet.cli.app import main
 from dynet.errors import UsageError, WeightsError
-from dynet.hub.release import gather
+from dynet.hub.release import gather_release
 from dynet.model import weight_parts
 from dynet.model.weight_parts import join, sha256_of, split
 from dynet.model.weights import read_header, read_tensors
@@ -122,7 +122,7 @@ def test_one_part_is_not_published(weights: Path, tmp_path: Path) -> None:
     parts = split(str(weights), tmp_path / "parts", 6, "same")
     for source in (parts[0], tmp_path / "parts"):
         with pytest.raises(WeightsError, match="`dynet join` makes one file of"):
-            gather(source, "user/name", "mit", ())
+            gather_release(source, "user/name", "mit", ())
 
 
 def test_a_folder_with_weights_and_a_part_too_small_are_refused(weights: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from dynet import DyNet, ReuseSchedule, Variant
 from dynet.errors import WeightsError
 from dynet.model.training_record import StartingWeights, TrainingRecord, ValidationResult, recipe_digest
-from dynet.model.weights import KEY, locate_weights, read_header
+from dynet.model.weights import METADATA_KEY, locate_weights, read_header
 
 ROOT = Path(__file__).parents[3]
 RECORD = TrainingRecord(
@@ -107,10 +107,10 @@ def _changed(model: DyNet, folder: Path, change: Callable[[dict[str, Any], dict[
     path = folder / "changed.safetensors"
     model.save(path, training=RECORD if "training" in change.__name__ else None)
     with safe_open(path, "pt") as file:
-        told = json.loads(file.metadata()[KEY])
+        told = json.loads(file.metadata()[METADATA_KEY])
     tensors = load_file(path)
     change(told, tensors)
-    save_file(tensors, path, {KEY: json.dumps(told)})
+    save_file(tensors, path, {METADATA_KEY: json.dumps(told)})
     return path
 
 
@@ -191,18 +191,18 @@ def test_what_does_not_fit_is_refused_in_one_line(tiny: DyNet, tmp_path: Path, c
 
 
 OTHERS: dict[str, tuple[Callable[[Path, Path], object], str]] = {
-    "noise": (lambda path, _: path.write_bytes(b"noise"), "is no safetensors file, or one that is cut short"),
-    "empty": (lambda path, _: path.write_bytes(b""), "is no safetensors file, or one that is cut short"),
+    "noise": (lambda path, _: path.write_bytes(b"noise"), "is no safetensors file, or is truncated"),
+    "empty": (lambda path, _: path.write_bytes(b""), "is no safetensors file, or is truncated"),
     "cut short": (
         lambda path, whole: path.write_bytes(whole.read_bytes()[:-100]),
-        "is no safetensors file, or one that is cut short",
+        "is no safetensors file, or is truncated",
     ),
     "a pickle": (lambda path, _: torch.save({"a": torch.zeros(1)}, path), "is a checkpoint of torch, not safetensors"),
     "an old pickle": (
         lambda path, _: torch.save({"a": torch.zeros(1)}, path, _use_new_zipfile_serialization=False),
         "is a checkpoint of torch, not safetensors",
     ),
-    "a page": (lambda path, _: path.write_text("\n<!doctype html>\n<title>Log in</title>"), "is a page of the web"),
+    "a page": (lambda path, _: path.write_text("\n<!doctype html>\n<title>Log in</title>"), "is a web page"),
     "a pointer": (
         lambda path, _: path.write_text(f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 1\n"),
         "is a pointer of git-lfs",

@@ -1,14 +1,14 @@
-"""The columns of pictures and patches, as arrow schemas that `datasets` reads with the right feature types."""
+"""The columns of images and patches, as arrow schemas that `datasets` reads with the right feature types."""
 
 from collections.abc import Sequence
 
 import pyarrow as pa
 
-from million_ird.dataset.patches import PATCH_FIELDS
 from million_ird.ledger import ledger_schema
+from million_ird.schema import PATCH_FIELDS
 
 IMAGE_TYPE = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])
-_OF_THE_VERDICT = frozenset(
+_LEDGER_ONLY = frozenset(
     {
         *("tier", "failure_class", "failure_detail", "verdict", "reason", "measured", "limit"),
         *("duplicate_of", "leak_of", "split", "vanished", "frame", "points"),
@@ -17,21 +17,21 @@ _OF_THE_VERDICT = frozenset(
 
 
 def image_columns(measures: Sequence[str]) -> list[str]:
-    """The ledger columns that a kept picture carries."""
-    return [field.name for field in ledger_schema(measures) if field.name not in _OF_THE_VERDICT]
+    """Return the ledger columns that the rows of kept images have."""
+    return [field.name for field in ledger_schema(measures) if field.name not in _LEDGER_ONLY]
 
 
 def images_schema(measures: Sequence[str]) -> pa.Schema:
-    """Schema of `data/*.parquet`: the picture, the hash of its bytes here, then what the ledger says of it."""
+    """Return the schema of `data/*.parquet`: the image, the hash of its published bytes, then its ledger columns."""
     ledger = ledger_schema(measures)
     columns = [ledger.field(name) for name in image_columns(measures)]
-    return _readable([pa.field("image", IMAGE_TYPE), pa.field("sha256", pa.string()), *columns])
+    return _with_features([pa.field("image", IMAGE_TYPE), pa.field("sha256", pa.string()), *columns])
 
 
 def patches_schema() -> pa.Schema:
-    """Schema of `patches/*.parquet`: the patch, its name, its parent and its box there, its own numbers."""
+    """Return the schema of `patches/*.parquet`: the patch, its name, its image and its box there, its own numbers."""
     text = ["id", "parent", "key", "source", "uri", "licence", "attribution"]
-    return _readable(
+    return _with_features(
         [
             pa.field("image", IMAGE_TYPE),
             *(pa.field(name, pa.string()) for name in text),
@@ -41,8 +41,8 @@ def patches_schema() -> pa.Schema:
     )
 
 
-def _readable(fields: list[pa.Field]) -> pa.Schema:
-    """Adds the metadata by which `datasets` knows that the struct is an image."""
+def _with_features(fields: list[pa.Field]) -> pa.Schema:
+    """Add the metadata that tells `datasets` which struct is an image."""
     from datasets import Features, Image, Value
 
     features = Features(

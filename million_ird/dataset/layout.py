@@ -1,7 +1,7 @@
-"""What lies in a data set's folder, read from the footers of its files, and the YAML that tells the Hub of it.
+"""What a dataset's folder holds, read from the footers of its files, and the YAML that describes it to the Hub.
 
-A part is a configuration (`images`, `patches`, `ledger`), its splits are groups of files that begin alike
-(`train-…`, `validation-…`). No row is read.
+A configuration (`images`, `patches`, `ledger`) is a folder of parquet files; its splits are the files whose names begin
+with the split (`train-…`, `validation-…`). No row is read.
 """
 
 import os
@@ -15,18 +15,19 @@ import pyarrow.parquet as pq
 import yaml
 
 from million_ird import ledger
-from million_ird.dataset.markdown import plain
+from million_ird.dataset.markdown import plain_line
 from million_ird.runtime.storage import Folder
+from million_ird.schema import TRAIN, VALIDATION
 
 CONFIGS = {"images": "data", "patches": "patches", "ledger": ledger.FOLDER}
 """Configurations and their folders; the first is the one that is loaded when none is named."""
-SPLITS = (ledger.TRAIN, ledger.VALIDATION)
+SPLITS = (TRAIN, VALIDATION)
 LICENCE_FILE = "LICENSE.md"
-"""As the Hub wants it called where the licence is `other`."""
+"""The name that the Hub expects where the licence is `other`."""
 RELEASES = "releases/releases.json"
 """The list of releases, oldest first."""
 CHANGES = "CHANGES.md"
-"""The same for people."""
+"""The list of releases, for people."""
 TAGS = ("image-restoration", "image", "parquet", "million-ird")
 _FILE = re.compile(rf"({'|'.join(SPLITS)})-\d+-of-\d+\.parquet")
 _BINS = "KMBT"
@@ -42,18 +43,18 @@ class Split:
     disk: int
     """Bytes of the files."""
     decoded: int
-    """Bytes of the columns uncompressed, by the footers."""
+    """Bytes of the uncompressed columns, as the footers give them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
-    """One configuration."""
+class HubConfig:
+    """One configuration of the dataset, as `load_dataset(…, name)` takes it."""
 
-    config: str
+    name: str
     folder: str
     schema: pa.Schema
     splits: tuple[Split, ...]
-    """In the order of `SPLITS`; those that have files."""
+    """The splits that have files, in the order of `SPLITS`."""
 
     @property
     def rows(self) -> int:
@@ -61,32 +62,33 @@ class Part:
         return sum(split.rows for split in self.splits)
 
     def data_files(self) -> list[dict[str, str]]:
-        """Where the splits are, as the YAML says it."""
+        """Return where the splits are, as the YAML says it."""
         return [{"split": split.name, "path": f"{self.folder}/{split.name}-*.parquet"} for split in self.splits]
 
 
-def parts(out: Folder) -> list[Part]:
-    """The parts of which there are files.
+def hub_configs(out: Folder) -> list[HubConfig]:
+    """Return the configurations that have files in a dataset's folder.
 
     Raises:
-        DamagedFile: a file's footer cannot be read.
+        DamagedFile: A file's footer cannot be read.
     """
-    return [part for config, folder in CONFIGS.items() if (part := _part(out, config, folder)) is not None]
+    configs = (_read_config(out, name, folder) for name, folder in CONFIGS.items())
+    return [config for config in configs if config is not None]
 
 
-def _part(out: Folder, config: str, folder: str) -> Part | None:
+def _read_config(out: Folder, config: str, folder: str) -> HubConfig | None:
     names: dict[str, list[str]] = {}
     for name in out.names(folder):
-        if found := _FILE.fullmatch(name):
-            names.setdefault(found[1], []).append(f"{folder}/{name}")
+        if match := _FILE.fullmatch(name):
+            names.setdefault(match[1], []).append(f"{folder}/{name}")
     if not names:
         return None
-    splits = tuple(_split(out, name, names[name]) for name in SPLITS if name in names)
+    splits = tuple(_read_split(out, name, names[name]) for name in SPLITS if name in names)
     schema = out.read_schema(next(iter(names.values()))[0])
-    return Part(config=config, folder=folder, schema=schema, splits=splits)
+    return HubConfig(name=config, folder=folder, schema=schema, splits=splits)
 
 
-def _split(out: Folder, name: str, files: Sequence[str]) -> Split:
+def _read_split(out: Folder, name: str, files: Sequence[str]) -> Split:
     rows = decoded = disk = 0
     for file in files:
         with out.parquet(file) as opened:
@@ -98,76 +100,76 @@ def _split(out: Folder, name: str, files: Sequence[str]) -> Split:
     return Split(name=name, rows=rows, files=len(files), disk=disk, decoded=decoded)
 
 
-def stripped(out: Folder, images: Part) -> int:
-    """How many pictures were published without the metadata that they had: those whose bytes have a new hash.
+def count_stripped(out: Folder, images: HubConfig) -> int:
+    """Count the images whose metadata was stripped: their bytes have another hash than the source's bytes.
 
-    Reads two columns of text of the pictures' files.
+    Reads two text columns of the image files.
     """
     if "sha256" not in images.schema.names:
         return 0
     names = [name for name in out.names(images.folder) if _FILE.fullmatch(name)]
-    return sum(_differing(out.read_table(f"{images.folder}/{name}", ["id", "sha256"])) for name in names)
+    return sum(_count_differing(out.read_table(f"{images.folder}/{name}", ["id", "sha256"])) for name in names)
 
 
-def _differing(table: pa.Table) -> int:
+def _count_differing(table: pa.Table) -> int:
     return int(pc.sum(pc.not_equal(table["id"], table["sha256"])).as_py() or 0)
 
 
-def front_matter(found: Sequence[Part], *, name: str, licence: str) -> str:
-    """The YAML of the card, without its fences: what the Hub shows and searches, and what `datasets` reads.
+def front_matter(configs: Sequence[HubConfig], *, name: str, licence: str) -> str:
+    """Return the YAML of the card, without its fences: what the Hub shows and searches, and what `datasets` reads.
 
     Args:
-        found: the parts to name.
-        name: the set's, anybody's words.
-        licence: an identifier of the Hub's, `other` for more than one licence or none that it knows.
+        configs: The configurations to list.
+        name: The dataset's name; any text.
+        licence: An identifier of the Hub; `other` for several licences, or one that the Hub does not know.
     """
-    images = next((part.rows for part in found if part.config == "images"), 0)
-    terms = {"license": licence}
+    images = next((config.rows for config in configs if config.name == "images"), 0)
+    licence_keys = {"license": licence}
     if licence == "other":
-        terms |= {"license_name": "as-each-picture-says", "license_link": LICENCE_FILE}
+        licence_keys |= {"license_name": "as-each-picture-says", "license_link": LICENCE_FILE}
     content = {
-        "pretty_name": plain(name),
-        **terms,
+        "pretty_name": plain_line(name),
+        **licence_keys,
         "task_categories": ["image-to-image"],
         "tags": list(TAGS),
         "size_categories": [size_category(images)],
         "configs": [
             {
-                "config_name": part.config,
-                **({"default": True} if part.config == "images" else {}),
-                "data_files": part.data_files(),
+                "config_name": config.name,
+                **({"default": True} if config.name == "images" else {}),
+                "data_files": config.data_files(),
             }
-            for part in found
+            for config in configs
         ],
-        "dataset_info": [_info(part) for part in found],
+        "dataset_info": [_dataset_info(config) for config in configs],
     }
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=1000)
 
 
-def _info(part: Part) -> dict[str, object]:
-    # `datasets` means by bytes what the rows take as arrow data. It tells by them how much disk a download needs, and
-    # checks the rows of a split, not its bytes. The footers' uncompressed sizes are close for pictures, which make up
-    # nearly all of a row and are stored as they are; a ledger's are off by the nulls and the repeated texts that
-    # parquet does not write out.
+def _dataset_info(config: HubConfig) -> dict[str, object]:
+    # For `datasets`, bytes are the size of the rows as arrow data. It shows by them how much disk space a download
+    # needs; it checks the number of rows of a split, not its bytes. The footers' uncompressed sizes are close for
+    # images, which make up nearly all of a row and are stored as they are. For a ledger they are too small: parquet
+    # does not write nulls and repeated texts in full.
     from datasets import DatasetInfo, Features, SplitDict, SplitInfo
     from datasets.info import DatasetInfosDict
     from huggingface_hub import DatasetCardData
 
-    splits = SplitDict({s.name: SplitInfo(s.name, num_bytes=s.decoded, num_examples=s.rows) for s in part.splits})
+    splits = SplitDict({s.name: SplitInfo(s.name, num_bytes=s.decoded, num_examples=s.rows) for s in config.splits})
     info = DatasetInfo(
-        features=Features.from_arrow_schema(part.schema),
+        features=Features.from_arrow_schema(config.schema),
         splits=splits,
-        download_size=sum(split.disk for split in part.splits),
-        dataset_size=sum(split.decoded for split in part.splits),
+        download_size=sum(split.disk for split in config.splits),
+        dataset_size=sum(split.decoded for split in config.splits),
     )
     data = DatasetCardData()
-    DatasetInfosDict({part.config: info}).to_dataset_card_data(data)
-    written: dict[str, object] = data["dataset_info"]
-    return written
+    DatasetInfosDict({config.name: info}).to_dataset_card_data(data)
+    content: dict[str, object] = data["dataset_info"]
+    return content
 
 
 def size_category(rows: int) -> str:
-    """The Hub's name for a number of rows: `n<1K`, `1K<n<10K`, … `100B<n<1T`, `n>1T`."""
+    """Return the Hub's name for a number of rows: `n<1K`, `1K<n<10K`, … `100B<n<1T`, `n>1T`."""
     if rows < 1000:
         return "n<1K"
     power = len(str(rows)) - 1
@@ -177,40 +179,40 @@ def size_category(rows: int) -> str:
     return f"{low}<n<{high}"
 
 
-def said_in(card: str) -> dict[str, object]:
-    """The YAML between the fences of a card.
+def read_front_matter(card: str) -> dict[str, object]:
+    """Return the YAML between the fences of a card.
 
     Raises:
-        ValueError: there is none, or it is none.
+        ValueError: The card has none, or it is not valid.
     """
-    found = re.match(r"---\n(.*?)\n---\n", card, re.DOTALL)
+    match = re.match(r"---\n(.*?)\n---\n", card, re.DOTALL)
     try:
-        content = yaml.safe_load(found[1]) if found else None
+        content = yaml.safe_load(match[1]) if match else None
     except yaml.YAMLError as error:
         raise ValueError(str(error)) from error
     if not isinstance(content, dict):
-        raise ValueError("no YAML stands at its head")
+        raise ValueError("it does not begin with YAML")
     return content
 
 
-def data_files_of(said: Mapping[str, object], config: str) -> object:
-    """What the YAML names as the files of a configuration; None where it names none."""
-    return _entry(said, "configs", config).get("data_files")
+def data_files(card_yaml: Mapping[str, object], config: str) -> object:
+    """Return what the YAML names as the files of a configuration; None where it names none."""
+    return _entry(card_yaml, "configs", config).get("data_files")
 
 
-def rows_of(said: Mapping[str, object], config: str) -> dict[str, object]:
-    """How many rows the YAML gives to each split of a configuration."""
-    splits = _entry(said, "dataset_info", config).get("splits")
+def split_rows(card_yaml: Mapping[str, object], config: str) -> dict[str, object]:
+    """Return how many rows the YAML states for each split of a configuration."""
+    splits = _entry(card_yaml, "dataset_info", config).get("splits")
     listed = splits if isinstance(splits, list) else []
-    return {str(one.get("name")): one.get("num_examples") for one in listed if isinstance(one, dict)}
+    return {str(split.get("name")): split.get("num_examples") for split in listed if isinstance(split, dict)}
 
 
-def linked(card: str) -> list[str]:
-    """The files of the data set that a card links to or shows."""
+def linked_files(card: str) -> list[str]:
+    """Return the files of the dataset that a card links to or shows, sorted."""
     return sorted(set(re.findall(r"\]\(((?:card/[\w.-]+)|CHANGES\.md)\)", card)))
 
 
-def _entry(said: Mapping[str, object], key: str, config: str) -> dict[str, object]:
-    entries = said.get(key)
+def _entry(card_yaml: Mapping[str, object], key: str, config: str) -> dict[str, object]:
+    entries = card_yaml.get(key)
     listed = entries if isinstance(entries, list) else []
-    return next((one for one in listed if isinstance(one, dict) and one.get("config_name") == config), {})
+    return next((entry for entry in listed if isinstance(entry, dict) and entry.get("config_name") == config), {})

@@ -1,41 +1,41 @@
-"""Strangers' words in Markdown: names of sources, licences and recipes show as themselves and do nothing else.
+"""Texts from sources, licences and recipes in Markdown: they are shown as they are and have no effect as markup.
 
-`plain` makes a text one short line of visible characters; `escaped` makes that mean itself wherever text may stand in
-Markdown: in a paragraph, a heading, a table's cell, an image's description.
+`plain_line` turns a text into one short line of visible characters. `escape_markdown` also makes it safe anywhere in
+Markdown: in a paragraph, a heading, a table cell or the description of an image.
 """
 
 import re
 import unicodedata
 
-MOST = 120
-"""Characters of one text; what is longer ends in an ellipsis."""
+MAX_LENGTH = 120
+"""Characters of one text; a longer text ends in an ellipsis."""
 NAMELESS = "(no name)"
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "\\": "&#92;", "$": "&#36;", "|": "&#124;"}
-"""Never as themselves: HTML, the mathematics of the Hub's cards (`$$`, `\\\\(`), a table's borders."""
+"""Characters of HTML, of formulas on the Hub's cards (`$$`, `\\\\(`) and of table borders."""
 _BACKSLASHED = frozenset("`*_{}[]#!~^=@+")
 _ADDRESS = re.compile(r"(?i)(?=://)|(?<=\bwww)(?=\.)")
-"""Before these, a backslash keeps an address from becoming a link."""
+"""Places where a backslash keeps an address from becoming a link."""
 
 
-def plain(text: str, most: int = MOST) -> str:
-    """One line of visible characters: no line breaks, control, zero-width, direction or private characters.
+def plain_line(text: str, max_length: int = MAX_LENGTH) -> str:
+    """Return one line of visible characters: no line breaks, control, zero-width, direction or private characters.
 
-    Never empty, at most `most` characters.
+    The line is never empty, and has at most `max_length` characters.
     """
-    visible = "".join(_visible(mark) for mark in unicodedata.normalize("NFC", text))
+    visible = "".join(_visible(char) for char in unicodedata.normalize("NFC", text))
     line = " ".join(visible.split())
-    if len(line) > most:
-        line = f"{line[: most - 1].rstrip()}…"
+    if len(line) > max_length:
+        line = f"{line[: max_length - 1].rstrip()}…"
     return line or NAMELESS
 
 
-def escaped(text: str, most: int = MOST) -> str:
-    """`plain`, with every character that means something in Markdown, HTML or mathematics taken by its word."""
-    marks = (_ENTITIES.get(mark) or (f"\\{mark}" if mark in _BACKSLASHED else mark) for mark in plain(text, most))
-    return _ADDRESS.sub(r"\\", "".join(marks))
+def escape_markdown(text: str, max_length: int = MAX_LENGTH) -> str:
+    """Return `plain_line` with every character escaped that has a meaning in Markdown, HTML or formulas."""
+    chars = (_ENTITIES.get(c) or (f"\\{c}" if c in _BACKSLASHED else c) for c in plain_line(text, max_length))
+    return _ADDRESS.sub(r"\\", "".join(chars))
 
 
-def _visible(mark: str) -> str:
-    if mark.isspace():  # line and paragraph separators, tabs, no-break spaces
+def _visible(char: str) -> str:
+    if char.isspace():  # line and paragraph separators, tabs, no-break spaces
         return " "
-    return "" if unicodedata.category(mark).startswith("C") else mark
+    return "" if unicodedata.category(char).startswith("C") else char

@@ -1,8 +1,8 @@
-"""Takes rows out of the shards of a set without its sources: shards are made from shards.
+"""Remove rows from the shards of a dataset without its sources: new shards are made from the old ones.
 
-A shard whose rows are all still kept, in the split that it is of, keeps its bytes; of the others the rows that stay are
-copied, a row group at a time. Each shard is replaced in one step, and a row that changes its split is in its new place
-before it leaves the old one. So a kill at any moment loses nothing, and the next call goes on.
+A shard whose rows are all still kept, and still belong to its split, keeps its bytes. Of the others, the rows to keep
+are copied, one row group at a time. Each shard is replaced in one step, and a row that changes its split is written to
+its new shard before it leaves the old one. So a kill at any moment loses nothing, and the next call continues.
 """
 
 import hashlib
@@ -20,185 +20,184 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from million_ird import ledger as ledgers
-from million_ird.dataset.shards import UNIT
-from million_ird.ledger import KEPT
+from million_ird.dataset.shards import KINDS, SHARD_KEY, ShardKind
 from million_ird.runtime.progress import Listener
 from million_ird.runtime.storage import Folder
+from million_ird.schema import KEPT
 
-KINDS = ("data", "patches")
-OF_OTHERS = "cluster"
-"""The one column beside a picture that depends on which others are in the set."""
+GROUP_COLUMN = "cluster"
+"""The only column of an image that depends on which other images are in the dataset."""
 _NAME = re.compile(r"([a-z]+)-(\d+)-of-(\d+)\.parquet")
-Places: TypeAlias = NDArray[np.int64]
+Positions: TypeAlias = NDArray[np.int64]
+_Row: TypeAlias = tuple[str, int]
+"""A shard's file name and the number of a row in it."""
+_PlacedRow: TypeAlias = tuple[int, _Row]
+"""The position of a row among the kept rows, and the row."""
 
 
 @dataclass(frozen=True, slots=True)
-class Withdrawn:
-    """What is left in the shards."""
+class RewriteSummary:
+    """What the shards hold after they were rewritten."""
 
     images: int
     patches: int
-    lacking: int
-    """Kept pictures that are in no shard: a build has to bring them."""
+    missing_images: int
+    """Kept images that are in no shard: a build has to write them."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Shard:
+    """A shard's file, as it is now."""
+
     name: str
     split: str
-    places: Places
-    """Of each row: its place in the list of what is kept, -1 where it is not kept."""
-    agrees: bool
-    """Whether what stands beside the pictures is what the ledger says."""
+    positions: Positions
+    """The position of each row among the kept rows; -1 for a row that is not kept."""
+    up_to_date: bool
+    """Whether `GROUP_COLUMN` is as the ledger has it."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
-    """What the ledger keeps."""
+class _KeptRows:
+    """The rows that the ledger keeps, in its order."""
 
     rows: pa.Table
-    """key, split and `OF_OTHERS`."""
+    """key, split and `GROUP_COLUMN`."""
     splits: NDArray[np.object_]
 
     @classmethod
-    def of(cls, out: Folder) -> "_Kept":
-        names = ["key", "split", OF_OTHERS]
-        read = (out.read_table(name, [*names, "verdict"]) for name in ledgers.files(out))
-        rows = pa.concat_tables([table.filter(pc.equal(table["verdict"], KEPT)).select(names) for table in read])
+    def read(cls, out: Folder) -> "_KeptRows":
+        names = ["key", "split", GROUP_COLUMN]
+        tables = (out.read_table(name, [*names, "verdict"]) for name in ledgers.files(out))
+        rows = pa.concat_tables([table.filter(pc.equal(table["verdict"], KEPT)).select(names) for table in tables])
         rows = rows.combine_chunks().replace_schema_metadata(None)
         return cls(rows, rows["split"].to_numpy(zero_copy_only=False))
 
-    def places(self, keys: pa.ChunkedArray) -> Places:
-        found = pc.fill_null(pc.index_in(keys, value_set=self.rows["key"]), -1)
-        return np.asarray(found.to_numpy(zero_copy_only=False), np.int64)
+    def positions(self, keys: pa.ChunkedArray) -> Positions:
+        indices = pc.fill_null(pc.index_in(keys, value_set=self.rows["key"]), -1)
+        return np.asarray(indices.to_numpy(zero_copy_only=False), np.int64)
 
 
-_Row: TypeAlias = tuple[str, int]
-"""A shard's file and the number of a row in it."""
-_Placed: TypeAlias = tuple[int, _Row]
-"""The place of a row in the list of what is kept, and the row."""
-
-
-def withdraw(out: Folder, listener: Listener | None = None) -> Withdrawn:
-    """Makes the shards hold what the ledger keeps, as far as they held it before.
+def rewrite_shards(out: Folder, listener: Listener | None = None) -> RewriteSummary:
+    """Make the shards hold the rows that the ledger keeps, as far as they held them before.
 
     Raises:
-        LedgerError: there is no ledger.
-        DamagedFile: a shard cannot be read.
-        BuildError: the disk is full; run again to go on.
+        LedgerError: There is no ledger.
+        DamagedFile: A shard cannot be read.
+        BuildError: The disk is full; run again to continue.
     """
-    kept = _Kept.of(out)
+    kept = _KeptRows.read(out)
     counts = []
-    lacking = kept.rows.num_rows
+    missing = kept.rows.num_rows
     for kind in KINDS:
-        shards = _shards(out, kind, kept)
-        if arrivals := _arrivals(shards, kept):
-            for shard, rows in arrivals:
+        shards = _read_shards(out, kind, kept)
+        if additions := _rows_to_add(shards, kept):
+            for shard, rows in additions:
                 _replace(out, kind, shard, rows, kept)
-            shards = _shards(out, kind, kept)
-        changed = [shard for shard in shards if not _is_right(shard, kept)]
+            shards = _read_shards(out, kind, kept)
+        changed = [shard for shard in shards if not _is_unchanged(shard, kept)]
         if listener:
             listener.stage(f"rewrite {kind}", len(changed), "shards")
         for shard in changed:
-            _replace(out, kind, shard, [(shard.name, int(i)) for i in np.flatnonzero(_stays(shard, kept))], kept)
+            _replace(out, kind, shard, [(shard.name, int(i)) for i in np.flatnonzero(_belongs(shard, kept))], kept)
             if listener:
                 listener.advance(1)
-        left = _renumber(out, kind)
-        counts.append(sum(left.values()))
+        counts.append(sum(_renumber(out, kind).values()))
         if kind == "data":
-            there = np.concatenate([np.empty(0, np.int64), *(shard.places[_stays(shard, kept)] for shard in shards)])
-            lacking -= len(np.unique(there))
-    return Withdrawn(counts[0], counts[1], lacking)
+            belonging = (shard.positions[_belongs(shard, kept)] for shard in shards)
+            missing -= len(np.unique(np.concatenate([np.empty(0, np.int64), *belonging])))
+    return RewriteSummary(counts[0], counts[1], missing)
 
 
-def _shards(out: Folder, kind: str, kept: _Kept) -> list[_Shard]:
-    return [_shard(out, kind, name, kept) for name in _in_order(out.names(kind))]
+def _read_shards(out: Folder, kind: ShardKind, kept: _KeptRows) -> list[_Shard]:
+    return [_read_shard(out, kind, name, kept) for name in _in_order(out.names(kind))]
 
 
-def _shard(out: Folder, kind: str, name: str, kept: _Kept) -> _Shard:
-    columns = ["key", OF_OTHERS] if kind == "data" else ["key"]
+def _read_shard(out: Folder, kind: ShardKind, name: str, kept: _KeptRows) -> _Shard:
+    columns = ["key", GROUP_COLUMN] if kind == "data" else ["key"]
     rows = out.read_table(f"{kind}/{name}", columns)
-    places = kept.places(rows["key"])
-    agrees = True
+    positions = kept.positions(rows["key"])
+    up_to_date = True
     if kind == "data":
-        at = places >= 0
-        said = rows[OF_OTHERS].filter(pa.array(at)).combine_chunks()
-        agrees = said.equals(kept.rows[OF_OTHERS].take(pa.array(places[at])).combine_chunks())
-    return _Shard(name, name.partition("-")[0], places, agrees)
+        is_kept = positions >= 0
+        groups = rows[GROUP_COLUMN].filter(pa.array(is_kept)).combine_chunks()
+        up_to_date = groups.equals(kept.rows[GROUP_COLUMN].take(pa.array(positions[is_kept])).combine_chunks())
+    return _Shard(name, name.partition("-")[0], positions, up_to_date)
 
 
 def _in_order(names: Sequence[str]) -> list[str]:
-    """By split and number. Of a numbering that was cut off, those that have their new name are the first."""
-    found = [(match, name) for name in names if (match := _NAME.fullmatch(name))]
-    return [name for _, name in sorted(found, key=lambda one: (one[0][1], int(one[0][3]), int(one[0][2])))]
+    """Sort shards by split and number. After an interrupted renumbering, shards with their new names come first."""
+    matches = [match for name in names if (match := _NAME.fullmatch(name))]
+    return [match[0] for match in sorted(matches, key=lambda match: (match[1], int(match[3]), int(match[2])))]
 
 
-def _stays(shard: _Shard, kept: _Kept) -> NDArray[np.bool_]:
-    here = np.zeros(len(shard.places), bool)
-    at = shard.places >= 0
-    here[at] = kept.splits[shard.places[at]] == shard.split
-    return here
+def _belongs(shard: _Shard, kept: _KeptRows) -> NDArray[np.bool_]:
+    """Return which rows of a shard are kept and of its split, (rows,)."""
+    belongs = np.zeros(len(shard.positions), bool)
+    is_kept = shard.positions >= 0
+    belongs[is_kept] = kept.splits[shard.positions[is_kept]] == shard.split
+    return belongs
 
 
-def _is_right(shard: _Shard, kept: _Kept) -> bool:
-    return shard.agrees and bool(_stays(shard, kept).all())
+def _is_unchanged(shard: _Shard, kept: _KeptRows) -> bool:
+    return shard.up_to_date and bool(_belongs(shard, kept).all())
 
 
-def _arrivals(shards: Sequence[_Shard], kept: _Kept) -> list[tuple[_Shard, list[_Row]]]:
-    """The shards that get rows of another split, with all that they hold then, in the order of the ledger.
+def _rows_to_add(shards: Sequence[_Shard], kept: _KeptRows) -> list[tuple[_Shard, list[_Row]]]:
+    """Return the shards that get rows from another split, with all rows that they then hold, in the ledger's order.
 
-    Rows that will leave these shards stay for now: they may not have come to their new place yet.
+    Rows that will leave these shards stay in them for now: their new shard may not have been written yet.
     """
-    found = []
+    additions = []
     for split in sorted(set(kept.splits)):
         own = [shard for shard in shards if shard.split == split]
-        there = np.concatenate([np.empty(0, np.int64), *(shard.places for shard in own)])
-        coming: list[_Placed] = []
+        present = np.concatenate([np.empty(0, np.int64), *(shard.positions for shard in own)])
+        arriving: list[_PlacedRow] = []
         for shard in shards:
             if shard.split != split:
-                at = np.flatnonzero((shard.places >= 0) & ~np.isin(shard.places, there))
-                at = at[kept.splits[shard.places[at]] == split]
-                coming += [(int(shard.places[row]), (shard.name, int(row))) for row in at]
-        if coming and not own:
+                rows = np.flatnonzero((shard.positions >= 0) & ~np.isin(shard.positions, present))
+                rows = rows[kept.splits[shard.positions[rows]] == split]
+                arriving += [(int(shard.positions[row]), (shard.name, int(row))) for row in rows]
+        if arriving and not own:
             own = [_Shard(f"{split}-00000-of-00001.parquet", split, np.empty(0, np.int64), True)]
-        for shard, part in _dealt(own, coming):
-            held = [(int(shard.places[i]), (shard.name, int(i))) for i in np.flatnonzero(shard.places >= 0)]
-            ordered = sorted([*held, *part], key=lambda one: one[0])  # keeps the order of patches of one picture
-            found.append((shard, [row for _, row in ordered]))
-    return found
+        for shard, added in _assign_to_shards(own, arriving):
+            held = [(int(shard.positions[i]), (shard.name, int(i))) for i in np.flatnonzero(shard.positions >= 0)]
+            ordered = sorted([*held, *added], key=lambda placed: placed[0])  # keeps the order of an image's patches
+            additions.append((shard, [row for _, row in ordered]))
+    return additions
 
 
-def _dealt(
-    own: Sequence[_Shard], coming: Sequence[tuple[int, _Row]]
-) -> Iterator[tuple[_Shard, list[tuple[int, _Row]]]]:
-    """Each row goes to the last shard that begins before it, or to the first."""
-    begins, least = [], 0
-    for shard in own:
-        kept = shard.places[shard.places >= 0]
-        least = max(least, int(kept.min())) if len(kept) else least
-        begins.append(least)
-    which = [max(0, int(np.searchsorted(begins, place, "right")) - 1) for place, _ in coming]
-    for number, shard in enumerate(own):
-        part = [one for one, chosen in zip(coming, which, strict=True) if chosen == number]
-        if part:
-            yield shard, part
+def _assign_to_shards(
+    shards: Sequence[_Shard], arriving: Sequence[_PlacedRow]
+) -> Iterator[tuple[_Shard, list[_PlacedRow]]]:
+    """Assign each row to the last shard that begins before it, or to the first shard."""
+    starts, start = [], 0
+    for shard in shards:
+        kept = shard.positions[shard.positions >= 0]
+        start = max(start, int(kept.min())) if len(kept) else start
+        starts.append(start)
+    assigned = [max(0, int(np.searchsorted(starts, position, "right")) - 1) for position, _ in arriving]
+    for number, shard in enumerate(shards):
+        added = [placed for placed, index in zip(arriving, assigned, strict=True) if index == number]
+        if added:
+            yield shard, added
 
 
-def _replace(out: Folder, kind: str, shard: _Shard, rows: Sequence[_Row], kept: _Kept) -> None:
-    """Writes a shard anew, of these rows. The hash in its footer is no build's, so the next build writes it again."""
+def _replace(out: Folder, kind: ShardKind, shard: _Shard, rows: Sequence[_Row], kept: _KeptRows) -> None:
+    """Replace a shard by one of these rows. Its new key is that of no build: the next build writes the shard again."""
     with ExitStack() as stack:
         names = dict.fromkeys(name for name, _ in rows) or {shard.name: None}
         files = {name: stack.enter_context(out.parquet(f"{kind}/{name}")) for name in names}
         example = next(iter(files.values()))
         schema = example.schema_arrow
-        units = {name: _metadata(file).get(UNIT, b"").decode() for name, file in files.items()}
-        told = "".join(f"{units[name]} {row}\n" for name, row in rows)
-        unit = hashlib.blake2b(f"withdrawn {shard.split}\n{told}".encode(), digest_size=16).hexdigest()
-        schema = schema.with_metadata({**_metadata(example), UNIT: unit.encode()})
+        old_keys = {name: _metadata(file).get(SHARD_KEY, b"").decode() for name, file in files.items()}
+        origins = "".join(f"{old_keys[name]} {row}\n" for name, row in rows)
+        shard_key = hashlib.blake2b(f"withdrawn {shard.split}\n{origins}".encode(), digest_size=16).hexdigest()
+        schema = schema.with_metadata({**_metadata(example), SHARD_KEY: shard_key.encode()})
         target = stack.enter_context(out.writing(f"{kind}/{shard.name}"))
         with pq.ParquetWriter(target, schema, compression=_compression(example), write_page_index=True) as writer:
-            for table in _groups(files, rows):
-                writer.write_table(_updated(table, kind, kept).cast(schema))
+            for table in _read_groups(files, rows):
+                writer.write_table(_update_groups(table, kind, kept).cast(schema))
 
 
 def _metadata(file: pq.ParquetFile) -> dict[bytes, bytes]:
@@ -206,43 +205,43 @@ def _metadata(file: pq.ParquetFile) -> dict[bytes, bytes]:
 
 
 def _compression(file: pq.ParquetFile) -> dict[str, str]:
-    """As the shard is compressed that the rows come from."""
+    """Return the compression of each column of a shard."""
     if not file.num_row_groups:
         return {}
     group = file.metadata.row_group(0)
     columns = [group.column(i) for i in range(group.num_columns)]
-    return {one.path_in_schema: one.compression.lower().replace("uncompressed", "none") for one in columns}
+    return {column.path_in_schema: column.compression.lower().replace("uncompressed", "none") for column in columns}
 
 
-def _groups(files: dict[str, pq.ParquetFile], rows: Sequence[_Row]) -> Iterator[pa.Table]:
-    """The rows, in order; those that stood in one row group stay together, and only one is in memory."""
-    starts = {name: _starts(file) for name, file in files.items()}
+def _read_groups(files: dict[str, pq.ParquetFile], rows: Sequence[_Row]) -> Iterator[pa.Table]:
+    """Read the rows, in order. Rows of one row group stay together, and only one row group is in memory."""
+    starts = {name: _group_starts(file) for name, file in files.items()}
 
     def group_of(row: _Row) -> tuple[str, int]:
         return row[0], int(np.searchsorted(starts[row[0]], row[1], "right")) - 1
 
     for (name, group), run in itertools.groupby(rows, group_of):
-        wanted = pa.array([row - int(starts[name][group]) for _, row in run], pa.int64())
-        yield files[name].read_row_group(group).take(wanted)
+        indices = pa.array([row - int(starts[name][group]) for _, row in run], pa.int64())
+        yield files[name].read_row_group(group).take(indices)
 
 
-def _starts(file: pq.ParquetFile) -> Places:
-    """The number of the first row of each row group."""
+def _group_starts(file: pq.ParquetFile) -> Positions:
+    """Return the number of the first row of each row group."""
     sizes = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
     return np.cumsum([0, *sizes])[:-1].astype(np.int64)
 
 
-def _updated(table: pa.Table, kind: str, kept: _Kept) -> pa.Table:
-    """The rows, with what the ledger says now of how they are to others."""
+def _update_groups(table: pa.Table, kind: ShardKind, kept: _KeptRows) -> pa.Table:
+    """Return the rows with `GROUP_COLUMN` as the ledger has it now."""
     if kind != "data":
         return table
-    column = kept.rows[OF_OTHERS].take(pa.array(kept.places(table["key"])))
-    return table.set_column(table.column_names.index(OF_OTHERS), table.schema.field(OF_OTHERS), column)
+    column = kept.rows[GROUP_COLUMN].take(pa.array(kept.positions(table["key"])))
+    return table.set_column(table.column_names.index(GROUP_COLUMN), table.schema.field(GROUP_COLUMN), column)
 
 
-def _renumber(out: Folder, kind: str) -> dict[str, int]:
-    """Removes shards of no rows, all but one of a split, and numbers the others; their rows by name."""
-    found: dict[str, int] = {}
+def _renumber(out: Folder, kind: ShardKind) -> dict[str, int]:
+    """Remove empty shards, except for one of an empty split, number the others, and return their rows by name."""
+    counts: dict[str, int] = {}
     for split, group in itertools.groupby(_in_order(out.names(kind)), lambda name: name.partition("-")[0]):
         rows = {name: _rows(out, f"{kind}/{name}") for name in group}
         empty = [name for name, count in rows.items() if not count]
@@ -250,11 +249,11 @@ def _renumber(out: Folder, kind: str) -> dict[str, int]:
             out.remove(f"{kind}/{name}")
             del rows[name]
         for number, (name, count) in enumerate(rows.items()):
-            right = f"{split}-{number:05d}-of-{len(rows):05d}.parquet"
-            if name != right:
-                out.rename(f"{kind}/{name}", f"{kind}/{right}")
-            found[right] = count
-    return found
+            numbered = f"{split}-{number:05d}-of-{len(rows):05d}.parquet"
+            if name != numbered:
+                out.rename(f"{kind}/{name}", f"{kind}/{numbered}")
+            counts[numbered] = count
+    return counts
 
 
 def _rows(out: Folder, name: str) -> int:

@@ -1,8 +1,8 @@
-"""Parquet shards of pictures and patches: planned from the ledger, written by workers, put in place at the end.
+"""Parquet shards of images and patches: planned from the ledger, written by workers, moved into place at the end.
 
-A shard is named by a hash of all that its bytes depend on and lies in `.work/write/` until every shard is there; then
-all get their numbers (`train-00000-of-00004.parquet`). A shard that an earlier run made is recognised by the hash in
-its footer and moved, not written again.
+The key of a shard is a hash of everything that its bytes depend on. Shards are written to `.work/write/` under their
+keys until all of them exist; then they get their numbers (`train-00000-of-00004.parquet`). A shard of an earlier run is
+recognised by the key in its footer: it is moved, not written again.
 """
 
 import contextlib
@@ -20,96 +20,101 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from million_ird.candidate import Failed, Sample
+from million_ird.candidate import Failed
 from million_ird.config.gates import first_drop
 from million_ird.config.recipe import Recipe
 from million_ird.dataset.columns import image_columns, images_schema, patches_schema
-from million_ird.dataset.patches import cut, grid, measure_patch, patch_id, scaled_size
+from million_ird.dataset.patches import cut_patches, grid, measure_patch, patch_id, scaled_size
 from million_ird.errors import DamagedFile, SourceChanged
-from million_ird.images.decode import encode_png, encode_webp
-from million_ird.ledger import KEPT, TRAIN, VALIDATION
-from million_ird.metadata.strip import strip
-from million_ird.runtime.executor import Engine
+from million_ird.images.encode import encode_png, encode_webp
+from million_ird.images.encoded_image import EncodedImage
+from million_ird.metadata.strip import strip_metadata
+from million_ird.runtime.executor import Executor
 from million_ird.runtime.progress import Progress
 from million_ird.runtime.storage import Folder
-from million_ird.scan.source_bytes import Originals, measured_bytes
+from million_ird.scan.source_bytes import Originals, read_verified
+from million_ird.schema import KEPT, TRAIN, VALIDATION
 from million_ird.sources.source import Reader, Source
 
-Kind: TypeAlias = Literal["data", "patches"]
+ShardKind: TypeAlias = Literal["data", "patches"]
+"""What shards hold, and the name of their folder: images or patches."""
+KINDS: tuple[ShardKind, ...] = ("data", "patches")
 STAGING = ".work/write"
-UNIT = b"million_ird.unit"
+SHARD_KEY = b"million_ird.unit"
+"""Where a file's parquet metadata holds its shard key."""
 FORMAT_REVISION = 2
-"""Goes up when the same rows would be written as other bytes."""
+"""Increased when the same rows would be written as other bytes."""
 GROUP_BYTES = 64_000_000
-"""A row group holds no more, unless a single picture does."""
+"""Largest row group in bytes, unless a single image is larger."""
 GROUP_ROWS = 1000
 BYTES_PER_PATCH_PIXEL = {"png": 1.15, "webp": 0.85}
-"""What photographs take on average (benchmarks/patch_format.py): shards are planned before the patches exist."""
+"""Average of photographs (benchmarks/patch_format.py): shards are planned before the patches exist."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardTask:
-    """All that a worker needs to write one shard."""
+    """Everything that a worker needs to write one shard."""
 
     out: Folder
-    kind: Kind
+    kind: ShardKind
     split: str
     rows: pa.Table
     schema: pa.Schema
     recipe: Recipe
     sources: Mapping[str, Reader]
-    unit: str
+    shard_key: str
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
-    """How many rows the two kinds of shards hold, and how many shards were written anew."""
+class WriteSummary:
+    """How many rows the shards of either kind hold, and how many shards were newly written."""
 
     images: int = 0
     patches: int = 0
     new_shards: int = 0
 
 
-def write(
+def write_shards(
     out: Folder,
     ledger: pa.Table,
     recipe: Recipe,
     sources: Mapping[str, Source],
-    engine: Engine,
+    executor: Executor,
     progress: Progress,
     originals: Originals,
-) -> Written:
-    """Writes the kept pictures and their patches.
+) -> WriteSummary:
+    """Write the kept images and their patches.
 
     The bytes depend on the ledger, the recipe and the source files alone, not on workers or earlier runs.
 
     Raises:
-        SourceChanged: a kept file is gone or no longer what was measured; run `scan` or `build` again.
-        BuildError: the disk is full.
+        SourceChanged: A kept file is gone, or is no longer the one that was measured; run `scan` or `build` again.
+        BuildError: The disk is full.
     """
     kept = ledger.filter(pc.equal(ledger["verdict"], KEPT))
-    tasks = list(_plan(out, kept, recipe, sources))
-    present = {kind: _present(out, kind) for kind in ("data", "patches")}
+    tasks = list(_plan_shards(out, kept, recipe, sources))
+    present = {kind: _readable_shards(out, kind) for kind in KINDS}
     staged = {name.removesuffix(".parquet") for name in out.names(STAGING)}
-    missing = [task for task in tasks if task.unit not in present[task.kind] and task.unit not in staged]
+    missing = [task for task in tasks if task.shard_key not in present[task.kind] and task.shard_key not in staged]
     progress.stage("write", sum(task.rows.num_rows for task in missing), "rows")
-    keys = [task.rows["key"].to_pylist() for task in missing]
-    places = originals.places([key for part in keys for key in part])
+    row_keys = [task.rows["key"].to_pylist() for task in missing]
+    places = originals.places([key for keys in row_keys for key in keys])
     ready = (
-        replace(task, sources=originals.behind(sources, {key: places[key] for key in part if key in places}))
-        for task, part in zip(missing, keys, strict=True)
+        replace(task, sources=originals.behind(sources, {key: places[key] for key in keys if key in places}))
+        for task, keys in zip(missing, row_keys, strict=True)
     )
-    for rows in engine.run(write_shard, ready):
+    for rows in executor.run(write_shard, ready):
         progress.advance(rows)
-    counts = [
-        _put_in_place(out, kind, [(task.split, task.unit) for task in tasks if task.kind == kind]) for kind in present
-    ]
+    images, patches = (
+        _move_into_place(out, kind, [(task.split, task.shard_key) for task in tasks if task.kind == kind])
+        for kind in KINDS
+    )
     out.remove(STAGING)
-    return Written(counts[0], counts[1], len(missing))
+    return WriteSummary(images, patches, len(missing))
 
 
-def _plan(out: Folder, kept: pa.Table, recipe: Recipe, sources: Mapping[str, Source]) -> Iterator[ShardTask]:
-    """Shards of each kind and split; a split has at least one, of no rows if need be, so that it can be loaded."""
+def _plan_shards(out: Folder, kept: pa.Table, recipe: Recipe, sources: Mapping[str, Source]) -> Iterator[ShardTask]:
+    """Plan the shards of each kind and split; an empty split gets a shard without rows, so that it can be loaded."""
     for split in (TRAIN, VALIDATION) if recipe.validation else (TRAIN,):
         rows = kept.filter(pc.equal(kept["split"], split))
         yield from _plan_split(out, split, rows, recipe, sources)
@@ -124,14 +129,14 @@ def _plan_split(
         sum(len(grid(*scaled_size(w, h, scale), size)) for scale in recipe.patches.scales)
         for w, h in zip(widths, heights, strict=True)
     ]
-    columns = image_columns(recipe.measured)
-    schemas: dict[Kind, pa.Schema] = {"data": images_schema(recipe.measured), "patches": patches_schema()}
-    weights: dict[Kind, NDArray[np.float64]] = {
+    columns = image_columns(recipe.ledger_entries)
+    schemas: dict[ShardKind, pa.Schema] = {"data": images_schema(recipe.ledger_entries), "patches": patches_schema()}
+    weights: dict[ShardKind, NDArray[np.float64]] = {
         "data": kept["bytes"].to_numpy().astype(np.float64),
         "patches": np.asarray(patches, np.float64) * size * size * BYTES_PER_PATCH_PIXEL[recipe.patches.format],
     }
     for kind, schema in schemas.items():
-        for start, stop in _cuts(weights[kind], recipe.shards.bytes):
+        for start, stop in _split_by_weight(weights[kind], recipe.shards.bytes):
             rows = kept.select(columns).slice(start, stop - start)
             yield ShardTask(
                 out=out,
@@ -141,13 +146,13 @@ def _plan_split(
                 schema=schema,
                 recipe=recipe,
                 sources=sources,
-                unit=_unit(kind, split, rows, schema, recipe),
+                shard_key=_shard_key(kind, split, rows, schema, recipe),
             )
 
 
-def _cuts(weights: NDArray[np.float64], most: int) -> list[tuple[int, int]]:
-    """Consecutive ranges of about equal weight, none far over `most`; one empty range where there is nothing."""
-    shards = max(1, int(np.ceil(weights.sum() / most)))
+def _split_by_weight(weights: NDArray[np.float64], max_weight: int) -> list[tuple[int, int]]:
+    """Return consecutive ranges of about equal weight, none far over `max_weight`; without rows, one empty range."""
+    shards = max(1, int(np.ceil(weights.sum() / max_weight)))
     middles = np.cumsum(weights) - weights / 2
     which = np.minimum((middles / max(1.0, weights.sum()) * shards).astype(int), shards - 1)
     edges = np.searchsorted(which, np.arange(shards + 1))
@@ -155,7 +160,7 @@ def _cuts(weights: NDArray[np.float64], most: int) -> list[tuple[int, int]]:
     return ranges or [(0, 0)]
 
 
-def _unit(kind: Kind, split: str, rows: pa.Table, schema: pa.Schema, recipe: Recipe) -> str:
+def _shard_key(kind: ShardKind, split: str, rows: pa.Table, schema: pa.Schema, recipe: Recipe) -> str:
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, rows.schema) as stream:
         stream.write_table(rows.combine_chunks())
@@ -165,35 +170,35 @@ def _unit(kind: Kind, split: str, rows: pa.Table, schema: pa.Schema, recipe: Rec
 
 
 def write_shard(task: ShardTask) -> int:
-    """Writes one shard to `.work/write/`; returns how many ledger rows went into it."""
-    make: Callable[[ShardTask, dict[str, object], bytes], Iterator[dict[str, object]]]
-    make = _image_rows if task.kind == "data" else _patch_rows
-    schema = task.schema.with_metadata({**(task.schema.metadata or {}), UNIT: task.unit.encode()})
+    """Write one shard to `.work/write/` and return the number of its ledger rows."""
+    make_rows: Callable[[ShardTask, dict[str, object], bytes], Iterator[dict[str, object]]]
+    make_rows = _image_rows if task.kind == "data" else _patch_rows
+    schema = task.schema.with_metadata({**(task.schema.metadata or {}), SHARD_KEY: task.shard_key.encode()})
     with (
-        task.out.writing(f"{STAGING}/{task.unit}.parquet") as file,
+        task.out.writing(f"{STAGING}/{task.shard_key}.parquet") as file,
         pq.ParquetWriter(file, schema, compression=_compression(schema), write_page_index=True) as writer,
     ):
         group: list[dict[str, object]] = []
         size = 0
-        for row in task.rows.to_pylist():
-            for made in make(task, row, _original(task, row)):
-                if group and (size + len(_picture(made)) > GROUP_BYTES or len(group) >= GROUP_ROWS):
+        for ledger_row in task.rows.to_pylist():
+            for row in make_rows(task, ledger_row, _original(task, ledger_row)):
+                if group and (size + len(_image_bytes(row)) > GROUP_BYTES or len(group) >= GROUP_ROWS):
                     writer.write_table(pa.Table.from_pylist(group, schema))
                     group, size = [], 0
-                group.append(made)
-                size += len(_picture(made))
+                group.append(row)
+                size += len(_image_bytes(row))
         if group:
             writer.write_table(pa.Table.from_pylist(group, schema))
     return int(task.rows.num_rows)
 
 
 def _compression(schema: pa.Schema) -> dict[str, str]:
-    """Pictures are compressed already; the rest compresses well."""
+    """Return the compression of each column: images are compressed already, the rest compresses well."""
     flat = {field.name: "zstd" for field in schema if field.name != "image"}
     return flat | {"image.bytes": "none", "image.path": "zstd"}
 
 
-def _picture(row: dict[str, object]) -> bytes:
+def _image_bytes(row: dict[str, object]) -> bytes:
     image = row["image"]
     assert isinstance(image, dict)
     encoded: bytes = image["bytes"]
@@ -201,8 +206,8 @@ def _picture(row: dict[str, object]) -> bytes:
 
 
 def _original(task: ShardTask, row: dict[str, object]) -> bytes:
-    """The source's bytes, which must be those that were measured."""
-    encoded = measured_bytes(task.sources, row)
+    """Return the source's bytes, which must be those that were measured."""
+    encoded = read_verified(task.sources, row)
     if isinstance(encoded, Failed):
         raise SourceChanged(f"{row['source']}/{row['uri']}: {encoded.detail}; run the build again")
     return encoded
@@ -210,22 +215,22 @@ def _original(task: ShardTask, row: dict[str, object]) -> bytes:
 
 def _image_rows(task: ShardTask, row: dict[str, object], encoded: bytes) -> Iterator[dict[str, object]]:
     if task.recipe.privacy.covers(str(row["uri"])):
-        encoded = strip(encoded, str(row["format"]))
+        encoded = strip_metadata(encoded, str(row["format"]))
     suffix = PurePosixPath(str(row["uri"])).suffix.lower() or f".{str(row['format']).lower()}"
     name = hashlib.sha256(encoded).hexdigest()
     yield {"image": {"bytes": encoded, "path": f"{row['id']}{suffix}"}, "sha256": name, **row}
 
 
 def _patch_rows(task: ShardTask, row: dict[str, object], encoded: bytes) -> Iterator[dict[str, object]]:
-    wanted = task.recipe.patches
-    encode = encode_png if wanted.format == "png" else encode_webp
-    sample = Sample(encoded, max_pixels=task.recipe.limits.max_pixels)
-    for scale, box, patch in cut(sample.pixels, wanted.size, wanted.scales):
+    rules = task.recipe.patches
+    encode = encode_png if rules.format == "png" else encode_webp
+    image = EncodedImage(encoded, max_pixels=task.recipe.limits.max_pixels)
+    for scale, box, patch in cut_patches(image.pixels, rules.size, rules.scales):
         numbers = measure_patch(patch)
-        if first_drop(wanted.gates, numbers) is None:
+        if first_drop(rules.gates, numbers) is None:
             name = patch_id(str(row["id"]), scale, box)
             yield {
-                "image": {"bytes": encode(patch), "path": f"{name}.{wanted.format}"},
+                "image": {"bytes": encode(patch), "path": f"{name}.{rules.format}"},
                 "id": name,
                 "parent": row["id"],
                 **{k: row[k] for k in ("key", "source", "uri", "licence", "attribution")},
@@ -237,37 +242,42 @@ def _patch_rows(task: ShardTask, row: dict[str, object], encoded: bytes) -> Iter
             }
 
 
-def _present(out: Folder, kind: Kind | str) -> dict[str, str]:
-    """The shards in place that can be read: unit to file name."""
-    found = {}
+def _readable_shards(out: Folder, kind: ShardKind) -> dict[str, str]:
+    """Return the shards in place that can be read: file names by shard key."""
+    names = {}
     for name in out.names(kind):
         with contextlib.suppress(DamagedFile):
-            unit = (out.read_schema(f"{kind}/{name}").metadata or {}).get(UNIT, b"").decode()
-            found[unit] = name
-    return found
+            shard_key = (out.read_schema(f"{kind}/{name}").metadata or {}).get(SHARD_KEY, b"").decode()
+            names[shard_key] = name
+    return names
 
 
-def _put_in_place(out: Folder, kind: str, units: list[tuple[str, str]]) -> int:
-    """Gives the shards their final names and removes others; returns the number of rows in them.
+def _move_into_place(out: Folder, kind: ShardKind, shards: list[tuple[str, str]]) -> int:
+    """Give the shards their final names, remove all other shards, and return the number of rows.
 
-    Everything passes through the staging folder, under names that survive a kill at any moment.
+    Renamed shards pass through the staging folder under their keys: a kill at any moment loses nothing.
+
+    Args:
+        out: The dataset's folder.
+        kind: The kind of shards.
+        shards: Split and shard key of each shard, in order.
     """
-    totals, numbers = Counter(split for split, _ in units), Counter[str]()
-    wanted = {}
-    for split, unit in units:
-        wanted[unit] = f"{split}-{numbers[split]:05d}-of-{totals[split]:05d}.parquet"
+    totals, numbers = Counter(split for split, _ in shards), Counter[str]()
+    final_names = {}
+    for split, shard_key in shards:
+        final_names[shard_key] = f"{split}-{numbers[split]:05d}-of-{totals[split]:05d}.parquet"
         numbers[split] += 1
-    present = {name: unit for unit, name in _present(out, kind).items()}
+    present = {name: shard_key for shard_key, name in _readable_shards(out, kind).items()}
     for name in out.names(kind):
-        unit = present.get(name, "")
-        if unit not in wanted:
+        shard_key = present.get(name, "")
+        if shard_key not in final_names:
             out.remove(f"{kind}/{name}")
-        elif wanted[unit] != name:
-            out.rename(f"{kind}/{name}", f"{STAGING}/{unit}.parquet")
-    for unit, name in wanted.items():
+        elif final_names[shard_key] != name:
+            out.rename(f"{kind}/{name}", f"{STAGING}/{shard_key}.parquet")
+    for shard_key, name in final_names.items():
         if not out.exists(f"{kind}/{name}"):
-            out.rename(f"{STAGING}/{unit}.parquet", f"{kind}/{name}")
-    return sum(_rows(out, f"{kind}/{name}") for name in wanted.values())
+            out.rename(f"{STAGING}/{shard_key}.parquet", f"{kind}/{name}")
+    return sum(_rows(out, f"{kind}/{name}") for name in final_names.values())
 
 
 def _rows(out: Folder, name: str) -> int:

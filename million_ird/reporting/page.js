@@ -1,5 +1,5 @@
-// Counts what other thresholds would keep. A candidate's number is one byte per slider: it passes stop k of a lower
-// limit exactly when its byte is over k, and of an upper limit when it is not.
+// Counts what other thresholds would keep. A candidate's value is one byte per slider: it passes stop k of a lower
+// limit exactly when its byte is greater than k, and of an upper limit when it is not.
 "use strict";
 
 const data = JSON.parse(document.getElementById("data").textContent);
@@ -12,7 +12,7 @@ const scale = data.sampled ? data.candidates / data.sampled : 1;
 const about = sampled ? "about " : "";
 
 const sliders = data.sliders.map((one, i) => ({ ...one, codes: bytes(one.codes), now: one.start, input: at("slider", i) }));
-const broken = new Uint8Array(data.rows); // how many limits each candidate breaks as the sliders stand
+const broken = new Uint8Array(data.rows); // how many limits each candidate breaks with the sliders as they are set
 
 function breaks(slider, row) {
   return slider.side === "min" ? slider.codes[row] <= slider.now : slider.codes[row] > slider.now;
@@ -22,7 +22,7 @@ function add(slider, sign) {
   for (let row = 0; row < data.rows; row++) if (breaks(slider, row)) broken[row] += sign;
 }
 
-// Pictures that pass every limit: those that were measured whole, one of each group of copies, and the others.
+// Images that pass every limit: those that were measured completely, one of each group of duplicates, and the others.
 function passing() {
   let kept = 0;
   let unmeasured = 0;
@@ -39,18 +39,18 @@ function passing() {
 }
 
 function describe(slider, i) {
-  let fall = 0;
+  let dropped = 0;
   let alone = 0;
   for (let row = 0; row < data.rows; row++) {
     if (!breaks(slider, row)) continue;
-    fall++;
+    dropped++;
     if (broken[row] === 1) alone++;
   }
   const label = slider.labels[slider.now];
   at("value", i).textContent = label;
   at("from", i).textContent = slider.now === slider.start ? "" : `recipe: ${slider.labels[slider.start]}`;
   slider.input.setAttribute("aria-valuetext", label);
-  at("says", i).textContent = `${about}${count(fall * scale)} beyond it, ${count(alone * scale)} by no other limit`;
+  at("says", i).textContent = `${about}${count(dropped * scale)} beyond this limit, ${count(alone * scale)} of them within all others`;
   const mark = at("mark", i);
   mark.style.left = `${slider.places[slider.now]}%`;
   mark.hidden = slider.now === slider.start;

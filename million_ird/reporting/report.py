@@ -1,7 +1,7 @@
 """The report: one self-contained HTML file that works from file://.
 
-Its content is a function of the ledger, the recipe and the sources' bytes; only the section on time, which is there
-where something was measured in this run, differs between two runs.
+Its content is a function of the ledger, the recipe and the sources' bytes. Only the section on time differs between
+two runs; it has numbers where something was measured in this run.
 """
 
 import base64
@@ -15,18 +15,18 @@ import jinja2
 import pyarrow as pa
 from markupsafe import Markup
 
-from million_ird.config.gates import Gate
 from million_ird.config.recipe import Recipe
-from million_ird.decide.gate_order import gate_tier
-from million_ird.ledger import funnel, measure_fields
-from million_ird.reporting import formatting as wording
-from million_ird.reporting import limits, pictures, steps
-from million_ird.reporting.figures import Axis, Bin, histogram
-from million_ird.reporting.limits import Limit, Slider
-from million_ird.reporting.pictures import Border
-from million_ird.reporting.rows import Rows
+from million_ird.ledger import funnel
+from million_ird.reporting import formatting, gallery
+from million_ird.reporting.counts import count_values
+from million_ird.reporting.gallery import BorderlineImages
+from million_ird.reporting.histograms import FigureAxis, HistogramBin, histogram
+from million_ird.reporting.rows import LedgerRows
+from million_ird.reporting.sliders import GateLimit, Slider, gate_limits, slider_data
+from million_ird.reporting.steps import funnel_steps
 from million_ird.runtime.storage import Folder
 from million_ird.scan.source_bytes import Originals
+from million_ird.schema import measure_fields
 from million_ird.sources.source import Source
 
 PATH = "report/index.html"
@@ -40,30 +40,31 @@ class Distribution:
 
     field: str
     meaning: str
-    axis: Axis
-    bins: list[Bin]
-    limits: list[Limit]
+    axis: FigureAxis
+    bins: list[HistogramBin]
+    limits: list[GateLimit]
     not_measured: int
-    """Nulls of pictures that never came to the tier of this measure."""
+    """Nulls of images that failed, or were dropped before the tier of this measure."""
     not_applicable: int
-    """Other nulls: the measure has nothing to say of the picture."""
+    """Other nulls: the measure does not apply to the image."""
 
 
 @dataclass(frozen=True, slots=True)
-class Threshold:
-    """One limit with its slider and the pictures nearest to it."""
+class ThresholdSection:
+    """One limit with its slider and the images nearest to it."""
 
     slider: Slider
-    border: Border
+    borderline: BorderlineImages
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
-    """One class of failures, with a few examples as (source/uri, detail)."""
+class FailureClass:
+    """One class of failures, with a few examples."""
 
     name: str
     count: int
     examples: list[tuple[str, str]]
+    """`source/uri` and detail."""
 
 
 def write_report(
@@ -74,91 +75,101 @@ def write_report(
     seconds: Mapping[str, float],
     originals: Originals | None = None,
 ) -> str:
-    """Writes `report/index.html` and returns its path.
+    """Write `report/index.html` and return its path.
 
-    `seconds` is what each measure took in this run; empty where nothing was measured.
+    Args:
+        out: The dataset's folder.
+        ledger: The decided rows.
+        recipe: The recipe by which they were decided.
+        sources: The sources by label; thumbnails are read from them.
+        seconds: What each measure took in this run; empty where nothing was measured.
+        originals: The download cache, where a source cannot be read twice.
     """
-    out.write(PATH, render(ledger, recipe, sources, seconds, originals).encode())
+    out.write(PATH, render_report(ledger, recipe, sources, seconds, originals).encode())
     return out.path(PATH)
 
 
-def render(
+def render_report(
     ledger: pa.Table,
     recipe: Recipe,
     sources: Mapping[str, Source],
     seconds: Mapping[str, float],
     originals: Originals | None = None,
 ) -> str:
-    """The whole page."""
-    rows = Rows(ledger)
+    """Return the whole page; see `write_report`."""
+    rows = LedgerRows(ledger)
     counts = funnel(ledger)
-    funnel_steps = steps.steps(counts, recipe)
+    steps = funnel_steps(counts, recipe)
     gated = [_distribution(rows, recipe, field) for field in _gated_fields(recipe)]
     thresholds = {
-        one.field: [Threshold(Slider.on(one.axis, limit), pictures.choose_border(rows, limit)) for limit in one.limits]
-        for one in gated
+        distribution.field: [
+            ThresholdSection(Slider.along(distribution.axis, limit), gallery.choose_borderline(rows, limit))
+            for limit in distribution.limits
+        ]
+        for distribution in gated
     }
-    names = [name for name in measure_fields(recipe.measured) if name in ledger.column_names]
+    names = [name for name in measure_fields(recipe.ledger_entries) if name in ledger.column_names]
     others = [_distribution(rows, recipe, name) for name in names if name not in thresholds]
-    sliders = [threshold.slider for held in thresholds.values() for threshold in held]
-    walls = pictures.choose_dropped(rows, funnel_steps)
-    kept, copies, leaks = pictures.choose_kept(rows), pictures.choose_copies(rows), pictures.choose_leaks(rows)
-    shown = [kept, leaks.shown, *(wall.shown for wall in walls), *([c.stays, *c.copies] for c in copies)]
-    shown += [side for held in thresholds.values() for t in held for side in (t.border.dropped, t.border.kept)]
-    positions = [one.position for wall in shown for one in wall]
+    sections = [section for field_sections in thresholds.values() for section in field_sections]
+    sliders = [section.slider for section in sections]
+    kept, dropped = gallery.choose_kept(rows), gallery.choose_dropped(rows, steps)
+    duplicates, leaks = gallery.choose_duplicates(rows), gallery.choose_leaks(rows)
+    shown = [kept, leaks.shown, *(reason.shown for reason in dropped)]
+    shown += [[group.kept, *group.duplicates] for group in duplicates]
+    shown += [side for section in sections for side in (section.borderline.dropped, section.borderline.kept)]
+    positions = [image.position for images in shown for image in images]
     return _page(
         recipe=recipe,
         funnel=counts,
-        steps=funnel_steps,
+        steps=steps,
         gated=gated,
         thresholds=thresholds,
         others=others,
         sliders=sliders,
-        data=limits.payload(rows, recipe, sliders),
+        data=slider_data(rows, recipe, sliders),
         kept=kept,
-        walls=walls,
-        copies=copies,
+        dropped=dropped,
+        duplicates=duplicates,
         leaks=leaks,
-        pictures=pictures.thumbnails(rows, positions, sources, recipe.limits, originals),
+        thumbnails=gallery.thumbnails(rows, positions, sources, recipe.limits, originals),
         failures=_failures(rows, counts.failures),
-        sources=steps.grouped(ledger, "source"),
-        licences=steps.grouped(ledger, "licence"),
+        sources=count_values(ledger, "source"),
+        licences=count_values(ledger, "licence"),
         seconds=sorted(seconds.items(), key=lambda item: -item[1]),
     )
 
 
 def _gated_fields(recipe: Recipe) -> list[str]:
-    """The fields whose limits can be moved, in the order in which they are judged."""
-    return list(dict.fromkeys(limit.gate.field for limit in limits.limits_of(recipe)))
+    """Return the fields whose limits can be moved, in the order in which they are judged."""
+    return list(dict.fromkeys(limit.gate.field for limit in gate_limits(recipe)))
 
 
-def _distribution(rows: Rows, recipe: Recipe, field: str) -> Distribution:
+def _distribution(rows: LedgerRows, recipe: Recipe, field: str) -> Distribution:
     values = rows.values(field)
-    found = [limit for limit in limits.limits_of(recipe) if limit.gate.field == field]
-    axis = Axis.over(values, [limit.value for limit in found])
+    limits = [limit for limit in gate_limits(recipe) if limit.gate.field == field]
+    axis = FigureAxis.over(values, [limit.value for limit in limits])
     null = values != values
-    tier = gate_tier(Gate(field=field, required=True), recipe.columns)
+    tier = recipe.tiers[field]
     unmeasured = null & ((rows.values("tier") < tier) | rows.failed)
     return Distribution(
         field=field,
-        meaning=wording.meaning(field),
+        meaning=recipe.description(field),
         axis=axis,
         bins=histogram(values, rows.kept, axis),
-        limits=found,
+        limits=limits,
         not_measured=int(unmeasured.sum()),
         not_applicable=int((null & ~unmeasured).sum()),
     )
 
 
-def _failures(rows: Rows, counts: Mapping[str, int]) -> list[Failure]:
-    found = []
+def _failures(rows: LedgerRows, counts: Mapping[str, int]) -> list[FailureClass]:
+    failures = []
     for name, count in counts.items():
-        chosen = [
-            rows.identity(i) for i in rows.some(rows.failed & rows.where("failure_class", name), FAILURE_EXAMPLES)
-        ]
+        positions = rows.first_by_key(rows.failed & rows.where("failure_class", name), FAILURE_EXAMPLES)
+        chosen = [rows.identity(position) for position in positions]
         examples = [(f"{row['source']}/{row['uri']}", str(row["failure_detail"] or "")) for row in chosen]
-        found.append(Failure(name, count, examples))
-    return found
+        failures.append(FailureClass(name, count, examples))
+    return failures
 
 
 def _page(**content: object) -> str:
@@ -170,10 +181,10 @@ def _page(**content: object) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "number": wording.number,
-        "share": wording.share,
-        "plural": wording.plural,
-        "duration": wording.duration,
+        "number": formatting.number,
+        "share": formatting.share,
+        "plural": formatting.plural,
+        "duration": formatting.duration,
     }
     style, script = ((_HERE / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     return environment.get_template("page.html.j2").render(

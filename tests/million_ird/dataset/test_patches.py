@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from million_ird.dataset.patches import PATCH_FIELDS, Box, at_scale, cut, grid, measure_patch, patch_id, scaled_size
+from million_ird.dataset.patches import (
+    PatchBox,
+    cut_patches,
+    grid,
+    measure_patch,
+    patch_id,
+    resize_to_scale,
+    scaled_size,
+)
+from million_ird.schema import PATCH_FIELDS
 
 SIDES = st.integers(1, 3000)
 
@@ -39,12 +48,12 @@ def test_what_remains_is_spread_evenly(side: int, size: int) -> None:
 
 def test_a_picture_smaller_than_a_patch_yields_none() -> None:
     assert grid(511, 4000, 512) == []
-    assert list(cut(np.zeros((511, 4000, 3), np.uint8), 512)) == []
+    assert list(cut_patches(np.zeros((511, 4000, 3), np.uint8), 512)) == []
 
 
 def test_patches_are_the_pixels_of_their_boxes() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (150, 200, 3)).astype(np.uint8)
-    patches = list(cut(pixels, 64))
+    patches = list(cut_patches(pixels, 64))
     assert len(patches) == 2 * 3
     for scale, box, patch in patches:
         assert scale == 1
@@ -54,9 +63,9 @@ def test_patches_are_the_pixels_of_their_boxes() -> None:
 
 def test_scaled_patches_come_from_the_shrunk_picture() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (150, 200, 3)).astype(np.uint8)
-    half = [(box, patch) for scale, box, patch in cut(pixels, 64, (1.0, 0.5)) if scale == 0.5]
+    half = [(box, patch) for scale, box, patch in cut_patches(pixels, 64, (1.0, 0.5)) if scale == 0.5]
     assert len(half) == 1
-    small = at_scale(pixels, 0.5)
+    small = resize_to_scale(pixels, 0.5)
     assert small.shape == (75, 100, 3)
     box, patch = half[0]
     np.testing.assert_array_equal(patch, small[box.y : box.y + 64, box.x : box.x + 64])
@@ -64,16 +73,16 @@ def test_scaled_patches_come_from_the_shrunk_picture() -> None:
 
 def test_scale_one_is_the_picture_itself_and_nothing_shrinks_to_nothing() -> None:
     pixels = np.zeros((3, 4, 3), np.uint8)
-    assert at_scale(pixels, 1.0) is pixels
+    assert resize_to_scale(pixels, 1.0) is pixels
     assert scaled_size(3, 4, 0.01) == (1, 1)
 
 
 def test_a_patch_s_name_tells_where_it_lies() -> None:
     names = {
-        patch_id("p", 1.0, Box(1, 23, 64)),
-        patch_id("p", 1.0, Box(12, 3, 64)),
-        patch_id("p", 0.5, Box(12, 3, 64)),
-        patch_id("q", 1.0, Box(1, 23, 64)),
+        patch_id("p", 1.0, PatchBox(1, 23, 64)),
+        patch_id("p", 1.0, PatchBox(12, 3, 64)),
+        patch_id("p", 0.5, PatchBox(12, 3, 64)),
+        patch_id("q", 1.0, PatchBox(1, 23, 64)),
     }
     assert len(names) == 4
 

@@ -9,7 +9,9 @@ import numpy as np
 import pyarrow as pa
 
 from million_ird.candidate import Candidate, Failed
-from million_ird.config.recipe import Recipe, parse
+from million_ird.config.loading import parse
+from million_ird.config.recipe import Recipe
+from million_ird.decide.gates import failures
 from million_ird.decide.verdicts import decide
 from million_ird.ledger import ledger_schema, scanned_schema
 from million_ird.sources.source import Unit
@@ -53,7 +55,7 @@ def scanned(rows: int, by: Recipe, *, seed: int = 0) -> pa.Table:
             measured[name][alive] = numbers[name][alive]
         for gate in by.gates:
             if gate.field in tier:
-                alive &= ~gate.failures(pa.chunked_array([pa.array(measured[gate.field], from_pandas=True)]))[0]
+                alive &= ~failures(gate, pa.chunked_array([pa.array(measured[gate.field], from_pandas=True)]))[0]
     keys = [hashlib.blake2b(str(i).encode(), digest_size=16).hexdigest() for i in range(rows)]
     ids = [hashlib.sha256(str(i).encode()).hexdigest() for i in twin.tolist()]
     # Hashes far from each other, so that a copy is a copy of the same picture and of no other.
@@ -75,7 +77,7 @@ def scanned(rows: int, by: Recipe, *, seed: int = 0) -> pa.Table:
         "version": [""] * rows,
         **measured,
     }
-    schema = scanned_schema(by.measured)
+    schema = scanned_schema(by.ledger_entries)
     arrays = [
         pa.array(columns[one.name], one.type, from_pandas=True) if one.name in columns else pa.nulls(rows, one.type)
         for one in schema
@@ -85,7 +87,7 @@ def scanned(rows: int, by: Recipe, *, seed: int = 0) -> pa.Table:
 
 def decided(rows: pa.Table, by: Recipe) -> pa.Table:
     """The ledger of these rows."""
-    schema = ledger_schema(by.measured)
+    schema = ledger_schema(by.ledger_entries)
     verdicts = decide(rows, by)
     return pa.table({name: verdicts[name] if name in verdicts.column_names else rows[name] for name in schema.names})
 

@@ -22,15 +22,22 @@ from million_ird import ledger as ledgers
 from million_ird.config.gates import Gate
 from million_ird.config.recipe import Recipe
 from million_ird.dataset.columns import images_schema, patches_schema
-from million_ird.dataset.layout import linked, parts, said_in, size_category
-from million_ird.dataset.markdown import NAMELESS, escaped, plain
-from million_ird.dataset.shards import Written
-from million_ird.ledger import DROPPED, KEPT, LEAK, NEAR, PIXELS, REMOVED, ledger_schema
+from million_ird.dataset.layout import hub_configs, linked_files, read_front_matter, size_category
+from million_ird.dataset.markdown import NAMELESS, escape_markdown, plain_line
+from million_ird.dataset.shards import WriteSummary
+from million_ird.ledger import ledger_schema
 from million_ird.maintenance.verify import verify
 from million_ird.reporting.card import write_card
-from million_ird.reporting.card_counts import groups_of_copies, hub_licence, identifier, leaks, shares
-from million_ird.reporting.card_figures import drawn, figures, panel
+from million_ird.reporting.card_figures import draw_figures, make_panel, render_png
+from million_ird.reporting.counts import (
+    count_leaks,
+    duplicate_group_stats,
+    hub_licence,
+    largest_values,
+    licence_identifier,
+)
 from million_ird.runtime.storage import Folder
+from million_ird.schema import DROPPED, KEPT, LEAK, NEAR, PIXELS, REMOVED
 from tests.million_ird import scenes
 from tests.million_ird.reporting import synthetic_ledgers as made
 
@@ -52,12 +59,12 @@ HOSTILE = (
 )
 
 
-def lay(folder: Path, ledger: pa.Table, by: Recipe, held_out: int = 0) -> Written:
+def lay(folder: Path, ledger: pa.Table, by: Recipe, held_out: int = 0) -> WriteSummary:
     """Ledger and shards of these rows, each kept picture being the same small PNG, with one patch."""
     out = Folder(str(folder))
-    ledgers.save(out, [ledger], ledger.num_rows, ledger_schema(by.measured))
+    ledgers.save(out, [ledger], ledger.num_rows, ledger_schema(by.ledger_entries))
     kept = ledger.filter(pc.equal(ledger["verdict"], KEPT))
-    for kind, schema in (("data", images_schema(by.measured)), ("patches", patches_schema())):
+    for kind, schema in (("data", images_schema(by.ledger_entries)), ("patches", patches_schema())):
         columns = {name: kept[name] for name in schema.names if name in kept.column_names}
         columns["parent"] = columns["sha256"] = kept["id"]
         image = {"bytes": small_png(), "path": "picture.png"}
@@ -73,7 +80,7 @@ def lay(folder: Path, ledger: pa.Table, by: Recipe, held_out: int = 0) -> Writte
                 ):
                     if rows.num_rows:  # no group of rows where there are none, as shards are written
                         writer.write_table(rows)
-    return Written(kept.num_rows, kept.num_rows, 0)
+    return WriteSummary(kept.num_rows, kept.num_rows, 0)
 
 
 def _cast(column: pa.Array | pa.ChunkedArray, kind: pa.DataType) -> pa.Array | pa.ChunkedArray:
@@ -149,12 +156,12 @@ def test_the_hub_s_reader_takes_the_front_matter(finished: Path) -> None:
         ("images", True), ("patches", None), ("ledger", None),
     ]  # fmt: skip
     assert {one["config_name"] for one in data["dataset_info"]} == set(CONFIGS)
-    assert data == said_in((finished / "README.md").read_text())
+    assert data == read_front_matter((finished / "README.md").read_text())
 
 
 @pytest.mark.parametrize("config", CONFIGS)
 def test_datasets_finds_features_and_sizes_in_the_card(finished: Path, config: str) -> None:
-    measures = scenes.recipe().measured
+    measures = scenes.recipe().ledger_entries
     schema = {
         "images": images_schema(measures), "patches": patches_schema(), "ledger": ledger_schema(measures),
     }[config]  # fmt: skip
@@ -262,7 +269,7 @@ def test_size_category(rows: int, name: str) -> None:
     ],
 )
 def test_identifier_of_a_licence(licence: str | None, name: str) -> None:
-    assert identifier(licence) == name
+    assert licence_identifier(licence) == name
 
 
 def test_the_licence_is_named_only_when_all_kept_pictures_have_it(tmp_path: Path) -> None:
@@ -273,7 +280,7 @@ def test_the_licence_is_named_only_when_all_kept_pictures_have_it(tmp_path: Path
     mixed = ["CC0 1.0" if i % 2 and good else "cc0-1.0" if good else "other terms" for i, good in enumerate(kept)]
     ledger = with_column(ledger, "licence", list(mixed))
     card = card_of(tmp_path, ledger, by)
-    data = said_in(card)
+    data = read_front_matter(card)
     assert data["license"] == "cc0-1.0"
     assert "license_name" not in data
     assert hub_licence(ledger.filter(pc.not_equal(ledger["verdict"], KEPT))) == "other"
@@ -296,10 +303,10 @@ def test_the_card_tells_the_funnel_the_limits_and_the_sources(tmp_path: Path) ->
     limits = [row[:4] for row in rows if len(row) == 5]
     assert ["exposure", "mean_luma", "40", "220"] in limits
     assert ["blurred", "sharpest_blocks", "3", ""] in limits
-    for one in shares(ledger, "source"):
+    for one in largest_values(ledger, "source"):
         assert [one.name, f"{one.candidates:,}", f"{one.kept:,}"] in [row[:3] for row in rows]
-    assert sum(one.kept for one in shares(ledger, "source")) == counted.kept
-    assert "none named" in {row[0] for row in rows}
+    assert sum(one.kept for one in largest_values(ledger, "source")) == counted.kept
+    assert "none stated" in {row[0] for row in rows}
 
 
 def test_shares_name_the_largest_and_add_up_the_others() -> None:
@@ -310,10 +317,10 @@ def test_shares_name_the_largest_and_add_up_the_others() -> None:
             "verdict": [kept, kept, dropped, kept, kept, kept, dropped, kept],
         }
     )
-    named = [(one.name, one.candidates, one.kept, one.others) for one in shares(table, "licence", most=2)]
+    named = [(one.name, one.candidates, one.kept, one.others) for one in largest_values(table, "licence", max_named=2)]
     assert named == [("b", 2, 2, 0), ("a", 2, 1, 0), (None, 4, 3, 4)]
-    assert [one.name for one in shares(table, "licence", of_kept=True)] == ["b", "a", "c", "e", None]
-    assert shares(table.slice(0, 0), "licence") == []
+    assert [one.name for one in largest_values(table, "licence", kept_only=True)] == ["b", "a", "c", "e", None]
+    assert largest_values(table.slice(0, 0), "licence") == []
 
 
 def test_copies_leaks_and_removals_are_counted(tmp_path: Path) -> None:
@@ -335,21 +342,21 @@ def test_copies_leaks_and_removals_are_counted(tmp_path: Path) -> None:
     rows = _Read(card).rows()
     for row in (["CBSD68", "4", "2"], ["Rain100L", "1", "1"], ["Urban100", "0", "0"]):
         assert row in rows
-    assert [one.benchmark for one in leaks(ledger, ("CBSD68", "Urban100"))] == ["CBSD68", "Rain100L", "Urban100"]
-    assert ["near copies", "2"] in rows
+    assert [one.benchmark for one in count_leaks(ledger, ("CBSD68", "Urban100"))] == ["CBSD68", "Rain100L", "Urban100"]
+    assert ["near-duplicates", "2"] in rows
     assert ["the same pixels in another file", "1"] in rows
-    assert "1 kept picture had copies; the largest group counts 4 pictures" in card
-    assert groups_of_copies(ledger).sizes == {"3 to 5": 1}
-    assert "1 candidate was refused on request" in card
+    assert "1 kept image had duplicates; the largest group has 4 images" in card
+    assert duplicate_group_stats(ledger).sizes == {"3 to 5": 1}
+    assert "1 candidate was removed on request" in card
 
 
 def test_what_was_not_looked_for_is_said(tmp_path: Path) -> None:
     by = made.recipe(duplicates={"exact": False, "radius": None}, gates=[])
     card = card_of(tmp_path / "out", made_ledger(by), by)
-    assert "Copies were not looked for." in card
-    assert "Pictures of evaluation sets were not looked for" in card
+    assert "Duplicates were not searched for." in card
+    assert "The candidates were not compared with any evaluation set" in card
     assert "no limits on any measure" in card
-    assert linked(card) == ["card/sizes.png"]
+    assert linked_files(card) == ["card/sizes.png"]
 
 
 def test_metadata_that_was_stripped_is_counted(tmp_path: Path) -> None:
@@ -362,7 +369,7 @@ def test_metadata_that_was_stripped_is_counted(tmp_path: Path) -> None:
     table = table.drop_columns([name for name in ("sha256",) if name in table.column_names])
     pq.write_table(table.append_column("sha256", pa.array(hashes)), path)
     write_card(Folder(str(tmp_path)), ledger, by, written)
-    assert f"Metadata was stripped from 3 of the {written.images} pictures" in (tmp_path / "README.md").read_text()
+    assert f"Metadata was removed from 3 of the {written.images} images" in (tmp_path / "README.md").read_text()
 
 
 def test_the_latest_release_is_named_where_there_is_one(tmp_path: Path) -> None:
@@ -399,21 +406,21 @@ def test_the_citation_is_of_the_paper_and_of_the_software(finished: Path) -> Non
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_an_escaped_text_reads_as_itself(text: str) -> None:
-    shown = plain(text)
+    shown = plain_line(text)
     assert "\n" not in shown
     assert not re.search("[\x00-\x1f\x7f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff\xad]", shown)
     assert 0 < len(shown) <= 120
-    read = _Read(f"---\n---\n# {escaped(text)}\n\n| a | b |\n|---|---|\n| {escaped(text)} | 2 |\n")
+    read = _Read(f"---\n---\n# {escape_markdown(text)}\n\n| a | b |\n|---|---|\n| {escape_markdown(text)} | 2 |\n")
     assert read.headings() == [shown]
     assert read.rows() == [["a", "b"], [shown, "2"]]
     assert read.links == []
     assert read.html == []
-    assert "www.evil" not in escaped(text)
-    assert not re.search(r"(?<!\\)://", escaped(text))
+    assert "www.evil" not in escape_markdown(text)
+    assert not re.search(r"(?<!\\)://", escape_markdown(text))
 
 
 def test_plain_text_of_nothing() -> None:
-    assert plain("\u202e\u200b") == NAMELESS
+    assert plain_line("\u202e\u200b") == NAMELESS
 
 
 def test_names_of_strangers_change_nothing_but_their_own_cells(tmp_path: Path) -> None:
@@ -426,15 +433,15 @@ def test_names_of_strangers_change_nothing_but_their_own_cells(tmp_path: Path) -
     texts = {"source": dict(enumerate(names)), "licence": dict(enumerate(names))}
     card = card_of(tmp_path / "hostile", made.with_texts(ledger, texts), by)
     read = _Read(card)
-    assert said_in(card)["pretty_name"] == plain(HOSTILE[9])
+    assert read_front_matter(card)["pretty_name"] == plain_line(HOSTILE[9])
     assert DatasetCard.load(tmp_path / "hostile" / "README.md").data.license == "other"
-    assert read.headings() == [plain(HOSTILE[9]), *plainly.headings()[1:]]
+    assert read.headings() == [plain_line(HOSTILE[9]), *plainly.headings()[1:]]
     assert read.links == plainly.links
     assert read.html == []
     assert not re.search("[\x00-\x09\x0b-\x1f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]", card)
     cells = {row[0] for row in read.rows()}
-    assert {plain(name, 300) for name in HOSTILE if name.strip("\t \u2028")} <= cells
-    assert plain(HOSTILE[2], 300) in cells  # the reason
+    assert {plain_line(name, 300) for name in HOSTILE if name.strip("\t \u2028")} <= cells
+    assert plain_line(HOSTILE[2], 300) in cells  # the reason
     widths = {len(row) for row in read.rows()}
     assert widths == {len(row) for row in plainly.rows()}
     licences = (tmp_path / "hostile" / "LICENSE.md").read_text()
@@ -451,12 +458,12 @@ def test_a_panel_counts_every_number_once_and_cuts_at_the_limits() -> None:
             column = np.concatenate([values, [np.nan, 3.0, 9.5] * 20])
             kept = draw.random(len(column)) < 0.5
             gates = [] if low is None and high is None else [Gate(field="x", min=low, max=high)]
-            one = panel("x", column, kept, gates)
+            one = make_panel("x", column, kept, gates)
             assert one is not None
             finite = np.isfinite(column)
             beyond = finite & ((column < (low or -1e9)) | (column > (high or 1e9)))
-            assert one.measured == finite.sum()
-            assert one.beyond == beyond.sum()
+            assert one.n_measured == finite.sum()
+            assert one.n_beyond == beyond.sum()
             assert one.kept.sum() == (kept & finite & ~beyond).sum()
             assert np.all(np.diff(one.edges) > 0)
             assert (one.edges[0], one.edges[-1]) == (0, 1)
@@ -475,16 +482,16 @@ def test_a_panel_counts_every_number_once_and_cuts_at_the_limits() -> None:
 
 
 def test_a_measure_that_nobody_has_is_not_drawn() -> None:
-    assert panel("x", np.array([np.nan, np.nan]), np.array([True, False]), []) is None
-    assert panel("x", np.array([]), np.array([], bool), [Gate(field="x", min=1)]) is None
+    assert make_panel("x", np.array([np.nan, np.nan]), np.array([True, False]), []) is None
+    assert make_panel("x", np.array([]), np.array([], bool), [Gate(field="x", min=1)]) is None
 
 
 def test_pictures_are_small_opaque_and_the_same_whatever_the_settings(tmp_path: Path) -> None:
     by = made.recipe()
     ledger = made_ledger(by, 500)
-    first = figures(ledger, by.gates)
+    first = draw_figures(ledger, by.gates)
     with mpl.rc_context({"font.size": 30, "axes.facecolor": "red", "text.usetex": True, "savefig.dpi": 20}):
-        again = figures(ledger, by.gates)
+        again = draw_figures(ledger, by.gates)
     assert first == again
     assert [one.path for one in first] == ["card/sizes.png", "card/gates.png"]
     for one in first:
@@ -502,18 +509,18 @@ def test_no_more_than_eight_gates_are_drawn_and_they_are_those_that_cut_most() -
     values = pa.array(np.linspace(0, 101, 200))
     for name in names:
         ledger = ledger.set_column(ledger.column_names.index(name), name, values)
-    (shown,) = [one for one in figures(ledger, by.gates) if one.path == "card/gates.png"]
+    (shown,) = [one for one in draw_figures(ledger, by.gates) if one.path == "card/gates.png"]
     assert re.findall(r"gate_\d+", shown.text) == names[4:]
     idle = [gate.model_copy(update={"max": 200.0}) if i else gate for i, gate in enumerate(by.gates)]
-    (shown,) = [one for one in figures(ledger, idle) if one.path == "card/gates.png"]
+    (shown,) = [one for one in draw_figures(ledger, idle) if one.path == "card/gates.png"]
     assert re.findall(r"gate_\d+", shown.text) == names[:4]
 
 
 def test_hostile_names_of_columns_are_drawn_as_they_are() -> None:
     for name in HOSTILE:
-        one = panel(name, np.arange(50.0), np.ones(50, bool), [Gate(field=name, min=3)])
+        one = make_panel(name, np.arange(50.0), np.ones(50, bool), [Gate(field=name, min=3)])
         assert one is not None
-        assert drawn([one]).startswith(b"\x89PNG")
+        assert render_png([one]).startswith(b"\x89PNG")
 
 
 def test_the_card_and_its_pictures_are_the_same_bytes_when_written_again(built: Path, tmp_path: Path) -> None:
@@ -521,17 +528,17 @@ def test_the_card_and_its_pictures_are_the_same_bytes_when_written_again(built: 
     before = {name: (built / name).read_bytes() for name in names}
     shutil.rmtree(built / "card")
     ledger = ledgers.load(Folder(str(built)))
-    counts = {part.config: part.rows for part in parts(Folder(str(built)))}
-    write_card(Folder(str(built)), ledger, scenes.recipe(), Written(counts["images"], counts["patches"], 0))
+    counts = {config.name: config.rows for config in hub_configs(Folder(str(built)))}
+    write_card(Folder(str(built)), ledger, scenes.recipe(), WriteSummary(counts["images"], counts["patches"], 0))
     assert {name: (built / name).read_bytes() for name in names} == before
 
 
 def test_a_picture_of_an_earlier_recipe_goes(built: Path) -> None:
     assert (built / "card/gates.png").exists()
     ledger = ledgers.load(Folder(str(built)))
-    write_card(Folder(str(built)), ledger, scenes.recipe(gates=[]), Written(scenes.KEPT, 22, 0))
+    write_card(Folder(str(built)), ledger, scenes.recipe(gates=[]), WriteSummary(scenes.KEPT, 22, 0))
     assert sorted(path.name for path in (built / "card").iterdir()) == ["sizes.png"]
-    assert linked((built / "README.md").read_text()) == ["card/sizes.png"]
+    assert linked_files((built / "README.md").read_text()) == ["card/sizes.png"]
 
 
 # Checked afterwards
@@ -540,11 +547,11 @@ def test_a_picture_of_an_earlier_recipe_goes(built: Path) -> None:
 @pytest.mark.parametrize(
     ("find", "put", "said"),
     [
-        (f"num_examples: {scenes.KEPT}\n", "num_examples: 77\n", f"does not say that there are {scenes.KEPT} images"),
-        (f"| `images` | {scenes.KEPT} |", "| `images` | 600 |", f"does not say that there are {scenes.KEPT} images"),
-        ("path: patches/train-*.parquet", "path: patch/train-*.parquet", "does not say where patches is"),
+        (f"num_examples: {scenes.KEPT}\n", "num_examples: 77\n", f"does not state that there are {scenes.KEPT} images"),
+        (f"| `images` | {scenes.KEPT} |", "| `images` | 600 |", f"does not state that there are {scenes.KEPT} images"),
+        ("path: patches/train-*.parquet", "path: patch/train-*.parquet", "does not list the files of patches"),
         ("license: other", "license: [other", "cannot be read"),
-        ("(card/gates.png)", "(card/other.png)", "shows card/other.png, which is not there"),
+        ("(card/gates.png)", "(card/other.png)", "links to card/other.png, which does not exist"),
     ],
 )
 def test_verify_finds_a_card_that_does_not_fit(built: Path, find: str, put: str, said: str) -> None:
@@ -567,6 +574,6 @@ def test_a_million_rows_take_seconds(tmp_path: Path) -> None:
     for name, many in (("cluster", 400_000), ("licence", 900_000)):
         ledger = with_column(ledger, name, pa.array(draw.integers(0, many, ledger.num_rows)).cast(pa.string()))
     started = time.monotonic()
-    write_card(Folder(str(tmp_path)), ledger, by, Written(ledgers.funnel(ledger).kept, 0, 0))
+    write_card(Folder(str(tmp_path)), ledger, by, WriteSummary(ledgers.funnel(ledger).kept, 0, 0))
     assert time.monotonic() - started < 10
     assert "1,000,000 candidates" in (tmp_path / "README.md").read_text()

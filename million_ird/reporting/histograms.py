@@ -1,4 +1,4 @@
-"""Numbers to histograms: an axis, its ticks, and how much of each bin was kept. Pure functions of arrays."""
+"""Histograms: an axis, its ticks, and how much of each bin was kept. Pure functions of arrays."""
 
 import math
 from collections.abc import Sequence
@@ -13,38 +13,40 @@ Floats = NDArray[np.float64]
 
 BINS = 48
 SKEWED = 50
-"""An axis is logarithmic where the largest number is so many times the median of those above zero."""
-DEEPEST = 1e-6
-"""A logarithmic axis begins no lower than this share of its end; all below lies in its first bin."""
+"""An axis is logarithmic where the largest number is at least this many times the median of those above zero."""
+LOWEST_SHARE = 1e-6
+"""A logarithmic axis begins no lower than this share of its end; smaller numbers are in its first bin."""
 
 
 @dataclass(frozen=True, slots=True)
-class Axis:
-    """Maps numbers to places from 0 (left) to 1 (right)."""
+class FigureAxis:
+    """Maps numbers to places on an axis, from 0 (left) to 1 (right)."""
 
     low: float
     high: float
     log: bool
     whole: bool
-    """Whether only whole numbers lie on it."""
+    """Whether all numbers on it are whole numbers."""
     least: float
-    """The smallest number that it has to show; under `low` on a logarithmic axis that begins above zero."""
+    """The smallest number to show; it is below `low` on a logarithmic axis that begins above zero."""
 
     @classmethod
-    def over(cls, values: Floats, limits: Sequence[float] = ()) -> "Axis":
-        """An axis that shows all finite `values` and has room on both sides of every limit.
+    def over(cls, values: Floats, limits: Sequence[float] = ()) -> "FigureAxis":
+        """Make an axis that shows all finite `values` and has room on both sides of every limit.
 
-        values: (n,) float64, NaN for null.
+        Args:
+            values: (n,) float64, NaN for null.
+            limits: The limits to show.
         """
-        found = values[np.isfinite(values)]
-        if not found.size and not limits:
+        finite = values[np.isfinite(values)]
+        if not finite.size and not limits:
             return cls(0.0, 1.0, False, False, 0.0)
-        least, most = _hull(found, limits)
-        above = found[found > 0]
-        whole = bool(np.all(found == np.rint(found))) and all(limit == round(limit) for limit in limits)
-        if least >= 0 and above.size and most > SKEWED * float(np.median(above)):
-            smallest = min([float(above.min()), *(limit for limit in limits if limit > 0)])
-            low = _round_down(max(smallest, most * DEEPEST))
+        least, most = _range(finite, limits)
+        positive = finite[finite > 0]
+        whole = bool(np.all(finite == np.rint(finite))) and all(limit == round(limit) for limit in limits)
+        if least >= 0 and positive.size and most > SKEWED * float(np.median(positive)):
+            smallest = min([float(positive.min()), *(limit for limit in limits if limit > 0)])
+            low = _round_down(max(smallest, most * LOWEST_SHARE))
             return cls(low, most * 1.05, True, whole, min(least, low))
         step = max(_step(least, most), 1.0 if whole else 0.0)
         low, high = math.floor(least / step) * step, math.ceil(most / step) * step
@@ -55,7 +57,7 @@ class Axis:
         return cls(low, high, False, whole, low)
 
     def place(self, values: Floats) -> Floats:
-        """Where numbers lie, cut to [0, 1]; NaN stays."""
+        """Return the places of numbers, clipped to [0, 1]; NaN stays NaN."""
         if self.log:
             scaled = np.log(np.maximum(values, self.low) / self.low) / math.log(self.high / self.low)
         else:
@@ -63,13 +65,13 @@ class Axis:
         return np.clip(scaled, 0.0, 1.0)
 
     def value(self, places: Floats) -> Floats:
-        """The numbers at these places."""
+        """Return the numbers at these places."""
         if self.log:
             return np.asarray(self.low * (self.high / self.low) ** places)
         return np.asarray(self.low + places * (self.high - self.low))
 
     def ticks(self) -> list[tuple[float, str]]:
-        """Places in per cent and labels of round numbers, few enough for a phone."""
+        """Return places in per cent and labels of round numbers, few enough for a phone's screen."""
         if self.log:
             marks = _log_marks(self.low, self.high)
         else:
@@ -83,7 +85,7 @@ class Axis:
         return ticks
 
     def edges(self) -> Floats:
-        """Borders of the bins, (BINS + 1,); whole numbers fall into bins of equally many of them."""
+        """Return the edges of the bins, (BINS + 1,); bins of whole numbers hold equally many of them."""
         if self.whole and not self.log:
             width = max(1, math.ceil((self.high - self.low) / BINS))
             return np.arange(self.low, self.high + width, width, dtype=float)
@@ -91,8 +93,8 @@ class Axis:
 
 
 @dataclass(frozen=True, slots=True)
-class Bin:
-    """One bar: heights in per cent of the tallest, and what it says when it is pointed at."""
+class HistogramBin:
+    """One bar: heights in per cent of the tallest bar, and the text that a pointer shows."""
 
     left: float
     width: float
@@ -101,10 +103,13 @@ class Bin:
     title: str
 
 
-def histogram(values: Floats, kept: NDArray[np.bool_], axis: Axis) -> list[Bin]:
-    """Counts kept and other values per bin; empty bins are left out.
+def histogram(values: Floats, kept: NDArray[np.bool_], axis: FigureAxis) -> list[HistogramBin]:
+    """Count kept and other values per bin; empty bins are left out.
 
-    values, kept: (n,); a NaN is in no bin.
+    Args:
+        values: (n,) float64; NaN is in no bin.
+        kept: (n,) bool, which rows were kept.
+        axis: The axis to count along.
     """
     edges = axis.edges()
     inside = np.isfinite(values)
@@ -115,23 +120,23 @@ def histogram(values: Floats, kept: NDArray[np.bool_], axis: Axis) -> list[Bin]:
     if axis.whole and not axis.log:
         places = 100 * (edges - axis.low) / (axis.high - axis.low)
     bins = []
-    for i, (good, other) in enumerate(zip(counts[0].tolist(), counts[1].tolist(), strict=True)):
-        if good or other:
+    for i, (n_kept, n_other) in enumerate(zip(counts[0].tolist(), counts[1].tolist(), strict=True)):
+        if n_kept or n_other:
             first = number(axis.least if i == 0 else edges[i])
-            title = f"{first} to {number(edges[i + 1])}: {good:,} kept, {other:,} not"
+            title = f"{first} to {number(edges[i + 1])}: {n_kept:,} kept, {n_other:,} not"
             left, right = min(float(places[i]), 100.0), min(float(places[i + 1]), 100.0)
-            tall = [max(1.0, 100 * n / tallest) if n else 0.0 for n in (good, other)]
-            bins.append(Bin(round(left, 3), round(right - left, 3), round(tall[0], 2), round(tall[1], 2), title))
+            kept_height, rest_height = (round(max(1.0, 100 * n / tallest), 2) if n else 0.0 for n in (n_kept, n_other))
+            bins.append(HistogramBin(round(left, 3), round(right - left, 3), kept_height, rest_height, title))
     return bins
 
 
-def _hull(found: Floats, limits: Sequence[float]) -> tuple[float, float]:
-    numbers = [*limits, *([float(found.min()), float(found.max())] if found.size else [])]
+def _range(finite: Floats, limits: Sequence[float]) -> tuple[float, float]:
+    numbers = [*limits, *([float(finite.min()), float(finite.max())] if finite.size else [])]
     return min(numbers), max(numbers)
 
 
 def _step(low: float, high: float) -> float:
-    """1, 2 or 5 times a power of ten, so that some five steps span the range."""
+    """Return 1, 2 or 5 times a power of ten, so that about five steps cover the range."""
     rough = (high - low or abs(high) or 1.0) / 5
     power = 10.0 ** math.floor(math.log10(rough))
     return next(m * power for m in (1, 2, 5, 10) if m * power >= rough * 0.999)

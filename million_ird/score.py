@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 
 from million_ird.errors import ReadError, SourceError, UsageError
 from million_ird.images.encoded_image import EncodedImage
+from million_ird.measure_specs import OFFICIAL_SCORES
 from million_ird.measures.neural import NeuralScore
 from million_ird.measures.registry import MEASURES
 from million_ird.measures.scores import measures_with, neural_scores, prepare_scores
 from million_ird.runtime.storage import Folder
 from million_ird.runtime.threads import single_threaded
-from million_ird.schema import OFFICIAL_SCORES
 from million_ird.sources.listing import list_files
 
 

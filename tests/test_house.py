@@ -1,7 +1,9 @@
-"""What holds for the whole house, read off its source."""
+"""Rules that hold for the whole repository, read off its source."""
 
 import ast
 import importlib
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 
@@ -11,6 +13,41 @@ from typer.testing import CliRunner
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("million_ird", "dynet")
 FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+LAYERS = {
+    "million_ird": (
+        ("errors",),
+        ("measure_specs", "candidate", "extras"),
+        ("schema",),
+        ("config",),
+        ("runtime",),
+        ("ledger", "images", "metadata"),
+        ("measures", "sources"),
+        ("build_folder", "dedup"),
+        ("scan",),
+        ("decide", "score"),
+        ("fingerprints", "calibrate"),
+        ("dataset",),
+        ("reporting", "export"),
+        ("workflow",),
+        ("maintenance",),
+        ("hub",),
+        ("cli",),
+    ),
+    "dynet": (
+        ("errors", "version"),
+        ("extras",),
+        ("runtime",),
+        ("degradations", "model"),
+        ("config",),
+        ("data",),
+        ("training", "inference"),
+        ("evaluation", "export"),
+        ("hub",),
+        ("demo",),
+        ("cli",),
+    ),
+}
+"""Lowest first. A module imports from layers below its own, from its own folder, and from nothing else."""
 ONLY_IN = {
     "dask": {"million_ird/runtime/executor.py"},
     "distributed": {"million_ird/runtime/executor.py"},
@@ -19,29 +56,85 @@ ONLY_IN = {
     "protego": {"million_ird/sources/web/robots.py"},
     "lxml": {"million_ird/sources/web/html.py"},
 }
-NOWHERE = {"utils", "helpers", "common", "misc", "base"}
+FORBIDDEN_NAMES = {"utils", "helpers", "common", "misc", "base"}
+NAMED_ALIKE = {"Recipe", "RecipeError", "UsageError", "MissingExtra"}
+"""Classes that users import from either package, where they mean the same."""
 
 
-def imported(path: Path) -> set[str]:
+def module_of(path: Path) -> str:
+    """The dotted name of a source file."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+MODULES = {module_of(path): path for path in FILES}
+
+
+def imported_packages(path: Path) -> set[str]:
     """The packages that a file imports, anywhere in it."""
-    found = set()
+    names = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[0] for alias in node.names}
+            names |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            found.add(node.module.split(".")[0])
-    return found
+            names.add(node.module.split(".")[0])
+    return names
 
 
-def test_the_packages_do_not_know_each_other() -> None:
+def imported_modules(path: Path) -> Iterator[str]:
+    """The modules of the repository that a file imports, anywhere in it."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in MODULES)
+        elif isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] in PACKAGES:
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                yield inner if inner in MODULES else node.module
+
+
+ARROWS: Mapping[str, set[str]] = {name: {*imported_modules(path)} for name, path in MODULES.items()}
+
+
+def layer_of(module: str) -> int:
+    """The layer of a module: higher ones import lower ones. The package itself and `__main__` are above all."""
+    package, _, rest = module.partition(".")
+    part = rest.split(".")[0]
+    for number, names in enumerate(LAYERS[package]):
+        if part in names:
+            return number
+    assert part in {"", "__main__"}, f"{module} is in no layer"
+    return len(LAYERS[package])
+
+
+def test_every_layer_exists() -> None:
+    for package, layers in LAYERS.items():
+        parts = {module.split(".")[1] for module in MODULES if module.startswith(f"{package}.")} - {"__main__"}
+        assert {name for names in layers for name in names} == parts
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if name not in PACKAGES])
+def test_no_import_points_upwards(module: str) -> None:
+    for target in ARROWS[module]:
+        same_folder = module.split(".")[:2] == target.split(".")[:2]
+        assert same_folder or layer_of(target) < layer_of(module), f"{module} imports {target}"
+
+
+def test_no_imports_go_round_in_circles() -> None:
+    # A module without imports of its own, among those left, is taken away; what remains is a circle.
+    left = {module: set(targets) - {module} for module, targets in ARROWS.items()}
+    while done := {module for module, targets in left.items() if not targets & left.keys()}:
+        left = {module: targets for module, targets in left.items() if module not in done}
+    assert not left
+
+
+def test_the_packages_do_not_import_each_other() -> None:
     for path in FILES:
         other = "dynet" if path.is_relative_to(ROOT / "million_ird") else "million_ird"
-        assert other not in imported(path), path
+        assert other not in imported_packages(path), path
 
 
 @pytest.mark.parametrize("library", sorted(ONLY_IN))
-def test_a_library_is_met_behind_its_door_only(library: str) -> None:
-    users = {path.relative_to(ROOT).as_posix() for path in FILES if library in imported(path)}
+def test_a_library_is_imported_in_one_place(library: str) -> None:
+    users = {path.relative_to(ROOT).as_posix() for path in FILES if library in imported_packages(path)}
     assert users
     assert users <= ONLY_IN[library]
 
@@ -53,11 +146,25 @@ def test_libraries_log_and_do_not_print() -> None:
         assert not printing or path.parent.name == "cli", path
 
 
-def test_no_file_is_named_after_nothing() -> None:
-    assert not [path for path in FILES if path.stem in NOWHERE or path.parent.name in NOWHERE]
+def test_no_file_has_a_name_that_says_nothing() -> None:
+    assert not [path for path in FILES if path.stem in FORBIDDEN_NAMES or path.parent.name in FORBIDDEN_NAMES]
 
 
-def test_every_recipe_and_card_travels_in_the_wheel() -> None:
+def test_a_class_name_means_one_thing() -> None:
+    places = defaultdict(list)
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                places[node.name].append(module_of(path))
+    shared = {name: modules for name, modules in places.items() if len(modules) > 1 and name not in NAMED_ALIKE}
+    assert not shared
+
+
+def test_files_can_be_read_in_one_sitting() -> None:
+    assert not [path for path in FILES if len(path.read_text().splitlines()) > 350]
+
+
+def test_every_recipe_and_card_is_part_of_the_wheel() -> None:
     listed = (ROOT / "pyproject.toml").read_text()
     shipped = [
         *(ROOT / "pipelines").glob("*.yaml"),
@@ -69,8 +176,8 @@ def test_every_recipe_and_card_travels_in_the_wheel() -> None:
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_both_programs_tell_their_version(package: str) -> None:
+def test_both_programs_print_their_version(package: str) -> None:
     app = importlib.import_module(f"{package}.cli.app").app
-    said = CliRunner().invoke(app, ["--version"])
-    assert said.exit_code == 0
-    assert said.output.strip() == f"{package.replace('_', '-')} {metadata.version('million-ird')}"
+    result = CliRunner().invoke(app, ["--version"])
+    assert result.exit_code == 0
+    assert result.output.strip() == f"{package.replace('_', '-')} {metadata.version('million-ird')}"

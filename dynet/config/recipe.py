@@ -14,8 +14,8 @@ from pydantic import (
     model_validator,
 )
 
-from dynet.config.config_types import MAX_COUNT, Count, Flag, Fraction, Positive, Steps, StrictModel
 from dynet.degradations.degradation import Degradation
+from dynet.degradations.parameter_types import MAX_COUNT, Count, Flag, Fraction, Positive, Steps, StrictModel
 from dynet.degradations.registry import DEGRADATIONS
 from dynet.errors import RecipeError
 from dynet.model.variants import POLICIES, ReuseSchedule, Variant, VariantSampler

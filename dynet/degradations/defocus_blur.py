@@ -9,10 +9,10 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from dynet.config.config_types import Range
 from dynet.degradations.convolution import Kernel, convolve
 from dynet.degradations.degradation import Degradation, Image8
 from dynet.degradations.linear_light import to_levels, to_light
+from dynet.degradations.parameter_types import Range
 
 PARTS = 9
 """Sub-pixels along a pixel's side. Odd, so that one lies in the centre and a disc of radius 0 is that pixel."""

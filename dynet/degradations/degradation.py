@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
 
-from dynet.config.config_types import Positive, StrictModel
+from dynet.degradations.parameter_types import Positive, StrictModel
 
 Image8 = npt.NDArray[np.uint8]
 

@@ -10,8 +10,8 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from PIL import Image
 
-from dynet.config.config_types import Range
 from dynet.degradations.degradation import Degradation, Image8
+from dynet.degradations.parameter_types import Range
 
 KERNELS = (
     Image.Resampling.BOX,

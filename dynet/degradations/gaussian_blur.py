@@ -10,9 +10,9 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from dynet.config.config_types import Range
 from dynet.degradations.convolution import Kernel, convolve
 from dynet.degradations.degradation import Degradation, Image8, to_uint8
+from dynet.degradations.parameter_types import Range
 
 LEAST_SIGMA = 1e-3
 """Pixels: as good as none, and safe to divide by."""

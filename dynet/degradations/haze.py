@@ -12,9 +12,9 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from dynet.config.config_types import Range
 from dynet.degradations.degradation import Degradation, Image8
 from dynet.degradations.linear_light import light_of_level, to_levels, to_light
+from dynet.degradations.parameter_types import Range
 from dynet.degradations.pseudo_depth import pseudo_depth
 
 TINT = 0.06

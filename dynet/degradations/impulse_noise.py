@@ -9,8 +9,8 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from dynet.config.config_types import Range
 from dynet.degradations.degradation import Degradation, Image8
+from dynet.degradations.parameter_types import Range
 
 
 def impulse_noise(image: Image8, generator: np.random.Generator, *, share: float, extremes: float) -> Image8:

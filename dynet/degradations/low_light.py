@@ -12,9 +12,9 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from dynet.config.config_types import Range
 from dynet.degradations.degradation import Degradation, Image8
 from dynet.degradations.linear_light import LIGHT_OF_LEVELS, to_levels
+from dynet.degradations.parameter_types import Range
 
 LEAST_SHOT = 1e-9
 """Light a photon. Below, shot noise is less than a hundredth of a level."""

@@ -12,10 +12,10 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
-from dynet.config.config_types import Range
 from dynet.degradations.convolution import Kernel, convolve
 from dynet.degradations.degradation import Degradation, Image8
 from dynet.degradations.linear_light import to_levels, to_light
+from dynet.degradations.parameter_types import Range
 
 Path = npt.NDArray[np.complex128]
 STEPS = 320

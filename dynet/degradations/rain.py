@@ -18,11 +18,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from dynet.config.config_types import Range
 from dynet.degradations.convolution import convolve
 from dynet.degradations.degradation import Degradation, Image8, to_uint8
 from dynet.degradations.linear_light import Light, to_levels, to_light
 from dynet.degradations.motion_blur import path_kernel
+from dynet.degradations.parameter_types import Range
 from dynet.degradations.pseudo_depth import pseudo_depth
 
 SKY = (0.8, 1.3)

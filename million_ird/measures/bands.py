@@ -1,4 +1,4 @@
-"""Horizontal bands, so that a filter over a 100-megapixel picture needs memory for a band, not for the picture."""
+"""Horizontal bands, so that a filter over a 100-megapixel image needs memory for a band, not for the image."""
 
 from collections.abc import Iterator
 
@@ -8,15 +8,25 @@ from numpy.typing import NDArray
 ROWS = 512
 
 
-def iter_row_bands(luma: NDArray[np.uint8], multiple: int = 1) -> Iterator[tuple[NDArray[np.uint8], slice]]:
-    """Cuts luma (H, W) into bands of about 512 rows, a multiple of `multiple` (the last takes what is left).
+def iter_row_bands(
+    luma: NDArray[np.uint8], multiple: int = 1, *, halo: int = 1
+) -> Iterator[tuple[NDArray[np.uint8], slice]]:
+    """Yield bands of about 512 rows, each with `halo` more rows above and below, as far as the image has them.
 
-    Yields each band with the row above and the row below it, where there are such, and the slice that takes them off
-    again: a 3×3 filter over the band gives exactly the rows that it gives over the whole.
+    A filter of `2 * halo + 1` rows gives exactly the same rows for a band as for the whole image, once the halo is
+    removed.
+
+    Args:
+        luma: (H, W).
+        multiple: the height of each band without its halo is a multiple of this; the last band has the remaining rows.
+        halo: rows of context on each side.
+
+    Yields:
+        A band with its halo, and the slice of its rows without the halo.
     """
     height = luma.shape[0]
     step = max(1, ROWS // multiple) * multiple
     for start in range(0, height, step):
         stop = min(start + step, height)
-        above, below = min(1, start), min(1, height - stop)
+        above, below = min(halo, start), min(halo, height - stop)
         yield luma[start - above : stop + below], slice(above, above + stop - start)

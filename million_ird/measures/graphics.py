@@ -1,18 +1,16 @@
-"""Was it drawn: even areas, few colours, nothing small.
+"""Drawn artwork: even areas, few colours, no fine detail.
 
-All on the thumbnail, where noise is averaged out and artwork is still artwork. Null under 16 px.
+All are measured on the thumbnail, where noise is averaged out and artwork is still artwork. Null under 16 px.
 
 - `even_share` (0–1, down is better): share of pixels that are exactly the same in all channels as their right and
-  their lower neighbour, and of one of the picture's three most common colours. Flat artwork, plots, logos,
-  silhouettes, pages and cut-outs have a quarter and more, mostly half; a clear sky is even here and there, but it
-  drifts through many colours, so photographs stay under 0.22 unless as much of them is pure black or white.
+  their lower neighbour, and of one of the image's three most common colours. Flat artwork, plots, logos,
+  silhouettes, pages and cut-outs have a quarter and more, mostly half. A clear sky is even in places, but it has a
+  gradient of many colours, so photographs stay under 0.22 unless as much of them is pure black or white.
 - `top_colours` (0–1, down is better): share of pixels that have one of the eight most common exact colours.
-  For the report; grey pictures of low contrast have few levels to begin with, so `even_share` is the one to
-  gate on.
+  For the report; grey images of low contrast have few levels to begin with, so use `even_share` in gates.
 - `detail` (grey levels, up is better): 97th percentile of the magnitude of the 3×3 Laplacian (0 1 0; 1 −4
-  1; 0 1 0) of the luma. Gradients, soft renders and pictures blurred out of recognition have next to
-  nothing left at this scale; photographs have 11 and more: dark ones, foggy ones and a bird in an empty sky
-  too.
+  1; 0 1 0) of the luma. Gradients, soft renders and extremely blurred images have almost nothing at
+  this scale; photographs have 11 and more, including dark ones, foggy ones and a bird in an empty sky.
 """
 
 from collections.abc import Mapping
@@ -24,25 +22,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from million_ird.images.encoded_image import EncodedImage
-from million_ird.schema import MEASURE_SPECS, Tier
+from million_ird.measure_specs import MEASURE_SPECS, Tier
 
 COLOURS = 8
-GROUNDS = 3
-_LEAST_SIDE = 16
+BACKGROUNDS = 3
+_MIN_SIDE = 16
 _PERCENTILE = 97
 
 
 @dataclass(frozen=True, slots=True)
 class GraphicsMeasure:
-    """Even areas, few colours, nothing small."""
+    """Even areas, few colours, no fine detail."""
 
     fields: ClassVar[tuple[str, ...]] = MEASURE_SPECS["graphics"].fields
     tier: ClassVar[Tier] = MEASURE_SPECS["graphics"].tier
 
-    def measure(self, sample: EncodedImage) -> Mapping[str, float | None]:
-        """Looks at the thumbnail's pixels and their neighbours."""
-        small = sample.thumbnail
-        if min(small.shape[:2]) < _LEAST_SIDE:
+    def measure(self, image: EncodedImage) -> Mapping[str, float | None]:
+        """Measure the thumbnail's pixels and their neighbours."""
+        small = image.thumbnail
+        if min(small.shape[:2]) < _MIN_SIDE:
             return dict.fromkeys(self.fields)
         codes = colour_codes(small)
         colours, counts = np.unique(codes, return_counts=True)
@@ -50,20 +48,25 @@ class GraphicsMeasure:
         common = colours[order]
         luma = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
         return {
-            "even_share": even_share(codes, common[-GROUNDS:]),
+            "even_share": even_share(codes, common[-BACKGROUNDS:]),
             "top_colours": float(counts[order[-COLOURS:]].sum() / codes.size),
             "detail": float(np.percentile(np.abs(cv2.Laplacian(luma, cv2.CV_16S)), _PERCENTILE)),
         }
 
 
 def colour_codes(pixels: NDArray[np.uint8]) -> NDArray[np.int32]:
-    """One number for each colour; pixels: (h, w, 3) → (h, w)."""
+    """Return one number for each colour; pixels: (h, w, 3) → (h, w)."""
     red, green, blue = (pixels[..., k].astype(np.int32) for k in range(3))
     return np.asarray((red << 16) | (green << 8) | blue, np.int32)
 
 
-def even_share(codes: NDArray[np.int32], grounds: NDArray[np.int32]) -> float:
-    """Share of pixels that equal their right and lower neighbour, of the colours in `grounds`; codes: (h, w)."""
+def even_share(codes: NDArray[np.int32], backgrounds: NDArray[np.int32]) -> float:
+    """Return the share of pixels that equal their right and lower neighbour and have a colour of `backgrounds`.
+
+    Args:
+        codes: (h, w), as `colour_codes` returns them.
+        backgrounds: (n,) codes.
+    """
     here = codes[:-1, :-1]
     even = (codes[:-1, 1:] == here) & (codes[1:, :-1] == here)
-    return float((even & np.isin(here, grounds)).mean())
+    return float((even & np.isin(here, backgrounds)).mean())

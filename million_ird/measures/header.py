@@ -1,14 +1,14 @@
-"""What the first bytes say: size, shape, frames, compression. Nothing is decoded.
+"""The header: size, shape, frames, compression. No pixel is decoded.
 
 - `short_side`, `long_side` (px), `megapixels` (10⁶ px), `aspect` (long/short, ≥ 1), `frames` (count): as
   displayed.
-- `bits_per_pixel`: encoded bytes · 8 / pixels; up is better. Null for formats that do not lose (PNG, TIFF,
-  GIF, BMP, lossless WebP), where the number speaks of the content and not of damage, and for files of more
-  than one frame.
+- `bits_per_pixel`: encoded bytes · 8 / pixels; up is better. Null for lossless formats (PNG, TIFF, GIF, BMP,
+  lossless WebP), where the number depends on the content and not on damage, and for files of more than one
+  frame.
 - `jpeg_quality`: 1–100, up is better. The quality of the Independent JPEG Group's scale (jcparam.c,
-  `jpeg_set_quality`) whose luma table lies nearest to the file's own, by mean absolute log ratio, so that
-  tables of cameras and of Photoshop get the number of the IJG table that is as coarse. Null for anything
-  but JPEG. It says how the file was saved last, which is no proof of what went before: see `jpeg_trace` in
+  `jpeg_set_quality`) whose luma table is nearest to the file's own, by mean absolute log ratio, so that
+  tables of cameras and of Photoshop get the number of the IJG table that is as coarse. Null for other
+  formats than JPEG. It tells how the file was saved last, not what was done to it before: see `jpeg_trace` in
   artefacts.py.
 """
 
@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from million_ird.images.encoded_image import EncodedImage
-from million_ird.schema import MEASURE_SPECS, Tier
+from million_ird.measure_specs import MEASURE_SPECS, Tier
 
 # The luma table of ITU-T T.81 Annex K, table K.1, in natural (row by row) order: IJG's quality 50.
 IJG_LUMA = (
@@ -46,43 +46,43 @@ class HeaderMeasure:
     fields: ClassVar[tuple[str, ...]] = MEASURE_SPECS["header"].fields
     tier: ClassVar[Tier] = MEASURE_SPECS["header"].tier
 
-    def measure(self, sample: EncodedImage) -> Mapping[str, float | None]:
-        """Reads the header only."""
-        header = sample.header
+    def measure(self, image: EncodedImage) -> Mapping[str, float | None]:
+        """Measure the header only."""
+        header = image.header
         return {
-            **sides(header.width, header.height),
+            **size_numbers(header.width, header.height),
             "frames": float(header.frames),
-            "bits_per_pixel": bits_per_pixel(sample),
+            "bits_per_pixel": bits_per_pixel(image),
             "jpeg_quality": jpeg_quality(header.quantisation),
         }
 
 
-def sides(width: int, height: int) -> dict[str, float]:
-    """The numbers that width and height alone give."""
+def size_numbers(width: int, height: int) -> dict[str, float]:
+    """Return the numbers in `SIZES` of a width and height in pixels."""
     short, long = sorted((width, height))
     return dict(zip(SIZES, (float(short), float(long), width * height / 1e6, long / short), strict=True))
 
 
-def bits_per_pixel(sample: EncodedImage) -> float | None:
-    """Encoded bits for each pixel; None where the format does not lose or holds several frames."""
-    header = sample.header
-    if header.format not in _LOSSY or header.frames > 1 or _is_lossless_webp(sample.encoded):
+def bits_per_pixel(image: EncodedImage) -> float | None:
+    """Return encoded bits per pixel; None for a lossless format or several frames."""
+    header = image.header
+    if header.format not in _LOSSY or header.frames > 1 or _is_lossless_webp(image.encoded):
         return None
-    return len(sample.encoded) * 8 / header.pixels
+    return len(image.encoded) * 8 / header.pixels
 
 
 def jpeg_quality(tables: tuple[tuple[int, ...], ...] | None) -> float | None:
-    """The IJG quality whose luma table is nearest to the first of `tables`; None without tables."""
+    """Return the IJG quality whose luma table is nearest to the first of `tables`; None without tables."""
     if not tables or len(tables[0]) != 64:
         return None
-    # Sorted, so that it does not matter whether a reader hands the table over row by row or in zigzag.
-    found = np.log(np.sort(np.maximum(np.asarray(tables[0], np.float64), 1)))
-    misfit = np.abs(_sorted_log_tables() - found).mean(axis=1)
+    # Sorted, so that it does not matter whether a reader returns the table row by row or in zigzag order.
+    table = np.log(np.sort(np.maximum(np.asarray(tables[0], np.float64), 1)))
+    misfit = np.abs(_sorted_log_tables() - table).mean(axis=1)
     return float(np.argmin(misfit) + 1)
 
 
 def ijg_luma_table(quality: int) -> NDArray[np.int64]:
-    """The 64 luma steps of IJG's quality 1–100 in natural order, as jpeg_set_quality makes them."""
+    """Return the 64 luma steps of IJG's quality 1–100 in natural order, as jpeg_set_quality computes them."""
     scale = 5000 // quality if quality < 50 else 200 - 2 * quality
     return np.clip((np.asarray(IJG_LUMA, np.int64) * scale + 50) // 100, 1, 255)
 

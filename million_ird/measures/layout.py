@@ -1,17 +1,17 @@
-"""What frames the picture, and whether it is one picture: even ground at the rim, seams.
+"""Frames, and several images in one: even background at the border, seams.
 
-All on the thumbnail. Null under 16 px.
+All are measured on the thumbnail. Null under 16 px.
 
-- `border_share` (0–1, down is better): share of pixels within 3 levels of the rim's most common colour in
-  every channel, and connected to the rim: cut-outs on white, framed art, letterboxes, plots. A real sky or
-  a night's black is connected too, but it drifts and is seldom so even.
-- `rim_share` (0–1, down is better): share of the outermost pixels that have the rim's most common colour,
-  within 2 levels, and so have their next two neighbours inwards; the mean of the four sides. A window on a
-  white desktop or a picture in a frame leaves little ground, but the rim tells: 1 on all four sides, 0.5
-  and more for a letterbox.
+- `border_share` (0–1, down is better): share of pixels within 3 levels of the border's most common colour
+  in every channel, and connected to the border: cut-outs on white, framed art, letterboxes, plots. A real sky
+  or a black night is connected too, but it has a gradient and is seldom so even.
+- `rim_share` (0–1, down is better): share of the outermost pixels that have the border's most common colour,
+  within 2 levels, and whose next two neighbours inwards have it, too; the mean of the four sides. A window on
+  a white desktop or an image in a frame has little background, but this share is 1 with a border on all four
+  sides, and 0.5 and more for a letterbox.
 - `seam_share` (0–1, down is better): the largest share of rows that step by more than 8 levels at one and
-  the same column, both ways in no more than two pixels: where pictures are put side by side. Rows only: a
-  horizon over the sea is a seam the other way.
+  the same column, within at most two pixels: images put side by side. Rows only: a horizon over the sea is a
+  seam in the other direction.
 """
 
 from collections.abc import Mapping
@@ -23,66 +23,66 @@ import numpy as np
 from numpy.typing import NDArray
 
 from million_ird.images.encoded_image import EncodedImage
+from million_ird.measure_specs import MEASURE_SPECS, Tier
 from million_ird.measures.graphics import colour_codes
-from million_ird.schema import MEASURE_SPECS, Tier
 
-GROUND_TOLERANCE = 3
+BACKGROUND_TOLERANCE = 3
 RIM_TOLERANCE = 2
 RIM_DEPTH = 3
 SEAM_STEP = 8
-_LEAST_SIDE = 16
+_MIN_SIDE = 16
 
 
 @dataclass(frozen=True, slots=True)
 class LayoutMeasure:
-    """Even ground at the rim, and seams."""
+    """Even background at the border, and seams."""
 
     fields: ClassVar[tuple[str, ...]] = MEASURE_SPECS["layout"].fields
     tier: ClassVar[Tier] = MEASURE_SPECS["layout"].tier
 
-    def measure(self, sample: EncodedImage) -> Mapping[str, float | None]:
-        """Looks at the thumbnail; null under 16 px."""
-        small = sample.thumbnail
-        if min(small.shape[:2]) < _LEAST_SIDE:
+    def measure(self, image: EncodedImage) -> Mapping[str, float | None]:
+        """Measure the thumbnail; null under 16 px."""
+        small = image.thumbnail
+        if min(small.shape[:2]) < _MIN_SIDE:
             return dict.fromkeys(self.fields)
-        away = _distance_from_rim_colour(small)
+        distance = _distance_from_border_colour(small)
         return {
-            "border_share": border_share(away <= GROUND_TOLERANCE),
-            "rim_share": rim_share(away <= RIM_TOLERANCE),
+            "border_share": border_share(distance <= BACKGROUND_TOLERANCE),
+            "rim_share": rim_share(distance <= RIM_TOLERANCE),
             "seam_share": seam_share(np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8)),
         }
 
 
-def _distance_from_rim_colour(pixels: NDArray[np.uint8]) -> NDArray[np.int16]:
-    """Largest difference over the channels to the rim's most common colour; pixels: (h, w, 3) → (h, w)."""
+def _distance_from_border_colour(pixels: NDArray[np.uint8]) -> NDArray[np.int16]:
+    """Return the largest difference over the channels to the border's most common colour; pixels: (h, w, 3) → (h, w)."""
     codes = colour_codes(pixels)
-    rim = np.concatenate([codes[0], codes[-1], codes[1:-1, 0], codes[1:-1, -1]])
-    values, counts = np.unique(rim, return_counts=True)
+    border = np.concatenate([codes[0], codes[-1], codes[1:-1, 0], codes[1:-1, -1]])
+    values, counts = np.unique(border, return_counts=True)
     code = int(values[counts.argmax()])
     colour = np.array([code >> 16, (code >> 8) & 255, code & 255], np.int16)
     return np.asarray(np.abs(pixels.astype(np.int16) - colour).max(axis=2), np.int16)
 
 
-def border_share(ground: NDArray[np.bool_]) -> float:
-    """Share of pixels of the ground that are connected to the rim; ground: (h, w)."""
-    _, labels = cv2.connectedComponents(ground.astype(np.uint8), connectivity=4)
+def border_share(background: NDArray[np.bool_]) -> float:
+    """Return the share of background pixels that are connected to the border; background: (h, w)."""
+    _, labels = cv2.connectedComponents(background.astype(np.uint8), connectivity=4)
     touching = np.zeros(labels.max() + 1, bool)
     touching[np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])] = True
     touching[0] = False
     return float(touching[labels].mean())
 
 
-def rim_share(ground: NDArray[np.bool_]) -> float:
-    """Share of the outermost pixels that are ground for `RIM_DEPTH` pixels inwards; ground: (h, w)."""
-    sides = (ground, ground[::-1], ground.T, ground.T[::-1])
+def rim_share(background: NDArray[np.bool_]) -> float:
+    """Return the share of the outermost pixels that are background for `RIM_DEPTH` pixels inwards; background: (h, w)."""
+    sides = (background, background[::-1], background.T, background.T[::-1])
     return float(np.mean([side[:RIM_DEPTH].all(axis=0).mean() for side in sides]))
 
 
 def seam_share(luma: NDArray[np.uint8]) -> float:
-    """Largest share of rows that step at one column, away from the rim; luma: (h, w)."""
+    """Return the largest share of rows that step at one column, away from the border; luma: (h, w)."""
     values = luma.astype(np.int16)
     margin = max(2, luma.shape[1] // 20)
-    # Over two pixels, since a seam seldom falls between two of them; against the steps beside it.
+    # Over two pixels, since a seam is seldom exactly between two of them; compared with the steps next to it.
     step = np.abs(values[:, 3:-1] - values[:, 1:-3]) if luma.shape[1] > 4 else np.zeros((1, 1), np.int16)
     before, after = np.abs(values[:, 1:-3] - values[:, :-4]), np.abs(values[:, 4:] - values[:, 3:-1])
     sharp = (step > SEAM_STEP) & (step > 2 * (before + after))

@@ -22,11 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from million_ird.images.encoded_image import EncodedImage
+from million_ird.measure_specs import MEASURE_SPECS, Tier
 from million_ird.measures import nss_kernels as kernels
 from million_ird.measures import nss_planes
 from million_ird.measures.nss_features import brisque_features, niqe_features
 from million_ird.measures.nss_models import BrisqueModel, NiqeModel, load_niqe_ird
-from million_ird.schema import MEASURE_SPECS, Tier
 
 SMALLEST = kernels.BLOCK
 """Pixels that a picture must have in both directions, one of NIQE's blocks."""
@@ -209,7 +209,7 @@ class NssMeasure:
     def _niqe_ird(self) -> NiqeModel:
         return load_niqe_ird()
 
-    def measure(self, sample: EncodedImage) -> Mapping[str, float | None]:
+    def measure(self, image: EncodedImage) -> Mapping[str, float | None]:
         """One number or null for every field."""
-        scores = score(sample.pixels, niqe_ird=self._niqe_ird, niqe=self.niqe, brisque=self.brisque)
+        scores = score(image.pixels, niqe_ird=self._niqe_ird, niqe=self.niqe, brisque=self.brisque)
         return {name: getattr(scores, name) for name in self.fields}

@@ -1,7 +1,7 @@
 """All built-in measures: one measure a file, pixels in, numbers out, no verdicts.
 
 A measure that does not apply to an image gives null, never a wrong number. To add a measure of your own, name it in a
-recipe; to add a built-in one, write a file, its specification in `million_ird/schema.py`, and a line in `MEASURES`
+recipe; to add a built-in one, write a file, its specification in `million_ird/measure_specs.py`, and a line in `MEASURES`
 (docs/extending.md). The next build then measures every image again, once.
 """
 
@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Protocol
 
 from million_ird.images.encoded_image import EncodedImage
+from million_ird.measure_specs import Tier
 from million_ird.measures.artefacts import ArtefactMeasure
 from million_ird.measures.exposure import ExposureMeasure
 from million_ird.measures.graphics import GraphicsMeasure
@@ -20,7 +21,6 @@ from million_ird.measures.resolution import ResolutionMeasure
 from million_ird.measures.sharpness import SharpnessMeasure
 from million_ird.measures.text import TextMeasure
 from million_ird.measures.texture import FlatMeasure, ToneMeasure
-from million_ird.schema import Tier
 
 
 class Measure(Protocol):
@@ -57,5 +57,5 @@ MEASURES: Mapping[str, Measure] = MappingProxyType(
         "nss": NssMeasure(),
     }
 )
-"""By name, in the order of `million_ird.schema.MEASURE_SPECS`. Read-only: measuring happens in other processes, which
+"""By name, in the order of `million_ird.measure_specs.MEASURE_SPECS`. Read-only: measuring happens in other processes, which
 would not see an entry that a script adds; name your own measures under `measures` in a recipe."""

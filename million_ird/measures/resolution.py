@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from million_ird.images.encoded_image import EncodedImage
-from million_ird.schema import MEASURE_SPECS, Tier
+from million_ird.measure_specs import MEASURE_SPECS, Tier
 
 TILE = 128
 TILES = 24
@@ -45,9 +45,9 @@ class ResolutionMeasure:
     fields: ClassVar[tuple[str, ...]] = MEASURE_SPECS["resolution"].fields
     tier: ClassVar[Tier] = MEASURE_SPECS["resolution"].tier
 
-    def measure(self, sample: EncodedImage) -> Mapping[str, float | None]:
+    def measure(self, image: EncodedImage) -> Mapping[str, float | None]:
         """A Fourier transform of a few tiles of the luma."""
-        luma = sample.luma
+        luma = image.luma
         if min(luma.shape) < TILE:
             return dict.fromkeys(self.fields)
         power = mean_power(sharpest_tiles(luma))

@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 
 from million_ird.config.recipe import Recipe
 from million_ird.config.user_measures import UserMeasure
+from million_ird.measure_specs import OFFICIAL_SCORES
 from million_ird.measures import neural
 from million_ird.measures.identity import MeasuringIdentity, user_measures
 from million_ird.measures.nss import NssMeasure
 from million_ird.measures.nss_models import find_brisque, find_niqe, load_brisque, load_niqe
 from million_ird.measures.registry import MEASURES, Measure
-from million_ird.schema import OFFICIAL_SCORES
 
 log = logging.getLogger(__name__)
 

@@ -23,8 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from million_ird.images.encoded_image import EncodedImage
+from million_ird.measure_specs import MEASURE_SPECS, Tier
 from million_ird.measures.bands import iter_row_bands
-from million_ird.schema import MEASURE_SPECS, Tier
 
 SHARP_BLOCK = 64
 SMALL_BLOCK = 16
@@ -39,9 +39,9 @@ class SharpnessMeasure:
     fields: ClassVar[tuple[str, ...]] = MEASURE_SPECS["sharpness"].fields
     tier: ClassVar[Tier] = MEASURE_SPECS["sharpness"].tier
 
-    def measure(self, sample: EncodedImage) -> Mapping[str, float | None]:
+    def measure(self, image: EncodedImage) -> Mapping[str, float | None]:
         """One pass of a 3×3 filter over the luma."""
-        luma = sample.luma
+        luma = image.luma
         if min(luma.shape) < SMALL_BLOCK:
             return dict.fromkeys(self.fields)
         total = total_square = 0.0

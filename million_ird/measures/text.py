@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from million_ird.images.encoded_image import EncodedImage
-from million_ird.schema import MEASURE_SPECS, Tier
+from million_ird.measure_specs import MEASURE_SPECS, Tier
 
 SIDE = 1024
 CELL = 32
@@ -35,11 +35,11 @@ class TextMeasure:
     fields: ClassVar[tuple[str, ...]] = MEASURE_SPECS["text"].fields
     tier: ClassVar[Tier] = MEASURE_SPECS["text"].tier
 
-    def measure(self, sample: EncodedImage) -> Mapping[str, float | None]:
+    def measure(self, image: EncodedImage) -> Mapping[str, float | None]:
         """Looks at the luma at 513 to 1024 px, or at its native size."""
-        if min(sample.luma.shape) < _LEAST_SIDE:
+        if min(image.luma.shape) < _LEAST_SIDE:
             return {"text_density": None}
-        return {"text_density": stroke_cells(_shrunk(sample.luma))}
+        return {"text_density": stroke_cells(_shrunk(image.luma))}
 
 
 def _shrunk(luma: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from million_ird.images.encoded_image import EncodedImage
+from million_ird.measure_specs import MEASURE_SPECS, Tier
 from million_ird.measures.bands import iter_row_bands
-from million_ird.schema import MEASURE_SPECS, Tier
 
 FLAT_BLOCK = 240
 FLAT_VARIANCE = 800.0
@@ -34,16 +34,16 @@ class ToneMeasure:
     fields: ClassVar[tuple[str, ...]] = MEASURE_SPECS["tone"].fields
     tier: ClassVar[Tier] = MEASURE_SPECS["tone"].tier
 
-    def measure(self, sample: EncodedImage) -> Mapping[str, float | None]:
+    def measure(self, image: EncodedImage) -> Mapping[str, float | None]:
         """Histogram and moments of at most 65,536 pixels."""
-        luma = cv2.cvtColor(sample.thumbnail, cv2.COLOR_RGB2GRAY)
+        luma = cv2.cvtColor(image.thumbnail, cv2.COLOR_RGB2GRAY)
         counts = np.bincount(luma.ravel(), minlength=256)
         share = counts[counts > 0] / luma.size
         return {
             # max: a single grey level gives −0.0
             "entropy": max(0.0, float(-(share * np.log2(share)).sum())),
             "contrast": float(luma.std()),
-            "colourfulness": colourfulness(sample.thumbnail),
+            "colourfulness": colourfulness(image.thumbnail),
         }
 
 
@@ -54,9 +54,9 @@ class FlatMeasure:
     fields: ClassVar[tuple[str, ...]] = MEASURE_SPECS["flat"].fields
     tier: ClassVar[Tier] = MEASURE_SPECS["flat"].tier
 
-    def measure(self, sample: EncodedImage) -> Mapping[str, float | None]:
+    def measure(self, image: EncodedImage) -> Mapping[str, float | None]:
         """Sobel magnitude of the luma in blocks."""
-        luma = sample.luma
+        luma = image.luma
         if min(luma.shape) < _LEAST_SIDE:
             return {"flat_share": None}
         return {"flat_share": float((sobel_variances(luma) < FLAT_VARIANCE).mean())}

@@ -13,13 +13,13 @@ from million_ird.config.recipe import Recipe
 from million_ird.errors import MeasureFault, ReadError
 from million_ird.images.encoded_image import EncodedImage
 from million_ird.ledger import Row
-from million_ird.measures.header import SIZES, sides
+from million_ird.measure_specs import Tier
+from million_ird.measures.header import SIZES, size_numbers
 from million_ird.measures.neural import BATCH, NeuralScore
 from million_ird.measures.registry import Measure
 from million_ird.measures.scores import measures_with, neural_scores
 from million_ird.measures.signature import compute_signature
 from million_ird.metadata.strip import strip_metadata
-from million_ird.schema import Tier
 
 _SIMPLE = frozenset({"JPEG", "PNG", "WEBP"})
 """Formats whose metadata is stored apart from the coded pixels."""
@@ -55,7 +55,7 @@ def row_from_declared(candidate: Candidate, recipe: Recipe) -> tuple[Row, bool]:
         return row, True
     if candidate.width and candidate.height:
         sizes = {"width": candidate.width, "height": candidate.height}
-        declared = row | sizes | sides(candidate.width, candidate.height)
+        declared = row | sizes | size_numbers(candidate.width, candidate.height)
         if first_drop(decidable_gates(declared, recipe.gates, recipe.tiers), numbers_of(declared)) is not None:
             return declared, True
     return row, first_drop(decidable_gates(row, recipe.gates, recipe.tiers), numbers_of(row)) is not None

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from million_ird.candidate import Tier
-from million_ird.config.recipe import Recipe, parse
+from million_ird.config.loading import parse
+from million_ird.config.recipe import Recipe
 from million_ird.decide.verdicts import decide, needed_columns
 from million_ird.ledger import funnel, scanned_schema, to_table
+from million_ird.measure_specs import Tier
 from tests.million_ird.signatures import frame_of
 
 RECIPE = parse(
@@ -49,7 +50,7 @@ def row(key: str, **changes: object) -> dict[str, object]:
 
 
 def decided(rows: list[dict[str, object]], recipe: Recipe = RECIPE, vanished: int = 0) -> list[dict[str, object]]:
-    table = to_table(rows, scanned_schema(recipe.measured))
+    table = to_table(rows, scanned_schema(recipe.ledger_entries))
     found = decide(table.select([*needed_columns(recipe), "frame", "points"]), recipe, vanished)
     assert found.num_rows == len(rows)
     counted = funnel(found.append_column("failure_class", table["failure_class"]))
@@ -186,7 +187,7 @@ import resource, sys, time
 import numpy as np, pyarrow as pa
 from million_ird.decide.verdicts import decide, needed_columns
 from million_ird.ledger import measured_schema
-from million_ird.config.recipe import parse
+from million_ird.config.loading import parse
 rows = 1_000_000
 gates = [{"field": "short_side", "min": 100}, {"field": "entropy", "min": 100}, {"field": "contrast", "max": 1900}]
 recipe = parse({"gates": gates}, origin="test")
@@ -201,7 +202,7 @@ def column(name, kind):
     if pa.types.is_integer(kind):
         return pa.array(random.integers(1, 100, rows)).cast(kind)
     return pa.nulls(rows, kind)
-schema = measured_schema(recipe.measured)
+schema = measured_schema(recipe.ledger_entries)
 names = [*needed_columns(recipe), "frame", "points"]
 table = pa.table({name: column(name, schema.field(name).type) for name in names})
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -14,12 +14,13 @@ from million_ird.config.loading import parse
 from million_ird.config.recipe import Recipe
 from million_ird.config.user_measures import UserMeasure
 from million_ird.errors import MeasureFault, RecipeError, VersionMismatch
+from million_ird.measure_specs import MEASURE_SPECS, Tier
 from million_ird.measures import identity, registry
 from million_ird.measures.identity import MeasuringIdentity
 from million_ird.measures.registry import MEASURES
 from million_ird.scan.cascade import Cascade
 from million_ird.scan.isolated_measuring import IsolatedMeasurer
-from million_ird.schema import MEASURE_SPECS, Tier, columns_of, null_reason
+from million_ird.schema import columns_of, null_reason
 from tests.million_ird import scenes
 
 NOISE = '''

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
+from million_ird.measure_specs import OFFICIAL_SCORES, Tier
 from million_ird.measures.registry import MEASURES, Measure
-from million_ird.schema import OFFICIAL_SCORES, RESERVED, Tier
+from million_ird.schema import RESERVED
 from tests.million_ird.measures.sample_images import natural, sample, small_pictures
 
 OURS = tuple(name for name in MEASURES if name != "nss")  # which is slow, and has tests of its own

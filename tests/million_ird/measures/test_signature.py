@@ -16,15 +16,15 @@ from million_ird.images.encoded_image import EncodedImage
 from million_ird.measures.signature import (
     COLUMNS,
     FRAME,
-    MOST_POINTS,
-    POINT,
+    KEYPOINT,
+    MAX_KEYPOINTS,
+    compute_signature,
     content_box,
-    pack_frame,
     orient,
+    pack_frame,
+    pack_keypoints,
     phash,
     pixels_id,
-    pack_keypoints,
-    compute_signature,
 )
 from tests.million_ird import scenes
 
@@ -109,14 +109,14 @@ def test_a_plain_sky_is_no_border() -> None:
 
 @pytest.mark.parametrize("picture", [np.zeros((60, 80), np.uint8), np.full((1, 1), 9, np.uint8)])
 def test_where_there_are_no_details_there_are_no_points(picture: np.ndarray) -> None:
-    assert pack_keypoints(picture, MOST_POINTS, 384) == b""
+    assert pack_keypoints(picture, MAX_KEYPOINTS, 384) == b""
 
 
 def test_points_are_no_more_than_asked_for_in_every_part_of_the_picture_and_always_the_same() -> None:
     luma = np.asarray(Image.fromarray(PICTURES["coffee"]()).convert("L"))
     packed = pack_keypoints(luma, 100, 384)
     assert packed == pack_keypoints(luma, 100, 384)
-    found = np.frombuffer(packed, POINT)
+    found = np.frombuffer(packed, KEYPOINT)
     assert 80 <= len(found) <= 100
     quarters = {(x > 128, y > 128) for x, y in zip(found["x"].tolist(), found["y"].tolist(), strict=True)}
     assert len(quarters) == 4
@@ -128,4 +128,4 @@ def test_a_signature_fills_its_columns_and_comes_out_the_same_again() -> None:
     assert tuple(first) == COLUMNS
     assert first == second
     assert len(first["frame"]) == FRAME.itemsize
-    assert len(first["points"]) % POINT.itemsize == 0
+    assert len(first["points"]) % KEYPOINT.itemsize == 0

@@ -1,0 +1,245 @@
+"""What every built-in measure costs and which columns it fills, without the code that measures.
+
+Reading a recipe, a ledger or a card needs these specifications and neither OpenCV nor numba. The code that computes the
+numbers is in `million_ird/measures/`, a file for each measure; `million_ird.measures.identity` compares the two.
+"""
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal, TypeAlias
+
+Direction: TypeAlias = Literal["up", "down", "neither"]
+"""Which way a number is better."""
+
+
+class Tier(enum.IntEnum):
+    """What a measure costs. A scan goes from the cheapest to the most expensive and stops at the first gate that drops.
+
+    The ledger's `tier` column holds the last tier that a candidate was measured in; see `null_reason`.
+    """
+
+    DECLARED = 0
+    """Nothing: what a table of the source declares."""
+    HEADER = 1
+    """The first bytes: format, size, quantisation tables."""
+    THUMBNAIL = 2
+    """A decode at reduced scale (1/8 for a large JPEG)."""
+    PIXELS = 3
+    """The full decode and statistics of its pixels."""
+    QUALITY = 4
+    """Statistical quality models: NIQE, BRISQUE."""
+    NEURAL = 5
+    """Quality networks, in batches."""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One number that a measure gives."""
+
+    name: str
+    """The ledger's column."""
+    range: str = ""
+    """Unit and range, for people: `dB`, `0–1`, `grey levels, ≥ 0`."""
+    direction: Direction = "neither"
+    text: str = ""
+    """What it is, in one sentence without its full stop: reports and cards show it."""
+
+    @property
+    def description(self) -> str:
+        """The sentence that reports and cards show; empty for a field that nobody described."""
+        better = "" if self.direction == "neither" else f"{self.direction} is better"
+        notes = ", ".join(filter(None, (self.range, better)))
+        return f"{self.text}{f' ({notes})' if notes else ''}." if self.text else ""
+
+
+@dataclass(frozen=True, slots=True)
+class MeasureSpec:
+    """What a measure costs, and which columns it fills, in order."""
+
+    tier: Tier
+    columns: tuple[Field, ...]
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The names of its columns."""
+        return tuple(column.name for column in self.columns)
+
+
+_LEVELS = "grey levels"
+MEASURE_SPECS: Mapping[str, MeasureSpec] = MappingProxyType(
+    {
+        "header": MeasureSpec(
+            Tier.HEADER,
+            (
+                Field("short_side", "px", text="Shorter side as displayed"),
+                Field("long_side", "px", text="Longer side as displayed"),
+                Field("megapixels", "10⁶ px", text="Width times height as displayed"),
+                Field("aspect", "long/short, ≥ 1", text="Longer side over shorter side"),
+                Field("frames", "count", text="Frames or pages in the file"),
+                Field("bits_per_pixel", "bits", "up", "Encoded size over the number of pixels, for lossy formats"),
+                Field("jpeg_quality", "1–100", "up", "IJG quality nearest to the file's quantisation table"),
+            ),
+        ),
+        "exposure": MeasureSpec(
+            Tier.THUMBNAIL,
+            (
+                Field("crushed_share", "0–1", "down", "Share of pixels whose luma is at most 5"),
+                Field("blown_share", "0–1", "down", "Share of pixels whose luma is at least 250"),
+                Field("mean_luma", "0–255, neither end is good", text="Mean BT.601 luma"),
+            ),
+        ),
+        "tone": MeasureSpec(
+            Tier.THUMBNAIL,
+            (
+                Field("entropy", "0–8 bits", "up", "Shannon entropy of the histogram of the thumbnail's luma"),
+                Field(
+                    "contrast", f"0–127.5 {_LEVELS}", "up", "RMS contrast: standard deviation of the thumbnail's luma"
+                ),
+                Field(
+                    "colourfulness",
+                    "≥ 0, about 0 for grey, 100 for very colourful; not a quality",
+                    text="Colourfulness by Hasler and Süsstrunk 2003: "
+                    "√(σ²_rg + σ²_yb) + 0.3 √(μ²_rg + μ²_yb) with rg = R − G, yb = (R + G)/2 − B",
+                ),
+            ),
+        ),
+        "layout": MeasureSpec(
+            Tier.THUMBNAIL,
+            (
+                Field(
+                    "border_share",
+                    "0–1",
+                    "down",
+                    "Share of pixels that are connected to the border and within 3 levels of its most common colour: "
+                    "cut-outs on white, framed art, letterboxes, plots",
+                ),
+                Field(
+                    "rim_share",
+                    "0–1",
+                    "down",
+                    "Share of the outermost pixels that have the border's most common colour, as have the next two "
+                    "pixels inwards; mean of the four sides",
+                ),
+                Field(
+                    "seam_share",
+                    "0–1",
+                    "down",
+                    "Largest share of rows that step by more than 8 levels at the same column: images side by side",
+                ),
+            ),
+        ),
+        "graphics": MeasureSpec(
+            Tier.THUMBNAIL,
+            (
+                Field(
+                    "even_share",
+                    "0–1",
+                    "down",
+                    "Share of pixels equal to their right and lower neighbours and of one of the three most common "
+                    "colours",
+                ),
+                Field("top_colours", "0–1", "down", "Share of pixels of the eight most common exact colours"),
+                Field("detail", _LEVELS, "up", "97th percentile of the magnitude of the luma's 3×3 Laplacian"),
+            ),
+        ),
+        "sharpness": MeasureSpec(
+            Tier.PIXELS,
+            (
+                Field(
+                    "laplacian_variance",
+                    f"{_LEVELS}², ≥ 0; too low is blur, too high is noise or line art",
+                    text="Variance of the 3×3 Laplacian of the 8-bit luma at native scale",
+                ),
+                Field(
+                    "sharpest_blocks",
+                    f"{_LEVELS}, ≥ 0",
+                    "up",
+                    "Standard deviation of the Laplacian in blocks of 64×64, 95th percentile of the blocks",
+                ),
+                Field(
+                    "textured_share",
+                    "0–1",
+                    "up",
+                    "Share of blocks of 16×16 in which the Laplacian's standard deviation is 2 or more",
+                ),
+            ),
+        ),
+        "flat": MeasureSpec(
+            Tier.PIXELS,
+            (
+                Field(
+                    "flat_share",
+                    "0–1",
+                    "down",
+                    "Share of the blocks in which the variance of the Sobel magnitude is under 800, the 4KLSDB rule",
+                ),
+            ),
+        ),
+        "text": MeasureSpec(
+            Tier.PIXELS,
+            (
+                Field(
+                    "text_density",
+                    "0–1",
+                    "down",
+                    "Share of cells of 32×32 that hold thin dark strokes on an even, light background",
+                ),
+            ),
+        ),
+        "artefacts": MeasureSpec(
+            Tier.PIXELS,
+            (
+                Field(
+                    "jpeg_trace",
+                    "1–100",
+                    "up",
+                    "IJG quality of the coarsest JPEG compression whose quantisation still shows in the pixels",
+                ),
+                Field(
+                    "blockiness",
+                    "%, ≥ 0",
+                    "down",
+                    "How much larger the mean step between neighbouring pixels is across an 8×8 grid than elsewhere",
+                ),
+            ),
+        ),
+        "resolution": MeasureSpec(
+            Tier.PIXELS,
+            (
+                Field(
+                    "octave_drop",
+                    "dB",
+                    "down",
+                    "Mean spectral level from 0.1 to 0.36 of Nyquist minus mean level over 0.56 of Nyquist",
+                ),
+                Field(
+                    "lower_octave_drop",
+                    "dB",
+                    "down",
+                    "Mean spectral level from 0.08 to 0.22 of Nyquist minus mean level from 0.3 to 0.5 of Nyquist",
+                ),
+                Field(
+                    "effective_resolution",
+                    "0–1",
+                    "up",
+                    "Highest frequency, as a share of Nyquist, with a level within 34 dB of the low frequencies",
+                ),
+                Field(
+                    "high_frequency_share",
+                    "0–1",
+                    "up",
+                    "Share of the energy of the sharpest tiles above half of Nyquist",
+                ),
+            ),
+        ),
+        "nss": MeasureSpec(
+            Tier.QUALITY,
+            (Field("niqe_ird", "≥ 0", "down", "NIQE with the pristine model of this project"),),
+        ),
+    }
+)
+"""Every built-in measure, in the order of the ledger's columns."""
+OFFICIAL_SCORES = ("niqe", "brisque")
+"""Scores with published parameters, computed in the same pass as `niqe_ird`."""

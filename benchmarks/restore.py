@@ -44,10 +44,10 @@ def measure(task: dict[str, Any]) -> None:
 
     from dynet import DyNet
     from dynet.inference import memory
-    from dynet.inference.precision import choose_kind
-    from dynet.inference.restore import OVERLAP, Restoration, prepare, restore_rgb
+    from dynet.inference.precision import choose_dtype
+    from dynet.inference.restore import OVERLAP, RestoreOptions, prepare_for_inference, restore_rgb
     from dynet.inference.tiling import run_tiled
-    from dynet.runtime.host_memory import keep_freed_memory
+    from dynet.runtime.memory import keep_freed_memory
 
     model, device = DyNet.from_pretrained(task["weights"]), torch.device("cpu")
     variant = {variant.name: variant for variant in model.variants}[task["variant"]]
@@ -64,9 +64,9 @@ def measure(task: dict[str, Any]) -> None:
             seconds = time.perf_counter() - began
         output = restored[0].permute(1, 2, 0).numpy()
     else:
-        memory.reuse_small_blocks()
-        prepare(model, choose_kind(task["form"], device), None)
-        how = Restoration(model=model, variants=(variant,), device=device, tile=tile)
+        memory.keep_small_freed_blocks()
+        prepare_for_inference(model, choose_dtype(task["form"], device), None)
+        how = RestoreOptions(model=model, variants=(variant,), device=device, tile=tile)
         began = time.perf_counter()
         output = restore_rgb(rgb, variant, how)
         seconds = time.perf_counter() - began

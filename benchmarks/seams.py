@@ -25,7 +25,7 @@ from waiting import wait_passively
 from dynet import DyNet, Variant
 from dynet.evaluation.metrics import psnr
 from dynet.inference import restore
-from dynet.inference.restore import Restoration, prepare, restore_rgb
+from dynet.inference.restore import RestoreOptions, prepare_for_inference, restore_rgb
 from dynet.inference.tiling import tile_spans
 
 RESULT = ROOT / "benchmarks" / "results" / "seams.json"
@@ -58,7 +58,7 @@ def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     for variant in variants:
         for window in (None, arguments.window):
             model = DyNet.from_pretrained(arguments.weights)
-            prepare(model, torch.float32, window)
+            prepare_for_inference(model, torch.float32, window)
             wholes = [_restored(model, variant, noisy, WHOLE) for noisy, _ in pictures]
             for tile, overlapping in [*((tile, True) for tile in arguments.tiles), (arguments.tiles[0], False)]:
                 restore.OVERLAP = 8 if overlapping else WHOLE
@@ -83,7 +83,7 @@ def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def _restored(model: DyNet, variant: Variant, noisy: Float, tile: int) -> Float:
-    how = Restoration(model=model, variants=(variant,), device=torch.device("cpu"), tile=tile)
+    how = RestoreOptions(model=model, variants=(variant,), device=torch.device("cpu"), tile=tile)
     return np.clip(restore_rgb(noisy, variant, how), 0, 1)
 
 

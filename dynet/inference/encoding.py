@@ -1,42 +1,38 @@
-"""In which format and how well a restored picture is stored.
+"""The format and the quality in which a restored image is stored.
 
-| as | holds | quality that nobody asked for |
+| format | stores | quality without `--quality` |
 |---|---|---|
-| PNG | all: 8 and 16 bits, alpha, profile, Exif, XMP, resolution, texts | stored without loss |
-| TIFF | the same, texts in Exif | stored without loss |
-| JPEG | 8 bits, no alpha; full resolution of colour | the input's, but not under 95 |
-| WebP | 8 bits, no grey, no resolution | without loss, unless the input was a lossy file: 95 |
-| AVIF | 8 bits, no grey, no resolution; full resolution of colour | 95 |
-| BMP | 8 bits, no alpha, nothing but resolution beside the pixels | stored without loss |
+| PNG | everything: 8 and 16 bits, alpha, profile, Exif, XMP, resolution, texts | lossless |
+| TIFF | the same, texts in Exif | lossless |
+| JPEG | 8 bits, no alpha; colour at full resolution | the input's, but at least 95 |
+| WebP | 8 bits, no grey, no resolution | lossless, but 95 if the input was a lossy file |
+| AVIF | 8 bits, no grey, no resolution; colour at full resolution | 95 |
+| BMP | 8 bits, no alpha, no metadata but the resolution | lossless |
 
-The format is the input's if nothing else is asked for, but PNG where the input's is none of these or could not hold the
-picture (a BMP with alpha, an AVIF of 10 bits). A quality below 95 would lose again what was restored, so only asking
-brings it. The input's quality is known of a JPEG alone, as estimated from its quantisation tables: lossy WebP and AVIF
-do not tell theirs.
+Without `--format` the format is the input's, but PNG where the input's is none of these or cannot store the image (a
+BMP with alpha, an AVIF of 10 bits). A quality below 95 would lose again what was restored, so it must be asked for. The
+input's quality is known for a JPEG only, estimated from its quantisation tables: lossy WebP and AVIF do not record
+theirs.
 
-Asked for a format that cannot hold a picture's alpha, the picture is refused, not laid over some colour. Asked for one
-that has 8 bits only, 16 bits become 8 with a warning. A profile that BMP cannot hold is told in a warning too.
+An image with transparency is refused where the chosen format has no alpha; it is not blended with a background. Where
+the format has 8 bits only, 16 bits become 8 with a warning. A colour profile that BMP cannot store gives a warning too.
 """
-
-from __future__ import annotations
 
 import io
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from dynet.errors import PictureError, UsageError, reason_of
-from dynet.inference.image_metadata import Carried, exif_with_texts
-from dynet.inference.lossless_files import png_file, tiff_file
-from dynet.inference.png_chunks import chunks_of, insert_png_chunks
-
-if TYPE_CHECKING:
-    from dynet.inference.images import Picture
+from dynet.errors import ImageError, UsageError, reason_of
+from dynet.inference.decoded_image import DecodedImage
+from dynet.inference.image_metadata import ImageMetadata, add_texts_to_exif
+from dynet.inference.lossless_files import encode_png, encode_tiff
+from dynet.inference.png_chunks import insert_png_chunks, metadata_chunks
 
 logger = logging.getLogger(__name__)
 
@@ -51,14 +47,14 @@ _SUFFIXES = {
     "AVIF": (".avif",),
 }
 _WITH_QUALITY = ("jpeg", "webp", "avif")
-_DEEP = ("PNG", "TIFF")
+_WITH_16_BITS = ("PNG", "TIFF")
 _WITHOUT_ALPHA = ("JPEG", "BMP")
-_LONGEST_SIDE = {"JPEG": 65500, "WEBP": 16383, "AVIF": 65536}
-_MOST_IN_A_SEGMENT = {"exif": 65533, "xmp": 65533 - 29}
-"""Of a JPEG, in bytes."""
-GOOD = 95
-"""Quality at which what is lost of a photograph is not seen."""
-_LUMA = np.array(
+_MAX_SIDE = {"JPEG": 65500, "WEBP": 16383, "AVIF": 65536}
+_MAX_SEGMENT_BYTES = {"exif": 65533, "xmp": 65533 - 29}
+"""The largest metadata that a JPEG can store."""
+DEFAULT_QUALITY = 95
+"""A quality at which the loss is not visible in a photograph."""
+_LUMA_TABLE = np.array(
     [
         *(16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55),
         *(14, 13, 16, 24, 40, 57, 69, 56, 14, 17, 22, 29, 51, 87, 80, 62),
@@ -66,101 +62,124 @@ _LUMA = np.array(
         *(49, 64, 78, 87, 103, 121, 120, 101, 72, 92, 95, 98, 112, 100, 103, 99),
     ]
 )
-"""The table of ITU-T T.81, annex K.1, which libjpeg scales by the quality."""
+"""The luma table of ITU-T T.81, annex K.1, which libjpeg scales by the quality."""
 
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """What was asked for; None stands for the input's own format, and for the quality of the table above."""
+    """The user's choice of format and quality; None takes the input's format, and the quality of the table above."""
 
     format: str | None = None
     """One of FORMATS."""
     quality: int | None = None
-    """1 to 100, for those of JPEG, WebP and AVIF that are written; a WebP is then stored with loss."""
+    """1 to 100, for the JPEG, WebP and AVIF files that are written; a WebP is then lossy."""
 
     def __post_init__(self) -> None:
         if self.format is not None and self.format not in FORMATS:
-            raise UsageError(f"--format {self.format}: none of {', '.join(FORMATS)}")
+            raise UsageError(f"--format {self.format}: must be one of {', '.join(FORMATS)}")
         if self.quality is not None and not 1 <= self.quality <= 100:
-            raise UsageError(f"--quality {self.quality}: not from 1 to 100")
+            raise UsageError(f"--quality {self.quality}: must be from 1 to 100")
         if self.quality is not None and self.format not in (None, *_WITH_QUALITY):
-            raise UsageError(f"--quality {self.quality}: {self.format} is stored without loss, at no other quality")
+            raise UsageError(f"--quality {self.quality}: {self.format} is lossless and has no quality")
 
     @classmethod
-    def parse(cls, format: str | None, quality: int | None) -> Encoding:
-        """Of the arguments --format and --quality, either case; UsageError names the one that cannot be."""
+    def parse(cls, format: str | None, quality: int | None) -> "Encoding":
+        """Parse the arguments --format (upper or lower case) and --quality.
+
+        Raises:
+            UsageError: names the argument that is not usable.
+        """
         lower = None if format is None else format.lower()
         return cls(None if lower is None else _ALIASES.get(lower, lower), quality)
 
-    def format_for(self, picture: Picture) -> str:
-        """By Pillow's name; PictureError where what was asked for cannot hold the picture."""
+    def resolve_format(self, image: DecodedImage) -> str:
+        """Return the format to write this image in, by Pillow's name.
+
+        Raises:
+            ImageError: the format that the user chose cannot store the image.
+        """
         if self.format is None:
-            return picture.format if _keeps_all(picture, picture.format) else "PNG"
-        asked = self.format.upper()
-        if lost := _lost(picture, asked):
-            raise PictureError(f"{picture.name}: {lost}")
-        return asked
+            return image.format if _can_store(image, image.format) else "PNG"
+        chosen = self.format.upper()
+        if obstacle := _obstacle(image, chosen):
+            raise ImageError(f"{image.name}: {obstacle}")
+        return chosen
 
-    def suffix(self, picture: Picture, given: str) -> str:
-        """The file suffix for writing the picture: the given one where it fits the format. Raises as `format_for`."""
-        return _suffix(self.format_for(picture), given)
+    def suffix(self, image: DecodedImage, input_suffix: str) -> str:
+        """Return the file suffix for this image: the input's where it fits the format. Raises as `resolve_format`."""
+        return _suffix(self.resolve_format(image), input_suffix)
 
-    def usual_suffix(self, given: str) -> str:
-        """The suffix for an input that is named with this one, as far as a name can tell."""
-        lower = given.lower()
-        own = next((name for name, suffixes in _SUFFIXES.items() if lower in suffixes), "PNG")
-        return _suffix(self.format.upper() if self.format else own, given)
-
-
-LIKE_INPUT = Encoding()
+    def expected_suffix(self, input_suffix: str) -> str:
+        """Return the suffix for an input of which only the file name is known."""
+        lower = input_suffix.lower()
+        named = next((name for name, suffixes in _SUFFIXES.items() if lower in suffixes), "PNG")
+        return _suffix(self.format.upper() if self.format else named, input_suffix)
 
 
-def encode(path: Path, picture: Picture, encoding: Encoding) -> bytes:
-    """The bytes of the file that will be called `path`; PictureError, naming it, where there are none."""
-    kind = encoding.format_for(picture)
-    colour, alpha = picture.colour, picture.alpha
-    if colour.dtype == np.uint16 and kind not in _DEEP:
-        logger.warning("%s: its 16 bits are rounded to 8, which is what %s holds", path, kind)
-        colour, alpha = _eight_bits(colour), None if alpha is None else _eight_bits(alpha)
-    if encoding.quality is not None and kind.lower() not in _WITH_QUALITY:
-        logger.warning("%s: --quality is left out, %s is stored without loss", path, kind)
-    if "cicp" in picture.carried and kind != "PNG":
-        logger.warning("%s: its colour space is lost, it will be taken for sRGB; PNG would tell it", path)
-    if alpha is not None and kind in _WITHOUT_ALPHA:
-        alpha = None  # of a picture that can be seen through nowhere, or it would not have got here
-    if kind == "TIFF" and colour.dtype == np.uint16 and colour.ndim == 2 and alpha is not None:
-        colour = np.repeat(colour[..., None], 3, axis=2)  # grey with alpha of 16 bits is read by few
+SAME_AS_INPUT = Encoding()
+
+
+def encode(path: Path, image: DecodedImage, encoding: Encoding) -> bytes:
+    """Return the bytes of an image file.
+
+    Args:
+        path: the file's later name, for messages.
+        image: what is written.
+        encoding: format and quality.
+
+    Raises:
+        ImageError: the image cannot be stored in that format; the message names the file.
+    """
+    file_format = encoding.resolve_format(image)
+    colour, alpha = image.colour, image.alpha
+    if colour.dtype == np.uint16 and file_format not in _WITH_16_BITS:
+        logger.warning("%s: its 16 bits are rounded to 8, since %s has no more", path, file_format)
+        colour, alpha = _to_8_bits(colour), None if alpha is None else _to_8_bits(alpha)
+    if encoding.quality is not None and file_format.lower() not in _WITH_QUALITY:
+        logger.warning("%s: --quality is ignored, since %s is lossless", path, file_format)
+    if "cicp" in image.metadata and file_format != "PNG":
+        logger.warning("%s: its colour space is lost, and viewers will take it for sRGB; --format png keeps it", path)
+    if alpha is not None and file_format in _WITHOUT_ALPHA:
+        alpha = None  # every pixel is opaque: `resolve_format` refuses transparency here
+    if file_format == "TIFF" and colour.dtype == np.uint16 and colour.ndim == 2 and alpha is not None:
+        colour = np.repeat(colour[..., None], 3, axis=2)  # few programs read 16-bit grey with alpha
     samples = np.dstack([colour] if alpha is None else [colour, alpha])
     try:
-        if kind == "TIFF":
-            return tiff_file(samples, picture.carried)
-        if kind == "PNG":
-            pixels = png_file(samples) if samples.dtype == np.uint16 else _with_pillow(samples, kind, compress_level=4)
-            return insert_png_chunks(pixels, chunks_of(picture.carried, picture.png_chunks))
-        options = _quality_options(kind, picture, encoding.quality) | _carried_options(kind, path, picture.carried)
-        return _with_pillow(samples, kind, **options)
+        if file_format == "TIFF":
+            return encode_tiff(samples, image.metadata)
+        if file_format == "PNG":
+            deep = samples.dtype == np.uint16
+            pixels = encode_png(samples) if deep else _encode_with_pillow(samples, file_format, compress_level=4)
+            return insert_png_chunks(pixels, metadata_chunks(image.metadata, image.png_chunks))
+        options = _quality_options(file_format, image, encoding.quality)
+        options |= _metadata_options(file_format, path, image.metadata)
+        return _encode_with_pillow(samples, file_format, **options)
     except (OSError, ValueError, RuntimeError) as error:
-        raise PictureError(f"{path}: cannot be written as {kind}: {reason_of(error)}") from error
+        raise ImageError(f"{path}: cannot be written as {file_format}: {reason_of(error)}") from error
 
 
 def jpeg_quality(tables: dict[int, list[int]]) -> int | None:
-    """The quality, 1 to 100, whose luma table in libjpeg is nearest to that of a file; None without tables.
+    """Estimate the quality of a JPEG: the one whose luma table in libjpeg is nearest to the file's.
 
-    tables: as Pillow's `quantization`, 64 values each in rows. Exact for a file that libjpeg wrote.
+    Args:
+        tables: Pillow's `quantization`, 64 values each in rows.
+
+    Returns:
+        1 to 100, exact for a file that libjpeg wrote; None without tables.
     """
     if not tables:
         return None
     luma = np.asarray(tables[min(tables)])
     qualities = np.arange(1, 101)
     scales = np.where(qualities < 50, 5000 // qualities, 200 - 2 * qualities)
-    known = np.clip((_LUMA * scales[:, None] + 50) // 100, 1, 255)
+    known = np.clip((_LUMA_TABLE * scales[:, None] + 50) // 100, 1, 255)
     return int(qualities[np.abs(known - luma).sum(axis=1).argmin()])
 
 
-def stored_with_loss(kind: str, encoded: bytes) -> bool:
-    """Whether a file of this format, by Pillow's name, lost something as it was stored, as far as can be told."""
-    if kind != "WEBP":
-        return kind in ("JPEG", "MPO", "AVIF", "JPEG2000")
+def is_lossy(file_format: str, encoded: bytes) -> bool:
+    """Return whether a file of this format, by Pillow's name, was stored with loss, as far as its bytes tell."""
+    if file_format != "WEBP":
+        return file_format in ("JPEG", "MPO", "AVIF", "JPEG2000")
     position = 12
     while position + 8 <= len(encoded) and encoded[position : position + 4] not in (b"VP8 ", b"VP8L"):
         length = int.from_bytes(encoded[position + 4 : position + 8], "little")
@@ -168,72 +187,74 @@ def stored_with_loss(kind: str, encoded: bytes) -> bool:
     return encoded[position : position + 4] == b"VP8 "
 
 
-def _suffix(kind: str, given: str) -> str:
-    allowed = _SUFFIXES[kind]
-    return given if given.lower() in allowed else allowed[0]
+def _suffix(file_format: str, input_suffix: str) -> str:
+    allowed = _SUFFIXES[file_format]
+    return input_suffix if input_suffix.lower() in allowed else allowed[0]
 
 
-def _keeps_all(picture: Picture, kind: str) -> bool:
-    """Whether a format holds the depth, alpha and colour space of a picture."""
-    deep_enough = picture.colour.dtype == np.uint8 or kind in _DEEP
-    told = kind == "PNG" or "cicp" not in picture.carried
-    return kind in _SUFFIXES and deep_enough and told and not _lost(picture, kind)
+def _can_store(image: DecodedImage, file_format: str) -> bool:
+    """Return whether a format stores an image's bit depth, alpha and colour space."""
+    deep_enough = image.colour.dtype == np.uint8 or file_format in _WITH_16_BITS
+    keeps_colour_space = file_format == "PNG" or "cicp" not in image.metadata
+    return file_format in _SUFFIXES and deep_enough and keeps_colour_space and not _obstacle(image, file_format)
 
 
-def _lost(picture: Picture, kind: str) -> str:
-    """Why a format cannot hold a picture; nothing if it can, be it with 8 bits."""
-    if kind in _WITHOUT_ALPHA and picture.seen_through:
-        return f"is transparent in places, and {kind} holds no alpha; --format png, tiff, webp or avif keeps it"
-    longest = max(picture.colour.shape[:2])
-    if longest > _LONGEST_SIDE.get(kind, longest):
-        return f"is {longest} pixels long, and {kind} holds up to {_LONGEST_SIDE[kind]}"
+def _obstacle(image: DecodedImage, file_format: str) -> str:
+    """Return why a format cannot store an image even with 8 bits; empty if it can."""
+    if file_format in _WITHOUT_ALPHA and image.has_transparency:
+        return f"has transparent pixels, and {file_format} has no alpha; use --format png, tiff, webp or avif"
+    side = max(image.colour.shape[:2])
+    if side > _MAX_SIDE.get(file_format, side):
+        return f"has a side of {side} pixels, and {file_format} allows up to {_MAX_SIDE[file_format]}"
     return ""
 
 
-def _eight_bits(samples: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    levels: npt.NDArray[np.uint8] = np.rint(samples / 257).astype(np.uint8)
-    return levels
+def _to_8_bits(samples: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    rounded: npt.NDArray[np.uint8] = np.rint(samples / 257).astype(np.uint8)
+    return rounded
 
 
-def _quality_options(kind: str, picture: Picture, asked: int | None) -> dict[str, Any]:
-    match kind:
+def _quality_options(file_format: str, image: DecodedImage, quality: int | None) -> dict[str, Any]:
+    match file_format:
         case "JPEG":
-            return {"quality": asked or max(GOOD, picture.quality or 0), "subsampling": "4:4:4"}
-        case "WEBP" if asked or picture.lossy:
-            return {"quality": asked or GOOD, "exact": True}
+            return {"quality": quality or max(DEFAULT_QUALITY, image.quality or 0), "subsampling": "4:4:4"}
+        case "WEBP" if quality or image.lossy:
+            return {"quality": quality or DEFAULT_QUALITY, "exact": True}
         case "WEBP":
-            return {"lossless": True, "exact": True}  # also where nothing can be seen
+            return {"lossless": True, "exact": True}  # exact: also the colours of transparent pixels
         case "AVIF":
-            # Speed 8 of 10 takes a fifth of the time of Pillow's 6, at the same size and 0.6 dB less of 48.
-            colour = {"subsampling": "4:4:4"} if picture.colour.ndim == 3 else {}
-            return {"quality": asked or GOOD, "speed": 8, **colour}
+            # Speed 8 of 10 takes a fifth of the time of Pillow's default 6, at the same size and 0.6 dB less of 48.
+            colour = {"subsampling": "4:4:4"} if image.colour.ndim == 3 else {}
+            return {"quality": quality or DEFAULT_QUALITY, "speed": 8, **colour}
         case _:
             return {}
 
 
-def _carried_options(kind: str, path: Path, carried: Carried) -> dict[str, Any]:
-    """What a format has a place for, as Pillow calls it."""
-    options: dict[str, Any] = {"dpi": carried["dpi"]} if "dpi" in carried and kind in ("JPEG", "BMP") else {}
-    if kind == "BMP":
-        if "icc_profile" in carried:
-            logger.warning("%s: its colour profile is lost, BMP holds none", path)
+def _metadata_options(file_format: str, path: Path, metadata: ImageMetadata) -> dict[str, Any]:
+    """Return the metadata that a format can store, as Pillow's options for saving."""
+    options: dict[str, Any] = {}
+    if "dpi" in metadata and file_format in ("JPEG", "BMP"):
+        options["dpi"] = metadata["dpi"]
+    if file_format == "BMP":
+        if "icc_profile" in metadata:
+            logger.warning("%s: its colour profile is lost, since BMP cannot store one", path)
         return options
-    options |= {name: carried[name] for name in ("icc_profile", "xmp") if name in carried}
-    if exif := exif_with_texts(carried):
+    options |= {name: metadata[name] for name in ("icc_profile", "xmp") if name in metadata}
+    if exif := add_texts_to_exif(metadata):
         options["exif"] = b"Exif\0\0" + exif.removeprefix(b"Exif\0\0")
-    if kind == "JPEG":
-        for name, most in _MOST_IN_A_SEGMENT.items():
-            if len(options.get(name, b"")) > most:
-                logger.warning("%s: its %s is lost, JPEG holds up to %d bytes of it", path, name.upper(), most)
+    if file_format == "JPEG":
+        for name, limit in _MAX_SEGMENT_BYTES.items():
+            if len(options.get(name, b"")) > limit:
+                logger.warning("%s: its %s is lost, since JPEG stores up to %d bytes of it", path, name.upper(), limit)
                 del options[name]
-        if "photoshop" in carried:
-            options["extra"] = carried["photoshop"]
-        if "Comment" in carried.get("texts", {}):
-            options["comment"] = carried["texts"]["Comment"].encode("utf-8", "replace")
+        if "photoshop" in metadata:
+            options["extra"] = metadata["photoshop"]
+        if "Comment" in metadata.get("texts", {}):
+            options["comment"] = metadata["texts"]["Comment"].encode("utf-8", "replace")
     return options
 
 
-def _with_pillow(samples: npt.NDArray[np.uint8], kind: str, **options: Any) -> bytes:
+def _encode_with_pillow(samples: npt.NDArray[np.uint8], file_format: str, **options: Any) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(samples[..., 0] if samples.shape[2] == 1 else samples).save(buffer, kind, **options)
+    Image.fromarray(samples[..., 0] if samples.shape[2] == 1 else samples).save(buffer, file_format, **options)
     return buffer.getvalue()

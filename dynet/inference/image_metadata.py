@@ -1,4 +1,4 @@
-"""What is carried beside a picture's samples from one file to another, and made true of an upright picture."""
+"""Metadata that is copied from an input file to its result, corrected for an image that was turned upright."""
 
 import contextlib
 import re
@@ -15,16 +15,16 @@ from dynet.inference.tiff_directories import (
     EXIF,
     ORIENTATION,
     SOFTWARE,
-    read_description,
+    read_exif_description,
 )
 
 XMP_KEYWORD = b"XML:com.adobe.xmp"
-"""Of the PNG text in which XMP is kept."""
-_WIDTH, _HEIGHT = 0xA002, 0xA003
-_TURNED_IN_XMP = re.compile(rb"""(tiff:Orientation(?:\s*=\s*["']|>))[2-8]""")
+"""The keyword of the PNG text that holds XMP."""
+_WIDTH_TAG, _HEIGHT_TAG = 0xA002, 0xA003
+_XMP_ORIENTATION = re.compile(rb"""(tiff:Orientation(?:\s*=\s*["']|>))[2-8]""")
 _PRIMARIES_OF_SRGB, _TRANSFERS_OF_SRGB = (1, 2), (1, 2, 6, 13)
-"""By ITU-T H.273, with what stands for `unspecified`, and with BT.709's curve, which everybody shows as sRGB's."""
-_AS_EXIF = {
+"""Numbers of ITU-T H.273; among them `unspecified`, and BT.709's curve, which all viewers show as sRGB's."""
+_EXIF_TAGS_OF_TEXTS = {
     "Title": DESCRIPTION,
     "Description": DESCRIPTION,
     "Comment": DESCRIPTION,
@@ -32,54 +32,59 @@ _AS_EXIF = {
     "Copyright": COPYRIGHT,
     "Software": SOFTWARE,
 }
-"""PNG's keywords that have a tag of Exif, the first of two that share one before the second."""
+"""The PNG keywords that have an Exif tag; of two keywords with the same tag, the first has priority."""
 
 
-class Carried(TypedDict, total=False):
-    """Each is there if the file had it. Exif and XMP say that the picture stands upright, as it does."""
+class ImageMetadata(TypedDict, total=False):
+    """Metadata of a file; a key is present if the file had it. Exif and XMP state that the image is upright."""
 
     icc_profile: bytes
     exif: bytes
-    """A block as TIFF has it, with or without the prefix of JPEG."""
+    """A block in TIFF format, with or without the prefix of JPEG."""
     xmp: bytes
     dpi: tuple[float, float]
     texts: dict[str, str]
-    """A PNG's texts by keyword; a JPEG's comment as `Comment`."""
+    """The texts of a PNG by keyword; the comment of a JPEG as `Comment`."""
     photoshop: bytes
-    """The APP13 segments of a JPEG, in which IPTC captions are."""
+    """The APP13 segments of a JPEG, which hold IPTC captions."""
     cicp: bytes
-    """A colour space by its numbers (ITU-T H.273), as PNG's cICP has it, where it is not sRGB."""
+    """The body of PNG's cICP chunk: a colour space other than sRGB by its numbers (ITU-T H.273)."""
 
 
-def carried_from(image: Image.Image, encoded: bytes, *, sideways: bool) -> Carried:
-    """What the opened and decoded image says of its picture; `sideways` if it had to be turned by 90° or 270°."""
+def read_metadata(image: Image.Image, encoded: bytes, *, sideways: bool) -> ImageMetadata:
+    """Read the metadata of an opened and decoded image.
+
+    Args:
+        image: the file as Pillow opened it.
+        encoded: the bytes of the file.
+        sideways: whether the image is turned by 90° or 270°, so that width and height change places.
+    """
     info = image.info
-    carried = Carried()
+    metadata = ImageMetadata()
     if profile := info.get("icc_profile"):
-        carried["icc_profile"] = profile
-    if exif := _exif_of(image, encoded):
-        carried["exif"] = exif_upright(exif, sideways=sideways)
+        metadata["icc_profile"] = profile
+    if exif := _read_exif(image, encoded):
+        metadata["exif"] = make_exif_upright(exif, sideways=sideways)
     if isinstance(xmp := info.get("xmp"), bytes) and b"hdrgm:" not in xmp:
-        # Of a picture whose brighter version lay behind it in the file, XMP would promise what is no longer there.
-        carried["xmp"] = xmp_upright(xmp)
-    if (dpi := _dpi(info)) is not None:
-        carried["dpi"] = dpi
-    if texts := _texts(image):
-        carried["texts"] = texts
-    if numbers := _colour_numbers(image, encoded):
-        carried["cicp"] = numbers
-    segments = [body for kind, body in getattr(image, "applist", []) if kind == "APP13"]
+        # XMP with `hdrgm:` describes an HDR gain map in the same file, which the result does not have.
+        metadata["xmp"] = make_xmp_upright(xmp)
+    if (dpi := _read_dpi(info)) is not None:
+        metadata["dpi"] = dpi
+    if texts := _read_texts(image):
+        metadata["texts"] = texts
+    if cicp := _read_cicp(image, encoded):
+        metadata["cicp"] = cicp
+    segments = [body for name, body in getattr(image, "applist", []) if name == "APP13"]
     if segments:
-        carried["photoshop"] = b"".join(b"\xff\xed" + struct.pack(">H", len(body) + 2) + body for body in segments)
-    return carried
+        metadata["photoshop"] = b"".join(b"\xff\xed" + struct.pack(">H", len(body) + 2) + body for body in segments)
+    return metadata
 
 
-def exif_upright(exif: bytes, *, sideways: bool = False) -> bytes:
-    """The same Exif block, byte for byte, made true of the upright picture.
+def make_exif_upright(exif: bytes, *, sideways: bool = False) -> bytes:
+    """Return an Exif block for the image after it was turned upright; all other bytes stay as they are.
 
-    Its orientation is 1 where it was another, width and height change places where it was `sideways`, and the small
-    picture in it, which shows the unrestored one as it was stored, is no longer pointed to. A block that cannot be
-    read comes back unchanged.
+    The orientation becomes 1, width and height change places if the image was `sideways`, and the thumbnail, which
+    shows the unrestored image, is no longer referenced. A block that cannot be read is returned unchanged.
     """
     changed = bytearray(exif)
     start = 6 if exif.startswith(b"Exif\0\0") else 0
@@ -88,53 +93,54 @@ def exif_upright(exif: bytes, *, sideways: bool = False) -> bytes:
         return exif
     try:
         (first,) = struct.unpack_from(f"{order}I", exif, start + 4)
-        main, after = _places(exif, start + first, order)
+        main, end = _entry_offsets(exif, start + first, order)
         if ORIENTATION in main:
             struct.pack_into(f"{order}H", changed, main[ORIENTATION] + 8, 1)
-        if len(exif) >= after + 4:
-            struct.pack_into(f"{order}I", changed, after, 0)
+        if len(exif) >= end + 4:
+            struct.pack_into(f"{order}I", changed, end, 0)  # no second directory, which is the thumbnail's
         if sideways and EXIF in main:
-            (inside,) = struct.unpack_from(f"{order}I", exif, main[EXIF] + 8)
-            sizes, _ = _places(exif, start + inside, order)
-            if _WIDTH in sizes and _HEIGHT in sizes:
-                width, height = sizes[_WIDTH] + 2, sizes[_HEIGHT] + 2  # beyond the tag: type, count and value
+            (subdirectory,) = struct.unpack_from(f"{order}I", exif, main[EXIF] + 8)
+            offsets, _ = _entry_offsets(exif, start + subdirectory, order)
+            if _WIDTH_TAG in offsets and _HEIGHT_TAG in offsets:
+                # After the tag's two bytes: type, count and value.
+                width, height = offsets[_WIDTH_TAG] + 2, offsets[_HEIGHT_TAG] + 2
                 changed[width : width + 10], changed[height : height + 10] = (
                     exif[height : height + 10],
                     exif[width : width + 10],
                 )
-    except struct.error:  # cut off
+    except struct.error:  # truncated
         return exif
     return bytes(changed)
 
 
-def xmp_upright(xmp: bytes) -> bytes:
-    """The same XMP, but for an orientation of 1 where it has another."""
-    return _TURNED_IN_XMP.sub(rb"\g<1>1", xmp)
+def make_xmp_upright(xmp: bytes) -> bytes:
+    """Return the XMP with an orientation of 1 where it has another."""
+    return _XMP_ORIENTATION.sub(rb"\g<1>1", xmp)
 
 
-def exif_with_texts(carried: Carried) -> bytes:
-    """The Exif block, with those of the texts that it has a tag for and nothing in it: for formats without texts."""
-    exif, texts = carried.get("exif", b""), carried.get("texts", {})
-    wanted = [(tag, texts[keyword]) for keyword, tag in _AS_EXIF.items() if keyword in texts]
-    if not wanted:
+def add_texts_to_exif(metadata: ImageMetadata) -> bytes:
+    """Return the Exif block with the PNG texts that fit a tag which is still empty: for formats without texts."""
+    exif, texts = metadata.get("exif", b""), metadata.get("texts", {})
+    additions = [(tag, texts[keyword]) for keyword, tag in _EXIF_TAGS_OF_TEXTS.items() if keyword in texts]
+    if not additions:
         return exif
-    description = before = read_description(exif)
-    for tag, text in wanted:
+    description = before = read_exif_description(exif)
+    for tag, text in additions:
         description = description.with_text(tag, text)
     return exif if description == before else description.exif_block()
 
 
-def _places(exif: bytes, directory: int, order: str) -> tuple[dict[int, int], int]:
-    """Where the entries of a directory stand, by tag, and what follows the last of them."""
-    (number,) = struct.unpack_from(f"{order}H", exif, directory)
-    after = directory + 2 + 12 * number
-    entries = range(directory + 2, min(after, len(exif) - 11), 12)
-    return {struct.unpack_from(f"{order}H", exif, entry)[0]: entry for entry in entries}, after
+def _entry_offsets(exif: bytes, directory: int, order: str) -> tuple[dict[int, int], int]:
+    """Return the offset of each entry of a directory, by tag, and the offset after the last entry."""
+    (count,) = struct.unpack_from(f"{order}H", exif, directory)
+    end = directory + 2 + 12 * count
+    entries = range(directory + 2, min(end, len(exif) - 11), 12)
+    return {struct.unpack_from(f"{order}H", exif, entry)[0]: entry for entry in entries}, end
 
 
-def _exif_of(image: Image.Image, encoded: bytes) -> bytes:
+def _read_exif(image: Image.Image, encoded: bytes) -> bytes:
     if image.format == "TIFF":
-        return read_description(encoded).exif_block()
+        return read_exif_description(encoded).exif_block()
     block = image.info.get("exif", b"")
     if not block and isinstance(text := image.info.get("Raw profile type exif"), str):
         with contextlib.suppress(ValueError):
@@ -142,29 +148,29 @@ def _exif_of(image: Image.Image, encoded: bytes) -> bytes:
     return block if isinstance(block, bytes) else b""
 
 
-def _colour_numbers(image: Image.Image, encoded: bytes) -> bytes:
-    """As cICP has them: primaries, transfer, no matrix, full range; nothing where they are sRGB's or not told."""
+def _read_cicp(image: Image.Image, encoded: bytes) -> bytes:
+    """Return the body of a cICP chunk: primaries, transfer, no matrix, full range; empty for sRGB or if unknown."""
     if image.format == "PNG":
-        at = encoded.find(b"\0\0\0\x04cICP", 0, encoded.find(b"IDAT"))
-        return encoded[at + 8 : at + 12] if at >= 0 else b""
-    at = encoded.find(b"colrnclx") if image.format == "AVIF" and "icc_profile" not in image.info else -1
-    if at < 0 or len(encoded) < at + 12:
+        offset = encoded.find(b"\0\0\0\x04cICP", 0, encoded.find(b"IDAT"))
+        return encoded[offset + 8 : offset + 12] if offset >= 0 else b""
+    offset = encoded.find(b"colrnclx") if image.format == "AVIF" and "icc_profile" not in image.info else -1
+    if offset < 0 or len(encoded) < offset + 12:
         return b""
-    primaries, transfer = struct.unpack_from(">HH", encoded, at + 8)
+    primaries, transfer = struct.unpack_from(">HH", encoded, offset + 8)
     if primaries in _PRIMARIES_OF_SRGB and transfer in _TRANSFERS_OF_SRGB:
         return b""
     return bytes([primaries & 255, transfer & 255, 0, 1])
 
 
-def _dpi(info: Mapping[str | tuple[int, int], Any]) -> tuple[float, float] | None:
+def _read_dpi(info: Mapping[str | tuple[int, int], Any]) -> tuple[float, float] | None:
     try:
-        across, down = (float(dots) for dots in info["dpi"])
+        horizontal, vertical = (float(dots) for dots in info["dpi"])
     except (KeyError, TypeError, ValueError, ZeroDivisionError):
         return None
-    return (across, down) if 0 < across < 1e6 and 0 < down < 1e6 else None
+    return (horizontal, vertical) if 0 < horizontal < 1e6 and 0 < vertical < 1e6 else None
 
 
-def _texts(image: Image.Image) -> dict[str, str]:
+def _read_texts(image: Image.Image) -> dict[str, str]:
     if image.format == "PNG":
         texts = {str(keyword): str(text) for keyword, text in getattr(image, "text", {}).items()}
         return {keyword: texts[keyword] for keyword in texts if not keyword.startswith(("XML:", "Raw profile"))}

@@ -1,8 +1,8 @@
-"""Which files `dynet restore` was asked for, and where the results of each go.
+"""The input files of `dynet restore`, and the paths of their results.
 
-Names decide, no file is opened. What can be told by a name is refused before anything is written: results that would
-have one name, also where only letter case tells them apart, and a result in the place of an input. What only the
-content shows, such as a .bmp that has to become PNG, is seen when its result is written.
+Only names are used; no file is opened. Conflicts that the names show are refused before anything is written: two
+results with the same name, or with names that differ only in letter case, and a result that would replace an input.
+Conflicts that only the content shows, such as a .bmp that has to become PNG, are found when the result is written.
 """
 
 import glob
@@ -13,215 +13,229 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dynet.data import layouts
-from dynet.errors import PictureError, UsageError
-from dynet.inference.encoding import LIKE_INPUT, Encoding
+from dynet.errors import ImageError, UsageError
+from dynet.inference.encoding import SAME_AS_INPUT, Encoding
 
 SUFFIXES = (
     layouts.SUFFIXES
     | {".apng", ".dds", ".gif", ".j2k", ".jpx", ".pbm", ".pnm", ".psd", ".qoi", ".tga"}
     | {".heic", ".heif", ".jxl", ".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".rw2"}
 )
-"""What a folder is searched for; a file that is named itself is tried whatever its name.
+"""The suffixes that a folder is searched for; a file that the user names is tried with any suffix.
 
-Those of the last line cannot be read. They are pictures all the same, so that they are named as faults, not passed
-over.
+The formats of the last line cannot be read. They are searched for all the same, so that such files are reported as
+failed and not skipped silently.
 """
-_PASSED_OVER = frozenset({"__macosx"})
-"""What macOS leaves in archives."""
+_SKIPPED_FOLDERS = frozenset({"__macosx"})
+"""Folders that macOS adds to archives."""
 
 
 @dataclass(frozen=True, slots=True)
-class Input:
-    """A file to restore, and where its results go: this folder and stem under --out, with some picture's suffix."""
+class InputFile:
+    """A file to restore, and the path under --out that its results are named after."""
 
     path: Path
     target: Path
+    """Folder and stem of the results, with some image suffix."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Naming:
-    """How results are called: DIR/cat.png for one variant, DIR/cat.S.png and DIR/cat.L.png for two."""
+class OutputNaming:
+    """The names of results: DIR/cat.png for one variant, DIR/cat.S.png and DIR/cat.L.png for two."""
 
-    encoding: Encoding = LIKE_INPUT
+    encoding: Encoding = SAME_AS_INPUT
     variants: tuple[str, ...] = ("L",)
     compare: bool = False
 
-    def results(self, target: Path, suffix: str) -> list[Path]:
-        """The file of each variant."""
+    def result_paths(self, target: Path, suffix: str) -> list[Path]:
+        """Return the path of each variant's result."""
         if len(self.variants) == 1:
             return [target.with_suffix(suffix)]
         return [target.with_suffix(f".{variant}{suffix}") for variant in self.variants]
 
-    def sheet(self, target: Path) -> Path:
-        """The file with before and after side by side."""
+    def sheet_path(self, target: Path) -> Path:
+        """Return the path of the sheet that shows before and after."""
         return target.with_suffix(".compare.png")
 
-    def all_of(self, entry: Input) -> list[Path]:
-        """All files that an input leads to, as far as its name can tell."""
-        results = self.results(entry.target, self.encoding.usual_suffix(entry.path.suffix))
-        return [*results, *([self.sheet(entry.target)] if self.compare else [])]
+    def expected_paths(self, file: InputFile) -> list[Path]:
+        """Return all paths that an input leads to, as far as its name shows."""
+        results = self.result_paths(file.target, self.encoding.expected_suffix(file.path.suffix))
+        return [*results, *([self.sheet_path(file.target)] if self.compare else [])]
 
 
-def find_inputs(
+def find_input_files(
     arguments: Sequence[str | Path],
     out: Path,
-    naming: Naming = Naming(),
+    naming: OutputNaming = OutputNaming(),
     *,
     overwrite: bool = False,
-) -> list[Input]:
-    """The files that the arguments name: pictures, folders of pictures and patterns, each file once.
+) -> list[InputFile]:
+    """Return the files that the arguments name: images, folders of images and patterns, each file once.
 
-    - A folder gives the pictures in and below it, with their place under it; links to folders are followed, each folder
-      is searched once. Hidden files, hidden folders and --out itself are passed over.
-    - A name that exists is that file or folder, whatever characters are in it; another with `*`, `?` or `[` is a
-      pattern, `**` for any depth. Matches keep their place below the last folder before the first such character.
+    - A folder gives the images in it and below it, with their relative paths. Links to folders are followed, and each
+      folder is searched once. Hidden files, hidden folders and --out itself are skipped.
+    - A name that exists is that file or folder, whatever characters it contains. Any other name with `*`, `?` or `[` is
+      a pattern, with `**` for any depth. Matches keep their path relative to the last folder before the first such
+      character.
 
-    Raises UsageError for what is missing, empty or unreadable, and for results that clash, as the module says. An
-    input in the place of its own result is refused unless `overwrite`, one in the place of another's always.
+    Args:
+        arguments: Files, folders and patterns.
+        out: The folder for the results.
+        naming: How results are named.
+        overwrite: Whether an input may be replaced by its own result. It is never replaced by that of another.
+
+    Raises:
+        UsageError: An argument is missing, empty or unreadable, or results conflict, as the module describes.
     """
     if out.exists() and not out.is_dir():
         raise UsageError(f"--out {out}: is not a folder")
-    found: dict[str, Input] = {}
+    files: dict[str, InputFile] = {}
     for argument in arguments:
         try:
-            for file, place in _files(str(argument), out):
-                found.setdefault(_identity(file), Input(file, out / _with_suffix(place)))
+            for path, relative in _expand_argument(str(argument), out):
+                files.setdefault(_file_key(path), InputFile(path, out / _with_image_suffix(relative)))
         except OSError as error:
             raise UsageError(f"{error.filename}: cannot be read: {error.strerror}") from error
-    inputs = list(found.values())
-    _refuse_clashes(inputs, naming)
-    _refuse_lost_inputs(found, naming, overwrite)
+    inputs = list(files.values())
+    _refuse_conflicts(inputs, naming)
+    _refuse_replaced_inputs(files, naming, overwrite)
     return inputs
 
 
-class Claims:
-    """The places that a run has written to: none twice, whatever a picture's content makes of its result's name.
+class ReservedPaths:
+    """The paths that a run has written to: it writes none twice, whatever suffix the content of an image leads to.
 
-    `find_inputs` goes by names. A .jpg that holds PNG becomes a .png, which is seen when it is read.
+    `find_input_files` only knows names. A .jpg that contains PNG becomes a .png, which shows when it is read.
     """
 
-    def __init__(self, inputs: Sequence[Input], naming: Naming) -> None:
+    def __init__(self, inputs: Sequence[InputFile], naming: OutputNaming) -> None:
         self._naming = naming
-        self._inputs = {_identity(entry.path): entry.path for entry in inputs}
-        self._written: dict[str, Path] = {}
+        self._inputs = {_file_key(file.path): file.path for file in inputs}
+        self._owners: dict[str, Path] = {}
 
-    def claim(self, entry: Input, result: Path) -> None:
-        """Keep the place for this input's result.
+    def reserve(self, file: InputFile, result: Path) -> None:
+        """Reserve a path for a result of this input.
 
-        Raises PictureError where it is that of another's result, of another input, or of a file beside the input that
-        its name did not lead to.
+        Raises:
+            ImageError: The path is that of another input or of another input's result, or it would replace a file next
+                to the input that the input's name did not lead to.
         """
-        place, own = _identity(result), _identity(entry.path)
-        if self._inputs.get(place, entry.path) != entry.path:
-            lost = self._inputs[place]
-            raise PictureError(f"{lost} would be replaced by what becomes of {entry.path}: its content tells")
-        expected = {own, *(_identity(path) for path in self._naming.all_of(entry))}
-        if os.path.dirname(place) == os.path.dirname(own) and place not in expected and result.exists():
-            raise PictureError(f"{entry.path}: {result} beside it would be replaced, as its content tells its name")
-        other = self._written.setdefault(unicodedata.normalize("NFC", place).casefold(), entry.path)
-        if other != entry.path:
-            raise PictureError(f"{other} and {entry.path} would be written under one name, {result}: its content tells")
+        key, own_key = _file_key(result), _file_key(file.path)
+        if self._inputs.get(key, file.path) != file.path:
+            raise ImageError(
+                f"{self._inputs[key]} would be replaced by the result of {file.path}, whose content has another format"
+            )
+        expected = {own_key, *(_file_key(path) for path in self._naming.expected_paths(file))}
+        if os.path.dirname(key) == os.path.dirname(own_key) and key not in expected and result.exists():
+            raise ImageError(f"{file.path}: {result} would be replaced, since the content has another format")
+        owner = self._owners.setdefault(_fold(key), file.path)
+        if owner != file.path:
+            raise ImageError(f"{owner} and {file.path} lead to the same result, {result}, because of their content")
 
 
-def _files(argument: str, out: Path) -> Iterator[tuple[Path, Path]]:
-    """The files that an argument names, and the place of each below --out."""
+def _expand_argument(argument: str, out: Path) -> Iterator[tuple[Path, Path]]:
+    """Yield the files that an argument names, each with its relative path below --out."""
     path = Path(argument)
     if not argument:
-        raise UsageError("an empty name among the inputs")
+        raise UsageError("one of the inputs is an empty name")
     if path.is_dir():
-        files = [(file, file.relative_to(path)) for file in _below(path, os.path.realpath(out), set())]
+        files = [(file, file.relative_to(path)) for file in _search_folder(path, os.path.realpath(out), set())]
         if not files:
-            raise UsageError(f"{path}: the folder holds no pictures")
+            raise UsageError(f"{path}: the folder contains no images")
         yield from files
     elif path.exists():
         if not path.is_file():
             raise UsageError(f"{path}: is neither a file nor a folder")
         yield path, Path(path.name)
     elif glob.has_magic(argument):
-        yield from _matches(path, os.path.realpath(out))
+        yield from _expand_pattern(path, os.path.realpath(out))
     else:
-        raise UsageError(f"{path}: {'a link to nothing' if path.is_symlink() else 'no such file or folder'}")
+        raise UsageError(f"{path}: {'a broken link' if path.is_symlink() else 'no such file or folder'}")
 
 
-def _below(folder: Path, out: str, searched: set[str]) -> Iterator[Path]:
-    """The pictures below a folder: its own first, and those of linked folders last."""
-    here = os.path.realpath(folder)
-    if here in searched or (searched and here == out):
+def _search_folder(folder: Path, out: str, searched: set[str]) -> Iterator[Path]:
+    """Yield the images below a folder: its own first, and those of linked folders last."""
+    real_path = os.path.realpath(folder)
+    if real_path in searched or (searched and real_path == out):
         return
-    searched.add(here)
-    with os.scandir(folder) as scanned:
+    searched.add(real_path)
+    with os.scandir(folder) as listing:
         entries = sorted(
             (
                 entry
-                for entry in scanned
-                if not entry.name.startswith(".") and entry.name.casefold() not in _PASSED_OVER
+                for entry in listing
+                if not entry.name.startswith(".") and entry.name.casefold() not in _SKIPPED_FOLDERS
             ),
             key=lambda entry: (entry.is_dir() + entry.is_symlink() * entry.is_dir(), entry.name),
         )
     for entry in entries:
         if entry.is_dir():
-            yield from _below(folder / entry.name, out, searched)
+            yield from _search_folder(folder / entry.name, out, searched)
         elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:
             yield folder / entry.name
 
 
-def _matches(pattern: Path, out: str) -> Iterator[tuple[Path, Path]]:
-    """The files that a pattern matches and those below folders that it matches."""
-    fixed = 0
-    while not glob.has_magic(pattern.parts[fixed]) or Path(*pattern.parts[: fixed + 1]).exists():
-        fixed += 1
-    start, rest = Path(*pattern.parts[:fixed]), os.path.join(*pattern.parts[fixed:])
+def _expand_pattern(pattern: Path, out: str) -> Iterator[tuple[Path, Path]]:
+    """Yield the files that a pattern matches, and the images below the folders that it matches."""
+    depth = 0
+    while not glob.has_magic(pattern.parts[depth]) or Path(*pattern.parts[: depth + 1]).exists():
+        depth += 1
+    start, rest = Path(*pattern.parts[:depth]), os.path.join(*pattern.parts[depth:])
     names = [Path(name) for name in glob.glob(rest, root_dir=start, recursive=True)]
-    results_inside = out != os.path.realpath(start)
+    skip_out = out != os.path.realpath(start)
     files = []
-    for name in sorted(names, key=lambda name: (len(name.parts), name)):  # so that a loop of links is met at its start
+    # The shortest path first, so that a folder which a loop of links contains is searched under its own name.
+    for name in sorted(names, key=lambda name: (len(name.parts), name)):
         path = start / name
-        real = Path(os.path.realpath(path))
-        if results_inside and Path(out) in (real, *real.parents):
+        real_path = Path(os.path.realpath(path))
+        if skip_out and Path(out) in (real_path, *real_path.parents):
             continue
-        if any(part.casefold() in _PASSED_OVER for part in name.parts):
+        if any(part.casefold() in _SKIPPED_FOLDERS for part in name.parts):
             continue
         if path.is_dir():
-            files += [(file, file.relative_to(start)) for file in _below(path, out, set())]
+            files += [(file, file.relative_to(start)) for file in _search_folder(path, out, set())]
         else:
             files.append((path, name))
     if not files:
-        raise UsageError(f"{pattern}: no file has a name like this")
+        raise UsageError(f"{pattern}: no file matches this pattern")
     yield from files
 
 
-def _refuse_clashes(inputs: Sequence[Input], naming: Naming) -> None:
+def _refuse_conflicts(inputs: Sequence[InputFile], naming: OutputNaming) -> None:
     owners: dict[str, tuple[Path, Path]] = {}
-    clashes: list[str] = []
-    for entry in inputs:
-        for result in naming.all_of(entry):
-            # Letter case, and two ways to write é, are the same to the disks of macOS, Windows and cameras.
-            folded = unicodedata.normalize("NFC", str(result)).casefold()
-            other, other_result = owners.setdefault(folded, (entry.path, result))
-            if other is not entry.path:
-                case = "" if other_result == result else ", but for letter case"
-                clashes.append(f"{other} and {entry.path} would be written under one name, {result}{case}")
-    if clashes:
-        more = f" (and {len(clashes) - 1} more of the kind)" if len(clashes) > 1 else ""
-        raise UsageError(f"{clashes[0]}{more}; restore them into folders of their own")
+    conflicts: list[str] = []
+    for file in inputs:
+        for result in naming.expected_paths(file):
+            owner, owner_result = owners.setdefault(_fold(str(result)), (file.path, result))
+            if owner is not file.path:
+                case = "" if owner_result == result else " (except for letter case)"
+                conflicts.append(f"{owner} and {file.path} lead to the same result, {result}{case}")
+    if conflicts:
+        more = f" (and {len(conflicts) - 1} more)" if len(conflicts) > 1 else ""
+        raise UsageError(f"{conflicts[0]}{more}; restore them into separate folders")
 
 
-def _refuse_lost_inputs(inputs: dict[str, Input], naming: Naming, overwrite: bool) -> None:
-    for entry in inputs.values():
-        for result in naming.all_of(entry):
-            lost = inputs.get(_identity(result))
-            if lost is None or (lost is entry and overwrite):
+def _refuse_replaced_inputs(inputs: dict[str, InputFile], naming: OutputNaming, overwrite: bool) -> None:
+    for file in inputs.values():
+        for result in naming.expected_paths(file):
+            replaced = inputs.get(_file_key(result))
+            if replaced is None or (replaced is file and overwrite):
                 continue
-            if lost is entry:
-                raise UsageError(f"{lost.path} would be replaced by its own restoration; --overwrite allows that")
-            raise UsageError(f"{lost.path} would be replaced by what becomes of {entry.path}; give another --out")
+            if replaced is file:
+                raise UsageError(f"{replaced.path} would be replaced by its own result; --overwrite allows that")
+            raise UsageError(f"{replaced.path} would be replaced by the result of {file.path}; use another --out")
 
 
-def _identity(file: Path) -> str:
-    """A name in a folder, however the way there is written; a link is not the file that it leads to."""
+def _fold(name: str) -> str:
+    """Return a name without letter case and Unicode form, which the disks of macOS, Windows and cameras ignore."""
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def _file_key(file: Path) -> str:
+    """Return one name for a file, however the path to its folder is written; a link is not its target."""
     return os.path.join(os.path.realpath(file.parent), file.name)
 
 
-def _with_suffix(place: Path) -> Path:
-    """With .png behind a name that has no picture's suffix, so that no other part of it is taken for one."""
-    return place if place.suffix.lower() in SUFFIXES else place.with_name(f"{place.name}.png")
+def _with_image_suffix(path: Path) -> Path:
+    """Append .png to a name without an image suffix, so that no other part of it is taken for a suffix."""
+    return path if path.suffix.lower() in SUFFIXES else path.with_name(f"{path.name}.png")

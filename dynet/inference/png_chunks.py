@@ -1,66 +1,71 @@
-"""The chunks of a PNG file that say something about its picture: taken from one file, put into another."""
+"""Chunks of a PNG file that describe its image: read from the input, inserted into the result."""
 
 import struct
 import zlib
 from collections.abc import Iterator
 
-from dynet.inference.image_metadata import XMP_KEYWORD, Carried, xmp_upright
+from dynet.inference.image_metadata import XMP_KEYWORD, ImageMetadata, make_xmp_upright
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_COLOUR_AND_MORE = {b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"cICP", b"mDCV", b"cLLI", b"pHYs", b"tEXt", b"zTXt", b"tIME"}
+_COPIED_CHUNKS = {b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"cICP", b"mDCV", b"cLLI", b"pHYs", b"tEXt", b"zTXt", b"tIME"}
 _EXIF_AS_TEXT = (b"Raw profile type exif\0", b"Raw profile type APP1\0")
-"""Exif blocks as ImageMagick once wrote them; they become a chunk of their own, whose orientation can be set."""
-_MOST_TEXT = 1 << 24
+"""Exif as old versions of ImageMagick wrote it; it becomes an eXIf chunk, whose orientation can be corrected."""
+_MAX_TEXT_BYTES = 1 << 24
 _INCH = 0.0254
-"""In metres, which is what PNG counts resolution by."""
+"""In metres, PNG's unit of resolution."""
 
 
-def carried_png_chunks(encoded: bytes) -> bytes:
-    """The chunks of a PNG file that say something about the picture and are not its pixels, ready to insert.
+def read_descriptive_chunks(encoded: bytes) -> bytes:
+    """Return the chunks of a PNG file that describe the image, in the form in which they are inserted.
 
-    Exif and XMP say that the picture stands upright.
+    Exif is not among them (`metadata_chunks` adds it), and XMP states that the image is upright.
     """
     kept = []
-    for kind, body in _chunks(encoded):
+    for kind, body in _iter_chunks(encoded):
         if kind == b"iTXt":
-            kept.append(png_chunk(kind, _upright_text(body)))
-        elif kind in _COLOUR_AND_MORE and not body.startswith(_EXIF_AS_TEXT):
+            kept.append(png_chunk(kind, _make_text_upright(body)))
+        elif kind in _COPIED_CHUNKS and not body.startswith(_EXIF_AS_TEXT):
             kept.append(png_chunk(kind, body))
     return b"".join(kept)
 
 
-def chunks_of(carried: Carried, from_png: bytes) -> bytes:
-    """What is carried as chunks: those that a PNG had, and those made of what other formats had."""
+def metadata_chunks(metadata: ImageMetadata, from_png: bytes) -> bytes:
+    """Return metadata as PNG chunks.
+
+    Args:
+        metadata: the metadata of the input; Exif comes from here for any input.
+        from_png: the chunks of an input that is a PNG; they replace all other metadata.
+    """
     chunks = from_png
     if not chunks:
-        if "icc_profile" in carried:
-            chunks += png_chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(carried["icc_profile"]))
-        if "cicp" in carried:
-            chunks += png_chunk(b"cICP", carried["cicp"])
-        if "dpi" in carried:
-            across, down = (round(dots / _INCH) for dots in carried["dpi"])
-            chunks += png_chunk(b"pHYs", struct.pack(">IIB", across, down, 1))
-        if "xmp" in carried:
-            chunks += png_chunk(b"iTXt", XMP_KEYWORD + b"\0\0\0\0\0" + carried["xmp"])
-        for keyword, text in carried.get("texts", {}).items():
+        if "icc_profile" in metadata:
+            chunks += png_chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(metadata["icc_profile"]))
+        if "cicp" in metadata:
+            chunks += png_chunk(b"cICP", metadata["cicp"])
+        if "dpi" in metadata:
+            horizontal, vertical = (round(dots / _INCH) for dots in metadata["dpi"])
+            chunks += png_chunk(b"pHYs", struct.pack(">IIB", horizontal, vertical, 1))
+        if "xmp" in metadata:
+            chunks += png_chunk(b"iTXt", XMP_KEYWORD + b"\0\0\0\0\0" + metadata["xmp"])
+        for keyword, text in metadata.get("texts", {}).items():
             chunks += png_chunk(b"iTXt", keyword.encode("latin-1") + b"\0\0\0\0\0" + text.encode("utf-8", "replace"))
-    if "exif" in carried:
-        chunks += png_chunk(b"eXIf", carried["exif"].removeprefix(b"Exif\0\0"))
+    if "exif" in metadata:
+        chunks += png_chunk(b"eXIf", metadata["exif"].removeprefix(b"Exif\0\0"))
     return chunks
 
 
 def insert_png_chunks(encoded: bytes, chunks: bytes) -> bytes:
-    """A PNG file with these chunks before its pixels."""
-    header = len(SIGNATURE) + 25  # IHDR always has 13 bytes of body
+    """Return a PNG file with these chunks inserted before its pixels."""
+    header = len(SIGNATURE) + 25  # the body of IHDR always has 13 bytes
     return encoded[:header] + chunks + encoded[header:]
 
 
 def png_chunk(kind: bytes, body: bytes) -> bytes:
-    """A chunk with its length and checksum."""
+    """Return a chunk with its length and checksum."""
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
-def _chunks(encoded: bytes) -> Iterator[tuple[bytes, bytes]]:
+def _iter_chunks(encoded: bytes) -> Iterator[tuple[bytes, bytes]]:
     position = len(SIGNATURE)
     while position + 12 <= len(encoded):
         length, kind = struct.unpack_from(">I4s", encoded, position)
@@ -68,8 +73,8 @@ def _chunks(encoded: bytes) -> Iterator[tuple[bytes, bytes]]:
         position += 12 + length
 
 
-def _upright_text(body: bytes) -> bytes:
-    """The body of an iTXt chunk, unchanged unless it is XMP that says how the picture is turned."""
+def _make_text_upright(body: bytes) -> bytes:
+    """Return the body of an iTXt chunk, changed only if it is XMP with another orientation than 1."""
     keyword, _, rest = body.partition(b"\0")
     if keyword != XMP_KEYWORD or len(rest) < 2:
         return body
@@ -78,8 +83,8 @@ def _upright_text(body: bytes) -> bytes:
     translated, _, text = rest.partition(b"\0")
     if compressed:
         try:
-            text = zlib.decompressobj().decompress(text, _MOST_TEXT)
+            text = zlib.decompressobj().decompress(text, _MAX_TEXT_BYTES)
         except zlib.error:
             return body
-    upright = xmp_upright(text)
+    upright = make_xmp_upright(text)
     return body if upright == text else keyword + b"\0\0\0" + language + b"\0" + translated + b"\0" + upright

@@ -1,4 +1,4 @@
-"""How far the network is with a picture: whole pictures take minutes on a CPU, and progress is asked for meanwhile."""
+"""Progress within one forward pass: a whole image takes minutes on a CPU."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,40 +11,45 @@ from dynet.model.network import DyNet
 from dynet.model.variants import Variant
 
 
-def work_of_a_pixel(model: DyNet, variant: Variant) -> float:
-    """What a forward pass multiplies for each pixel, counted on the smallest picture, where that takes milliseconds.
+def count_work_per_pixel(model: DyNet, variant: Variant) -> float:
+    """Return the work of a forward pass per pixel, counted in milliseconds on the smallest image.
 
-    Work is that of the blocks, channels squared for each pixel and application; the rest is a few hundredths of it.
+    Work counts only the transformer blocks: channels squared for each pixel and application. Everything else is a few
+    per cent of it.
     """
     parameter = next(model.parameters())
-    works: list[float] = []
-    with _counted(model, works.append), torch.inference_mode():
-        model.forward(torch.zeros(1, 3, 8, 8, device=parameter.device), variant)  # hooks of the whole are not for this
-    return sum(works) / 64
+    work: list[float] = []
+    with _block_hooks(model, work.append), torch.inference_mode():
+        model.forward(
+            torch.zeros(1, 3, 8, 8, device=parameter.device), variant
+        )  # `forward`, so that hooks of the model do not run
+    return sum(work) / 64
 
 
 @contextmanager
-def watched(model: DyNet, work: float, report: Callable[[float], None]) -> Iterator[None]:
-    """Within it, `report` is called after each block of a forward pass with how much of `work` is done, 0 to 1."""
+def report_forward_progress(model: DyNet, work: float, report: Callable[[float], None]) -> Iterator[None]:
+    """Call `report` after each block of a forward pass with the fraction of `work` that is done, 0 to 1."""
     done = 0.0
 
-    def count(more: float) -> None:
+    def count(block_work: float) -> None:
         nonlocal done
-        done += more
+        done += block_work
         report(min(done / work, 1.0))
 
-    with _counted(model, count):
+    with _block_hooks(model, count):
         yield
 
 
 @contextmanager
-def _counted(model: DyNet, count: Callable[[float], None]) -> Iterator[None]:
-    def after(block: TransformerBlock, inputs: tuple[Tensor, int], output: Tensor) -> None:
-        times = inputs[1] if len(inputs) > 1 else 1
-        _, channels, height, width = output.shape
-        count(float(times * channels**2 * height * width))
+def _block_hooks(model: DyNet, count: Callable[[float], None]) -> Iterator[None]:
+    """Call `count` with the work of each block after it has run."""
 
-    handles = [block.register_forward_hook(after) for block in model.blocks()]
+    def after_block(block: TransformerBlock, inputs: tuple[Tensor, int], output: Tensor) -> None:
+        repeats = inputs[1] if len(inputs) > 1 else 1
+        _, channels, height, width = output.shape
+        count(float(repeats * channels**2 * height * width))
+
+    handles = [block.register_forward_hook(after_block) for block in model.blocks()]
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""What `dynet restore` prints: results on stdout, faults and progress on stderr."""
+"""The output of `dynet restore`: results on stdout, errors and progress on stderr."""
 
 import json
 import logging
@@ -7,57 +7,61 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from dynet.errors import InterruptedRun
-from dynet.inference.inputs import Input
-from dynet.inference.restore import Failed, Restoration, Restored, restore_all
+from dynet.inference.inputs import InputFile
+from dynet.inference.restore import RestoredFile, RestoreFailure, RestoreOptions, restore_all
 from dynet.runtime.cost import MB
 from dynet.runtime.progress import ProgressReport
 
 
-def restore_and_report(inputs: Sequence[Input], how: Restoration, *, as_json: bool) -> bool:
-    """Restore each file and print what became of it; True if none failed.
+def restore_and_print(inputs: Sequence[InputFile], options: RestoreOptions, *, as_json: bool) -> bool:
+    """Restore each file and print its result.
 
-    Raises InterruptedRun after Ctrl-C: files that are finished are whole, and nothing is left of the one
-    that was not.
+    Returns:
+        Whether every file was restored.
+
+    Raises:
+        InterruptedRun: After Ctrl-C. Finished files are complete, and nothing is left of the unfinished one.
     """
-    sound, done = True, 0
-    sizes = [_bytes_of(entry) for entry in inputs]
-    with ProgressReport("restore", sum(sizes), as_percentage=True) as progress, _warnings_to(progress.say):
-        work = _Work(progress, sizes)
+    all_restored, done = True, 0
+    sizes = [_file_size(file) for file in inputs]
+    with ProgressReport("restore", sum(sizes), as_percentage=True) as progress, _warnings_to(progress.print_line):
+        overall = _OverallProgress(progress, sizes)
         try:
-            for result in restore_all(inputs, how, work.advance):
+            for result in restore_all(inputs, options, overall.advance):
                 done += 1
-                work.finish(result.input.name)
-                sound = sound and isinstance(result, Restored)
+                overall.finish_file(result.input.name)
+                all_restored = all_restored and isinstance(result, RestoredFile)
                 _print(result, progress, as_json=as_json)
         except KeyboardInterrupt:
-            raise InterruptedRun(f"interrupted: {done} of {len(inputs)} files are done, and whole") from None
-    return sound
+            files = f"{len(inputs)} file" + ("" if len(inputs) == 1 else "s")
+            raise InterruptedRun(f"interrupted: {done} of {files} finished and complete") from None
+    return all_restored
 
 
-class _Work:
-    """From the part of a file that is done to that of all, in which a file counts by its size on disk."""
+class _OverallProgress:
+    """The progress over all files, in which a file counts by its size on disk."""
 
     def __init__(self, progress: ProgressReport, sizes: Sequence[int]) -> None:
         self._progress, self._sizes = progress, sizes
-        self._files, self._counted = 0, 0.0
+        self._files, self._reported = 0, 0.0
 
-    def advance(self, note: str, part: float) -> None:
-        of_file = part * self._sizes[self._files]
-        self._progress.advance(f"file {self._files + 1} of {len(self._sizes)}: {note}", of_file - self._counted)
-        self._counted = of_file
+    def advance(self, note: str, fraction: float) -> None:
+        done = fraction * self._sizes[self._files]
+        self._progress.advance(f"file {self._files + 1} of {len(self._sizes)}: {note}", done - self._reported)
+        self._reported = done
 
-    def finish(self, note: str) -> None:
+    def finish_file(self, note: str) -> None:
         self.advance(note, 1.0)
-        self._files, self._counted = self._files + 1, 0.0
+        self._files, self._reported = self._files + 1, 0.0
 
 
-def _print(result: Restored | Failed, progress: ProgressReport, *, as_json: bool) -> None:
-    if isinstance(result, Failed):
-        progress.say(f"dynet: {result.error}")
+def _print(result: RestoredFile | RestoreFailure, progress: ProgressReport, *, as_json: bool) -> None:
+    if isinstance(result, RestoreFailure):
+        progress.print_line(f"dynet: {result.error}")
     elif not as_json:
         for output in result.outputs:
-            how = f"in tiles of {output.tile}" if output.tile else "whole"
-            sys.stdout.write(f"{output.path}  {output.variant}  {output.seconds:.1f} s  {how}\n")
+            tiles = f"in tiles of {output.tile}" if output.tile else "whole"
+            sys.stdout.write(f"{output.path}  {output.variant}  {output.seconds:.1f} s  {tiles}\n")
         if result.sheet:
             sys.stdout.write(f"{result.sheet}\n")
     if as_json:
@@ -65,8 +69,8 @@ def _print(result: Restored | Failed, progress: ProgressReport, *, as_json: bool
     sys.stdout.flush()
 
 
-def _as_object(result: Restored | Failed) -> dict[str, object]:
-    if isinstance(result, Failed):
+def _as_object(result: RestoredFile | RestoreFailure) -> dict[str, object]:
+    if isinstance(result, RestoreFailure):
         return {"input": str(result.input), "error": result.error}
     outputs = {
         output.variant: {
@@ -77,20 +81,25 @@ def _as_object(result: Restored | Failed) -> dict[str, object]:
         }
         for output in result.outputs
     }
-    described = {"input": str(result.input), "width": result.width, "height": result.height, "outputs": outputs}
-    return described | {"compare": None if result.sheet is None else str(result.sheet)}
+    return {
+        "input": str(result.input),
+        "width": result.width,
+        "height": result.height,
+        "outputs": outputs,
+        "compare": None if result.sheet is None else str(result.sheet),
+    }
 
 
-def _bytes_of(entry: Input) -> int:
+def _file_size(file: InputFile) -> int:
     try:
-        return max(1, entry.path.stat().st_size)
+        return max(1, file.path.stat().st_size)
     except OSError:
-        return 1  # gone meanwhile: its turn will say so
+        return 1  # it has disappeared: restoring it will report that
 
 
 @contextmanager
 def _warnings_to(say: Callable[[str], None]) -> Iterator[None]:
-    """Within it, warnings of dynet's modules are lines above the progress bar."""
+    """Print the warnings of dynet's modules as lines above the progress bar."""
 
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:

@@ -1,6 +1,6 @@
-"""`dynet restore`: pictures in, restored pictures out, each file whole or absent.
+"""`dynet restore`: images in, restored images out, each file written completely or not at all.
 
-Of a picture there is in memory what was read, what becomes of it in the same depth, and one tile with its features.
+For one image, memory holds what was read, its restoration at the same bit depth, and one tile with its features.
 """
 
 import logging
@@ -14,15 +14,16 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from dynet.errors import PictureError, UsageError
-from dynet.inference.banded_forward import run_in_bands
-from dynet.inference.comparison import comparison
-from dynet.inference.encoding import LIKE_INPUT, Encoding
-from dynet.inference.images import Picture, read_picture, write_picture
-from dynet.inference.inputs import Claims, Input, Naming
-from dynet.inference.memory import choose_tile, give_back_memory, ran_out_of_memory, smaller_tile
-from dynet.inference.progress import watched, work_of_a_pixel
-from dynet.inference.tiling import Box, blended_rows, tile_boxes
+from dynet.errors import ImageError, UsageError
+from dynet.inference.banded_forward import use_banded_blocks
+from dynet.inference.comparison_sheet import make_comparison_sheet
+from dynet.inference.decoded_image import DecodedImage
+from dynet.inference.encoding import SAME_AS_INPUT, Encoding
+from dynet.inference.images import read_image, write_image
+from dynet.inference.inputs import InputFile, OutputNaming, ReservedPaths
+from dynet.inference.memory import choose_tile, halve_tile, ran_out_of_memory, release_memory
+from dynet.inference.progress import count_work_per_pixel, report_forward_progress
+from dynet.inference.tiling import TileBox, iter_blended_rows, tile_boxes
 from dynet.inference.tlc import use_local_statistics
 from dynet.model.network import DyNet
 from dynet.model.variants import Variant
@@ -37,65 +38,69 @@ OVERLAP = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Output:
-    """What one variant made of a picture."""
+class VariantOutput:
+    """The result of one variant for an image."""
 
     variant: str
     path: Path
     seconds: float
-    """Of restoring, without reading and writing files."""
+    """The time for restoring, without reading and writing files."""
     tile: int | None
-    """Side of the tiles in pixels; None if the picture was restored whole."""
+    """The side of the tiles in pixels; None if the image was restored whole."""
     peak_bytes: int | None
-    """As `dynet.runtime.cost` measures it; None where it cannot be."""
+    """The peak memory by `dynet.runtime.cost`; None where it cannot be measured."""
 
 
 @dataclass(frozen=True, slots=True)
-class Restored:
-    """One picture, by all variants."""
+class RestoredFile:
+    """The results of all variants for one image."""
 
     input: Path
     width: int
     height: int
-    outputs: tuple[Output, ...]
+    outputs: tuple[VariantOutput, ...]
     sheet: Path | None
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
-    """A picture that could not be read, restored or written."""
+class RestoreFailure:
+    """An image that could not be read, restored or written."""
 
     input: Path
     error: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Restoration:
-    """How pictures are restored; the same for all of them."""
+class RestoreOptions:
+    """The settings for restoring, the same for all images of a run."""
 
     model: DyNet
-    """On the device; `prepare` has it run in bands."""
+    """The network on its device; `prepare_for_inference` makes it run in bands."""
     variants: tuple[Variant, ...]
     device: torch.device
     tile: int | None = None
-    """Side of the tiles in pixels; None chooses for each picture by the memory there is."""
+    """The side of the tiles in pixels; None chooses it for each image by the available memory."""
     compare: bool = False
     overwrite: bool = False
-    encoding: Encoding = LIKE_INPUT
+    encoding: Encoding = SAME_AS_INPUT
 
     @property
-    def naming(self) -> Naming:
-        """How results are called."""
+    def naming(self) -> OutputNaming:
+        """The names of the results."""
         names = tuple(variant.name for variant in self.variants)
-        return Naming(encoding=self.encoding, variants=names, compare=self.compare)
+        return OutputNaming(encoding=self.encoding, variants=names, compare=self.compare)
 
 
-Advance = Callable[[str, float], None]
-"""Called as a picture is worked on: what is being done, and how much of the work on it is done by then, 0 to 1."""
+ProgressCallback = Callable[[str, float], None]
+"""Called during the work on an image with what is being done, and the fraction that is done so far, 0 to 1."""
 
 
 def choose_variants(names: str, model: DyNet) -> tuple[Variant, ...]:
-    """The variants of a comma-separated list, among those that the weights were trained with."""
+    """Return the variants of a comma-separated list.
+
+    Raises:
+        UsageError: The weights were not trained with one of them, or one is named twice.
+    """
     known = {variant.name: variant for variant in model.variants}
     chosen = [name.strip() for name in names.split(",")]
     for name in chosen:
@@ -106,176 +111,210 @@ def choose_variants(names: str, model: DyNet) -> tuple[Variant, ...]:
     return tuple(known[name] for name in chosen)
 
 
-def prepare(model: DyNet, kind: torch.dtype, local_statistics: int | None) -> None:
-    """Make a network on its device ready to restore: in bands, computing in `kind`, perhaps with local statistics."""
+def prepare_for_inference(model: DyNet, dtype: torch.dtype, local_statistics: int | None) -> None:
+    """Make a network on its device ready to restore: its blocks run in bands.
+
+    Args:
+        model: The network.
+        dtype: float32 or bfloat16 for the computation inside the blocks.
+        local_statistics: The side in pixels of the windows of `dynet.inference.tlc`; None for the whole image or tile.
+    """
     if local_statistics is None:
-        run_in_bands(model, kind)
+        use_banded_blocks(model, dtype)
     else:
-        use_local_statistics(model, local_statistics, kind)
+        use_local_statistics(model, local_statistics, dtype)
 
 
-def restore_all(inputs: Sequence[Input], how: Restoration, advance: Advance) -> Iterator[Restored | Failed]:
-    """Restore each file; one that cannot be read, restored or written is reported, and the rest is done."""
-    meter, claims = CostMeter(how.device, how.model), Claims(inputs, how.naming)
-    for entry in inputs:
+def restore_all(
+    inputs: Sequence[InputFile], options: RestoreOptions, on_progress: ProgressCallback
+) -> Iterator[RestoredFile | RestoreFailure]:
+    """Restore each file; one that cannot be read, restored or written is yielded as a failure, and the run goes on."""
+    meter, reserved = CostMeter(options.device, options.model), ReservedPaths(inputs, options.naming)
+    for file in inputs:
         try:
-            yield _restore_file(entry, how, claims, meter, advance)
-        except PictureError as error:
-            yield Failed(entry.path, str(error))
-        except MemoryError:  # decoded, or encoded, it is too large for what is left
-            yield Failed(entry.path, f"{entry.path}: out of memory as it was read or written")
+            yield _restore_file(file, options, reserved, meter, on_progress)
+        except ImageError as error:
+            yield RestoreFailure(file.path, str(error))
+        except MemoryError:  # the decoded or encoded image is too large for the memory that is left
+            yield RestoreFailure(file.path, f"{file.path}: out of memory while reading or writing it")
 
 
-def _restore_file(entry: Input, how: Restoration, claims: Claims, meter: CostMeter, advance: Advance) -> Restored:
-    picture = read_picture(entry.path)
-    height, width = picture.colour.shape[:2]
-    paths = how.naming.results(entry.target, how.encoding.suffix(picture, entry.path.suffix))
-    sheet = how.naming.sheet(entry.target) if how.compare else None
+def _restore_file(
+    file: InputFile,
+    options: RestoreOptions,
+    reserved: ReservedPaths,
+    meter: CostMeter,
+    on_progress: ProgressCallback,
+) -> RestoredFile:
+    image = read_image(file.path)
+    height, width = image.colour.shape[:2]
+    paths = options.naming.result_paths(file.target, options.encoding.suffix(image, file.path.suffix))
+    sheet = options.naming.sheet_path(file.target) if options.compare else None
     for path in [*paths, *([sheet] if sheet else [])]:
-        claims.claim(entry, path)
-        if path.exists() and not how.overwrite:
-            raise PictureError(f"{path} exists already; --overwrite replaces it")
-    outputs, panels = [], [("input", picture)]
-    for number, (variant, path) in enumerate(zip(how.variants, paths, strict=True)):
+        reserved.reserve(file, path)
+        if path.exists() and not options.overwrite:
+            raise ImageError(f"{path} already exists; --overwrite replaces it")
+    outputs, panels = [], [("input", image)]
+    for number, (variant, path) in enumerate(zip(options.variants, paths, strict=True)):
 
-        def advance_file(note: str, done: float, number: int = number) -> None:
-            advance(f"{entry.path.name} {note}", (number + done) / len(how.variants))
+        def on_file_progress(note: str, done: float, number: int = number) -> None:
+            on_progress(f"{file.path.name} {note}", (number + done) / len(options.variants))
 
-        restored, output = _by_variant(picture, variant, path, how, meter, advance_file)
-        write_picture(path, restored, how.encoding)
+        restored, output = _restore_with_variant(image, variant, path, options, meter, on_file_progress)
+        write_image(path, restored, options.encoding)
         outputs.append(output)
         if sheet:
             panels.append((f"{variant.name}  {output.seconds:.1f} s", restored))
     if sheet:
-        write_picture(sheet, comparison(panels))
-    return Restored(entry.path, width, height, tuple(outputs), sheet)
+        write_image(sheet, make_comparison_sheet(panels))
+    return RestoredFile(file.path, width, height, tuple(outputs), sheet)
 
 
-def _by_variant(
-    picture: Picture, variant: Variant, path: Path, how: Restoration, meter: CostMeter, advance: Advance
-) -> tuple[Picture, Output]:
-    canvas = _PictureCanvas(picture)
+def _restore_with_variant(
+    image: DecodedImage,
+    variant: Variant,
+    path: Path,
+    options: RestoreOptions,
+    meter: CostMeter,
+    on_progress: ProgressCallback,
+) -> tuple[DecodedImage, VariantOutput]:
+    canvas = _ImageCanvas(image)
     tile: int | None = None
 
-    def call(nothing: Tensor) -> Tensor:
+    def call(unused: Tensor) -> Tensor:
         nonlocal tile
-        tile = _restore(canvas, variant, how, advance)
-        return nothing
+        tile = _restore(canvas, variant, options, on_progress)
+        return unused
 
     try:
         _, cost = meter.measure(call, torch.empty(0))
-    except PictureError as error:
-        raise PictureError(f"{picture.name}: {error}") from error
-    output = Output(variant.name, path, round(cost.seconds, 3), tile, cost.peak_bytes)
-    return replace(picture, colour=canvas.restored), output
+    except ImageError as error:
+        raise ImageError(f"{image.name}: {error}") from error
+    output = VariantOutput(variant.name, path, round(cost.seconds, 3), tile, cost.peak_bytes)
+    return replace(image, colour=canvas.restored), output
 
 
-def restore_rgb(rgb: FloatRGB, variant: Variant, how: Restoration, advance: Advance = lambda _, __: None) -> FloatRGB:
-    """rgb: (H, W, 3) in [0, 1] to its restoration by this variant, not clipped.
+def restore_rgb(
+    rgb: FloatRGB, variant: Variant, options: RestoreOptions, on_progress: ProgressCallback = lambda _, __: None
+) -> FloatRGB:
+    """Restore an array with one variant.
 
-    Raises PictureError where memory does not suffice for the smallest tile, or the values are not finite.
+    Args:
+        rgb: (H, W, 3) in [0, 1].
+        variant: The depth to run.
+        options: Model, device and tile size; files and names are not used.
+        on_progress: Called as the work goes on.
+
+    Returns:
+        (H, W, 3), not clipped.
+
+    Raises:
+        ImageError: The memory is too small for the smallest tile, or the values are not finite.
     """
     canvas = _ArrayCanvas(rgb)
-    _restore(canvas, variant, how, advance)
+    _restore(canvas, variant, options, on_progress)
     return canvas.restored
 
 
 class _Canvas(Protocol):
-    """What a picture is read from in parts, and what its restoration is kept in."""
+    """What tiles of an image are read from, and what restored rows are written to."""
 
     @property
     def size(self) -> tuple[int, int]:
         """(height, width)."""
 
-    def crop(self, box: Box) -> FloatRGB:
-        """(h, w, 3) in [0, 1]."""
+    def crop(self, box: TileBox) -> FloatRGB:
+        """Return (h, w, 3) in [0, 1]."""
 
-    def keep(self, top: int, rows: FloatRGB) -> None:
-        """rows: (n, W, 3), not clipped, from `top` on."""
+    def write(self, top: int, rows: FloatRGB) -> None:
+        """Write restored rows from `top` on; rows: (n, W, 3), not clipped."""
 
 
-class _PictureCanvas:
-    """Of a picture's own depth and channels, so that no copy of it in float32 is needed."""
+class _ImageCanvas:
+    """A canvas with the image's own bit depth and channels, so that no float32 copy of it is needed."""
 
-    def __init__(self, picture: Picture) -> None:
-        self._picture = picture
-        self.restored = np.empty_like(picture.colour)
-        self.size = picture.colour.shape[0], picture.colour.shape[1]
+    def __init__(self, image: DecodedImage) -> None:
+        self._image = image
+        self.restored = np.empty_like(image.colour)
+        self.size = image.colour.shape[0], image.colour.shape[1]
 
-    def crop(self, box: Box) -> FloatRGB:
+    def crop(self, box: TileBox) -> FloatRGB:
         top, left, bottom, right = box
-        return replace(self._picture, colour=self._picture.colour[top:bottom, left:right]).as_rgb()
+        return replace(self._image, colour=self._image.colour[top:bottom, left:right]).as_rgb()
 
-    def keep(self, top: int, rows: FloatRGB) -> None:
-        self.restored[top : top + len(rows)] = self._picture.with_rgb(rows).colour
+    def write(self, top: int, rows: FloatRGB) -> None:
+        self.restored[top : top + len(rows)] = self._image.with_rgb(rows).colour
 
 
 class _ArrayCanvas:
-    """Of float32, not clipped."""
+    """A canvas of float32, not clipped."""
 
     def __init__(self, rgb: FloatRGB) -> None:
         self._rgb = rgb
         self.restored: FloatRGB = np.empty_like(rgb)
         self.size = rgb.shape[0], rgb.shape[1]
 
-    def crop(self, box: Box) -> FloatRGB:
+    def crop(self, box: TileBox) -> FloatRGB:
         top, left, bottom, right = box
         return self._rgb[top:bottom, left:right]
 
-    def keep(self, top: int, rows: FloatRGB) -> None:
+    def write(self, top: int, rows: FloatRGB) -> None:
         self.restored[top : top + len(rows)] = rows
 
 
-def _restore(canvas: _Canvas, variant: Variant, how: Restoration, advance: Advance) -> int | None:
-    """Restore what is on the canvas; returns the side of the tiles, None for a picture that was restored whole.
+def _restore(canvas: _Canvas, variant: Variant, options: RestoreOptions, on_progress: ProgressCallback) -> int | None:
+    """Restore the image of a canvas; where memory runs out, start again with half the tile.
 
-    Where memory runs out, the picture is begun again with half the tile.
+    Returns:
+        The side of the tiles in pixels; None for an image that was restored whole.
     """
     height, width = canvas.size
-    tile = how.tile if how.tile is not None else choose_tile(height, width, how.model.architecture, how.device)
+    tile = options.tile
+    if tile is None:
+        tile = choose_tile(height, width, options.model.architecture, options.device)
     while True:
         tile = None if tile is not None and max(height, width) <= tile else tile
         try:
             with torch.inference_mode():
-                for top, rows in _restored_rows(canvas, tile, variant, how, advance):
+                for top, rows in _restored_rows(canvas, tile, variant, options, on_progress):
                     if not np.isfinite(rows).all():
-                        raise PictureError(f"variant {variant.name} gives values that are not finite numbers")
-                    canvas.keep(top, rows)
+                        raise ImageError(f"the output of variant {variant.name} contains values that are not finite")
+                    canvas.write(top, rows)
             return tile
         except (MemoryError, RuntimeError) as error:
             if not ran_out_of_memory(error):
                 raise
-            smaller = smaller_tile(height, width, tile)
-            lacking = f"out of memory on {how.device} with {f'tiles of {tile}' if tile else 'the whole picture'}"
+            smaller = halve_tile(height, width, tile)
+            message = f"out of memory on {options.device} with {f'tiles of {tile}' if tile else 'the whole image'}"
             if smaller is None:
-                raise PictureError(lacking) from error
-        # After the except clause, which keeps the tensors of the call that failed.
-        logger.warning("%s; going on with tiles of %d", lacking, smaller)
-        give_back_memory(how.device)
+                raise ImageError(message) from error
+        # Outside the except clause, which keeps the tensors of the failed call alive.
+        logger.warning("%s; continuing with tiles of %d", message, smaller)
+        release_memory(options.device)
         tile = smaller
 
 
 def _restored_rows(
-    canvas: _Canvas, tile: int | None, variant: Variant, how: Restoration, advance: Advance
+    canvas: _Canvas, tile: int | None, variant: Variant, options: RestoreOptions, on_progress: ProgressCallback
 ) -> Iterator[tuple[int, FloatRGB]]:
-    """(top, (rows, W, 3)) from top to bottom; under torch.inference_mode."""
+    """Yield (top, (rows, W, 3)) from top to bottom; to be called under torch.inference_mode."""
     height, width = canvas.size
     side = tile or max(height, width)
     count = len(list(tile_boxes(height, width, side, side // OVERLAP)))
-    work, done = work_of_a_pixel(how.model, variant), 0
+    work_per_pixel, done = count_work_per_pixel(options.model, variant), 0
 
-    def restore(box: Box) -> Tensor:
+    def restore(box: TileBox) -> Tensor:
         nonlocal done
         note = f"{variant.name}, tile {done + 1} of {count}" if count > 1 else variant.name
-        picture = torch.from_numpy(canvas.crop(box).transpose(2, 0, 1)[None].copy()).to(how.device)
-        work_of_tile = work * picture.shape[-2] * picture.shape[-1]
-        with watched(how.model, work_of_tile, lambda part: advance(note, (done + part) / count)):
-            restored: Tensor = how.model(picture, variant)
+        crop = torch.from_numpy(canvas.crop(box).transpose(2, 0, 1)[None].copy()).to(options.device)
+        work = work_per_pixel * crop.shape[-2] * crop.shape[-1]
+        with report_forward_progress(options.model, work, lambda part: on_progress(note, (done + part) / count)):
+            restored: Tensor = options.model(crop, variant)
         done += 1
         return restored
 
     if count == 1:
         yield 0, restore((0, 0, height, width))[0].permute(1, 2, 0).cpu().numpy()
         return
-    for top, rows in blended_rows(restore, height, width, side, side // OVERLAP):
+    for top, rows in iter_blended_rows(restore, height, width, side, side // OVERLAP):
         yield top, rows[0].permute(1, 2, 0).numpy()

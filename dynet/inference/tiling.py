@@ -1,7 +1,7 @@
-"""Running a network over a picture in overlapping tiles, blended by smooth weights so that no seam is left.
+"""Running a network over an image in overlapping tiles, blended with smooth weights so that no seam is visible.
 
-Tiles go row by row, and rows of pixels are handed on as soon as no further tile changes them: beside the picture and
-its restoration there is never more in memory than one row of tiles.
+Tiles are processed row by row, and rows of pixels are yielded as soon as no later tile changes them: besides the image
+and its restoration, at most one row of tiles is in memory.
 """
 
 import math
@@ -13,21 +13,26 @@ from torch import Tensor
 
 from dynet.model.network import STRIDE
 
-Run = Callable[[Tensor], Tensor]
-Box = tuple[int, int, int, int]
-"""(top, left, bottom, right)."""
+TensorFunction = Callable[[Tensor], Tensor]
+TileBox = tuple[int, int, int, int]
+"""(top, left, bottom, right) in pixels."""
 
 
-def in_strides(tile: int | None) -> int | None:
-    """The side of the tiles that one of `tile` stands for: a multiple of 8 that is no larger."""
+def round_tile_to_stride(tile: int | None) -> int | None:
+    """Return the largest multiple of 8 up to a tile's side; None stays None."""
     return None if tile is None else tile // STRIDE * STRIDE
 
 
 def tile_spans(length: int, tile: int, overlap: int) -> list[tuple[int, int]]:
-    """(first, end) of the tiles along a side: as few as there can be, of one size but for the last.
+    """Return (first, end) of the tiles along a side: as few as possible, all of one size except the last.
 
-    Tiles are at most `tile` long, share at least `overlap`, and begin at multiples of 8, where the network halves its
-    features as it does in the whole picture: begun elsewhere, a tile differs from the whole several times as much.
+    Tiles begin at multiples of 8, so that the network downsamples at the same positions as in the whole image. Tiles
+    that begin elsewhere differ from the whole image several times as much.
+
+    Args:
+        length: The side of the image in pixels.
+        tile: The largest length of a tile in pixels.
+        overlap: What neighbouring tiles share at least, in pixels.
     """
     if length <= tile:
         return [(0, length)]
@@ -43,23 +48,23 @@ def _up_to_stride(length: int) -> int:
     return math.ceil(length / STRIDE) * STRIDE
 
 
-def tile_boxes(height: int, width: int, tile: int, overlap: int) -> Iterator[Box]:
-    """The place of every tile, row by row."""
+def tile_boxes(height: int, width: int, tile: int, overlap: int) -> Iterator[TileBox]:
+    """Yield the box of every tile, row by row."""
     for top, bottom in tile_spans(height, tile, overlap):
         for left, right in tile_spans(width, tile, overlap):
             yield top, left, bottom, right
 
 
 def smooth_weights(length: int, overlap: int) -> Tensor:
-    """(length,): 1 in the middle, falling to near 0 over `overlap` at both ends along a raised cosine."""
+    """Return (length,) weights: 1 in the middle, and a raised cosine down to near 0 over `overlap` at both ends."""
     position = torch.arange(length, dtype=torch.float32)
     nearest_end = torch.minimum(position, length - 1 - position) + 1
     ramp = (nearest_end / (overlap + 1)).clamp(max=1)
     return 0.5 - 0.5 * torch.cos(math.pi * ramp)
 
 
-def tile_shares(length: int, tile: int, overlap: int) -> dict[int, Tensor]:
-    """By start along a side, each tile's share in its places: in each place those of all tiles add up to 1."""
+def tile_weights(length: int, tile: int, overlap: int) -> dict[int, Tensor]:
+    """Return each tile's weights by its start along a side; at each pixel the weights of all tiles add up to 1."""
     weights = {first: smooth_weights(end - first, overlap) for first, end in tile_spans(length, tile, overlap)}
     total = torch.zeros(length)
     for start, weight in weights.items():
@@ -67,32 +72,53 @@ def tile_shares(length: int, tile: int, overlap: int) -> dict[int, Tensor]:
     return {start: weight / total[start : start + len(weight)] for start, weight in weights.items()}
 
 
-def blended_rows(
-    restore: Callable[[Box], Tensor], height: int, width: int, tile: int, overlap: int
+def iter_blended_rows(
+    restore: Callable[[TileBox], Tensor], height: int, width: int, tile: int, overlap: int
 ) -> Iterator[tuple[int, Tensor]]:
-    """Blend what `restore` makes of each box, (1, 3, h, w) on any device: (top, (1, 3, rows, width)) on the CPU."""
-    down, across = (tile_shares(length, tile, overlap) for length in (height, width))
-    tops = [*down, height]
-    strip = torch.zeros(1, 3, 0, width)  # rows that the tiles at hand and those before them have a share in
-    for top, below in pairwise(tops):
-        bottom = top + len(down[top])
+    """Restore an image tile by tile, and blend the tiles.
+
+    Args:
+        restore: From a box to its restored pixels, (1, 3, h, w) on any device.
+        height: Of the image in pixels.
+        width: Of the image in pixels.
+        tile: The largest side of a tile in pixels.
+        overlap: What neighbouring tiles share at least, in pixels.
+
+    Yields:
+        (top, (1, 3, rows, width)) float32 on the CPU, from top to bottom.
+    """
+    row_weights, column_weights = (tile_weights(length, tile, overlap) for length in (height, width))
+    tops = [*row_weights, height]
+    strip = torch.zeros(1, 3, 0, width)  # rows that this row of tiles and the one before contribute to
+    for top, next_top in pairwise(tops):
+        bottom = top + len(row_weights[top])
         strip = torch.cat([strip, torch.zeros(1, 3, bottom - top - strip.shape[2], width)], dim=2)
-        for left, share in across.items():
-            right = left + len(share)
+        for left, weights in column_weights.items():
+            right = left + len(weights)
             restored = restore((top, left, bottom, right)).float().cpu()
-            strip[..., left:right] += restored * torch.outer(down[top], share)
-        yield top, strip[..., : below - top, :].clone()
-        strip = strip[..., below - top :, :]
+            strip[..., left:right] += restored * torch.outer(row_weights[top], weights)
+        yield top, strip[..., : next_top - top, :].clone()
+        strip = strip[..., next_top - top :, :]
 
 
-def run_tiled(run: Run, picture: Tensor, tile: int, overlap: int) -> Tensor:
-    """picture: (1, 3, H, W) on any device to `run` of it, same shape, on the CPU; in one piece if it fits a tile."""
-    height, width = picture.shape[-2:]
+def run_tiled(run: TensorFunction, image: Tensor, tile: int, overlap: int) -> Tensor:
+    """Apply a network in tiles, or to the whole image if it fits one tile.
+
+    Args:
+        run: The network, from (1, 3, h, w) to the same shape.
+        image: (1, 3, H, W) on any device.
+        tile: The largest side of a tile in pixels.
+        overlap: What neighbouring tiles share at least, in pixels.
+
+    Returns:
+        (1, 3, H, W) on the CPU.
+    """
+    height, width = image.shape[-2:]
     if height <= tile and width <= tile:
-        return run(picture).cpu()
+        return run(image).cpu()
 
-    def restore(box: Box) -> Tensor:
+    def restore(box: TileBox) -> Tensor:
         top, left, bottom, right = box
-        return run(picture[..., top:bottom, left:right])
+        return run(image[..., top:bottom, left:right])
 
-    return torch.cat([rows for _, rows in blended_rows(restore, height, width, tile, overlap)], dim=2)
+    return torch.cat([rows for _, rows in iter_blended_rows(restore, height, width, tile, overlap)], dim=2)

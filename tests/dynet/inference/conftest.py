@@ -1,4 +1,4 @@
-"""What the tests of restoring share."""
+"""Fixtures for the tests of inference."""
 
 from collections.abc import Iterator
 
@@ -13,16 +13,16 @@ SHALLOW = Variant("T", ReuseSchedule(1, 1, 2, 2))
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _allocator_is_left_alone() -> Iterator[None]:
-    """What a program sets for all its life would hold for the tests after these too."""
+def _allocator_stays_unchanged() -> Iterator[None]:
+    """A setting for the whole process would also affect the tests that run later."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("dynet.inference.memory.reuse_small_blocks", lambda: False)
+        patch.setattr("dynet.inference.memory.keep_small_freed_blocks", lambda: False)
         yield
 
 
 @pytest.fixture(scope="session")
 def denoiser(photographs: list[np.ndarray]) -> DyNet:
-    """A tiny network that has learnt to remove noise of 25 levels for some seconds; its variant is T."""
+    """A tiny network trained for some seconds to remove noise of 25 levels; its variant is T."""
     torch.manual_seed(0)
     model = DyNet(**TINY, refinement_blocks=1)
     model.variants = (SHALLOW,)

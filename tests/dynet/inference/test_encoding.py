@@ -1,4 +1,4 @@
-"""What is asked for is what is written, and nothing is lost unsaid."""
+"""Images are written as the user chose, and nothing is lost without a warning."""
 
 import logging
 import re
@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, JpegImagePlugin, PngImagePlugin
 
-from dynet.errors import PictureError, UsageError
+from dynet.errors import ImageError, UsageError
+from dynet.inference.decoded_image import DecodedImage
 from dynet.inference.encoding import FORMATS, Encoding, jpeg_quality
-from dynet.inference.images import Picture, read_picture, write_picture
+from dynet.inference.images import read_image, write_image
 
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 XMP = (
@@ -31,7 +32,7 @@ def photo(photographs: list[np.ndarray]) -> np.ndarray:
 
 
 def exif_of_a_camera() -> Image.Exif:
-    """Of a picture stored on its side, with directories below."""
+    """Return the Exif of an image that is stored on its side, with subdirectories."""
     exif = Image.Exif()
     exif[MAKE] = "A camera"
     exif[ORIENTATION] = 6
@@ -45,19 +46,19 @@ def deep(photo: np.ndarray) -> np.ndarray:
     return (photo.astype(np.int64) * 257 + noise).clip(0, 65535).astype(np.uint16)
 
 
-def written(tmp_path: Path, picture: Picture, encoding: Encoding) -> Path:
-    path = tmp_path / f"out{encoding.suffix(picture, '')}"
-    write_picture(path, picture, encoding)
+def write(tmp_path: Path, image: DecodedImage, encoding: Encoding) -> Path:
+    path = tmp_path / f"out{encoding.suffix(image, '')}"
+    write_image(path, image, encoding)
     return path
 
 
 @pytest.mark.parametrize("alias", [("jpg", "jpeg"), ("TIF", "tiff"), ("PNG", "png"), (None, None)])
-def test_formats_are_named_as_people_name_them(alias: tuple[str | None, str | None]) -> None:
+def test_formats_have_aliases_and_ignore_letter_case(alias: tuple[str | None, str | None]) -> None:
     assert Encoding.parse(alias[0], None).format == alias[1]
 
 
 @pytest.mark.parametrize(
-    ("given", "named"),
+    ("arguments", "message"),
     [
         (("gif", None), "--format gif"),
         (("jpeg", 0), "--quality 0"),
@@ -67,42 +68,42 @@ def test_formats_are_named_as_people_name_them(alias: tuple[str | None, str | No
         (("bmp", 80), "--quality 80: bmp"),
     ],
 )
-def test_what_cannot_be_asked_for_is_named(given: tuple[str, int], named: str) -> None:
-    with pytest.raises(UsageError, match=re.escape(named)):
-        Encoding.parse(*given)
+def test_an_unusable_option_is_named(arguments: tuple[str, int], message: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(message)):
+        Encoding.parse(*arguments)
 
 
-@pytest.mark.parametrize("asked", FORMATS)
-@pytest.mark.parametrize("given", [".png", ".jpg"])
-def test_the_format_asked_for_is_the_format_written(tmp_path: Path, photo: np.ndarray, asked: str, given: str) -> None:
-    Image.fromarray(photo).save(tmp_path / f"a{given}", quality=95)
-    picture = read_picture(tmp_path / f"a{given}")
-    path = written(tmp_path, picture, Encoding(asked))
-    assert path.suffix == SUFFIX[asked] == Encoding(asked).usual_suffix(given).replace(".jpeg", ".jpg")
+@pytest.mark.parametrize("chosen", FORMATS)
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+def test_the_chosen_format_is_the_format_written(tmp_path: Path, photo: np.ndarray, chosen: str, suffix: str) -> None:
+    Image.fromarray(photo).save(tmp_path / f"a{suffix}", quality=95)
+    image = read_image(tmp_path / f"a{suffix}")
+    path = write(tmp_path, image, Encoding(chosen))
+    assert path.suffix == SUFFIX[chosen] == Encoding(chosen).expected_suffix(suffix).replace(".jpeg", ".jpg")
     with Image.open(path) as again:
-        assert again.format == asked.upper()
-        difference = np.abs(np.array(again.convert("RGB")).astype(int) - picture.colour)
-    assert difference.max() == 0 if asked in ("png", "tiff", "bmp") else difference.mean() < 3
+        assert again.format == chosen.upper()
+        difference = np.abs(np.array(again.convert("RGB")).astype(int) - image.colour)
+    assert difference.max() == 0 if chosen in ("png", "tiff", "bmp") else difference.mean() < 3
 
 
 @pytest.mark.parametrize("asked", ["png", "tiff"])
 @pytest.mark.parametrize("channels", [1, 2, 3, 4], ids=["grey", "grey with alpha", "colour", "colour with alpha"])
 @pytest.mark.parametrize("bits", [8, 16])
-def test_png_and_tiff_hold_every_depth_and_channel(
+def test_png_and_tiff_store_every_bit_depth_and_channel(
     tmp_path: Path, photo: np.ndarray, asked: str, channels: int, bits: int
 ) -> None:
     samples = photo if bits == 8 else deep(photo)
     colour = samples if channels > 2 else samples[..., 0]
     alpha = samples[..., 1] if channels in (2, 4) else None
-    path = written(tmp_path, Picture(colour=colour, alpha=alpha, format="PNG"), Encoding(asked))
-    again = read_picture(path)
+    path = write(tmp_path, DecodedImage(colour=colour, alpha=alpha, format="PNG"), Encoding(asked))
+    again = read_image(path)
     widened = asked == "tiff" and (bits, channels) == (16, 2)  # grey with alpha, which few programs read there
     assert np.array_equal(again.colour, np.dstack([colour] * 3) if widened else colour)
     assert again.alpha is None if alpha is None else np.array_equal(again.alpha, alpha)
-    seen = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)  # another reader's word
-    if channels in (1, 3) or (channels, bits) == (4, 16):  # of others it multiplies alpha into the colour, or drops it
-        assert np.array_equal(seen if channels == 1 else seen[..., 2::-1], colour)
-        assert channels < 4 or np.array_equal(seen[..., 3], alpha)
+    read = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)  # an independent reader
+    if channels in (1, 3) or (channels, bits) == (4, 16):  # for others it premultiplies alpha, or drops it
+        assert np.array_equal(read if channels == 1 else read[..., 2::-1], colour)
+        assert channels < 4 or np.array_equal(read[..., 3], alpha)
     if asked == "tiff":
         tifffile = pytest.importorskip("tifffile")
         stored = tifffile.imread(path)
@@ -110,9 +111,9 @@ def test_png_and_tiff_hold_every_depth_and_channel(
         assert np.array_equal(stored, expected)
 
 
-def test_a_large_deep_picture_spans_many_strips(tmp_path: Path) -> None:
+def test_a_large_16_bit_image_spans_many_strips(tmp_path: Path) -> None:
     samples = np.random.default_rng(0).integers(0, 65536, (700, 900, 3), dtype=np.uint16)
-    path = written(tmp_path, Picture(colour=samples, alpha=None, format="TIFF"), Encoding())
+    path = write(tmp_path, DecodedImage(colour=samples, alpha=None, format="TIFF"), Encoding())
     assert np.array_equal(cv2.imread(str(path), cv2.IMREAD_UNCHANGED)[..., ::-1], samples)
     with Image.open(path) as file:
         assert len(file.tag_v2[273]) > 2
@@ -127,22 +128,22 @@ def test_the_quality_of_a_jpeg_is_read_exactly_from_its_tables(photo: np.ndarray
 
 
 @pytest.mark.parametrize(
-    ("was", "asked", "becomes"), [(40, None, 95), (95, None, 95), (98, None, 98), (98, 30, 30), (40, 100, 100)]
+    ("before", "chosen", "after"), [(40, None, 95), (95, None, 95), (98, None, 98), (98, 30, 30), (40, 100, 100)]
 )
-def test_a_jpeg_keeps_its_quality_but_not_under_95_unless_asked(
-    tmp_path: Path, photo: np.ndarray, was: int, asked: int | None, becomes: int
+def test_a_jpeg_keeps_its_quality_but_at_least_95_unless_one_is_chosen(
+    tmp_path: Path, photo: np.ndarray, before: int, chosen: int | None, after: int
 ) -> None:
-    Image.fromarray(photo).save(tmp_path / "a.jpg", quality=was)
-    path = written(tmp_path, read_picture(tmp_path / "a.jpg"), Encoding(None, asked))
+    Image.fromarray(photo).save(tmp_path / "a.jpg", quality=before)
+    path = write(tmp_path, read_image(tmp_path / "a.jpg"), Encoding(None, chosen))
     expected = BytesIO()
-    Image.fromarray(photo).save(expected, "JPEG", quality=becomes)
+    Image.fromarray(photo).save(expected, "JPEG", quality=after)
     with Image.open(path) as again:
         assert again.quantization == Image.open(expected).quantization
-        assert JpegImagePlugin.get_sampling(again) == 0  # full resolution of colour
+        assert JpegImagePlugin.get_sampling(again) == 0  # colour at full resolution
 
 
 @pytest.mark.parametrize(
-    ("given", "options", "encoding", "lossless"),
+    ("suffix", "options", "encoding", "lossless"),
     [
         (".webp", {"lossless": True}, Encoding(), True),
         (".webp", {"quality": 60}, Encoding(), False),
@@ -152,82 +153,82 @@ def test_a_jpeg_keeps_its_quality_but_not_under_95_unless_asked(
         (".webp", {"lossless": True}, Encoding(None, 80), False),
     ],
 )
-def test_webp_is_without_loss_where_the_input_was_unless_a_quality_is_asked_for(
-    tmp_path: Path, photo: np.ndarray, given: str, options: dict[str, object], encoding: Encoding, lossless: bool
+def test_webp_is_lossless_where_the_input_was_unless_a_quality_is_chosen(
+    tmp_path: Path, photo: np.ndarray, suffix: str, options: dict[str, object], encoding: Encoding, lossless: bool
 ) -> None:
     # With Exif and profile, so that the pixels are not in the first chunk.
-    Image.fromarray(photo).save(tmp_path / f"a{given}", icc_profile=ICC, **options)
-    picture = read_picture(tmp_path / f"a{given}")
-    path = written(tmp_path, picture, encoding)
+    Image.fromarray(photo).save(tmp_path / f"a{suffix}", icc_profile=ICC, **options)
+    image = read_image(tmp_path / f"a{suffix}")
+    path = write(tmp_path, image, encoding)
     with Image.open(path) as again:
-        assert np.array_equal(np.array(again), picture.colour) == lossless
+        assert np.array_equal(np.array(again), image.colour) == lossless
     assert (b"VP8L" in path.read_bytes()) == lossless
 
 
-def test_colours_behind_full_transparency_are_kept_in_webp(tmp_path: Path, photo: np.ndarray) -> None:
-    picture = Picture(colour=photo, alpha=np.zeros(photo.shape[:2], np.uint8), format="WEBP")
-    again = read_picture(written(tmp_path, picture, Encoding()))
+def test_webp_keeps_the_colours_of_transparent_pixels(tmp_path: Path, photo: np.ndarray) -> None:
+    image = DecodedImage(colour=photo, alpha=np.zeros(photo.shape[:2], np.uint8), format="WEBP")
+    again = read_image(write(tmp_path, image, Encoding()))
     assert np.array_equal(again.colour, photo)
 
 
 @pytest.mark.parametrize("asked", ["jpeg", "bmp"])
-def test_alpha_is_refused_where_it_cannot_be_held_and_the_file_is_named(
+def test_transparency_is_refused_where_it_cannot_be_stored_and_the_file_is_named(
     tmp_path: Path, photo: np.ndarray, asked: str
 ) -> None:
     alpha = np.full(photo.shape[:2], 255, np.uint8)
     Image.fromarray(np.dstack([photo, alpha])).save(tmp_path / "opaque.png")
     alpha[3, 4] = 254
     Image.fromarray(np.dstack([photo, alpha])).save(tmp_path / "glass.png")
-    with pytest.raises(PictureError, match=r"glass\.png: is transparent in places") as refused:
-        Encoding(asked).suffix(read_picture(tmp_path / "glass.png"), ".png")
-    assert "\n" not in str(refused.value)
-    assert written(tmp_path, read_picture(tmp_path / "opaque.png"), Encoding(asked)).exists()
+    with pytest.raises(ImageError, match=r"glass\.png: has transparent pixels") as caught:
+        Encoding(asked).suffix(read_image(tmp_path / "glass.png"), ".png")
+    assert "\n" not in str(caught.value)
+    assert write(tmp_path, read_image(tmp_path / "opaque.png"), Encoding(asked)).exists()
 
 
 @pytest.mark.parametrize("asked", ["jpeg", "webp", "avif", "bmp"])
 def test_sixteen_bits_become_eight_with_a_warning(
     tmp_path: Path, photo: np.ndarray, asked: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    picture = Picture(colour=deep(photo), alpha=None, format="PNG")
+    image = DecodedImage(colour=deep(photo), alpha=None, format="PNG")
     with caplog.at_level(logging.WARNING):
-        path = written(tmp_path, picture, Encoding(asked, None if asked == "bmp" else 100))
+        path = write(tmp_path, image, Encoding(asked, None if asked == "bmp" else 100))
     assert [record.getMessage() for record in caplog.records] == [
-        f"{path}: its 16 bits are rounded to 8, which is what {asked.upper()} holds"
+        f"{path}: its 16 bits are rounded to 8, since {asked.upper()} has no more"
     ]
     with Image.open(path) as again:
-        assert np.abs(np.array(again).astype(float) - picture.colour / 257).mean() < 1
+        assert np.abs(np.array(again).astype(float) - image.colour / 257).mean() < 1
 
 
-def test_a_format_that_does_not_hold_a_picture_becomes_png(tmp_path: Path, photo: np.ndarray) -> None:
+def test_png_replaces_a_format_that_cannot_store_the_image(tmp_path: Path, photo: np.ndarray) -> None:
     alpha = photo[..., 0]
-    done, bmp = cv2.imencode(".bmp", np.dstack([photo, alpha]))
-    assert done
+    encoded, bmp = cv2.imencode(".bmp", np.dstack([photo, alpha]))
+    assert encoded
     (tmp_path / "a.bmp").write_bytes(bmp.tobytes())
-    done, avif = cv2.imencode(".avif", deep(photo) >> 6, [cv2.IMWRITE_AVIF_DEPTH, 10, cv2.IMWRITE_AVIF_QUALITY, 100])
-    assert done
+    encoded, avif = cv2.imencode(".avif", deep(photo) >> 6, [cv2.IMWRITE_AVIF_DEPTH, 10, cv2.IMWRITE_AVIF_QUALITY, 100])
+    assert encoded
     (tmp_path / "b.avif").write_bytes(avif.tobytes())
     for name in ("a.bmp", "b.avif"):
-        picture = read_picture(tmp_path / name)
-        assert Encoding().suffix(picture, Path(name).suffix) == ".png"
-    assert np.array_equal(picture.colour[..., ::-1], np.rint((deep(photo) >> 6) * (65535 / 1023)))
+        image = read_image(tmp_path / name)
+        assert Encoding().suffix(image, Path(name).suffix) == ".png"
+    assert np.array_equal(image.colour[..., ::-1], np.rint((deep(photo) >> 6) * (65535 / 1023)))
 
 
 @pytest.mark.parametrize("asked", ["webp", "jpeg"])
 def test_a_side_that_is_too_long_for_a_format_is_refused(asked: str) -> None:
-    picture = Picture(colour=np.zeros((1, 70000), np.uint8), alpha=None, format="PNG", name="long.png")
-    with pytest.raises(PictureError, match=r"long\.png: is 70000 pixels long"):
-        Encoding(asked).suffix(picture, ".png")
+    image = DecodedImage(colour=np.zeros((1, 70000), np.uint8), alpha=None, format="PNG", name="long.png")
+    with pytest.raises(ImageError, match=r"long\.png: has a side of 70000 pixels"):
+        Encoding(asked).suffix(image, ".png")
 
 
 @pytest.mark.parametrize("given", ["png", "jpeg", "webp", "tiff", "avif"])
 @pytest.mark.parametrize("asked", ["png", "jpeg", "webp", "tiff", "avif"])
-def test_profile_exif_and_xmp_go_from_any_format_to_any_and_say_upright(
+def test_profile_exif_and_xmp_are_copied_between_all_formats_and_state_upright(
     tmp_path: Path, photo: np.ndarray, given: str, asked: str
 ) -> None:
     path = tmp_path / f"a{SUFFIX[given]}"
     if given == "tiff":
         exif = Image.Exif()
-        exif.load(exif_of_a_camera().tobytes())  # else Pillow leaves the directories out of a TIFF
+        exif.load(exif_of_a_camera().tobytes())  # otherwise Pillow omits the subdirectories in a TIFF
         exif[700] = XMP
         Image.fromarray(photo).save(path, exif=exif, icc_profile=ICC)
     elif given == "png":
@@ -236,17 +237,17 @@ def test_profile_exif_and_xmp_go_from_any_format_to_any_and_say_upright(
         Image.fromarray(photo).save(path, exif=exif_of_a_camera(), icc_profile=ICC, pnginfo=text)
     else:
         Image.fromarray(photo).save(path, exif=exif_of_a_camera(), icc_profile=ICC, xmp=XMP)
-    with Image.open(written(tmp_path, read_picture(path), Encoding(asked))) as again:
+    with Image.open(write(tmp_path, read_image(path), Encoding(asked))) as again:
         tags = again.getexif()
         again.load()
         assert again.size == (37, 53)
         assert tags.get(ORIENTATION, 1) == 1
         assert tags[MAKE] == "A camera"
-        below = tags.get_ifd(EXIF)
-        assert below[TAKEN] == "2024:01:02 03:04:05"
+        details = tags.get_ifd(EXIF)
+        assert details[TAKEN] == "2024:01:02 03:04:05"
         assert tags.get_ifd(GPS)[2] == (52.0, 30.0, 0.0)
         if given != "tiff":
-            assert (below[0xA002], below[0xA003]) == (37, 53)  # width and height have changed places
+            assert (details[0xA002], details[0xA003]) == (37, 53)  # width and height have changed places
         assert again.info["icc_profile"] == ICC
         xmp = again.info["xmp"]
         assert b'Model="M"' in xmp
@@ -254,84 +255,84 @@ def test_profile_exif_and_xmp_go_from_any_format_to_any_and_say_upright(
 
 
 @pytest.mark.parametrize(("given", "asked"), [(".jpg", "png"), (".png", "jpeg"), (".tif", "png"), (".png", "tiff")])
-def test_resolution_is_carried(tmp_path: Path, photo: np.ndarray, given: str, asked: str) -> None:
+def test_resolution_is_copied(tmp_path: Path, photo: np.ndarray, given: str, asked: str) -> None:
     Image.fromarray(photo).save(tmp_path / f"a{given}", dpi=(300, 300))
-    with Image.open(written(tmp_path, read_picture(tmp_path / f"a{given}"), Encoding(asked))) as again:
+    with Image.open(write(tmp_path, read_image(tmp_path / f"a{given}"), Encoding(asked))) as again:
         assert again.info["dpi"] == pytest.approx((300, 300), abs=0.01)
 
 
 @pytest.mark.parametrize("asked", ["jpeg", "webp", "tiff", "avif"])
-def test_the_texts_of_a_png_become_exif_where_there_are_no_texts(tmp_path: Path, photo: np.ndarray, asked: str) -> None:
+def test_the_texts_of_a_png_become_exif_in_formats_without_texts(tmp_path: Path, photo: np.ndarray, asked: str) -> None:
     text = PngImagePlugin.PngInfo()
     text.add_itxt("Author", "Käthe")
     text.add_text("Description", "A cup")
     Image.fromarray(photo).save(tmp_path / "a.png", pnginfo=text)
-    path = written(tmp_path, read_picture(tmp_path / "a.png"), Encoding(asked))
+    path = write(tmp_path, read_image(tmp_path / "a.png"), Encoding(asked))
     assert "Käthe".encode() in path.read_bytes()  # Pillow would read it as Latin-1
     with Image.open(path) as again:
         assert again.getexif()[DESCRIPTION] == "A cup"
 
 
-def test_letters_beyond_ascii_survive_a_tiff(tmp_path: Path, photo: np.ndarray) -> None:
+def test_letters_outside_ascii_survive_a_tiff(tmp_path: Path, photo: np.ndarray) -> None:
     tifffile = pytest.importorskip("tifffile")
     value = "Käthe".encode()
     tag = (ARTIST, 2, len(value) + 1, value + b"\0", True)
     for order in ("<", ">"):
         tifffile.imwrite(tmp_path / "a.tif", photo, photometric="rgb", extratags=[tag], metadata=None, byteorder=order)
-        path = written(tmp_path, read_picture(tmp_path / "a.tif"), Encoding())
+        path = write(tmp_path, read_image(tmp_path / "a.tif"), Encoding())
         with tifffile.TiffFile(path) as file:
             assert file.byteorder == order
             assert file.pages[0].tags[ARTIST].value == "Käthe"
             assert np.array_equal(file.pages[0].asarray(), photo)
 
 
-def test_the_comment_and_the_captions_of_a_jpeg_stay(tmp_path: Path, photo: np.ndarray) -> None:
+def test_a_jpeg_keeps_its_comment_and_captions(tmp_path: Path, photo: np.ndarray) -> None:
     caption = b"\x1c\x02\x78\x00\x05A cup"
     body = b"Photoshop 3.0\x008BIM\x04\x04\0\0" + struct.pack(">I", len(caption)) + caption
     segment = b"\xff\xed" + struct.pack(">H", len(body) + 2) + body
-    Image.fromarray(photo).save(tmp_path / "a.jpg", comment=b"said", extra=segment)
-    with Image.open(written(tmp_path, read_picture(tmp_path / "a.jpg"), Encoding())) as again:
-        assert again.info["comment"] == b"said"
+    Image.fromarray(photo).save(tmp_path / "a.jpg", comment=b"a comment", extra=segment)
+    with Image.open(write(tmp_path, read_image(tmp_path / "a.jpg"), Encoding())) as again:
+        assert again.info["comment"] == b"a comment"
         assert again.info["photoshop"][0x0404] == caption
 
 
-def test_what_a_jpeg_cannot_hold_of_exif_and_xmp_is_told(
+def test_exif_and_xmp_that_are_too_large_for_jpeg_give_a_warning(
     tmp_path: Path, photo: np.ndarray, caplog: pytest.LogCaptureFixture
 ) -> None:
     exif = Image.Exif()
     exif.get_ifd(EXIF)[0x9286] = bytes(70000)
     Image.fromarray(photo).save(tmp_path / "a.webp", exif=exif, xmp=bytes(70000), lossless=True)
     with caplog.at_level(logging.WARNING):
-        path = written(tmp_path, read_picture(tmp_path / "a.webp"), Encoding("jpeg"))
+        path = write(tmp_path, read_image(tmp_path / "a.webp"), Encoding("jpeg"))
     assert [record.getMessage() for record in caplog.records] == [
-        f"{path}: its EXIF is lost, JPEG holds up to 65533 bytes of it",
-        f"{path}: its XMP is lost, JPEG holds up to 65504 bytes of it",
+        f"{path}: its EXIF is lost, since JPEG stores up to 65533 bytes of it",
+        f"{path}: its XMP is lost, since JPEG stores up to 65504 bytes of it",
     ]
     assert np.abs(np.array(Image.open(path)).astype(int) - photo).mean() < 3
 
 
-def test_a_profile_that_bmp_cannot_hold_is_told(
+def test_a_profile_that_bmp_cannot_store_gives_a_warning(
     tmp_path: Path, photo: np.ndarray, caplog: pytest.LogCaptureFixture
 ) -> None:
     Image.fromarray(photo).save(tmp_path / "a.png", icc_profile=ICC)
     with caplog.at_level(logging.WARNING):
-        written(tmp_path, read_picture(tmp_path / "a.png"), Encoding("bmp"))
+        write(tmp_path, read_image(tmp_path / "a.png"), Encoding("bmp"))
     assert "its colour profile is lost" in caplog.text
 
 
-def test_a_wide_colour_space_told_by_numbers_stays_told(
+def test_a_colour_space_given_by_numbers_is_kept(
     tmp_path: Path, photo: np.ndarray, caplog: pytest.LogCaptureFixture
 ) -> None:
     buffer = BytesIO()
     Image.fromarray(photo).save(buffer, "AVIF", quality=95)
     encoded = bytearray(buffer.getvalue())
-    at = encoded.index(b"colrnclx") + 8
-    encoded[at : at + 4] = struct.pack(">HH", 9, 16)  # BT.2020 with the curve PQ
+    offset = encoded.index(b"colrnclx") + 8
+    encoded[offset : offset + 4] = struct.pack(">HH", 9, 16)  # BT.2020 with the PQ curve
     (tmp_path / "a.avif").write_bytes(encoded)
-    picture = read_picture(tmp_path / "a.avif")
-    assert Encoding().format_for(picture) == "PNG"
-    path = written(tmp_path, picture, Encoding())
+    image = read_image(tmp_path / "a.avif")
+    assert Encoding().resolve_format(image) == "PNG"
+    path = write(tmp_path, image, Encoding())
     assert b"\0\0\0\x04cICP\x09\x10\0\x01" in path.read_bytes()
     assert not caplog.records
-    written(tmp_path, read_picture(path), Encoding("jpeg"))
+    write(tmp_path, read_image(path), Encoding("jpeg"))
     assert "its colour space is lost" in caplog.text

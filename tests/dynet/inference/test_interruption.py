@@ -1,4 +1,4 @@
-"""What is left when a run ends early: by Ctrl-C, SIGTERM, SIGKILL, or for want of memory."""
+"""What remains when a run ends early: after Ctrl-C, SIGTERM, SIGKILL, or out of memory."""
 
 import json
 import signal
@@ -12,18 +12,18 @@ from PIL import Image
 
 from dynet import DyNet, ReuseSchedule, Variant
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="signals and limits as Linux has them")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="signals and limits of Linux")
 
 
 @pytest.fixture
 def shallow(tiny: DyNet, tmp_path: Path) -> Path:
-    """Weights of a network that takes about a second for a megapixel."""
+    """Weights of a network that takes about a second per megapixel."""
     tiny.variants = (Variant("T", ReuseSchedule(1, 1, 1, 1)),)
     tiny.save(tmp_path / "shallow.safetensors")
     return tmp_path / "shallow.safetensors"
 
 
-def _pictures(folder: Path, count: int, height: int, width: int) -> Path:
+def _write_images(folder: Path, count: int, height: int, width: int) -> Path:
     folder.mkdir()
     column = np.linspace(0, 255, height).astype(np.uint8)[:, None, None]
     for number in range(count):
@@ -33,7 +33,7 @@ def _pictures(folder: Path, count: int, height: int, width: int) -> Path:
 
 def _start(*arguments: object) -> "subprocess.Popen[str]":
     command = [sys.executable, "-m", "dynet", "restore", *map(str, arguments)]
-    # Where the tests themselves run in the background, SIGINT is ignored, and would be by what they start.
+    # Tests that run in the background ignore SIGINT, and processes that they start would inherit that.
     return subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
@@ -44,49 +44,49 @@ def _start(*arguments: object) -> "subprocess.Popen[str]":
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_finished_files_are_whole_and_nothing_is_left_of_the_others(
+def test_finished_files_are_complete_and_nothing_remains_of_the_others(
     number: signal.Signals, shallow: Path, tmp_path: Path
 ) -> None:
-    given = _pictures(tmp_path / "in", 4, 700, 900)
+    images = _write_images(tmp_path / "in", 4, 700, 900)
     out = tmp_path / "out"
-    run = _start(given, "--out", out, "--weights", shallow, "--variants", "T", "--json")
+    run = _start(images, "--out", out, "--weights", shallow, "--variants", "T", "--json")
     assert run.stdout is not None
-    told = [run.stdout.readline()]  # one file is finished, the next one begun
+    lines = [run.stdout.readline()]  # one file is finished, the next one has begun
     run.send_signal(number)
     rest, err = run.communicate(timeout=60)
-    told += rest.splitlines()
-    left = sorted(path.name for path in out.iterdir())
-    assert 1 <= len(told) < 4
+    lines += rest.splitlines()
+    remaining = sorted(path.name for path in out.iterdir())
+    assert 1 <= len(lines) < 4
     if number == signal.SIGKILL:
         assert run.returncode == -signal.SIGKILL
-        left = [name for name in left if not name.startswith(".")]
+        remaining = [name for name in remaining if not name.startswith(".")]
     else:
         assert run.returncode == 130
-        assert err.splitlines()[-1] == f"dynet: interrupted: {len(told)} of 4 files are done, and whole"
+        assert err.splitlines()[-1] == f"dynet: interrupted: {len(lines)} of 4 files finished and complete"
         assert "Traceback" not in err
-    assert left == [f"{number}.png" for number in range(len(left))]
-    assert len(left) >= len(told)
-    for name in left:
+    assert remaining == [f"{number}.png" for number in range(len(remaining))]
+    assert len(remaining) >= len(lines)
+    for name in remaining:
         Image.open(out / name).load()
 
 
-def test_what_a_killed_run_left_is_no_input_of_the_next(shallow: Path, tmp_path: Path) -> None:
-    given = _pictures(tmp_path / "in", 1, 32, 32)
-    (given / ".dynet-0a1b.tmp").write_bytes(b"half a file")
-    run = _start(given, "--out", tmp_path / "out", "--weights", shallow, "--variants", "T", "--json")
-    told, err = run.communicate(timeout=60)
+def test_the_temporary_file_of_a_killed_run_is_not_an_input_of_the_next(shallow: Path, tmp_path: Path) -> None:
+    images = _write_images(tmp_path / "in", 1, 32, 32)
+    (images / ".dynet-0a1b.tmp").write_bytes(b"half a file")
+    run = _start(images, "--out", tmp_path / "out", "--weights", shallow, "--variants", "T", "--json")
+    stdout, err = run.communicate(timeout=60)
     assert run.returncode == 0, err
-    assert [json.loads(line)["input"] for line in told.splitlines()] == [str(given / "0.png")]
+    assert [json.loads(line)["input"] for line in stdout.splitlines()] == [str(images / "0.png")]
 
 
 _LIMITED = """
 import contextlib, json, resource, sys, torch
 from dynet.cli.app import main
-from dynet.restoring import memory
+from dynet.inference import memory
 
 torch.set_num_threads(1)
 megabytes, memory.SMALLEST_TILE, warm_up, arguments = json.loads(sys.argv[1])
-with contextlib.suppress(SystemExit):  # loads all that a run loads, so that the limit is for pictures and features
+with contextlib.suppress(SystemExit):  # loads all code first, so that the limit only concerns images and features
     main(warm_up)
 used = int(next(line for line in open("/proc/self/status") if line.startswith("VmSize:")).split()[1]) * 2**10
 limit = used + megabytes * 2**20
@@ -96,15 +96,15 @@ main(arguments)
 
 
 def _with_memory(
-    megabytes: int, pictures: Path, out: Path, *options: object, smallest_tile: int = 64
+    megabytes: int, images: Path, out: Path, *options: object, smallest_tile: int = 64
 ) -> "subprocess.CompletedProcess[str]":
-    """Restore the pictures in a process that may take so much more than it has when all is loaded."""
+    """Restore the images in a process that may allocate this many megabytes after all code is loaded."""
     options = (*options, "--variants", "T", "--precision", "fp32", "--json")
-    small = pictures.parent / "small.png"
+    small = images.parent / "small.png"
     Image.fromarray(np.full((70, 70, 3), 40000 // 257, np.uint8)).save(small)
     commands = [
-        ["restore", *map(str, (what, "--out", where, *options))]
-        for what, where in ((small, pictures.parent / f"{out.name}-warm"), (pictures, out))
+        ["restore", *map(str, (source, "--out", target, *options))]
+        for source, target in ((small, images.parent / f"{out.name}-warm"), (images, out))
     ]
     command = [sys.executable, "-c", _LIMITED, json.dumps([megabytes, smallest_tile, *commands])]
     done = subprocess.run(command, capture_output=True, text=True, timeout=250)
@@ -113,15 +113,15 @@ def _with_memory(
     return subprocess.CompletedProcess(command, done.returncode, "\n".join(rest), done.stderr)
 
 
-def test_out_of_memory_halves_the_tile_and_goes_on(shallow: Path, tmp_path: Path) -> None:
-    given = _pictures(tmp_path / "in", 1, 1700, 1700)
-    done = _with_memory(260, given, tmp_path / "little", "--weights", shallow, "--tile", 4096)
+def test_out_of_memory_halves_the_tile_and_continues(shallow: Path, tmp_path: Path) -> None:
+    images = _write_images(tmp_path / "in", 1, 1700, 1700)
+    done = _with_memory(260, images, tmp_path / "little", "--weights", shallow, "--tile", 4096)
     assert done.returncode == 0, done.stderr
-    assert "out of memory on cpu with the whole picture; going on with tiles of 640" in done.stderr
+    assert "out of memory on cpu with the whole image; continuing with tiles of 640" in done.stderr
     tile = json.loads(done.stdout)["outputs"]["T"]["tile"]
     assert tile in (640, 320, 160)
-    # The same as with that tile from the start.
-    done = _with_memory(4000, given, tmp_path / "enough", "--weights", shallow, "--tile", tile)
+    # The result is the same as with that tile from the start.
+    done = _with_memory(4000, images, tmp_path / "enough", "--weights", shallow, "--tile", tile)
     assert done.returncode == 0, done.stderr
     assert "out of memory" not in done.stderr
     little, enough = (np.array(Image.open(tmp_path / name / "0.png")) for name in ("little", "enough"))
@@ -129,15 +129,17 @@ def test_out_of_memory_halves_the_tile_and_goes_on(shallow: Path, tmp_path: Path
 
 
 @pytest.mark.full
-def test_a_file_that_no_tile_is_small_enough_for_is_named_and_the_next_is_tried(shallow: Path, tmp_path: Path) -> None:
-    given = _pictures(tmp_path / "in", 1, 1700, 1700)
-    noise = np.random.default_rng(0).integers(0, 256, (3000, 3000, 3), np.uint8)  # is read, but for nothing after it
-    Image.fromarray(np.tile(noise, (3, 3, 1))).save(given / "1.png", compress_level=1)
-    Image.fromarray(np.zeros((40, 40, 3), np.uint8)).save(given / "2.png")
-    done = _with_memory(260, given, tmp_path / "out", "--weights", shallow, "--tile", 4096, smallest_tile=1000)
+def test_a_file_for_which_no_tile_is_small_enough_fails_and_the_next_is_tried(shallow: Path, tmp_path: Path) -> None:
+    images = _write_images(tmp_path / "in", 1, 1700, 1700)
+    noise = np.random.default_rng(0).integers(
+        0, 256, (3000, 3000, 3), np.uint8
+    )  # it can be read, but memory is too small for the next step
+    Image.fromarray(np.tile(noise, (3, 3, 1))).save(images / "1.png", compress_level=1)
+    Image.fromarray(np.zeros((40, 40, 3), np.uint8)).save(images / "2.png")
+    done = _with_memory(260, images, tmp_path / "out", "--weights", shallow, "--tile", 4096, smallest_tile=1000)
     assert done.returncode == 1, done.stderr
     first, second, third = (json.loads(line) for line in done.stdout.splitlines())
-    assert first["error"].endswith("0.png: out of memory on cpu with the whole picture")
+    assert first["error"].endswith("0.png: out of memory on cpu with the whole image")
     assert "1.png: " in second["error"]
     assert "memory" in second["error"]
     assert third["outputs"]["T"]["tile"] is None

@@ -1,4 +1,4 @@
-"""How tiles follow from the memory there is."""
+"""The tile size that follows from the available memory."""
 
 import resource
 import subprocess
@@ -17,8 +17,8 @@ from dynet.inference.memory import (
     available_bytes,
     bytes_per_pixel,
     choose_tile,
+    halve_tile,
     ran_out_of_memory,
-    smaller_tile,
 )
 
 CPU = torch.device("cpu")
@@ -31,18 +31,18 @@ GB = 2**30
     [
         (1_000_000, (1000, 1000), None),
         (999_999, (1000, 1000), DEFAULT_TILE),
-        (300_000, (1000, 1000), 544),  # its square fits, a multiple of 8
+        (300_000, (1000, 1000), 544),  # the largest square that fits, as a multiple of 8
         (300_000, (200, 1500), None),
         (300_000, (200, 1501), 544),
         (10, (1000, 1000), SMALLEST_TILE),
         (-5, (1, 1), SMALLEST_TILE),
     ],
 )
-def test_a_picture_is_whole_where_it_fits_a_share_of_the_memory_and_else_in_tiles_that_do(
+def test_an_image_is_restored_whole_if_it_fits_into_its_part_of_the_memory_and_else_in_tiles_that_fit(
     pixels_that_fit: int, size: tuple[int, int], tile: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    there_is = 2 * (pixels_that_fit * bytes_per_pixel(FULL) + memory._BYTES_BESIDE)
-    monkeypatch.setattr(memory, "available_bytes", lambda device: there_is)
+    available = 2 * (pixels_that_fit * bytes_per_pixel(FULL) + memory._FIXED_BYTES)
+    monkeypatch.setattr(memory, "available_bytes", lambda device: available)
     assert choose_tile(*size, FULL, CPU) == tile
 
 
@@ -58,11 +58,11 @@ def test_a_picture_is_whole_where_it_fits_a_share_of_the_memory_and_else_in_tile
     ],
 )
 def test_tiles_are_halved_down_to_the_smallest(size: tuple[int, int], tile: int | None, smaller: int | None) -> None:
-    assert smaller_tile(*size, tile) == smaller
+    assert halve_tile(*size, tile) == smaller
 
 
 def _machine(root: Path, monkeypatch: pytest.MonkeyPatch, available: int, cgroup: str) -> Path:
-    """A /proc and a /sys/fs/cgroup as Linux has them; returns the latter."""
+    """Make a /proc and a /sys/fs/cgroup like those of Linux, and return the latter."""
     (root / "proc" / "self").mkdir(parents=True)
     (root / "proc" / "meminfo").write_text(f"MemTotal:       99999999 kB\nMemAvailable:   {available // 1024} kB\n")
     (root / "proc" / "self" / "cgroup").write_text(cgroup)
@@ -71,9 +71,7 @@ def _machine(root: Path, monkeypatch: pytest.MonkeyPatch, available: int, cgroup
     return root / "cgroup"
 
 
-def test_a_limit_of_the_control_group_or_of_one_around_it_counts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_limits_of_a_cgroup_and_of_its_parents_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     groups = _machine(tmp_path, monkeypatch, 8 * GB, "0::/outer/inner\n")
     inner = groups / "outer" / "inner"
     inner.mkdir(parents=True)
@@ -82,13 +80,13 @@ def test_a_limit_of_the_control_group_or_of_one_around_it_counts(
         (folder / "memory.max").write_text(f"{limit}\n")
         (folder / "memory.current").write_text(f"{used}\n")
         (folder / "memory.stat").write_text(f"anon 12\nfile 0\ninactive_file {cache}\n")
-    assert available_bytes(CPU) == 2 * GB  # files in its cache are given up
+    assert available_bytes(CPU) == 2 * GB  # its file cache would be freed
     (inner / "memory.max").write_text(f"{GB}\n")
     assert available_bytes(CPU) == GB - 1
 
 
-def test_a_limit_of_version_1_counts_in_a_container_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # The path is that outside of the container, where the group is the mount itself.
+def test_a_limit_of_cgroup_version_1_counts_in_a_container_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The path is the one outside of the container; inside, the cgroup is the mount itself.
     groups = _machine(tmp_path, monkeypatch, 8 * GB, "5:cpu,cpuacct:/\n4:memory:/docker/0a1b\n0::/\n")
     (groups / "memory").mkdir(parents=True)
     (groups / "memory" / "memory.limit_in_bytes").write_text(f"{2 * GB}\n")
@@ -99,14 +97,14 @@ def test_a_limit_of_version_1_counts_in_a_container_too(tmp_path: Path, monkeypa
 
 _LIMITED = """
 import resource, torch
-from dynet.restoring import memory
+from dynet.inference import memory
 limit = memory._kibibytes(memory._PROC / "self" / "status", "VmSize:") + 2**28
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 print(memory.available_bytes(torch.device("cpu")))
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="what a process has in use is told by /proc")
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 def test_the_limit_of_the_process_counts() -> None:
     assert resource.getrlimit(resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY
     assert available_bytes(CPU) > 2**28
@@ -114,10 +112,10 @@ def test_the_limit_of_the_process_counts() -> None:
     assert 0 < int(done.stdout) <= 2**28
 
 
-def test_what_runs_out_of_memory_is_known_by_what_it_raises() -> None:
-    for ask in (lambda: torch.empty(2**50), lambda: np.empty(2**50), lambda: bytearray(2**60)):
+def test_errors_that_mean_out_of_memory_are_recognised() -> None:
+    for allocate in (lambda: torch.empty(2**50), lambda: np.empty(2**50), lambda: bytearray(2**60)):
         with pytest.raises((RuntimeError, MemoryError)) as raised:
-            ask()
+            allocate()
         assert ran_out_of_memory(raised.value), raised.value
     with pytest.raises(RuntimeError) as raised:
         torch.ones(2) @ torch.ones(3)

@@ -1,4 +1,4 @@
-"""Which type restoring computes in."""
+"""The data type for inference."""
 
 import pytest
 import torch
@@ -7,7 +7,7 @@ from dynet.inference import precision
 
 
 @pytest.mark.parametrize(
-    ("capabilities", "gains"),
+    ("capabilities", "faster"),
     [
         ({"amx_bf16": True, "avx512_bf16": True, "cpu_name": "Intel Xeon"}, True),
         ({"amx_bf16": False, "avx512_bf16": True, "cpu_name": "Intel Xeon"}, False),
@@ -16,11 +16,11 @@ from dynet.inference import precision
         ({}, False),
     ],
 )
-def test_auto_takes_bfloat16_only_where_it_is_faster(
-    capabilities: dict[str, object], gains: bool, monkeypatch: pytest.MonkeyPatch
+def test_auto_is_bfloat16_only_where_it_is_faster(
+    capabilities: dict[str, object], faster: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
-    expected = torch.bfloat16 if gains else torch.float32
-    assert precision.choose_kind("auto", torch.device("cpu")) is expected
-    assert precision.choose_kind("auto", torch.device("cuda")) is torch.float32
-    assert precision.choose_kind("bf16", torch.device("cpu")) is torch.bfloat16
+    expected = torch.bfloat16 if faster else torch.float32
+    assert precision.choose_dtype("auto", torch.device("cpu")) is expected
+    assert precision.choose_dtype("auto", torch.device("cuda")) is torch.float32
+    assert precision.choose_dtype("bf16", torch.device("cpu")) is torch.bfloat16

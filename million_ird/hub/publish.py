@@ -1,4 +1,4 @@
-"""Publishes a built data set on the Hugging Face Hub: only one that `verify` finds sound, and only by who may."""
+"""Publish a built dataset on the Hugging Face Hub, after `verify` has found no fault and the Hub allows it."""
 
 from datetime import date
 
@@ -9,12 +9,13 @@ from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
 from million_ird.build_folder import LOCK, open_build
 from million_ird.errors import BuildError, UsageError
-from million_ird.hub.publish_result import Published
-from million_ird.hub.push import KIND, contents, push, quiet
-from million_ird.hub.retry import Persistence, is_absent
-from million_ird.maintenance.releases import make, name_in_card
-from million_ird.maintenance.verify import MOST_FAULTS, verify
-from million_ird.runtime.lock import owned
+from million_ird.hub.publish_result import DatasetPublishResult
+from million_ird.hub.push import REPO_TYPE, push, quiet_client, release_files
+from million_ird.hub.retry import DatasetHubRetry, is_absent
+from million_ird.maintenance.releases import make_release, update_card
+from million_ird.maintenance.verify import MAX_FAULTS, verify
+from million_ird.reporting.formatting import plural
+from million_ird.runtime.lock import locked
 from million_ird.runtime.progress import Listener
 from million_ird.runtime.storage import Folder
 
@@ -27,39 +28,39 @@ def publish(
     revision: str | None = None,
     dry_run: bool = False,
     listener: Listener | None = None,
-) -> Published:
-    """Verifies the build in the folder `out`, makes a release of it, and has the data set `repo_id` hold that release.
+) -> DatasetPublishResult:
+    """Verify the build in the folder `out`, make a release of it, and upload that release to the dataset `repo_id`.
 
-    Of the names that a release has, the data set then holds no others.
+    Files there that have the names of release files, but are not part of this release, are deleted.
 
     Args:
-        out: the output folder of a build, on a disk of this machine.
-        repo_id: `user/name` on the Hub; made when it is not there.
-        private: makes a new data set private; one that is there and public is refused.
-        revision: the branch, `main` by default; made when it is not there.
-        dry_run: verifies and lists, and asks nothing of any network.
-        listener: is told of progress.
+        out: The output folder of a build, on a local disk.
+        repo_id: `user/name` on the Hub; created if it does not exist.
+        private: Create a new dataset as private; an existing public dataset is refused.
+        revision: The branch, `main` by default; created if it does not exist.
+        dry_run: Verify and list the files, without any network access.
+        listener: Receives progress.
 
     Raises:
-        UsageError: the name is invalid, `out` is not on a disk or held by another process, nobody is logged in, or the
-            Hub refuses this user.
-        BuildError: `verify` finds faults, or the Hub could not be brought to take it; run again to go on.
+        UsageError: The name is invalid, `out` is not on a local disk or is locked by another process, nobody is logged
+            in, or the Hub refuses this user.
+        BuildError: `verify` finds faults, or the upload failed; run again to continue.
     """
     branch = revision or "main"
     _check_name(repo_id)
     if not Folder(out).local:
-        raise UsageError(f"{out}: only a folder on a disk can be published; copy it to one first")
+        raise UsageError(f"{out}: only a folder on a local disk can be published; copy it to one first")
     folder, _ = open_build(out)
-    with quiet(), owned(folder, LOCK):
+    with quiet_client(), locked(folder, LOCK):
         if not dry_run:
             _check_access(repo_id)
-        _check_set(out, listener)
+        _check_dataset(out, listener)
         if not dry_run:
-            if make(folder, today=date.today()) is not None:
-                name_in_card(folder)
+            if make_release(folder, today=date.today()) is not None:
+                update_card(folder)
             return push(folder, repo_id, private=private, branch=branch, listener=listener)
-        return Published(
-            repo_id=repo_id, revision=branch, url="", commit="", uploaded=contents(folder), deleted=(), tag="",
+        return DatasetPublishResult(
+            repo_id=repo_id, revision=branch, url="", commit="", uploaded=release_files(folder), deleted=(), tag="",
             dry_run=True,
         )  # fmt: skip
 
@@ -68,33 +69,33 @@ def _check_name(repo_id: str) -> None:
     try:
         validate_repo_id(repo_id)
     except HFValidationError as error:
-        raise UsageError(f"--repo-id {repo_id}: no valid name: {error}".replace("\n", " ")) from None
+        raise UsageError(f"--repo-id {repo_id}: not a valid name: {error}".replace("\n", " ")) from None
     if repo_id.count("/") != 1:
-        raise UsageError(f"--repo-id {repo_id}: no valid name: it is user/name")
+        raise UsageError(f"--repo-id {repo_id}: not a valid name: write user/name")
 
 
 def _check_access(repo_id: str) -> None:
-    """Whether this user may write there, before hours go into the verification."""
+    """Check that this user may write to the dataset, before the verification takes hours."""
     api = HfApi()
     if huggingface_hub.get_token() is None:
         raise UsageError("not logged in to the Hub: set HF_TOKEN, or run `hf auth login`")
 
     def check() -> None:
         try:
-            api.auth_check(repo_id, repo_type=KIND, write=True)
+            api.auth_check(repo_id, repo_type=REPO_TYPE, write=True)
         except HfHubHTTPError as error:
             if not is_absent(error):
                 raise
 
-    Persistence(api.endpoint, repo_id).ask("asking for access", check)
+    DatasetHubRetry(api.endpoint, repo_id).call("checking access", check)
 
 
-def _check_set(out: str, listener: Listener | None) -> None:
+def _check_dataset(out: str, listener: Listener | None) -> None:
     if listener:
-        listener.stage("verify", 1, "data set")
+        listener.stage("verify", 1, "dataset")
     faults = verify(out).faults
     if listener:
         listener.advance(1)
     if faults:
-        number = f"{len(faults):,}" if len(faults) <= MOST_FAULTS else f"over {MOST_FAULTS:,}"
-        raise BuildError(f"{out}: not published: verify finds {number} faults, the first: {faults[0]}")
+        number = plural(len(faults), "fault") if len(faults) <= MAX_FAULTS else f"over {MAX_FAULTS:,} faults"
+        raise BuildError(f"{out}: not published: verify finds {number}; the first: {faults[0]}")

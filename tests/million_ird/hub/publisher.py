@@ -14,8 +14,7 @@ from unittest import mock
 
 from million_ird.cli import app as cli
 from million_ird.errors import MillionIRDError
-from million_ird.hub import push
-from million_ird.hub import retry as persistence
+from million_ird.hub import push, retry
 from million_ird.runtime.storage import Folder
 from million_ird.sources.web import retries
 
@@ -45,8 +44,8 @@ def obey(order: dict[str, Any]) -> dict[str, object]:
     with (
         contextlib.redirect_stdout(said),
         contextlib.redirect_stderr(err),
-        mock.patch.object(persistence, "PATIENCE", order.get("patience", persistence.PATIENCE)),
-        mock.patch.object(push, "MOST_FILES", order.get("most_files", push.MOST_FILES)),
+        mock.patch.object(retry, "PATIENCE", order.get("patience", retry.PATIENCE)),
+        mock.patch.object(push, "MAX_FILES", order.get("max_files", push.MAX_FILES)),
     ):
         known = "command" in order
         code = command(order["command"]) if known else pushed(order["out"], order["repo_id"], order["options"])

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from million_ird.build_folder import LOCK
-from million_ird.runtime.lock import owned
+from million_ird.runtime.lock import locked
 from million_ird.runtime.storage import Folder
 from tests.hub_faults import Fault
 from tests.hub_server import Hub, Repository
@@ -39,7 +39,7 @@ def test_an_unchanged_set_makes_no_commit_and_says_so(site: Site, hub: Hub, buil
     commits = len(hub.repositories[NAME].commits)
     again = site.publish(built)
     assert again.code == 0, again.err
-    assert again.said.startswith(f"Nothing to publish: {NAME}@main holds this set already")
+    assert again.said.startswith(f"Nothing to publish: {NAME}@main holds this dataset already")
     assert len(hub.repositories[NAME].commits) == commits
     assert len(asked(hub, "POST .*/commit/")) == 1
 
@@ -78,12 +78,12 @@ def test_a_set_with_faults_is_refused(site: Site, hub: Hub, built: Path, tmp_pat
     for more in ((), ("--dry-run",)):
         done = site.publish(tmp_path / "broken", *more)
         assert done.code == 1
-        assert re.search(r"not published: verify finds \d+ faults, the first: .*patches", done.last), done
+        assert re.search(r"not published: verify finds \d+ faults?; the first: .*patches", done.last), done
     assert asked(hub, "POST|PUT") == []
 
 
 def test_a_build_that_is_held_is_refused(site: Site, hub: Hub, built: Path) -> None:
-    with owned(Folder(str(built)), LOCK):
+    with locked(Folder(str(built)), LOCK):
         done = site.publish(built)
     assert done.code == 2
     assert f"held by pid {os.getpid()}" in done.err
@@ -93,15 +93,20 @@ def test_a_build_that_is_held_is_refused(site: Site, hub: Hub, built: Path) -> N
 QUOTING = "no: you came with {authorization}"
 REFUSED: dict[str, tuple[str, str, int, str]] = {
     "nobody": ("", NAME, 2, "not logged in to the Hub: set HF_TOKEN, or run `hf auth login`"),
-    "a token of nobody": ("hf_SecretOfNobody", NAME, 2, f"{NAME}: the Hub does not take the token; renew HF_TOKEN, or"),
-    "a token run out": (TOKEN, "user/401", 2, "user/401: the Hub does not take the token; renew HF_TOKEN, or run"),
+    "a token of nobody": (
+        "hf_SecretOfNobody",
+        NAME,
+        2,
+        f"{NAME}: the Hub does not accept the token; renew HF_TOKEN, or",
+    ),
+    "a token run out": (TOKEN, "user/401", 2, "user/401: the Hub does not accept the token; renew HF_TOKEN, or run"),
     "no right": (TOKEN, "user/403", 2, "user/403: this token may not write there (403 no: you came with …)"),
     "a reader": (READER, "user/there", 2, "user/there: this token may not write there (403 You don't have the rights"),
     "another's": (TOKEN, "other/set", 2, "other/set: this token may not write there (403 You don't have the rights"),
-    "gated": (TOKEN, "user/gated", 2, "user/gated: is gated, and this account has no access to it"),
+    "gated": (TOKEN, "user/gated", 2, "user/gated: is gated: ask for access on its page, and set HF_TOKEN"),
     "at last": (TOKEN, "user/400", 1, "user/400: the commit: 400 no: you came with …; run the same command again"),
-    "half a name": (TOKEN, "set", 2, "--repo-id set: no valid name: it is user/name"),
-    "no name": (TOKEN, "user/a b", 2, "--repo-id user/a b: no valid name: "),
+    "half a name": (TOKEN, "set", 2, "--repo-id set: not a valid name: write user/name"),
+    "no name": (TOKEN, "user/a b", 2, "--repo-id user/a b: not a valid name: "),
 }
 
 
@@ -137,4 +142,4 @@ def test_refusals_are_one_line_and_the_token_shows_nowhere(
 def test_only_a_folder_on_a_disk_can_be_published(site: Site, hub: Hub) -> None:
     done = site.publish("memory://out")
     assert done.code == 2
-    assert "only a folder on a disk can be published" in done.last
+    assert "only a folder on a local disk can be published" in done.last

@@ -201,7 +201,7 @@ def test_the_server_says_how_long_to_wait(site: Site, hub: Hub, out: Path, heade
 def test_tries_are_bounded_and_so_are_waits(site: Site, hub: Hub, out: Path) -> None:
     hub.faults.append(Fault("POST .*/commit/", "answer", status=503, times=1000))
     told = site.order(out=str(out), repo_id=NAME, options={}).last
-    assert told == f"BuildError: {NAME}: the commit: 503 not now; run the same command again to go on"
+    assert told == f"BuildError: {NAME}: the commit: 503 not now; run the same command again to continue"
     assert len(asked(hub, "POST .*/commit/")) == TRIES
     hub.faults[:] = [Fault("POST .*/commit/", "answer", status=429, headers={"Retry-After": "100000"}, times=1000)]
     hub.asked.clear()
@@ -211,7 +211,7 @@ def test_tries_are_bounded_and_so_are_waits(site: Site, hub: Hub, out: Path) -> 
 
 
 def test_more_files_than_a_commit_takes_are_refused_before_any_is_sent(site: Site, hub: Hub, out: Path) -> None:
-    told = site.order(out=str(out), repo_id=NAME, options={}, most_files=14).last
+    told = site.order(out=str(out), repo_id=NAME, options={}, max_files=14).last
     assert told.startswith(f"UsageError: {NAME}: 15 changed files are more than the 14 ")
     assert asked(hub, "^PUT|/commit/") == []
 

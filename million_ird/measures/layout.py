@@ -54,7 +54,7 @@ class LayoutMeasure:
 
 
 def _distance_from_border_colour(pixels: NDArray[np.uint8]) -> NDArray[np.int16]:
-    """Return the largest difference over the channels to the border's most common colour; pixels: (h, w, 3) → (h, w)."""
+    """Return the largest difference over channels to the border's most common colour; pixels: (h, w, 3) → (h, w)."""
     codes = colour_codes(pixels)
     border = np.concatenate([codes[0], codes[-1], codes[1:-1, 0], codes[1:-1, -1]])
     values, counts = np.unique(border, return_counts=True)
@@ -73,7 +73,7 @@ def border_share(background: NDArray[np.bool_]) -> float:
 
 
 def rim_share(background: NDArray[np.bool_]) -> float:
-    """Return the share of the outermost pixels that are background for `RIM_DEPTH` pixels inwards; background: (h, w)."""
+    """Return the share of outermost pixels that are background for `RIM_DEPTH` pixels inwards; background: (h, w)."""
     sides = (background, background[::-1], background.T, background.T[::-1])
     return float(np.mean([side[:RIM_DEPTH].all(axis=0).mean() for side in sides]))
 

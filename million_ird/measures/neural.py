@@ -1,8 +1,8 @@
-"""Neural quality scores by any name that pyiqa knows: nima, musiq, clipiqa, topiq_nr, …
+"""Neural quality scores, such as nima, musiq, clipiqa or topiq_nr: any name that pyiqa knows.
 
-Pictures of one size go through the network together; others go alone, because padding would change their scores. On
-the GPU when there is one. Range and direction are pyiqa's own, per score. Importing pyiqa takes seconds, so it happens
-only when a recipe names a score. Its licence, and that of most weights, is for non-commercial use.
+Images of one size go through the network as a batch, others alone, because padding would change their scores. A GPU is
+used if there is one. Range and direction of each score are pyiqa's. Importing pyiqa takes seconds, so it is imported
+only if a recipe names a score. Its licence, and that of most weights, is for non-commercial use.
 """
 
 import contextlib
@@ -26,34 +26,34 @@ from million_ird.extras import require
 log = logging.getLogger(__name__)
 
 BATCH = 8
-"""At most so many decoded pictures go to a network, and are in memory, at a time."""
+"""At most so many decoded images are in memory and go to a network at a time."""
 
 
 @dataclass(frozen=True, slots=True)
 class NeuralScore:
-    """One pyiqa metric without reference. Pickles as its name; each process loads the network once."""
+    """One no-reference metric of pyiqa. It is pickled as its name; each process loads the network once."""
 
     name: str
     models: str | None = None
-    """Folder of checkpoints under the names that pyiqa gives them; None uses pyiqa's own cache."""
+    """Folder of checkpoints with pyiqa's file names; None uses pyiqa's own cache."""
 
-    def measure_batch(self, pictures: Sequence[NDArray[np.uint8]]) -> list[float | None]:
-        """(H, W, 3) uint8 RGB pictures → one score each, null where the network gives none for a picture."""
+    def measure_batch(self, images: Sequence[NDArray[np.uint8]]) -> list[float | None]:
+        """Return one score for each (H, W, 3) uint8 RGB image, None where the network gives none."""
         network = _network(self.name, self.models)
-        scores: list[float | None] = [None] * len(pictures)
-        by_size = sorted(range(len(pictures)), key=lambda i: (pictures[i].shape, i))
-        for _, group in itertools.groupby(by_size, key=lambda i: pictures[i].shape):
+        scores: list[float | None] = [None] * len(images)
+        by_size = sorted(range(len(images)), key=lambda i: (images[i].shape, i))
+        for _, group in itertools.groupby(by_size, key=lambda i: images[i].shape):
             same_size = list(group)
-            for index, score in zip(same_size, _score(network, [pictures[i] for i in same_size]), strict=True):
+            for index, score in zip(same_size, _score_batch(network, [images[i] for i in same_size]), strict=True):
                 scores[index] = score
         return scores
 
 
 def check_name(name: str) -> None:
-    """Says in one line when pyiqa has no such score.
+    """Check that pyiqa has such a score.
 
     Raises:
-        ModelUnavailable: unknown, or a score that needs a reference picture.
+        ModelUnavailable: unknown, or a score that needs a reference image.
         MissingExtra: pyiqa, or a package that this score needs, is not installed.
     """
     import difflib
@@ -70,10 +70,10 @@ def check_name(name: str) -> None:
 
 
 def load(name: str, models: str | None) -> None:
-    """Loads the network of a score now, fetching its weights if need be.
+    """Load the network of a score, and fetch its weights if they are missing.
 
     Raises:
-        ModelUnavailable: the weights cannot be had; the message says where they may be put.
+        ModelUnavailable: the weights cannot be fetched or read; the message names the folder to put them into.
     """
     _network(name, models)
 
@@ -85,40 +85,41 @@ def _network(name: str, models: str | None) -> Any:
     from pyiqa.utils import download_util
 
     if models is not None:
-        # pyiqa reads this name at every call, and has no argument for it.
+        # pyiqa has no argument for the folder; it reads this variable at every call.
         download_util.DEFAULT_CACHE_DIR = str(Path(models).resolve())
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        with _stdout_kept_clean():
+        with _stdout_to_stderr():
             return pyiqa.create_metric(name, device=device)
     except (OSError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        why = one_line(error)
-        where = models or download_util.DEFAULT_CACHE_DIR
-        raise ModelUnavailable(f"score {name!r}: its weights cannot be had ({why}); put them into {where}") from error
+        folder = models or download_util.DEFAULT_CACHE_DIR
+        raise ModelUnavailable(
+            f"score {name!r}: cannot fetch or read its weights ({one_line(error)}); put them into {folder}"
+        ) from error
 
 
-def _score(network: Any, pictures: Sequence[NDArray[np.uint8]]) -> list[float | None]:
+def _score_batch(network: Any, images: Sequence[NDArray[np.uint8]]) -> list[float | None]:
     import torch
 
-    stack = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float().div_(255)
+    stack = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float().div_(255)
     try:
         with torch.inference_mode():
             scores = network(stack.to(network.device)).flatten().float().cpu().tolist()
     except (RuntimeError, AssertionError) as error:
-        # A picture smaller than the network's receptive field; memory running out is not the picture's fault.
+        # The images are smaller than the network's receptive field. Running out of memory is another error.
         if isinstance(error, torch.OutOfMemoryError):
             raise
-        log.info("%s gives no score for %s: %s", network.metric_name, stack.shape, error)
-        return [None] * len(pictures)
+        log.info("%s gives no score for a batch of shape %s: %s", network.metric_name, tuple(stack.shape), error)
+        return [None] * len(images)
     return [float(score) if np.isfinite(score) else None for score in scores]
 
 
 @contextlib.contextmanager
-def _stdout_kept_clean() -> Iterator[None]:
-    """pyiqa prints what it loads; stdout is for results."""
-    said = io.StringIO()
+def _stdout_to_stderr() -> Iterator[None]:
+    """Redirect what pyiqa prints while loading: stdout is for results."""
+    printed = io.StringIO()
     try:
-        with contextlib.redirect_stdout(said):
+        with contextlib.redirect_stdout(printed):
             yield
     finally:
-        sys.stderr.write(said.getvalue())
+        sys.stderr.write(printed.getvalue())

@@ -1,16 +1,16 @@
-"""NIQE and BRISQUE, by natural-scene statistics: how far a picture's local contrasts stray from a photograph's.
+"""NIQE and BRISQUE, by natural-scene statistics: how far local contrasts of an image are from a photograph's.
 
 Both normalise the luma by its local mean and deviation, at full and at half size, and describe the result and its
-products with four neighbours by 18 numbers a scale. BRISQUE (Mittal, Moorthy and Bovik, "No-Reference Image Quality
-Assessment in the Spatial Domain", 2012) takes them over the picture and asks a regression; NIQE (Mittal,
+products with four neighbours by 18 numbers per scale. BRISQUE (Mittal, Moorthy and Bovik, "No-Reference Image Quality
+Assessment in the Spatial Domain", 2012) takes them over the whole image and applies a regression; NIQE (Mittal,
 Soundararajan and Bovik, "Making a 'Completely Blind' Image Quality Analyzer", 2013) takes them block by block and
-measures the distance to what pristine blocks give. Lower is better: NIQE is about 2 to 5 on good photographs and
+measures the distance to those of pristine blocks. Lower is better: NIQE is about 2 to 5 on good photographs and
 over 10 on drawings, BRISQUE about 0 to 30 and over 80.
 
-- `niqe_ird` (≥ 0, down is better): NIQE with a pristine model of our own.
+- `niqe_ird` (≥ 0, down is better): NIQE with the pristine model of this project.
 
-Equal to pyiqa's `niqe` and `brisque` given the same parameters; null where those give no finite number, on a
-picture less than 96 pixels high or wide, and on one of a single luma.
+With the same parameters, the scores equal pyiqa's `niqe` and `brisque`. They are null where pyiqa's are not finite,
+for an image of less than 96 pixels in height or width, and for one of a single luma.
 """
 
 from collections.abc import Mapping
@@ -28,10 +28,10 @@ from million_ird.measures import nss_planes
 from million_ird.measures.nss_features import brisque_features, niqe_features
 from million_ird.measures.nss_models import BrisqueModel, NiqeModel, load_niqe_ird
 
-SMALLEST = kernels.BLOCK
-"""Pixels that a picture must have in both directions, one of NIQE's blocks."""
-REPEATABLE = 1 << 20
-"""Pixels up to which BRISQUE's regression repeats PyTorch's rounding, see `_regress`."""
+MIN_SIDE = kernels.BLOCK
+"""Pixels that an image must have in both directions: one of NIQE's blocks."""
+MAX_REPEATABLE_PIXELS = 1 << 20
+"""Up to so many pixels, BRISQUE's regression repeats PyTorch's rounding, see `_brisque_score`."""
 
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
 """(H, W, 3) sRGB or (H, W) grey, 8 or 16 bits."""
@@ -39,7 +39,7 @@ Pixels = NDArray[np.uint8] | NDArray[np.uint16]
 
 @dataclass(frozen=True, slots=True)
 class NssScores:
-    """What was asked for and applies; None otherwise."""
+    """The requested scores; None for one that was not requested or does not apply."""
 
     niqe_ird: float | None = None
     niqe: float | None = None
@@ -53,55 +53,63 @@ def score(
     niqe: NiqeModel | None = None,
     brisque: BrisqueModel | None = None,
 ) -> NssScores:
-    """The scores whose models are given, sharing the luma; both NIQEs share all but the last step.
+    """Return the scores whose models are given.
+
+    They share the luma; both NIQEs share all steps but the last.
+
+    Args:
+        pixels: (H, W, 3) sRGB or (H, W) grey, 8 or 16 bits.
+        niqe_ird: the project's own pristine model.
+        niqe: the official pristine model.
+        brisque: the official regression.
 
     Raises:
-        ValueError: the pixels are not (H, W, 3) or (H, W) of 8 or 16 unsigned bits.
+        ValueError: the pixels have another shape or type.
     """
-    whole, rounded = _planes(pixels)
-    if min(whole.shape) < SMALLEST or rounded.min() == rounded.max():
+    luma, rounded = _luma_planes(pixels)
+    if min(luma.shape) < MIN_SIDE or rounded.min() == rounded.max():
         return NssScores()
     patches = patch_features(rounded) if niqe or niqe_ird else None
     return NssScores(
-        niqe_ird=_distance(patches, niqe_ird) if niqe_ird and patches is not None else None,
-        niqe=_distance(patches, niqe) if niqe and patches is not None else None,
-        brisque=_regress(_picture_features(whole), whole.size, brisque) if brisque else None,
+        niqe_ird=_niqe_distance(patches, niqe_ird) if niqe_ird and patches is not None else None,
+        niqe=_niqe_distance(patches, niqe) if niqe and patches is not None else None,
+        brisque=_brisque_score(_image_features(luma), luma.size, brisque) if brisque else None,
     )
 
 
 def niqe(pixels: Pixels, model: NiqeModel) -> float | None:
-    """NIQE alone, as in `score`."""
+    """Return NIQE alone, as `score` does."""
     return score(pixels, niqe=model).niqe
 
 
 def brisque(pixels: Pixels, model: BrisqueModel) -> float | None:
-    """BRISQUE alone, as in `score`."""
+    """Return BRISQUE alone, as `score` does."""
     return score(pixels, brisque=model).brisque
 
 
 def patch_features(luma: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """luma (H, W) → (patches, 36) float64: NIQE's features of each whole 96×96 block, row by row; NaN if undefined."""
+    """Return NIQE's features of each whole 96×96 block, row by row, NaN if undefined; luma: (H, W) → (patches, 36)."""
     side = kernels.BLOCK
     height, width = (n - n % side for n in luma.shape)
     crop = np.ascontiguousarray(luma[:height, :width])
-    # pyiqa halves luma in 0…1, and the rounding of float32 there decides the sign of what is nearly flat.
+    # pyiqa halves luma in 0…1. The float32 rounding there decides the sign of nearly flat regions.
     half = nss_planes.halve(crop, 255)
     full = niqe_features(kernels.block_sums(crop, 1, side), side * side)
     halved = niqe_features(kernels.block_sums(half, 255, side // 2), side * side // 4)
     return np.concatenate([full, halved], axis=1)
 
 
-def _picture_features(luma: nss_planes.Plane) -> NDArray[np.float32]:
-    """luma (H, W) → (36,) float32: BRISQUE's features of the whole picture, NaN where undefined."""
+def _image_features(luma: nss_planes.Plane) -> NDArray[np.float32]:
+    """Return BRISQUE's features of the whole image, NaN where undefined; luma: (H, W) → (36,)."""
     half = nss_planes.halve(luma, 1)
     planes = (luma, half)
     return np.concatenate([brisque_features(kernels.whole_sums(plane), plane.size) for plane in planes])
 
 
-def _planes(pixels: Pixels) -> tuple[nss_planes.Plane, NDArray[np.uint8]]:
-    """The luma (H, W) that BRISQUE reads and the one, rounded to whole numbers, that NIQE reads.
+def _luma_planes(pixels: Pixels) -> tuple[nss_planes.Plane, NDArray[np.uint8]]:
+    """Return the luma (H, W) for BRISQUE, and the luma rounded to integers for NIQE.
 
-    They are the same array but for 16-bit grey, which pyiqa's BRISQUE does not round.
+    They are the same array except for 16-bit grey, which pyiqa's BRISQUE does not round.
     """
     colour = pixels.ndim == 3 and pixels.shape[2] == 3
     if pixels.dtype == np.uint8 and colour:
@@ -121,10 +129,11 @@ def _planes(pixels: Pixels) -> tuple[nss_planes.Plane, NDArray[np.uint8]]:
     raise ValueError(f"pixels of shape {pixels.shape} and type {pixels.dtype} are neither RGB nor grey of 8 or 16 bits")
 
 
-def _distance(patches: NDArray[np.float64], model: NiqeModel) -> float | None:
-    """How far the Gaussian of patches (n, 36) is from the model's (Mittal et al. 2013, equation 10), None if undefined.
+def _niqe_distance(patches: NDArray[np.float64], model: NiqeModel) -> float | None:
+    """Return the distance of the Gaussian of patches (n, 36) from the model's; None if undefined.
 
-    A feature's mean leaves out its undefined values, the covariance every patch that has one.
+    Mittal et al. 2013, equation 10. The mean of a feature leaves out its undefined values; the covariance leaves out
+    every patch that has one.
     """
     undefined = np.isnan(patches)
     defined = patches[~undefined.any(axis=1)]
@@ -142,20 +151,20 @@ def _distance(patches: NDArray[np.float64], model: NiqeModel) -> float | None:
     return _finite(squared**0.5) if squared >= 0 else None
 
 
-def _regress(features: NDArray[np.float32], pixels: int, model: BrisqueModel) -> float | None:
-    """features (36,) of a picture of so many pixels → BRISQUE's score, None if one is undefined.
+def _brisque_score(features: NDArray[np.float32], pixels: int, model: BrisqueModel) -> float | None:
+    """Return BRISQUE's score from features (36,) of an image of so many pixels; None if a feature is undefined.
 
-    pyiqa adds hundreds of kernel values times ±1024 in float32, and each order of adding them gives a score that
-    is off by up to 0.01 its own way. On pictures up to `REPEATABLE` pixels this takes PyTorch's way (with MKL on
-    AVX2): sums along and across eight lanes. On larger ones the features themselves differ in their last bits with
-    the number of threads that PyTorch sums them in, and what is nearest to all of them is the exact sum.
+    pyiqa adds hundreds of kernel values times ±1024 in float32, where each order of additions changes the score by up
+    to 0.01. For images of up to `MAX_REPEATABLE_PIXELS` this uses the same order as PyTorch (with MKL on AVX2): sums
+    along and across eight lanes. For larger images, pyiqa's features themselves differ in their last bits with the
+    number of threads that PyTorch uses, and the exact sum is nearest to all of them.
     """
     low, high = model.ranges[:, 0], model.ranges[:, 1]
     scaled = np.float32(-1) + np.float32(2) * (features - low) / (high - low)
     if not np.isfinite(scaled).all():
         return None
     squares = (scaled - model.vectors) ** 2
-    if pixels > REPEATABLE:
+    if pixels > MAX_REPEATABLE_PIXELS:
         kernel = np.exp(-model.gamma * squares.sum(axis=1, dtype=np.float64))
         return _finite(float(kernel @ model.weights) - model.rho)
     lanes = squares[:, :32].reshape(-1, 4, 8)
@@ -172,8 +181,8 @@ def _finite(value: float) -> float | None:
 
 
 def _dot_in_lanes(a: NDArray[np.float32], b: NDArray[np.float32]) -> np.float32:
-    """Σ a·b with fused products: the first four one by one, then eight lanes, then what is left one by one."""
-    # The product of two float32 is exact in float64, so that one rounding at the end of each step is a fused one.
+    """Return Σ a·b with fused multiply-adds: the first four one by one, then eight lanes, then the rest one by one."""
+    # The product of two float32 is exact in float64, so one rounding at the end of a step equals a fused multiply-add.
     products = a.astype(np.float64) * b.astype(np.float64)
     total = np.float32(0)
     for product in products[:4]:
@@ -192,7 +201,7 @@ def _dot_in_lanes(a: NDArray[np.float32], b: NDArray[np.float32]) -> np.float32:
 
 @dataclass(frozen=True)
 class NssMeasure:
-    """`niqe_ird` by the model in the package, and the official scores whose models are given, in one pass."""
+    """`niqe_ird` with the model in the package, and the official scores whose models are given, in one pass."""
 
     niqe: NiqeModel | None = None
     brisque: BrisqueModel | None = None
@@ -201,7 +210,7 @@ class NssMeasure:
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """`niqe_ird`, then those of the official scores that it has the models of."""
+        """`niqe_ird`, then the official scores whose models are given."""
         official = {"niqe": self.niqe, "brisque": self.brisque}
         return (*MEASURE_SPECS["nss"].fields, *(name for name, model in official.items() if model is not None))
 
@@ -210,6 +219,6 @@ class NssMeasure:
         return load_niqe_ird()
 
     def measure(self, image: EncodedImage) -> Mapping[str, float | None]:
-        """One number or null for every field."""
+        """Measure all pixels: one number or null for every field."""
         scores = score(image.pixels, niqe_ird=self._niqe_ird, niqe=self.niqe, brisque=self.brisque)
         return {name: getattr(scores, name) for name in self.fields}

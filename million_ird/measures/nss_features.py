@@ -1,4 +1,4 @@
-"""From sums over pixels to the features of NIQE and BRISQUE: shapes and widths of generalised Gaussians."""
+"""Features of NIQE and BRISQUE from sums over pixels: shapes and widths of generalised Gaussians."""
 
 import importlib.resources
 from functools import cache
@@ -9,43 +9,48 @@ from scipy.special import gammaln
 
 FEATURES = 36
 """18 at full size and 18 at half: shape and width of the luma, and four numbers for each of four neighbours."""
-
-
 TABLES = "nss_tables.npz"
 """`shapes`, `rising` and `falling`, see `_tables`; written by `benchmarks/nss_tables.py`."""
 
 
 @cache
 def _tables() -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """(9801,) float32 each: the shapes a that are tried, 0.2 to 10 by 0.001, r = Γ(2/a)² / (Γ(1/a) Γ(3/a)), and 1/r.
+    """Return shapes a (0.2 to 10 by 0.001), r = Γ(2/a)² / (Γ(1/a) Γ(3/a)), and 1/r: (9801,) float32 each.
 
-    They are read, not computed, because BRISQUE hangs on their last bits: one step of a shape moves a score by up
-    to 0.05, and PyTorch's lgamma in float32 is off by 60 units in the last place where it crosses zero. To compute
-    them alike would take an import of PyTorch, some 400 MB in every worker.
+    They are read from a file because BRISQUE depends on their last bits: one step of a shape changes a score by up to
+    0.05, and PyTorch's lgamma in float32 is off by 60 units in the last place where it crosses zero. Computing the
+    same values needs PyTorch, whose import takes some 400 MB in every worker.
     """
-    with (importlib.resources.files(__package__) / TABLES).open("rb") as file, np.load(file) as held:
-        return held["shapes"], held["rising"], held["falling"]
+    with (importlib.resources.files(__package__) / TABLES).open("rb") as file, np.load(file) as arrays:
+        return arrays["shapes"], arrays["rising"], arrays["falling"]
 
 
 @cache
 def _rising64() -> NDArray[np.float64]:
-    """(9801,) r of `_tables` in float64, in which NIQE looks."""
+    """Return r of `_tables` in float64, (9801,), in which NIQE looks up shapes."""
     a = _tables()[0].astype(np.float64)
     return np.asarray(np.exp(2 * gammaln(2 / a) - gammaln(1 / a) - gammaln(3 / a)))
 
 
 def _nearest_rising(table: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Index of the entry of a rising table nearest to each value, the first of two; 0 where there is none."""
+    """Return the index of the nearest entry of a rising table for each value, the first of two; 0 for a NaN."""
     right = np.clip(np.searchsorted(table, values), 1, len(table) - 1)
     index = np.where(values - table[right - 1] <= table[right] - values, right - 1, right)
     return np.where(np.isfinite(values), index, 0)
 
 
 def niqe_features(sums: NDArray[np.float64], count: int) -> NDArray[np.float64]:
-    """sums (n, 5, 5) of n blocks of `count` pixels → (n, 18): the features of one scale, NaN where undefined.
+    """Return NIQE's features of one scale for each of n blocks.
 
     Mittal et al. 2013, equations 4 to 8: shape and mean width of the luma; for each neighbour the shape, the mean,
     the left and the right width of an asymmetric generalised Gaussian fitted by its moments.
+
+    Args:
+        sums: (n, 5, 5), see `nss_kernels.block_sums`.
+        count: pixels of a block.
+
+    Returns:
+        (n, 18) float64, NaN where undefined.
     """
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         left = np.sqrt(sums[..., 2] / sums[..., 0])
@@ -64,10 +69,17 @@ def niqe_features(sums: NDArray[np.float64], count: int) -> NDArray[np.float64]:
 
 
 def brisque_features(sums: NDArray[np.float64], count: int) -> NDArray[np.float32]:
-    """sums (5, 5) of one picture of `count` pixels → (18,) float32: the features of one scale, NaN where undefined.
+    """Return BRISQUE's features of one scale.
 
-    Mittal et al. 2012, equations 4 to 10. float32 throughout, because the nearest entry of a table is looked for
-    and the tables' own rounding decides between neighbours.
+    Mittal et al. 2012, equations 4 to 10. All in float32, as in pyiqa: the nearest entry of a table is looked up, and
+    rounding decides between neighbouring entries.
+
+    Args:
+        sums: (5, 5), see `nss_kernels.whole_sums`.
+        count: pixels of the image.
+
+    Returns:
+        (18,) float32, NaN where undefined.
     """
     shapes, rising, falling = _tables()
     f = np.float32

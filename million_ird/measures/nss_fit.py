@@ -1,8 +1,8 @@
-"""Fits a pristine model for NIQE on photographs of one's own choice.
+"""Fitting a pristine model for NIQE to any set of photographs.
 
-Mittal, Soundararajan and Bovik 2013, section III: of every picture the patches at least three quarters as sharp as
-its sharpest one are kept, sharpness being the mean local deviation, and one Gaussian is fitted to the features of
-all of them. Blurred background thus teaches the model nothing.
+Mittal, Soundararajan and Bovik 2013, section III: from every image, patches at least three quarters as sharp as its
+sharpest one are kept (sharpness is the mean local deviation), and one Gaussian is fitted to the features of all of
+them. So a blurred background does not influence the model.
 """
 
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from million_ird.errors import UsageError
-from million_ird.measures.nss import SMALLEST, patch_features
+from million_ird.measures.nss import MIN_SIDE, patch_features
 from million_ird.measures.nss_features import FEATURES
 from million_ird.measures.nss_kernels import BLOCK
 from million_ird.measures.nss_models import NiqeModel
@@ -20,31 +20,39 @@ from million_ird.measures.nss_planes import luma
 
 SHARPNESS = 0.75
 """Share of the sharpest patch's mean deviation that a patch must reach (the paper's threshold)."""
-FEWEST_PATCHES = 100
-"""Fewer give no covariance of 36 features worth having."""
+MIN_PATCHES = 100
+"""Fewer do not give a reliable covariance of 36 features."""
 
 
 def fit_niqe(images: Iterable[NDArray[np.uint8]]) -> NiqeModel:
-    """images (H, W, 3) or (H, W) uint8, any sizes from 96×96 on → the Gaussian of their sharp patches.
+    """Fit a Gaussian to the features of the sharp patches of all images.
 
-    The same pictures give the same model, whatever their order (within rounding).
+    The same images give the same model, in any order (within rounding).
+
+    Args:
+        images: (H, W, 3) or (H, W) uint8 each, of any size; those under 96×96 have no patches.
 
     Raises:
-        UsageError: the pictures have fewer than 100 sharp patches.
+        UsageError: the images have fewer than 100 sharp patches.
     """
     parts = [sharp_patches(image) for image in images]
     features = np.concatenate([np.empty((0, FEATURES)), *parts])
-    if len(features) < FEWEST_PATCHES:
-        raise UsageError(
-            f"a NIQE model needs {FEWEST_PATCHES} sharp patches of 96×96; these pictures have {len(features)}"
-        )
+    if len(features) < MIN_PATCHES:
+        raise UsageError(f"a NIQE model needs {MIN_PATCHES} sharp patches of 96×96; these images have {len(features)}")
     return NiqeModel(features.mean(axis=0), np.cov(features, rowvar=False))
 
 
 def sharp_patches(image: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """image (H, W, 3) or (H, W) uint8 → (n, 36) float64: the features of its sharp patches; none if under 96×96."""
+    """Return the features of the sharp patches of an image; none if it is under 96×96.
+
+    Args:
+        image: (H, W, 3) or (H, W) uint8.
+
+    Returns:
+        (n, 36) float64.
+    """
     grey = luma(np.ascontiguousarray(image)) if image.ndim == 3 else image
-    if min(grey.shape) < SMALLEST:
+    if min(grey.shape) < MIN_SIDE:
         return np.empty((0, FEATURES))
     features = patch_features(grey)
     sharpness = _sharpness(grey)
@@ -53,7 +61,7 @@ def sharp_patches(image: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 def _sharpness(grey: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """grey (H, W) → (patches,): mean deviation over the 7×7 Gaussian window within each block, row by row."""
+    """Return the mean local deviation in each block, over a 7×7 Gaussian window; grey: (H, W) → (patches,)."""
     down, across = grey.shape[0] // BLOCK, grey.shape[1] // BLOCK
     values = grey[: down * BLOCK, : across * BLOCK].astype(np.float64)
     mean = cv2.GaussianBlur(values, (7, 7), 7 / 6, borderType=cv2.BORDER_REPLICATE)

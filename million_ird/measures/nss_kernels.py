@@ -1,11 +1,11 @@
-"""The sums of NIQE and BRISQUE over a plane, compiled: 7×7 normalisation, products with neighbours, their moments.
+"""Sums of NIQE and BRISQUE over a plane, compiled: 7×7 normalisation, products with neighbours, their moments.
 
-A plane is read a few rows at a time, and no more than those rows is held beside it, whatever the size.
+A plane is read a few rows at a time; besides the plane, only those rows are in memory, whatever its size.
 
-BRISQUE is filtered in float32, in the very order in which PyTorch does it, NIQE in float64. That is not pedantry:
-in a flat region the normalised luma is nothing but the rounding error of the 7×7 sum, its sign decides on which
-side of the asymmetric Gaussian those pixels are counted, and charts, logos and pictures on white are mostly flat.
-So the two scores cannot share the filter and be equal to pyiqa's; they share the luma and the code of the sums.
+BRISQUE is filtered in float32 and in the same order of operations as PyTorch, NIQE in float64. This is necessary: in a
+flat region the normalised luma is only the rounding error of the 7×7 sum, its sign decides on which side of the
+asymmetric Gaussian those pixels are counted, and charts, logos and images on white are mostly flat. So the two scores
+cannot share the filter and still equal pyiqa's; they share the luma and the code of the sums.
 """
 
 from typing import TypeAlias
@@ -21,9 +21,9 @@ Sums: TypeAlias = NDArray[np.float64]
 BLOCK = 96
 """Side of NIQE's blocks at full size (Mittal et al. 2013, section III-B); half of it at half size."""
 REACH = 3
-"""The 7×7 window reaches so far to each side."""
+"""Pixels of the 7×7 window on each side of its centre."""
 BAND = 16
-"""Rows that BRISQUE's filter takes at once, so that they stay in the second-level cache."""
+"""Rows that BRISQUE's filter processes at once, so that they stay in the second-level cache."""
 
 _F32 = np.float32
 _ONE = _F32(1)
@@ -32,7 +32,7 @@ _EPS = np.finfo(np.float32).eps
 
 
 def _gaussian() -> NDArray[np.float32]:
-    """(7, 7) float32 Gaussian of sigma 7/6, normalised before it is rounded (Mittal et al. 2012, equation 2)."""
+    """Return the (7, 7) float32 Gaussian of sigma 7/6, normalised before rounding (Mittal et al. 2012, equation 2)."""
     at = np.arange(-REACH, REACH + 1, dtype=np.float64)
     window = np.exp(-(at[:, None] ** 2 + at[None, :] ** 2) / (2 * (7 / 6) ** 2))
     return np.asarray(window / window.sum(), np.float32)
@@ -42,10 +42,10 @@ _WINDOW = _gaussian()
 
 
 def _half_gaussian() -> NDArray[np.float64]:
-    """(4,) float64, the outer half of the row from which the window is built, its centre last.
+    """Return the left half of the row from which the window is built, its centre last: (4,) float64.
 
-    Rounded to float32 the window's 49 weights add up to a little over 1. This row keeps their sum, so that a flat
-    region of value v comes out as a tiny negative number, as it does in pyiqa, and not as zero or either sign.
+    Rounded to float32, the window's 49 weights sum to a little over 1. This row keeps their sum, so that a flat region
+    becomes a tiny negative number, as in pyiqa, instead of zero or a number of either sign.
     """
     row = np.exp(-(np.arange(-REACH, 1, dtype=np.float64) ** 2) / (2 * (7 / 6) ** 2))
     total = 2 * row[:REACH].sum() + row[REACH]
@@ -53,20 +53,20 @@ def _half_gaussian() -> NDArray[np.float64]:
 
 
 _COLUMN = _half_gaussian()
-# Where in a row with wrapped ends the upper, upper left and upper right neighbours start (partners 2, 3 and 4).
+# Offsets of the upper, upper left and upper right neighbours in a row with wrapped ends (partners 2, 3 and 4).
 _UPPER = (0, 0, 1, 0, 2)
 
 
 @compiled()
 def _copy(row: Floats, out: Floats) -> None:
-    """out (n,) ← row (n,); a loop, because numba takes seconds to compile an assignment to a slice."""
+    """Copy row (n,) to out (n,); a loop, because numba takes seconds to compile an assignment to a slice."""
     for x in range(row.shape[0]):
         out[x] = row[x]
 
 
 @compiled()
 def _ones(count: int) -> Floats:
-    """(count,) ones, for the same reason."""
+    """Return (count,) ones; a loop for the same reason."""
     out = np.empty(count, np.float32)
     for x in range(count):
         out[x] = _ONE
@@ -75,7 +75,7 @@ def _ones(count: int) -> Floats:
 
 @compiled()
 def _fill(source: Plane, top: int, band: Floats, squares: Floats) -> None:
-    """band, squares (rows + 6, W + 6) ← luma and its square from row top - 3 on, 0 beyond the picture's edges."""
+    """Fill band and squares (rows + 6, W + 6) with luma and its square from row top - 3 on, 0 outside the image."""
     height, width = source.shape
     for r in range(band.shape[0]):
         y = top - REACH + r
@@ -96,10 +96,10 @@ def _fill(source: Plane, top: int, band: Floats, squares: Floats) -> None:
 
 @compiled("contract")
 def _taps(line: Floats, square: Floats, mean: Floats, power: Floats, weights: Floats) -> None:
-    """Adds one row of the window: mean[x] += Σ line[x + k]·weights[k], power likewise, left to right, each fused.
+    """Add one row of the window: mean[x] += Σ line[x + k]·weights[k], power likewise, from left to right.
 
-    oneDNN, by which PyTorch convolves in float32, adds the 49 products of a window row by row in this order with
-    fused multiply-add, so these sums are the same to the last bit.
+    oneDNN, which PyTorch uses to convolve in float32, adds the 49 products of a window row by row in this order with
+    fused multiply-adds. So do these sums, which are therefore equal to the last bit.
     """
     w0, w1, w2, w3 = weights[0], weights[1], weights[2], weights[3]
     for x in range(mean.shape[0]):
@@ -125,7 +125,9 @@ def _taps(line: Floats, square: Floats, mean: Floats, power: Floats, weights: Fl
 
 @compiled()
 def _normalise(band: Floats, squares: Floats, out: Floats) -> None:
-    """out (rows, width) ← (luma - mean) / (deviation + 1) over the Gaussian window, from (rows + 6, width + 6).
+    """Write (luma - mean) / (deviation + 1) over the Gaussian window to out (rows, width).
+
+    band and squares: (rows + 6, width + 6), as `_fill` fills them.
 
     Mittal et al. 2012, equations 1 to 3, with C = 1.
     """
@@ -145,10 +147,10 @@ def _normalise(band: Floats, squares: Floats, out: Floats) -> None:
             row[x] = (line[x + REACH] - m) / (np.sqrt(variance + _EPS) + _ONE)
 
 
-# Sums of terms of one sign: their order matters to nobody, and free of it they run eight wide.
+# Sums of terms of one sign hardly depend on their order, and without a fixed order eight are added at once.
 @compiled("reassoc", "nsz", "contract")
 def _add_products(a: Floats, b: Floats, sums: Sums) -> None:
-    """sums (5,) += of p = a·b: count p < 0, count p > 0, Σ p² where p < 0, Σ p² where p > 0, Σ |p|."""
+    """Add to sums (5,), for p = a·b: count of p < 0, count of p > 0, Σ p² where p < 0, Σ p² where p > 0, Σ |p|."""
     below = above = left = right = size = _ZERO
     for x in range(a.shape[0]):
         p = a[x] * b[x]
@@ -168,10 +170,10 @@ def _add_products(a: Floats, b: Floats, sums: Sums) -> None:
 
 @compiled()
 def _add_row(row: Floats, above: Floats, ones: Floats, first: int, last: int, sums: Sums) -> None:
-    """sums (5, 5) += of a row itself and its products with its left, upper and two upper diagonal neighbours.
+    """Add to sums (5, 5) a row itself and its products with its left, upper and two upper diagonal neighbours.
 
-    row, above: (width + 2,), their ends wrapped around, as both scores roll the picture onto itself. Only the
-    partners first to last - 1 of the five are taken.
+    row, above: (width + 2,), with wrapped ends, because both scores treat the image as periodic. Only the partners
+    first to last - 1 of the five are added.
     """
     width = row.shape[0] - 2
     for partner in range(first, last):
@@ -187,7 +189,10 @@ def _add_row(row: Floats, above: Floats, ones: Floats, first: int, last: int, su
 
 @compiled()
 def _add_band(normal: Floats, opening: Floats, ones: Floats, first: bool, sums: Sums) -> None:
-    """sums (5, 5) += of rows 1 on of normal (rows + 1, W + 2); the picture's first row waits for its last."""
+    """Add to sums (5, 5) the rows from 1 on of normal (rows + 1, W + 2).
+
+    The upper neighbours of the image's first row are in its last row, so its products with them are added at the end.
+    """
     width = normal.shape[1] - 2
     for y in range(1, normal.shape[0]):
         row = normal[y]
@@ -200,11 +205,11 @@ def _add_band(normal: Floats, opening: Floats, ones: Floats, first: bool, sums: 
 
 @compiled()
 def _scan_whole(source: Plane, sums: Sums) -> None:
-    """sums (5, 5) += of BRISQUE's normalised luma over all of source (H, W), 0 standing beyond its edges."""
+    """Add to sums (5, 5) BRISQUE's normalised luma over all of source (H, W), which is padded with 0."""
     height, width = source.shape
     band = np.empty((BAND + 2 * REACH, width + 2 * REACH), np.float32)
     squares = np.empty((BAND + 2 * REACH, width + 2 * REACH), np.float32)
-    # Row 0 holds the last row of the band before; the columns at both ends, the row's wrapped ends.
+    # Row 0 is the last row of the previous band; the first and last column are the wrapped ends of each row.
     normal = np.empty((BAND + 1, width + 2), np.float32)
     opening = np.empty(width + 2, np.float32)
     ones = _ones(width)
@@ -219,9 +224,9 @@ def _scan_whole(source: Plane, sums: Sums) -> None:
 
 @compiled("contract")
 def _sum_columns(source: Plane, height: int, y: int, mean: Sums, power: Sums) -> None:
-    """mean, power (width + 6,) ← the window's column sums of luma and its square around row y, in float64.
+    """Write the window's column sums of luma and its square around row y to mean and power (width + 6,), in float64.
 
-    Beyond the edges stands the outermost pixel.
+    Outside the image, the outermost pixels are repeated.
     """
     a, b = source[max(y - 3, 0)], source[min(y + 3, height - 1)]
     c, d = source[max(y - 2, 0)], source[min(y + 2, height - 1)]
@@ -243,14 +248,14 @@ def _sum_columns(source: Plane, height: int, y: int, mean: Sums, power: Sums) ->
 
 @compiled("contract")
 def _finish_row(row: Plane, unit: float, mean: Sums, power: Sums, out: Floats) -> None:
-    """out (width,) ← (luma - mean) / (deviation + 1) of one row, from the column sums of `_sum_columns`."""
+    """Write (luma - mean) / (deviation + 1) of one row to out (width,), from the column sums of `_sum_columns`."""
     k0, k1, k2, k3 = _COLUMN[0], _COLUMN[1], _COLUMN[2], _COLUMN[3]
     for x in range(out.shape[0]):
         m = k0 * (mean[x] + mean[x + 6]) + k1 * (mean[x + 1] + mean[x + 5])
         m += k2 * (mean[x + 2] + mean[x + 4]) + k3 * mean[x + 3]
         p = k0 * (power[x] + power[x + 6]) + k1 * (power[x + 1] + power[x + 5])
         p += k2 * (power[x + 2] + power[x + 4]) + k3 * power[x + 3]
-        # The differences of large numbers are taken; from here on float32 is as good and twice as fast.
+        # The differences of large numbers are computed; from here on float32 is precise enough and twice as fast.
         contrast = _F32((np.float64(row[x]) - m) * unit)
         variance = _F32(np.abs(p - m * m) * (unit * unit))
         out[x] = contrast / (np.sqrt(variance) + _ONE)
@@ -258,7 +263,7 @@ def _finish_row(row: Plane, unit: float, mean: Sums, power: Sums, out: Floats) -
 
 @compiled()
 def _scan_blocks(source: Plane, unit: float, side: int, sums: Sums) -> None:
-    """sums (down, across, 5, 5) += of NIQE's normalised luma by side × side block of source (H, W) · unit.
+    """Add to sums (down, across, 5, 5) NIQE's normalised luma of each side × side block of source (H, W) · unit.
 
     Within a block the neighbour of a pixel at the edge is the one at the opposite edge.
     """
@@ -285,7 +290,7 @@ def _scan_blocks(source: Plane, unit: float, side: int, sums: Sums) -> None:
 
 @compiled()
 def _wrap(row: Floats, out: Floats) -> None:
-    """out (n + 2,) ← row (n,) with its last value before it and its first after it."""
+    """Write row (n,) to out (n + 2,), with its last value before it and its first after it."""
     n = row.shape[0]
     for x in range(n):
         out[x + 1] = row[x]
@@ -294,10 +299,12 @@ def _wrap(row: Floats, out: Floats) -> None:
 
 
 def whole_sums(plane: Plane) -> Sums:
-    """BRISQUE's sums (5, 5) float64 over a plane.
+    """Return BRISQUE's sums over a plane.
 
-    Axis 0: the normalised luma itself, then its products with the left, upper, upper left and upper right
-    neighbour. Axis 1: how many are negative, how many positive, the sums of squares of either, the sum of sizes.
+    Returns:
+        (5, 5) float64. Axis 0: the normalised luma itself, then its products with the left, upper, upper left and upper
+        right neighbour. Axis 1: number of negative and of positive values, sum of squares of the negative and of the
+        positive values, sum of absolute values.
     """
     sums = np.zeros((5, 5))
     _scan_whole(plane, sums)
@@ -305,7 +312,7 @@ def whole_sums(plane: Plane) -> Sums:
 
 
 def block_sums(plane: Plane, unit: float, side: int) -> Sums:
-    """NIQE's sums (n, 5, 5) float64 over the whole side × side blocks of plane · unit; axes as in `whole_sums`."""
+    """Return NIQE's sums (n, 5, 5) float64 over whole side × side blocks of plane · unit; axes as in `whole_sums`."""
     sums = np.zeros((plane.shape[0] // side, plane.shape[1] // side, 5, 5))
     _scan_blocks(plane, unit, side, sums)
     return sums.reshape(-1, 5, 5)

@@ -1,8 +1,8 @@
-"""The numbers that NIQE and BRISQUE compare a picture with, and where they are had from.
+"""Parameters of NIQE and BRISQUE, and the files that they are read from.
 
-Published files keep their publishers' names. They are looked for in a folder (`--models`, or the environment
-variable MILLION_IRD_MODELS) and, where it has none, taken from the Hub repository that pyiqa publishes them in,
-once. Only `niqe_ird.npz`, which is our own, lies in the package.
+Published files keep their publishers' names. They are looked up in a folder (`--models`, or the environment variable
+MILLION_IRD_MODELS) and, if they are not there, downloaded once from the Hub repository in which pyiqa publishes them.
+Only `niqe_ird.npz`, which was fitted by this project, is part of the package.
 """
 
 import importlib.resources
@@ -21,10 +21,10 @@ HUB_REPOSITORY = "chaofengc/IQA-PyTorch-Weights"
 NIQE_FILES = ("niqe_modelparameters.mat", "niqe_pris_params.npz")
 BRISQUE_FILES = ("brisque_svm_weights.pth", "brisque_model_live.yml")
 BRISQUE_RANGES = "brisque_range_live.yml"
-"""OpenCV's file of ranges, which belongs to its `brisque_model_live.yml`."""
+"""OpenCV's file of ranges, needed together with its `brisque_model_live.yml`."""
 
-# The published support vectors come without these three. They are of the authors' release of BRISQUE (LIVE,
-# University of Texas), as pyiqa and piq use them.
+# The published support vectors come without these three. They are from the authors' release of BRISQUE (LIVE,
+# University of Texas), as used by pyiqa and piq.
 BRISQUE_GAMMA = 0.05
 BRISQUE_RHO = -153.591
 BRISQUE_RANGES_LIVE = (
@@ -37,7 +37,7 @@ BRISQUE_RANGES_LIVE = (
     (3e-5, 0.531903), (0.001122, 0.369589), (0.228, 0.99), (-0.12243, 0.098658), (2.8e-5, 0.530092),
     (0.001118, 0.370399),
 )  # fmt: skip
-"""Smallest and largest value of each of the 36 features on the pictures that BRISQUE was trained on."""
+"""Smallest and largest value of each of the 36 features on the images that BRISQUE was trained on."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,14 +56,14 @@ class NiqeModel:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BrisqueModel:
-    """A support-vector regression with a Gaussian kernel over the 36 features, each scaled to -1…1 first."""
+    """A support-vector regression with a Gaussian kernel over the 36 features, each first scaled to -1…1."""
 
     vectors: NDArray[np.float32]
     """(n, 36), scaled."""
     weights: NDArray[np.float32]
     """(n,)"""
     ranges: NDArray[np.float32]
-    """(36, 2), what is scaled to -1 and to 1."""
+    """(36, 2), the values that are scaled to -1 and to 1."""
     rho: float = BRISQUE_RHO
     gamma: float = BRISQUE_GAMMA
 
@@ -77,49 +77,49 @@ class BrisqueModel:
 
 
 def models_folder(option: str | Path | None) -> Path | None:
-    """The folder that `--models` names, else MILLION_IRD_MODELS, else None."""
+    """Return the folder that `--models` names, else MILLION_IRD_MODELS, else None."""
     folder = option or os.environ.get(MODELS_VARIABLE)
     return Path(folder) if folder else None
 
 
 def find_niqe(models: str | Path | None = None) -> Path | None:
-    """The file of NIQE's parameters in the models folder, or None where it would be fetched."""
+    """Return the file of NIQE's parameters in the models folder; None if it would be downloaded."""
     return _find(NIQE_FILES, models)
 
 
 def find_brisque(models: str | Path | None = None) -> Path | None:
-    """The file of BRISQUE's support vectors in the models folder, or None where it would be fetched."""
+    """Return the file of BRISQUE's support vectors in the models folder; None if it would be downloaded."""
     return _find(BRISQUE_FILES, models)
 
 
 def load_niqe(models: str | Path | None = None) -> NiqeModel:
-    """Official NIQE: from the models folder, else from the Hub.
+    """Load official NIQE from the models folder, else from the Hub.
 
     Raises:
-        ModelUnavailable: the file cannot be had or read.
+        ModelUnavailable: the file cannot be downloaded or read.
     """
     path = find_niqe(models) or _fetch(NIQE_FILES[0], "NIQE")
     return read_niqe(path)
 
 
 def load_brisque(models: str | Path | None = None) -> BrisqueModel:
-    """Official BRISQUE: from the models folder, else from the Hub.
+    """Load official BRISQUE from the models folder, else from the Hub.
 
     Raises:
-        ModelUnavailable: a file cannot be had or read.
+        ModelUnavailable: a file cannot be downloaded or read.
     """
     path = find_brisque(models) or _fetch(BRISQUE_FILES[0], "BRISQUE")
     return _read_brisque_yml(path) if path.suffix == ".yml" else _read_brisque_pth(path)
 
 
 def load_niqe_ird() -> NiqeModel:
-    """Our own pristine model, fitted by `benchmarks/fit_niqe_ird.py` and shipped in the package."""
+    """Load the pristine model of this project, fitted by `benchmarks/fit_niqe_ird.py` and part of the package."""
     with importlib.resources.as_file(importlib.resources.files(__package__) / "niqe_ird.npz") as path:
         return read_niqe(path)
 
 
 def read_niqe(path: Path) -> NiqeModel:
-    """A `.mat` (`mu_prisparam`, `cov_prisparam`) or a `.npz` (`mu_pris_param`, `cov_pris_param`).
+    """Read a `.mat` (`mu_prisparam`, `cov_prisparam`) or a `.npz` (`mu_pris_param`, `cov_pris_param`).
 
     Raises:
         ModelUnavailable: the file cannot be read.
@@ -129,18 +129,18 @@ def read_niqe(path: Path) -> NiqeModel:
     unreadable = (OSError, KeyError, ValueError, NotImplementedError, TypeError, EOFError, zipfile.BadZipFile)
     try:
         if path.suffix == ".mat":
-            held = scipy.io.loadmat(str(path))
-            mean, covariance = held["mu_prisparam"], held["cov_prisparam"]
+            matrices = scipy.io.loadmat(str(path))
+            mean, covariance = matrices["mu_prisparam"], matrices["cov_prisparam"]
         else:
             with np.load(path, allow_pickle=False) as arrays:
                 mean, covariance = arrays["mu_pris_param"], arrays["cov_pris_param"]
     except (*unreadable, scipy.io.matlab.MatReadError) as error:
-        raise ModelUnavailable(f"{path} holds no NIQE parameters: {_line(error)}") from error
+        raise ModelUnavailable(f"{path} holds no NIQE parameters: {_short(error)}") from error
     return NiqeModel(np.ravel(mean).astype(np.float64), np.asarray(covariance, np.float64))
 
 
 def save_niqe(model: NiqeModel, path: Path) -> None:
-    """Writes a `.npz` of about 10 kB that `read_niqe` reads."""
+    """Write a `.npz` of about 10 kB that `read_niqe` reads."""
     with path.open("wb") as file:
         np.savez_compressed(file, mu_pris_param=model.mean, cov_pris_param=model.covariance)
 
@@ -162,8 +162,8 @@ def _fetch(name: str, score: str) -> Path:
         return Path(hf_hub_download(HUB_REPOSITORY, name))
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
         raise ModelUnavailable(
-            f"{score} needs {name}, which could not be fetched from {HUB_REPOSITORY} ({_line(error)}); "
-            f"name a folder that holds it with --models or {MODELS_VARIABLE}"
+            f"{score} needs {name}, which could not be downloaded from {HUB_REPOSITORY} ({_short(error)}); "
+            f"name a folder that contains it with --models or {MODELS_VARIABLE}"
         ) from error
 
 
@@ -180,7 +180,7 @@ def _read_brisque_pth(path: Path) -> BrisqueModel:
             ranges=np.array(BRISQUE_RANGES_LIVE, np.float32),
         )
     except (OSError, ValueError, TypeError, AttributeError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise ModelUnavailable(f"{path} holds no BRISQUE parameters: {_line(error)}") from error
+        raise ModelUnavailable(f"{path} holds no BRISQUE parameters: {_short(error)}") from error
 
 
 def _read_brisque_yml(path: Path) -> BrisqueModel:
@@ -188,9 +188,9 @@ def _read_brisque_yml(path: Path) -> BrisqueModel:
 
     ranges = path.with_name(BRISQUE_RANGES)
     if not ranges.is_file():
-        raise ModelUnavailable(f"{path} needs {BRISQUE_RANGES} beside it")
+        raise ModelUnavailable(f"{path} needs {BRISQUE_RANGES} in the same folder")
     try:
-        # The objects are kept by name: their nodes are only valid while they live.
+        # Both storages stay in variables, because their nodes are valid only as long as they exist.
         model = cv2.FileStorage(str(path), cv2.FILE_STORAGE_READ)
         limits = cv2.FileStorage(str(ranges), cv2.FILE_STORAGE_READ)
         svm = model.getNode("opencv_ml_svm")
@@ -205,9 +205,9 @@ def _read_brisque_yml(path: Path) -> BrisqueModel:
             gamma=float(svm.getNode("kernel").getNode("gamma").real()),
         )
     except (cv2.error, SystemError, ValueError, TypeError, AttributeError) as error:
-        raise ModelUnavailable(f"{path} holds no BRISQUE parameters: {_line(error)}") from error
+        raise ModelUnavailable(f"{path} holds no BRISQUE parameters: {_short(error)}") from error
 
 
-def _line(error: Exception) -> str:
-    """An error in one line of at most 200 characters."""
+def _short(error: Exception) -> str:
+    """Return an error in one line of at most 200 characters."""
     return one_line(error, 200)

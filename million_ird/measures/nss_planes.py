@@ -1,6 +1,6 @@
-"""What NIQE and BRISQUE read of a picture, compiled: its luma and that at half the size, as pyiqa rounds them.
+"""Luma of an image at full and at half size, as pyiqa rounds it, in compiled code: the input of NIQE and BRISQUE.
 
-Beside the picture they take 2 bytes a pixel: an 8-bit plane, and a quarter as many float32.
+In addition to the image they take 2 bytes per pixel: an 8-bit plane, and a quarter as many float32.
 """
 
 from typing import TypeAlias
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from million_ird.runtime.jit import compiled
 
 Plane: TypeAlias = NDArray[np.uint8] | NDArray[np.float32]
-"""(H, W) luma in 0…255: whole numbers as uint8, anything else as float32."""
+"""(H, W) luma in 0…255: integers as uint8, other values as float32."""
 Floats: TypeAlias = NDArray[np.float32]
 
 _F32 = np.float32
@@ -19,7 +19,7 @@ _LUMA = np.array([0.299, 0.587, 0.114], np.float32)[:, None] * (np.arange(256, d
 
 
 def _bicubic() -> NDArray[np.float32]:
-    """(8,) float32 weights that halve a row: Keys' cubic with a = -1/2, stretched by two against aliasing."""
+    """Return the weights that halve a row, (8,) float32: Keys' cubic, a = -1/2, stretched by two against aliasing."""
     at = np.abs(np.arange(8, dtype=np.float64) - 3.5) / 2
     inner = 1.5 * at**3 - 2.5 * at**2 + 1
     outer = -0.5 * at**3 + 2.5 * at**2 - 4 * at + 2
@@ -32,7 +32,7 @@ _HALVING = _bicubic()
 
 @compiled()
 def _luma(rgb: NDArray[np.uint8], out: NDArray[np.uint8], table: Floats) -> None:
-    """rgb (H, W, 3) → out (H, W): Y of YIQ, rounded half to even after float32 sums in the order R, G, B."""
+    """Write Y of YIQ to out (H, W), rounded half to even after float32 sums in the order R, G, B; rgb: (H, W, 3)."""
     for y in range(rgb.shape[0]):
         for x in range(rgb.shape[1]):
             total = table[0, rgb[y, x, 0]] + table[1, rgb[y, x, 1]] + table[2, rgb[y, x, 2]]
@@ -41,7 +41,7 @@ def _luma(rgb: NDArray[np.uint8], out: NDArray[np.uint8], table: Floats) -> None
 
 @compiled()
 def _halve_rows(source: Plane, unit: np.float32, top: int, out: Floats) -> None:
-    """Row `top` of the vertically halved picture: out (width + 8,), mirrored by 4 at both ends."""
+    """Write row `top` of the vertically halved image to out (width + 8,), mirrored by 4 at both ends."""
     height, width = source.shape
     for tap in range(8):
         y = 2 * top - 3 + tap
@@ -63,7 +63,7 @@ def _halve_rows(source: Plane, unit: np.float32, top: int, out: Floats) -> None:
 
 @compiled()
 def _halve(source: Plane, unit: np.float32, out: Floats) -> None:
-    """source (H, W), divided by unit → out (⌈H/2⌉, ⌈W/2⌉): antialiased bicubic, rows first.
+    """Halve source (H, W), divided by unit, into out (⌈H/2⌉, ⌈W/2⌉): antialiased bicubic, rows first.
 
     Each product is rounded before it is added, from the first tap to the last, as in pyiqa.
     """
@@ -85,14 +85,14 @@ def _halve(source: Plane, unit: np.float32, out: Floats) -> None:
 
 
 def luma(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8 → (H, W) uint8: the Y of YIQ, 0.299 R + 0.587 G + 0.114 B, as pyiqa rounds it."""
+    """Return the Y of YIQ, 0.299 R + 0.587 G + 0.114 B, as pyiqa rounds it; rgb: (H, W, 3) uint8 → (H, W) uint8."""
     out = np.empty(rgb.shape[:2], np.uint8)
     _luma(rgb, out, _LUMA)
     return out
 
 
 def halve(plane: Plane, unit: float) -> Floats:
-    """plane (H, W), divided by unit → (⌈H/2⌉, ⌈W/2⌉) float32, antialiased bicubic."""
+    """Halve a plane (H, W), divided by unit: antialiased bicubic → (⌈H/2⌉, ⌈W/2⌉) float32."""
     height, width = plane.shape
     out = np.empty(((height + 1) // 2, (width + 1) // 2), np.float32)
     _halve(plane, _F32(unit), out)

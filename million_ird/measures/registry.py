@@ -1,8 +1,8 @@
 """All built-in measures: one measure a file, pixels in, numbers out, no verdicts.
 
 A measure that does not apply to an image gives null, never a wrong number. To add a measure of your own, name it in a
-recipe; to add a built-in one, write a file, its specification in `million_ird/measure_specs.py`, and a line in `MEASURES`
-(docs/extending.md). The next build then measures every image again, once.
+recipe; to add a built-in one, write a file, its specification in `million_ird/measure_specs.py`, and a line in
+`MEASURES` (docs/extending.md). The next build then measures every image again, once.
 """
 
 from collections.abc import Mapping
@@ -57,5 +57,5 @@ MEASURES: Mapping[str, Measure] = MappingProxyType(
         "nss": NssMeasure(),
     }
 )
-"""By name, in the order of `million_ird.measure_specs.MEASURE_SPECS`. Read-only: measuring happens in other processes, which
-would not see an entry that a script adds; name your own measures under `measures` in a recipe."""
+"""By name, in the order of `million_ird.measure_specs.MEASURE_SPECS`. Read-only: measuring happens in other
+processes, which would not see an entry that a script adds; name your own measures under `measures` in a recipe."""

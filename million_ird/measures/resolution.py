@@ -1,20 +1,20 @@
-"""How much of the resolution is real: "fake HD" has pixels, but nothing in the upper part of its spectrum.
+"""Real resolution: "fake HD" has many pixels, but no energy in the upper part of its spectrum.
 
-All numbers come from the mean power spectrum of the 24 sharpest tiles of 128×128 (by energy of the Laplacian, Hann
-window), read in square rings, on which the larger of the horizontal and the vertical frequency is the same: enlarging
-is separable, so it leaves nothing outside a square. A native photograph falls by about 1/f² up to Nyquist; an enlarged
-one breaks off where the small picture's Nyquist was. A share of sky or blur does not matter, since the sharpest tiles
-speak.
+All numbers are computed from the mean power spectrum of the 24 sharpest tiles of 128×128 (by energy of the Laplacian,
+Hann window), averaged over square rings, on which the larger of the horizontal and the vertical frequency is the same:
+upscaling is separable, so an upscaled image has no energy outside a square. The spectrum of a native photograph falls
+by about 1/f² up to Nyquist; that of an upscaled one breaks off at the Nyquist frequency of the small image. Sky or blur
+in a part of the image does not matter, since only the sharpest tiles are used.
 
 - `octave_drop` (dB, down is better): mean level from 0.1 to 0.36 of Nyquist minus mean level over 0.56 of Nyquist.
-  Native photographs 8–24, enlarged twice 23–40; ×1.5 is found in part.
-- `lower_octave_drop` (dB, down is better): the same an octave below: 0.08 to 0.22 minus 0.3 to 0.5 of Nyquist. Native
-  photographs 4–20, enlarged four times 21–40.
+  Native photographs have 8–24, upscaled by two 23–40; ×1.5 is detected in part.
+- `lower_octave_drop` (dB, down is better): the same one octave lower: 0.08 to 0.22 minus 0.3 to 0.5 of Nyquist.
+  Native photographs have 4–20, upscaled by four 21–40.
 - `effective_resolution` (0–1, up is better): highest frequency, as a share of Nyquist, at which the level is within 34
   dB of its mean between 1/16 and 1/4 of Nyquist: a reading for the report, coarser than the drops.
 - `high_frequency_share` (0–1, up is better): share of the tiles' energy (without their mean) above half of Nyquist.
 
-Null under 128 px and where the tiles hold nothing but rounding.
+Null under 128 px and where the tiles hold nothing but rounding noise.
 """
 
 from collections.abc import Mapping
@@ -35,18 +35,18 @@ TILES = 24
 WITHIN_DB = 34.0
 _NYQUIST = TILE // 2
 _FLOOR = 0.02
-"""Power per pixel that stands for nothing; the rounding of 8-bit pixels alone gives 1/12."""
+"""Power per pixel that counts as none; the rounding of 8-bit pixels alone gives 1/12."""
 
 
 @dataclass(frozen=True, slots=True)
 class ResolutionMeasure:
-    """Where the spectrum of the sharpest tiles breaks off."""
+    """Frequency at which the spectrum of the sharpest tiles breaks off."""
 
     fields: ClassVar[tuple[str, ...]] = MEASURE_SPECS["resolution"].fields
     tier: ClassVar[Tier] = MEASURE_SPECS["resolution"].tier
 
     def measure(self, image: EncodedImage) -> Mapping[str, float | None]:
-        """A Fourier transform of a few tiles of the luma."""
+        """Measure the Fourier transform of a few tiles of the luma."""
         luma = image.luma
         if min(luma.shape) < TILE:
             return dict.fromkeys(self.fields)
@@ -66,20 +66,27 @@ class ResolutionMeasure:
 
 
 def sharpest_tiles(luma: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The tiles with the most energy in the Laplacian; luma: (H, W) → (n ≤ TILES, TILE, TILE), zero mean."""
+    """Return the tiles with the most energy in the Laplacian; luma: (H, W) → (n ≤ TILES, TILE, TILE), zero mean."""
     rows, columns = luma.shape[0] // TILE, luma.shape[1] // TILE
-    cut = luma[: rows * TILE, : columns * TILE]
-    edges = cv2.convertScaleAbs(cv2.Laplacian(cut, cv2.CV_16S))
+    whole = luma[: rows * TILE, : columns * TILE]
+    edges = cv2.convertScaleAbs(cv2.Laplacian(whole, cv2.CV_16S))
     energy = np.asarray(
         cv2.resize(cv2.multiply(edges, edges, dtype=cv2.CV_32F), (columns, rows), interpolation=cv2.INTER_AREA)
     )
     best = np.argsort(energy, axis=None)[-TILES:]
-    tiles = np.stack([_tile(cut, int(index) // columns, int(index) % columns) for index in best])
+    tiles = np.stack([_tile(whole, int(index) // columns, int(index) % columns) for index in best])
     return np.asarray(tiles - tiles.mean(axis=(1, 2), keepdims=True), np.float32)
 
 
 def mean_power(tiles: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Mean power spectrum, 1 for white noise of variance 1; tiles: (n, TILE, TILE) → (TILE, TILE // 2 + 1)."""
+    """Return the mean power spectrum, 1 for white noise of variance 1.
+
+    Args:
+        tiles: (n, TILE, TILE), zero mean.
+
+    Returns:
+        (TILE, TILE // 2 + 1).
+    """
     window = np.hanning(TILE).astype(np.float32)
     spectra = fft.rfft2(tiles * (window[:, None] * window))
     power = (spectra.real**2 + spectra.imag**2).mean(axis=0)
@@ -87,7 +94,7 @@ def mean_power(tiles: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def effective_resolution(level: NDArray[np.float64]) -> float:
-    """Last frequency within `WITHIN_DB` of the low ones, as a share of Nyquist; level: (65,) in dB."""
+    """Return the last frequency within `WITHIN_DB` of the low ones, as a share of Nyquist; level: (65,) in dB."""
     smooth = np.convolve(np.pad(level, 1, mode="edge"), np.full(3, 1 / 3), mode="valid")
     above = np.flatnonzero(smooth > level[4:17].mean() - WITHIN_DB)
     return float(above[-1]) / _NYQUIST if above.size else 0.0
@@ -95,10 +102,10 @@ def effective_resolution(level: NDArray[np.float64]) -> float:
 
 @cache
 def _rings() -> NDArray[np.intp]:
-    """The larger of the two frequencies at each coefficient, in steps; (TILE, TILE // 2 + 1)."""
+    """Return the larger of the two frequencies at each coefficient, in steps: (TILE, TILE // 2 + 1)."""
     down = np.abs(np.rint(fft.fftfreq(TILE) * TILE)).astype(np.intp)
     return np.maximum(down[:, None], np.arange(_NYQUIST + 1, dtype=np.intp))
 
 
-def _tile(cut: NDArray[np.uint8], row: int, column: int) -> NDArray[np.float32]:
-    return cut[row * TILE : (row + 1) * TILE, column * TILE : (column + 1) * TILE].astype(np.float32)
+def _tile(luma: NDArray[np.uint8], row: int, column: int) -> NDArray[np.float32]:
+    return luma[row * TILE : (row + 1) * TILE, column * TILE : (column + 1) * TILE].astype(np.float32)

@@ -1,15 +1,15 @@
-"""Is the picture sharp anywhere.
+"""Sharpness: over the whole image, in its sharpest blocks, and as a share of blocks.
 
 - `laplacian_variance` (grey levels², ≥ 0; too low is blur, too high is noise or line art): variance of the
-  3×3 Laplacian (0 1 0; 1 −4 1; 0 1 0) of 8-bit luma at native scale, as Pech-Pacheco et al. 2000 and the
-  4KLSDB recipe use it. The number depends on resolution and on how much of the picture is sky
+  3×3 Laplacian (0 1 0; 1 −4 1; 0 1 0) of 8-bit luma at native scale, as used by Pech-Pacheco et al. 2000
+  and the 4KLSDB recipe. The number depends on resolution and on how much of the image is sky
   (cleanvision#120): use it with wide limits.
 - `sharpest_blocks` (grey levels, ≥ 0, up is better): standard deviation of the Laplacian within blocks of
-  64×64, at the 95th percentile of the blocks. A photograph with a sharp subject before a soft ground keeps
-  a high number; one that is blurred as a whole has no sharp block left.
+  64×64, at the 95th percentile of the blocks. A photograph with a sharp subject in front of a soft background
+  has a high number; one that is blurred everywhere has no sharp block.
 - `textured_share` (0–1, up is better): share of blocks of 16×16 in which the Laplacian's standard deviation
-  is 2 or more, that is, in which there is anything beyond rounding: texture, grain or an edge. Gradients
-  and soft renders with a few drawn edges have some hundredths.
+  is 2 or more, that is, which have more than rounding noise: texture, grain or an edge. Gradients and soft
+  renders with a few drawn edges have a few hundredths.
 
 Null under 16 px.
 """
@@ -34,13 +34,13 @@ _PERCENTILE = 95
 
 @dataclass(frozen=True, slots=True)
 class SharpnessMeasure:
-    """The Laplacian over the whole picture, in its sharpest blocks, and in how many blocks there is any."""
+    """The Laplacian over the whole image, in its sharpest blocks, and the share of blocks that have texture."""
 
     fields: ClassVar[tuple[str, ...]] = MEASURE_SPECS["sharpness"].fields
     tier: ClassVar[Tier] = MEASURE_SPECS["sharpness"].tier
 
     def measure(self, image: EncodedImage) -> Mapping[str, float | None]:
-        """One pass of a 3×3 filter over the luma."""
+        """Measure one pass of a 3×3 filter over the luma."""
         luma = image.luma
         if min(luma.shape) < SMALL_BLOCK:
             return dict.fromkeys(self.fields)
@@ -48,13 +48,15 @@ class SharpnessMeasure:
         parts = []
         for band, inside in iter_row_bands(luma, SMALL_BLOCK):
             laplacian = np.asarray(cv2.Laplacian(band, cv2.CV_16S), np.int16)[inside]
-            centre, deviation = (float(one[0, 0]) for one in cv2.meanStdDev(laplacian))
+            centre, deviation = (float(value[0, 0]) for value in cv2.meanStdDev(laplacian))
             total += centre * laplacian.size
             total_square += (deviation**2 + centre**2) * laplacian.size
             if len(laplacian) >= SMALL_BLOCK:
                 parts.append(block_moments(laplacian, SMALL_BLOCK))
         mean, square = (np.concatenate([part[k] for part in parts]) for k in (0, 1))
-        sharp = _joined(square, SHARP_BLOCK // SMALL_BLOCK) - _joined(mean, SHARP_BLOCK // SMALL_BLOCK) ** 2
+        sharp = (
+            _average_blocks(square, SHARP_BLOCK // SMALL_BLOCK) - _average_blocks(mean, SHARP_BLOCK // SMALL_BLOCK) ** 2
+        )
         return {
             "laplacian_variance": max(0.0, total_square / luma.size - (total / luma.size) ** 2),
             "sharpest_blocks": float(np.sqrt(max(0.0, np.percentile(sharp, _PERCENTILE)))),
@@ -63,17 +65,17 @@ class SharpnessMeasure:
 
 
 def block_moments(values: NDArray[np.int16], side: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Mean and mean square of each whole block; values: (H, W) → two of (H // side, W // side)."""
+    """Return mean and mean square of each whole block; values: (H, W) → two of (H // side, W // side)."""
     rows, columns = values.shape[0] // side, values.shape[1] // side
-    cut = values[: rows * side, : columns * side].astype(np.float32)
-    mean = cv2.resize(cut, (columns, rows), interpolation=cv2.INTER_AREA)
-    square = cv2.resize(cv2.multiply(cut, cut), (columns, rows), interpolation=cv2.INTER_AREA)
+    whole = values[: rows * side, : columns * side].astype(np.float32)
+    mean = cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA)
+    square = cv2.resize(cv2.multiply(whole, whole), (columns, rows), interpolation=cv2.INTER_AREA)
     return np.asarray(mean, np.float32), np.asarray(square, np.float32)
 
 
-def _joined(blocks: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
-    """Means over factor×factor blocks, whole ones only, or over all where there are fewer."""
+def _average_blocks(blocks: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
+    """Return means over whole groups of factor×factor blocks; over all blocks where there are fewer."""
     high, wide = min(factor, blocks.shape[0]), min(factor, blocks.shape[1])
     rows, columns = blocks.shape[0] // high, blocks.shape[1] // wide
-    cut = np.ascontiguousarray(blocks[: rows * high, : columns * wide])
-    return np.asarray(cv2.resize(cut, (columns, rows), interpolation=cv2.INTER_AREA), np.float32)
+    whole = np.ascontiguousarray(blocks[: rows * high, : columns * wide])
+    return np.asarray(cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA), np.float32)

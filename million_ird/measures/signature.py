@@ -1,7 +1,7 @@
 """Signature of an image: hashes of its pixels, of its frame, and of its details. No verdicts.
 
-- `phash`: `imagehash.phash` of the thumbnail, 64 bits. At most 4 bits differ from that of the whole image, and none in nine
-  images of ten (benchmarks/copies.py).
+- `phash`: `imagehash.phash` of the thumbnail, 64 bits. At most 4 bits differ from that of the whole image, and none in
+  nine images of ten (benchmarks/copies.py).
 - `pixels_id`: SHA-256 of size and decoded pixels, truncated to 128 bits: the same image in another container.
 - `frame`: the image as a whole, without a plain border: the pHashes of its eight orientations, and the 16×16 lowest
   frequencies from which they are computed. Frames of near-duplicates correlate, whatever their size, brightness and
@@ -125,7 +125,7 @@ def content_box(luma: NDArray[np.uint8]) -> tuple[int, int, int, int]:
 
 
 def pack_keypoints(luma: NDArray[np.uint8], max_keypoints: int, side: int) -> bytes:
-    """Return up to `max_keypoints` packed `KEYPOINT`s of (H, W) uint8 luma, detected at a longest side of `side` or less.
+    """Return up to `max_keypoints` packed `KEYPOINT`s of (H, W) uint8 luma, detected at `side` px or less.
 
     They are sorted by how likely a downscaled or cropped copy shows them as well: the largest first, those whose
     surroundings cross the edge last.

@@ -1,7 +1,7 @@
-"""How much there is to see: flat blocks, entropy, contrast, colourfulness.
+"""Texture and tone: flat blocks, entropy, contrast, colourfulness.
 
 - `flat_share` (0–1, down is better): share of the blocks in which the variance of the Sobel magnitude is
-  under 800, the 4KLSDB rule. Blocks are 240×240 at native scale; in a picture whose short side is under 960
+  under 800, the 4KLSDB rule. Blocks are 240×240 at native scale; in an image whose short side is under 960
   they are a quarter of the short side, so that there are always at least 4×4 of them. Null under 32 px.
 - `entropy` (0–8 bits, up is better): Shannon entropy of the histogram of the thumbnail's luma.
 - `contrast` (0–127.5 grey levels, up is better): RMS contrast, the standard deviation of the thumbnail's
@@ -24,7 +24,7 @@ from million_ird.measures.bands import iter_row_bands
 
 FLAT_BLOCK = 240
 FLAT_VARIANCE = 800.0
-_LEAST_SIDE = 32
+_MIN_SIDE = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +35,12 @@ class ToneMeasure:
     tier: ClassVar[Tier] = MEASURE_SPECS["tone"].tier
 
     def measure(self, image: EncodedImage) -> Mapping[str, float | None]:
-        """Histogram and moments of at most 65,536 pixels."""
+        """Measure histogram and moments of at most 65,536 pixels."""
         luma = cv2.cvtColor(image.thumbnail, cv2.COLOR_RGB2GRAY)
         counts = np.bincount(luma.ravel(), minlength=256)
         share = counts[counts > 0] / luma.size
         return {
-            # max: a single grey level gives −0.0
+            # max, because a single grey level gives −0.0
             "entropy": max(0.0, float(-(share * np.log2(share)).sum())),
             "contrast": float(luma.std()),
             "colourfulness": colourfulness(image.thumbnail),
@@ -55,20 +55,20 @@ class FlatMeasure:
     tier: ClassVar[Tier] = MEASURE_SPECS["flat"].tier
 
     def measure(self, image: EncodedImage) -> Mapping[str, float | None]:
-        """Sobel magnitude of the luma in blocks."""
+        """Measure the Sobel magnitude of the luma in blocks."""
         luma = image.luma
-        if min(luma.shape) < _LEAST_SIDE:
+        if min(luma.shape) < _MIN_SIDE:
             return {"flat_share": None}
         return {"flat_share": float((sobel_variances(luma) < FLAT_VARIANCE).mean())}
 
 
 def sobel_variances(luma: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Variance of the 3×3 Sobel magnitude in each whole block; luma: (H, W) → (rows, columns)."""
+    """Return the variance of the 3×3 Sobel magnitude in each whole block; luma: (H, W) → (rows, columns)."""
     side = min(FLAT_BLOCK, min(luma.shape) // 4)
     rows, columns = luma.shape[0] // side, luma.shape[1] // side
-    cut = luma[: rows * side, : columns * side]
+    whole = luma[: rows * side, : columns * side]
     parts = []
-    for band, inside in iter_row_bands(cut, side):
+    for band, inside in iter_row_bands(whole, side):
         across = cv2.Sobel(band, cv2.CV_32F, 1, 0)[inside]
         down = cv2.Sobel(band, cv2.CV_32F, 0, 1)[inside]
         square = np.asarray(across * across + down * down, np.float32)
@@ -80,7 +80,7 @@ def sobel_variances(luma: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def colourfulness(pixels: NDArray[np.uint8]) -> float:
-    """Hasler and Süsstrunk's number; pixels: (H, W, 3) uint8 RGB."""
+    """Return the colourfulness by Hasler and Süsstrunk; pixels: (H, W, 3) uint8 RGB."""
     red, green, blue = (pixels[..., k].astype(np.float32) for k in range(3))
     rg, yb = red - green, (red + green) / 2 - blue
     return float(np.hypot(rg.std(), yb.std()) + 0.3 * np.hypot(rg.mean(), yb.mean()))

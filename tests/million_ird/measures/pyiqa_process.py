@@ -1,7 +1,7 @@
-"""pyiqa in a process of its own, where MKL adds up without fused multiply-adds.
+"""Run pyiqa in a separate process, in which MKL computes without fused multiply-adds.
 
-With them, which MKL takes on Intel's processors and not on others, pyiqa rounds the luma of one pixel in ten thousand
-the other way, and is not the same reference as elsewhere. MKL reads its setting once, when it is loaded.
+MKL uses them on Intel's processors and not on others. With them, pyiqa rounds the luma of one pixel in ten thousand
+the other way, so the reference values would depend on the machine. MKL reads its setting once, when it is loaded.
 """
 
 import multiprocessing
@@ -26,7 +26,7 @@ _reference: "Reference"
 
 
 class PyiqaProcess:
-    """The same calls as `benchmarks/nss_reference.py` has."""
+    """The same methods as `Reference` in `benchmarks/nss_reference.py`."""
 
     def __init__(self, pool: ProcessPoolExecutor) -> None:
         self._pool = pool
@@ -43,11 +43,11 @@ class PyiqaProcess:
 
 @contextmanager
 def pyiqa_process(niqe: NiqeModel, brisque: BrisqueModel) -> Iterator[PyiqaProcess]:
-    """Within it the process is there."""
-    spawned = multiprocessing.get_context("spawn")
+    """Start the process, and stop it at the end of the block."""
+    spawn = multiprocessing.get_context("spawn")
     with (
         mock.patch.dict(os.environ, {"MKL_CBWR": "AVX"}),
-        ProcessPoolExecutor(1, mp_context=spawned, initializer=_load, initargs=(niqe, brisque)) as pool,
+        ProcessPoolExecutor(1, mp_context=spawn, initializer=_load, initargs=(niqe, brisque)) as pool,
     ):
         yield PyiqaProcess(pool)
 

@@ -1,4 +1,4 @@
-"""What the tests of measures are made from: samples of plain arrays, and pictures with a known content."""
+"""Images for the tests of measures: encoded from arrays, bundled with scikit-image, or with known statistics."""
 
 import io
 from pathlib import Path
@@ -15,23 +15,23 @@ from million_ird.images.encoded_image import EncodedImage
 BUNDLED = Path(skimage.__file__).parent / "data"
 
 
-def sample(content: bytes | NDArray[np.uint8] | Image.Image, **saving: object) -> EncodedImage:
-    """A sample of encoded bytes, or of a picture saved as PNG unless `format` says otherwise."""
+def encoded_image(content: bytes | NDArray[np.uint8] | Image.Image, **options: object) -> EncodedImage:
+    """Wrap encoded bytes, or encode an image, as PNG unless `format` is given."""
     if not isinstance(content, bytes):
-        picture = content if isinstance(content, Image.Image) else Image.fromarray(content)
+        image = content if isinstance(content, Image.Image) else Image.fromarray(content)
         buffer = io.BytesIO()
-        picture.save(buffer, **{"format": "PNG", **saving})
+        image.save(buffer, **{"format": "PNG", **options})
         content = buffer.getvalue()
     return EncodedImage(content)
 
 
-def bundled(name: str) -> EncodedImage:
-    """One of scikit-image's pictures."""
-    return sample((BUNDLED / name).read_bytes())
+def bundled_image(name: str) -> EncodedImage:
+    """Read one of the images of scikit-image."""
+    return encoded_image((BUNDLED / name).read_bytes())
 
 
-def natural(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:
-    """Noise that falls by 1/f like a photograph does, up to Nyquist; (height, width) uint8."""
+def natural_noise(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:
+    """Return noise whose spectrum falls by 1/f up to Nyquist, as a photograph's does: (height, width) uint8."""
     random = np.random.default_rng(seed)
     y, x = np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None]
     spectrum = np.fft.rfft2(random.standard_normal((height, width))) / np.maximum(np.hypot(y, x), 1 / height)
@@ -39,13 +39,13 @@ def natural(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:
     return np.clip(128 + 45 * (values - values.mean()) / values.std(), 0, 255).astype(np.uint8)
 
 
-def colour(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Three channels that differ a little; (h, w) → (h, w, 3)."""
+def to_colour(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return three channels that differ a little; (h, w) → (h, w, 3)."""
     return np.stack([grey, np.roll(grey, 1, axis=1), 255 - grey], axis=2)
 
 
-def small_pictures() -> st.SearchStrategy[NDArray[np.uint8]]:
-    """Random pictures of 1–40 px a side, grey or colour; flat ones are among them."""
+def small_images() -> st.SearchStrategy[NDArray[np.uint8]]:
+    """Return a strategy for random images of 1–40 px per side, grey or colour, some of them flat."""
     shapes = st.tuples(st.integers(1, 40), st.integers(1, 40))
     grey = shapes.flatmap(lambda shape: hnp.arrays(np.uint8, shape))
     return grey | shapes.flatmap(lambda shape: hnp.arrays(np.uint8, (*shape, 3)))

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from million_ird.measures.graphics import GraphicsMeasure
-from tests.million_ird.measures.sample_images import bundled, colour, natural, sample
+from tests.million_ird.measures.sample_images import bundled_image, encoded_image, natural_noise, to_colour
 
 MEASURE = GraphicsMeasure()
 
 
-def test_even_share_is_that_of_a_plain_loop() -> None:
-    pixels = colour(natural(30, 40) // 32 * 32)
+def test_even_share_equals_a_plain_loop() -> None:
+    pixels = to_colour(natural_noise(30, 40) // 32 * 32)
     codes = [[tuple(pixel) for pixel in row] for row in pixels.tolist()]
     common = {code for code, _ in Counter(code for row in codes for code in row).most_common(3)}
     same = [
@@ -22,58 +22,58 @@ def test_even_share_is_that_of_a_plain_loop() -> None:
         for y in range(29)
         for x in range(39)
     ]
-    assert MEASURE.measure(sample(pixels))["even_share"] == pytest.approx(np.mean(same))
+    assert MEASURE.measure(encoded_image(pixels))["even_share"] == pytest.approx(np.mean(same))
 
 
-def test_colours_differ_in_any_channel() -> None:
+def test_colours_that_differ_in_one_channel_are_different() -> None:
     pixels = np.zeros((16, 16, 3), np.uint8)
     pixels[..., 2] = np.arange(16)
-    numbers = MEASURE.measure(sample(pixels))
+    numbers = MEASURE.measure(encoded_image(pixels))
     assert (numbers["even_share"], numbers["top_colours"]) == (0, 0.5)
 
 
-def test_a_clean_sky_drifts_through_many_colours() -> None:
+def test_a_clean_sky_has_many_colours() -> None:
     sky = np.repeat(np.linspace(120, 170, 256).astype(np.uint8)[:, None], 256, axis=1)
-    assert (MEASURE.measure(sample(np.stack([sky - 40, sky - 10, sky], axis=2)))["even_share"] or 0) < 0.1
+    assert (MEASURE.measure(encoded_image(np.stack([sky - 40, sky - 10, sky], axis=2)))["even_share"] or 0) < 0.1
 
 
 def test_few_colours_are_counted() -> None:
     pixels = np.zeros((64, 64), np.uint8)
     pixels[:32] = 255
-    numbers = MEASURE.measure(sample(pixels))
+    numbers = MEASURE.measure(encoded_image(pixels))
     assert numbers["top_colours"] == 1
     assert numbers["even_share"] == pytest.approx(62 / 63)
 
 
 def test_detail_falls_with_blur_and_a_gradient_has_none() -> None:
-    luma = natural(200, 200)
+    luma = natural_noise(200, 200)
     values = [
-        MEASURE.measure(sample(cv2.GaussianBlur(luma, (0, 0), sigma) if sigma else luma))["detail"] or 0
+        MEASURE.measure(encoded_image(cv2.GaussianBlur(luma, (0, 0), sigma) if sigma else luma))["detail"] or 0
         for sigma in (8, 3, 1, 0)
     ]
     assert values == sorted(values)
     assert values[0] < 9 < values[-1]
     ramp = np.repeat(np.linspace(0, 255, 900).astype(np.uint8)[None], 600, axis=0)
-    assert (MEASURE.measure(sample(ramp))["detail"] or 0) <= 2
+    assert (MEASURE.measure(encoded_image(ramp))["detail"] or 0) <= 2
 
 
 def test_null_under_16_pixels() -> None:
-    assert set(MEASURE.measure(sample(natural(15, 90))).values()) == {None}
+    assert set(MEASURE.measure(encoded_image(natural_noise(15, 90))).values()) == {None}
 
 
 @pytest.mark.parametrize("name", ["astronaut.png", "camera.png", "chelsea.png", "coffee.png", "rocket.jpg", "moon.png"])
 def test_photographs_are_not_even(name: str) -> None:
-    numbers = MEASURE.measure(bundled(name))
+    numbers = MEASURE.measure(bundled_image(name))
     assert (numbers["even_share"] or 0) < 0.2
     assert (numbers["detail"] or 0) > 20
 
 
 @pytest.mark.parametrize("name", ["horse.png", "logo.png", "phantom.png", "chessboard_RGB.png"])
 def test_artwork_is_even(name: str) -> None:
-    assert (MEASURE.measure(bundled(name))["even_share"] or 0) > 0.25
+    assert (MEASURE.measure(bundled_image(name))["even_share"] or 0) > 0.25
 
 
 def test_real_logos_and_charts_are_even(shared_data: Path) -> None:
     for kind in ("logos", "charts"):
         files = sorted((shared_data / "negatives" / kind).iterdir())[:8]
-        assert all((MEASURE.measure(sample(path.read_bytes()))["even_share"] or 0) > 0.25 for path in files)
+        assert all((MEASURE.measure(encoded_image(path.read_bytes()))["even_share"] or 0) > 0.25 for path in files)

@@ -1,4 +1,4 @@
-"""NIQE and BRISQUE against pyiqa, where they do not apply, and whence their parameters come."""
+"""NIQE and BRISQUE: compared with pyiqa, null where they do not apply, parameters from every published file."""
 
 import concurrent.futures
 import os
@@ -26,7 +26,7 @@ RNG = np.random.default_rng(7)
 
 
 def _drawing() -> np.ndarray:
-    """White, black, and a few colours with hard edges: mostly flat, as a chart is."""
+    """Return white, black, and a few colours with hard edges: mostly flat, as a chart."""
     out = np.full((240, 300, 3), 255, np.uint8)
     out[20:90, 30:140] = 200, 30, 60
     out[100:103] = 0
@@ -36,7 +36,7 @@ def _drawing() -> np.ndarray:
     return out
 
 
-def _made() -> dict[str, np.ndarray]:
+def _make_images() -> dict[str, np.ndarray]:
     noise = RNG.integers(0, 256, (200, 230, 3), dtype=np.uint8)
     ramp = np.broadcast_to(np.arange(256, dtype=np.uint8), (192, 256))
     rows = np.broadcast_to(np.arange(200, dtype=np.uint8)[:, None, None] // 3 * 4, (200, 150, 3))
@@ -44,7 +44,7 @@ def _made() -> dict[str, np.ndarray]:
     return {
         "noise": noise,
         "smallest": noise[:96, :96],
-        "one row over": noise[:97, :191],
+        "one row more": noise[:97, :191],
         "ramp, grey": ramp,
         "constant rows": rows,
         "half of it white": half,
@@ -58,8 +58,8 @@ def _made() -> dict[str, np.ndarray]:
     }
 
 
-MADE = _made()
-SHARED_PICTURES = (
+IMAGES = _make_images()
+SHARED_IMAGES = (
     "benchmarks/CBSD68/148026.jpg",
     "negatives/logos/opengl.png",
     "negatives/logos/express.png",
@@ -70,7 +70,7 @@ SHARED_PICTURES = (
 
 @pytest.fixture(scope="module")
 def niqe() -> nss_models.NiqeModel:
-    """Official parameters where the shared data has them, else our own: equality does not hang on which."""
+    """Return official parameters where the shared data has them, else our own: equality does not depend on which."""
     folder = SHARED / "params"
     return nss_models.load_niqe(folder) if folder.is_dir() else nss_models.load_niqe_ird()
 
@@ -101,26 +101,26 @@ def _assert_equal(ours: float | None, theirs: float | None) -> None:
         assert abs(ours - theirs) <= max(0.01, 0.001 * abs(theirs))
 
 
-@pytest.mark.parametrize("name", MADE)
-def test_equals_pyiqa_on_made_and_bundled_pictures(name, niqe, brisque, reference):
-    pixels = np.ascontiguousarray(MADE[name])
+@pytest.mark.parametrize("name", IMAGES)
+def test_equals_pyiqa_on_constructed_and_bundled_images(name, niqe, brisque, reference):
+    pixels = np.ascontiguousarray(IMAGES[name])
     ours = nss.score(pixels, niqe=niqe, brisque=brisque)
     _assert_equal(ours.niqe, reference.niqe(pixels))
     _assert_equal(ours.brisque, reference.brisque(pixels))
 
 
-@pytest.mark.parametrize("name", SHARED_PICTURES)
-def test_equals_pyiqa_on_shared_pictures(name, niqe, brisque, reference):
+@pytest.mark.parametrize("name", SHARED_IMAGES)
+def test_equals_pyiqa_on_shared_images(name, niqe, brisque, reference):
     path = SHARED / name
     if not path.is_file():
-        pytest.skip(f"{path} is not there")
+        pytest.skip(f"{path} does not exist")
     pixels = np.asarray(Image.open(path).convert("RGB"))
     ours = nss.score(pixels, niqe=niqe, brisque=brisque)
     _assert_equal(ours.niqe, reference.niqe(pixels))
     _assert_equal(ours.brisque, reference.brisque(pixels))
 
 
-def test_luma_and_half_size_are_pyiqas_to_the_last_bit(reference):
+def test_luma_and_half_size_equal_pyiqas_to_the_last_bit(reference):
     rgb = RNG.integers(0, 256, (203, 331, 3), dtype=np.uint8)
     their_luma, their_half = reference.luma_and_half(rgb)
     luma = nss_planes.luma(rgb)
@@ -128,7 +128,7 @@ def test_luma_and_half_size_are_pyiqas_to_the_last_bit(reference):
     assert np.array_equal(nss_planes.halve(luma, 1), their_half)
 
 
-def test_tables_are_those_that_pytorch_computes():
+def test_tables_equal_those_that_pytorch_computes():
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(ROOT / "benchmarks"))
         from nss_tables import tables
@@ -138,7 +138,7 @@ def test_tables_are_those_that_pytorch_computes():
 
 
 @pytest.mark.parametrize("shape", [(95, 400, 3), (400, 95, 3), (95, 95), (1, 1, 3)])
-def test_a_picture_under_96_pixels_is_null(shape, niqe, brisque):
+def test_an_image_under_96_pixels_is_null(shape, niqe, brisque):
     pixels = RNG.integers(0, 256, shape, dtype=np.uint8)
     assert nss.score(pixels, niqe_ird=niqe, niqe=niqe, brisque=brisque) == nss.NssScores()
 
@@ -149,11 +149,11 @@ def test_one_flat_colour_is_null(value, niqe, brisque):
     assert nss.score(flat, niqe_ird=niqe, niqe=niqe, brisque=brisque) == nss.NssScores()
 
 
-def test_a_picture_whose_every_block_has_an_undefined_feature_is_null_for_niqe(niqe):
-    assert nss.niqe(np.ascontiguousarray(MADE["constant rows"]), niqe) is None
+def test_niqe_is_null_if_every_block_has_an_undefined_feature(niqe):
+    assert nss.niqe(np.ascontiguousarray(IMAGES["constant rows"]), niqe) is None
 
 
-def test_a_single_odd_pixel_is_seen_as_pyiqa_sees_it(niqe, brisque, reference):
+def test_a_single_different_pixel_scores_as_in_pyiqa(niqe, brisque, reference):
     pixels = np.full((192, 192, 3), 255, np.uint8)
     pixels[100, 100] = 254
     ours = nss.score(pixels, niqe=niqe, brisque=brisque)
@@ -162,7 +162,7 @@ def test_a_single_odd_pixel_is_seen_as_pyiqa_sees_it(niqe, brisque, reference):
 
 
 def test_each_score_is_the_same_alone_and_together(niqe, brisque):
-    pixels = MADE["astronaut"]
+    pixels = IMAGES["astronaut"]
     own = nss_models.load_niqe_ird()
     together = nss.score(pixels, niqe_ird=own, niqe=niqe, brisque=brisque)
     assert together.niqe == nss.niqe(pixels, niqe)
@@ -171,14 +171,14 @@ def test_each_score_is_the_same_alone_and_together(niqe, brisque):
 
 
 def test_grey_as_three_equal_channels_scores_as_grey(niqe, brisque):
-    grey = MADE["camera, grey"]
+    grey = IMAGES["camera, grey"]
     repeated = np.repeat(grey[..., None], 3, axis=2)
     assert nss.score(repeated, niqe=niqe, brisque=brisque) == nss.score(grey, niqe=niqe, brisque=brisque)
 
 
 @pytest.mark.parametrize("name", ["astronaut", "camera, grey"])
-def test_sixteen_bits_of_an_eight_bit_picture_score_as_it_does(name, niqe, brisque):
-    pixels = MADE[name]
+def test_an_eight_bit_image_scores_the_same_in_sixteen_bits(name, niqe, brisque):
+    pixels = IMAGES[name]
     shallow = nss.score(pixels, niqe=niqe, brisque=brisque)
     deep = nss.score(pixels.astype(np.uint16) * 257, niqe=niqe, brisque=brisque)
     assert deep.niqe == pytest.approx(shallow.niqe, abs=1e-3)
@@ -191,46 +191,46 @@ def test_a_view_with_strides_scores_as_its_copy(niqe, brisque):
     assert nss.score(view, niqe=niqe, brisque=brisque) == nss.score(copy, niqe=niqe, brisque=brisque)
 
 
-def test_pixels_of_another_kind_are_refused(niqe):
+def test_pixels_of_another_shape_or_type_are_refused(niqe):
     with pytest.raises(ValueError, match="neither RGB nor grey"):
         nss.niqe(np.zeros((100, 100, 4), np.uint8), niqe)
     with pytest.raises(ValueError, match="neither RGB nor grey"):
         nss.niqe(np.zeros((100, 100, 3), np.float32), niqe)
 
 
-def test_threads_do_not_disturb_each_other(niqe, brisque):
-    pictures = [MADE[name] for name in ("noise", "astronaut", "drawing", "cat, odd")] * 6
-    alone = [nss.score(pixels, niqe=niqe, brisque=brisque) for pixels in pictures]
+def test_threads_do_not_affect_each_other(niqe, brisque):
+    images = [IMAGES[name] for name in ("noise", "astronaut", "drawing", "cat, odd")] * 6
+    alone = [nss.score(pixels, niqe=niqe, brisque=brisque) for pixels in images]
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
-        assert list(pool.map(lambda pixels: nss.score(pixels, niqe=niqe, brisque=brisque), pictures)) == alone
+        assert list(pool.map(lambda pixels: nss.score(pixels, niqe=niqe, brisque=brisque), images)) == alone
 
 
-def _sample(pixels: np.ndarray) -> EncodedImage:
+def _encoded_image(pixels: np.ndarray) -> EncodedImage:
     from io import BytesIO
 
-    held = BytesIO()
-    Image.fromarray(pixels).save(held, "PNG")
-    return EncodedImage(held.getvalue())
+    buffer = BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return EncodedImage(buffer.getvalue())
 
 
 def test_the_measure_fills_its_fields_and_no_others(niqe, brisque):
-    sample = _sample(MADE["coffee"])
+    image = _encoded_image(IMAGES["coffee"])
     default = nss.NssMeasure()
     assert default.tier is Tier.QUALITY
     assert default.fields == ("niqe_ird",)
     full = nss.NssMeasure(niqe=niqe, brisque=brisque)
-    numbers = full.measure(sample)
+    numbers = full.measure(image)
     assert tuple(numbers) == full.fields == ("niqe_ird", "niqe", "brisque")
-    assert numbers["niqe_ird"] == default.measure(sample)["niqe_ird"]
+    assert numbers["niqe_ird"] == default.measure(image)["niqe_ird"]
     assert all(value is not None for value in numbers.values())
 
 
-def test_niqe_ird_tells_photographs_from_drawings_and_blur():
+def test_niqe_ird_separates_photographs_from_drawings_and_blur():
     own = nss_models.load_niqe_ird()
     photographs = [nss.niqe(pixels, own) for pixels in (bundled.astronaut(), bundled.coffee(), bundled.chelsea())]
     import cv2
 
-    others = [nss.niqe(MADE["drawing"], own), nss.niqe(cv2.GaussianBlur(bundled.astronaut(), (0, 0), 4), own)]
+    others = [nss.niqe(IMAGES["drawing"], own), nss.niqe(cv2.GaussianBlur(bundled.astronaut(), (0, 0), 4), own)]
     assert max(photographs) < min(others)
 
 
@@ -239,11 +239,11 @@ def test_the_shipped_model_is_small():
     assert path.stat().st_size < 30_000
 
 
-def test_fitting_is_the_same_in_any_order_and_survives_its_file(tmp_path):
-    pictures = [bundled.astronaut(), bundled.coffee(), bundled.camera(), bundled.chelsea(), bundled.grass()]
-    pictures += [picture[::-1] for picture in pictures] + [picture[:, ::-1] for picture in pictures]
-    model = fit_niqe(pictures)
-    again = fit_niqe(reversed(pictures))
+def test_fitting_does_not_depend_on_the_order_and_is_read_back_from_its_file(tmp_path):
+    images = [bundled.astronaut(), bundled.coffee(), bundled.camera(), bundled.chelsea(), bundled.grass()]
+    images += [image[::-1] for image in images] + [image[:, ::-1] for image in images]
+    model = fit_niqe(images)
+    again = fit_niqe(reversed(images))
     assert np.allclose(model.mean, again.mean)
     assert np.allclose(model.covariance, again.covariance)
     nss_models.save_niqe(model, tmp_path / "m.npz")
@@ -270,7 +270,7 @@ def test_parameters_are_read_from_every_published_file(tmp_path, niqe, brisque, 
     assert read.rho == nss_models.BRISQUE_RHO
 
 
-def test_parameters_that_cannot_be_had_are_one_clear_line(tmp_path, monkeypatch):
+def test_missing_parameters_are_one_clear_line(tmp_path, monkeypatch):
     import huggingface_hub
 
     def offline(repo_id: str, filename: str) -> str:

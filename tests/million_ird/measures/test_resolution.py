@@ -1,4 +1,4 @@
-"""Enlarged pictures are told from native ones: on made noise, on bundled photographs, on real ones when present."""
+"""Upscaled images are distinguished from native ones: noise, bundled photographs, and real ones if present."""
 
 from pathlib import Path
 
@@ -7,19 +7,19 @@ import pytest
 from PIL import Image
 
 from million_ird.measures.resolution import ResolutionMeasure, mean_power, sharpest_tiles
-from tests.million_ird.measures.sample_images import BUNDLED, natural, sample
+from tests.million_ird.measures.sample_images import BUNDLED, encoded_image, natural_noise
 
 MEASURE = ResolutionMeasure()
 KERNELS = {name: Image.Resampling[name] for name in ("BILINEAR", "BICUBIC", "LANCZOS")}
 
 
-def enlarged(picture: Image.Image, factor: float, kernel: Image.Resampling) -> Image.Image:
-    small = picture.resize((round(picture.width / factor), round(picture.height / factor)), Image.Resampling.LANCZOS)
-    return small.resize(picture.size, kernel)
+def upscale(image: Image.Image, factor: float, kernel: Image.Resampling) -> Image.Image:
+    small = image.resize((round(image.width / factor), round(image.height / factor)), Image.Resampling.LANCZOS)
+    return small.resize(image.size, kernel)
 
 
-def drops(picture: Image.Image, **saving: object) -> tuple[float, float]:
-    numbers = MEASURE.measure(sample(picture, **saving))
+def drops(image: Image.Image, **options: object) -> tuple[float, float]:
+    numbers = MEASURE.measure(encoded_image(image, **options))
     return numbers["octave_drop"] or 0, numbers["lower_octave_drop"] or 0
 
 
@@ -27,7 +27,7 @@ def test_white_noise_has_unit_power_and_no_drop() -> None:
     noise = np.random.default_rng(0).normal(128, 20, (512, 512)).clip(0, 255).astype(np.uint8)
     power = mean_power(sharpest_tiles(noise))
     assert power[:, 1:].mean() == pytest.approx(noise.var(), rel=0.05)
-    numbers = MEASURE.measure(sample(noise))
+    numbers = MEASURE.measure(encoded_image(noise))
     assert numbers["octave_drop"] == pytest.approx(0, abs=0.5)
     assert numbers["lower_octave_drop"] == pytest.approx(0, abs=0.5)
     assert numbers["effective_resolution"] == 1
@@ -36,9 +36,9 @@ def test_white_noise_has_unit_power_and_no_drop() -> None:
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
-def test_enlarging_shows_in_the_octave_that_it_leaves_empty(kernel: str) -> None:
-    native = Image.fromarray(natural(768, 768))
-    twice, four = (drops(enlarged(native, factor, KERNELS[kernel])) for factor in (2, 4))
+def test_upscaling_leaves_an_octave_empty(kernel: str) -> None:
+    native = Image.fromarray(natural_noise(768, 768))
+    twice, four = (drops(upscale(native, factor, KERNELS[kernel])) for factor in (2, 4))
     assert drops(native)[0] < 15
     assert twice[0] > 24.5
     assert drops(native)[1] < 12
@@ -46,7 +46,7 @@ def test_enlarging_shows_in_the_octave_that_it_leaves_empty(kernel: str) -> None
 
 
 @pytest.mark.parametrize("name", ["astronaut.png", "coffee.png", "rocket.jpg", "chelsea.png"])
-def test_bundled_photographs_pass_and_their_enlargements_do_not(name: str) -> None:
+def test_bundled_photographs_pass_and_their_upscaled_copies_do_not(name: str) -> None:
     native = Image.open(BUNDLED / name).convert("RGB")
     assert drops(native) < (24.5, 20)
     twice = native.resize((native.width * 2, native.height * 2), Image.Resampling.BICUBIC)
@@ -54,22 +54,22 @@ def test_bundled_photographs_pass_and_their_enlargements_do_not(name: str) -> No
     assert drops(twice, format="JPEG", quality=92)[0] > drops(native)[0] + 4
 
 
-def test_diagonal_detail_is_detail() -> None:
+def test_diagonal_detail_counts_as_detail() -> None:
     y, x = np.mgrid[:512, :512]
     stripes = 128 + 60 * np.sign(np.sin((x + y) / 7.3)) + np.random.default_rng(0).normal(0, 2, (512, 512))
     assert drops(Image.fromarray(stripes.clip(0, 255).astype(np.uint8))) < (24.5, 20)
 
 
-def test_sharp_tiles_speak_for_a_picture_that_is_mostly_sky() -> None:
+def test_a_mostly_plain_image_is_measured_by_its_sharp_tiles() -> None:
     sky = np.repeat(np.linspace(120, 160, 768).astype(np.uint8)[:, None], 768, axis=1)
-    sky[:384, :384] = natural(384, 384)
+    sky[:384, :384] = natural_noise(384, 384)
     assert drops(Image.fromarray(sky)) < (15, 12)
 
 
 def test_effective_resolution_follows_the_factor() -> None:
-    native = Image.fromarray(natural(768, 768))
+    native = Image.fromarray(natural_noise(768, 768))
     values = [
-        MEASURE.measure(sample(enlarged(native, factor, Image.Resampling.LANCZOS)))["effective_resolution"] or 0
+        MEASURE.measure(encoded_image(upscale(native, factor, Image.Resampling.LANCZOS)))["effective_resolution"] or 0
         for factor in (1, 1.5, 2, 3, 4)
     ]
     assert values == sorted(values, reverse=True)
@@ -77,9 +77,9 @@ def test_effective_resolution_follows_the_factor() -> None:
     assert values[-1] < 0.45
 
 
-def test_nulls() -> None:
-    assert set(MEASURE.measure(sample(natural(127, 500))).values()) == {None}
-    assert set(MEASURE.measure(sample(np.full((300, 300), 90, np.uint8))).values()) == {None}
+def test_small_and_flat_images_are_null() -> None:
+    assert set(MEASURE.measure(encoded_image(natural_noise(127, 500))).values()) == {None}
+    assert set(MEASURE.measure(encoded_image(np.full((300, 300), 90, np.uint8))).values()) == {None}
 
 
 def test_real_photographs(shared_data: Path) -> None:
@@ -87,5 +87,5 @@ def test_real_photographs(shared_data: Path) -> None:
         native = Image.open(shared_data / "photos" / name).convert("RGB")
         middle = native.crop((300, 200, 300 + 768, 200 + 768))
         assert drops(middle) < (24.5, 20)
-        assert drops(enlarged(middle, 2, Image.Resampling.BICUBIC))[0] > 24.5
-        assert drops(enlarged(middle, 4, Image.Resampling.LANCZOS))[1] > 20
+        assert drops(upscale(middle, 2, Image.Resampling.BICUBIC))[0] > 24.5
+        assert drops(upscale(middle, 4, Image.Resampling.LANCZOS))[1] > 20

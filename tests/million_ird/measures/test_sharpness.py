@@ -1,4 +1,4 @@
-"""The Laplacian against SciPy's, and what blur, noise and a soft background do to its numbers."""
+"""The Laplacian compared with SciPy's, and the effect of blur, noise and a soft background."""
 
 import cv2
 import numpy as np
@@ -6,42 +6,42 @@ import pytest
 from scipy import ndimage
 
 from million_ird.measures.sharpness import SharpnessMeasure
-from tests.million_ird.measures.sample_images import bundled, colour, natural, sample
+from tests.million_ird.measures.sample_images import bundled_image, encoded_image, natural_noise, to_colour
 
 MEASURE = SharpnessMeasure()
 
 
 def numbers(pixels: np.ndarray) -> dict[str, float]:
-    return {name: value for name, value in MEASURE.measure(sample(pixels)).items() if value is not None}
+    return {name: value for name, value in MEASURE.measure(encoded_image(pixels)).items() if value is not None}
 
 
-def test_the_variance_is_scipys() -> None:
-    picture = sample(colour(natural(123, 211)))
-    expected = ndimage.laplace(picture.luma.astype(np.float64), mode="mirror").var()
-    assert MEASURE.measure(picture)["laplacian_variance"] == pytest.approx(expected, rel=1e-6)
+def test_the_variance_equals_scipys() -> None:
+    image = encoded_image(to_colour(natural_noise(123, 211)))
+    expected = ndimage.laplace(image.luma.astype(np.float64), mode="mirror").var()
+    assert MEASURE.measure(image)["laplacian_variance"] == pytest.approx(expected, rel=1e-6)
 
 
-def test_blocks_are_those_of_a_plain_loop() -> None:
-    luma = natural(200, 333)
+def test_blocks_equal_a_plain_loop() -> None:
+    luma = natural_noise(200, 333)
     laplacian = ndimage.laplace(luma.astype(np.float64), mode="mirror")
     blocks = [laplacian[y : y + 64, x : x + 64].std() for y in range(0, 192, 64) for x in range(0, 320, 64)]
     small = [laplacian[y : y + 16, x : x + 16].std() for y in range(0, 192, 16) for x in range(0, 320, 16)]
-    found = numbers(luma)
-    assert found["sharpest_blocks"] == pytest.approx(np.sqrt(np.percentile(np.square(blocks), 95)), rel=1e-4)
-    assert found["textured_share"] == pytest.approx(np.mean(np.asarray(small) >= 2), abs=0.01)
+    measured = numbers(luma)
+    assert measured["sharpest_blocks"] == pytest.approx(np.sqrt(np.percentile(np.square(blocks), 95)), rel=1e-4)
+    assert measured["textured_share"] == pytest.approx(np.mean(np.asarray(small) >= 2), abs=0.01)
 
 
 def test_blur_lowers_and_noise_raises() -> None:
-    luma = natural(300, 300)
+    luma = natural_noise(300, 300)
     chain = [cv2.GaussianBlur(luma, (0, 0), sigma) for sigma in (6, 3, 1)] + [luma]
     noisy = np.clip(luma + np.random.default_rng(0).normal(0, 30, luma.shape), 0, 255).astype(np.uint8)
     for field in ("laplacian_variance", "sharpest_blocks"):
-        values = [numbers(picture)[field] for picture in [*chain, noisy]]
+        values = [numbers(image)[field] for image in [*chain, noisy]]
         assert values == sorted(values)
 
 
-def test_a_sharp_subject_before_a_soft_ground_stays_sharp_while_whole_blur_does_not() -> None:
-    luma = natural(640, 640)
+def test_a_sharp_subject_on_a_soft_background_is_sharp_and_a_blurred_image_is_not() -> None:
+    luma = natural_noise(640, 640)
     soft = cv2.GaussianBlur(luma, (0, 0), 8)
     subject = soft.copy()
     subject[192:384, 192:384] = luma[192:384, 192:384]
@@ -50,19 +50,19 @@ def test_a_sharp_subject_before_a_soft_ground_stays_sharp_while_whole_blur_does_
     assert numbers(soft)["sharpest_blocks"] < 3
 
 
-def test_a_gradient_has_no_textured_block_and_a_flat_picture_no_sharpness() -> None:
+def test_a_gradient_has_no_textured_block_and_a_flat_image_no_sharpness() -> None:
     ramp = np.repeat(np.linspace(0, 255, 400).astype(np.uint8)[None], 300, axis=0)
     assert numbers(ramp)["textured_share"] == 0
     assert set(numbers(np.full((64, 64), 3, np.uint8)).values()) == {0}
 
 
 def test_null_under_16_pixels() -> None:
-    assert set(MEASURE.measure(sample(natural(15, 100))).values()) == {None}
-    assert None not in MEASURE.measure(sample(natural(16, 16))).values()
+    assert set(MEASURE.measure(encoded_image(natural_noise(15, 100))).values()) == {None}
+    assert None not in MEASURE.measure(encoded_image(natural_noise(16, 16))).values()
 
 
 @pytest.mark.parametrize("name", ["astronaut.png", "camera.png", "chelsea.png", "coffee.png", "rocket.jpg"])
 def test_photographs_are_sharp_somewhere(name: str) -> None:
-    found = MEASURE.measure(bundled(name))
-    assert (found["sharpest_blocks"] or 0) > 20
-    assert (found["textured_share"] or 0) > 0.5
+    measured = MEASURE.measure(bundled_image(name))
+    assert (measured["sharpest_blocks"] or 0) > 20
+    assert (measured["textured_share"] or 0) > 0.5

@@ -1,4 +1,4 @@
-"""The gates of the shipped recipes on real pictures: what stays, what goes, and the reason that is recorded."""
+"""The gates of the shipped recipes on real images: which are kept, which are dropped, and the recorded reason."""
 
 import io
 from pathlib import Path
@@ -12,7 +12,7 @@ from million_ird.config.loading import load
 from million_ird.config.recipe import Recipe
 from million_ird.images.encoded_image import EncodedImage
 from million_ird.measures.registry import MEASURES
-from tests.million_ird.measures.sample_images import BUNDLED, bundled, sample
+from tests.million_ird.measures.sample_images import BUNDLED, bundled_image, encoded_image
 
 SIZES = {"short_side", "long_side", "megapixels"}
 
@@ -22,13 +22,13 @@ def demo() -> Recipe:
     return load("demo.yaml")
 
 
-def verdict(recipe: Recipe, picture: EncodedImage) -> Drop | None:
-    """The first gate that drops it, gates on size and on scores apart."""
+def verdict(recipe: Recipe, image: EncodedImage) -> Drop | None:
+    """Return the first gate that drops the image; gates on size and on scores are left out."""
     gates = [gate for gate in recipe.gates if gate.field not in SIZES]
     numbers = {}
     for measure in MEASURES.values():
         if {gate.field for gate in gates} & set(measure.fields):
-            numbers.update(measure.measure(picture))
+            numbers.update(measure.measure(image))
     return first_drop(gates, numbers)
 
 
@@ -36,8 +36,8 @@ def verdict(recipe: Recipe, picture: EncodedImage) -> Drop | None:
     "name",
     ["astronaut.png", "brick.png", "camera.png", "chelsea.png", "coffee.png", "coins.png", "grass.png", "rocket.jpg"],
 )
-def test_bundled_photographs_stay(demo: Recipe, name: str) -> None:
-    assert verdict(demo, bundled(name)) is None
+def test_bundled_photographs_are_kept(demo: Recipe, name: str) -> None:
+    assert verdict(demo, bundled_image(name)) is None
 
 
 @pytest.mark.parametrize(
@@ -50,54 +50,54 @@ def test_bundled_photographs_stay(demo: Recipe, name: str) -> None:
         ("color.png", "framed"),
     ],
 )
-def test_bundled_others_go_and_say_why(demo: Recipe, name: str, reason: str) -> None:
-    drop = verdict(demo, bundled(name))
+def test_other_bundled_images_are_dropped_with_a_reason(demo: Recipe, name: str, reason: str) -> None:
+    drop = verdict(demo, bundled_image(name))
     assert drop is not None
     assert drop.reason == reason
 
 
-def test_a_flat_picture_is_flat(demo: Recipe) -> None:
-    drop = verdict(demo, sample(Image.new("RGB", (400, 300), (200, 180, 90))))
+def test_a_flat_image_is_flat_artwork(demo: Recipe) -> None:
+    drop = verdict(demo, encoded_image(Image.new("RGB", (400, 300), (200, 180, 90))))
     assert drop is not None
     assert drop.reason == "flat_artwork"
 
 
 @pytest.mark.parametrize(
-    ("reason", "harm"),
+    ("reason", "damage"),
     [
-        ("compressed", lambda picture: (picture, {"format": "JPEG", "quality": 20})),
-        ("recompressed", lambda picture: (_jpeg(picture, 20), {"format": "JPEG", "quality": 95})),
-        ("enlarged", lambda picture: (picture.resize((picture.width * 2, picture.height * 2)), {})),
+        ("compressed", lambda image: (image, {"format": "JPEG", "quality": 20})),
+        ("recompressed", lambda image: (_jpeg(image, 20), {"format": "JPEG", "quality": 95})),
+        ("enlarged", lambda image: (image.resize((image.width * 2, image.height * 2)), {})),
     ],
 )
-def test_harm_to_a_photograph_is_named(demo: Recipe, reason: str, harm: object) -> None:
-    assert callable(harm)
-    picture, saving = harm(Image.open(BUNDLED / "coffee.png").convert("RGB"))
-    drop = verdict(demo, sample(picture, **saving))
+def test_damage_to_a_photograph_is_the_reason(demo: Recipe, reason: str, damage: object) -> None:
+    assert callable(damage)
+    image, options = damage(Image.open(BUNDLED / "coffee.png").convert("RGB"))
+    drop = verdict(demo, encoded_image(image, **options))
     assert drop is not None
     assert drop.reason == reason
 
 
-def _jpeg(picture: Image.Image, quality: int) -> Image.Image:
+def _jpeg(image: Image.Image, quality: int) -> Image.Image:
     buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=quality)
+    image.save(buffer, "JPEG", quality=quality)
     return Image.open(buffer)
 
 
-def test_demo_and_default_have_the_same_gates_but_for_size(demo: Recipe) -> None:
-    def rest(recipe: Recipe) -> list[object]:
+def test_demo_and_default_have_the_same_gates_except_for_size(demo: Recipe) -> None:
+    def gates_without_size(recipe: Recipe) -> list[object]:
         return [gate for gate in recipe.gates if gate.field not in SIZES]
 
-    assert rest(demo) == rest(load("million_ird.yaml"))
+    assert gates_without_size(demo) == gates_without_size(load("million_ird.yaml"))
 
 
 @pytest.mark.parametrize("kind", ["logos", "charts", "documents", "screens", "blurred"])
-def test_real_negatives_go(demo: Recipe, kind: str, shared_data: Path) -> None:
+def test_real_negatives_are_dropped(demo: Recipe, kind: str, shared_data: Path) -> None:
     for path in sorted((shared_data / "negatives" / kind).iterdir())[:5]:
-        assert verdict(demo, sample(path.read_bytes())) is not None, path.name
+        assert verdict(demo, encoded_image(path.read_bytes())) is not None, path.name
 
 
-def test_real_photographs_stay_dark_and_foggy_ones_too(demo: Recipe, shared_data: Path) -> None:
+def test_real_photographs_are_kept_including_dark_and_foggy_ones(demo: Recipe, shared_data: Path) -> None:
     files = [
         *sorted((shared_data / "real" / "lowlight").iterdir()),
         shared_data / "real" / "hazy" / "canyon.png",
@@ -106,4 +106,4 @@ def test_real_photographs_stay_dark_and_foggy_ones_too(demo: Recipe, shared_data
         shared_data / "train" / "BSDS500" / "train" / "42044.jpg",
     ]
     for path in files:
-        assert verdict(demo, sample(path.read_bytes())) is None, path.name
+        assert verdict(demo, encoded_image(path.read_bytes())) is None, path.name

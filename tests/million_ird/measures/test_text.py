@@ -1,4 +1,4 @@
-"""Pages have text, at any size; photographs, flat pictures and light on dark have not."""
+"""Text density: pages have text at any size; photographs, flat images and light text on dark have none."""
 
 import cv2
 import numpy as np
@@ -6,21 +6,21 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from million_ird.measures.text import TextMeasure
-from tests.million_ird.measures.sample_images import bundled, natural, sample
+from tests.million_ird.measures.sample_images import bundled_image, encoded_image, natural_noise
 
 MEASURE = TextMeasure()
 
 
 def page(width: int, height: int, size: int, lines: int) -> Image.Image:
-    sheet = Image.new("L", (width, height), 245)
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=size)
+    page_image = Image.new("L", (width, height), 245)
+    draw, font = ImageDraw.Draw(page_image), ImageFont.load_default(size=size)
     for line in range(lines):
         draw.text((size, size * (1 + 1.6 * line)), "The quick brown fox jumps over the lazy dog. " * 3, 20, font)
-    return sheet
+    return page_image
 
 
 def density(content: object) -> float | None:
-    return MEASURE.measure(sample(content))["text_density"]  # type: ignore[arg-type]
+    return MEASURE.measure(encoded_image(content))["text_density"]  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("width", "height", "size"), [(640, 480, 16), (1600, 1200, 40), (3200, 2400, 60)])
@@ -36,16 +36,16 @@ def test_more_lines_are_more_text() -> None:
 
 
 def test_the_bundled_page_is_text_and_photographs_are_not() -> None:
-    assert (MEASURE.measure(bundled("page.png"))["text_density"] or 0) > 0.45
+    assert (MEASURE.measure(bundled_image("page.png"))["text_density"] or 0) > 0.45
     for name in ("astronaut.png", "camera.png", "chelsea.png", "coffee.png", "rocket.jpg", "brick.png", "grass.png"):
-        assert (MEASURE.measure(bundled(name))["text_density"] or 0) < 0.2
+        assert (MEASURE.measure(bundled_image(name))["text_density"] or 0) < 0.2
 
 
-def test_a_flat_picture_and_soft_shading_hold_no_text() -> None:
+def test_a_flat_image_and_soft_shading_hold_no_text() -> None:
     assert density(np.full((200, 200), 250, np.uint8)) == 0
-    assert density(cv2.GaussianBlur(natural(400, 400), (0, 0), 12)) == 0
+    assert density(cv2.GaussianBlur(natural_noise(400, 400), (0, 0), 12)) == 0
 
 
 def test_null_under_48_pixels_and_narrow_strips_are_measured() -> None:
-    assert density(natural(47, 400)) is None
-    assert density(natural(48, 4000)) is not None
+    assert density(natural_noise(47, 400)) is None
+    assert density(natural_noise(48, 4000)) is not None

@@ -7,30 +7,30 @@ from scipy import ndimage
 from skimage.measure import shannon_entropy
 
 from million_ird.measures.texture import FlatMeasure, ToneMeasure, sobel_variances
-from tests.million_ird.measures.sample_images import bundled, colour, natural, sample
+from tests.million_ird.measures.sample_images import bundled_image, encoded_image, natural_noise, to_colour
 
 TONE, FLAT = ToneMeasure(), FlatMeasure()
 
 
-def test_tone_is_what_others_compute() -> None:
-    picture = sample(colour(natural(120, 200)))
-    luma = np.asarray(picture.luma, np.float64)
-    numbers = TONE.measure(picture)
-    assert numbers["entropy"] == pytest.approx(shannon_entropy(picture.luma), abs=1e-9)
+def test_tone_equals_independent_implementations() -> None:
+    image = encoded_image(to_colour(natural_noise(120, 200)))
+    luma = np.asarray(image.luma, np.float64)
+    numbers = TONE.measure(image)
+    assert numbers["entropy"] == pytest.approx(shannon_entropy(image.luma), abs=1e-9)
     assert numbers["contrast"] == pytest.approx(luma.std(), abs=1e-6)
 
 
-def test_colourfulness_is_hasler_and_suesstruncks() -> None:
-    pixels = colour(natural(60, 90))
+def test_colourfulness_equals_hasler_and_suesstruncks() -> None:
+    pixels = to_colour(natural_noise(60, 90))
     red, green, blue = (pixels[..., k].astype(np.float64) for k in range(3))
     rg, yb = red - green, 0.5 * (red + green) - blue
     expected = np.sqrt(rg.var() + yb.var()) + 0.3 * np.sqrt(rg.mean() ** 2 + yb.mean() ** 2)
-    assert TONE.measure(sample(pixels))["colourfulness"] == pytest.approx(expected, rel=1e-5)
-    assert TONE.measure(sample(natural(60, 90)))["colourfulness"] == 0
+    assert TONE.measure(encoded_image(pixels))["colourfulness"] == pytest.approx(expected, rel=1e-5)
+    assert TONE.measure(encoded_image(natural_noise(60, 90)))["colourfulness"] == 0
 
 
 def test_one_grey_level_has_no_entropy_and_no_contrast() -> None:
-    numbers = TONE.measure(sample(np.full((50, 50), 77, np.uint8)))
+    numbers = TONE.measure(encoded_image(np.full((50, 50), 77, np.uint8)))
     assert (numbers["entropy"], numbers["contrast"], numbers["colourfulness"]) == (0, 0, 0)
 
 
@@ -46,8 +46,8 @@ def _reference_variances(luma: NDArray[np.uint8], side: int) -> list[float]:
 
 
 @pytest.mark.parametrize(("shape", "side"), [((960, 1201), 240), ((130, 97), 24)])
-def test_block_variances_are_scipys(shape: tuple[int, int], side: int) -> None:
-    luma = natural(*shape)
+def test_block_variances_equal_scipys(shape: tuple[int, int], side: int) -> None:
+    luma = natural_noise(*shape)
     ours = sobel_variances(luma)
     # The last row and column of blocks may end where ours is cut off, one pixel before theirs.
     theirs = np.asarray(_reference_variances(luma, side)).reshape(ours.shape)
@@ -55,13 +55,13 @@ def test_block_variances_are_scipys(shape: tuple[int, int], side: int) -> None:
     assert ours == pytest.approx(theirs, rel=0.05)
 
 
-def test_flat_share_counts_blocks_and_is_null_for_little_pictures() -> None:
-    half = natural(960, 960)
+def test_flat_share_counts_blocks_and_is_null_for_small_images() -> None:
+    half = natural_noise(960, 960)
     half[:, :480] = 128
-    assert FLAT.measure(sample(half))["flat_share"] == pytest.approx(0.5, abs=0.13)
-    assert FLAT.measure(sample(np.full((64, 64), 9, np.uint8)))["flat_share"] == 1
-    assert FLAT.measure(sample(natural(31, 200)))["flat_share"] is None
+    assert FLAT.measure(encoded_image(half))["flat_share"] == pytest.approx(0.5, abs=0.13)
+    assert FLAT.measure(encoded_image(np.full((64, 64), 9, np.uint8)))["flat_share"] == 1
+    assert FLAT.measure(encoded_image(natural_noise(31, 200)))["flat_share"] is None
 
 
 def test_coffee_has_texture() -> None:
-    assert (FLAT.measure(bundled("coffee.png"))["flat_share"] or 0) < 0.3
+    assert (FLAT.measure(bundled_image("coffee.png"))["flat_share"] or 0) < 0.3

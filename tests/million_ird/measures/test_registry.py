@@ -1,4 +1,4 @@
-"""What holds for every measure of pixels: no NaN, nothing out of range, the same for grey and for colour."""
+"""Properties of every measure of pixels: no NaN, nothing out of range, the same for grey and for colour."""
 
 import math
 
@@ -9,25 +9,25 @@ from hypothesis import given, settings
 from million_ird.measure_specs import OFFICIAL_SCORES, Tier
 from million_ird.measures.registry import MEASURES, Measure
 from million_ird.schema import RESERVED
-from tests.million_ird.measures.sample_images import natural, sample, small_pictures
+from tests.million_ird.measures.sample_images import encoded_image, natural_noise, small_images
 
-OURS = tuple(name for name in MEASURES if name != "nss")  # which is slow, and has tests of its own
-SHARES = [field for name in OURS for field in MEASURES[name].fields if field.endswith("_share")] + [
+NAMES = tuple(name for name in MEASURES if name != "nss")  # it is slow, and tested in test_nss.py
+SHARES = [field for name in NAMES for field in MEASURES[name].fields if field.endswith("_share")] + [
     "text_density",
     "top_colours",
     "effective_resolution",
 ]
 
 
-def everything(pixels: np.ndarray) -> dict[str, float | None]:
-    picture = sample(pixels)
-    return {field: value for name in OURS for field, value in MEASURES[name].measure(picture).items()}
+def measure_all(pixels: np.ndarray) -> dict[str, float | None]:
+    image = encoded_image(pixels)
+    return {field: value for name in NAMES for field, value in MEASURES[name].measure(image).items()}
 
 
 @settings(max_examples=60, deadline=None)
-@given(small_pictures())
-def test_any_little_picture_gives_finite_numbers_or_null(pixels: np.ndarray) -> None:
-    for field, value in everything(pixels).items():
+@given(small_images())
+def test_any_small_image_gives_finite_numbers_or_null(pixels: np.ndarray) -> None:
+    for field, value in measure_all(pixels).items():
         assert value is None or math.isfinite(value), field
         assert field not in SHARES or value is None or 0 <= value <= 1, field
 
@@ -38,26 +38,26 @@ def test_odd_shapes_give_finite_numbers_or_null(shape: tuple[int, int], kind: st
     pixels = {
         "flat": np.full(shape, 130, np.uint8),
         "noise": np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8),
-        "natural": natural(*shape) if min(shape) > 1 else np.full(shape, 7, np.uint8),
+        "natural": natural_noise(*shape) if min(shape) > 1 else np.full(shape, 7, np.uint8),
         "black": np.zeros(shape, np.uint8),
     }[kind]
-    for field, value in everything(pixels).items():
+    for field, value in measure_all(pixels).items():
         assert value is None or math.isfinite(value), field
 
 
 def test_grey_stored_as_colour_gives_the_same_numbers() -> None:
-    grey = natural(300, 260)
-    assert everything(grey) == everything(np.repeat(grey[..., None], 3, axis=2))
+    grey = natural_noise(300, 260)
+    assert measure_all(grey) == measure_all(np.repeat(grey[..., None], 3, axis=2))
 
 
 def test_every_measure_fills_its_fields_and_only_those() -> None:
-    picture = sample(natural(200, 200))
-    for name in OURS:
+    image = encoded_image(natural_noise(200, 200))
+    for name in NAMES:
         measure: Measure = MEASURES[name]
-        assert tuple(measure.measure(picture)) == measure.fields
+        assert tuple(measure.measure(image)) == measure.fields
 
 
-def test_every_measure_has_columns_of_its_own_and_a_tier_that_the_cascade_takes() -> None:
+def test_no_column_is_filled_twice_and_every_tier_is_measured() -> None:
     seen = {*RESERVED, *OFFICIAL_SCORES}
     for measure in MEASURES.values():
         assert not seen & set(measure.fields)
@@ -66,8 +66,8 @@ def test_every_measure_has_columns_of_its_own_and_a_tier_that_the_cascade_takes(
 
 
 def test_headers_and_thumbnails_are_measured_without_decoding_in_full() -> None:
-    picture = sample(natural(600, 800), format="JPEG", quality=90)
-    for name in OURS:
+    image = encoded_image(natural_noise(600, 800), format="JPEG", quality=90)
+    for name in NAMES:
         if MEASURES[name].tier <= Tier.THUMBNAIL:
-            MEASURES[name].measure(picture)
-    assert "pixels" not in picture.__dict__
+            MEASURES[name].measure(image)
+    assert "pixels" not in image.__dict__

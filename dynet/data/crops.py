@@ -1,4 +1,4 @@
-"""Crops for a device: every one is a function of the run's seed, its step and its place in the step's batch."""
+"""Crops for a device: each is a function of the run's seed, the step, and the position in the batch of that step."""
 
 import signal
 import warnings
@@ -17,10 +17,10 @@ from dynet.data.mix import Mix
 from dynet.errors import DyNetError
 
 CropKey: TypeAlias = tuple[int, int]
-"""Step of the run, and place in its batch."""
+"""The step of the run, and the position in its batch."""
 
 SizeSchedule: TypeAlias = Callable[[int], tuple[int, int]]
-"""Side of the crops in pixels, and crops in the batch, of a step; a worker must be able to unpickle it."""
+"""From a step to the side of the crops in pixels and the crops in the batch; workers must be able to unpickle it."""
 
 
 Batch: TypeAlias = tuple[Tensor, Tensor]
@@ -28,7 +28,7 @@ Batch: TypeAlias = tuple[Tensor, Tensor]
 
 
 class CropTensors(NamedTuple):
-    """One input and target as the device gets them."""
+    """One input and target for the device."""
 
     degraded: Tensor
     clean: Tensor
@@ -36,29 +36,29 @@ class CropTensors(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CropDataset(Dataset[CropTensors]):
-    """The crops of a run; the same one in whatever order, worker, process or run it is asked for.
+    """The crops of a run: a key gives the same crop in any order, worker, process or run.
 
-    8 bits all the way: turned to numbers in [0, 1] on the device, they are a quarter as much to move there.
+    Crops are 8 bits until the device converts them to numbers in [0, 1], so that fewer bytes are copied there.
     """
 
     mix: Mix
     size_schedule: SizeSchedule
 
     def __getitem__(self, key: CropKey) -> CropTensors:
-        """Two tensors (3, size, size) of uint8."""
+        """Return two tensors (3, size, size) of uint8."""
         step, index = key
         example = self.mix.example(step, index, self.size_schedule(step)[0])
         return CropTensors(_as_tensor(example.degraded), _as_tensor(example.clean))
 
 
-def _as_tensor(picture: Image8) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))
+def _as_tensor(image: Image8) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
 
 
 class StepSampler(Sampler[list[CropKey]]):
-    """The keys of one process's share of each step's batch, from step `start` on.
+    """The keys of one process's share of the batch of each step from `start` up to `stop`.
 
-    Every batch must divide among the processes.
+    The number of processes must divide every batch.
     """
 
     def __init__(self, start: int, stop: int, size_schedule: SizeSchedule, rank: int, processes: int) -> None:
@@ -78,16 +78,22 @@ class StepSampler(Sampler[list[CropKey]]):
 
 
 def load_batches(crops: CropDataset, sampler: StepSampler, workers: int, pin: bool) -> Iterator[Batch]:
-    """The batches in the sampler's order, made by `workers` processes; 0: by this one.
+    """Yield the batches in the order of the sampler.
 
-    `pin` puts them into memory that a GPU reads by itself. What goes wrong with a picture is raised as it is, from
-    whatever process.
+    Args:
+        crops: The crops of the run.
+        sampler: The keys of each batch.
+        workers: The number of worker processes; 0 makes the crops in this process.
+        pin: Whether to put the batches into pinned memory, which a GPU can read directly.
+
+    Raises:
+        DyNetError: An image cannot be used; the error is the same whichever process met it.
     """
     if workers:
-        # OpenCV's threads do not survive the fork of a worker, which then waits for them for ever: they end before it.
+        # OpenCV's threads do not survive the fork of a worker, and the worker would wait for them forever.
         cv2.setNumThreads(1)
     with warnings.catch_warnings():
-        # How many processes load is the recipe's to say.
+        # The recipe decides how many processes load.
         warnings.filterwarnings("ignore", message="This DataLoader will create")
         batches = DataLoader(
             _ErrorsAsItems(crops),
@@ -106,7 +112,7 @@ def load_batches(crops: CropDataset, sampler: StepSampler, workers: int, pin: bo
 
 @dataclass(frozen=True, slots=True)
 class _ErrorsAsItems(Dataset[CropTensors | DyNetError]):
-    """Gives what goes wrong to the collating function: raised in a worker, it would arrive with a traceback in it."""
+    """Crops, with errors as items: an error raised in a worker would arrive with a traceback in its text."""
 
     crops: CropDataset
 
@@ -117,12 +123,12 @@ class _ErrorsAsItems(Dataset[CropTensors | DyNetError]):
             return error
 
 
-def _collate(crops: list[CropTensors | DyNetError]) -> Any:
-    return next((crop for crop in crops if isinstance(crop, DyNetError)), None) or default_collate(crops)
+def _collate(items: list[CropTensors | DyNetError]) -> Any:
+    return next((item for item in items if isinstance(item, DyNetError)), None) or default_collate(items)
 
 
 def _set_up_worker(_worker: int) -> None:
-    """Leave Ctrl-C, which reaches the whole process group, to the run; and one core to each worker."""
+    """Ignore Ctrl-C, which reaches the whole process group and which the main process handles; use one core."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
-    cv2.setNumThreads(1)  # of a worker that was not forked; another has none left
+    cv2.setNumThreads(1)  # for a worker that was not forked

@@ -1,4 +1,4 @@
-"""Pictures in folders, as people have them: clean ones, or pairs."""
+"""Datasets in plain folders: clean images, or pairs."""
 
 import hashlib
 import os
@@ -17,97 +17,102 @@ from dynet.errors import DataError
 
 @dataclass(frozen=True, slots=True)
 class FolderSet:
-    """The files of a folder in the order of their names; files are read anew for each piece."""
+    """The files of a folder, sorted by name; a file is read for each crop."""
 
     location: str
     task: str | None
     names: tuple[str, ...]
     clean: tuple[str, ...]
-    """Paths, each as often as pairs share it; `names` gives a pair's name, or a clean picture's relative path."""
+    """Paths of clean images, repeated if several pairs share one. `names` are those of pairs, or relative paths."""
 
     degraded: tuple[str, ...] | None
     scenes: tuple[str, ...]
-    """Equal for what shows the same: a clean picture's relative path, or a film's."""
+    """Equal for images of the same scene: the relative path of the clean image, or of a video."""
 
     @classmethod
     def open(cls, location: str, task: str | None) -> list[Self]:
-        """The sets of a folder, one for each task that its layout has; `task`, if given, is what the user says.
+        """Return the sets of a folder, one for each task in its layout.
 
-        Raises DataError for a folder without pictures, pairs that do not match, and a task for what is for several.
+        Args:
+            location: The folder.
+            task: The task that the user names, or None.
+
+        Raises:
+            DataError: The folder has no images, its pairs do not match, or `task` is given although there are several.
         """
         folder = Path(location)
         try:
-            parts = find_task_folders(folder, "train")
+            task_folders = find_task_folders(folder, "train")
         except DataError as error:
             raise DataError(f"--data {error}") from error
-        if not any(part.pairs or part.pictures for part in parts):
-            raise DataError(f"--data {location} holds neither pictures nor a data set that can be read")
-        if task is not None and len(parts) > 1:
-            kinds = ", ".join(part.task or ("pairs" if part.pairs else "clean pictures") for part in parts)
+        if not any(task_folder.pairs or task_folder.images for task_folder in task_folders):
+            raise DataError(f"--data {location} holds neither images nor a dataset that can be read")
+        if task is not None and len(task_folders) > 1:
+            kinds = ", ".join(each.task or ("pairs" if each.pairs else "clean images") for each in task_folders)
             raise DataError(f"--data {task}:{location} is for several tasks ({kinds}): name one of its folders")
-        return [cls._of(part, task) for part in parts]
+        return [cls._of(task_folder, task) for task_folder in task_folders]
 
     @classmethod
-    def _of(cls, part: TaskFolder, task: str | None) -> Self:
-        where = str(part.folder)
-        if not part.pairs:
-            names = tuple(file.relative_to(part.folder).as_posix() for file in part.pictures)
-            return cls(where, task, names, tuple(map(str, part.pictures)), None, names)
+    def _of(cls, source: TaskFolder, task: str | None) -> Self:
+        location = str(source.folder)
+        if not source.pairs:
+            names = tuple(file.relative_to(source.folder).as_posix() for file in source.images)
+            return cls(location, task, names, tuple(map(str, source.images)), None, names)
         return cls(
-            where,
-            task or part.task,
-            tuple(pair.name for pair in part.pairs),
-            tuple(str(pair.clean) for pair in part.pairs),
-            tuple(str(pair.degraded) for pair in part.pairs),
-            tuple(pair.scene or pair.clean.relative_to(part.folder).as_posix() for pair in part.pairs),
+            location,
+            task or source.task,
+            tuple(pair.name for pair in source.pairs),
+            tuple(str(pair.clean) for pair in source.pairs),
+            tuple(str(pair.degraded) for pair in source.pairs),
+            tuple(pair.scene or pair.clean.relative_to(source.folder).as_posix() for pair in source.pairs),
         )
 
     @property
     def paired(self) -> bool:
-        """Whether there are degraded pictures too."""
+        """Whether rows are pairs."""
         return self.degraded is not None
 
     @property
     def validation(self) -> None:
-        """A folder has no split of its own."""
+        """Always None: a folder has no validation split."""
         return
 
     def __len__(self) -> int:
         return len(self.clean)
 
     def identity(self) -> bytes:
-        """A hash of the names and of the files' sizes in bytes."""
+        """Return a hash of the names and of the sizes of the files in bytes."""
         digest = hashlib.sha256()
         for files in (self.clean, self.degraded):
             for name, file in zip(self.names, files or (), strict=False):
-                digest.update(os.fsencode(name) + f"\0{_bytes_of(file)}\n".encode())
+                digest.update(os.fsencode(name) + f"\0{_file_size(file)}\n".encode())
         return digest.digest()
 
     def group_ids(self) -> npt.NDArray[np.uint64]:
-        """By scene."""
+        """Return the numbers of groups: a group is a scene."""
         digests = b"".join(hashlib.blake2b(os.fsencode(scene), digest_size=8).digest() for scene in self.scenes)
         return np.frombuffer(digests, "<u8").astype(np.uint64)
 
     def rows_from_files(self, stems: Set[str]) -> npt.NDArray[np.int64]:
-        """By the names of the clean files."""
-        listed = [row for row, file in enumerate(self.clean) if PurePosixPath(file).stem.casefold() in stems]
-        return np.array(listed, np.int64)
+        """Return the rows whose clean file has one of these names."""
+        rows = [row for row, file in enumerate(self.clean) if PurePosixPath(file).stem.casefold() in stems]
+        return np.array(rows, np.int64)
 
     def row_spans(self, seed: int, step: int) -> None:
-        """All rows are at hand at every step."""
+        """Return None: all rows can be drawn at every step."""
         return
 
     def crop(self, row: int, size: int, random: np.random.Generator) -> CropPair:
-        """As `ImageSet.crop`."""
-        degraded = None if self.degraded is None else _encoded(self.degraded[row])
-        return crop_from(degraded, _encoded(self.clean[row]), size, random)
+        """Return a crop, as `ImageSet.crop` says."""
+        degraded = None if self.degraded is None else _stored(self.degraded[row])
+        return crop_from(degraded, _stored(self.clean[row]), size, random)
 
 
-def _encoded(file: str) -> StoredImage:
+def _stored(file: str) -> StoredImage:
     return StoredImage(Path(file), file)
 
 
-def _bytes_of(file: str) -> int:
+def _file_size(file: str) -> int:
     try:
         return os.stat(file).st_size
     except OSError as error:

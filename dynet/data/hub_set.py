@@ -1,4 +1,4 @@
-"""Data sets that `datasets` reads, from a folder or from the Hub: memory-mapped, and cut a row at a time."""
+"""Datasets that `datasets` reads, from a folder or from the Hub: memory-mapped, and cropped row by row."""
 
 import contextlib
 import hashlib
@@ -12,37 +12,39 @@ import numpy.typing as npt
 
 from dynet.data.image_set import CropPair, StoredImage, crop_from
 from dynet.errors import DataError
+from dynet.runtime.hub_errors import http_error
 
 if TYPE_CHECKING:
     import datasets
 
 CONFIG = "patches"
-"""The config of a set built by million_ird that is trained on; of any other set the default one is."""
+"""The config to train on in a dataset that million_ird built; of any other dataset it is the default one."""
 CLEAN, PAIR = "image", ("input", "target")
-"""The column of clean pictures, or those of pairs."""
+"""The column of clean images, or those of pairs."""
 
 
 @dataclass(frozen=True, slots=True)
 class HubSet:
-    """The rows of a split, in their order; `task` is what the user said it is for."""
+    """The rows of a split, in their order; `task` is the one that the user names."""
 
     location: str
     task: str | None
     paired: bool
     validation: Self | None
     _rows: "datasets.Dataset"
-    _pictures: "datasets.Dataset"
-    """The same rows, with nothing but their pictures."""
+    _images: "datasets.Dataset"
+    """The same rows, with the image columns only."""
 
     @classmethod
     def open(cls, location: str, task: str | None) -> Self:
-        """Open the split `train`, and `validation` beside it where there is one.
+        """Open the split `train`, and `validation` if there is one.
 
-        Raises DataError in one line for what is no such set, or is out of reach.
+        Raises:
+            DataError: The dataset does not exist, cannot be reached, or has no images; the message is one line.
         """
         splits = _load(location)
         if not splits:
-            raise DataError(f"--data {location} holds no pictures")
+            raise DataError(f"--data {location} holds no images")
         if "train" not in splits:
             raise DataError(f"--data {location} has no split 'train', but {', '.join(splits)}")
         validation = cls._of(location, task, splits["validation"], None) if "validation" in splits else None
@@ -59,7 +61,7 @@ class HubSet:
         names = PAIR if paired else (CLEAN,)
         for name in names:
             if not isinstance(rows.features[name], datasets.Image):
-                raise DataError(f"--data {location}: column {name!r} holds no pictures, but {rows.features[name]}")
+                raise DataError(f"--data {location}: column {name!r} holds no images, but {rows.features[name]}")
             rows = rows.cast_column(name, datasets.Image(decode=False))
         return cls(location, task, paired, validation, rows, rows.select_columns(list(names)))
 
@@ -67,55 +69,55 @@ class HubSet:
         return len(self._rows)
 
     def identity(self) -> bytes:
-        """A hash of the rows' ids, or of the sizes of their pictures' files where a set has no ids."""
+        """Return a hash of the rows' ids, or of the sizes of the image files if the dataset has no ids."""
         import pyarrow.compute as compute
 
         digest = hashlib.sha256()
-        with_ids = "id" in self._rows.column_names
-        for name in ("id",) if with_ids else tuple(self._pictures.column_names):
+        has_ids = "id" in self._rows.column_names
+        for name in ("id",) if has_ids else tuple(self._images.column_names):
             for chunk in self._rows.data.column(name).chunks:
-                values = chunk if with_ids else compute.binary_length(chunk.field("bytes"))
+                values = chunk if has_ids else compute.binary_length(chunk.field("bytes"))
                 digest.update("\n".join(map(str, values.to_pylist())).encode())
         return digest.digest()
 
     def group_ids(self) -> npt.NDArray[np.uint64]:
-        """By the picture that a patch is a part of; in a set that does not say, each row is its own."""
+        """Return the numbers of groups: patches of the same image, or single rows if no column says which."""
         column = next((name for name in ("parent", "id") if name in self._rows.column_names), None)
         if column is None:
             return np.array([hash64(str(row)) for row in range(len(self))], np.uint64)
-        names, indices = _distinct(self._rows, column)
+        names, indices = _distinct_values(self._rows, column)
         numbers = np.array([hash64(str(name)) for name in names], np.uint64)
         return np.asarray(numbers[indices])
 
     def rows_from_files(self, stems: Set[str]) -> npt.NDArray[np.int64]:
-        """By the column `uri`, which says where the builder had a picture from."""
+        """Return the rows whose column `uri`, which says where an image comes from, has one of these names."""
         if "uri" not in self._rows.column_names:
             return np.empty(0, np.int64)
-        names, indices = _distinct(self._rows, "uri")
-        listed = np.array([PurePosixPath(str(name)).stem.casefold() in stems for name in names], bool)
-        return np.flatnonzero(listed[indices])
+        names, indices = _distinct_values(self._rows, "uri")
+        is_listed = np.array([PurePosixPath(str(name)).stem.casefold() in stems for name in names], bool)
+        return np.flatnonzero(is_listed[indices])
 
     def row_spans(self, seed: int, step: int) -> None:
-        """All rows are at hand at every step."""
+        """Return None: all rows can be drawn at every step."""
         return
 
     def crop(self, row: int, size: int, random: np.random.Generator) -> CropPair:
-        """As `ImageSet.crop`; files are named by row."""
-        stored = self._pictures[row]
+        """Return a crop, as `ImageSet.crop` says; messages name images by row."""
+        encoded = self._images[row]
         if self.paired:
-            degraded, clean = (self._encoded(stored[name], f"{name} of row {row}") for name in PAIR)
+            degraded, clean = (self._stored(encoded[name], f"{name} of row {row}") for name in PAIR)
             return crop_from(degraded, clean, size, random)
-        return crop_from(None, self._encoded(stored[CLEAN], f"row {row}"), size, random)
+        return crop_from(None, self._stored(encoded[CLEAN], f"row {row}"), size, random)
 
-    def _encoded(self, stored: dict[str, Any] | None, name: str) -> StoredImage:
+    def _stored(self, value: dict[str, Any] | None, name: str) -> StoredImage:
         name = f"{name} of {self.location}"
-        if stored is None or (stored["bytes"] is None and stored["path"] is None):
-            raise DataError(f"{name} has no picture")
-        return StoredImage(stored["bytes"] if stored["bytes"] is not None else Path(stored["path"]), name)
+        if value is None or (value["bytes"] is None and value["path"] is None):
+            raise DataError(f"{name} has no image")
+        return StoredImage(value["bytes"] if value["bytes"] is not None else Path(value["path"]), name)
 
 
-def _distinct(rows: "datasets.Dataset", name: str) -> tuple[list[object], npt.NDArray[np.int64]]:
-    """The different values of a column, and for each row the place of its own among them."""
+def _distinct_values(rows: "datasets.Dataset", name: str) -> tuple[list[object], npt.NDArray[np.int64]]:
+    """Return the distinct values of a column, and for each row the index of its value among them."""
     import pyarrow.compute as compute
 
     encoded = compute.dictionary_encode(rows.data.column(name), null_encoding="encode").combine_chunks()
@@ -123,35 +125,35 @@ def _distinct(rows: "datasets.Dataset", name: str) -> tuple[list[object], npt.ND
 
 
 def hash64(name: str) -> int:
-    """64 bits of a name's hash, by which rows of one family are known."""
+    """Return 64 bits of the hash of a name."""
     return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "little")
 
 
 def _load(location: str) -> dict[str, "datasets.Dataset"]:
-    """The splits of a data set that have rows: `datasets` loads none of the others, not even as empty."""
+    """Return the splits of a dataset that have rows; `datasets` cannot load an empty one."""
     import datasets
     from huggingface_hub.errors import HFValidationError
 
     datasets.disable_progress_bars()
     try:
-        with _quiet():
+        with _silent_datasets():
             builder = load_config(datasets.load_dataset_builder, location)
             if Path(location).is_dir():
-                builder = _of_files(builder)
+                builder = _builder_of_files(builder)
             builder.download_and_prepare()
-            found = [name for name, split in builder.info.splits.items() if split.num_examples]
-            return {str(name): builder.as_dataset(split=name) for name in found}
+            names = [name for name, split in builder.info.splits.items() if split.num_examples]
+            return {str(name): builder.as_dataset(split=name) for name in names}
     except (datasets.exceptions.DatasetsError, http_error(), HFValidationError, OSError) as error:
-        raise DataError(f"--data {location}: {reason(error)}") from error
+        raise DataError(f"--data {location}: {first_line(error)}") from error
     except ValueError as error:
-        raise DataError(f"--data {location} is no data set with a config {CONFIG!r}: {reason(error)}") from error
+        raise DataError(f"--data {location} is no dataset with a config {CONFIG!r}: {first_line(error)}") from error
 
 
-def _of_files(builder: "datasets.DatasetBuilder") -> "datasets.DatasetBuilder":
-    """The same for a folder's files by their own names and times.
+def _builder_of_files(builder: "datasets.DatasetBuilder") -> "datasets.DatasetBuilder":
+    """Return a builder for the same files, whose cache depends on their names and times.
 
-    As a folder, `datasets` would know a set by the folder's last name and its card alone: of one that was built anew,
-    or of another of that name, it would give the rows that it kept of the first.
+    The cache of a builder for a folder depends on the folder's last name and its card only. For a dataset that was
+    built again, or another one of that name, it would return the cached rows of the first.
     """
     import datasets
 
@@ -160,18 +162,18 @@ def _of_files(builder: "datasets.DatasetBuilder") -> "datasets.DatasetBuilder":
 
 
 def load_config(load: Callable[..., Any], location: str) -> Any:
-    """What a function of `datasets` loads of CONFIG where the set has it, else of the default config."""
+    """Call a function of `datasets` with CONFIG if the dataset has it, else with the default config."""
     try:
         return load(location, CONFIG)
-    except ValueError as error:  # what `datasets` raises for a config that is not there
+    except ValueError as error:  # `datasets` raises it for a config that does not exist
         if f"BuilderConfig '{CONFIG}' not found" not in str(error):
             raise
         return load(location)
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """What goes wrong is raised: `datasets` need not write it to the terminal as well."""
+def _silent_datasets() -> Iterator[None]:
+    """Keep `datasets` from printing errors, which it raises as well."""
     import datasets
 
     before = datasets.logging.get_verbosity()
@@ -182,17 +184,8 @@ def _quiet() -> Iterator[None]:
         datasets.logging.set_verbosity(before)
 
 
-def http_error() -> type[Exception]:
-    """The root of what the Hub's client raises: of its own errors, and of those of the HTTP library beneath it."""
-    from huggingface_hub.errors import HfHubHTTPError
-
-    root = HfHubHTTPError.__bases__[0]
-    assert issubclass(root, Exception)
-    return root
-
-
-def reason(error: BaseException) -> str:
-    """The first line of an error's message, or its kind; where `datasets` only says that there was one, of that one."""
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, or its type; of a DatasetGenerationError that of its cause."""
     if type(error).__name__ == "DatasetGenerationError" and error.__cause__ is not None:
         error = error.__cause__
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

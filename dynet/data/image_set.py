@@ -1,4 +1,4 @@
-"""What training draws crops from: a set of clean pictures, or of pairs of a degraded and a clean picture."""
+"""What training draws crops from: a set of clean images, or of pairs of a degraded and a clean image."""
 
 from collections.abc import Set
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ Image8 = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class CropPair:
-    """The same square piece of a pair of pictures, both (size, size, 3); `degraded` is None in a set of clean ones."""
+    """The same square crop of a pair of images, both (size, size, 3); `degraded` is None in a set of clean images."""
 
     degraded: Image8 | None
     clean: Image8
@@ -24,65 +24,69 @@ class CropPair:
 
 @dataclass(frozen=True, slots=True)
 class StoredImage:
-    """A picture as it is stored, in memory or in a file, and what messages call it."""
+    """An encoded image in memory or in a file, and its name in messages."""
 
-    stored: bytes | Path
+    content: bytes | Path
     name: str
 
 
 class ImageSet(Protocol):
-    """A set that any process opens the same way, so that row n is the same pictures everywhere.
+    """A set of images that every process opens in the same way, so that row n is the same images everywhere.
 
-    Rows are in an order that depends on names, never on a directory listing. A set can be pickled to a worker.
+    The order of rows depends on names, never on a directory listing. A set can be pickled to a worker.
     """
 
     @property
     def location(self) -> str:
-        """Where it lies, as messages name it."""
+        """The folder or the repository, as messages name it."""
 
     @property
     def paired(self) -> bool:
-        """Whether rows are pairs, not clean pictures alone."""
+        """Whether rows are pairs, not clean images only."""
 
     @property
     def task(self) -> str | None:
-        """The task that this set is for where its layout or its user says so, such as "derain"; None: for any."""
+        """The task of this set, such as "derain", if its layout or the user names one; None: any task."""
 
     @property
     def validation(self) -> Self | None:
-        """The set's own split for validation, where it has one."""
+        """The set's own validation split, if it has one."""
 
     def __len__(self) -> int:
-        """Rows to draw from."""
+        """Return the number of rows."""
 
     def identity(self) -> bytes:
-        """A hash of the rows' names and sizes: changes when they do, not when a folder is moved. Reads no pixels."""
+        """Return a hash of the rows' names and sizes.
+
+        It changes when these do, but not when a folder is moved. No pixels are read.
+        """
 
     def group_ids(self) -> npt.NDArray[np.uint64]:
-        """(rows,): equal numbers for rows that show parts of one picture; those are never held out in part."""
+        """Return (rows,) numbers that are equal for rows from the same image; a group is held out as a whole."""
 
     def rows_from_files(self, stems: Set[str]) -> npt.NDArray[np.int64]:
-        """The rows whose clean picture comes from a file of one of these names, without suffix and in lower case."""
+        """Return the rows whose clean image comes from a file of one of these names, without suffix, in lower case."""
 
     def row_spans(self, seed: int, step: int) -> npt.NDArray[np.int64] | None:
-        """(n, 2): spans of rows (first, one after last) to draw from at a step, where only a part is at hand."""
+        """Return the spans of rows to draw from at a step, (n, 2): first row, one after the last. None: all rows."""
 
     def crop(self, row: int, size: int, random: np.random.Generator) -> CropPair:
-        """A piece of `size` pixels a side, every position as likely; decodes no more of the file than it must.
+        """Return a crop with sides of `size` pixels at a uniformly random position; decode no more than it needs.
 
-        Raises UnusablePicture, naming the row's file, where the picture is smaller, cannot be decoded, or where the
-        two of a pair differ in size.
+        Raises:
+            UnusableImage: The image is smaller, cannot be decoded, or the two of a pair differ in size. The message
+                names the file of the row.
         """
 
 
 def crop_from(degraded: StoredImage | None, clean: StoredImage, size: int, random: np.random.Generator) -> CropPair:
-    """The same piece of both pictures, or of the clean one alone; raises as `ImageSet.crop` does."""
-    target = open_image(clean.stored, clean.name)
+    """Return the same crop of both images, or of the clean one only; raise what `ImageSet.crop` raises."""
+    target = open_image(clean.content, clean.name)
     top, left = draw_crop_position(target, size, random)
     if degraded is None:
         return CropPair(None, target.region(top, left, size, size))
-    given = open_image(degraded.stored, degraded.name)
-    if (given.height, given.width) != (target.height, target.width):
-        sizes = f"{given.width}x{given.height}", f"{target.width}x{target.height}"
+    source = open_image(degraded.content, degraded.name)
+    if (source.height, source.width) != (target.height, target.width):
+        sizes = f"{source.width}x{source.height}", f"{target.width}x{target.height}"
         raise UnusableImage(f"{degraded.name} has {sizes[0]} pixels, but {clean.name} {sizes[1]}: no pair")
-    return CropPair(given.region(top, left, size, size), target.region(top, left, size, size))
+    return CropPair(source.region(top, left, size, size), target.region(top, left, size, size))

@@ -1,7 +1,7 @@
-"""What people's folders of pictures look like: clean pictures, or pairs of a degraded picture and its clean one.
+"""Layouts of image folders: clean images, or pairs of a degraded image and its clean one.
 
-A folder of pairs is known by its structure: two folders side by side that are named for their sides (SIDES), wherever
-they lie below the given one. Letter case never matters, in names of folders, of pictures or of their formats.
+A folder of pairs is recognised by its structure: two folders side by side with the names of two sides (SIDES), anywhere
+below the given folder. Letter case never matters in the names of folders and images.
 """
 
 import logging
@@ -34,53 +34,53 @@ SIDES: tuple[tuple[str, str, str | None], ...] = (
     ("low", "high", "lowlight"),
     ("low", "gt", "lowlight"),
 )
-"""Folder of degraded pictures, folder of their clean ones, and the task that the two names make unmistakable."""
+"""Folder of degraded images, folder of their clean ones, and the task, if the two names are clear about it."""
 
 TASKS = {"derain": "derain", "dehaze": "dehaze", "deblur": "deblur", "enhance": "lowlight", "lowlight": "lowlight"}
-"""Folders above the sides that name a task, as PromptIR's and AdaIR's do."""
+"""Names of parent folders that name a task, as those of PromptIR and AdaIR do."""
 
 CLEAN = "denoise"
-"""The folder of clean pictures beside folders of pairs, as PromptIR has it."""
+"""The folder of clean images next to folders of pairs, as PromptIR has it."""
 
 SPLITS: dict[Split, frozenset[str]] = {
     "train": frozenset({"train", "training", "our485"}),
     "test": frozenset({"test", "testing", "val", "eval", "validation", "eval15"}),
 }
-PASSED_OVER = frozenset({"blur_gamma", "__macosx"})
-"""Folders that are neither side: GoPro's blur with another gamma, and what macOS leaves in archives."""
+IGNORED_FOLDERS = frozenset({"blur_gamma", "__macosx"})
+"""Folders that are neither side: GoPro's blur with another gamma, and what macOS adds to archives."""
 
-LONELY = frozenset(degraded for degraded, _, _ in SIDES) - {"rain"}
-"""Folders that hold degraded pictures: without their clean ones beside them they are no pictures to train on. A folder
-`rain` may be named for its task, or for what its clean pictures show."""
+DEGRADED_FOLDERS = frozenset(degraded for degraded, _, _ in SIDES) - {"rain"}
+"""Folders of degraded images, which cannot be trained on without their clean ones next to them. A folder `rain` is not
+among them: it may be named after its task, or after what its clean images show."""
 
-NAMED = 3
-"""How many of the files at fault an error names; the rest are counted."""
+MAX_NAMES = 3
+"""How many files a message names."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImagePair:
-    """A degraded picture and its clean one; `name` is unique in its folder and free of the folder's own place."""
+    """The files of a degraded image and its clean one; `name` is unique, and relative to the folder."""
 
     name: str
     degraded: Path
     clean: Path
     scene: str = ""
-    """Equal for the frames of one film, which are as good as the same picture."""
+    """Equal for the frames of one video, which are nearly the same image."""
 
 
 @dataclass(frozen=True, slots=True)
 class TaskFolder:
-    """What a folder holds for one task: either clean pictures or pairs."""
+    """The images of a folder for one task: either clean images or pairs."""
 
     folder: Path
     task: str | None
-    pictures: tuple[Path, ...] = ()
+    images: tuple[Path, ...] = ()
     pairs: tuple[ImagePair, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class _Root:
-    """A folder that holds the two sides of pairs, or, without sides, clean pictures beside such."""
+class _ImageFolder:
+    """A folder with the two sides of pairs, or, if `sides` is None, with clean images next to folders of pairs."""
 
     folder: Path
     sides: tuple[Path, Path] | None
@@ -88,72 +88,87 @@ class _Root:
 
 
 def find_images(folder: Path) -> tuple[Path, ...]:
-    """All pictures below a folder, in the order of their paths, whatever the file system's."""
-    return tuple(sorted(_pictures(folder), key=lambda file: file.relative_to(folder).as_posix()))
+    """Return all images below a folder, sorted by path."""
+    return tuple(sorted(_walk_images(folder), key=lambda file: file.relative_to(folder).as_posix()))
 
 
 def find_pairs(folder: Path, split: Split | None = None) -> tuple[ImagePair, ...]:
-    """All pairs below a folder, in the order of their names.
+    """Return all pairs below a folder, sorted by name.
 
-    Where pairs for training and for testing lie beside each other, as in GoPro and LOL, only those of `split` are
-    meant. Raises DataError for inputs without a target or with more than one, naming the first of them, for a folder
-    of inputs alone, for one without pairs, and for both splits where `split` is None.
+    Args:
+        folder: The folder.
+        split: Which pairs to take where pairs for training and for testing are next to each other, as in GoPro and LOL.
+
+    Raises:
+        DataError: An input has no target or several (the message names the first), a folder has inputs only, there are
+            no pairs, or there are both splits and `split` is None.
     """
-    roots = [root for root in _roots(folder, folder, split, ()) if root.sides]
-    if not roots:
+    with_sides = [subfolder for subfolder in _find_folders(folder, folder, split, ()) if subfolder.sides]
+    if not with_sides:
         known = ", ".join(f"{degraded}/ + {clean}/" for degraded, clean, _ in SIDES)
         raise DataError(f"{folder} holds no pairs: none of {known} is in it")
-    return _pairs(folder, roots)
+    return _pairs(folder, with_sides)
 
 
 def find_task_folders(folder: Path, split: Split | None = None) -> tuple[TaskFolder, ...]:
-    """What a folder holds for each task: pairs if there are any, else clean pictures; raises as `find_pairs` does.
+    """Return the images of a folder for each task: pairs if there are any, else clean images.
 
-    Beside pairs, clean pictures are those of a folder named `denoise`; a warning counts the others.
+    Next to pairs, only a folder named `denoise` counts as clean images; a warning counts the other images.
+
+    Args:
+        folder: The folder.
+        split: As for `find_pairs`.
+
+    Raises:
+        DataError: As `find_pairs`, but a folder without pairs is valid.
     """
-    roots = _roots(folder, folder, split, ())
-    if not any(root.sides for root in roots):
-        return (TaskFolder(folder, None, pictures=find_images(folder)),)
-    parts = [TaskFolder(root.folder, None, pictures=find_images(root.folder)) for root in roots if root.sides is None]
-    tasks = sorted({root.task for root in roots if root.sides}, key=str)
+    subfolders = _find_folders(folder, folder, split, ())
+    if not any(subfolder.sides for subfolder in subfolders):
+        return (TaskFolder(folder, None, images=find_images(folder)),)
+    task_folders = [
+        TaskFolder(subfolder.folder, None, images=find_images(subfolder.folder))
+        for subfolder in subfolders
+        if subfolder.sides is None
+    ]
+    tasks = sorted({subfolder.task for subfolder in subfolders if subfolder.sides}, key=str)
     for task in tasks:
-        mine = [root for root in roots if root.sides and root.task == task]
-        where = mine[0].folder if len(mine) == 1 else folder
-        parts.append(TaskFolder(where, task, pairs=_pairs(where, mine)))
-    inside = tuple(f"{place.as_posix()}/" for root in roots for place in root.sides or (root.folder,))
-    left = [file.relative_to(folder).as_posix() for file in find_images(folder)]
-    left = [name for name in left if not (folder / name).as_posix().startswith(inside)]
-    if left:
-        logger.warning("%s: %s outside of its pairs left out: %s", folder, _count(left, "picture"), _few(left))
-    return tuple(parts)
+        of_task = [subfolder for subfolder in subfolders if subfolder.sides and subfolder.task == task]
+        top = of_task[0].folder if len(of_task) == 1 else folder
+        task_folders.append(TaskFolder(top, task, pairs=_pairs(top, of_task)))
+    used = tuple(f"{path.as_posix()}/" for subfolder in subfolders for path in subfolder.sides or (subfolder.folder,))
+    names = [file.relative_to(folder).as_posix() for file in find_images(folder)]
+    unused = [name for name in names if not (folder / name).as_posix().startswith(used)]
+    if unused:
+        logger.warning("%s: ignored %s outside of its pairs: %s", folder, _count(unused, "image"), _shorten(unused))
+    return tuple(task_folders)
 
 
-def _roots(top: Path, folder: Path, split: Split | None, above: tuple[str, ...]) -> list[_Root]:
-    """The outermost folders that hold sides, and those of clean pictures beside them, below (and with) `folder`."""
-    here = os.path.realpath(folder)
-    if here in above:
+def _find_folders(top: Path, folder: Path, split: Split | None, parents: tuple[str, ...]) -> list[_ImageFolder]:
+    """Return `folder` and the outermost folders below it that have sides, or clean images next to those."""
+    real_path = os.path.realpath(folder)
+    if real_path in parents:
         return []
-    children = {child.name.casefold(): child for child in _folders(folder)}
+    children = {child.name.casefold(): child for child in _subfolders(folder)}
     sides = _sides(folder, children)
     if sides is not None:
         degraded, clean, task = sides
-        named = [TASKS[name] for part in folder.relative_to(top).parts if (name := part.casefold()) in TASKS]
-        return [_Root(folder, (degraded, clean), task or (named[-1] if named else None))]
-    for name in sorted(LONELY & children.keys()):
-        if any(_pictures(children[name])):
-            wanted = " or ".join(f"{clean}/" for degraded, clean, _ in SIDES if degraded == name)
-            raise DataError(f"{children[name]} has no clean pictures beside it: a folder {wanted} is looked for there")
-    below = {name: _roots(top, child, split, (*above, here)) for name, child in children.items()}
-    both = {kind: [name for name in names if below.get(name)] for kind, names in SPLITS.items()}
-    if all(both.values()):
+        tasks = [TASKS[name] for part in folder.relative_to(top).parts if (name := part.casefold()) in TASKS]
+        return [_ImageFolder(folder, (degraded, clean), task or (tasks[-1] if tasks else None))]
+    for name in sorted(DEGRADED_FOLDERS & children.keys()):
+        if any(_walk_images(children[name])):
+            expected = " or ".join(f"{clean}/" for degraded, clean, _ in SIDES if degraded == name)
+            raise DataError(f"{children[name]} has no clean images next to it: expected a folder {expected} there")
+    below = {name: _find_folders(top, child, split, (*parents, real_path)) for name, child in children.items()}
+    of_split = {kind: [name for name in names if below.get(name)] for kind, names in SPLITS.items()}
+    if all(of_split.values()):
         if split is None:
-            raise DataError(f"{folder} holds pairs to train on and to test on: name one of its folders")
-        unwanted = both["test" if split == "train" else "train"]
-        below = {name: roots for name, roots in below.items() if name not in unwanted}
-    found = [root for name in sorted(below) for root in below[name]]
-    if not found and folder != top and folder.name.casefold() == CLEAN and any(_pictures(folder)):
-        return [_Root(folder, None, None)]
-    return found
+            raise DataError(f"{folder} has pairs for training and for testing: name one of its folders")
+        other_split = of_split["test" if split == "train" else "train"]
+        below = {name: subfolders for name, subfolders in below.items() if name not in other_split}
+    subfolders = [subfolder for name in sorted(below) for subfolder in below[name]]
+    if not subfolders and folder != top and folder.name.casefold() == CLEAN and any(_walk_images(folder)):
+        return [_ImageFolder(folder, None, None)]
+    return subfolders
 
 
 def _sides(folder: Path, children: dict[str, Path]) -> tuple[Path, Path, str | None] | None:
@@ -163,76 +178,76 @@ def _sides(folder: Path, children: dict[str, Path]) -> tuple[Path, Path, str | N
     return None
 
 
-def _pairs(top: Path, roots: list[_Root]) -> tuple[ImagePair, ...]:
-    """The pairs of these folders; each is a scene of its own where there are several of them, as films are."""
+def _pairs(top: Path, folders: list[_ImageFolder]) -> tuple[ImagePair, ...]:
+    """Return the pairs of these folders; several folders of blurred images are videos, each a scene."""
     pairs: list[ImagePair] = []
-    for root in roots:
-        place = root.folder.relative_to(top)
-        film = root.folder.relative_to(top).as_posix() if len(roots) > 1 and root.task == "deblur" else ""
-        pairs += [ImagePair((place / name).as_posix(), *files, film) for name, files in _matched(root).items()]
+    for folder in folders:
+        relative = folder.folder.relative_to(top)
+        scene = relative.as_posix() if len(folders) > 1 and folder.task == "deblur" else ""
+        pairs += [ImagePair((relative / name).as_posix(), *files, scene) for name, files in _match(folder).items()]
     return tuple(sorted(pairs, key=lambda pair: pair.name))
 
 
-def _matched(root: _Root) -> dict[str, tuple[Path, Path]]:
-    """For each degraded picture's name its file and its clean one's."""
-    assert root.sides is not None
-    degraded, clean = (_by_name(side) for side in root.sides)
+def _match(folder: _ImageFolder) -> dict[str, tuple[Path, Path]]:
+    """Return the degraded file and the clean file of each pair, by the name of the degraded one."""
+    assert folder.sides is not None
+    degraded_side, clean_side = folder.sides
+    degraded, clean = _files_by_name(degraded_side), _files_by_name(clean_side)
     if not degraded:
-        raise DataError(f"{root.sides[0]} holds no pictures")
-    for side, files in zip(root.sides, (degraded, clean), strict=True):
-        twice = [found[:2] for found in files.values() if len(found) > 1]
-        if twice:
-            first, second = twice[0]
-            raise DataError(
-                f"{side}: {first.name} and {second.name} have one name; which is meant? ({len(twice)} such)"
-            )
-    matched = match_names(degraded, clean)
-    if matched.alone:
-        alone = [degraded[name][0].relative_to(root.folder).as_posix() for name in matched.alone]
-        raise DataError(
-            f"{root.folder}: {_count(alone, 'picture')} without one in {root.sides[1].name}/: {_few(alone)}"
-        )
-    idle = [clean[name][0] for name in sorted(clean.keys() - set(matched.clean_of.values()))]
-    if idle:
-        names = [file.relative_to(root.folder).as_posix() for file in idle]
-        logger.warning("%s: nothing belongs to %s: %s", root.folder, _count(names, "clean picture"), _few(names))
+        raise DataError(f"{degraded_side} holds no images")
+    for side, files in ((degraded_side, degraded), (clean_side, clean)):
+        ambiguous = [same_name[:2] for same_name in files.values() if len(same_name) > 1]
+        if ambiguous:
+            first, second = ambiguous[0]
+            names = _count(ambiguous, "ambiguous name")
+            raise DataError(f"{side}: {first.name} and {second.name} have the same name ({names})")
+    match = match_names(degraded, clean)
+    if match.unmatched:
+        unmatched = [degraded[name][0].relative_to(folder.folder).as_posix() for name in match.unmatched]
+        count = _count(unmatched, "image")
+        raise DataError(f"{folder.folder}: {count} without a clean one in {clean_side.name}/: {_shorten(unmatched)}")
+    unused = [clean[name][0] for name in sorted(clean.keys() - set(match.clean_of.values()))]
+    if unused:
+        names = [file.relative_to(folder.folder).as_posix() for file in unused]
+        count = _count(names, "clean image")
+        logger.warning("%s: %s without a degraded one: %s", folder.folder, count, _shorten(names))
     return {
-        degraded[name][0].relative_to(root.sides[0]).with_suffix("").as_posix(): (degraded[name][0], clean[target][0])
-        for name, target in matched.clean_of.items()
+        degraded[name][0].relative_to(degraded_side).with_suffix("").as_posix(): (degraded[name][0], clean[target][0])
+        for name, target in match.clean_of.items()
     }
 
 
-def _by_name(side: Path) -> dict[str, list[Path]]:
-    """The pictures of a side by their paths without suffix, in lower case."""
-    named: dict[str, list[Path]] = {}
+def _files_by_name(side: Path) -> dict[str, list[Path]]:
+    """Return the images of a side by their paths without suffix, in lower case."""
+    files: dict[str, list[Path]] = {}
     for file in find_images(side):
-        named.setdefault(file.relative_to(side).with_suffix("").as_posix().casefold(), []).append(file)
-    return named
+        files.setdefault(file.relative_to(side).with_suffix("").as_posix().casefold(), []).append(file)
+    return files
 
 
-def _count(files: Collection[str], what: str) -> str:
-    return f"{len(files)} {what}{'s' if len(files) > 1 else ''}"
+def _count(items: Collection[object], noun: str) -> str:
+    return f"{len(items)} {noun}{'' if len(items) == 1 else 's'}"
 
 
-def _few(files: list[str]) -> str:
-    return ", ".join(files[:NAMED]) + (", …" if len(files) > NAMED else "")
+def _shorten(files: list[str]) -> str:
+    return ", ".join(files[:MAX_NAMES]) + (", …" if len(files) > MAX_NAMES else "")
 
 
-def _folders(folder: Path) -> list[Path]:
-    """The folders in a folder, links to folders among them."""
+def _subfolders(folder: Path) -> list[Path]:
+    """Return the folders in a folder, including links to folders."""
     try:
         with os.scandir(folder) as entries:
             names = [entry.name for entry in entries if entry.is_dir()]
     except OSError as error:
         raise DataError(f"{folder} cannot be read: {error.strerror}") from error
-    wanted = [name for name in names if not name.startswith(".") and name.casefold() not in PASSED_OVER]
-    return [folder / name for name in sorted(wanted)]
+    kept = [name for name in names if not name.startswith(".") and name.casefold() not in IGNORED_FOLDERS]
+    return [folder / name for name in sorted(kept)]
 
 
-def _pictures(folder: Path, above: tuple[str, ...] = ()) -> Iterator[Path]:
-    """The pictures below a folder; a link to a folder above it is not followed."""
-    here = os.path.realpath(folder)
-    if here in above:
+def _walk_images(folder: Path, parents: tuple[str, ...] = ()) -> Iterator[Path]:
+    """Yield the images below a folder; links to a parent folder are not followed."""
+    real_path = os.path.realpath(folder)
+    if real_path in parents:
         return
     try:
         with os.scandir(folder) as entries:
@@ -242,5 +257,5 @@ def _pictures(folder: Path, above: tuple[str, ...] = ()) -> Iterator[Path]:
     for name in names:
         if not name.startswith(".") and os.path.splitext(name)[1].casefold() in SUFFIXES:
             yield folder / name
-    for child in _folders(folder):
-        yield from _pictures(child, (*above, here))
+    for child in _subfolders(folder):
+        yield from _walk_images(child, (*parents, real_path))

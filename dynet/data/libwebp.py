@@ -1,8 +1,8 @@
-"""Pieces of lossless WebP pictures by libwebp's own crop, which Pillow has no way to ask for.
+"""Regions of lossless WebP images, cropped by libwebp itself, which Pillow does not offer.
 
-The library called is the very one that Pillow has loaded, so the pixels are Pillow's. Structures and names are those
-of libwebp's `src/webp/decode.h`. The crop of a lossless picture decodes no row below it and converts only what is in it
-(that of a lossy one may differ at its edges from the whole, so it is not offered here).
+The library is the one that Pillow has loaded, so the pixels are the same as Pillow's. Structures and names are those of
+libwebp's `src/webp/decode.h`. The crop of a lossless image decodes no row below the region, and converts only the
+region. (The crop of a lossy image may differ at its edges from the whole image, so it is not offered here.)
 """
 
 import ctypes
@@ -15,15 +15,15 @@ import numpy.typing as npt
 Image8 = npt.NDArray[np.uint8]
 
 _ABI = 0x0208
-"""WEBP_DECODER_ABI_VERSION; libwebp refuses another first byte, within which these structures stay as they are."""
+"""WEBP_DECODER_ABI_VERSION: libwebp rejects another first byte; these structures never change within one."""
 _MODE_RGB = 0
 _OK = 0
 
 
 def lossless_size(encoded: bytes) -> tuple[int, int] | None:
-    """Height and width of a file of one VP8L chunk; None for any other.
+    """Return height and width of a file with one VP8L chunk; None for any other file.
 
-    Such a picture carries nothing else: no Exif, so it stands upright, and no second frame.
+    Such a file has nothing else: no Exif, so the image is upright, and no second frame.
     """
     if encoded[:4] != b"RIFF" or encoded[8:16] != b"WEBPVP8L" or encoded[20:21] != b"\x2f" or len(encoded) < 25:
         return None
@@ -32,22 +32,22 @@ def lossless_size(encoded: bytes) -> tuple[int, int] | None:
 
 
 def available() -> bool:
-    """Whether `crop` can be called; not where Pillow has libwebp inside its own module, as on Windows."""
+    """Return whether `crop` can be called; not if Pillow contains libwebp in its own module, as on Windows."""
     return _library() is not None
 
 
 def crop(encoded: bytes, top: int, left: int, height: int, width: int) -> Image8 | None:
-    """(height, width, 3) out of a lossless picture, RGB; None where libwebp finds a fault in the file."""
+    """Return a region of a lossless image, (height, width, 3) RGB; None if libwebp finds the file damaged."""
     library, configuration = _library(), _DecoderConfig()
     assert library is not None
     library.WebPInitDecoderConfigInternal(ctypes.byref(configuration), _ABI)
-    piece = np.empty((height, width, 3), np.uint8)
+    region = np.empty((height, width, 3), np.uint8)
     options, output = configuration.options, configuration.output
     options.use_cropping = 1
     options.crop_left, options.crop_top, options.crop_width, options.crop_height = left, top, width, height
     output.colorspace, output.is_external_memory = _MODE_RGB, 1
-    output.u.rgb = _Rgb(piece.ctypes.data, 3 * width, piece.nbytes)
-    return piece if library.WebPDecode(encoded, len(encoded), ctypes.byref(configuration)) == _OK else None
+    output.u.rgb = _Rgb(region.ctypes.data, 3 * width, region.nbytes)
+    return region if library.WebPDecode(encoded, len(encoded), ctypes.byref(configuration)) == _OK else None
 
 
 def _ints(names: str) -> list[tuple[str, Any]]:
@@ -67,13 +67,13 @@ class _Rgb(ctypes.Structure):
 
 
 class _Yuv(ctypes.Structure):
-    """WebPYUVABuffer, which is only here for its size."""
+    """WebPYUVABuffer, needed for its size only."""
 
     _fields_ = (("planes", ctypes.c_void_p * 4), ("strides", ctypes.c_int * 4), ("sizes", ctypes.c_size_t * 4))
 
 
 class _Pixels(ctypes.Union):
-    """The nameless union of WebPDecBuffer."""
+    """The unnamed union of WebPDecBuffer."""
 
     _fields_ = (("rgb", _Rgb), ("yuv", _Yuv))
 
@@ -110,7 +110,7 @@ def _library() -> ctypes.CDLL | None:
     try:
         from PIL import _webp
 
-        library = ctypes.CDLL(_webp.__file__)  # symbols are looked for in what it depends on, too
+        library = ctypes.CDLL(_webp.__file__)  # symbols are also looked up in the libraries that it depends on
         library.WebPDecode.argtypes = (ctypes.c_char_p, ctypes.c_size_t, ctypes.POINTER(_DecoderConfig))
         ready = library.WebPInitDecoderConfigInternal(ctypes.byref(_DecoderConfig()), _ABI)
     except (ImportError, OSError, AttributeError):

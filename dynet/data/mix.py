@@ -1,4 +1,4 @@
-"""The tasks of a run, and the sets that each draws from: every example is a function of (seed, step, index)."""
+"""The tasks of a run and their datasets: every example is a function of (seed, step, index)."""
 
 import functools
 import hashlib
@@ -20,15 +20,15 @@ DegradeFunction = Callable[[Image8, np.random.Generator], Image8]
 Rows = npt.NDArray[np.int64]
 
 MAX_HELD_OUT = 0.1
-"""Of a set's pictures, for validation; of a small set one."""
+"""The largest share of a set's groups that is held out for validation, but at least one group."""
 
 MAX_ATTEMPTS = 10
-"""Pictures that are drawn for one example before a set is taken to be of no use."""
+"""Unusable images in a row, for one example, after which training stops."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingTask:
-    """What a run learns: how clean crops are spoilt, or None where pairs are given; and how often it is drawn."""
+    """One task: its weight in the draw, and how it degrades clean crops; `degrade` is None for a task of pairs."""
 
     name: str
     weight: float
@@ -36,7 +36,7 @@ class TrainingTask:
 
 
 class TrainingExample(NamedTuple):
-    """One input and target, both (size, size, 3), and the number of their task."""
+    """One input and target, both (size, size, 3), and the index of their task."""
 
     degraded: Image8
     clean: Image8
@@ -45,9 +45,9 @@ class TrainingExample(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _SplitSet:
-    """A set as tasks draw from it: rows to train on, and rows of it or of its validation split that are held out."""
+    """A set split into rows to train on and held-out rows, which may be of the set's own validation split."""
 
-    pictures: ImageSet
+    images: ImageSet
     weight: float
     rows: Rows
     held_out: ImageSet
@@ -60,10 +60,10 @@ def _warn_once(message: str) -> None:
 
 
 class Mix:
-    """Tasks by weight; within a task sets by weight; within a set any row that is not held out.
+    """A draw of a task by weight, then of one of its sets by weight, then of a row that is not held out.
 
-    A set of clean pictures serves every task that degrades clean pictures, a set of pairs every task of pairs, but a
-    set that is for one task (`ImageSet.task`) serves no other.
+    A set of clean images serves every task that degrades clean images, and a set of pairs every task of pairs. A set
+    for one task (`ImageSet.task`) serves no other task.
     """
 
     def __init__(
@@ -75,103 +75,124 @@ class Mix:
         hold_out: int,
         exclude: Mapping[str, Set[str]],
     ) -> None:
-        """Give each task its sets.
+        """Assign the sets to the tasks.
 
-        `hold_out` pictures of each set (0: none) are kept for validation, and pictures from files of the names that
-        `exclude` gives, by list, are left out; a list that leaves none out is warned of. Raises DataError for a task
-        that no set serves, a set that serves no task, and a set of pairs that may be for several.
+        Args:
+            tasks: The tasks, in any order.
+            sets: The datasets and their weights.
+            seed: The seed of the run.
+            hold_out: Images of each set to hold out for validation; 0 holds out none.
+            exclude: Lists of file names, by list. Images from such files are not used; a list that matches no image
+                causes a warning.
+
+        Raises:
+            DataError: No set serves one of the tasks, a set serves no task, or a set of pairs could serve several.
         """
-        # By name: in whatever order a recipe lists them, the draw is the same.
+        # Sorted by name, so that the draw does not depend on the order in the recipe.
         self.tasks = tuple(sorted(tasks, key=lambda task: task.name))
         self.seed = seed
-        for pictures, _ in sets:
-            _refuse_useless(pictures, tasks)
-        parts = [_split(pictures, weight, hold_out, exclude) for pictures, weight in sets]
-        _warn_of_idle(exclude, [pictures for pictures, _ in sets])
-        self._parts = [[part for part in parts if serves(part.pictures, task)] for task in self.tasks]
-        for task, mine in zip(self.tasks, self._parts, strict=True):
-            if not mine:
-                raise DataError(_missing(task))
+        for images, _ in sets:
+            _check_usable(images, tasks)
+        splits = [_split(images, weight, hold_out, exclude) for images, weight in sets]
+        _log_exclusions(exclude, [images for images, _ in sets])
+        self._sets_of_task = [[split for split in splits if serves(split.images, task)] for task in self.tasks]
+        for task, of_task in zip(self.tasks, self._sets_of_task, strict=True):
+            if not of_task:
+                raise DataError(_missing_data(task))
         self._task_bounds = _bounds([task.weight for task in self.tasks])
-        self._set_bounds = [_bounds([part.weight for part in mine]) for mine in self._parts]
-        self._sets = tuple(parts)
+        self._set_bounds = [_bounds([split.weight for split in of_task]) for of_task in self._sets_of_task]
+        self._sets = tuple(splits)
 
     def fingerprint(self) -> str:
-        """Changes when a set's rows, their order or its weight do; not when a folder is moved."""
+        """Return a hash that changes with the rows of a set, their order or its weight, but not with its folder."""
         digest = hashlib.sha256()
-        for part in self._sets:
-            pictures = part.pictures
-            digest.update(f"{part.weight} {len(pictures)} {pictures.task} ".encode())
-            digest.update(pictures.identity())
-            digest.update(part.rows.astype("<i8").tobytes())
+        for split in self._sets:
+            images = split.images
+            digest.update(f"{split.weight} {len(images)} {images.task} ".encode())
+            digest.update(images.identity())
+            digest.update(split.rows.astype("<i8").tobytes())
         return digest.hexdigest()
 
     def example(self, step: int, index: int, size: int) -> TrainingExample:
-        """Example `index` of the batch of `step`: the same whoever asks, in whatever order.
+        """Return example `index` of the batch of `step`: the same in any process and order.
 
-        A picture that no crop can be cut from is passed over with a warning that names it, and another is drawn: weeks
-        of training do not end at one of a million files. Raises UnusablePicture where ATTEMPTS in a row are so.
+        An image that gives no crop is skipped with a warning that names it, and another one is drawn, so that one
+        damaged file in a million does not end weeks of training.
+
+        Args:
+            step: The step of the run.
+            index: The position in its batch.
+            size: The side of the crop in pixels.
+
+        Raises:
+            UnusableImage: MAX_ATTEMPTS images in a row gave no crop.
         """
-        passed_over: list[UnusableImage] = []
+        skipped: list[UnusableImage] = []
         for attempt in range(MAX_ATTEMPTS):
             try:
                 example = self._example(step, index, size, attempt)
-            except UnusableImage as fault:
-                passed_over.append(fault)
+            except UnusableImage as error:
+                skipped.append(error)
             else:
-                for one in passed_over:
-                    _warn_once(f"passed over: {one}")
+                for error in skipped:
+                    _warn_once(f"skipped: {error}")
                 return example
-        raise passed_over[-1]
+        raise skipped[-1]
 
     def _example(self, step: int, index: int, size: int, attempt: int) -> TrainingExample:
-        again = (attempt,) if attempt else ()
-        random = generator(self.seed, "crop", step, index, *again)
-        which = _draw(self._task_bounds, random)
-        part = self._parts[which][_draw(self._set_bounds[which], random)]
-        row = draw_row(part.rows, part.pictures.row_spans(self.seed, step), random)
-        crop = part.pictures.crop(row, size, random)
-        turn = int(random.integers(8))
-        turned = CropPair(None if crop.degraded is None else orient(crop.degraded, turn), orient(crop.clean, turn))
-        return self._finish(which, turned, generator(self.seed, "corruption", step, index, *again))
+        retry = (attempt,) if attempt else ()
+        random = generator(self.seed, "crop", step, index, *retry)
+        task = _draw(self._task_bounds, random)
+        split = self._sets_of_task[task][_draw(self._set_bounds[task], random)]
+        row = draw_row(split.rows, split.images.row_spans(self.seed, step), random)
+        crop = split.images.crop(row, size, random)
+        number = int(random.integers(8))
+        degraded = None if crop.degraded is None else orient(crop.degraded, number)
+        oriented = CropPair(degraded, orient(crop.clean, number))
+        return self._degrade(task, oriented, generator(self.seed, "corruption", step, index, *retry))
 
-    def validation(self, which: int, size: int) -> list[TrainingExample]:
-        """The held-out examples of task number `which`, upright, the same at every call.
+    def validation(self, task: int, size: int) -> list[TrainingExample]:
+        """Return the held-out examples of a task, upright, the same at every call.
 
-        Raises UnusablePicture where none of the pictures is of use.
+        Args:
+            task: The index of the task in `tasks`.
+            size: The side of the crops in pixels.
+
+        Raises:
+            UnusableImage: No image gives a crop.
         """
         examples: list[TrainingExample] = []
-        fault: UnusableImage | None = None
-        for number, part in enumerate(self._parts[which]):
-            for row in part.held_out_rows:
-                random = generator(self.seed, "validation", which, number, int(row))
+        last_error: UnusableImage | None = None
+        for number, split in enumerate(self._sets_of_task[task]):
+            for row in split.held_out_rows:
+                random = generator(self.seed, "validation", task, number, int(row))
                 try:
-                    crop = part.held_out.crop(int(row), size, random)
+                    crop = split.held_out.crop(int(row), size, random)
                 except UnusableImage as error:
-                    fault = error
-                    _warn_once(f"passed over: {error}")
+                    last_error = error
+                    _warn_once(f"skipped: {error}")
                     continue
-                examples.append(self._finish(which, crop, random))
-        if not examples and fault is not None:
-            raise fault
+                examples.append(self._degrade(task, crop, random))
+        if not examples and last_error is not None:
+            raise last_error
         return examples
 
-    def _finish(self, which: int, crop: CropPair, random: np.random.Generator) -> TrainingExample:
-        degrade = self.tasks[which].degrade
+    def _degrade(self, task: int, crop: CropPair, random: np.random.Generator) -> TrainingExample:
+        degrade = self.tasks[task].degrade
         degraded = degrade(crop.clean, random) if degrade is not None else crop.degraded
         assert degraded is not None
-        return TrainingExample(degraded, crop.clean, which)
+        return TrainingExample(degraded, crop.clean, task)
 
 
-def orient(picture: Image8, which: int) -> Image8:
-    """One of the eight flips and quarter turns of (size, size, 3); 0 leaves the picture upright."""
-    turned = np.rot90(picture, which % 4)
-    return turned[:, ::-1] if which >= 4 else turned
+def orient(image: Image8, number: int) -> Image8:
+    """Return one of the eight orientations of an image (size, size, 3): flips and quarter turns; 0 is upright."""
+    turned = np.rot90(image, number % 4)
+    return turned[:, ::-1] if number >= 4 else turned
 
 
-def serves(pictures: ImageSet, task: TrainingTask) -> bool:
-    """Whether a task draws from a set."""
-    return pictures.paired == (task.degrade is None) and pictures.task in (None, task.name)
+def serves(images: ImageSet, task: TrainingTask) -> bool:
+    """Return whether a task draws from a set."""
+    return images.paired == (task.degrade is None) and images.task in (None, task.name)
 
 
 def _bounds(weights: Sequence[float]) -> npt.NDArray[np.float64]:
@@ -183,69 +204,69 @@ def _draw(bounds: npt.NDArray[np.float64], random: np.random.Generator) -> int:
     return int(np.searchsorted(bounds, random.random(), side="right"))
 
 
-def _split(pictures: ImageSet, weight: float, hold_out: int, exclude: Mapping[str, Set[str]]) -> _SplitSet:
-    """The rows to train on and those held out: of the set's own validation split, else whole families by their hash."""
-    rows = _rows_without(pictures, exclude)
+def _split(images: ImageSet, weight: float, hold_out: int, exclude: Mapping[str, Set[str]]) -> _SplitSet:
+    """Choose held-out rows: from the set's own validation split, else whole groups by their number."""
+    rows = _rows_without(images, exclude)
     if len(rows) == 0:
-        raise DataError(f"--data {pictures.location}: all of its pictures are excluded by {', '.join(exclude)}")
-    if pictures.validation is not None:
-        held_out = _rows_without(pictures.validation, exclude)
+        raise DataError(f"--data {images.location}: all of its images are excluded by {', '.join(exclude)}")
+    if images.validation is not None:
+        held_out = _rows_without(images.validation, exclude)
         if len(held_out):
-            return _SplitSet(pictures, weight, rows, pictures.validation, _spread(held_out, hold_out))
+            return _SplitSet(images, weight, rows, images.validation, _spread(held_out, hold_out))
     if hold_out == 0:
-        return _SplitSet(pictures, weight, rows, pictures, rows[:0])
-    group_ids = pictures.group_ids()[rows]
-    unlike, sizes = np.unique(group_ids, return_counts=True)
-    if len(unlike) < 2:
+        return _SplitSet(images, weight, rows, images, rows[:0])
+    group_ids = images.group_ids()[rows]
+    groups, sizes = np.unique(group_ids, return_counts=True)
+    if len(groups) < 2:
         raise DataError(
-            f"--data {pictures.location} holds one picture, or parts of one: validation holds one out, and none is left"
+            f"--data {images.location} holds one image, or crops of one: validation holds it out, and none is left"
         )
-    # As many families as hold the count: mostly a row is a family of its own.
+    # As many groups as have `hold_out` rows; often each row is its own group.
     enough = int(np.searchsorted(np.cumsum(sizes), hold_out)) + 1
-    chosen = np.isin(group_ids, unlike[: min(enough, max(1, int(len(unlike) * MAX_HELD_OUT)))])
-    return _SplitSet(pictures, weight, rows[~chosen], pictures, _spread(rows[chosen], hold_out))
+    chosen = np.isin(group_ids, groups[: min(enough, max(1, int(len(groups) * MAX_HELD_OUT)))])
+    return _SplitSet(images, weight, rows[~chosen], images, _spread(rows[chosen], hold_out))
 
 
 def _spread(rows: Rows, count: int) -> Rows:
-    """At most `count` of the rows, evenly spread: neighbours are often alike."""
+    """Return at most `count` of the rows, evenly spread, since neighbours are often similar."""
     return rows[np.arange(min(count, len(rows))) * len(rows) // max(1, min(count, len(rows)))]
 
 
-def _rows_without(pictures: ImageSet, exclude: Mapping[str, Set[str]]) -> Rows:
-    rows = np.arange(len(pictures), dtype=np.int64)
+def _rows_without(images: ImageSet, exclude: Mapping[str, Set[str]]) -> Rows:
+    rows = np.arange(len(images), dtype=np.int64)
     stems = frozenset().union(*exclude.values())
-    return np.setdiff1d(rows, pictures.rows_from_files(stems)) if stems else rows
+    return np.setdiff1d(rows, images.rows_from_files(stems)) if stems else rows
 
 
-def _warn_of_idle(exclude: Mapping[str, Set[str]], sets: Sequence[ImageSet]) -> None:
-    splits = [split for pictures in sets for split in (pictures, pictures.validation) if split is not None]
+def _log_exclusions(exclude: Mapping[str, Set[str]], sets: Sequence[ImageSet]) -> None:
+    splits = [split for images in sets for split in (images, images.validation) if split is not None]
     for name, stems in exclude.items():
         count = sum(len(split.rows_from_files(stems)) for split in splits)
         if count == 0:
-            logger.warning("exclude: %s names no picture of any set", name)
+            logger.warning("exclude: %s matches no image of any dataset", name)
         else:
-            logger.info("exclude: %s leaves out %d pictures", name, count)
+            logger.info("exclude: %s excludes %d image%s", name, count, "" if count == 1 else "s")
 
 
-def _refuse_useless(pictures: ImageSet, tasks: Sequence[TrainingTask]) -> None:
-    served = [task.name for task in tasks if serves(pictures, task)]
-    kind = "pairs" if pictures.paired else "clean pictures"
+def _check_usable(images: ImageSet, tasks: Sequence[TrainingTask]) -> None:
+    served = [task.name for task in tasks if serves(images, task)]
+    kind = "pairs" if images.paired else "clean images"
     if not served:
-        wanted = f"{kind} for task {pictures.task}" if pictures.task else kind
+        content = f"{kind} for task {images.task}" if images.task else kind
         known = ", ".join(f"{task.name} (of {_kind(task)})" for task in tasks)
-        raise DataError(f"--data {pictures.location} holds {wanted}, but the recipe's tasks are {known}")
-    if pictures.paired and len(served) > 1:
+        raise DataError(f"--data {images.location} holds {content}, but the recipe's tasks are {known}")
+    if images.paired and len(served) > 1:
         raise DataError(
-            f"--data {pictures.location} holds pairs, and does not say for which of {', '.join(served)}: "
-            f"--data {served[0]}:{pictures.location} says it"
+            f"--data {images.location} holds pairs, and does not say for which of {', '.join(served)}: "
+            f"--data {served[0]}:{images.location} says it"
         )
 
 
 def _kind(task: TrainingTask) -> str:
-    return "pairs" if task.degrade is None else "clean pictures"
+    return "pairs" if task.degrade is None else "clean images"
 
 
-def _missing(task: TrainingTask) -> str:
+def _missing_data(task: TrainingTask) -> str:
     if task.degrade is None:
         return f"task {task.name} needs pairs: --data {task.name}:DIR_OR_REPO"
-    return f"task {task.name} needs clean pictures: --data DIR_OR_REPO"
+    return f"task {task.name} needs clean images: --data DIR_OR_REPO"

@@ -1,4 +1,4 @@
-"""Which clean picture a degraded one belongs to, by their names alone."""
+"""Which clean image belongs to a degraded one, by their names alone."""
 
 import itertools
 import re
@@ -13,7 +13,7 @@ def _same(stem: str) -> str:
     return stem
 
 
-def _without_rain(stem: str) -> str:
+def _no_rain(stem: str) -> str:
     return f"no{stem}" if _RAIN.match(stem) else stem
 
 
@@ -22,45 +22,52 @@ def _scene_of_haze(stem: str) -> str:
     return matched[1] if matched else stem
 
 
-# The first rule under which every picture finds its clean one holds for all of a folder; rules are never mixed.
+# One rule holds for all of a folder: the first under which every image has a clean one. Rules are never mixed.
 _RULES: tuple[Callable[[str], str], ...] = (
     _same,
-    _without_rain,  # Rain100L's training set: rain-12 to norain-12
+    _no_rain,  # Rain100L's training set: rain-12 to norain-12
     _scene_of_haze,  # RESIDE: 0012_0.8_0.2 (airlight, scattering) to 0012, many to one
 )
 
 
 @dataclass(frozen=True, slots=True)
 class PairMatch:
-    """For each degraded name its clean one, and those that have none."""
+    """The clean name of each degraded name, and the degraded names that have none."""
 
     clean_of: dict[str, str]
-    alone: tuple[str, ...]
+    unmatched: tuple[str, ...]
 
 
 def match_names(degraded: Collection[str], clean: Collection[str]) -> PairMatch:
-    """Match paths without their suffixes, relative to their side's folder, both in lower case.
+    """Match paths of degraded and of clean images.
 
-    A degraded picture in a folder of its side may have its clean one in the same folder of the other, or on its top.
+    The clean image of a degraded one in a subfolder may be in the same subfolder of the other side, or at its top.
+
+    Args:
+        degraded: Paths without suffixes, in lower case, relative to the folder of degraded images.
+        clean: The same for the folder of clean images.
+
+    Returns:
+        The match of the rule that leaves the fewest names unmatched.
     """
     best: PairMatch | None = None
     for rule, nested in itertools.product(_RULES, (True, False)):
-        found = _by(rule, nested, degraded, clean)
-        if best is None or len(found.alone) < len(best.alone):
-            best = found
-        if not best.alone:
+        candidate = _match_by(rule, nested, degraded, clean)
+        if best is None or len(candidate.unmatched) < len(best.unmatched):
+            best = candidate
+        if not best.unmatched:
             break
     assert best is not None
     return best
 
 
-def _by(rule: Callable[[str], str], nested: bool, degraded: Collection[str], clean: Collection[str]) -> PairMatch:
-    clean_of, alone = {}, []
+def _match_by(rule: Callable[[str], str], nested: bool, degraded: Collection[str], clean: Collection[str]) -> PairMatch:
+    clean_of, unmatched = {}, []
     for name in degraded:
         folder, slash, stem = name.rpartition("/")
-        wanted = f"{folder}{slash}{rule(stem)}" if nested else rule(stem)
-        if wanted in clean:
-            clean_of[name] = wanted
+        clean_name = f"{folder}{slash}{rule(stem)}" if nested else rule(stem)
+        if clean_name in clean:
+            clean_of[name] = clean_name
         else:
-            alone.append(name)
-    return PairMatch(clean_of, tuple(sorted(alone)))
+            unmatched.append(name)
+    return PairMatch(clean_of, tuple(sorted(unmatched)))

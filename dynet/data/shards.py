@@ -1,4 +1,4 @@
-"""The parquet files of a data set in a folder or on the Hub: where they are, and ranges of their bytes."""
+"""The parquet files of a dataset in a folder or on the Hub: their paths, and ranges of their bytes."""
 
 import functools
 import os
@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dynet.data.hub_set import http_error, load_config, reason
+from dynet.data.hub_set import first_line, load_config
 from dynet.errors import DataError
+from dynet.runtime.hub_errors import http_error
 
 if TYPE_CHECKING:
     from huggingface_hub import HfFileSystem
@@ -17,46 +18,52 @@ HUB = "hf://"
 
 @dataclass(frozen=True, slots=True)
 class ParquetShard:
-    """One parquet file. On the Hub its path names a commit, so what is behind it never changes."""
+    """One parquet file. On the Hub its path contains a commit, so its content never changes."""
 
     path: str
     size: int
     """In bytes."""
-    changed: int
-    """When a file on disk was last written, in nanoseconds; 0 on the Hub."""
+    modified_ns: int
+    """When a file on disk was last modified, in nanoseconds; 0 on the Hub."""
 
     @property
     def name(self) -> str:
-        """Folder and file, as messages have it."""
+        """Folder and file name, for messages."""
         return "/".join(self.path.rsplit("/", 2)[1:])
 
     def read(self, start: int, stop: int) -> bytes:
-        """The bytes from `start` up to `stop`, in one request; huggingface_hub tries again where the network fails.
+        """Return the bytes from `start` up to `stop`, in one request; huggingface_hub retries if the network fails.
 
-        Raises DataError in one line.
+        Raises:
+            DataError: They cannot be read; the message is one line.
         """
         try:
-            with self._opened() as file:
+            with self._open() as file:
                 file.seek(start)
-                found: bytes = file.read(stop - start)
+                content: bytes = file.read(stop - start)
         except (OSError, http_error()) as error:
-            raise DataError(f"{self.path} cannot be read: {reason(error)}") from error
-        if len(found) != stop - start:
-            raise DataError(f"{self.path} has {self.size} bytes, but of {stop - start} at {start} came {len(found)}")
-        return found
+            raise DataError(f"{self.path} cannot be read: {first_line(error)}") from error
+        if len(content) != stop - start:
+            raise DataError(
+                f"{self.path} has {self.size} bytes, but {len(content)} instead of {stop - start} were read at {start}"
+            )
+        return content
 
-    def _opened(self) -> Any:
+    def _open(self) -> Any:
         if self.path.startswith(HUB):
-            # Without a cache of its own: each read is one request for just what is asked for.
+            # Without the cache of the client: each read is one request for exactly these bytes.
             return _hub(os.getpid()).open(self.path, "rb", cache_type="none", size=self.size)
         return open(self.path, "rb")
 
 
 def find_shards(location: str) -> dict[str, list[ParquetShard]]:
-    """The files of each split of the config `patches`, or of the default one, in the order in which rows are counted.
+    """Return the files of each split of the config `patches`, or of the default one, in the order of their rows.
 
-    `datasets` says which they are, by the card of the data set or by the files' names, so they are those that it would
-    load. Raises DataError in one line for what is no such set, or is out of reach.
+    They are the files that `datasets` would load, as the dataset's card or the names of the files define them.
+
+    Raises:
+        DataError: The dataset does not exist, cannot be reached, or is not stored in parquet files; the message is one
+            line.
     """
     import datasets
     from huggingface_hub.errors import HFValidationError
@@ -64,17 +71,17 @@ def find_shards(location: str) -> dict[str, list[ParquetShard]]:
     datasets.disable_progress_bars()
     try:
         builder = load_config(datasets.load_dataset_builder, location)
-        found = builder.config.data_files or {}
-        if not all(str(path).endswith(".parquet") for paths in found.values() for path in paths):
+        files = builder.config.data_files or {}
+        if not all(str(path).endswith(".parquet") for paths in files.values() for path in paths):
             raise DataError(f"--data {location} is not stored in parquet files: it cannot be streamed")
-        return {str(split): _sized([str(path) for path in paths]) for split, paths in found.items()}
+        return {str(split): _with_sizes([str(path) for path in paths]) for split, paths in files.items()}
     except (datasets.exceptions.DatasetsError, http_error(), HFValidationError, OSError) as error:
-        raise DataError(f"--data {location}: {reason(error)}") from error
+        raise DataError(f"--data {location}: {first_line(error)}") from error
     except ValueError as error:
-        raise DataError(f"--data {location} is no data set that can be streamed: {reason(error)}") from error
+        raise DataError(f"--data {location} is no dataset that can be streamed: {first_line(error)}") from error
 
 
-def _sized(paths: list[str]) -> list[ParquetShard]:
+def _with_sizes(paths: list[str]) -> list[ParquetShard]:
     remote = sorted({path.rpartition("/")[0] for path in paths if path.startswith(HUB)})
     listed: list[Any] = [entry for folder in remote for entry in _hub(os.getpid()).ls(folder, detail=True)]
     sizes = {HUB + entry["name"]: int(entry["size"]) for entry in listed}
@@ -82,13 +89,13 @@ def _sized(paths: list[str]) -> list[ParquetShard]:
 
 
 def _on_disk(path: str) -> ParquetShard:
-    told = Path(path).stat()
-    return ParquetShard(path, told.st_size, told.st_mtime_ns)
+    stat = Path(path).stat()
+    return ParquetShard(path, stat.st_size, stat.st_mtime_ns)
 
 
 @functools.lru_cache(maxsize=1)
 def _hub(_process: int) -> "HfFileSystem":
-    """The Hub's files; connections must not be shared with the process that this one was forked from."""
+    """Return the file system of the Hub; a forked process must not share connections with its parent."""
     from huggingface_hub import HfFileSystem
 
     return HfFileSystem(skip_instance_cache=True)

@@ -1,4 +1,4 @@
-"""From `--data` to what a run draws from: sets built by million_ird, data sets of pairs, and folders of pictures."""
+"""From `--data` to the datasets of a run: those that million_ird built, datasets of pairs, and image folders."""
 
 import logging
 import re
@@ -20,7 +20,7 @@ _COMMENT = re.compile(r"(?:^|\s)#")
 
 @dataclass(frozen=True, slots=True)
 class DataSource:
-    """What to train on, the task that it is for if the user says so, and its weight among the sets of a task."""
+    """One dataset to train on: its folder or repository, its weight in the draw, and its task if the user names one."""
 
     location: str
     weight: float = 1.0
@@ -28,7 +28,11 @@ class DataSource:
 
     @classmethod
     def parse(cls, argument: str) -> "DataSource":
-        """Read `[TASK:]DIR_OR_REPO[=WEIGHT]`."""
+        """Read `[TASK:]DIR_OR_REPO[=WEIGHT]`.
+
+        Raises:
+            DataError: The weight is not a positive number, or there is no folder and no repository.
+        """
         rest, separator, weight = argument.rpartition("=")
         if not separator:
             rest, weight = argument, "1"
@@ -41,7 +45,7 @@ class DataSource:
         if not 0 < number < float("inf"):
             raise DataError(f"--data {argument}: a weight must be above zero")
         if not location:
-            raise DataError(f"--data {argument} names no folder and no data set")
+            raise DataError(f"--data {argument} names no folder and no dataset")
         return cls(location, number, task)
 
 
@@ -55,39 +59,56 @@ def open_mix(
     stream: bool,
     cache: Path,
 ) -> Mix:
-    """What a run draws from. Raises DataError in one line for all that cannot be trained on as it is.
+    """Open all datasets of a run.
 
-    `exclude` names text files with the names of pictures' files, without suffix, one a line and # for comments: what
-    comes from such a file is left out. `hold_out` pictures of each set are kept for validation.
-    Of a source with parts for several tasks, those that the recipe has no task for are left out, with a warning.
+    If a source has several sets, those for which the recipe has no task are skipped with a warning.
+
+    Args:
+        tasks: The tasks of the recipe.
+        sources: The datasets.
+        seed: The seed of the run.
+        hold_out: Images of each set to hold out for validation.
+        exclude: Text files with names of image files, without suffix, one a line, # for comments. Images from these
+            files are not used.
+        stream: Whether to read shards when they are needed.
+        cache: The folder for streamed data.
+
+    Raises:
+        DataError: A source cannot be trained on; the message is one line.
+        RecipeError: A list of `exclude` cannot be read or is empty.
     """
     lists = {file: _read_list(Path(file)) for file in exclude}
     sets = []
     for source in sources:
-        parts = open_source(source, stream=stream, cache=cache)
-        wanted = [part for part in parts if any(serves(part, task) for task in tasks)]
-        left = [part for part in parts if part not in wanted] if wanted else []
-        for part in left:
-            logger.warning("--data %s: the recipe has no task for %s", source.location, part.location)
-        sets += [(part, source.weight) for part in wanted or parts]
+        opened = open_source(source, stream=stream, cache=cache)
+        usable = [images for images in opened if any(serves(images, task) for task in tasks)]
+        unused = [images for images in opened if images not in usable] if usable else []
+        for images in unused:
+            logger.warning("--data %s: the recipe has no task for %s", source.location, images.location)
+        sets += [(images, source.weight) for images in usable or opened]
     return Mix(tasks, sets, seed=seed, hold_out=hold_out, exclude=lists)
 
 
 def open_source(source: DataSource, *, stream: bool, cache: Path) -> list[ImageSet]:
-    """The sets of one source: several for a folder with parts for several tasks.
+    """Return the sets of one source: several if a folder has images for several tasks.
 
-    `stream` reads a data set's shards one by one into `cache` as they are needed, and changes nothing for pictures
-    that lie in folders.
+    Args:
+        source: The source.
+        stream: Whether to download shards to `cache` when they are needed; it has no effect on image folders.
+        cache: The folder for streamed data.
+
+    Raises:
+        DataError: The source does not exist, is empty, or is not a dataset.
     """
     folder = Path(source.location)
     if folder.is_file():
-        raise DataError(f"--data {source.location} is a file; a folder or a data set is expected")
-    # A repository is user/name; of a bare name, and of what looks like a path, the Hub need not be asked.
+        raise DataError(f"--data {source.location} is a file; a folder or a dataset is expected")
+    # A repository is user/name: a bare name, and what looks like a path, need no request to the Hub.
     if not folder.exists() and (folder.parent == Path() or folder.parent.exists()):
-        raise DataError(f"--data {source.location}: no such folder; a data set on the Hub is user/name")
+        raise DataError(f"--data {source.location}: no such folder; a dataset on the Hub is user/name")
     if folder.is_dir() and not any(folder.iterdir()):
         raise DataError(f"--data {source.location}: the folder is empty")
-    if folder.is_dir() and not _is_data_set(folder):
+    if folder.is_dir() and not _is_dataset(folder):
         return list(FolderSet.open(source.location, source.task))
     if stream:
         return [StreamedSet(source.location, source.task, cache)]
@@ -95,7 +116,7 @@ def open_source(source: DataSource, *, stream: bool, cache: Path) -> list[ImageS
 
 
 def _read_list(file: Path) -> frozenset[str]:
-    """The names in a list, in lower case: one a line, # for comments."""
+    """Return the names in a list, in lower case: one a line, # for comments."""
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -106,6 +127,6 @@ def _read_list(file: Path) -> frozenset[str]:
     return stems
 
 
-def _is_data_set(folder: Path) -> bool:
-    """Whether a folder is to be read by `datasets`: shards lie in it or in one of its folders."""
+def _is_dataset(folder: Path) -> bool:
+    """Return whether `datasets` should read the folder: there are shards in it or in one of its folders."""
     return any(next(folder.glob(pattern), None) for pattern in ("*.parquet", "*/*.parquet", "*.arrow", "*/*.arrow"))

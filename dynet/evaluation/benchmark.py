@@ -65,7 +65,7 @@ def _find_benchmark_images(folder: Path) -> tuple[BenchmarkImage, ...]:
     if len(task_folders) > 1:
         names = ", ".join(str(task_folder.folder) for task_folder in task_folders)
         raise DataError(f"{folder} holds several datasets; a benchmark is one of them: {names}")
-    pairs, clean_files = task_folders[0].pairs, task_folders[0].pictures
+    pairs, clean_files = task_folders[0].pairs, task_folders[0].images
     images = [BenchmarkImage(pair.degraded.relative_to(folder).as_posix(), pair.clean, pair.degraded) for pair in pairs]
     images += [BenchmarkImage(file.relative_to(folder).as_posix(), file, None) for file in clean_files]
     if not images:

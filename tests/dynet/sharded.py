@@ -96,7 +96,7 @@ def mix_of(pictures: StreamedSet, hold_out: int = 0) -> Mix:
 def await_fetches() -> None:
     """Who leaves in the middle of a fetch leaves it to be done again."""
     for thread in threading.enumerate():
-        if thread.name == "fetching ahead":
+        if thread.name == "prefetching":
             thread.join(20)
 
 

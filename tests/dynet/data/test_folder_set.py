@@ -110,7 +110,7 @@ def test_rows_are_named_by_their_clean_file(folder: Make) -> None:
     ("spoil", "message"),
     [
         (lambda top: Image.new("RGB", (21, 24)).save(top / "input/a.png"), "input/a.png has 21x24 pixels, but"),
-        (lambda top: (top / "target/a.png").write_bytes(b"no picture"), "target/a.png is no picture that can be read"),
+        (lambda top: (top / "target/a.png").write_bytes(b"no picture"), "target/a.png is not an image that can be read"),
         (lambda top: (top / "input/a.png").unlink(), "input/a.png cannot be"),
         (lambda top: os.truncate(top / "target/a.png", 60), "target/a.png"),
         (lambda top: Image.new("RGB", (20, 15)).save(top / "target/a.png"), "target/a.png has 20x15 pixels, too few"),
@@ -144,7 +144,7 @@ def test_a_task_that_the_user_names_goes_before_that_of_the_layout(folder: Make)
 def test_a_task_for_a_folder_of_several_is_refused(folder: Make) -> None:
     top = folder("Denoise/a.png", "Derain/rainy/rain-1.png", "Derain/gt/norain-1.png")
     assert [(part.task, part.paired) for part in FolderSet.open(str(top), None)] == [(None, False), ("derain", True)]
-    with pytest.raises(DataError, match=r"--data derain:.* is for several tasks \(clean pictures, derain\): name one"):
+    with pytest.raises(DataError, match=r"--data derain:.* is for several tasks \(clean images, derain\): name one"):
         FolderSet.open(str(top), "derain")
 
 

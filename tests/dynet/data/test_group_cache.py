@@ -67,7 +67,7 @@ def test_what_a_killed_process_left_is_removed_but_not_what_a_live_one_writes(tm
     cache = GroupCache(tmp_path, 10**6)
     (tmp_path / "dead.part").write_bytes(b"half")
     (tmp_path / "live.part").write_bytes(b"half")
-    with cache._holding("live", wait=True):
+    with cache._lock("live", wait=True):
         cache.open("a", lambda: table(0))
     assert files(tmp_path) == {"a.arrow", "live.part"}
 
@@ -86,7 +86,7 @@ def test_a_fault_while_making_leaves_nothing_and_no_lock(tmp_path: Path) -> None
 
 def test_one_ahead_does_not_wait_for_one_that_is_at_it(tmp_path: Path) -> None:
     cache = GroupCache(tmp_path, 10**6)
-    with cache._holding("a", wait=True):
+    with cache._lock("a", wait=True):
         cache.add_unless_locked("a", lambda: pytest.fail("another is at it"))
     cache.add_unless_locked("a", lambda: table(4))
     cache.add_unless_locked("a", lambda: pytest.fail("it is there"))
@@ -125,11 +125,11 @@ def test_processes_share_and_never_make_one_twice_at_a_time(tmp_path: Path, most
 
 def test_a_process_forked_while_one_is_made_does_not_keep_its_lock(tmp_path: Path) -> None:
     cache, context = GroupCache(tmp_path, 10**6), multiprocessing.get_context("fork")
-    with cache._holding("a", wait=True):
+    with cache._lock("a", wait=True):
         child = context.Process(target=time.sleep, args=(30,))
         child.start()
     try:
-        with cache._holding("a", wait=False) as held:
+        with cache._lock("a", wait=False) as held:
             assert held
     finally:
         child.kill()
@@ -138,7 +138,7 @@ def test_a_process_forked_while_one_is_made_does_not_keep_its_lock(tmp_path: Pat
 
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(DataError, match=r"^\S+/file/cache cannot hold what is streamed: Not a directory$"):
+    with pytest.raises(DataError, match=r"^\S+/file/cache cannot be written to: Not a directory$"):
         GroupCache(tmp_path / "file" / "cache", 10**6).open("a", lambda: table(0))
 
 
@@ -147,7 +147,7 @@ def test_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(pa, "OSFile", full)
-    with pytest.raises(DataError, match=r"cannot hold what is streamed: No space left on device$"):
+    with pytest.raises(DataError, match=r"cannot be written to: No space left on device$"):
         GroupCache(tmp_path, 10**6).open("a", lambda: table(0))
     assert files(tmp_path) == set()
 
@@ -172,5 +172,5 @@ def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
 
 
 def _is_free(cache: GroupCache, key: str) -> bool:
-    with cache._holding(key, wait=False) as held:
+    with cache._lock(key, wait=False) as held:
         return held

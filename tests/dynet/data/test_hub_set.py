@@ -129,8 +129,8 @@ def test_pairs_keep_their_identity_where_they_are_moved_and_other_pictures_chang
             {"input": [stored(1)], "target": [stored(1, 21)]},
             "input of row 0 of .* has 20x20 pixels, but target of row 0",
         ),
-        ({"input": [None], "target": [stored(1)]}, "input of row 0 of .*broken has no picture"),
-        ({"image": [{"bytes": b"?", "path": None}]}, "row 0 of .*broken is no picture that can be read"),
+        ({"input": [None], "target": [stored(1)]}, "input of row 0 of .*broken has no image"),
+        ({"image": [{"bytes": b"?", "path": None}]}, "row 0 of .*broken is not an image that can be read"),
         ({"image": [{"bytes": None, "path": "gone.png"}]}, r"row 0 of .*broken cannot be read: No such file"),
         ({"image": [stored(1, 12)]}, "row 0 of .*broken has 12x12 pixels, too few for crop: 16"),
     ],
@@ -146,9 +146,9 @@ def test_a_row_that_cannot_be_used_is_named(rows: dict, message: str, tmp_path: 
     ("name", "texts", "pictures", "message"),
     [
         ("train", {"text": ["a"]}, {}, "has neither a column 'image' nor 'input' and 'target', but text"),
-        ("train", {"image": ["a"]}, {}, "column 'image' holds no pictures, but Value"),
+        ("train", {"image": ["a"]}, {}, "column 'image' holds no images, but Value"),
         ("train", {}, {"input": [stored(1)]}, "has neither a column 'image' nor 'input' and 'target', but input"),
-        ("train", {}, {"image": []}, "holds no pictures"),
+        ("train", {}, {"image": []}, "holds no images"),
         ("test", {}, {"image": [stored(1)]}, "has no split 'train', but test"),
     ],
 )

@@ -96,7 +96,7 @@ def test_a_layout_is_known_by_its_structure(name: str, swap: bool, folder: Calla
     (part,) = find_task_folders(top)
     clean_of = {pair.name: pair.clean.relative_to(top).as_posix() for pair in part.pairs}
     assert part.task == task
-    assert part.pictures == ()
+    assert part.images == ()
     for pair, clean in expected.items():
         assert clean_of[case(pair)] == case(clean)
     degraded = [pair.degraded.relative_to(top).as_posix() for pair in find_pairs(top)]
@@ -125,7 +125,7 @@ def test_the_root_of_promptir_has_a_part_for_each_task(
         *("Deblur/input/1.png", "Deblur/target/1.png", "more.png", "notes.txt"),
     )
     parts = find_task_folders(top)
-    assert [(part.folder.name, part.task, len(part.pictures), len(part.pairs)) for part in parts] == [
+    assert [(part.folder.name, part.task, len(part.images), len(part.pairs)) for part in parts] == [
         ("Denoise", None, 2, 0),
         ("Deblur", "deblur", 0, 1),
         ("Dehaze", "dehaze", 0, 1),
@@ -133,7 +133,7 @@ def test_the_root_of_promptir_has_a_part_for_each_task(
         ("Enhance", "lowlight", 0, 1),
     ]
     assert [record.getMessage() for record in caplog.records] == [
-        f"{top}: 1 picture outside of its pairs left out: more.png"
+        f"{top}: ignored 1 image outside of its pairs: more.png"
     ]
 
 
@@ -144,7 +144,7 @@ def test_pictures_beside_the_two_sides_are_counted_as_left_out(
     (part,) = find_task_folders(top)
     assert len(part.pairs) == 1
     assert [record.getMessage() for record in caplog.records] == [
-        f"{top}: 2 pictures outside of its pairs left out: beside.png, more/b.png"
+        f"{top}: ignored 2 images outside of its pairs: beside.png, more/b.png"
     ]
 
 
@@ -167,7 +167,7 @@ def test_clean_pictures_are_found_in_the_order_of_their_paths(folder: Callable[.
         "b.JPG",
     ]
     (part,) = find_task_folders(top)
-    assert (part.task, part.pictures, part.pairs) == (None, find_images(top), ())
+    assert (part.task, part.images, part.pairs) == (None, find_images(top), ())
 
 
 def test_the_order_of_a_listing_does_not_matter(folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,15 +188,15 @@ def test_the_order_of_a_listing_does_not_matter(folder: Callable[..., Path], mon
 MISMATCHES = {
     "an input without a target": (
         ["input/a.png", "input/b.png", "target/a.png"],
-        "1 picture without one in target/: input/b.png",
+        "1 image without a clean one in target/: input/b.png",
     ),
     "many, of which three are named": (
         [*(f"input/{n}.png" for n in range(9)), "target/5.png"],
-        "8 pictures without one in target/: input/0.png, input/1.png, input/2.png, …",
+        "8 images without a clean one in target/: input/0.png, input/1.png, input/2.png, …",
     ),
     "a rule that holds for some": (
         ["rainy/rain-1.png", "rainy/rain-2.png", "rainy/other.png", "gt/norain-1.png", "gt/norain-2.png"],
-        "1 picture without one in gt/: rainy/other.png",
+        "1 image without a clean one in gt/: rainy/other.png",
     ),
     "names that only begin alike": (
         ["input/a_1.png", "input/b_1.png", "target/a_1.png", "target/b.png"],
@@ -204,11 +204,11 @@ MISMATCHES = {
     ),
     "two targets": (
         ["input/a.png", "target/a.png", "target/A.jpg"],
-        "A.jpg and a.png have one name; which is meant? (1 such)",
+        "A.jpg and a.png have the same name (1 ambiguous name)",
     ),
-    "two inputs": (["input/a.png", "input/a.jpg", "target/a.png"], "a.jpg and a.png have one name"),
-    "one side": (["x/rainy/rain-1.png", "x/clean/norain-1.png"], "rainy has no clean pictures beside it: a folder gt/"),
-    "an empty side": (["input/a.txt", "target/a.png"], "input holds no pictures"),
+    "two inputs": (["input/a.png", "input/a.jpg", "target/a.png"], "a.jpg and a.png have the same name"),
+    "one side": (["x/rainy/rain-1.png", "x/clean/norain-1.png"], "rainy has no clean images next to it: expected a folder gt/"),
+    "an empty side": (["input/a.txt", "target/a.png"], "input holds no images"),
 }
 
 
@@ -230,7 +230,7 @@ def test_clean_pictures_that_belong_to_nothing_are_warned_of(
     with caplog.at_level(logging.WARNING):
         pairs = find_pairs(folder("input/a.png", "target/a.png", "target/b.png"))
     assert [pair.name for pair in pairs] == ["a"]
-    assert "nothing belongs to 1 clean picture: target/b.png" in caplog.text
+    assert "1 clean image without a degraded one: target/b.png" in caplog.text
 
 
 def test_of_pairs_to_train_on_and_to_test_on_only_the_wanted_ones_are_taken(
@@ -241,14 +241,14 @@ def test_of_pairs_to_train_on_and_to_test_on_only_the_wanted_ones_are_taken(
     assert [pair.degraded.name for pair in find_pairs(top, "test")] == ["2.png"]
     (part,) = find_task_folders(top, "train")
     assert [pair.degraded.name for pair in part.pairs] == ["1.png"]
-    assert "2 pictures outside of its pairs left out: LOL/eval15/high/2.png" in caplog.text
-    with pytest.raises(DataError, match="LOL holds pairs to train on and to test on: name one of its folders"):
+    assert "ignored 2 images outside of its pairs: LOL/eval15/high/2.png" in caplog.text
+    with pytest.raises(DataError, match="LOL has pairs for training and for testing: name one of its folders"):
         find_pairs(top)
 
 
 def test_clean_pictures_of_all_splits_are_taken(folder: Callable[..., Path]) -> None:
     top = folder("train/1.png", "test/2.png")
-    assert len(find_task_folders(top, "train")[0].pictures) == 2
+    assert len(find_task_folders(top, "train")[0].images) == 2
 
 
 def test_a_film_is_one_scene_and_other_pairs_are_their_own(folder: Callable[..., Path]) -> None:
@@ -279,7 +279,7 @@ def test_names_of_hazy_pictures_lead_to_their_scene_and_no_other_names_do() -> N
     hazy = ["0001_0.8_0.2", "0001_1_0.08", "1400_1", "x_y_0.2", "1_2_3_4"]
     matched = match_names(hazy, {"0001", "1400", "x", "1"})
     assert matched.clean_of == {"0001_0.8_0.2": "0001", "0001_1_0.08": "0001", "1400_1": "1400"}
-    assert matched.alone == ("1_2_3_4", "x_y_0.2")
+    assert matched.unmatched == ("1_2_3_4", "x_y_0.2")
 
 
 @pytest.mark.skipif(not RAIN100L.is_dir(), reason="the pictures of Rain100L are not here")
@@ -291,4 +291,4 @@ def test_rain100l_is_a_hundred_pairs() -> None:
 
 @pytest.mark.skipif(not BSDS500.is_dir(), reason="the pictures of BSDS500 are not here")
 def test_bsds500_is_five_hundred_clean_pictures() -> None:
-    assert [len(part.pictures) for part in find_task_folders(BSDS500, "train")] == [500]
+    assert [len(part.images) for part in find_task_folders(BSDS500, "train")] == [500]

@@ -144,7 +144,7 @@ def test_a_tenth_is_held_out_at_most_but_always_one(rows: int, asked: int, held:
 
 
 def test_a_set_of_one_picture_cannot_hold_one_out() -> None:
-    with pytest.raises(DataError, match="somewhere holds one picture, or parts of one"):
+    with pytest.raises(DataError, match="somewhere holds one image, or crops of one"):
         mix_of(Numbers(5, family_of=5), hold_out=1)
 
 
@@ -178,8 +178,8 @@ def test_a_list_that_excludes_nothing_is_warned_of_and_one_that_excludes_all_ref
 ) -> None:
     with caplog.at_level(logging.WARNING):
         mix_of(Numbers(3), exclude={"idle.txt": {"7-7"}, "busy.txt": {"0-1"}})
-    assert [record.getMessage() for record in caplog.records] == ["exclude: idle.txt names no picture of any set"]
-    with pytest.raises(DataError, match=r"somewhere: all of its pictures are excluded by all\.txt"):
+    assert [record.getMessage() for record in caplog.records] == ["exclude: idle.txt matches no image of any dataset"]
+    with pytest.raises(DataError, match=r"somewhere: all of its images are excluded by all\.txt"):
         mix_of(Numbers(2), exclude={"all.txt": {"0-0", "0-1"}})
 
 
@@ -234,12 +234,12 @@ def test_pairs_without_a_task_serve_the_only_task_of_pairs_and_are_refused_where
     [
         (
             Numbers(2, task="rain"),
-            "holds clean pictures for task rain, but the recipe's tasks are a (of clean pictures), b",
+            "holds clean images for task rain, but the recipe's tasks are a (of clean images), b",
         ),
-        (Numbers(2, paired=True, task="a"), "holds pairs for task a, but the recipe's tasks are a (of clean pictures)"),
+        (Numbers(2, paired=True, task="a"), "holds pairs for task a, but the recipe's tasks are a (of clean images)"),
         (
             Numbers(2, task="b"),
-            "holds clean pictures for task b, but the recipe's tasks are a (of clean pictures), b (of",
+            "holds clean images for task b, but the recipe's tasks are a (of clean images), b (of",
         ),
     ],
 )
@@ -253,7 +253,7 @@ def test_a_task_that_no_set_serves_is_refused() -> None:
     tasks = [clean_task("a"), pair_task("b")]
     with pytest.raises(DataError, match="task b needs pairs: --data b:DIR_OR_REPO"):
         mix_of(Numbers(1), tasks=tasks)
-    with pytest.raises(DataError, match="task a needs clean pictures: --data DIR_OR_REPO"):
+    with pytest.raises(DataError, match="task a needs clean images: --data DIR_OR_REPO"):
         mix_of(Numbers(1, paired=True), tasks=tasks)
 
 

@@ -197,7 +197,7 @@ def test_a_file_that_ends_too_early_is_one_line_wherever_the_piece_is(photo: Ima
     for kind, options in (("PNG", {}), ("JPEG", {}), ("WEBP", {"lossless": True}), ("WEBP", {}), ("TIFF", {})):
         encoded = saved(photo, kind, **options)
         for part in (0.02, 0.5, 0.9):
-            with pytest.raises(DataError, match=r"^a/b\.img (cannot be decoded: .+|is no picture that can be read)$"):
+            with pytest.raises(DataError, match=r"^a/b\.img (cannot be decoded: .+|is not an image that can be read)$"):
                 open_image(encoded[: int(part * len(encoded))], "a/b.img").region(0, 0, 157, 157)
 
 
@@ -227,7 +227,7 @@ def test_a_picture_of_a_size_that_pillow_refuses_is_refused(
 def test_a_header_whose_checksum_is_wrong_is_not_mended(photo: Image.Image) -> None:
     encoded = bytearray(saved(photo, "PNG"))
     encoded[30] ^= 1
-    with pytest.raises(DataError, match=r"^torn is no picture that can be read$"):
+    with pytest.raises(DataError, match=r"^torn is not an image that can be read$"):
         open_image(bytes(encoded), "torn").region(0, 0, 1, 1)
 
 

@@ -23,7 +23,7 @@ def _broken(folder: Path, change: Callable[[bytes], bytes]) -> Path:
 
 def test_faults_of_files_are_one_line_that_names_them(photo: np.ndarray, tmp_path: Path) -> None:
     changes: dict[str, Callable[[bytes], bytes]] = {
-        "is no parquet file, or was cut off": lambda data: data[:-100],
+        "is no parquet file, or is truncated": lambda data: data[:-100],
         "is no parquet file: it has 5 bytes": lambda data: data[:5],
         "is no parquet file: ": lambda data: data[:-300] + bytes(292) + data[-8:],
     }
@@ -43,7 +43,7 @@ def test_damaged_pages_and_pictures_are_one_line(photo: np.ndarray, tmp_path: Pa
     write_file(tmp_path / "holes" / "train.parquet", [pa.table({"image": pa.array(values, IMAGE)})])
     pictures = streamed(tmp_path / "holes", tmp_path / "cache")
     whole(pictures, 0)
-    for row, said in ((1, "has no picture"), (2, "has no picture"), (3, "is no picture that can be read")):
+    for row, said in ((1, "has no image"), (2, "has no image"), (3, "is not an image that can be read")):
         with pytest.raises(DataError, match=rf"^row {row} of \S+/holes {said}$"):
             whole(pictures, row)
     with pytest.raises(DataError, match=rf"^row 0 of \S+ has {SIDE}x{SIDE} pixels, too few for crop: 64$"):
@@ -54,8 +54,8 @@ def test_damaged_pages_and_pictures_are_one_line(photo: np.ndarray, tmp_path: Pa
     ("columns", "said"),
     [
         ({"text": pa.array(["a"])}, "has neither a column 'image' nor 'input' and 'target', but text"),
-        ({"image": pa.array([b"a"])}, "column 'image' holds no pictures, but binary"),
-        ({"image": pa.array([], IMAGE)}, "holds no pictures"),
+        ({"image": pa.array([b"a"])}, "column 'image' holds no images, but binary"),
+        ({"image": pa.array([], IMAGE)}, "holds no images"),
     ],
 )
 def test_a_set_without_pictures_is_one_line(columns: dict[str, pa.Array], said: str, tmp_path: Path) -> None:

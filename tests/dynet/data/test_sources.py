@@ -86,7 +86,7 @@ def test_a_weight_that_is_none_is_refused(argument: str) -> None:
 
 @pytest.mark.parametrize("argument", ["", "=2"])
 def test_a_place_that_is_none_is_refused(argument: str) -> None:
-    with pytest.raises(DataError, match="names no folder and no data set"):
+    with pytest.raises(DataError, match="names no folder and no dataset"):
         DataSource.parse(argument)
 
 
@@ -132,11 +132,11 @@ def test_parts_that_the_recipe_has_no_task_for_are_left_out_with_a_warning(
 
 
 def test_a_source_that_no_task_draws_from_is_refused_with_the_tasks_there_are(promptir: Path) -> None:
-    wanted = "denoise15 (of clean pictures), denoise50 (of clean pictures), derain (of pairs), dehaze (of pairs)"
+    wanted = "denoise15 (of clean images), denoise50 (of clean images), derain (of pairs), dehaze (of pairs)"
     for argument, what in (
-        (f"noise:{promptir / 'Denoise'}", "clean pictures for task noise"),
+        (f"noise:{promptir / 'Denoise'}", "clean images for task noise"),
         (f"rain:{promptir / 'Derain'}", "pairs for task rain"),
-        (f"derain:{promptir / 'Denoise'}", "clean pictures for task derain"),
+        (f"derain:{promptir / 'Denoise'}", "clean images for task derain"),
     ):
         with pytest.raises(DataError) as caught:
             mix_of(promptir, argument)
@@ -159,7 +159,7 @@ def test_pairs_that_do_not_match_are_told_with_the_argument(promptir: Path, tmp_
     (promptir / "Derain/gt/norain-2.png").unlink()
     with pytest.raises(DataError) as caught:
         opened(promptir, tmp_path)
-    assert str(caught.value) == f"--data {promptir}/Derain: 1 picture without one in gt/: rainy/rain-2.png"
+    assert str(caught.value) == f"--data {promptir}/Derain: 1 image without a clean one in gt/: rainy/rain-2.png"
 
 
 def test_the_fingerprint_follows_pictures_and_weights_and_not_the_place(tmp_path: Path, write_patches: Write) -> None:
@@ -227,7 +227,7 @@ def test_of_bsds500_the_strict_form_leaves_out_the_test_pictures(caplog: pytest.
     recipe = load_recipe(PIPELINES / "dynet_finetune_3task_strict.yaml", "finetune")
     with caplog.at_level(logging.INFO, "dynet"):
         mix = mix_of(BSDS500, tasks=TASKS[:1], exclude=recipe.exclude)
-    assert "leaves out 135 pictures" in caplog.text
+    assert "excludes 135 images" in caplog.text
     assert mix.fingerprint() != mix_of(BSDS500, tasks=TASKS[:1]).fingerprint()
 
 
@@ -248,5 +248,5 @@ def test_a_name_that_is_no_folder_and_no_repository_is_refused_at_once(
     (tmp_path / "missing").mkdir()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("dynet.data.sources.HubSet.open", lambda *_: pytest.fail("the Hub was asked"))
-    with pytest.raises(DataError, match=f"--data {name}: no such folder; a data set on the Hub is user/name"):
+    with pytest.raises(DataError, match=f"--data {name}: no such folder; a dataset on the Hub is user/name"):
         open_source(DataSource(name), stream=False, cache=tmp_path)

@@ -24,7 +24,7 @@ TOLD = """
 import hashlib, json, multiprocessing, sys, threading
 from pathlib import Path
 from dynet.errors import DataError
-from dynet.data.mix import Mix, Task
+from dynet.data.mix import Mix, TrainingTask
 from dynet.data.streamed_set import StreamedSet
 from dynet.data.shuffle_window import STEPS_PER_GROUP
 
@@ -35,7 +35,7 @@ def draw(mix, which):
     crops = {f"{step} {which}": hashlib.sha256(mix.example(step, which, 16).clean.tobytes()).hexdigest()
              for step in range(0, 3 * STEPS_PER_GROUP, 3)}
     for thread in threading.enumerate():
-        if thread.name == "fetching ahead":
+        if thread.name == "prefetching":
             thread.join()
     return crops
 
@@ -45,7 +45,7 @@ def work(mix, which, queue):
 name, cache, workers = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
 try:
     pictures = StreamedSet(name, None, cache)
-    mix = Mix([Task(name="denoise", weight=1, corrupt=keep)], [(pictures, 1.0)], seed=3, hold_out=0, exclude={})
+    mix = Mix([TrainingTask(name="denoise", weight=1, degrade=keep)], [(pictures, 1.0)], seed=3, hold_out=0, exclude={})
     told = {"rows": len(pictures), "crops": draw(mix, 0)}
     queue = multiprocessing.get_context("fork").Queue()
     others = [

@@ -124,7 +124,7 @@ def test_opening_reads_the_footers_alone_and_a_row_reads_its_group(
 
 
 def stored_bytes(folder: Path, row: int) -> bytes:
-    found: bytes = HubSet.open(str(folder), None)._pictures[row]["image"]["bytes"]
+    found: bytes = HubSet.open(str(folder), None)._images[row]["image"]["bytes"]
     return found
 
 
@@ -218,7 +218,7 @@ def test_a_small_cache_costs_fetches_but_no_pixels(
 ) -> None:
     with caplog.at_level(logging.WARNING):
         tight = streamed(many, tmp_path / "tight", max_bytes=60_000)
-    assert re.search(r"row groups will be fetched again and again$", caplog.messages[-1])
+    assert re.search(r"row groups will be fetched repeatedly$", caplog.messages[-1])
     roomy = streamed(many, tmp_path / "roomy")
     reads.clear()
     for row in [*range(0, 140, 2), *range(0, 140, 2)]:

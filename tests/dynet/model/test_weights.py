@@ -174,7 +174,7 @@ MISFITS: dict[str, tuple[Callable[[dict[str, Any], dict[str, torch.Tensor]], Non
     "another format": (_newer, "the configuration inside is unusable: format 2 instead of 1: another version of dynet"),
     "no variant": (_no_variant, "the configuration inside is unusable: it names no variant"),
     "another key": (_another_key, "the configuration inside is unusable: "),
-    "another recipe": (_another_recipe_in_training, "the recipe inside is not the one that its digest is of"),
+    "another recipe": (_another_recipe_in_training, "the recipe does not match its digest"),
     "damaged": (_damaged_training, "the configuration inside is unusable: "),
 }
 
@@ -240,7 +240,7 @@ def test_a_folder_without_weights_is_told_in_one_line(tmp_path: Path) -> None:
 def test_a_hub_that_nobody_can_reach_is_one_line(tmp_path: Path) -> None:
     """At a port of this machine where nobody listens; how often it is tried, test_round_trip.py counts."""
     code = (
-        "from dynet import hub_download\nfrom dynet.model.weights import locate_weights\n"
+        "from dynet.model import hub_download\nfrom dynet.model.weights import locate_weights\n"
         "from dynet.errors import WeightsError\nhub_download.PAUSES = (0, 0)\n"
         "try:\n    locate_weights('user/nopics')\nexcept WeightsError as error:\n    print(error)"
     )

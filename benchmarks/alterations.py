@@ -1,4 +1,4 @@
-"""What happens to pictures on their way through the web: each a function of a picture and a generator."""
+"""Alterations that images undergo on the web: functions of an image and a random generator."""
 
 import io
 from collections.abc import Callable
@@ -10,64 +10,64 @@ Alteration = Callable[[Image.Image, np.random.Generator], Image.Image]
 
 
 def _saved(form: str, quality: int) -> Alteration:
-    def alter(picture: Image.Image, _: np.random.Generator) -> Image.Image:
+    def alter(image: Image.Image, _: np.random.Generator) -> Image.Image:
         buffer = io.BytesIO()
-        picture.save(buffer, form, quality=quality)
+        image.save(buffer, form, quality=quality)
         return Image.open(buffer).convert("RGB")
 
     return alter
 
 
 def _resized(scale: float) -> Alteration:
-    def alter(picture: Image.Image, _: np.random.Generator) -> Image.Image:
-        size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-        return picture.resize(size, Image.Resampling.BICUBIC if scale > 1 else Image.Resampling.LANCZOS)
+    def alter(image: Image.Image, _: np.random.Generator) -> Image.Image:
+        size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+        return image.resize(size, Image.Resampling.BICUBIC if scale > 1 else Image.Resampling.LANCZOS)
 
     return alter
 
 
 def cropped(share: float) -> Alteration:
-    """Cuts `share` off each dimension in all, somewhere."""
+    """Return an alteration that cuts `share` off each dimension, at a random position."""
 
-    def alter(picture: Image.Image, random: np.random.Generator) -> Image.Image:
-        width, height = round(picture.width * (1 - share)), round(picture.height * (1 - share))
-        left = int(random.integers(picture.width - width + 1))
-        top = int(random.integers(picture.height - height + 1))
-        return picture.crop((left, top, left + width, top + height))
+    def alter(image: Image.Image, random: np.random.Generator) -> Image.Image:
+        width, height = round(image.width * (1 - share)), round(image.height * (1 - share))
+        left = int(random.integers(image.width - width + 1))
+        top = int(random.integers(image.height - height + 1))
+        return image.crop((left, top, left + width, top + height))
 
     return alter
 
 
 def _enhanced(kind: type, factor: float) -> Alteration:
-    return lambda picture, _: kind(picture).enhance(factor)
+    return lambda image, _: kind(image).enhance(factor)
 
 
 def _gamma(exponent: float) -> Alteration:
     table = [round(255 * (level / 255) ** exponent) for level in range(256)] * 3
-    return lambda picture, _: picture.point(table)
+    return lambda image, _: image.point(table)
 
 
 def _filtered(kernel: ImageFilter.Filter) -> Alteration:
-    return lambda picture, _: picture.filter(kernel)
+    return lambda image, _: image.filter(kernel)
 
 
-def _turned(how: Image.Transpose) -> Alteration:
-    return lambda picture, _: picture.transpose(how)
+def _turned(method: Image.Transpose) -> Alteration:
+    return lambda image, _: image.transpose(method)
 
 
-def _captioned(picture: Image.Image, random: np.random.Generator) -> Image.Image:
-    written = picture.copy()
-    font = ImageFont.load_default(max(8, picture.height // 20))
-    place = (picture.width * random.uniform(0.02, 0.6), picture.height * random.uniform(0.02, 0.9))
+def _captioned(image: Image.Image, random: np.random.Generator) -> Image.Image:
+    written = image.copy()
+    font = ImageFont.load_default(max(8, image.height // 20))
+    place = (image.width * random.uniform(0.02, 0.6), image.height * random.uniform(0.02, 0.9))
     ImageDraw.Draw(written).text(place, "© A. Photographer", fill=(255, 255, 255), font=font)
     return written
 
 
 def _framed(share: float, shade: int) -> Alteration:
-    def alter(picture: Image.Image, _: np.random.Generator) -> Image.Image:
-        across, down = round(picture.width * share), round(picture.height * share)
-        framed = Image.new("RGB", (picture.width + 2 * across, picture.height + 2 * down), (shade,) * 3)
-        framed.paste(picture, (across, down))
+    def alter(image: Image.Image, _: np.random.Generator) -> Image.Image:
+        across, down = round(image.width * share), round(image.height * share)
+        framed = Image.new("RGB", (image.width + 2 * across, image.height + 2 * down), (shade,) * 3)
+        framed.paste(image, (across, down))
         return framed
 
     return alter
@@ -77,7 +77,7 @@ ALTERATIONS: dict[str, Alteration] = {
     **{f"resize ×{scale}": _resized(scale) for scale in (0.25, 0.5, 0.75, 1.5, 2)},
     **{f"JPEG {quality}": _saved("JPEG", quality) for quality in (95, 75, 50, 20)},
     **{f"WebP {quality}": _saved("WEBP", quality) for quality in (80, 40)},
-    "grey": lambda picture, _: picture.convert("L").convert("RGB"),
+    "grey": lambda image, _: image.convert("L").convert("RGB"),
     "brightness +30 %": _enhanced(ImageEnhance.Brightness, 1.3),
     "brightness −30 %": _enhanced(ImageEnhance.Brightness, 0.7),
     "contrast ×1.4": _enhanced(ImageEnhance.Contrast, 1.4),

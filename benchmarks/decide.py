@@ -1,6 +1,6 @@
-"""Deciding a ledger of a million rows: seconds and peak memory of `million-ird decide`, made-up numbers.
+"""Time and peak memory of `million-ird decide` for a synthetic ledger of a million rows.
 
-Twice: by the gates alone, and with the search for duplicates in all its kinds, where one row in ten is a copy.
+Measured twice: gates only, and with the complete search for duplicates, where one row in ten is a copy.
 """
 
 import argparse
@@ -19,8 +19,9 @@ import pyarrow as pa
 from machine import describe
 
 from million_ird import ledger
-from million_ird.config.recipe import Recipe, load
-from million_ird.measures.signature import FRAME, POINT
+from million_ird.config.loading import load
+from million_ird.config.recipe import Recipe
+from million_ird.measures.signature import FRAME, KEYPOINT
 from million_ird.runtime.storage import Folder
 
 BATCH = 50_000
@@ -38,22 +39,22 @@ def main() -> None:
     result: dict[str, object] = {"machine": describe(), "rows": rows}
     with tempfile.TemporaryDirectory() as temporary:
         out = Folder(temporary)
-        schema = ledger.ledger_schema(recipe.measured)
-        ledger.save(out, made_up(schema, rows, recipe), rows, schema)
-        for name, by in (("gates only", gates_only), ("with duplicates", recipe)):
-            out.write("recipe.yaml", by.dump().encode())
+        schema = ledger.ledger_schema(recipe.ledger_entries)
+        ledger.save(out, synthetic_rows(schema, rows, recipe), rows, schema)
+        for name, chosen in (("gates only", gates_only), ("with duplicates", recipe)):
+            out.write("recipe.yaml", chosen.dump().encode())
             seconds, peak, counted = timed(temporary)
             assert counted["candidates"] == rows
             assert 0 < counted["kept"] < rows
             copies = {reason: n for reason, n in counted["dropped"].items() if reason.startswith("duplicate")}
-            told = f"{seconds:.1f} s from command to prompt, peak {peak:,.0f} MB, {counted['kept']:,} kept"
-            print(f"{rows:,} rows, {name}: {told}, {copies}", flush=True)
+            result_line = f"{seconds:.1f} s from command to prompt, peak {peak:,.0f} MB, {counted['kept']:,} kept"
+            print(f"{rows:,} rows, {name}: {result_line}, {copies}", flush=True)
             result[name] = {"seconds": seconds, "peak_MB": peak, "kept": counted["kept"], **copies}
     Path(__file__).parent.joinpath("results", "decide.json").write_text(json.dumps(result, indent=1))
 
 
 def timed(folder: str) -> tuple[float, float, dict[str, Any]]:
-    """Seconds and peak MB of deciding, and what it says."""
+    """Return seconds, peak MB and JSON result of deciding."""
     start = time.perf_counter()
     command = [str(Path(sys.executable).parent / "million-ird"), "decide", folder, "--json"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
@@ -66,16 +67,16 @@ def timed(folder: str) -> tuple[float, float, dict[str, Any]]:
     return seconds, peak, json.loads(process.stdout.read().splitlines()[-1])
 
 
-def made_up(schema: pa.Schema, rows: int, recipe: Recipe) -> Iterator[pa.Table]:
-    """Rows whose numbers lie around the recipe's limits, so that every gate has something to do."""
+def synthetic_rows(schema: pa.Schema, rows: int, recipe: Recipe) -> Iterator[pa.Table]:
+    """Yield rows whose numbers are around the recipe's limits, so that every gate drops some."""
     random = np.random.default_rng(0)
     limits = {gate.field: gate.min if gate.min is not None else gate.max for gate in recipe.gates}
     for start in range(0, rows, BATCH):
         count = min(BATCH, rows - start)
         columns = []
-        # One row in ten is like the one before it, in what copies are found by.
-        like = np.arange(count)
-        like[9::10] -= 1
+        # One row in ten has the signature of the row before it.
+        signature_of = np.arange(count)
+        signature_of[9::10] -= 1
         for field in schema:
             if field.name in {"key", "id"}:
                 width = 32 if field.name == "key" else 64
@@ -83,10 +84,10 @@ def made_up(schema: pa.Schema, rows: int, recipe: Recipe) -> Iterator[pa.Table]:
             elif field.name == "uri":
                 values = [f"folder_{i % 1000}/IMG_{i:09d}.jpg" for i in range(start, start + count)]
             elif field.name == "phash":
-                values = [f"{number:016x}" for number in random.integers(0, 2**63, count)[like]]
+                values = [f"{number:016x}" for number in random.integers(0, 2**63, count)[signature_of]]
             elif pa.types.is_binary(field.type):
-                size = FRAME.itemsize if field.name == "frame" else 192 * POINT.itemsize
-                values = [row.tobytes() for row in random.integers(0, 256, (count, size), np.uint8)[like]]
+                size = FRAME.itemsize if field.name == "frame" else 192 * KEYPOINT.itemsize
+                values = [row.tobytes() for row in random.integers(0, 256, (count, size), np.uint8)[signature_of]]
             elif field.name in TEXTS:
                 values = [TEXTS[field.name]] * count
             elif pa.types.is_string(field.type):
@@ -105,12 +106,12 @@ def made_up(schema: pa.Schema, rows: int, recipe: Recipe) -> Iterator[pa.Table]:
 
 
 def high_water(pid: int) -> float:
-    """Peak resident memory of a process so far, in MB."""
+    """Return the peak resident memory of a process so far, in MB."""
     try:
-        found = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
+        match = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
     except OSError:
         return 0.0
-    return int(found.group(1)) / 1e3 if found else 0.0
+    return int(match.group(1)) / 1e3 if match else 0.0
 
 
 if __name__ == "__main__":

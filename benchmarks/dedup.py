@@ -1,10 +1,10 @@
-"""Finding near duplicates: `python benchmarks/dedup.py [--quick]`, beside brute force and faiss.
+"""Search for pairs of near hashes, `python benchmarks/dedup.py [--quick]`, compared with brute force and faiss.
 
-A million and ten million 64-bit hashes of which a tenth are copies with 1 to 8 bits flipped; every pair within 8 bits
-is asked for. `even` hashes are random numbers. `skewed` ones have the frequencies and correlations of the bits of real
-photographs' hashes (BSDS500 of ../shared/data) and 5,000 that agree in 40 of 64 bits. Each figure is of a process of
-its own, after the loops are compiled; its peak memory includes the interpreter, the libraries and the hashes.
-faiss is no dependency: `pip install faiss-cpu`, or its rows are left out.
+All pairs within 8 bits are searched among a million and ten million 64-bit hashes, of which a tenth are copies with 1
+to 8 bits flipped. `even` hashes are random numbers. `skewed` ones have the frequencies and correlations of the bits of
+real photographs' hashes (BSDS500 of ../shared/data), and 5,000 of them agree in 40 of 64 bits. Each figure is from a
+process of its own, after the loops are compiled; its peak memory includes the interpreter, the libraries and the
+hashes. faiss is not a dependency: `pip install faiss-cpu`, or its rows are left out.
 """
 
 import argparse
@@ -29,41 +29,41 @@ from numpy.typing import NDArray
 from million_ird.dedup.hamming.kernels import popcount
 from million_ird.dedup.hamming.pairs import pairs_between, pairs_within
 from million_ird.measures.signature import phash
-from million_ird.runtime.executor import Engine
+from million_ird.runtime.executor import Executor
 
 RADIUS = 8
 DENSE = 5_000
 SPILLED = 512 << 20
 BLOCK = 100_000
 QUERIES_FLAT = 20_000
-"""Of faiss's flat index, at a million: all would take it minutes; the time is that of as many, times the rest."""
+"""Queries of faiss's flat index at a million hashes: all would take minutes, so the time is extrapolated."""
 Hashes = NDArray[np.uint64]
 
 
 def flipped(hashes: Hashes, random: np.random.Generator) -> Hashes:
-    """Copies in which 1 to 8 bits differ."""
+    """Return copies in which 1 to 8 bits differ."""
     copies = []
-    for some in np.array_split(hashes, 1 + len(hashes) // BLOCK):
-        masks = np.uint64(1) << np.argsort(random.random((len(some), 64)), axis=1)[:, :8].astype(np.uint64)
-        masks[np.arange(8) >= random.integers(1, 9, len(some))[:, None]] = 0
-        copies.append(some ^ np.bitwise_or.reduce(masks, axis=1))
+    for batch in np.array_split(hashes, 1 + len(hashes) // BLOCK):
+        masks = np.uint64(1) << np.argsort(random.random((len(batch), 64)), axis=1)[:, :8].astype(np.uint64)
+        masks[np.arange(8) >= random.integers(1, 9, len(batch))[:, None]] = 0
+        copies.append(batch ^ np.bitwise_or.reduce(masks, axis=1))
     return np.concatenate(copies)
 
 
 def even(count: int) -> Hashes:
-    """Random hashes; the last tenth are copies of the first."""
+    """Return random hashes; the last tenth are copies of the first."""
     random = np.random.default_rng(count)
     hashes = random.integers(0, 2**64, count - count // 10, np.uint64)
     return np.concatenate([hashes, flipped(hashes[: count // 10], random)])
 
 
 def skewed(count: int) -> Hashes:
-    """Hashes like those of photographs, some much alike; the last tenth are copies of the first."""
+    """Return hashes like those of photographs, some of them similar; the last tenth are copies of the first."""
     random = np.random.default_rng(count)
     folder = SHARED / "train" / "BSDS500"
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in {".jpg", ".png"})
     if not files:
-        sys.exit(f"{folder}: the photographs whose hashes this benchmark imitates are not there")
+        sys.exit(f"{folder}: the photographs whose hashes this benchmark imitates are missing")
     pictures = [cv2.imread(str(path), cv2.IMREAD_COLOR_RGB) for path in files]
     real = np.array([phash(picture.astype(np.uint8)) for picture in pictures], np.uint64)
     bits = ((real[:, None] >> np.arange(64, dtype=np.uint64)) & np.uint64(1)).astype(float)
@@ -83,7 +83,7 @@ def skewed(count: int) -> Hashes:
 
 @numba.njit(parallel=True, cache=True)
 def brute_force(hashes: Any, radius: int) -> int:
-    """How many pairs are within the radius, by looking at each; rows from both ends, so that threads do the same."""
+    """Count the pairs within the radius by comparing all; rows from both ends, so that threads do equal work."""
     limit, count, last = np.uint64(radius), 0, len(hashes) - 1
     for row in numba.prange((len(hashes) + 1) // 2):
         value, other, here = hashes[row], hashes[last - row], 0
@@ -114,17 +114,17 @@ def by_spilling(hashes: Hashes, folder: Path) -> dict[str, object]:
 
 
 def by_two_workers(hashes: Hashes, folder: Path) -> dict[str, object]:
-    with Engine(workers=2) as engine:
-        # In several shares, so that the workers are started and have loaded the loops.
-        pairs_within(hashes[:BLOCK], RADIUS, memory=2 << 20, scratch=folder, run=engine.run)
+    with Executor(workers=2) as executor:
+        # In several partitions, so that the workers start and load the loops.
+        pairs_within(hashes[:BLOCK], RADIUS, memory=2 << 20, scratch=folder, run=executor.run)
         return timed(
-            lambda: pairs_within(hashes, RADIUS, scratch=folder, run=engine.run),
+            lambda: pairs_within(hashes, RADIUS, scratch=folder, run=executor.run),
             lambda pairs: checked(hashes, pairs),
         )
 
 
 def by_increment(hashes: Hashes, folder: Path, new: int = 100_000) -> dict[str, object]:
-    """New hashes, half of them copies, against all."""
+    """Compare new hashes, half of them copies, with all."""
     random = np.random.default_rng(7)
     queries = np.concatenate(
         [flipped(hashes[: new // 2], random), random.integers(0, 2**64, new - new // 2, np.uint64)]
@@ -132,10 +132,10 @@ def by_increment(hashes: Hashes, folder: Path, new: int = 100_000) -> dict[str, 
 
     def count(pairs: NDArray[np.int64]) -> int:
         distinct, first = np.unique(queries, return_index=True)
-        there, at = np.unique(hashes, return_index=True)
-        source = at[np.searchsorted(there, hashes[: new // 2])]
-        asked = first[np.searchsorted(distinct, queries[: new // 2])]
-        assert np.isin(packed(np.column_stack([asked, source])), packed(pairs)).all()
+        values, positions = np.unique(hashes, return_index=True)
+        source = positions[np.searchsorted(values, hashes[: new // 2])]
+        query = first[np.searchsorted(distinct, queries[: new // 2])]
+        assert np.isin(packed(np.column_stack([query, source])), packed(pairs)).all()
         return len(pairs)
 
     return timed(lambda: pairs_between(queries, hashes, RADIUS), count)
@@ -146,7 +146,7 @@ def by_leak_check(hashes: Hashes, folder: Path) -> dict[str, object]:
 
 
 def by_faiss(kind: str, flips: int = 0) -> Callable[[Hashes, Path], dict[str, object]]:
-    """faiss's binary indexes; they return both directions and each hash itself."""
+    """Return a method that uses one of faiss's binary indexes, which find each pair twice and each hash itself."""
 
     def run(hashes: Hashes, folder: Path) -> dict[str, object]:
         import faiss
@@ -203,7 +203,7 @@ def packed(pairs: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def checked(hashes: Hashes, pairs: NDArray[np.int64]) -> int:
-    """How many pairs; all planted ones are among them."""
+    """Check that all planted pairs were found; return the number of pairs."""
     copies = len(hashes) // 10
     distinct, first = np.unique(hashes, return_index=True)
     here = first[np.searchsorted(distinct, hashes[:copies])]
@@ -214,7 +214,7 @@ def checked(hashes: Hashes, pairs: NDArray[np.int64]) -> int:
 
 
 def timed(search: Callable[[], Any], count: Callable[[Any], int]) -> dict[str, object]:
-    """Seconds on the clock and of the processor, and the peak memory of the largest process until then."""
+    """Return wall seconds, processor seconds, and the peak memory of the largest process."""
     used, start = sum(processor(process) for process in family()), time.perf_counter()
     found = search()
     seconds, cpu = time.perf_counter() - start, sum(processor(process) for process in family()) - used
@@ -223,26 +223,26 @@ def timed(search: Callable[[], Any], count: Callable[[Any], int]) -> dict[str, o
 
 
 def family() -> list[Path]:
-    """This process and its children, as folders of /proc."""
+    """Return this process and its children, as folders of /proc."""
     own = Path(f"/proc/{os.getpid()}")
     children = [word for file in own.glob("task/*/children") for word in file.read_text().split()]
     return [own, *(Path("/proc") / child for child in children)]
 
 
 def processor(process: Path) -> float:
-    """Seconds that it has used."""
+    """Return the processor seconds that a process has used."""
     fields = (process / "stat").read_text().rsplit(") ", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def high_water(process: Path) -> float:
-    """Its peak resident memory, in MB."""
+    """Return the peak resident memory of a process, in MB."""
     (line,) = [line for line in (process / "status").read_text().splitlines() if line.startswith("VmHWM")]
     return int(line.split()[1]) / 1e3
 
 
-def one(method: str, file: str) -> None:
-    """In a process of its own: runs a method and prints what it took."""
+def run_one(method: str, file: str) -> None:
+    """Run a method in this process, and print its figures."""
     hashes = np.load(file)
     with tempfile.TemporaryDirectory(prefix="dedup-") as folder:
         for count in (20_000, 100_000):  # compiles, or loads what was compiled
@@ -252,13 +252,13 @@ def one(method: str, file: str) -> None:
 
 
 def cases(quick: bool) -> list[tuple[str, int, list[str]]]:
-    """Kind, size and methods."""
+    """Return kind, size and methods of each case."""
     faiss = importlib.util.find_spec("faiss") is not None
     if not faiss:
-        print("faiss is not there (pip install faiss-cpu): its rows are left out")
+        print("faiss is not installed (pip install faiss-cpu): its rows are left out")
     every = [name for name in METHODS if faiss or "faiss" not in name]
     fast = [name for name in every if name != "100 k new against all"]
-    affordable = [name for name in every if "Hash" not in name]  # faiss's take up to an hour at a million
+    affordable = [name for name in every if "Hash" not in name]  # those of faiss take up to an hour at a million
     if quick:
         return [("even", 20_000, fast), ("even", 100_000, fast), ("skewed", 100_000, OURS[:1])]
     return [
@@ -277,27 +277,27 @@ def main() -> None:
     parser.add_argument("--count", type=int, help="only so many hashes; writes no results")
     parser.add_argument("--method", help="only this method; writes no results")
     parser.add_argument("--one", nargs=2, metavar=("METHOD", "FILE"), help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    if asked.one:
-        one(*asked.one)
+    options = parser.parse_args()
+    if options.one:
+        run_one(*options.one)
         return
     rows: list[dict[str, Any]] = []
     heads = f"{'seconds':>9} {'CPU s':>9} {'peak MB':>8} {'pairs':>12} {'× ours':>8}  recall"
     print(f"{'hashes':>12}  {'':6}  {'':36} {heads}")
     with tempfile.TemporaryDirectory(prefix="dedup-") as temporary:
-        for kind, count, methods in cases(asked.quick):
-            if asked.kind not in {None, kind} or asked.count not in {None, count}:
+        for kind, count, methods in cases(options.quick):
+            if options.kind not in {None, kind} or options.count not in {None, count}:
                 continue
             file = Path(temporary) / "hashes.npy"
             np.save(file, (even if kind == "even" else skewed)(count))
             group: list[dict[str, Any]] = []
             for method in methods:
-                if asked.method in {None, method}:
+                if options.method in {None, method}:
                     group.append(row := {"hashes": count, "kind": kind, "method": method, **child(method, file)})
                     compare(row, group[0])
                     show(row)
             rows += group
-    if asked.quick or asked.kind or asked.count or asked.method:
+    if options.quick or options.kind or options.count or options.method:
         return
     result = {"machine": describe(), "radius": RADIUS, "growth": growth(rows), "rows": rows}
     print(f"the time grows with the {result['growth']:.2f}th power of the number of hashes (1 M to 10 M, even)")
@@ -312,18 +312,18 @@ def child(method: str, file: Path) -> dict[str, Any]:
 
 
 def compare(row: dict[str, Any], ours: dict[str, Any]) -> None:
-    """Against this search on the same hashes, in the same run; what is exact must have found the same."""
+    """Compare with this search on the same hashes in the same run; exact methods must find the same pairs."""
     row["ratio"] = row["seconds"] / ours["seconds"]
     if row["pairs"] is None or "new against" in row["method"]:
         return
     row["recall"] = row["pairs"] / ours["pairs"]
     exact = row["method"] not in APPROXIMATE
-    # Of identical hashes this search gives a chain; others give every pair, which here is the same.
+    # For identical hashes this search gives a chain, others every pair; for `even` hashes that is the same.
     assert not exact or row["pairs"] == ours["pairs"] or row["kind"] == "skewed", row
 
 
 def growth(rows: list[dict[str, Any]]) -> float:
-    """The exponent of the time between the two largest sizes."""
+    """Return the exponent of the time between the two largest sizes."""
     ours = [row for row in rows if row["method"] == "this search" and row["kind"] == "even"][-2:]
     return math.log(ours[1]["seconds"] / ours[0]["seconds"]) / math.log(ours[1]["hashes"] / ours[0]["hashes"])
 

@@ -1,7 +1,7 @@
-"""An exported network in onnxruntime against ours in torch, on the same picture: `python benchmarks/export.py`.
+"""An exported network in onnxruntime compared with the torch model on the same image: `python benchmarks/export.py`.
 
-Fresh weights at full width, which take the time of trained ones. Each engine is measured in a process of its own, so
-that peak memory is its own. Run it with nothing else on the machine.
+The weights are fresh, at full width, which takes the same time as trained ones. Each engine is measured in a process of
+its own, so that the peak memory is its own. Run it with nothing else on the machine.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from dynet import LARGE, SMALL, DyNet
 from dynet.export import onnx_file
 from dynet.export.export import describe as describe_weights
 from dynet.export.export import export, prepare
-from dynet.runtime.host_memory import keep_freed_memory
+from dynet.runtime.memory import keep_freed_memory
 
 RESULT = ROOT / "benchmarks" / "results" / "export.json"
 VARIANTS = {variant.name: variant for variant in (SMALL, LARGE)}
@@ -35,8 +35,8 @@ def _megabytes(key: str) -> float:
     return int(next(line for line in lines if line.startswith(key)).split()[1]) / 1024
 
 
-def picture(height: int, width: int) -> np.ndarray:
-    """The middle of a photograph, (1, 3, height, width) float32 in [0, 1]."""
+def test_image(height: int, width: int) -> np.ndarray:
+    """Return the middle of a photograph, (1, 3, height, width) float32 in [0, 1]."""
     with Image.open(photographs()[0]) as opened:
         rgb = np.asarray(opened.convert("RGB"), dtype=np.float32) / 255
     top, left = (rgb.shape[0] - height) // 2, (rgb.shape[1] - width) // 2
@@ -65,38 +65,38 @@ def onnx_engine(task: dict[str, Any]) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def measure(task: dict[str, Any]) -> None:
-    """One engine at one size, in this process: the first call's seconds, the least of the others, peak memory."""
-    image = picture(*task["size"])
-    began = time.perf_counter()
+    """Measure one engine at one size in this process: seconds of the first call, least of the others, peak memory."""
+    image = test_image(*task["size"])
+    started = time.perf_counter()
     run = {"torch": torch_engine, "onnxruntime": onnx_engine}[task["engine"]](task)
-    loaded, before = time.perf_counter() - began, _megabytes("VmRSS")
+    loaded, before = time.perf_counter() - started, _megabytes("VmRSS")
     times = []
     for _ in range(1 + task["repeats"]):
-        began = time.perf_counter()
+        started = time.perf_counter()
         restored = run(image)
-        times.append(time.perf_counter() - began)
+        times.append(time.perf_counter() - started)
     np.save(task["result"], restored)
     row = {"load_s": round(loaded, 2), "first_s": round(times[0], 2), "s": round(min(times[1:]), 3)}
     print(json.dumps(row | {"peak_mb": round(_megabytes("VmHWM") - before)}))
 
 
 def compare(arguments: argparse.Namespace, variant: str, folder: Path) -> list[dict[str, Any]]:
-    """Both engines on each size for one variant."""
+    """Compare both engines at each size for one variant."""
     weights = folder / "weights.safetensors"
     torch.manual_seed(0)
     model = DyNet().eval()
     model.save(weights)
     form, files = prepare("onnx", folder / f"{variant}.onnx", (VARIANTS[variant],), overwrite=True)
-    began = time.perf_counter()
+    started = time.perf_counter()
     (exported,) = export(model, describe_weights(weights), form, files)
-    took, megabytes = time.perf_counter() - began, exported.path.stat().st_size / 1e6
-    print(f"{variant}: exported and compared in {took:.0f} s, {megabytes:.1f} MB")
+    seconds, megabytes = time.perf_counter() - started, exported.path.stat().st_size / 1e6
+    print(f"{variant}: exported and compared in {seconds:.0f} s, {megabytes:.1f} MB")
     rows = []
     for size in arguments.sizes:
         row: dict[str, Any] = {
             "variant": variant,
             "size": size,
-            "export_s": round(took),
+            "export_s": round(seconds),
             "file_mb": round(megabytes, 1),
         }
         for engine in ENGINES:

@@ -1,7 +1,7 @@
-"""The labelled pictures that thresholds are tuned and judged on: real ones, and ones made from photographs.
+"""Labelled images on which thresholds are tuned and tested: real ones, and photographs that were damaged on purpose.
 
-Nothing of them is copied into the project. Half of every class is for tuning, by the name of the file (of the
-parent's file for made pictures), so that the halves are the same for everybody and no picture is in both.
+None of them is copied into the project. Half of every class is for tuning, chosen by the file name (for damaged images
+by that of the original), so that the halves are the same for everybody and no image is in both.
 """
 
 import hashlib
@@ -38,7 +38,7 @@ HARD_PHOTOGRAPHS: Mapping[str, tuple[str, ...]] = {
         "real/hazy/NYU2_102", "real/hazy/NYU2_741", "train/BSDS500/train/323016", "train/BSDS500/train/59078",
     ),
 }  # fmt: skip
-"""Sorted by eye. A picture may be in several rows; those of the last row have a frame or bars and may go."""
+"""Sorted by eye. An image may be in several rows; those of the last row have a frame or bars and may be dropped."""
 
 SKIMAGE_PHOTOGRAPHS = (
     "astronaut.png", "brick.png", "camera.png", "chelsea.png", "coffee.png", "coins.png", "grass.png", "gravel.png",
@@ -57,35 +57,35 @@ FRESH: Mapping[str, tuple[str, ...]] = {
     ),
     "fresh blurred": ("11e311ce0b", "37adc5f28d", "9745e72c27"),
 }  # fmt: skip
-"""Pictures of `duplicates/`, by eye, one of each group for the photographs. With BSDS500's val they were first looked
-at when all limits stood. One of them, 987f2812e6 (petals before a clean sky), was dropped as flat artwork then, and
-`even_share` was mended for it: for that one they are fresh no more."""
+"""Images of `duplicates/`, chosen by eye, one of each group for the photographs. Like BSDS500's val they were first
+looked at when all thresholds were set. One of them, 987f2812e6 (petals before a clean sky), was then dropped as flat
+artwork, and `even_share` was corrected for it: that one is not fresh any more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """A picture with what it is: `label` good, or the class that it should be dropped for."""
+    """A labelled image: `label` is good, or the class for which it should be dropped."""
 
     label: str
     name: str
-    """Folder and file; for made pictures the parent's file and what was done to it."""
+    """Folder and file; for a damaged image the original's file and the damage."""
     parent: str
-    """The file's name: it alone says which half the picture is in."""
+    """File name of the original, which alone decides the half that the image is in."""
     encoded: bytes
 
 
 def data_folder() -> Path:
-    """Where the shared pictures lie: MILLION_IRD_SHARED_DATA, or beside the repository."""
+    """Return the folder of the shared images: MILLION_IRD_SHARED_DATA, or next to the repository."""
     return Path(os.environ.get("MILLION_IRD_SHARED_DATA", ROOT.parent / "shared" / "data"))
 
 
 def is_tuning(name: str) -> bool:
-    """Whether a picture may be looked at while thresholds are set: by the SHA-256 of its file's name."""
+    """Return whether an image is in the tuning half, by the SHA-256 of its file name."""
     return int(hashlib.sha256(Path(name).name.encode()).hexdigest()[0], 16) % 2 == 0
 
 
 def real(data: Path) -> Iterator[Labelled]:
-    """Good photographs and negatives as they are."""
+    """Yield good photographs and negatives, undamaged."""
     yield from _folder(data, "photos", "good")
     for label in NEGATIVES:
         yield from _folder(data, f"negatives/{label}", label)
@@ -96,7 +96,7 @@ def real(data: Path) -> Iterator[Labelled]:
 
 
 def fresh(data: Path) -> Iterator[Labelled]:
-    """Pictures that nobody looked at while measures and limits were made."""
+    """Yield images that nobody looked at while measures and thresholds were designed."""
     yield from _folder(data, "train/BSDS500/val", "fresh photographs, BSDS500 val")
     for label, starts in FRESH.items():
         for start in starts:
@@ -105,7 +105,7 @@ def fresh(data: Path) -> Iterator[Labelled]:
 
 
 def bundled() -> Iterator[Labelled]:
-    """Pictures that scikit-image brings along."""
+    """Yield images that scikit-image contains."""
     import skimage
 
     folder = Path(skimage.__file__).parent / "data"
@@ -117,12 +117,12 @@ def bundled() -> Iterator[Labelled]:
             yield Labelled(label, f"skimage/{name}", name, (folder / name).read_bytes())
 
 
-def made(path: Path, number: int, spoils: Mapping[str, "Spoil"]) -> Iterator[Labelled]:
-    """What harm does to one good photograph, the `number`-th: one picture for each spoil."""
+def damaged(path: Path, number: int, damages: Mapping[str, "Damage"]) -> Iterator[Labelled]:
+    """Yield the damaged versions of one good photograph, the `number`-th: one image per damage."""
     with Image.open(path) as opened:
-        picture = opened.convert("RGB")
-    for label, spoil in spoils.items():
-        yield Labelled(label, f"{path.parent.name}/{path.name} {label}", path.name, spoil(picture, number))
+        image = opened.convert("RGB")
+    for label, damage in damages.items():
+        yield Labelled(label, f"{path.parent.name}/{path.name} {label}", path.name, damage(image, number))
 
 
 def _folder(data: Path, folder: str, label: str) -> Iterator[Labelled]:
@@ -130,90 +130,90 @@ def _folder(data: Path, folder: str, label: str) -> Iterator[Labelled]:
         yield Labelled(label, f"{folder}/{path.name}", path.name, path.read_bytes())
 
 
-def as_jpeg(picture: Image.Image, quality: int) -> bytes:
-    """JPEG as Pillow writes it by default, colour at half resolution."""
+def as_jpeg(image: Image.Image, quality: int) -> bytes:
+    """Encode as Pillow does by default, with colour at half resolution."""
     buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=quality)
+    image.save(buffer, "JPEG", quality=quality)
     return buffer.getvalue()
 
 
-def as_png(picture: Image.Image) -> bytes:
-    """PNG, quickly."""
+def as_png(image: Image.Image) -> bytes:
+    """Encode as PNG, fast."""
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG", compress_level=1)
+    image.save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
 
 
 _KERNELS = (Image.Resampling.BICUBIC, Image.Resampling.LANCZOS, Image.Resampling.BILINEAR)
 
 
-Spoil = Callable[[Image.Image, int], bytes]
-"""A picture and its number, by which the kernel, the quality and so on take turns, to an encoded picture."""
+Damage = Callable[[Image.Image, int], bytes]
+"""Damages an image and encodes it; its number selects the kernel, the quality and so on in turn."""
 
 
-def _enlarged(factor: float) -> Spoil:
-    def spoil(picture: Image.Image, number: int) -> bytes:
-        width, height = picture.size
-        small = picture.resize((round(width / factor), round(height / factor)), Image.Resampling.LANCZOS)
+def _enlarged(factor: float) -> Damage:
+    def damage(image: Image.Image, number: int) -> bytes:
+        width, height = image.size
+        small = image.resize((round(width / factor), round(height / factor)), Image.Resampling.LANCZOS)
         large = small.resize((width, height), _KERNELS[number % 3])
-        # Every other one is saved as people save it, which hides the cut in the spectrum a little.
+        # Every other one is saved as JPEG, as people do, which hides the cut in the spectrum a little.
         return as_png(large) if number % 2 else as_jpeg(large, 92)
 
-    return spoil
+    return damage
 
 
-def _doubled(picture: Image.Image, number: int) -> bytes:
-    large = picture.resize((picture.width * 2, picture.height * 2), _KERNELS[number % 3])
+def _doubled(image: Image.Image, number: int) -> bytes:
+    large = image.resize((image.width * 2, image.height * 2), _KERNELS[number % 3])
     return as_png(large) if number % 2 else as_jpeg(large, 92)
 
 
-def _compressed(picture: Image.Image, number: int) -> bytes:
-    return as_jpeg(picture, (5, 10, 15, 20, 25, 30)[number % 6])
+def _compressed(image: Image.Image, number: int) -> bytes:
+    return as_jpeg(image, (5, 10, 15, 20, 25, 30)[number % 6])
 
 
-def _recompressed(picture: Image.Image, number: int) -> bytes:
-    with Image.open(io.BytesIO(_compressed(picture, number))) as harmed:
+def _recompressed(image: Image.Image, number: int) -> bytes:
+    with Image.open(io.BytesIO(_compressed(image, number))) as harmed:
         return as_jpeg(harmed, 95) if number % 2 else as_png(harmed.convert("RGB"))
 
 
-def _blurred(picture: Image.Image, number: int) -> bytes:
-    radius = max(picture.size) / (1000, 500, 250)[number % 3]
-    return as_jpeg(picture.filter(ImageFilter.GaussianBlur(radius)), 92)
+def _blurred(image: Image.Image, number: int) -> bytes:
+    radius = max(image.size) / (1000, 500, 250)[number % 3]
+    return as_jpeg(image.filter(ImageFilter.GaussianBlur(radius)), 92)
 
 
-def _letterboxed(picture: Image.Image, number: int) -> bytes:
-    width, height = picture.size
+def _letterboxed(image: Image.Image, number: int) -> bytes:
+    width, height = image.size
     bars = Image.new("RGB", (width, round(height * 1.4)), (0, 0, 0) if number % 2 else (255, 255, 255))
-    bars.paste(picture, (0, round(height * 0.2)))
+    bars.paste(image, (0, round(height * 0.2)))
     return as_jpeg(bars, 92)
 
 
-def _framed(picture: Image.Image, number: int) -> bytes:
-    width, height = picture.size
+def _framed(image: Image.Image, number: int) -> bytes:
+    width, height = image.size
     margin = width // 12
     frame = Image.new("RGB", (width + 2 * margin, height + 2 * margin), (248, 246, 240) if number % 2 else (255,) * 3)
-    frame.paste(picture, (margin, margin))
+    frame.paste(image, (margin, margin))
     return as_jpeg(frame, 92)
 
 
-def _collage(picture: Image.Image, number: int) -> bytes:
-    """Four quarters of one picture, shuffled and mirrored, with a white gutter in every other one."""
-    width, height = (side // 2 * 2 for side in picture.size)
+def _collage(image: Image.Image, number: int) -> bytes:
+    """Build a collage of the four quarters, shuffled and mirrored, with a white gutter in every other one."""
+    width, height = (side // 2 * 2 for side in image.size)
     gutter = width // 100 if number % 2 else 0
     sheet = Image.new("RGB", (width + gutter, height + gutter), (255, 255, 255))
     order = np.random.default_rng(number).permutation(4)
     for place, quarter in enumerate(order):
         x, y = quarter % 2 * width // 2, quarter // 2 * height // 2
-        part = picture.crop((x, y, x + width // 2, y + height // 2)).transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        part = image.crop((x, y, x + width // 2, y + height // 2)).transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         sheet.paste(part, (place % 2 * (width // 2 + gutter), place // 2 * (height // 2 + gutter)))
     return as_jpeg(sheet, 92)
 
 
-def _poster(picture: Image.Image, number: int) -> bytes:
-    """A page of print with the picture on its upper half."""
-    width, height = picture.size
+def _poster(image: Image.Image, number: int) -> bytes:
+    """Build a printed page with the image on its upper half."""
+    width, height = image.size
     page = Image.new("RGB", (width, height * 2), (250, 250, 250))
-    page.paste(picture, (0, 0))
+    page.paste(image, (0, 0))
     font = ImageFont.load_default(size=width / 40)
     draw = ImageDraw.Draw(page)
     words = "Restored by light and by patience, printed in the year of the horse. " * 2
@@ -222,7 +222,7 @@ def _poster(picture: Image.Image, number: int) -> bytes:
     return as_jpeg(page, 92)
 
 
-SPOILS: Mapping[str, Spoil] = {
+DAMAGES: Mapping[str, Damage] = {
     "enlarged ×1.5": _enlarged(1.5),
     "enlarged ×2": _enlarged(2),
     "enlarged ×4": _enlarged(4),
@@ -235,10 +235,10 @@ SPOILS: Mapping[str, Spoil] = {
     "poster": _poster,
 }
 
-FRESH_SPOILS: Mapping[str, Spoil] = {
+FRESH_DAMAGES: Mapping[str, Damage] = {
     "fresh, enlarged ×2 to double": _doubled,
     "fresh, enlarged ×2": _enlarged(2),
     "fresh, enlarged ×4": _enlarged(4),
     "fresh, compressed 5–30, again": _recompressed,
 }
-"""Of BSDS500's val: at 481×321 ×2 and ×4 leave 240 and 120 real pixels a side."""
+"""Of BSDS500's val: at 481×321, ×2 and ×4 leave 240 and 120 real pixels per side."""

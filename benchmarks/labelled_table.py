@@ -1,12 +1,12 @@
-"""How the shipped recipe judges the labelled pictures, class by class: `python benchmarks/labelled_table.py`.
+"""Verdicts of the shipped recipe on labelled images, class by class: `python benchmarks/labelled_table.py`.
 
-Prints one row for each class with the tuning half and the held-out half apart, Wilson intervals and the reasons, then
-the rows of hard photographs, and writes benchmarks/results/labelled_table.json. Gates on size are switched off, so
-that size does not do the work. Gates on fields that no measure fills (a neural score) are named and left out.
+Prints one row per class with the tuning half and the held-out half, Wilson intervals and the reasons, then the rows of
+hard photographs, and writes benchmarks/results/labelled_table.json. Gates on size are switched off, so that they do not
+decide. Gates on columns that no built-in measure fills (a neural score) are named and left out.
 
-How clean the test is: both halves of the first classes were looked at while the measures were designed (features were
-compared on all of them), and only the fine setting of limits went by halves. The classes called fresh were first
-looked at when all limits stood.
+How independent the test is: both halves of the first classes were looked at while the measures were designed (features
+were compared on all of them), and only the exact thresholds were set on one half. The classes called fresh were first
+looked at when all thresholds were set.
 """
 
 import argparse
@@ -25,21 +25,21 @@ from typing import Any
 import cv2
 import yaml
 from labelled_sets import (
-    FRESH_SPOILS,
+    DAMAGES,
+    FRESH_DAMAGES,
     HARD_PHOTOGRAPHS,
     ROOT,
-    SPOILS,
     Labelled,
     bundled,
+    damaged,
     data_folder,
     fresh,
     is_tuning,
-    made,
     real,
 )
 
-from million_ird.candidate import Sample
 from million_ird.config.gates import Gate, first_drop
+from million_ird.images.encoded_image import EncodedImage
 from million_ird.measures.registry import MEASURES
 
 SIZE_FIELDS = frozenset({"short_side", "long_side", "megapixels"})
@@ -58,7 +58,7 @@ RESULT = ROOT / "benchmarks" / "results" / "labelled_table.json"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One picture with its numbers."""
+    """One image with its numbers."""
 
     label: str
     name: str
@@ -66,26 +66,26 @@ class Row:
     numbers: dict[str, float | None]
 
 
-def measured(picture: Labelled) -> Row:
-    """Every measure that needs no download."""
+def measured(image: Labelled) -> Row:
+    """Compute every measure that needs no download."""
     cv2.setNumThreads(1)
-    sample = Sample(picture.encoded)
+    encoded = EncodedImage(image.encoded)
     numbers: dict[str, float | None] = {}
     for measure in MEASURES.values():
-        numbers.update(measure.measure(sample))
-    return Row(picture.label, picture.name, is_tuning(picture.parent), numbers)
+        numbers.update(measure.measure(encoded))
+    return Row(image.label, image.name, is_tuning(image.parent), numbers)
 
 
-def _measured_harm(numbered: tuple[int, Path]) -> list[Row]:
-    return [measured(picture) for picture in made(numbered[1], numbered[0], SPOILS)]
+def _measured_damaged(numbered: tuple[int, Path]) -> list[Row]:
+    return [measured(image) for image in damaged(numbered[1], numbered[0], DAMAGES)]
 
 
-def _measured_fresh_harm(numbered: tuple[int, Path]) -> list[Row]:
-    return [measured(picture) for picture in made(numbered[1], numbered[0], FRESH_SPOILS)]
+def _measured_fresh_damaged(numbered: tuple[int, Path]) -> list[Row]:
+    return [measured(image) for image in damaged(numbered[1], numbered[0], FRESH_DAMAGES)]
 
 
 def wilson(hits: int, of: int) -> tuple[float, float]:
-    """The 95 % interval of a share (Wilson 1927)."""
+    """Return the 95 % confidence interval of a share (Wilson, 1927)."""
     if not of:
         return 0.0, 1.0
     z, share = 1.96, hits / of
@@ -95,7 +95,7 @@ def wilson(hits: int, of: int) -> tuple[float, float]:
 
 
 def gates_of(recipe: Path, known: Iterable[str]) -> list[Gate]:
-    """The recipe's gates without those on size and without those on fields that were not measured."""
+    """Return the gates of a recipe, without those on size and on columns that were not measured."""
     gates = [Gate(**gate) for gate in yaml.safe_load(recipe.read_text(encoding="utf-8"))["gates"]]
     fields = set(known)
     for gate in gates:
@@ -105,11 +105,11 @@ def gates_of(recipe: Path, known: Iterable[str]) -> list[Gate]:
 
 
 def summary(rows: Sequence[Row], gates: Sequence[Gate]) -> dict[str, Any]:
-    """How many are dropped and why, in all and by half."""
+    """Return how many images are dropped and why, in all and by half."""
     verdicts = [(row, first_drop(gates, row.numbers)) for row in rows]
     result: dict[str, Any] = {}
-    for half, wanted in (("tuning", (True,)), ("held out", (False,)), ("all", (True, False))):
-        drops = [drop for row, drop in verdicts if row.tuning in wanted]
+    for half, tuning in (("tuning", (True,)), ("held out", (False,)), ("all", (True, False))):
+        drops = [drop for row, drop in verdicts if row.tuning in tuning]
         dropped = sum(drop is not None for drop in drops)
         result[half] = {"pictures": len(drops), "dropped": dropped, "interval": wilson(dropped, len(drops))}
     result["reasons"] = dict(Counter(drop.reason for _, drop in verdicts if drop is not None).most_common())
@@ -123,7 +123,7 @@ def summary(rows: Sequence[Row], gates: Sequence[Gate]) -> dict[str, Any]:
 
 
 def table(groups: Mapping[str, Sequence[Row]], gates: Sequence[Gate]) -> dict[str, Any]:
-    """Prints the classes and returns their summaries."""
+    """Print the classes and return their summaries."""
     print(f"{'class':31}{'tuning':>16}{'held out':>16}{'all':>9}  95 % interval  reasons")
     results = {}
     for label, rows in groups.items():
@@ -142,7 +142,7 @@ def table(groups: Mapping[str, Sequence[Row]], gates: Sequence[Gate]) -> dict[st
 
 
 def grouped(rows: Iterable[Row]) -> dict[str, list[Row]]:
-    """Rows by label, in the order in which the labels come."""
+    """Group rows by label, in order of first appearance."""
     groups: dict[str, list[Row]] = {}
     for row in rows:
         groups.setdefault(row.label, []).append(row)
@@ -150,23 +150,23 @@ def grouped(rows: Iterable[Row]) -> dict[str, list[Row]]:
 
 
 def main() -> None:
-    """Measures, judges, prints, writes."""
+    """Measure, judge, print and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--recipe", type=Path, default=ROOT / "pipelines" / "million_ird.yaml")
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--numbers", type=Path, help="keep the numbers here, and use them when they are there")
+    parser.add_argument("--numbers", type=Path, help="store the numbers in this file, or use them if it exists")
     options = parser.parse_args()
     rows = _numbers(options.numbers, options.workers)
     gates = gates_of(options.recipe, rows[0].numbers)
-    print(f"share dropped by {options.recipe.name}, size gates off: {', '.join(gate.called for gate in gates)}\n")
+    print(f"share dropped by {options.recipe.name}, size gates off: {', '.join(gate.drop_reason for gate in gates)}\n")
     classes = table(grouped(rows), gates)
-    print("\nphotographs that are hard to tell")
+    print("\nphotographs that are hard to classify")
     hard = {
         kind: [row for row in rows if row.label in PHOTOGRAPHS and row.name.startswith(starts)]
         for kind, starts in HARD_PHOTOGRAPHS.items()
     }
     rows_of_hard = table(hard, gates)
-    print("\non the wrong side")
+    print("\nwrong verdicts")
     for label, result in classes.items():
         for line in result["surprises"][:12]:
             print(f"  {label}: {line}")
@@ -187,11 +187,11 @@ def _numbers(cache: Path | None, workers: int) -> list[Row]:
     data = data_folder()
     with ProcessPoolExecutor(workers) as pool:
         rows = list(pool.map(measured, chain(real(data), bundled())))
-        # Made where they are measured: they are large.
-        for more in pool.map(_measured_harm, enumerate(sorted((data / "photos").iterdir()))):
+        # Damaged in the worker that measures them, because they are large.
+        for more in pool.map(_measured_damaged, enumerate(sorted((data / "photos").iterdir()))):
             rows.extend(more)
         rows.extend(pool.map(measured, fresh(data)))
-        for more in pool.map(_measured_fresh_harm, enumerate(sorted((data / "train/BSDS500/val").iterdir()))):
+        for more in pool.map(_measured_fresh_damaged, enumerate(sorted((data / "train/BSDS500/val").iterdir()))):
             rows.extend(more)
     if cache is not None:
         fields = ("label", "name", "tuning", "numbers")

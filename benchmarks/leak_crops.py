@@ -1,7 +1,8 @@
-"""Crops of test pictures as candidates, and candidates that hold test pictures as crops: how many are found.
+"""Recall of leaks: crops of test images as candidates, and candidates that contain test images as crops.
 
-CBSD68's pictures, cropped at random places to a share of each side, saved as JPEG 85; against all 68 at once, so that a
-wrong name counts as missed. Reads ../shared/data, writes benchmarks/results/leak_crops.json.
+CBSD68's images are cropped at random positions to a share of each side and saved as JPEG 85. They are compared with all
+68 at once, so a match with the wrong image counts as missed. Reads ../shared/data, writes
+benchmarks/results/leak_crops.json.
 """
 
 import json
@@ -17,8 +18,8 @@ from machine import describe
 from PIL import Image
 
 from million_ird.decide.leaks import find_leaks
-from million_ird.fingerprints import Benchmark, fingerprints
-from million_ird.runtime.executor import Engine
+from million_ird.fingerprints import ReferenceSet, get_fingerprints
+from million_ird.runtime.executor import Executor
 
 RESULTS = Path(__file__).parent / "results" / "leak_crops.json"
 KEPT = (0.9, 0.7, 0.5, 0.4, 0.3)
@@ -30,8 +31,8 @@ def crops_of(folder: Path, kept: float, into: Path) -> None:
         crop.save(into / path.name, "JPEG", quality=85)
 
 
-def found(files: list[Path], benchmark: pa.Table, pool: ProcessPoolExecutor) -> tuple[int, int]:
-    """How many are found as what they are, and as something else."""
+def count_leaks(files: list[Path], benchmark: pa.Table, pool: ProcessPoolExecutor) -> tuple[int, int]:
+    """Return how many are matched with the right image, and how many with a wrong one."""
     table = pa.Table.from_pylist(list(pool.map(sign, files, chunksize=4)))
     leaks = find_leaks(lambda names: iter([table.select(list(names))]), np.ones(len(files), bool), {"": benchmark})
     right = sum(leak.name == f"/{files[leak.row].name}" for leak in leaks)
@@ -42,17 +43,17 @@ def main() -> None:
     folder = TESTS["CBSD68"]
     originals = sorted(folder.glob("*.jpg"))
     results = {}
-    with ProcessPoolExecutor(2) as pool, Engine(0) as engine:
-        whole = fingerprints(Benchmark("CBSD68", str(folder)), engine)
+    with ProcessPoolExecutor(2) as pool, Executor(0) as executor:
+        whole = get_fingerprints(ReferenceSet("CBSD68", str(folder)), executor)
         for kept in KEPT:
             with tempfile.TemporaryDirectory() as scratch:
                 crops_of(folder, kept, Path(scratch))
-                crop_is = found(sorted(Path(scratch).glob("*.jpg")), whole, pool)
-                holds = found(originals, fingerprints(Benchmark("crops", scratch), engine), pool)
-            results[f"{kept:.0%}"] = {"crop": crop_is[0], "holds": holds[0], "wrong": crop_is[1] + holds[1]}
-            print(f"| {kept:.0%} | {crop_is[0]} of 68 | {holds[0]} of 68 | wrong {crop_is[1] + holds[1]}", flush=True)
-    told = {"command": "python benchmarks/leak_crops.py", "machine": describe(), "pictures": 68, "kept": results}
-    RESULTS.write_text(json.dumps(told, indent=1) + "\n")
+                crops = count_leaks(sorted(Path(scratch).glob("*.jpg")), whole, pool)
+                holders = count_leaks(originals, get_fingerprints(ReferenceSet("crops", scratch), executor), pool)
+            results[f"{kept:.0%}"] = {"crop": crops[0], "holds": holders[0], "wrong": crops[1] + holders[1]}
+            print(f"| {kept:.0%} | {crops[0]} of 68 | {holders[0]} of 68 | wrong {crops[1] + holders[1]}", flush=True)
+    result = {"command": "python benchmarks/leak_crops.py", "machine": describe(), "pictures": 68, "kept": results}
+    RESULTS.write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Which pictures of the usual test sets stand in the usual training sets, pair by pair.
+"""Images of common test sets that are in common training sets, pair by pair.
 
-BSDS500's three parts against Rain100L's clean targets and CBSD68, and each test set against itself. Reads
-../shared/data, writes benchmarks/results/leaks.json and a chart for the docs; `--sheet FILE` lays the pairs side by
-side, in a picture that shows other people's photographs and so does not belong into the repository.
+Compares BSDS500's three parts with Rain100L's clean targets and with CBSD68, and each test set with itself. Reads
+../shared/data, writes benchmarks/results/leaks.json and a chart for the docs. `--sheet FILE` draws the pairs side by
+side; that image shows other people's photographs, so it must not be committed.
 """
 
 import argparse
@@ -20,11 +20,11 @@ from machine import ROOT, SHARED, describe
 from matplotlib.patches import Patch, Rectangle
 from PIL import Image
 
-from million_ird.candidate import Sample
 from million_ird.decide.leaks import find_leaks
-from million_ird.fingerprints import Benchmark, fingerprints
-from million_ird.measures.signature import signature
-from million_ird.runtime.executor import Engine
+from million_ird.fingerprints import ReferenceSet, get_fingerprints
+from million_ird.images.encoded_image import EncodedImage
+from million_ird.measures.signature import compute_signature
+from million_ird.runtime.executor import Executor
 from million_ird.runtime.threads import single_threaded
 
 PARTS = {part: SHARED / "train" / "BSDS500" / part for part in ("train", "test", "val")}
@@ -36,23 +36,23 @@ COLOURS = {"train": "#d1495b", "test": "#edae49", "val": "#30638e", "none": "#d9
 
 def sign(path: Path) -> dict[str, object]:
     with single_threaded():
-        sample = Sample(path.read_bytes())
-        marks = dict(signature(sample))
-    size = {"width": sample.header.width, "height": sample.header.height}
-    return {"id": sample.sha256, **marks, **size}
+        image = EncodedImage(path.read_bytes())
+        columns = dict(compute_signature(image))
+    size = {"width": image.header.width, "height": image.header.height}
+    return {"id": image.sha256, **columns, **size}
 
 
-def against(files: list[Path], benchmark: pa.Table, pool: ProcessPoolExecutor) -> dict[str, tuple[str, float, str]]:
+def leaks_in(files: list[Path], benchmark: pa.Table, pool: ProcessPoolExecutor) -> dict[str, tuple[str, float, str]]:
     table = pa.Table.from_pylist(list(pool.map(sign, files, chunksize=8)))
-    found = find_leaks(lambda names: iter([table.select(list(names))]), np.ones(len(files), bool), {"": benchmark})
+    leaks = find_leaks(lambda names: iter([table.select(list(names))]), np.ones(len(files), bool), {"": benchmark})
     return {
-        files[leak.row].name: (leak.name.removeprefix("/"), leak.match.likeness, leak.match.relation.value)
-        for leak in found
+        files[leak.row].name: (leak.name.removeprefix("/"), leak.match.correlation, leak.match.relation.value)
+        for leak in leaks
     }
 
 
 def within(table: pa.Table) -> list[list[str]]:
-    """Groups of the same pixels or of near copies inside a test set."""
+    """Return pairs of near-duplicates inside a test set."""
     hashes = np.array([int(text, 16) for text in table["phash"].to_pylist()], np.uint64)
     i, j = np.nonzero(np.triu(np.bitwise_count(hashes[:, None] ^ hashes[None]) <= 4, 1))
     names = table["file"].to_pylist()
@@ -60,26 +60,26 @@ def within(table: pa.Table) -> list[list[str]]:
 
 
 def chart(found: dict[str, dict[str, tuple[str, float, str]]], twins: list[list[str]]) -> None:
-    where = {target: part for part, pairs in found.items() for target, _, _ in pairs.values()}
-    # Of two targets that show the same, a photograph names one: the other is in the same place.
-    for one, other in twins:
-        place = where.get(one) or where.get(other) or "none"
-        where[one] = where[other] = place
+    part_of = {target: part for part, pairs in found.items() for target, _, _ in pairs.values()}
+    # Of two targets that show the same, only one is matched; the other comes from the same part.
+    for first, second in twins:
+        part = part_of.get(first) or part_of.get(second) or "none"
+        part_of[first] = part_of[second] = part
     matplotlib.use("Agg")
     figure, axes = plt.subplots(figsize=(6.4, 7), dpi=120)
     twin = {name for pair in twins for name in pair}
     for number in range(1, 101):
         x, y = (number - 1) % 10, 9 - (number - 1) // 10
-        part = where.get(f"{number}.png", "none")
+        part = part_of.get(f"{number}.png", "none")
         axes.add_patch(Rectangle((x + 0.04, y + 0.04), 0.92, 0.92, color=COLOURS[part]))
         dark = part in {"train", "val"}
         axes.text(x + 0.5, y + 0.5, f"{number}", ha="center", va="center", color="white" if dark else "black")
         if f"{number}.png" in twin:
             axes.add_patch(Rectangle((x + 0.1, y + 0.1), 0.8, 0.8, fill=False, linestyle=":", edgecolor="black"))
-    counts = {part: sum(where.get(f"{n}.png", "none") == part for n in range(1, 101)) for part in COLOURS}
+    counts = {part: sum(part_of.get(f"{n}.png", "none") == part for n in range(1, 101)) for part in COLOURS}
     handles = [Patch(color=COLOURS[part], label=f"BSDS500 {part}: {counts[part]}") for part in ("train", "test", "val")]
     handles += [Patch(color=COLOURS["none"], label=f"not in BSDS500: {counts['none']}")]
-    handles += [Patch(fill=False, linestyle=":", edgecolor="black", label=f"stands twice: {len(twin)}")]
+    handles += [Patch(fill=False, linestyle=":", edgecolor="black", label=f"appears twice: {len(twin)}")]
     axes.legend(handles=handles, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.01), frameon=False)
     axes.set(xlim=(0, 10), ylim=(0, 10), aspect="equal")
     axes.set_title("Where Rain100L's 100 clean targets come from")
@@ -95,38 +95,38 @@ def sheet(path: Path, found: dict[str, dict[str, tuple[str, float, str]]]) -> No
     ]
     small = Image.new("RGB", (8 * 250, -(-len(pairs) // 8) * 90), "white")
     for number, pair in enumerate(pairs):
-        for side, one in enumerate(pair):
-            picture = Image.open(one).convert("RGB")
-            picture.thumbnail((120, 85))
-            small.paste(picture, (number % 8 * 250 + side * 122, number // 8 * 90))
+        for side, path_of_one in enumerate(pair):
+            image = Image.open(path_of_one).convert("RGB")
+            image.thumbnail((120, 85))
+            small.paste(image, (number % 8 * 250 + side * 122, number // 8 * 90))
     small.save(path)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sheet", type=Path)
-    given = parser.parse_args()
+    options = parser.parse_args()
     results: dict[str, object] = {"command": "python benchmarks/leaks.py", "machine": describe()}
-    with Engine(2) as engine:
-        tables = {name: fingerprints(Benchmark(name, str(folder)), engine) for name, folder in TESTS.items()}
+    with Executor(2) as executor:
+        tables = {name: get_fingerprints(ReferenceSet(name, str(folder)), executor) for name, folder in TESTS.items()}
     with ProcessPoolExecutor(2) as pool:
         for name, table in tables.items():
             twins = within(table)
-            found = {part: against(sorted(folder.glob("*.jpg")), table, pool) for part, folder in PARTS.items()}
+            found = {part: leaks_in(sorted(folder.glob("*.jpg")), table, pool) for part, folder in PARTS.items()}
             results[name] = {"twice_in_itself": twins, **{f"BSDS500 {part}": pairs for part, pairs in found.items()}}
-            told = ", ".join(
+            counts = ", ".join(
                 f"{part} {len(pairs)} of {len(list(PARTS[part].glob('*.jpg')))}" for part, pairs in found.items()
             )
-            least = min((likeness for pairs in found.values() for _, likeness, _ in pairs.values()), default=1.0)
-            print(f"{name}: in BSDS500 {told}; least likeness {least:.3f}; {len(twins)} pairs within itself")
+            least = min((correlation for pairs in found.values() for _, correlation, _ in pairs.values()), default=1.0)
+            print(f"{name}: in BSDS500 {counts}; least correlation {least:.3f}; {len(twins)} pairs within itself")
             if name == "Rain100L":
                 chart(found, twins)
-                if given.sheet:
-                    sheet(given.sheet, found)
+                if options.sheet:
+                    sheet(options.sheet, found)
                 by_target = defaultdict(list)
                 for part, pairs in found.items():
-                    for file, (target, likeness, relation) in pairs.items():
-                        by_target[target].append(f"{part}/{file} {relation} {likeness:.3f}")
+                    for file, (target, correlation, relation) in pairs.items():
+                        by_target[target].append(f"{part}/{file} {relation} {correlation:.3f}")
                 for target in sorted(by_target, key=lambda text: [int(n) for n in re.findall(r"\d+", text)]):
                     print(f"  {target:<8} {'; '.join(by_target[target])}")
     RESULTS.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")

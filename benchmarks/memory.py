@@ -1,4 +1,4 @@
-"""Peak memory of one worker that measures one large photograph in full: 24 and 100 megapixels, 8 bits, as JPEG."""
+"""Peak memory of a worker that measures one large photograph completely: JPEG with 24 and 100 megapixels, 8 bits."""
 
 import argparse
 import io
@@ -16,9 +16,9 @@ SIZES = {24: (6000, 4000), 100: (11600, 8700)}
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
-    one = parser.parse_args().measure
-    if one is not None:
-        measure(one)
+    path_to_measure = parser.parse_args().measure
+    if path_to_measure is not None:
+        measure(path_to_measure)
         return
     rows = {}
     for megapixels, size in SIZES.items():
@@ -40,14 +40,14 @@ def measure(path: Path) -> None:
     from million_ird.scan.cascade import Cascade
 
     def peak() -> float:
-        # getrusage would count what the process was before it became this program.
+        # getrusage would include the process before it ran this program.
         line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
         return int(line.split()[1]) / 1e3
 
     with single_threaded():
         cascade = Cascade(Recipe(measure_all=True))
         small = io.BytesIO()
-        Image.effect_noise((200, 200), 50).convert("RGB").save(small, "JPEG")  # compiles what is compiled
+        Image.effect_noise((200, 200), 50).convert("RGB").save(small, "JPEG")  # compiles the loops before measuring
         candidate = Candidate(key="", source="", uri="", version="")
         list(cascade.rows([candidate], lambda _: small.getvalue()))
         before = peak()

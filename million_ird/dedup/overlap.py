@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from million_ird.measures.signature import BIT_ORDER, FRAME, LOW, POINT, oriented, weights
+from million_ird.measures.signature import DESCRIPTOR_BIT_ORDER, FRAME, FREQUENCIES, KEYPOINT, frequency_weights, orient
 from million_ird.runtime.jit import compiled
 
 MAX_DESCRIPTOR_DISTANCE = 28
@@ -64,8 +64,8 @@ class Overlap:
 
 
 def unpack_keypoints(packed: bytes | None) -> NDArray[Any]:
-    """Return the keypoints of the ledger column `points` as an array of dtype `POINT`."""
-    return np.frombuffer(packed or b"", POINT)
+    """Return the keypoints of the ledger column `points` as an array of dtype `KEYPOINT`."""
+    return np.frombuffer(packed or b"", KEYPOINT)
 
 
 def mirror_descriptors(descriptors: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -88,8 +88,8 @@ def mirror_descriptors(descriptors: NDArray[np.uint64]) -> NDArray[np.uint64]:
 def _mirror_order() -> NDArray[np.int64]:
     bins = np.arange(128).reshape(4, 4, 8)
     opposite = bins[::-1][..., (-np.arange(8)) % 8].reshape(128)
-    place = np.argsort(BIT_ORDER)
-    return place[opposite[BIT_ORDER]]
+    place = np.argsort(DESCRIPTOR_BIT_ORDER)
+    return place[opposite[DESCRIPTOR_BIT_ORDER]]
 
 
 _MIRROR = _mirror_order()
@@ -101,8 +101,8 @@ def find_overlap(
     """Return the map with the most inliers, or None if no two matches agree on one.
 
     Args:
-        a: (n,) keypoints of dtype `POINT`.
-        b: (m,) keypoints of dtype `POINT`.
+        a: (n,) keypoints of dtype `KEYPOINT`.
+        b: (m,) keypoints of dtype `KEYPOINT`.
         turned: Whether one image may be mirrored or turned by quarters.
         aspects: Width / height of a and of b, to reject maps that distort the image.
     """
@@ -137,7 +137,7 @@ def frame_correlation(a: bytes, b: bytes, orientation: int = 0) -> float:
         orientation: How b is turned, 0 to 7 as in `oriented`.
     """
     first = _frequencies(a).ravel()
-    second = oriented(_frequencies(b), orientation).ravel()
+    second = orient(_frequencies(b), orientation).ravel()
     norm = float(np.linalg.norm(first) * np.linalg.norm(second))
     return float(first @ second) / norm if norm else 0.0
 
@@ -154,8 +154,8 @@ def overlap_correlation(a: bytes, b: bytes, overlap: Overlap) -> float:
     y_in_b = overlap.scale[1] * v + overlap.shift[1]
     zoom = abs(overlap.scale[0]), abs(overlap.scale[1])
     zoom_in_a = (zoom[1], zoom[0]) if overlap.swap else zoom
-    first = _rendered(_frequencies(a), x, y, LOW * zoom_in_a[0], LOW * zoom_in_a[1])
-    second = _rendered(_frequencies(b), x_in_b, y_in_b, LOW / zoom[0], LOW / zoom[1])
+    first = _rendered(_frequencies(a), x, y, FREQUENCIES * zoom_in_a[0], FREQUENCIES * zoom_in_a[1])
+    second = _rendered(_frequencies(b), x_in_b, y_in_b, FREQUENCIES / zoom[0], FREQUENCIES / zoom[1])
     if overlap.swap:
         second = second.T
     first, second = first - first.mean(), second - second.mean()
@@ -172,8 +172,8 @@ def _rendered(
     low: NDArray[np.float64], x: NDArray[np.float64], y: NDArray[np.float64], limit_x: float, limit_y: float
 ) -> NDArray[np.float64]:
     """Evaluate a frame at x by y, without its mean, from the frequencies below both limits: (len(y), len(x))."""
-    steps = np.arange(LOW)
-    weighed = weights()
+    steps = np.arange(FREQUENCIES)
+    weighed = frequency_weights()
     weighed[0, 0] = 1
     halves = np.where(steps == 0, 0.5, 1.0)
     across = np.cos(np.pi * np.outer(x, steps)) * halves * (steps < limit_x)

@@ -23,7 +23,7 @@ from million_ird.dedup.overlap import (
     unpack_keypoints,
 )
 from million_ird.dedup.search_keys import BatchReader, Positions, SearchKeys
-from million_ird.measures.signature import FRAME, oriented
+from million_ird.measures.signature import FRAME, orient
 
 MIN_FRAME_CORRELATION = 0.85
 """Least correlation of two frames with near hashes that makes them one image; copies reach 0.9 and more."""
@@ -55,7 +55,7 @@ class Signature:
     frame: bytes | None
     """Packed `FRAME`: pHashes and low frequencies."""
     keypoints: NDArray[Any]
-    """(n,) keypoints of dtype `POINT`."""
+    """(n,) keypoints of dtype `KEYPOINT`."""
     aspect: float
     """Width / height."""
 
@@ -130,7 +130,7 @@ def frame_correlations(
         first, second = low[i[batch]].astype(np.float32), low[j[batch]].astype(np.float32)
         norms = np.sqrt((first**2).sum((1, 2)) * (second**2).sum((1, 2)))
         for orientation in range(8) if turned else (0,):
-            products = np.einsum("nij,nij->n", first, oriented(second, orientation))
+            products = np.einsum("nij,nij->n", first, orient(second, orientation))
             best[batch] = np.maximum(best[batch], np.where(norms > 0, products / np.maximum(norms, 1), 0))
     return best
 

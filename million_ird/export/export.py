@@ -1,8 +1,8 @@
-"""A built set in the layouts of other programs: the flow of an export, the same for every format.
+"""Export of a built dataset to another format: the flow, which is the same for every format.
 
-For each split: what has left the set is removed, what is new or changed is written, shard by shard, then the files that
-list all pictures. Run again, it does what is not done yet; killed at any moment and run again, it ends in the same
-files (of an LMDB database: the same keys and values) as if it had not been.
+For each split, images that have left the dataset are removed, then new and changed images are written, shard by shard,
+then the files that list all images. Run again, an export does what is not done yet. Killed at any moment and run again,
+it ends in the same files (for an LMDB database: the same keys and values) as without the kill.
 """
 
 import hashlib
@@ -16,70 +16,70 @@ from million_ird.build_folder import LOCK as BUILD_LOCK
 from million_ird.errors import BuildError, OutputError, UsageError
 from million_ird.export.destination import LOCK, claim, destination
 from million_ird.export.folder import FolderLayout
-from million_ird.export.journal import Journal, Totals, journalled
-from million_ird.export.layout import Layout, Place
+from million_ird.export.journal import Journal, UnitTotals, exported_splits
+from million_ird.export.layout import ExportLayout, ExportSplit
 from million_ird.export.lmdb import LmdbLayout
-from million_ird.export.reading import (
+from million_ird.export.shard_reader import (
     FILE_NAME,
-    Picture,
-    Shard,
+    DatasetImage,
+    DatasetShard,
     find_shards,
     read_columns,
-    read_pictures,
+    read_images,
     unchanged,
 )
 from million_ird.export.webdataset import TarLayout
-from million_ird.runtime.lock import is_owned, owned
+from million_ird.runtime.lock import is_locked, locked
 from million_ird.runtime.progress import Listener
 from million_ird.runtime.storage import Folder
 
-FORMATS: dict[str, type[Layout]] = {"folder": FolderLayout, "webdataset": TarLayout, "lmdb": LmdbLayout}
+FORMATS: dict[str, type[ExportLayout]] = {"folder": FolderLayout, "webdataset": TarLayout, "lmdb": LmdbLayout}
 REVISION = 1
-"""Goes up when the same picture would be laid out otherwise."""
+"""Increases when the same image would be written differently."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Exported:
-    """What an export holds, and what was done for it."""
+class ExportResult:
+    """The content of an export, and what this call wrote."""
 
     folder: str
     format: str
     config: str
     splits: dict[str, int]
-    """Pictures of each split."""
+    """Number of images in each split."""
     bytes: int
-    """Of the encoded pictures."""
+    """Size of the encoded images."""
     reencoded: int
-    """Pictures that are not the bytes of the set; only an LMDB database of originals has such."""
+    """Images whose bytes are not those of the dataset; only an LMDB database of originals has any."""
     written: int
-    """Pictures in the shards that were written by this call, the others were there."""
+    """Images in the shards that this call wrote."""
 
     @property
-    def pictures(self) -> int:
-        """Of all splits."""
+    def images(self) -> int:
+        """Number of images in all splits."""
         return sum(self.splits.values())
 
     @property
     def text(self) -> str:
-        """For a person."""
+        """The result as text, for people."""
         splits = " and ".join(f"{count:,} for {split}" for split, count in self.splits.items())
-        again = f", {self.reencoded:,} of them as PNG for OpenCV's sake" if self.reencoded else ""
-        return f"{splits}: {self.bytes:,} bytes in {self.folder}; {self.written:,} written now{again}"
+        as_png = f", {self.reencoded:,} of them re-encoded as PNG for OpenCV" if self.reencoded else ""
+        return f"{splits}: {self.bytes:,} bytes in {self.folder}; {self.written:,} written now{as_png}"
 
     def as_json(self) -> dict[str, object]:
-        """For a script."""
-        return {**asdict(self), "pictures": self.pictures}
+        """Return the result as a JSON object."""
+        return {**asdict(self), "pictures": self.images}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Split:
-    """One split under way."""
+class _SplitExport:
+    """The export of one split while it runs."""
 
-    place: Place
-    layout: Layout
+    split: ExportSplit
+    layout: ExportLayout
     journal: Journal
-    units: dict[str, Shard]
-    """In the order of the shards."""
+    units: dict[str, DatasetShard]
+    """Shards by name of the unit, in the order of the shards."""
 
     @property
     def missing(self) -> list[str]:
@@ -88,146 +88,145 @@ class _Split:
 
 def export(
     out: str, format: str, *, config: str = "patches", to: str | None = None, listener: Listener | None = None
-) -> Exported:
-    """Writes the pictures of the set `out` in another layout; only files in the destination are written.
+) -> ExportResult:
+    """Export the images of the dataset `out`; only files in the destination are written.
 
-    Pictures that have left the set since an earlier export leave the export, before anything else is written.
+    Images that have left the dataset since an earlier export are removed before anything else is written.
 
     Args:
-        out: the output folder of a build.
-        format: one of `FORMATS`.
+        out: Output folder of a build.
+        format: One of `FORMATS`.
         config: `patches` or `images`.
-        to: a folder: new, empty, or of an earlier export of the same; `OUT/export/FORMAT/CONFIG` unless given.
-        listener: is told of progress.
+        to: Folder: new, empty, or of an earlier export of the same; `OUT/export/FORMAT/CONFIG` if None.
+        listener: Receives progress.
 
     Raises:
-        UsageError: there is no such format or part, `to` holds something else, or a package is missing.
-        OutputError: a build holds `out`, or another export the destination.
-        BuildError: the disk is full, or the set changed meanwhile; run again to go on.
-        DamagedFile: a shard cannot be read.
+        UsageError: No such format or config, `to` contains other files, or a package is missing.
+        OutputError: A build holds `out`, or another export holds the destination.
+        BuildError: The disk is full, or the dataset changed meanwhile; run again to continue.
+        DamagedFile: A shard cannot be read.
     """
     source = Folder(out)
     if format not in FORMATS:
-        raise UsageError(f"{format}: no format to export to; there are {', '.join(FORMATS)}")
-    if is_owned(source, BUILD_LOCK):
-        raise OutputError(f"{source.url}: is being built; export it when that is done")
+        raise UsageError(f"{format}: unknown export format; choose one of {', '.join(FORMATS)}")
+    if is_locked(source, BUILD_LOCK):
+        raise OutputError(f"{source.url}: is being built; export it afterwards")
     shards = find_shards(source, config)
     chosen = destination(source, format, config, to)
-    FORMATS[format](Place(folder=chosen, split="", config=config, shards=()))
-    with owned(chosen, LOCK):
+    FORMATS[format](ExportSplit(folder=chosen, name="", config=config, shards=()))
+    with locked(chosen, LOCK):
         claim(source, chosen, format, config)
-        splits = _layouts(chosen, format, config, shards, sorted(journalled(chosen)))
-        for split in splits:
-            _reopen_gaps(split)
-            _remove_what_left(split)
-        written = sum(split.units[unit].rows for split in splits for unit in split.missing)
+        tasks = _split_exports(chosen, format, config, shards, sorted(exported_splits(chosen)))
+        for task in tasks:
+            _reopen_gaps(task)
+            _remove_outdated(task)
+        written = sum(task.units[unit].rows for task in tasks for unit in task.missing)
         if listener:
-            listener.stage("export", written, "pictures")
-        for split in splits:
-            _write_missing(source, split, listener)
+            listener.stage("export", written, "images")
+        for task in tasks:
+            _write_missing(source, task, listener)
         _require_unchanged(source, shards)
-        for split in splits:
-            _write_index(split)
-        return _told(chosen, format, config, [split for split in splits if split.units], written)
+        for task in tasks:
+            _write_index(task)
+        return _result(chosen, format, config, [task for task in tasks if task.units], written)
 
 
-def _layouts(chosen: Folder, format: str, config: str, shards: Sequence[Shard], earlier: Sequence[str]) -> list[_Split]:
-    """The splits of the set, and those that it had at an earlier export."""
-    splits = []
+def _split_exports(
+    chosen: Folder, format: str, config: str, shards: Sequence[DatasetShard], earlier: Sequence[str]
+) -> list[_SplitExport]:
+    """Return the splits of the dataset, and those that it had at an earlier export."""
+    tasks = []
     for name in sorted({shard.split for shard in shards} | set(earlier)):
         own = [shard for shard in shards if shard.split == name]
-        place = Place(folder=chosen, split=name, config=config, shards=own)
-        layout = FORMATS[format](place)
-        units = {_unit(format, config, shard, layout.terms(shard)): shard for shard in own}
-        splits.append(_Split(place=place, layout=layout, journal=Journal(chosen, name), units=units))
-    return splits
+        split = ExportSplit(folder=chosen, name=name, config=config, shards=own)
+        layout = FORMATS[format](split)
+        units = {_unit_name(format, config, shard, layout.cache_key(shard)): shard for shard in own}
+        tasks.append(_SplitExport(split=split, layout=layout, journal=Journal(chosen, name), units=units))
+    return tasks
 
 
-def _unit(format: str, config: str, shard: Shard, terms: str) -> str:
-    """A name for all that the files of a shard depend on."""
-    text = f"{format} {config} {REVISION} {shard.digest} {terms}"
+def _unit_name(format: str, config: str, shard: DatasetShard, cache_key: str) -> str:
+    """Return a hash of everything that the files of a shard depend on."""
+    text = f"{format} {config} {REVISION} {shard.digest} {cache_key}"
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def _reopen_gaps(split: _Split) -> None:
-    """Files that someone took away are written again."""
-    for unit in [unit for unit in split.units if unit in split.journal.done]:
-        if split.layout.lacks(split.journal.files(unit)):
-            split.journal.reopen(unit)
+def _reopen_gaps(task: _SplitExport) -> None:
+    """Mark units as unfinished whose files someone has removed."""
+    for unit in [unit for unit in task.units if unit in task.journal.done]:
+        if task.layout.is_incomplete(task.journal.files(unit)):
+            task.journal.reopen(unit)
 
 
-def _remove_what_left(split: _Split) -> None:
-    """Removes what earlier exports wrote of shards that the set has no more; their lists first, their journal last."""
-    stale = sorted((split.journal.done | split.journal.begun) - set(split.units))
-    if stale or not split.units:
-        _remove_index(split)
-        split.layout.remove(split.journal.files(unit) for unit in stale)
-    for unit in stale:
-        split.journal.forget(unit)
-    if not split.units:
-        if not split.place.folder.names(split.place.split):
-            split.place.folder.remove(split.place.split)
-        split.journal.close()
+def _remove_outdated(task: _SplitExport) -> None:
+    """Remove the files of shards that the dataset no longer has; the index files first, the journal last."""
+    outdated = sorted((task.journal.done | task.journal.begun) - set(task.units))
+    if outdated or not task.units:
+        _remove_index(task)
+        task.layout.remove(task.journal.files(unit) for unit in outdated)
+    for unit in outdated:
+        task.journal.forget(unit)
+    if not task.units:
+        if not task.split.folder.names(task.split.name):
+            task.split.folder.remove(task.split.name)
+        task.journal.close()
 
 
-def _remove_index(split: _Split) -> None:
-    split.journal.unlist()
-    for name in split.layout.index:
-        split.place.folder.remove(split.place.path(name))
+def _remove_index(task: _SplitExport) -> None:
+    task.journal.clear_indexed()
+    for name in task.layout.index:
+        task.split.folder.remove(task.split.path(name))
 
 
-def _write_missing(source: Folder, split: _Split, listener: Listener | None) -> None:
-    for unit in split.missing:
-        shard, resumed = split.units[unit], unit in split.journal.begun
+def _write_missing(source: Folder, task: _SplitExport, listener: Listener | None) -> None:
+    for unit in task.missing:
+        shard, resumed = task.units[unit], unit in task.journal.begun
         columns = read_columns(source, shard)
         names = columns[FILE_NAME].to_pylist()
-        split.journal.begin(unit, _with_files(columns, split.layout.planned(shard, names)))
-        pictures = _expected(read_pictures(source, shard), names, listener)
-        stored = list(split.layout.write(shard, pictures, resumed=resumed))
+        task.journal.begin(unit, _with_files(columns, task.layout.planned_files(shard, names)))
+        images = _expected(read_images(source, shard), names, listener)
+        written = list(task.layout.write(shard, images, resumed=resumed))
         _require_unchanged(source, [shard])
-        totals = Totals(sum(one.bytes for one in stored), sum(one.reencoded for one in stored))
-        split.journal.finish(unit, _with_files(columns, [one.file for one in stored]), totals)
+        totals = UnitTotals(sum(image.bytes for image in written), sum(image.reencoded for image in written))
+        task.journal.finish(unit, _with_files(columns, [image.file for image in written]), totals)
 
 
 def _with_files(columns: pa.Table, files: list[str]) -> pa.Table:
     return columns.set_column(0, FILE_NAME, pa.array(files, pa.string()))
 
 
-def _expected(pictures: Iterator[Picture], names: list[str], listener: Listener | None) -> Iterator[Picture]:
-    """The pictures, none of which is another than the journal has noted: what it does not know, nothing removes."""
-    for picture, name in itertools.zip_longest(pictures, names):
-        if picture is None or picture.file != name:
-            raise BuildError(f"{name or picture.file}: the set changed while it was exported; run again to go on")
-        yield picture
+def _expected(images: Iterator[DatasetImage], names: list[str], listener: Listener | None) -> Iterator[DatasetImage]:
+    """Yield the images, and check that they are those in the journal: only what it lists can be removed later."""
+    for image, name in itertools.zip_longest(images, names):
+        if image is None or image.file != name:
+            raise BuildError(f"{name or image.file}: the dataset changed while it was exported; run again to continue")
+        yield image
         if listener:
             listener.advance(1)
 
 
-def _require_unchanged(source: Folder, shards: Sequence[Shard]) -> None:
+def _require_unchanged(source: Folder, shards: Sequence[DatasetShard]) -> None:
     if not unchanged(source, shards):
         raise BuildError(f"{source.url}: changed while it was exported; run the same command again")
 
 
-def _write_index(split: _Split) -> None:
-    units = list(split.units)
-    there = all(split.place.folder.exists(split.place.path(name)) for name in split.layout.index)
-    if units and not (there and split.journal.listed() == units):
-        split.journal.unlist()
-        split.layout.write_index(split.journal.columns(units))
-        split.journal.list(units)
+def _write_index(task: _SplitExport) -> None:
+    units = list(task.units)
+    present = all(task.split.folder.exists(task.split.path(name)) for name in task.layout.index)
+    if units and not (present and task.journal.indexed_units() == units):
+        task.journal.clear_indexed()
+        task.layout.write_index(task.journal.columns(units))
+        task.journal.set_indexed(units)
 
 
-def _told(chosen: Folder, format: str, config: str, splits: Sequence[_Split], written: int) -> Exported:
-    totals = [split.journal.totals(unit) for split in splits for unit in split.units]
-    return Exported(
+def _result(chosen: Folder, format: str, config: str, tasks: Sequence[_SplitExport], written: int) -> ExportResult:
+    totals = [task.journal.totals(unit) for task in tasks for unit in task.units]
+    return ExportResult(
         folder=chosen.url,
         format=format,
         config=config,
-        splits={split.place.split: sum(shard.rows for shard in split.units.values()) for split in splits},
-        bytes=sum(one.bytes for one in totals),
-        reencoded=sum(one.reencoded for one in totals),
+        splits={task.split.name: sum(shard.rows for shard in task.units.values()) for task in tasks},
+        bytes=sum(total.bytes for total in totals),
+        reencoded=sum(total.reencoded for total in totals),
         written=written,
     )
-
-
-__all__ = ["FORMATS", "Exported", "export"]

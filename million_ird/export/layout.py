@@ -1,4 +1,4 @@
-"""What a format has to do; the flow of an export knows no more of it."""
+"""The interface of an export format; `export` knows nothing else of it."""
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
@@ -7,66 +7,69 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from million_ird.export.reading import Picture, Shard
+from million_ird.export.shard_reader import DatasetImage, DatasetShard
 from million_ird.runtime.storage import Folder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class ExportSplit:
     """One split of an export."""
 
     folder: Folder
     """The destination."""
-    split: str
+    name: str
+    """`train` or `validation`."""
     config: str
-    shards: Sequence[Shard]
-    """What the set has for it now; none where the split is no more."""
+    shards: Sequence[DatasetShard]
+    """Current shards of the dataset; none if the dataset no longer has the split."""
 
     def path(self, file: str) -> str:
-        """Relative to the destination, of a file relative to the split."""
-        return f"{self.split}/{file}"
+        """Return the path relative to the destination of a file relative to the split."""
+        return f"{self.name}/{file}"
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
-    """A picture that lies in the export."""
+class ExportedImage:
+    """An image in the export."""
 
     file: str
-    """Relative to the split."""
+    """Path relative to the split."""
     bytes: int
+    """Size of the encoded image."""
     reencoded: bool = False
+    """Whether the bytes are not those of the dataset."""
 
 
-class Layout(Protocol):
-    """How one split is laid out. Every method may be called again after a kill in the midst of it."""
+class ExportLayout(Protocol):
+    """The layout of one split. Every method may be called again after the process was killed in it."""
 
-    def __init__(self, place: Place) -> None:
-        """Raises `UsageError` where this format cannot be written."""
+    def __init__(self, split: ExportSplit) -> None:
+        """Raise `UsageError` if this format cannot be written to the split's folder."""
 
     @property
     def index(self) -> Sequence[str]:
-        """Files about all pictures of the split, relative to it."""
+        """Index files of the split, relative to it."""
 
-    def terms(self, shard: Shard) -> str:
-        """All that the files of a shard depend on beside its content."""
+    def cache_key(self, shard: DatasetShard) -> str:
+        """Return a text for everything that the files of a shard depend on beside its content."""
 
-    def planned(self, shard: Shard, files: Sequence[str]) -> list[str]:
-        """The file of each picture, relative to the split, by which `remove` will find it."""
+    def planned_files(self, shard: DatasetShard, files: Sequence[str]) -> list[str]:
+        """Return the file of each image, relative to the split, by which `remove` finds it."""
 
-    def write(self, shard: Shard, pictures: Iterator[Picture], *, resumed: bool) -> Iterator[Stored]:
-        """Writes a shard's pictures; `resumed` says that an earlier run, killed since, began to."""
+    def write(self, shard: DatasetShard, images: Iterator[DatasetImage], *, resumed: bool) -> Iterator[ExportedImage]:
+        """Write the images of a shard; `resumed` if an earlier run was killed while writing it."""
 
-    def lacks(self, files: Sequence[str]) -> bool:
-        """Whether any of these files, once written, is gone."""
+    def is_incomplete(self, files: Sequence[str]) -> bool:
+        """Return whether any of these files, which were written, is missing."""
 
     def remove(self, units: Iterable[Sequence[str]]) -> None:
-        """Removes the files of units, so that none of their bytes are left."""
+        """Remove the files of units, so that none of their bytes are left."""
 
     def write_index(self, parts: Iterator[pa.Table]) -> None:
-        """Writes the index files from the columns of all units in their order."""
+        """Write the index files from the columns of all units, in order."""
 
 
-def chunks(pictures: Iterator[Picture], size: int) -> Iterator[list[Picture]]:
-    """The pictures in lists of at most `size`."""
-    while chunk := list(itertools.islice(pictures, size)):
+def chunks(images: Iterator[DatasetImage], size: int) -> Iterator[list[DatasetImage]]:
+    """Yield the images in lists of at most `size`."""
+    while chunk := list(itertools.islice(images, size)):
         yield chunk

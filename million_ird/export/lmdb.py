@@ -1,12 +1,13 @@
-"""One LMDB database a split, as BasicSR's `io_backend: lmdb` reads it.
+"""The `lmdb` format: one LMDB database per split, for BasicSR's `io_backend: lmdb`.
 
-    train/train.lmdb/{data.mdb,lock.mdb,meta_info.txt}    key: the file's name without suffix; value: an encoded picture
+    train/train.lmdb/{data.mdb,lock.mdb,meta_info.txt}    key: the file's name without suffix; value: an encoded image
     train/metadata.parquet                                all other columns
 
-BasicSR decodes a value with `cv2.imdecode`, which knows neither colour profiles nor alpha, turns pictures upright in
-some formats and releases only, and reads other formats or not as it was built. So an original goes in as it is where
-every OpenCV reads it and reads what this package does, to within a quarter of a grey level on average; any other as a
-PNG of the upright 8-bit sRGB pixels. Patches are such pixels, in PNG or lossless WebP, and go in as they are.
+BasicSR decodes a value with `cv2.imdecode`, which ignores colour profiles and alpha, turns images upright in some
+formats and releases only, and supports other formats or not, depending on how it was built. So an original is stored as
+it is if every OpenCV decodes it to the same pixels as this package, within a quarter of a grey level on average; any
+other is stored as a PNG of the upright 8-bit sRGB pixels. Patches are such pixels, in PNG or lossless WebP, and are
+stored as they are.
 """
 
 import contextlib
@@ -23,65 +24,69 @@ import numpy as np
 import pyarrow as pa
 
 from million_ird.errors import BuildError, DamagedFile, ReadError, UsageError, one_line
-from million_ird.export.index import write_meta_info
-from million_ird.export.layout import Place, Stored, chunks
-from million_ird.export.reading import BATCH, Picture, Shard
-from million_ird.images.decode import Header, decode, encode_png, read_header
+from million_ird.export.layout import ExportedImage, ExportSplit, chunks
+from million_ird.export.meta_info import write_meta_info
+from million_ird.export.shard_reader import BATCH, DatasetImage, DatasetShard
+from million_ird.extras import require
+from million_ird.images.decode import decode
+from million_ird.images.encode import encode_png
+from million_ird.images.header import ImageHeader, read_header
 from million_ird.runtime.storage import disk_errors
 
 if TYPE_CHECKING:
     from lmdb import Environment
 
 GROWTH = 1 << 28
-"""Bytes by which the map grows when it is full. LMDB reserves addresses for it, no space on the disk."""
+"""Bytes by which the memory map grows when it is full. It reserves addresses, not space on the disk."""
 DECODERS = 4
 MARGIN = 1 << 21
-"""Bytes that stay free: LMDB calls a full disk an input/output error, and on one its lock file kills the process."""
+"""Bytes that stay free on the disk. LMDB reports a full disk as an input/output error, and its lock file on a full disk
+kills the process."""
 GREY_LEVELS = 0.25
-"""How far two decoders of the same picture may be apart, on average; 16 bits cut to 8 instead of rounded are more."""
-_MAX_PIXELS = 1 << 31  # the recipe's own limit was kept when the set was made
+"""Largest mean difference of two decoders; truncating 16 bits to 8 instead of rounding gives more."""
+_MAX_PIXELS = 1 << 31  # the limit of the recipe was applied when the dataset was built
 
 
 class LmdbLayout:
-    """Pictures as values of a database."""
+    """Images as values of a database."""
 
-    def __init__(self, place: Place) -> None:
-        if not place.folder.local:
-            raise UsageError(f"{place.folder.url}: LMDB maps its file, so it has to be on a disk")
+    def __init__(self, split: ExportSplit) -> None:
+        if not split.folder.local:
+            raise UsageError(f"{split.folder.url}: LMDB needs a local disk, because it maps its file into memory")
         self._lmdb = _library()
-        self._place = place
-        self._name = f"{place.split}.lmdb"
-        self._root = place.folder.path(place.path(self._name))
+        self._split = split
+        self._name = f"{split.name}.lmdb"
+        self._root = split.folder.path(split.path(self._name))
         self.index = (f"{self._name}/meta_info.txt", "metadata.parquet")
 
-    def terms(self, shard: Shard) -> str:
-        """Nothing else."""
+    def cache_key(self, shard: DatasetShard) -> str:
+        """Return an empty text: the files depend on nothing else."""
         return ""
 
-    def planned(self, shard: Shard, files: Sequence[str]) -> list[str]:
-        """The names of which the keys are part."""
+    def planned_files(self, shard: DatasetShard, files: Sequence[str]) -> list[str]:
+        """Return the file names; a key is the name without suffix."""
         return list(files)
 
-    def write(self, shard: Shard, pictures: Iterator[Picture], *, resumed: bool) -> Iterator[Stored]:
-        """Puts the pictures in, a transaction for each batch; what is in already is not written again."""
-        value = _untouched if self._place.config == "patches" else _readable
+    def write(self, shard: DatasetShard, images: Iterator[DatasetImage], *, resumed: bool) -> Iterator[ExportedImage]:
+        """Store the images, one transaction per batch; values that are already there are not written again."""
+        convert = _unchanged if self._split.config == "patches" else _readable
         with self._opened() as env, ThreadPoolExecutor(DECODERS) as pool:
-            for chunk in chunks(pictures, BATCH):
-                values = list(pool.map(value, chunk))
+            for chunk in chunks(images, BATCH):
+                values = list(pool.map(convert, chunk))
                 self._put(env, [(_key(file), encoded) for file, encoded, _ in values])
-                yield from (Stored(file, len(encoded), again) for file, encoded, again in values)
+                yield from (ExportedImage(file, len(encoded), reencoded) for file, encoded, reencoded in values)
 
-    def lacks(self, files: Sequence[str]) -> bool:
-        """Whether a key, or the database, is gone."""
+    def is_incomplete(self, files: Sequence[str]) -> bool:
+        """Return whether a key, or the database, is missing."""
         if not os.path.exists(f"{self._root}/data.mdb"):
             return bool(files)
         with self._opened() as env, env.begin(buffers=True) as reading:
             return any(reading.get(_key(file)) is None for file in files)
 
     def remove(self, units: Iterable[Sequence[str]]) -> None:
-        """Deletes the keys and copies what is left: in the database itself a deleted value stays readable."""
+        """Delete the keys, and copy the rest: in the old file a deleted value stays readable."""
         if not os.path.exists(f"{self._root}/data.mdb"):
-            shutil.rmtree(self._root, ignore_errors=True)  # what a kill in the last line below left
+            shutil.rmtree(self._root, ignore_errors=True)  # left by a kill in the last line of this method
             return
         copy = f"{self._root}.copy"
         shutil.rmtree(copy, ignore_errors=True)
@@ -90,12 +95,12 @@ class LmdbLayout:
                 with env.begin(write=True) as writing:
                     for file in files:
                         writing.delete(_key(file))
-            left = env.stat()["entries"]
-            if left:
+            entries = env.stat()["entries"]
+            if entries:
                 os.mkdir(copy)
                 env.copy(copy, compact=True)
         with disk_errors(self._root):
-            if left:
+            if entries:
                 _flush(f"{copy}/data.mdb")
                 os.replace(f"{copy}/data.mdb", f"{self._root}/data.mdb")
                 os.rmdir(copy)
@@ -103,11 +108,11 @@ class LmdbLayout:
                 shutil.rmtree(self._root)
 
     def write_index(self, parts: Iterator[pa.Table]) -> None:
-        """Writes both lists; BasicSR's has a third field, the compression level of a PNG."""
-        with self._opened():  # the database of a split without pictures
+        """Write both lists; that of BasicSR has a third field, the compression level of PNG."""
+        with self._opened():  # creates the database of a split without images
             pass
-        meta_info, metadata = map(self._place.path, self.index)
-        write_meta_info(self._place.folder, (meta_info, metadata), parts, " 1")
+        meta_info, metadata = map(self._split.path, self.index)
+        write_meta_info(self._split.folder, (meta_info, metadata), parts, " 1")
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator["Environment"]:
@@ -130,8 +135,8 @@ class LmdbLayout:
             try:
                 with env.begin(write=True, buffers=True) as writing:
                     for key, value in items:
-                        there = writing.get(key)
-                        if there is None or bytes(there) != value:
+                        present = writing.get(key)
+                        if present is None or bytes(present) != value:
                             writing.put(key, value)
                 return
             except self._lmdb.MapFullError:
@@ -143,10 +148,9 @@ class LmdbLayout:
 
 
 def _library() -> ModuleType:
-    try:
-        import lmdb
-    except ImportError as error:
-        raise UsageError("lmdb is not installed: pip install 'million-ird[lmdb]'") from error
+    require("lmdb")
+    import lmdb
+
     return lmdb
 
 
@@ -154,24 +158,24 @@ def _key(file: str) -> bytes:
     return file.split(".")[0].encode("ascii")
 
 
-def _untouched(picture: Picture) -> tuple[str, bytes, bool]:
-    return picture.file, picture.encoded, False
+def _unchanged(image: DatasetImage) -> tuple[str, bytes, bool]:
+    return image.file, image.encoded, False
 
 
-def _readable(picture: Picture) -> tuple[str, bytes, bool]:
-    """File name, bytes that every OpenCV reads aright, and whether they are other than the set's."""
+def _readable(image: DatasetImage) -> tuple[str, bytes, bool]:
+    """Return file name, bytes that every OpenCV decodes correctly, and whether they are not those of the dataset."""
     try:
-        header = read_header(picture.encoded, max_pixels=_MAX_PIXELS)
-        pixels = decode(picture.encoded, header)
+        header = read_header(image.encoded, max_pixels=_MAX_PIXELS)
+        pixels = decode(image.encoded, header)
     except ReadError as error:
-        raise DamagedFile(f"{picture.file}: {error}; run verify") from error
-    if _is_plain(header) and _opencv_agrees(picture.encoded, pixels):
-        return _untouched(picture)
-    return f"{picture.name}.png", encode_png(pixels), True
+        raise DamagedFile(f"{image.file}: {error}; run verify") from error
+    if _is_plain(header) and _opencv_agrees(image.encoded, pixels):
+        return _unchanged(image)
+    return f"{image.name}.png", encode_png(pixels), True
 
 
-def _is_plain(header: Header) -> bool:
-    """Whether every OpenCV reads the format, and turns it upright if need be."""
+def _is_plain(header: ImageHeader) -> bool:
+    """Return whether every OpenCV decodes the format, and applies its orientation."""
     return header.format in {"JPEG", "MPO"} or (header.format in {"PNG", "WEBP"} and header.orientation == 1)
 
 

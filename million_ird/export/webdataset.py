@@ -1,9 +1,10 @@
-"""Tar shards, as `webdataset` and `datasets` stream them.
+"""The `webdataset` format: tar shards that `webdataset` and `datasets` stream.
 
     train/train-000000.tar    ID.webp, ID.json, ID.webp, ID.json, …; about 500 MB each
-    train/features.json       the features, for `datasets`, which else guesses them from the first five pictures
+    train/features.json       the features, for `datasets`, which otherwise guesses them from the first five images
 
-A tar never spans two shards of the set. Headers carry no time and no owner, so the same pictures are the same bytes.
+A tar never spans two shards of the dataset. Its headers have no time and no owner, so the same images give the same
+bytes.
 """
 
 import io
@@ -16,72 +17,73 @@ from typing import IO, Any
 
 import pyarrow as pa
 
-from million_ird.export.layout import Place, Stored
-from million_ird.export.reading import FILE_NAME, Picture, Shard
+from million_ird.export.layout import ExportedImage, ExportSplit
+from million_ird.export.shard_reader import FILE_NAME, DatasetImage, DatasetShard
 
 TAR_BYTES = 500_000_000
 _DTYPES = {pa.float64(): "float64", pa.float32(): "float32"}
-"""Where `datasets` and arrow call a type differently."""
+"""Types that `datasets` and arrow name differently."""
 
 
 class TarLayout:
-    """Pictures in tars, the columns of each beside it as JSON."""
+    """Images in tars, each with its columns as JSON."""
 
     index: Sequence[str] = ("features.json",)
 
-    def __init__(self, place: Place) -> None:
-        self._place = place
+    def __init__(self, split: ExportSplit) -> None:
+        self._split = split
         self._tars: dict[str, list[tuple[str, int]]] = {}
-        """Of each shard: its tars and the pictures in each."""
+        """The tars of each shard, and the number of images in each."""
         numbers = itertools.count()
-        for shard in place.shards:
-            self._tars[shard.path] = [(f"{place.split}-{next(numbers):06d}.tar", rows) for rows in _cut(shard.groups)]
+        for shard in split.shards:
+            self._tars[shard.path] = [(f"{split.name}-{next(numbers):06d}.tar", rows) for rows in _cut(shard.groups)]
 
-    def terms(self, shard: Shard) -> str:
-        """Names and sizes of the tars."""
+    def cache_key(self, shard: DatasetShard) -> str:
+        """Return names and sizes of the tars."""
         return str(self._tars[shard.path])
 
-    def planned(self, shard: Shard, files: Sequence[str]) -> list[str]:
-        """`TAR/MEMBER` of each picture."""
+    def planned_files(self, shard: DatasetShard, files: Sequence[str]) -> list[str]:
+        """Return `TAR/MEMBER` of each image."""
         tars = (name for name, rows in self._tars[shard.path] for _ in range(rows))
         return [f"{tar}/{file}" for tar, file in zip(tars, files, strict=True)]
 
-    def write(self, shard: Shard, pictures: Iterator[Picture], *, resumed: bool) -> Iterator[Stored]:
-        """Writes the tars of a shard; those that a killed run has finished stay."""
+    def write(self, shard: DatasetShard, images: Iterator[DatasetImage], *, resumed: bool) -> Iterator[ExportedImage]:
+        """Write the tars of a shard; those that a killed run has finished stay."""
         for name, rows in self._tars[shard.path]:
-            path, members = self._place.path(name), itertools.islice(pictures, rows)
-            if resumed and self._place.folder.exists(path):
-                yield from (Stored(f"{name}/{one.file}", len(one.encoded)) for one in members)
+            path, members = self._split.path(name), itertools.islice(images, rows)
+            if resumed and self._split.folder.exists(path):
+                yield from (ExportedImage(f"{name}/{image.file}", len(image.encoded)) for image in members)
                 continue
-            with self._place.folder.writing(path) as file:
-                yield from (Stored(f"{name}/{one.file}", len(one.encoded)) for one in _filled(file, members))
+            with self._split.folder.writing(path) as file:
+                written = _write_tar(file, members)
+                yield from (ExportedImage(f"{name}/{image.file}", len(image.encoded)) for image in written)
 
-    def lacks(self, files: Sequence[str]) -> bool:
-        """Whether a tar is gone."""
-        return not all(self._place.folder.exists(self._place.path(tar)) for tar in _tars_of(files))
+    def is_incomplete(self, files: Sequence[str]) -> bool:
+        """Return whether a tar is missing."""
+        return not all(self._split.folder.exists(self._split.path(tar)) for tar in _tars_of(files))
 
     def remove(self, units: Iterable[Sequence[str]]) -> None:
-        """Removes whole tars."""
+        """Remove whole tars."""
         for tar in (tar for files in units for tar in _tars_of(files)):
-            self._place.folder.remove(self._place.path(tar))
+            self._split.folder.remove(self._split.path(tar))
 
     def write_index(self, parts: Iterator[pa.Table]) -> None:
-        """Writes what `datasets.Features.from_dict` reads."""
+        """Write the features for `datasets.Features.from_dict`."""
         from datasets import Features, Image, Value
 
         suffixes: set[str] = set()
         columns: dict[str, Any] = {}
         for part in parts:
             suffixes |= {name.rsplit(".", 1)[1] for name in part[FILE_NAME].to_pylist()}
-            columns = {one.name: Value(_DTYPES.get(one.type, str(one.type))) for one in part.schema}
+            columns = {field.name: Value(_DTYPES.get(field.type, str(field.type))) for field in part.schema}
         columns.pop(FILE_NAME)
-        own = {name: Value("string") for name in ("__key__", "__url__")}  # which `datasets` adds to every sample
-        features = Features({**{suffix: Image() for suffix in sorted(suffixes)}, "json": columns, **own})
-        self._place.folder.write_json(self._place.path(self.index[0]), features.to_dict())
+        added = {name: Value("string") for name in ("__key__", "__url__")}  # which `datasets` adds to every sample
+        features = Features({**{suffix: Image() for suffix in sorted(suffixes)}, "json": columns, **added})
+        self._split.folder.write_json(self._split.path(self.index[0]), features.to_dict())
 
 
 def _cut(groups: Sequence[tuple[int, int]]) -> list[int]:
-    """How many pictures go into each tar of a shard: row groups, in tars of about equal bytes."""
+    """Return the number of images in each tar of a shard: whole row groups, in tars of about equal size."""
     total = sum(size for _, size in groups)
     count = max(1, round(total / TAR_BYTES))
     rows, before = [0] * count, 0
@@ -91,13 +93,13 @@ def _cut(groups: Sequence[tuple[int, int]]) -> list[int]:
     return [number for number in rows if number]
 
 
-def _filled(file: IO[bytes], pictures: Iterator[Picture]) -> Iterator[Picture]:
-    """Writes a tar and yields each picture that is in it."""
+def _write_tar(file: IO[bytes], images: Iterator[DatasetImage]) -> Iterator[DatasetImage]:
+    """Write a tar, and yield each image after it was added."""
     with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        for one in pictures:
-            _add(tar, one.file, one.encoded)
-            _add(tar, f"{one.name}.json", _json(one))
-            yield one
+        for image in images:
+            _add(tar, image.file, image.encoded)
+            _add(tar, f"{image.name}.json", _json(image))
+            yield image
 
 
 def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
@@ -106,8 +108,8 @@ def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
     tar.addfile(member, io.BytesIO(content))
 
 
-def _json(picture: Picture) -> bytes:
-    finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in picture.columns.items()}
+def _json(image: DatasetImage) -> bytes:
+    finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in image.columns.items()}
     return json.dumps(finite, sort_keys=True, ensure_ascii=False, allow_nan=False).encode()
 
 

@@ -1,8 +1,8 @@
-"""What is refused for good: `removed.parquet`, a row a picture, sorted by id.
+"""The blocklist of a dataset, `removed.parquet`: one row per image that must not come back, sorted by id.
 
-A picture that was named, and each copy of it, is refused by the hashes of its bytes and of its pixels, its pHash and
-its points, so that it is known again re-encoded, resized or cropped. Another picture of the set that shows some of it
-goes too, with its own copies, but by the hashes of its bytes and pixels alone: what resembles only that one may stay.
+A removed image and each of its copies are blocked by the hashes of bytes and pixels, by pHash and by keypoints, so that
+they are recognised re-encoded, resized or cropped. Other images of the dataset that show a part of it, and the copies
+of those, are blocked by the hashes of bytes and pixels only: images that only resemble these may stay.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,121 +19,124 @@ from million_ird.decide.leaks import find_leaks
 from million_ird.errors import UsageError
 from million_ird.fingerprints import REMOVED, SCHEMA, load_removed
 from million_ird.runtime.storage import Folder
-from million_ird.scan.scan_table import Scanned, from_ledger
+from million_ird.scan.scan_table import ScanTable, from_ledger
 
 _COLUMNS = ("id", "pixels_id", "width", "height", "phash", "points")
-"""No frame: it is a picture, if a blurred one. No uri: it may name somebody."""
+"""Without `frame`, which is a blurred image, and without `uri`, which may contain a name."""
 _SIMILARITY = ("phash", "points")
-_NAMED_AT_MOST = 5
-_Refusals: TypeAlias = dict[str, Mapping[str, Any]]
-"""By id."""
+_LISTED_NAMES = 5
+_Blocklist: TypeAlias = dict[str, Mapping[str, Any]]
+"""Rows by id."""
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
-    """What a set refuses now."""
+class BlocklistUpdate:
+    """The result of adding candidates to the blocklist."""
 
     keys: frozenset[str]
-    """The candidates that it is about."""
+    """All blocked candidates of the ledger."""
     new: int
-    """How many of them were not refused before."""
+    """Number of them that were not blocked before."""
     unknown: int
-    """Named candidates that were never read, so that there is nothing to know them again by."""
+    """Named candidates that were never read, so that nothing is known to recognise them by."""
 
 
-def refuse(folder: Folder, names: Sequence[str]) -> Refused:
-    """Adds candidates to what the set refuses. Nothing else is changed.
+def add_to_blocklist(folder: Folder, names: Sequence[str]) -> BlocklistUpdate:
+    """Add candidates to the blocklist of a build, and change nothing else.
 
     Args:
-        folder: of a build.
-        names: ids, keys, uris or `source/uri`s.
+        folder: Output folder of a build.
+        names: Ids, keys, uris or `source/uri`s.
 
     Raises:
-        UsageError: nothing goes by one of the names; nothing was changed.
-        LedgerError: nothing was decided yet.
+        UsageError: No candidate has one of the names; nothing was changed.
+        LedgerError: Nothing was decided yet.
     """
     files = ledgers.files(folder)
     rows = from_ledger(folder)
-    found = pa.concat_tables([folder.read_table(name, ["key", "source", "uri", "id", "cluster"]) for name in files])
-    named = _named(found, names, folder.url)
-    before = _stored(folder)
-    after = _with(before, _rows(rows, _family(found, named)))
-    similar = np.zeros(found.num_rows, bool)
-    signed = [np.asarray(pc.is_valid(table["frame"]).to_numpy(zero_copy_only=False)) for table in rows.some(["frame"])]
-    looked_at = np.concatenate([np.empty(0, bool), *signed])
-    similar[[leak.row for leak in find_leaks(rows.some, looked_at, {"": _fingerprints(after)})]] = True
-    bare = ({**row, **dict.fromkeys(_SIMILARITY)} for row in _rows(rows, _family(found, similar)))
-    after = _with(after, bare)
+    ledger = pa.concat_tables([folder.read_table(name, ["key", "source", "uri", "id", "cluster"]) for name in files])
+    named = _find_named(ledger, names, folder.url)
+    before = _load(folder)
+    after = _merged(before, _rows(rows, _with_copies(ledger, named)))
+    similar = np.zeros(ledger.num_rows, bool)
+    has_frame = [
+        np.asarray(pc.is_valid(table["frame"]).to_numpy(zero_copy_only=False)) for table in rows.iter_batches(["frame"])
+    ]
+    selected = np.concatenate([np.empty(0, bool), *has_frame])
+    similar[[leak.row for leak in find_leaks(rows.iter_batches, selected, {"": _as_fingerprints(after)})]] = True
+    by_bytes = ({**row, **dict.fromkeys(_SIMILARITY)} for row in _rows(rows, _with_copies(ledger, similar)))
+    after = _merged(after, by_bytes)
     if after != before:
-        folder.write_table(REMOVED, _table(after))
-    about, old = _about(found, after), _about(found, before)
-    unknown = pc.and_(pa.array(named), pc.is_null(found["id"].combine_chunks()))
-    return Refused(
-        frozenset(found["key"].filter(pa.array(about)).to_pylist()),
-        int(about.sum() - old.sum()),
+        folder.write_table(REMOVED, _as_table(after))
+    blocked, blocked_before = _blocked(ledger, after), _blocked(ledger, before)
+    unknown = pc.and_(pa.array(named), pc.is_null(ledger["id"].combine_chunks()))
+    return BlocklistUpdate(
+        frozenset(ledger["key"].filter(pa.array(blocked)).to_pylist()),
+        int(blocked.sum() - blocked_before.sum()),
         int(pc.sum(unknown).as_py() or 0),
     )
 
 
-def _named(found: pa.Table, names: Sequence[str], out: str) -> NDArray[np.bool_]:
-    wanted = pa.array(names, pa.string())
-    told = pc.binary_join_element_wise(found["source"], found["uri"], "/")
-    mask, known = np.zeros(found.num_rows, bool), np.zeros(len(names), bool)
-    for column in (found["key"], found["id"], found["uri"], told):
-        mask |= _in(column, wanted)
-        known |= _in(wanted, column)
+def _find_named(ledger: pa.Table, names: Sequence[str], out: str) -> NDArray[np.bool_]:
+    """Return the mask of the rows that have one of the names."""
+    values = pa.array(names, pa.string())
+    with_source = pc.binary_join_element_wise(ledger["source"], ledger["uri"], "/")
+    mask, known = np.zeros(ledger.num_rows, bool), np.zeros(len(names), bool)
+    for column in (ledger["key"], ledger["id"], ledger["uri"], with_source):
+        mask |= _in(column, values)
+        known |= _in(values, column)
     if not known.all():
-        missing = [name for name, there in zip(names, known, strict=True) if not there]
-        more = f" and {len(missing) - _NAMED_AT_MOST:,} more" if len(missing) > _NAMED_AT_MOST else ""
-        first = ", ".join(map(repr, missing[:_NAMED_AT_MOST]))
+        missing = [name for name, is_known in zip(names, known, strict=True) if not is_known]
+        more = f" and {len(missing) - _LISTED_NAMES:,} more" if len(missing) > _LISTED_NAMES else ""
+        first = ", ".join(map(repr, missing[:_LISTED_NAMES]))
         raise UsageError(f"{out}: no candidate has the id, key or uri {first}{more}; nothing was changed")
     return mask
 
 
-def _family(found: pa.Table, members: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """These rows, and those that were decided to be copies of them or of what they are copies of."""
-    clusters = found["cluster"].filter(pa.array(members)).drop_null()
-    return members | _in(found["cluster"], clusters)
+def _with_copies(ledger: pa.Table, members: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the mask of these rows and of all rows in their groups of copies."""
+    clusters = ledger["cluster"].filter(pa.array(members)).drop_null()
+    return members | _in(ledger["cluster"], clusters)
 
 
-def _rows(rows: Scanned, wanted: NDArray[np.bool_]) -> Iterator[Mapping[str, Any]]:
-    """The rows that are wanted and were read; a size of 0 where only the bytes were."""
+def _rows(rows: ScanTable, selected: NDArray[np.bool_]) -> Iterator[Mapping[str, Any]]:
+    """Yield the selected rows whose bytes were read; the size is 0 if the image was not decoded."""
     start = 0
-    for table in rows.some(_COLUMNS):
-        part = table.filter(pa.array(wanted[start : start + table.num_rows]))
+    for table in rows.iter_batches(_COLUMNS):
+        chosen = table.filter(pa.array(selected[start : start + table.num_rows]))
         start += table.num_rows
-        read = (row for row in part.to_pylist() if row["id"] is not None)
+        read = (row for row in chosen.to_pylist() if row["id"] is not None)
         yield from ({**row, "width": row["width"] or 0, "height": row["height"] or 0} for row in read)
 
 
-def _with(refusals: _Refusals, rows: Iterable[Mapping[str, Any]]) -> _Refusals:
-    """The refusals and these; what is refused by more stays so, also where its row has lost its points."""
-    more = dict(refusals)
+def _merged(blocklist: _Blocklist, rows: Iterable[Mapping[str, Any]]) -> _Blocklist:
+    """Return the blocklist with these rows; a row with keypoints is never replaced by one that has lost them."""
+    merged = dict(blocklist)
     for row in rows:
-        held = more.get(row["id"])
-        if held is None or (held["points"] is None and row["points"] is not None):
-            more[row["id"]] = row
-    return more
+        present = merged.get(row["id"])
+        if present is None or (present["points"] is None and row["points"] is not None):
+            merged[row["id"]] = row
+    return merged
 
 
-def _about(found: pa.Table, refusals: _Refusals) -> NDArray[np.bool_]:
-    return _in(found["id"], pa.array(list(refusals), pa.string()))
+def _blocked(ledger: pa.Table, blocklist: _Blocklist) -> NDArray[np.bool_]:
+    return _in(ledger["id"], pa.array(list(blocklist), pa.string()))
 
 
 def _in(values: pa.Array | pa.ChunkedArray, among: pa.Array | pa.ChunkedArray) -> NDArray[np.bool_]:
-    found = pc.is_in(values, value_set=among, skip_nulls=True)
-    return np.asarray(found.to_numpy(zero_copy_only=False), bool)
+    mask = pc.is_in(values, value_set=among, skip_nulls=True)
+    return np.asarray(mask.to_numpy(zero_copy_only=False), bool)
 
 
-def _stored(folder: Folder) -> _Refusals:
+def _load(folder: Folder) -> _Blocklist:
     table = load_removed(folder)
     return {} if table is None else {row["id"]: row for row in table.select(list(_COLUMNS)).to_pylist()}
 
 
-def _table(refusals: _Refusals) -> pa.Table:
+def _as_table(blocklist: _Blocklist) -> pa.Table:
     schema = pa.schema([SCHEMA.field(name) for name in _COLUMNS])
-    return pa.Table.from_pylist([dict(refusals[name]) for name in sorted(refusals)], schema)
+    return pa.Table.from_pylist([dict(blocklist[name]) for name in sorted(blocklist)], schema)
 
 
-def _fingerprints(refusals: _Refusals) -> pa.Table:
-    return pa.Table.from_pylist([dict(row) for row in refusals.values()], SCHEMA)
+def _as_fingerprints(blocklist: _Blocklist) -> pa.Table:
+    return pa.Table.from_pylist([dict(row) for row in blocklist.values()], SCHEMA)

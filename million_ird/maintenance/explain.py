@@ -1,4 +1,4 @@
-"""One candidate's whole story, from the ledger."""
+"""The explanation of one candidate: its ledger row, its verdict and every gate, in words."""
 
 from dataclasses import dataclass
 
@@ -9,84 +9,90 @@ from million_ird.build_folder import open_build
 from million_ird.candidate import Drop
 from million_ird.config.gates import Gate
 from million_ird.config.recipe import Recipe
-from million_ird.decide.gate_order import gate_tier, in_cost_order
+from million_ird.decide.gate_order import in_cost_order
 from million_ird.errors import UsageError
-from million_ird.ledger import DROPPED, HEADER_COLUMNS, KEPT, LEAK, Row, check_version, load, measure_fields
+from million_ird.ledger import Row, check_version, load
+from million_ird.reporting.formatting import plural
+from million_ird.schema import DROPPED, HEADER_COLUMNS, KEPT, LEAK, measure_fields, null_reason
 
 
 @dataclass(frozen=True, slots=True)
-class Story:
-    """A candidate's ledger row and the same in words."""
+class Explanation:
+    """A candidate's ledger row, and the same in words."""
 
     row: Row
     text: str
 
     def as_json(self) -> Row:
-        """For a script."""
+        """Return the row as a JSON object."""
         return self.row
 
 
-def explain(out: str, name: str) -> Story:
-    """Finds the candidate whose id, key or uri is `name`, or whose id or key begins with it.
+def explain(out: str, name: str) -> Explanation:
+    """Explain the candidate whose id, key or uri is `name`, or whose id or key begins with it.
+
+    Args:
+        out: Output folder of a build.
+        name: Id, key, uri or `source/uri`, or at least 4 characters of an id or key.
 
     Raises:
-        UsageError: none, or more than one, goes by that name.
+        UsageError: No candidate, or more than one, has this name.
     """
     folder, recipe = open_build(out)
     ledger = load(folder)
     row = _find(ledger, name, out)
-    return Story(row, "\n".join(_tell(row, ledger, recipe)))
+    return Explanation(row, "\n".join(_describe(row, ledger, recipe)))
 
 
 def _find(ledger: pa.Table, name: str, out: str) -> Row:
-    named = {
+    columns = {
         "key": ledger["key"],
         "uri": ledger["uri"],
         "source/uri": pc.binary_join_element_wise(ledger["source"], ledger["uri"], "/"),
         "id": ledger["id"],
     }
-    for column in named.values():
-        found = ledger.filter(pc.equal(column, name))
-        if found.num_rows:
+    for column in columns.values():
+        matches = ledger.filter(pc.equal(column, name))
+        if matches.num_rows:
             break
     else:
-        begins = [pc.fill_null(pc.starts_with(ledger[c], name), False) for c in ("key", "id")]
-        found = ledger.filter(pc.or_(*begins)) if len(name) >= 4 else ledger.slice(0, 0)
-    keys = [f"{row['source']}/{row['uri']} (key {row['key']})" for row in found.slice(0, 5).to_pylist()]
+        prefixed = [pc.fill_null(pc.starts_with(ledger[c], name), False) for c in ("key", "id")]
+        matches = ledger.filter(pc.or_(*prefixed)) if len(name) >= 4 else ledger.slice(0, 0)
+    keys = [f"{row['source']}/{row['uri']} (key {row['key']})" for row in matches.slice(0, 5).to_pylist()]
     if not keys:
         raise UsageError(f"{out}: no candidate has the id, key or uri {name!r}")
-    if found.num_rows > 1:
-        raise UsageError(f"{name!r} is {found.num_rows} candidates: {', '.join(keys)}; give a key")
-    row: Row = found.to_pylist()[0]
+    if matches.num_rows > 1:
+        raise UsageError(f"{name!r} is {matches.num_rows} candidates: {', '.join(keys)}; give a key")
+    row: Row = matches.to_pylist()[0]
     return row
 
 
-def _tell(row: Row, ledger: pa.Table, recipe: Recipe) -> list[str]:
+def _describe(row: Row, ledger: pa.Table, recipe: Recipe) -> list[str]:
     lines = [f"{row['source']}/{row['uri']}", f"  key {row['key']}"]
     if row["id"]:
         lines.append(f"  id  {row['id']}")
     if row["format"]:
         lines.append(f"  {row['format']} {row['mode']}, {row['width']}×{row['height']}, {row['bytes']:,} bytes")
     lines.append(f"  {_verdict(row, ledger)}")
-    lines.append("  numbers (null: not measured or does not apply)")
+    lines.append("  numbers")
     gates: dict[str, list[Gate]] = {}
-    for gate in in_cost_order(recipe.gates, recipe.columns):
+    for gate in in_cost_order(recipe.gates, recipe.tiers):
         gates.setdefault(gate.field, []).append(gate)
     for field in (*HEADER_COLUMNS, *measure_fields(check_version(ledger.schema, "ledger"))):
         value = row[field]
-        shown = "null" if value is None else f"{value:.6g}"
+        shown = _null(field, row, recipe) if value is None else f"{value:.6g}"
         rules = "; ".join(_rule(gate, row, recipe) for gate in gates.get(field, []))
-        lines.append(f"    {field:<24}{shown:>12}  {rules}".rstrip())
+        lines.append(f"    {field:<24}{shown:>14}  {rules}".rstrip())
     return lines
 
 
 def _verdict(row: Row, ledger: pa.Table) -> str:
     if row["verdict"] == KEPT:
-        others = pc.sum(pc.fill_null(pc.equal(ledger["duplicate_of"], row["key"]), False)).as_py() or 0
-        return f"kept; {others} copies of it were dropped" if others else "kept"
+        copies = pc.sum(pc.fill_null(pc.equal(ledger["duplicate_of"], row["key"]), False)).as_py() or 0
+        return f"kept; {plural(copies, 'copy', 'copies')} dropped" if copies else "kept"
     if row["verdict"] == DROPPED:
         if row["reason"] == LEAK:
-            return f"dropped: {LEAK}: shows {row['leak_of']} (likeness {row['measured']:.3f})"
+            return f"dropped: {LEAK}: shows {row['leak_of']} (correlation {row['measured']:.3f})"
         if row["duplicate_of"] is not None:
             other = ledger.filter(pc.equal(ledger["key"], row["duplicate_of"])).to_pylist()[0]
             return f"dropped: {row['reason']} of {other['source']}/{other['uri']} (key {other['key']})"
@@ -96,11 +102,18 @@ def _verdict(row: Row, ledger: pa.Table) -> str:
     return f"failed: {row['failure_class']}, {row['failure_detail']}"
 
 
+def _null(field: str, row: Row, recipe: Recipe) -> str:
+    """Return why a number is null: `not measured`, or `does not apply`."""
+    tier = recipe.tiers.get(field)
+    # The recipe was replaced by `decide` and does not know this column.
+    return "null" if tier is None else null_reason(int(str(row["tier"])), tier)
+
+
 def _rule(gate: Gate, row: Row, recipe: Recipe) -> str:
     value = row[gate.field]
     number = float(value) if isinstance(value, (int, float)) else None
     if value is None:
-        says = "was not measured for"
+        result = f"{_null(gate.field, row, recipe)} for"
     else:
-        says = "breaks" if isinstance(gate.judge({gate.field: number}), Drop) else "passes"
-    return f"{says} {gate.called}: {gate.limits()} (tier {gate_tier(gate, recipe.columns).name.lower()})"
+        result = "breaks" if isinstance(gate.judge({gate.field: number}), Drop) else "passes"
+    return f"{result} {gate.drop_reason}: {gate.limits()} (tier {recipe.tiers[gate.field].name.lower()})"

@@ -1,4 +1,4 @@
-"""What a build would do, without doing it."""
+"""The plan of a build: what it would read, measure, download and drop, without doing any of it."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -6,50 +6,53 @@ from dataclasses import asdict, dataclass
 from million_ird.build_folder import check_output
 from million_ird.config.recipe import Recipe
 from million_ird.config.source_spec import SourceSpec
-from million_ird.decide.gate_order import gate_tier, in_cost_order
-from million_ird.fingerprints import Benchmark, benchmarks_of
+from million_ird.decide.gate_order import in_cost_order
+from million_ird.fingerprints import ReferenceSet, recipe_benchmarks
 from million_ird.measures.scores import missing_parameters
-from million_ird.scan.cascade import begin
-from million_ird.scan.scan import Scan, pending
-from million_ird.sources.registry import Terms, open_sources
+from million_ird.reporting.formatting import plural
+from million_ird.scan.cascade import row_from_declared
+from million_ird.scan.scan import Scan
+from million_ird.sources.registry import SourceContext, open_sources
 
 
 @dataclass(slots=True)
-class Share:
-    """What one source has to offer, as far as it is known before it is read."""
+class SourceShare:
+    """What is known of one source before it is read."""
 
     candidates: int = 0
     bytes: int = 0
+    """Size of the candidates, as far as it is declared."""
     remote: int = 0
-    """Candidates that are fetched from elsewhere."""
+    """Candidates that must be fetched."""
     unknown: int = 0
-    """Archives or shards of which only streaming tells what they hold."""
+    """Archives or shards whose content is known only after they were streamed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """The work that a build would have."""
+class BuildPlan:
+    """The work that a build would do."""
 
-    sources: dict[str, "Share"]
-    """By label."""
+    sources: dict[str, SourceShare]
+    """By label of the source."""
     measured: int
-    """Candidates in units that an earlier run has finished."""
+    """Candidates that an earlier run has measured."""
     ruled_out: int
-    """Candidates that the size or licence that their source declares rules out before they are fetched."""
+    """Candidates that are dropped before they are fetched, by the size or licence that their source declares."""
     fetches: tuple[str, ...]
-    """What would be downloaded before the start."""
-    benchmarks: tuple[Benchmark, ...]
-    """Evaluation sets whose pictures would be dropped."""
+    """Model parameters that would be downloaded first."""
+    benchmarks: tuple[ReferenceSet, ...]
+    """Evaluation sets whose images would be dropped."""
     recipe: Recipe
     out: str
+    """Output folder."""
 
     @property
     def candidates(self) -> int:
-        """In all sources."""
+        """Number of candidates in all sources."""
         return sum(share.candidates for share in self.sources.values())
 
     def as_json(self) -> dict[str, object]:
-        """For `--json`."""
+        """Return the plan as a JSON object."""
         return {
             "sources": {label: asdict(share) for label, share in self.sources.items()},
             "candidates": self.candidates,
@@ -58,33 +61,33 @@ class Plan:
             "ruled_out_as_declared": self.ruled_out,
             "fetches": list(self.fetches),
             "benchmarks": [benchmark.name for benchmark in self.benchmarks],
-            "measures": list(self.recipe.measured),
+            "measures": list(self.recipe.ledger_entries),
             "out": self.out,
         }
 
     @property
     def text(self) -> str:
-        """For a person."""
+        """The plan as lines of text, for people."""
         lines = [f"Recipe {self.recipe.name}, into {self.out}"]
-        lines += [f"  read      {label}: {_told(share)}" for label, share in self.sources.items()]
+        lines += [f"  read      {label}: {_describe(share)}" for label, share in self.sources.items()]
         lines.append(f"  measure   {self.candidates - self.measured:,} of them; {self.measured:,} were measured before")
         if self.ruled_out:
-            lines.append(f"  drop      {self.ruled_out:,} by the size or licence that their source declares, unfetched")
-        lines += [f"  download  {what}" for what in self.fetches]
-        for gate in in_cost_order(self.recipe.gates, self.recipe.columns):
-            tier = gate_tier(gate, self.recipe.columns).name.lower()
-            lines.append(f"  drop      as {gate.called} unless {gate.field} is {gate.limits()} (tier {tier})")
-        lines += [f"  drop      what shows a picture of {one.name}, from {one.path}" for one in self.benchmarks]
+            lines.append(f"  drop      {self.ruled_out:,} by declared size or licence, before fetching them")
+        lines += [f"  download  {name}" for name in self.fetches]
+        for gate in in_cost_order(self.recipe.gates, self.recipe.tiers):
+            tier = self.recipe.tiers[gate.field].name.lower()
+            lines.append(f"  drop      as {gate.drop_reason} unless {gate.field} is {gate.limits()} (tier {tier})")
+        lines += [f"  drop      images of {benchmark.name}, from {benchmark.path}" for benchmark in self.benchmarks]
         patches = self.recipe.patches
-        lines.append(f"  write     what is kept, and its {patches.size}×{patches.size} patches as {patches.format}")
+        lines.append(f"  write     kept images, and {patches.size}×{patches.size} patches of them as {patches.format}")
         return "\n".join(lines)
 
 
-def _told(share: Share) -> str:
-    parts = [f"{share.candidates:,} candidates"] if share.candidates or not share.unknown else []
+def _describe(share: SourceShare) -> str:
+    parts = [plural(share.candidates, "candidate")] if share.candidates or not share.unknown else []
     parts += [f"{share.bytes / 1e6:,.1f} MB"] if share.bytes else []
     parts += [f"{share.remote:,} of them to fetch"] if share.remote else []
-    parts += [f"{share.unknown:,} to stream, which will tell what they hold"] if share.unknown else []
+    parts += [f"{share.unknown:,} to stream, with unknown content"] if share.unknown else []
     return ", ".join(parts)
 
 
@@ -95,33 +98,42 @@ def plan(
     *,
     limit: int | None = None,
     models: str | None = None,
-    benchmarks: Sequence[Benchmark] = (),
-) -> Plan:
-    """Lists the sources and compares with what is there; writes nothing, fetches no picture and crawls no site.
+    benchmarks: Sequence[ReferenceSet] = (),
+) -> BuildPlan:
+    """List the sources and compare them with earlier results; write nothing, fetch no image and crawl no site.
+
+    Args:
+        sources: Sources beside those of the recipe.
+        out: Output folder of the build.
+        recipe: Recipe of the build.
+        limit: Only plan for the first candidates.
+        models: Folder of score parameters.
+        benchmarks: Evaluation sets to exclude beside those of the recipe.
 
     Raises:
-        UsageError: as a build with the same arguments would.
+        UsageError: A build with the same arguments would raise it.
     """
     folder = check_output(out)
     specs = [*recipe.sources, *map(SourceSpec.model_validate, sources)]
-    found = open_sources(specs, Terms(recipe=recipe, out=folder, crawl=False))
-    shares = {label: Share() for label in found}
+    opened = open_sources(specs, SourceContext(recipe=recipe, out=folder, crawl=False))
+    shares = {label: SourceShare() for label in opened}
     measured = ruled_out = 0
-    for source, unit, size, done in pending(Scan(out=folder, sources=list(found.values()), recipe=recipe, limit=limit)):
-        share = shares[unit.source]
+    for source, chunk, size, is_measured in Scan(out=folder, sources=list(opened.values().pending(), recipe=recipe, limit=limit)
+    ):
+        share = shares[chunk.source]
         share.candidates += size
-        share.bytes += sum(entry.size for entry in unit.entries)
-        share.remote += size if unit.remote else 0
-        share.unknown += unit.opaque and not size
-        measured += size if done else 0
-        if not unit.opaque:
-            ruled_out += sum(begin(candidate, recipe)[1] for candidate in source.candidates(unit))
-    return Plan(
+        share.bytes += sum(entry.size for entry in chunk.entries)
+        share.remote += size if chunk.remote else 0
+        share.unknown += chunk.stream_only and not size
+        measured += size if is_measured else 0
+        if not chunk.stream_only:
+            ruled_out += sum(row_from_declared(candidate, recipe)[1] for candidate in source.candidates(chunk))
+    return BuildPlan(
         sources=shares,
         measured=measured,
         ruled_out=ruled_out,
         fetches=tuple(missing_parameters(recipe.scores, models)),
-        benchmarks=(*benchmarks_of(recipe), *benchmarks),
+        benchmarks=(*recipe_benchmarks(recipe), *benchmarks),
         recipe=recipe,
         out=folder.url,
     )

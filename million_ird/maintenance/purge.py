@@ -1,8 +1,8 @@
-"""Erases from `.work` what it still holds of pictures that were taken down.
+"""Purge: erases from `.work` the data of images that were taken down.
 
-The bytes of streamed originals are overwritten in their tars, and their index says that they were removed, so that no
-later run asks for them again; what they could be known by leaves the scanned rows; shards that wait to be put in place
-go, and are written again. Doing it twice is doing it once.
+In the download cache the bytes are overwritten with zeros, and the index says that they were removed, so that no later
+run fetches them again. Scanned rows lose their signatures, and shards that wait to be moved into place are deleted, to
+be written again. Purging twice gives the same result as purging once.
 """
 
 import tarfile
@@ -12,40 +12,45 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from million_ird.dataset.shards import STAGING
-from million_ird.ledger import REMOVED, SIGNATURE
+from million_ird.ledger import SIGNATURE
 from million_ird.runtime.storage import Folder
 from million_ird.scan.download_cache import FOLDER as ORIGINALS
 from million_ird.scan.measuring import ROWS
 from million_ird.scan.vanished import VANISHED_ROWS
+from million_ird.schema import REMOVED
 
 DETAIL = "removed on request"
 _CHUNK = 1 << 20
 
 
-def forget(out: Folder, keys: frozenset[str]) -> None:
-    """Erases what `.work` holds of the candidates of these keys.
+def purge(out: Folder, keys: frozenset[str]) -> None:
+    """Erase the data of candidates from `.work`.
+
+    Args:
+        out: Output folder of a build.
+        keys: Keys of the candidates.
 
     Raises:
-        DamagedFile: a file of it cannot be read.
-        BuildError: the disk is full; run again to go on.
+        DamagedFile: A file in `.work` cannot be read.
+        BuildError: The disk is full; run again to continue.
     """
     out.remove(STAGING)
-    for name in _files(out, ORIGINALS, ".tar"):  # first these: the index is how they are known to be there
-        _erase(out, name, keys)
+    for name in _files(out, ORIGINALS, ".tar"):  # before the index, which lists them
+        _overwrite(out, name, keys)
     for name in _files(out, ORIGINALS, ".parquet"):
-        _note(out, name, keys)
+        _mark_removed(out, name, keys)
     for name in [*_files(out, ROWS, ".parquet"), *([VANISHED_ROWS] if out.exists(VANISHED_ROWS) else [])]:
-        _strip(out, name, keys)
+        _erase_signatures(out, name, keys)
 
 
 def _files(out: Folder, folder: str, suffix: str) -> list[str]:
-    """`FOLDER/XX/NAME`, as originals and scanned rows lie."""
+    """Return the files `FOLDER/XX/NAME` with this suffix."""
     parts = [f"{folder}/{part}" for part in out.names(folder)]
     return [f"{part}/{name}" for part in parts for name in out.names(part) if name.endswith(suffix)]
 
 
-def _erase(out: Folder, name: str, keys: frozenset[str]) -> None:
-    """Writes a tar again with zeros for the content of these members, unless zeros are all that is there."""
+def _overwrite(out: Folder, name: str, keys: frozenset[str]) -> None:
+    """Rewrite a tar with zeros as the content of these members, unless they are zeros already."""
     holes = list(_holes(out, name, keys))
     if not holes:
         return
@@ -61,11 +66,11 @@ def _erase(out: Folder, name: str, keys: frozenset[str]) -> None:
 
 
 def _holes(out: Folder, name: str, keys: frozenset[str]) -> Iterator[tuple[int, int]]:
-    """Offset and size of members with content, in order."""
+    """Yield offset and size of those of the members that are not all zeros, in order."""
     with out.open(name) as file, tarfile.open(fileobj=file, mode="r:") as archive:
-        found = [(one.offset_data, one.size) for one in archive if one.name in keys]
+        members = [(member.offset_data, member.size) for member in archive if member.name in keys]
     with out.open(name) as file:
-        for start, size in found:
+        for start, size in members:
             file.seek(start)
             if any(any(file.read(chunk)) for chunk in _chunks(size)):
                 yield start, size
@@ -77,28 +82,28 @@ def _chunks(size: int) -> Iterator[int]:
         size -= _CHUNK
 
 
-def _note(out: Folder, name: str, keys: frozenset[str]) -> None:
-    """Says in an index that these were removed: what failed so is never asked for again."""
+def _mark_removed(out: Folder, name: str, keys: frozenset[str]) -> None:
+    """Record in an index that these were removed, so that they are never fetched again."""
     table = out.read_table(name)
     gone = pc.is_in(table["key"], value_set=pa.array(sorted(keys), pa.string()))
     gone = pc.and_(gone, pc.invert(pc.fill_null(pc.equal(table["failure_class"], REMOVED), False)))
     if not pc.any(gone).as_py():
         return
-    said = {"failure_class": REMOVED, "failure_detail": DETAIL, "tar": None, "offset": None, "size": None}
-    out.write_table(name, _with(table, gone, said))
+    values = {"failure_class": REMOVED, "failure_detail": DETAIL, "tar": None, "offset": None, "size": None}
+    out.write_table(name, _replaced(table, gone, values))
 
 
-def _strip(out: Folder, name: str, keys: frozenset[str]) -> None:
-    few = out.read_table(name, ["key", SIGNATURE[0]])
-    gone = pc.is_in(few["key"], value_set=pa.array(sorted(keys), pa.string()))
-    if pc.any(pc.and_(gone, pc.is_valid(few[SIGNATURE[0]]))).as_py():
-        out.write_table(name, _with(out.read_table(name), gone, dict.fromkeys(SIGNATURE)))
+def _erase_signatures(out: Folder, name: str, keys: frozenset[str]) -> None:
+    signed = out.read_table(name, ["key", SIGNATURE[0]])
+    gone = pc.is_in(signed["key"], value_set=pa.array(sorted(keys), pa.string()))
+    if pc.any(pc.and_(gone, pc.is_valid(signed[SIGNATURE[0]]))).as_py():
+        out.write_table(name, _replaced(out.read_table(name), gone, dict.fromkeys(SIGNATURE)))
 
 
-def _with(table: pa.Table, where: pa.ChunkedArray, said: dict[str, str | None]) -> pa.Table:
-    """The table, with other values in some rows; its metadata stays."""
-    for name, value in said.items():
+def _replaced(table: pa.Table, rows: pa.ChunkedArray, values: dict[str, str | None]) -> pa.Table:
+    """Return the table with other values in some rows (a mask), and the same metadata."""
+    for name, value in values.items():
         field = table.schema.field(name)
-        column = pc.if_else(where, pa.scalar(value, field.type), table[name])
+        column = pc.if_else(rows, pa.scalar(value, field.type), table[name])
         table = table.set_column(table.column_names.index(name), field, column)
     return table

@@ -1,7 +1,8 @@
-"""Releases: what a set held at each of them, and what has changed since the one before.
+"""Releases: what a dataset contained at each release, and what changed since the release before.
 
-`releases/releases.json` lists them, oldest first; `releases/kept.parquet` is what the last one held; `CHANGES.md` says
-the same to people, newest first. Making one reads the ledger and the footers of the shards, and changes none of them.
+`releases/releases.json` lists them, oldest first; `releases/kept.parquet` is the content of the last one; `CHANGES.md`
+is the list for people, newest first. Making a release reads the ledger and the footers of the shards, and changes
+neither.
 """
 
 import json
@@ -15,26 +16,27 @@ import pyarrow.compute as pc
 
 from million_ird import ledger as ledgers
 from million_ird.build_folder import recipe_of
-from million_ird.dataset.layout import CHANGES, RELEASES, parts
-from million_ird.dataset.markdown import escaped
-from million_ird.dataset.shards import Written
+from million_ird.dataset.layout import CHANGES, RELEASES, hub_configs
+from million_ird.dataset.markdown import escape_markdown
+from million_ird.dataset.shards import WriteSummary
 from million_ird.fingerprints import benchmark_names, load_removed
-from million_ird.ledger import KEPT, REMOVED, VANISHED
 from million_ird.reporting.card import write_card
+from million_ird.reporting.formatting import plural
 from million_ird.runtime.storage import Folder
+from million_ird.schema import KEPT, REMOVED, VANISHED
 
-HELD = "releases/kept.parquet"
+LAST_RELEASE = "releases/kept.parquet"
 CHANGED = "changed"
-"""Why a picture left: its file is there, and holds another one now."""
+"""Reason of a removal: the same file now contains another image."""
 _RELEASE = b"million_ird.release"
-"""In the footer of `HELD`: the release that it belongs to, so that a kill between two files loses nothing."""
+"""Metadata key in `LAST_RELEASE` of the release that it belongs to: a kill between two files loses nothing."""
 _SCHEMA = pa.schema([pa.field(name, pa.string(), nullable=False) for name in ("id", "key", "split", "source")])
-_LONGEST_NOTE = 500
+_MAX_NOTE = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Release:
-    """One release, and how it differs from the one before."""
+class DatasetRelease:
+    """One release, and its differences from the release before."""
 
     version: int
     """1, 2, 3, …"""
@@ -43,60 +45,66 @@ class Release:
     images: int
     patches: int
     bytes: int
-    """Of the files of images and patches."""
+    """Size of the files of images and patches."""
     added: int
-    """Images that the release before did not hold."""
+    """Images that the release before did not have."""
     removed: int
-    """Images that it held and this one does not."""
+    """Images that the release before had and this one does not."""
     moved: int
-    """Images that both hold, in another split."""
+    """Images that both have, in different splits."""
     reasons: dict[str, int]
-    """Why those that were removed are no longer kept: the ledger's reasons, `failed` or `changed`; largest first."""
+    """Number of removed images by reason, largest first: a reason of the ledger, `failed` or `changed`."""
     taken_down: tuple[str, ...]
-    """The ids of those that were removed on request."""
+    """Ids of the images that were removed on request."""
     recipe: str
     """Digest of the recipe."""
     recipe_before: str | None
-    """Of the release before; None for the first."""
+    """Digest of the recipe of the release before; None for the first release."""
     benchmarks: tuple[str, ...]
-    """Evaluation sets that the set was held against."""
+    """Evaluation sets that are excluded."""
     note: str = ""
+    """Text in the change list."""
 
     @property
     def text(self) -> str:
-        """One line for a person."""
-        held = f"{self.images:,} images, {self.patches:,} patches"
-        return f"{self.version}  {self.date}  {held}; {self.added:,} added, {self.removed:,} removed"
+        """The release on one line, for people."""
+        counts = f"{plural(self.images, 'image')}, {plural(self.patches, 'patch', 'patches')}"
+        return f"{self.version}  {self.date}  {counts}; {self.added:,} added, {self.removed:,} removed"
 
     def as_json(self) -> dict[str, object]:
-        """For the list, and for scripts."""
+        """Return the release as a JSON object, as in `releases.json`."""
         return asdict(self)
 
 
-def make(folder: Folder, *, today: date, note: str = "") -> Release | None:
-    """Makes the next release; None where nothing has changed since the last one.
+def make_release(folder: Folder, *, today: date, note: str = "") -> DatasetRelease | None:
+    """Make the next release, or return None if nothing has changed since the last one.
 
-    A kept picture that came, went, changed its split or its ledger row is a change, and so is another recipe or other
-    benchmarks. Killed at any moment and called again, it makes the same release once. Memory: some texts for each kept
-    picture, now and at the last release.
+    Changes are: a kept image was added, removed, or got another split or ledger row; another recipe; other excluded
+    evaluation sets. If it is killed and called again, it makes the same release once. Memory: some texts for each kept
+    image, now and at the last release.
+
+    Args:
+        folder: Output folder of a build.
+        today: Date of the release.
+        note: Text in the change list.
 
     Raises:
-        LedgerError: nothing was decided yet.
-        DamagedFile: a file of the set or of the last release cannot be read.
+        LedgerError: Nothing was decided yet.
+        DamagedFile: A file of the dataset or of the last release cannot be read.
     """
     earlier = list_releases(folder)
     last = earlier[-1] if earlier else None
-    now, before = _kept(folder), _held(folder)
+    now, before = _kept(folder), _kept_before(folder)
     recipe, benchmarks = recipe_of(folder).digest, benchmark_names(folder)
-    same = last is not None and (last.recipe, last.benchmarks) == (recipe, benchmarks)
-    if same and now.equals(before):
+    same_rules = last is not None and (last.recipe, last.benchmarks) == (recipe, benchmarks)
+    if same_rules and now.equals(before):
         _publish(folder, earlier)
         return None
     gone = before.filter(pc.invert(pc.is_in(before["id"], value_set=now["id"])))
-    why = _why(folder, gone)
-    counted = {str(one["values"]): int(one["counts"]) for one in pc.value_counts(why).to_pylist()}
-    held = {part.config: part for part in parts(folder)}
-    release = Release(
+    reasons = _reasons(folder, gone)
+    counts = {str(entry["values"]): int(entry["counts"]) for entry in pc.value_counts(reasons).to_pylist()}
+    held = {config.name: config for config in hub_configs(folder)}
+    release = DatasetRelease(
         version=last.version + 1 if last else 1,
         date=today.isoformat(),
         images=now.num_rows,
@@ -105,71 +113,72 @@ def make(folder: Folder, *, today: date, note: str = "") -> Release | None:
         added=_count(pc.invert(pc.is_in(now["id"], value_set=before["id"]))),
         removed=gone.num_rows,
         moved=_moved(before, now),
-        reasons=dict(sorted(counted.items(), key=lambda item: (-item[1], item[0]))),
-        taken_down=tuple(sorted(set(gone.filter(pc.equal(why, REMOVED))["id"].to_pylist()))),
+        reasons=dict(sorted(counts.items(), key=lambda item: (-item[1], item[0]))),
+        taken_down=tuple(sorted(set(gone.filter(pc.equal(reasons, REMOVED))["id"].to_pylist()))),
         recipe=recipe,
         recipe_before=last.recipe if last else None,
         benchmarks=benchmarks,
         note=note,
     )
-    _hold(folder, now, release)
+    _save_content(folder, now, release)
     _publish(folder, [*earlier, release])
     return release
 
 
-def name_in_card(folder: Folder) -> None:
-    """Writes the card anew, so that it names the last release."""
-    rows = {part.config: part.rows for part in parts(folder)}
-    written = Written(rows.get("images", 0), rows.get("patches", 0))
+def update_card(folder: Folder) -> None:
+    """Write the card again, so that it names the last release."""
+    rows = {config.name: config.rows for config in hub_configs(folder)}
+    written = WriteSummary(rows.get("images", 0), rows.get("patches", 0))
     write_card(folder, ledgers.load(folder), recipe_of(folder), written, benchmarks=benchmark_names(folder))
 
 
-def list_releases(folder: Folder) -> list[Release]:
-    """The releases, oldest first; with the one whose making was cut off after it was certain."""
-    found = [_read(one) for one in folder.read_json(RELEASES) or []]
-    if folder.exists(HELD):
-        held = _read(json.loads(folder.read_schema(HELD).metadata[_RELEASE]))
-        if not found or held.version > found[-1].version:
-            found.append(held)
-    return found
+def list_releases(folder: Folder) -> list[DatasetRelease]:
+    """Return the releases, oldest first, also one that was interrupted after its content was saved."""
+    releases = [_read(entry) for entry in folder.read_json(RELEASES) or []]
+    if folder.exists(LAST_RELEASE):
+        last = _read(json.loads(folder.read_schema(LAST_RELEASE).metadata[_RELEASE]))
+        if not releases or last.version > releases[-1].version:
+            releases.append(last)
+    return releases
 
 
-def changes(found: Sequence[Release]) -> str:
-    """The change list in Markdown, newest first. Of what was removed on request it says the ids and nothing else."""
-    return "\n".join(["# Changes", *(line for one in reversed(found) for line in _told(one)), ""])
+def render_changes(releases: Sequence[DatasetRelease]) -> str:
+    """Return the change list in Markdown, newest first. Of images removed on request it has the ids, nothing else."""
+    return "\n".join(["# Changes", *(line for release in reversed(releases) for line in _entry(release)), ""])
 
 
-def _told(one: Release) -> Iterator[str]:
-    yield from ("", f"## Version {one.version}, {one.date}", "")
-    yield f"{one.images:,} images and {one.patches:,} patches, {one.bytes / 1e6:,.1f} MB."
-    if one.note:
-        yield from ("", escaped(one.note, _LONGEST_NOTE))
+def _entry(release: DatasetRelease) -> Iterator[str]:
+    yield from ("", f"## Version {release.version}, {release.date}", "")
+    counts = f"{plural(release.images, 'image')} and {plural(release.patches, 'patch', 'patches')}"
+    yield f"{counts}, {release.bytes / 1e6:,.1f} MB."
+    if release.note:
+        yield from ("", escape_markdown(release.note, _MAX_NOTE))
     yield ""
-    if one.recipe_before is None:
+    if release.recipe_before is None:
         yield "- The first release."
     else:
-        yield f"- {one.added:,} added, {one.removed:,} removed, {one.moved:,} moved to another split."
-    for reason, count in one.reasons.items():
-        yield f"  - removed because of {escaped(reason)}: {count:,}"
-    if one.recipe_before not in (None, one.recipe):
-        yield f"- Another recipe: `{one.recipe}`, before `{one.recipe_before}`."
-    if one.benchmarks:
-        yield f"- Free of the pictures of {', '.join(map(escaped, one.benchmarks))}."
-    if one.taken_down:
+        yield f"- {release.added:,} added, {release.removed:,} removed, {release.moved:,} moved to another split."
+    for reason, count in release.reasons.items():
+        yield f"  - removed because of {escape_markdown(reason)}: {count:,}"
+    if release.recipe_before not in (None, release.recipe):
+        yield f"- Another recipe: `{release.recipe}`, before `{release.recipe_before}`."
+    if release.benchmarks:
+        yield f"- Excludes the images of {', '.join(map(escape_markdown, release.benchmarks))}."
+    if release.taken_down:
         yield "- Removed on request:"
-        yield from (f"  - `{name}`" for name in one.taken_down)
+        yield from (f"  - `{name}`" for name in release.taken_down)
 
 
 def _kept(folder: Folder) -> pa.Table:
-    """(id, key, split, source) of what the ledger keeps, sorted."""
-    read = (folder.read_table(name, [*_SCHEMA.names, "verdict"]) for name in ledgers.files(folder))
-    kept = [table.filter(pc.equal(table["verdict"], KEPT)).select(_SCHEMA.names).cast(_SCHEMA) for table in read]
+    """Return (id, key, split, source) of the kept rows of the ledger, sorted."""
+    tables = (folder.read_table(name, [*_SCHEMA.names, "verdict"]) for name in ledgers.files(folder))
+    kept = [table.filter(pc.equal(table["verdict"], KEPT)).select(_SCHEMA.names).cast(_SCHEMA) for table in tables]
     return _sorted(pa.concat_tables(kept))
 
 
-def _held(folder: Folder) -> pa.Table:
-    held = folder.read_table(HELD, _SCHEMA.names) if folder.exists(HELD) else _SCHEMA.empty_table()
-    return held.replace_schema_metadata(None).cast(_SCHEMA)
+def _kept_before(folder: Folder) -> pa.Table:
+    content = folder.read_table(LAST_RELEASE, _SCHEMA.names) if folder.exists(LAST_RELEASE) else _SCHEMA.empty_table()
+    return content.replace_schema_metadata(None).cast(_SCHEMA)
 
 
 def _sorted(table: pa.Table) -> pa.Table:
@@ -177,49 +186,52 @@ def _sorted(table: pa.Table) -> pa.Table:
 
 
 def _moved(before: pa.Table, now: pa.Table) -> int:
-    ours, theirs = (pc.binary_join_element_wise(table["id"], table["split"], " ") for table in (now, before))
+    now_in, before_in = (pc.binary_join_element_wise(table["id"], table["split"], " ") for table in (now, before))
     common = pc.is_in(now["id"], value_set=before["id"])
-    return _count(pc.and_(common, pc.invert(pc.is_in(ours, value_set=theirs))))
+    return _count(pc.and_(common, pc.invert(pc.is_in(now_in, value_set=before_in))))
 
 
-def _why(folder: Folder, gone: pa.Table) -> pa.ChunkedArray:
-    """Why each of `gone` is not kept any more."""
-    found = []
+def _reasons(folder: Folder, gone: pa.Table) -> pa.ChunkedArray:
+    """Return for each row of `gone` the reason why it is not kept any more."""
+    tables = []
     for name in ledgers.files(folder) if gone.num_rows else ():
         table = folder.read_table(name, ["key", "verdict", "reason"])
-        found.append(table.filter(pc.is_in(table["key"], value_set=gone["key"])))
-    if not found:
+        tables.append(table.filter(pc.is_in(table["key"], value_set=gone["key"])))
+    if not tables:
         return pa.chunked_array([], pa.string())
-    rows = pa.concat_tables(found)
-    told = pc.coalesce(rows["reason"], rows["verdict"])
-    told = pc.if_else(pc.equal(told, KEPT), CHANGED, told).combine_chunks()
-    places = pc.index_in(gone["key"], value_set=rows["key"])
-    why = pc.fill_null(pc.take(told, places), VANISHED)
-    refused = load_removed(folder)
-    if refused is None:
-        return why
-    return pc.if_else(pc.is_in(gone["id"], value_set=refused["id"]), REMOVED, why)
+    rows = pa.concat_tables(tables)
+    in_ledger = pc.coalesce(rows["reason"], rows["verdict"])
+    in_ledger = pc.if_else(pc.equal(in_ledger, KEPT), CHANGED, in_ledger).combine_chunks()
+    positions = pc.index_in(gone["key"], value_set=rows["key"])
+    reasons = pc.fill_null(pc.take(in_ledger, positions), VANISHED)
+    removed = load_removed(folder)
+    if removed is None:
+        return reasons
+    return pc.if_else(pc.is_in(gone["id"], value_set=removed["id"]), REMOVED, reasons)
 
 
 def _count(mask: pa.ChunkedArray) -> int:
     return int(pc.sum(mask).as_py() or 0)
 
 
-def _hold(folder: Folder, now: pa.Table, release: Release) -> None:
-    told = json.dumps(release.as_json(), sort_keys=True, ensure_ascii=False).encode()
-    folder.write_table(HELD, now.replace_schema_metadata({_RELEASE: told}))
+def _save_content(folder: Folder, now: pa.Table, release: DatasetRelease) -> None:
+    described = json.dumps(release.as_json(), sort_keys=True, ensure_ascii=False).encode()
+    folder.write_table(LAST_RELEASE, now.replace_schema_metadata({_RELEASE: described}))
 
 
-def _publish(folder: Folder, found: Sequence[Release]) -> None:
-    """Writes the list and the text, unless they say it already."""
-    listed = [one.as_json() | {"taken_down": list(one.taken_down), "benchmarks": list(one.benchmarks)} for one in found]
-    if folder.read_json(RELEASES) != listed:
-        folder.write_json(RELEASES, listed)
-    text = changes(found).encode()
+def _publish(folder: Folder, releases: Sequence[DatasetRelease]) -> None:
+    """Write `releases.json` and `CHANGES.md`, unless they are up to date."""
+    entries = [
+        release.as_json() | {"taken_down": list(release.taken_down), "benchmarks": list(release.benchmarks)}
+        for release in releases
+    ]
+    if folder.read_json(RELEASES) != entries:
+        folder.write_json(RELEASES, entries)
+    text = render_changes(releases).encode()
     if not folder.exists(CHANGES) or folder.read(CHANGES) != text:
         folder.write(CHANGES, text)
 
 
-def _read(found: Mapping[str, Any]) -> Release:
-    told: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}
-    return Release(**told)
+def _read(entry: Mapping[str, Any]) -> DatasetRelease:
+    fields = {name: tuple(value) if isinstance(value, list) else value for name, value in entry.items()}
+    return DatasetRelease(**fields)

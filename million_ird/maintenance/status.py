@@ -1,18 +1,18 @@
-"""How far a build is, read from the file that the build keeps fresh."""
+"""The progress of a build, from the status file that the build updates."""
 
 import time
 from dataclasses import dataclass
 
 from million_ird.build_folder import LOCK
 from million_ird.errors import OutputError
-from million_ird.runtime.lock import is_owned
+from million_ird.runtime.lock import is_locked
 from million_ird.runtime.progress import STATUS
 from million_ird.runtime.storage import Folder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Status:
-    """A look at a build, running or not."""
+class BuildStatus:
+    """The progress of a build, running or not."""
 
     stage: str
     running: bool
@@ -20,49 +20,49 @@ class Status:
     total: int
     unit: str
     rate: float
-    """Per second, since the stage began."""
+    """Finished items per second, since the stage began."""
     eta: float | None
-    """Seconds left in the stage, if it runs."""
+    """Seconds until the stage ends; None if it does not run."""
     failures: dict[str, int]
-    """By class, of this run."""
+    """Number of failures of this run by failure class."""
 
     def as_json(self) -> dict[str, object]:
-        """For `--json`."""
+        """Return the status as a JSON object."""
         return {name: getattr(self, name) for name in self.__slots__}
 
     @property
     def text(self) -> str:
-        """For a person."""
+        """The status as text, for people."""
         if self.stage == "finished":
             return "finished"
-        state = "running" if self.running else "stopped; the same build command goes on from here"
-        left = f", {self.eta:.0f} s left in this stage" if self.eta is not None else ""
-        line = f"{self.stage}: {self.done:,} of {self.total:,} {self.unit}, {self.rate:.1f}/s{left} ({state})"
+        activity = "running" if self.running else "stopped; run the same build command to continue"
+        remaining = f", {self.eta:.0f} s left in this stage" if self.eta is not None else ""
+        line = f"{self.stage}: {self.done:,} of {self.total:,} {self.unit}, {self.rate:.1f}/s{remaining} ({activity})"
         failed = ", ".join(f"{name} {count:,}" for name, count in sorted(self.failures.items()))
         return f"{line}\nfailed: {failed}" if failed else line
 
 
-def status(out: str) -> Status:
-    """Reads the state of the build in `out`.
+def read_status(out: str) -> BuildStatus:
+    """Read the progress of the build in `out`.
 
     Raises:
-        OutputError: no build was ever started there.
+        OutputError: No build was started there.
     """
     folder = Folder(out)
-    said = folder.read_json(STATUS)
-    if said is None:
+    state = folder.read_json(STATUS)
+    if state is None:
         raise OutputError(f"{out}: no build was started here")
-    running = is_owned(folder, LOCK)
-    until = time.time() if running else said["updated"]
-    rate = said["done"] / max(1e-6, until - said["started"])
-    left = (said["total"] - said["done"]) / rate if running and rate > 0 else None
-    return Status(
-        stage=said["stage"],
+    running = is_locked(folder, LOCK)
+    until = time.time() if running else state["updated"]
+    rate = state["done"] / max(1e-6, until - state["started"])
+    eta = (state["total"] - state["done"]) / rate if running and rate > 0 else None
+    return BuildStatus(
+        stage=state["stage"],
         running=running,
-        done=said["done"],
-        total=said["total"],
-        unit=said["unit"],
+        done=state["done"],
+        total=state["total"],
+        unit=state["unit"],
         rate=rate,
-        eta=left,
-        failures=said["failures"],
+        eta=eta,
+        failures=state["failures"],
     )

@@ -1,9 +1,9 @@
-"""Take-down: removes pictures from a built set for good, with or without its sources.
+"""Takedown: removes images from a built dataset for good, with or without its sources.
 
-What is refused goes into `removed.parquet` before anything else is touched: hashes and points by which a picture is
-known again, under another name, re-encoded, resized or cropped, and nothing that a picture could be made from. It is
-published with the set, and every later build drops by it. Copies of a picture, and what the set holds that shows it in
-part, go with it.
+Before anything else is changed, `removed.parquet` (the blocklist) gets hashes and keypoints of the images. They
+recognise an image under another name, re-encoded, resized or cropped, and no image can be made from them. The blocklist
+is published with the dataset, and every later build drops the images that it recognises. Copies of an image, and
+images of the dataset that show a part of it, are removed too.
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,111 +11,114 @@ from dataclasses import dataclass
 from datetime import date
 
 from million_ird.build_folder import LOCK, open_build
-from million_ird.dataset.rewrite_shards import withdraw
+from million_ird.dataset.rewrite_shards import rewrite_shards
 from million_ird.errors import UsageError
 from million_ird.export.destination import INSIDE, STATE
-from million_ird.maintenance.blocklist import refuse
-from million_ird.maintenance.purge import forget
-from million_ird.maintenance.releases import Release, make, name_in_card
-from million_ird.runtime.executor import Engine
-from million_ird.runtime.lock import owned
+from million_ird.maintenance.blocklist import add_to_blocklist
+from million_ird.maintenance.purge import purge
+from million_ird.maintenance.releases import DatasetRelease, make_release, update_card
+from million_ird.reporting.formatting import plural
+from million_ird.runtime.executor import Executor
+from million_ird.runtime.lock import locked
 from million_ird.runtime.progress import Listener
 from million_ird.runtime.storage import Folder
 from million_ird.workflow import decide_stage, report_stage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Removal:
-    """What a take-down did."""
+class TakedownResult:
+    """The result of a takedown."""
 
     out: str
     refused: int
-    """Candidates that are refused now and were not before."""
+    """Candidates that are on the blocklist now and were not before."""
     unknown: int
-    """Named candidates that were never read, so that there is nothing to know them again by."""
+    """Named candidates that were never read, so that nothing is known to recognise them by."""
     images: int
-    """Left in the set."""
+    """Images that are left in the dataset."""
     patches: int
+    """Patches that are left in the dataset."""
     lacking: int
-    """Kept by the ledger, but in no shard: a build has to bring them."""
-    release: Release | None
-    """The next release; None where the set held nothing of what was named."""
+    """Images that the ledger keeps but no shard has: a build must add them."""
+    release: DatasetRelease | None
+    """The next release; None if the dataset had nothing of what was named, or lacks images."""
     exports: tuple[str, ...]
-    """Commands that take the pictures out of the exports in the folder, too."""
+    """Commands that remove the images from the exports in the folder."""
 
     @property
     def text(self) -> str:
-        """For a person."""
-        lines = [f"{self.refused:,} candidates are refused from now on, their copies among them"]
+        """The result as text, for people."""
+        lines = [f"{plural(self.refused, 'candidate')} added to the blocklist, copies included"]
         if self.unknown:
-            lines.append(f"{self.unknown:,} that were named were never read: nothing is known to refuse them by")
-        lines.append(f"{self.images:,} images and {self.patches:,} patches are left in {self.out}")
+            lines.append(f"{self.unknown:,} of the named candidates were never read: nothing is known to block them by")
+        images, patches = plural(self.images, "image"), plural(self.patches, "patch", "patches")
+        lines.append(f"{images} and {patches} left in {self.out}")
         if self.lacking:
-            lines.append(f"{self.lacking:,} images are kept now and not in the shards yet: run million-ird build")
+            lines.append(f"{plural(self.lacking, 'image')} kept now but not in the shards yet: run million-ird build")
         if self.release:
-            lines.append(f"This is version {self.release.version}; publish it, what is published still has them")
+            lines.append(f"This is version {self.release.version}; publish it, the published version still has them")
         lines += [f"An export still has them, until you run: {command}" for command in self.exports]
         return "\n".join(lines)
 
     def as_json(self) -> dict[str, object]:
-        """For a script."""
-        told = {name: getattr(self, name) for name in ("out", "refused", "unknown", "images", "patches", "lacking")}
+        """Return the result as a JSON object."""
+        counts = {name: getattr(self, name) for name in ("out", "refused", "unknown", "images", "patches", "lacking")}
         release = self.release.as_json() if self.release else None
-        return {**told, "release": release, "exports": list(self.exports)}
+        return {**counts, "release": release, "exports": list(self.exports)}
 
 
 def read_names(lines: Iterable[str]) -> list[str]:
-    """The names in a list: one a line, but for empty lines and those that begin with `#`."""
+    """Return the names in a list with one name per line, without empty lines and lines that begin with `#`."""
     stripped = (line.strip() for line in lines)
     return list(dict.fromkeys(line for line in stripped if line and not line.startswith("#")))
 
 
-def remove(
+def take_down(
     out: str, names: Sequence[str], *, today: date, reason: str = "", listener: Listener | None = None
-) -> Removal:
-    """Takes pictures down, and makes the next release.
+) -> TakedownResult:
+    """Remove images from a dataset, and make the next release.
 
-    Killed at any moment and run again with the same names, it ends as if it had not been; what was named is refused
-    from before the first file of the set is touched.
+    If it is killed and run again with the same names, the result is the same as without the kill. The named images are
+    on the blocklist before the first file of the dataset is changed.
 
     Args:
-        out: the output folder of a build.
-        names: ids, keys, uris or `source/uri`s of candidates, kept or not.
-        today: the date of the release.
-        reason: stands in the change list; it is published.
-        listener: is told of progress.
+        out: Output folder of a build.
+        names: Ids, keys, uris or `source/uri`s of candidates, kept or not.
+        today: Date of the release.
+        reason: Note in the change list, which is published.
+        listener: Receives progress.
 
     Raises:
-        UsageError: nothing is named, or nothing goes by one of the names; nothing was changed.
-        OutputError: no build is there, or another process holds it.
-        LedgerError: nothing was decided yet.
-        BuildError: the disk is full; run again to go on.
+        UsageError: There are no names, or no candidate has one of them; nothing was changed.
+        OutputError: There is no build, or another process holds it.
+        LedgerError: Nothing was decided yet.
+        BuildError: The disk is full; run again to continue.
     """
     folder, recipe = open_build(out)
     if not names:
-        raise UsageError("no candidate is named: give a file with an id, key or uri a line")
-    with owned(folder, LOCK), Engine(0) as engine:
-        found = refuse(folder, names)
-        forget(folder, found.keys)
-        decide_stage(folder, recipe, engine)
-        left = withdraw(folder, listener)
-        release = None if left.lacking else make(folder, today=today, note=reason)
+        raise UsageError("no candidate is named: give a file with one id, key or uri per line")
+    with locked(folder, LOCK), Executor(0) as executor:
+        update = add_to_blocklist(folder, names)
+        purge(folder, update.keys)
+        decide_stage(folder, recipe, executor)
+        rewritten = rewrite_shards(folder, listener)
+        release = None if rewritten.missing_images else make_release(folder, today=today, note=reason)
         report_stage(folder, recipe)
-        name_in_card(folder)
-    return Removal(
+        update_card(folder)
+    return TakedownResult(
         out=folder.url,
-        refused=found.new,
-        unknown=found.unknown,
-        images=left.images,
-        patches=left.patches,
-        lacking=left.lacking,
+        refused=update.new,
+        unknown=update.unknown,
+        images=rewritten.images,
+        patches=rewritten.patches,
+        lacking=rewritten.missing_images,
         release=release,
         exports=_exports(folder),
     )
 
 
 def _exports(folder: Folder) -> tuple[str, ...]:
-    """How the exports that lie in the set are brought up to it."""
+    """Return the commands that update the exports in the folder."""
     return tuple(
         f"million-ird export {folder.url} --format {form} --config {config}"
         for form in folder.names(INSIDE)

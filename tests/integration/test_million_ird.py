@@ -277,7 +277,7 @@ def tampered(out: Path, part: str, change: object) -> None:
     ("part", "change", "told"),
     [
         ("data", lambda t: t.slice(1), "but not in the data"),
-        ("data", lambda t: t.take([0, *range(t.num_rows)]), "stands twice"),
+        ("data", lambda t: t.take([0, *range(t.num_rows)]), "appears twice"),
         ("patches", lambda t: t.set_column(t.column_names.index("x"), "x", [[1] * t.num_rows]), "not the pixels"),
         ("ledger", lambda t: t.slice(1), "ledger"),
     ],

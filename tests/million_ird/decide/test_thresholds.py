@@ -11,23 +11,23 @@ def numbers(**fields: list[float]) -> dict[str, np.ndarray]:
     return {name: np.array(values, np.float64) for name, values in fields.items()}
 
 
-def test_a_measure_that_separates_gives_a_gate_in_the_gap_on_the_right_side() -> None:
+def test_a_separating_measure_gives_a_gate_in_the_gap_in_the_right_direction() -> None:
     good, bad = numbers(sharp=[10, 12, 14]), numbers(sharp=[1, 2, 3])
-    (found,) = best_thresholds(good, bad, 1.0)
-    assert found.gate.max is None
-    assert found.gate.min is not None
-    assert 3 < found.gate.min < 10
-    assert (found.good_kept, found.bad_dropped, found.area) == (1.0, 1.0, 1.0)
+    (threshold,) = best_thresholds(good, bad, 1.0)
+    assert threshold.gate.max is None
+    assert threshold.gate.min is not None
+    assert 3 < threshold.gate.min < 10
+    assert (threshold.good_kept, threshold.bad_dropped, threshold.area) == (1.0, 1.0, 1.0)
 
 
-def test_recall_below_one_may_give_up_good_pictures_for_bad_ones() -> None:
+def test_recall_below_one_may_lose_good_images_to_drop_bad_ones() -> None:
     good, bad = numbers(x=[1, 10, 11, 12, 13, 14, 15, 16, 17, 18]), numbers(x=[2, 3, 4])
     assert best_thresholds(good, bad, 1.0) == []
-    (found,) = best_thresholds(good, bad, 0.9)
-    assert (found.good_kept, found.bad_dropped) == (0.9, 1.0)
+    (threshold,) = best_thresholds(good, bad, 0.9)
+    assert (threshold.good_kept, threshold.bad_dropped) == (0.9, 1.0)
 
 
-def test_gates_are_chosen_for_what_the_others_leave() -> None:
+def test_gates_are_chosen_for_the_images_that_the_others_keep() -> None:
     good = numbers(sharp=[10, 11, 12, 13], colours=[10, 11, 12, 13])
     bad = numbers(sharp=[1, 2, 10.5, 11.5], colours=[10.5, 11.5, 1, 2])
     joint = choose_gates(good, bad, 1.0)

@@ -1,4 +1,4 @@
-"""Deciding on plain rows: the order of the rules, copies of all kinds, and a million rows in bounded memory."""
+"""Verdicts of plain rows: the order of the rules, copies of all kinds, and a million rows in bounded memory."""
 
 import hashlib
 import subprocess
@@ -28,7 +28,7 @@ RECIPE = parse(
 
 
 def row(key: str, **changes: object) -> dict[str, object]:
-    """A row that every rule lets through."""
+    """Return a row that passes every rule."""
     plain = {
         "key": key,
         "source": "s",

@@ -21,17 +21,18 @@ from numpy.typing import NDArray
 from PIL import Image
 from typer.testing import CliRunner
 
-from million_ird.cli import release as cli_release
+from million_ird.cli import releasing
 from million_ird.errors import BuildError, DamagedFile, OutputError, UsageError
 from million_ird.export import folder
 from million_ird.export import lmdb as databases
 from million_ird.export import webdataset as tars
-from million_ird.export.export import FORMATS, Exported, export
-from million_ird.images.decode import decode, read_header
-from million_ird.runtime.lock import owned
+from million_ird.export.export import FORMATS, ExportResult, export
+from million_ird.images.decode import decode
+from million_ird.images.header import read_header
+from million_ird.runtime.lock import locked
 from million_ird.runtime.storage import Folder
 from tests.million_ird import scenes
-from tests.million_ird.images.test_decode import ADOBE_RGB
+from tests.million_ird.images.test_colour import ADOBE_RGB
 
 SMALL = {"patches": {"size": 32, "scales": [1.0, 0.5]}, "shards": {"bytes": 12_000}}
 FORM = pytest.mark.parametrize("form", sorted(FORMATS))
@@ -143,7 +144,7 @@ def _meta_info(path: Path) -> list[tuple[str, ...]]:
     return [tuple(line.rstrip("\n").split(" ")) for line in path.read_text().splitlines(keepends=True)]
 
 
-def _to(out: Path, form: str, to: Path, **options: str) -> Exported:
+def _to(out: Path, form: str, to: Path, **options: str) -> ExportResult:
     return export(str(out), form, to=str(to), **options)
 
 
@@ -155,7 +156,7 @@ def test_every_split_is_exported_whole(first: Path, tmp_path: Path, form: str) -
     done = _to(first, form, tmp_path / "to")
     splits = {split: _table(first, split=split).num_rows for split in ("train", "validation")}
     assert done.splits == splits
-    assert done.pictures == done.written == sum(splits.values()) > 40
+    assert done.images == done.written == sum(splits.values()) > 40
     assert done.bytes == sum(len(_encoded(row)) for row in _rows(first).values())
     assert done.reencoded == 0
     assert {path.name for path in (tmp_path / "to").iterdir()} == {".export", "train", "validation"}
@@ -363,7 +364,7 @@ def test_the_same_again_writes_nothing(first: Path, tmp_path: Path, form: str) -
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "to").rglob("*") if path.is_file()}
     again = _to(first, form, tmp_path / "to")
     assert again.written == 0
-    assert again.pictures == _table(first).num_rows
+    assert again.images == _table(first).num_rows
     after = {path: path.stat().st_mtime_ns for path in (tmp_path / "to").rglob("*") if path.is_file()}
     changed = {path.name for path in after if after[path] != before.get(path)}
     assert changed <= {"lock", "export.json", "lock.mdb"}
@@ -379,24 +380,24 @@ def _refused(first: Path, tmp_path: Path, **changes: object) -> str:
 
 
 def test_what_cannot_be_exported_is_refused_in_a_line(first: Path, tmp_path: Path) -> None:
-    assert _refused(first, tmp_path, format="zip") == "zip: no format to export to; there are folder, webdataset, lmdb"
-    assert _refused(first, tmp_path, config="ledger") == "ledger: no part of a set; there are patches, images"
-    assert "no patches are here" in _refused(first, tmp_path, out=str(tmp_path))
-    assert "LMDB maps its file" in _refused(first, tmp_path, format="lmdb", to="memory://to")
+    assert _refused(first, tmp_path, format="zip") == "zip: unknown export format; choose one of folder, webdataset, lmdb"
+    assert _refused(first, tmp_path, config="ledger") == "ledger: unknown config; choose one of patches, images"
+    assert "there are no patches" in _refused(first, tmp_path, out=str(tmp_path))
+    assert "LMDB needs a local disk" in _refused(first, tmp_path, format="lmdb", to="memory://to")
     assert not (tmp_path / "to").exists()
 
 
 def test_a_folder_with_something_else_is_refused_and_left(first: Path, tmp_path: Path) -> None:
     (tmp_path / "to").mkdir()
     (tmp_path / "to" / "thesis.tex").write_text("mine")
-    assert "holds something else (thesis.tex, …)" in _refused(first, tmp_path)
+    assert "contains other files (thesis.tex, …)" in _refused(first, tmp_path)
     assert "is a file" in _refused(first, tmp_path, to=str(tmp_path / "to" / "thesis.tex"))
     assert [path.name for path in (tmp_path / "to").rglob("*")] == ["thesis.tex"]
 
 
 @pytest.mark.parametrize("inside", ["", "patches", "patches/new", "new"])
 def test_a_destination_among_the_files_of_the_set_is_refused(first: Path, tmp_path: Path, inside: str) -> None:
-    assert "lies in the set" in _refused(first, tmp_path, to=str(first / inside))
+    assert "is inside the dataset" in _refused(first, tmp_path, to=str(first / inside))
     assert not (first / "new").exists()
 
 
@@ -404,22 +405,22 @@ def test_another_export_is_refused_and_left(first: Path, second: Path, tmp_path:
     _to(first, "folder", tmp_path / "to")
     before = _files(tmp_path / "to")
     for changes in ({"format": "webdataset"}, {"config": "images"}, {"out": str(second)}):
-        assert "holds another export (patches folder" in _refused(first, tmp_path, **changes)
+        assert "contains another export (patches folder" in _refused(first, tmp_path, **changes)
     assert _files(tmp_path / "to") == before
 
 
 def test_two_at_a_time_are_refused(first: Path, tmp_path: Path) -> None:
-    with owned(Folder(str(tmp_path / "to")), ".export/lock"), pytest.raises(OutputError, match="held by pid"):
+    with locked(Folder(str(tmp_path / "to")), ".export/lock"), pytest.raises(OutputError, match="held by pid"):
         _to(first, "folder", tmp_path / "to")
     out = Path(shutil.copytree(first, tmp_path / "set"))
-    with owned(Folder(str(out)), ".work/lock"), pytest.raises(OutputError, match="is being built"):
+    with locked(Folder(str(out)), ".work/lock"), pytest.raises(OutputError, match="is being built"):
         _to(out, "folder", tmp_path / "to")
 
 
 def test_without_lmdb_the_extra_is_named(first: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "lmdb", None)
     assert "pip install 'million-ird[lmdb]'" in _refused(first, tmp_path, format="lmdb")
-    assert _to(first, "folder", tmp_path / "to").pictures > 0
+    assert _to(first, "folder", tmp_path / "to").images > 0
 
 
 def test_lmdb_is_imported_only_where_it_is_used() -> None:
@@ -441,7 +442,7 @@ def test_an_id_that_is_no_name_is_never_a_path(first: Path, tmp_path: Path, bad:
     (tmp_path / "set" / "patches").mkdir(parents=True)
     named = table.set_column(table.column_names.index("id"), "id", pa.array([bad] * table.num_rows))
     pq.write_table(named, tmp_path / "set" / "patches" / "train-00000-of-00001.parquet")
-    with pytest.raises(DamagedFile, match="is no picture of a set"):
+    with pytest.raises(DamagedFile, match="is not a valid image"):
         _to(tmp_path / "set", "folder", tmp_path / "to")
     assert not (tmp_path / "escape.webp").exists()
 
@@ -570,7 +571,7 @@ def test_a_set_that_changes_meanwhile_is_told_and_leaves_nothing_behind(
 def test_a_folder_on_an_object_store(first: Path) -> None:
     for form in ("folder", "webdataset"):
         done = export(str(first), form, to=f"memory://{form}")
-        assert done.written == done.pictures
+        assert done.written == done.images
         assert export(str(first), form, to=f"memory://{form}").written == 0
     store = Folder("memory://folder")
     row = next(iter(_rows(first, split="train").items()))
@@ -580,7 +581,7 @@ def test_a_folder_on_an_object_store(first: Path) -> None:
 
 def test_the_command_tells_what_it_did(first: Path, tmp_path: Path) -> None:
     arguments = ["export", str(first), "--format", "lmdb", "--to", str(tmp_path / "to")]
-    ran = CliRunner().invoke(cli_release.app, [*arguments, "--json"])
+    ran = CliRunner().invoke(releasing.app, [*arguments, "--json"])
     assert ran.exit_code == 0
     told = json.loads(ran.stdout.splitlines()[-1])
     count = _table(first).num_rows
@@ -595,7 +596,7 @@ def test_the_command_tells_what_it_did(first: Path, tmp_path: Path) -> None:
         "reencoded": 0,
     }
     assert sum(told["splits"].values()) == count
-    again = CliRunner().invoke(cli_release.app, arguments)
+    again = CliRunner().invoke(releasing.app, arguments)
     assert "0 written now" in again.stdout
 
 
@@ -610,7 +611,7 @@ def test_a_shard_is_read_by_row_groups(first: Path, tmp_path: Path) -> None:
             writer.write_table(pa.Table.from_pylist([large] * 2, schema))
     code = (
         "import sys, pyarrow as pa\nfrom million_ird.runtime.storage import Folder\n"
-        "from million_ird.export.reading import find_shards, read_pictures\n"
+        "from million_ird.export.shard_reader import find_shards, read_pictures\n"
         "folder = Folder(sys.argv[1])\n(shard,) = find_shards(folder, 'patches')\n"
         "count = sum(1 for _ in read_pictures(folder, shard))\n"
         "print(count, pa.default_memory_pool().max_memory())"
@@ -705,7 +706,7 @@ def test_killed_at_any_moment_it_ends_in_the_same_files(
         done = _to(out, form, where)
         assert _visible(where) == fresh(form)
         kept = [path for path, inode in finished.items() if path.exists() and path.stat().st_ino == inode]
-        assert done.written <= done.pictures - sum(pq.read_metadata(path).num_rows for path in kept)
+        assert done.written <= done.images - sum(pq.read_metadata(path).num_rows for path in kept)
         if at > steps // 2:
             assert len(kept) > 0
             again = [path for path, inode in pictures.items() if path.exists() and path.stat().st_ino != inode]

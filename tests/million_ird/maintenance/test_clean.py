@@ -13,7 +13,7 @@ from million_ird.config.recipe import Recipe
 from million_ird.errors import OutputError
 from million_ird.maintenance.clean import clean
 from million_ird.maintenance.verify import verify
-from million_ird.runtime.lock import owned
+from million_ird.runtime.lock import locked
 from million_ird.runtime.storage import Folder
 from million_ird.workflow import Options, build, decide_again
 from tests.million_ird import scenes
@@ -63,7 +63,7 @@ def test_only_a_build_that_nobody_holds_is_cleaned(built: Path, tmp_path: Path, 
     assert "no build is here" in said.line
     assert (tmp_path / "other" / ".work" / "mine").exists()
     held = sizes(built)
-    with owned(Folder(str(built)), ".work/lock"):
+    with locked(Folder(str(built)), ".work/lock"):
         for flags in ([], ["--dry-run"]):
             said = program("clean", built, *flags)
             assert said.code == 2

@@ -13,8 +13,15 @@ import pytest
 from million_ird import ledger
 from million_ird.dataset.layout import CHANGES, RELEASES
 from million_ird.errors import LedgerError
-from million_ird.maintenance.releases import HELD, Release, changes, list_releases, make, name_in_card
-from million_ird.maintenance.takedown import remove
+from million_ird.maintenance.releases import (
+    LAST_RELEASE,
+    DatasetRelease,
+    list_releases,
+    make_release,
+    render_changes,
+    update_card,
+)
+from million_ird.maintenance.takedown import take_down
 from million_ird.maintenance.verify import verify
 from million_ird.runtime.storage import Folder
 from tests.million_ird import scenes
@@ -34,25 +41,25 @@ def everything(out: Path) -> dict[str, bytes]:
 
 def test_the_first_release_tells_what_there_is(folder: Folder, built: Path) -> None:
     held = everything(built)
-    release = make(folder, today=DAY, note="the *first*")
+    release = make_release(folder, today=DAY, note="the *first*")
     assert release is not None
     patches = pq.read_table(built / "patches").num_rows
     assert (release.version, release.date, release.images, release.patches) == (1, "2026-01-02", scenes.KEPT, patches)
     assert (release.added, release.removed, release.moved, release.recipe_before) == (scenes.KEPT, 0, 0, None)
     assert release.bytes == sum(len(v) for k, v in held.items() if k.startswith(("data/", "patches/")))
     now = everything(built)
-    assert now.keys() - held.keys() == {RELEASES, HELD, CHANGES}
+    assert now.keys() - held.keys() == {RELEASES, LAST_RELEASE, CHANGES}
     assert held.items() <= now.items()
     assert "the \\*first\\*" in now[CHANGES].decode()
-    kept = pq.read_table(built / HELD).to_pylist()
+    kept = pq.read_table(built / LAST_RELEASE).to_pylist()
     assert [row["id"] for row in kept] == sorted(row["id"] for row in pq.read_table(built / "data").to_pylist())
     assert list(kept[0]) == ["id", "key", "split", "source"]
     assert verify(str(built)).faults == []
 
 
 def test_the_card_names_the_last_release(folder: Folder, built: Path, pictures: Path) -> None:
-    make(folder, today=DAY)
-    name_in_card(folder)
+    make_release(folder, today=DAY)
+    update_card(folder)
     card = (built / "README.md").read_bytes()
     assert b"version 1 of 2026-01-02" in card
     assert verify(str(built)).faults == []
@@ -61,34 +68,34 @@ def test_the_card_names_the_last_release(folder: Folder, built: Path, pictures: 
 
 
 def test_where_nothing_has_changed_there_is_no_release(folder: Folder, built: Path, pictures: Path) -> None:
-    assert make(folder, today=DAY) is not None
+    assert make_release(folder, today=DAY) is not None
     held = everything(built)
-    assert make(folder, today=date(2027, 1, 1)) is None
+    assert make_release(folder, today=date(2027, 1, 1)) is None
     assert everything(built) == held
     scenes.make(pictures, built)
-    assert make(folder, today=date(2027, 1, 1)) is None
+    assert make_release(folder, today=date(2027, 1, 1)) is None
 
 
 def test_what_came_and_what_went_is_counted_with_the_reason(pictures: Path, built: Path, tmp_path: Path) -> None:
     folder = Folder(str(built))
     shutil.copytree(pictures, tmp_path / "in")
     scenes.make(tmp_path / "in", built)
-    first = make(folder, today=DAY)
+    first = make_release(folder, today=DAY)
     (tmp_path / "in" / "p000.png").unlink()
     scenes.photograph(3).resize((20, 20)).save(tmp_path / "in" / "p003.png")
     (tmp_path / "in" / "p004.png").write_bytes(b"")
     for seed in (50, 51):
         scenes.photograph(seed).save(tmp_path / "in" / f"new {seed}.png")
     scenes.make(tmp_path / "in", built)
-    second = make(folder, today=DAY)
+    second = make_release(folder, today=DAY)
     assert first is not None
     assert second is not None
     assert (second.version, second.added, second.removed) == (2, 2, 3)
     assert second.reasons == {"failed": 1, "small": 1, "vanished": 1}
     assert second.images == first.images + 2 - 3
-    remove(str(built), ["new 50.png"], today=DAY)
+    take_down(str(built), ["new 50.png"], today=DAY)
     scenes.make(tmp_path / "in", built, scenes.gated(min=75))
-    last = make(folder, today=DAY)
+    last = make_release(folder, today=DAY)
     assert last is not None
     assert last.version == 4
     assert last.recipe_before == second.recipe != last.recipe
@@ -98,56 +105,56 @@ def test_what_came_and_what_went_is_counted_with_the_reason(pictures: Path, buil
     ]
     assert "new 50" not in text
     assert list_releases(folder)[2].taken_down[0] in text
-    assert text == changes(list_releases(folder))
+    assert text == render_changes(list_releases(folder))
 
 
 def test_a_file_that_holds_another_picture_now_has_changed(pictures: Path, built: Path, tmp_path: Path) -> None:
     shutil.copytree(pictures, tmp_path / "in")
     scenes.make(tmp_path / "in", built)
-    make(Folder(str(built)), today=DAY)
+    make_release(Folder(str(built)), today=DAY)
     scenes.photograph(77).save(tmp_path / "in" / "p003.png")
     scenes.make(tmp_path / "in", built)
-    release = make(Folder(str(built)), today=DAY)
+    release = make_release(Folder(str(built)), today=DAY)
     assert release is not None
     assert (release.added, release.removed, release.reasons) == (1, 1, {"changed": 1})
 
 
 def test_a_picture_in_another_split_has_moved(folder: Folder, built: Path, pictures: Path) -> None:
-    make(folder, today=DAY)
+    make_release(folder, today=DAY)
     scenes.make(pictures, built, scenes.recipe(validation=0.5))
-    release = make(folder, today=DAY)
-    splits = [row["split"] for row in pq.read_table(built / HELD).to_pylist()]
+    release = make_release(folder, today=DAY)
+    splits = [row["split"] for row in pq.read_table(built / LAST_RELEASE).to_pylist()]
     assert release is not None
     assert release.moved == splits.count("validation") > 0
     assert (release.added, release.removed) == (0, 0)
 
 
 def test_another_recipe_and_other_benchmarks_are_a_change(folder: Folder, built: Path, pictures: Path) -> None:
-    make(folder, today=DAY)
+    make_release(folder, today=DAY)
     scenes.make(pictures, built, scenes.gated(min=47))
-    again = make(folder, today=DAY)
+    again = make_release(folder, today=DAY)
     assert again is not None
     assert (again.added, again.removed) == (0, 0)
     assert again.recipe != again.recipe_before
     folder.write_table("benchmarks/Set5.parquet", pa.table({"file": pa.array([], pa.string())}))
-    last = make(folder, today=DAY)
+    last = make_release(folder, today=DAY)
     assert last is not None
     assert last.benchmarks == ("Set5",)
     assert "Set5" in (built / CHANGES).read_text()
 
 
-@pytest.mark.parametrize("written", [(), (HELD,), (HELD, RELEASES), (HELD, RELEASES, CHANGES)])
+@pytest.mark.parametrize("written", [(), (LAST_RELEASE,), (LAST_RELEASE, RELEASES), (LAST_RELEASE, RELEASES, CHANGES)])
 def test_killed_between_any_two_files_the_release_is_made_once(
     written: tuple[str, ...], folder: Folder, built: Path, pictures: Path, tmp_path: Path
 ) -> None:
-    make(folder, today=DAY)
+    make_release(folder, today=DAY)
     scenes.make(pictures, built, scenes.gated(min=75))
-    old = {name: (built / name).read_bytes() for name in (HELD, RELEASES, CHANGES)}
-    expected = make(folder, today=DAY)
+    old = {name: (built / name).read_bytes() for name in (LAST_RELEASE, RELEASES, CHANGES)}
+    expected = make_release(folder, today=DAY)
     whole = everything(built)
     for name in set(old) - set(written):
         (built / name).write_bytes(old[name])
-    again = make(folder, today=DAY)
+    again = make_release(folder, today=DAY)
     assert again == (None if written else expected)
     assert everything(built) == whole
     assert [one.version for one in list_releases(folder)] == [1, 2]
@@ -156,8 +163,8 @@ def test_killed_between_any_two_files_the_release_is_made_once(
 def test_the_list_is_read_by_people_and_scripts(folder: Folder, built: Path, program: Callable[..., Said]) -> None:
     assert program("releases", built).out == "No release was made yet.\n"
     assert json.loads(program("releases", built, "--json").out) == []
-    release = make(folder, today=DAY)
-    assert isinstance(release, Release)
+    release = make_release(folder, today=DAY)
+    assert isinstance(release, DatasetRelease)
     assert program("releases", built).out.startswith("1  2026-01-02  6 images, ")
     (said,) = json.loads(program("releases", built, "--json").out)
     assert said == json.loads(json.dumps(release.as_json())) == folder.read_json(RELEASES)[0]
@@ -167,4 +174,4 @@ def test_the_list_is_read_by_people_and_scripts(folder: Folder, built: Path, pro
 def test_what_was_never_decided_is_no_release(folder: Folder, built: Path) -> None:
     shutil.rmtree(built / ledger.FOLDER)
     with pytest.raises(LedgerError, match="no ledger"):
-        make(folder, today=DAY)
+        make_release(folder, today=DAY)

@@ -23,16 +23,17 @@ import pytest
 from PIL import Image
 
 from million_ird import ledger
-from million_ird.candidate import Sample
 from million_ird.config.recipe import Recipe
-from million_ird.dataset.rewrite_shards import withdraw
+from million_ird.dataset.rewrite_shards import rewrite_shards
 from million_ird.errors import OutputError, UsageError
-from million_ird.images import decode as images
+from million_ird.images.decode import shrink
+from million_ird.images.encode import encode_jpeg
+from million_ird.images.encoded_image import EncodedImage
 from million_ird.maintenance import releases
-from million_ird.maintenance.takedown import Removal, read_names, remove
+from million_ird.maintenance.takedown import TakedownResult, read_names, take_down
 from million_ird.maintenance.verify import verify
-from million_ird.reporting.pictures import QUALITY, SIDE
-from million_ird.runtime.lock import owned
+from million_ird.reporting.gallery import QUALITY, SIDE
+from million_ird.runtime.lock import locked
 from million_ird.runtime.storage import Folder
 from million_ird.workflow import Options, build
 from tests.million_ird import scenes
@@ -67,15 +68,15 @@ def before(tmp_path_factory: pytest.TempPathFactory, source: Path) -> Path:
     """A build, and its first release; nobody changes it."""
     out = tmp_path_factory.mktemp("before") / "out"
     scenes.make(source, out, by())
-    assert releases.make(Folder(str(out)), today=date(2026, 1, 1)) is not None
+    assert releases.make_release(Folder(str(out)), today=date(2026, 1, 1)) is not None
     return out
 
 
 @pytest.fixture(scope="module")
-def after(tmp_path_factory: pytest.TempPathFactory, before: Path) -> tuple[Path, Removal]:
+def after(tmp_path_factory: pytest.TempPathFactory, before: Path) -> tuple[Path, TakedownResult]:
     """The same when one picture has been taken down; nobody changes it."""
     out = Path(shutil.copytree(before, tmp_path_factory.mktemp("after") / "out"))
-    return out, remove(str(out), [NAMED], today=TODAY, reason="a request")
+    return out, take_down(str(out), [NAMED], today=TODAY, reason="a request")
 
 
 @pytest.fixture
@@ -118,7 +119,7 @@ def start(out: Path, names: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 
-def test_it_is_gone_from_every_file_and_the_set_verifies(before: Path, after: tuple[Path, Removal]) -> None:
+def test_it_is_gone_from_every_file_and_the_set_verifies(before: Path, after: tuple[Path, TakedownResult]) -> None:
     out, done = after
     found = rows(before)
     wanted = traces(before, str(found[NAMED]["id"]))
@@ -134,15 +135,15 @@ def test_it_is_gone_from_every_file_and_the_set_verifies(before: Path, after: tu
     assert "version 2" in (out / "README.md").read_text()
 
 
-def test_the_report_shows_it_no_more(before: Path, after: tuple[Path, Removal], source: Path) -> None:
+def test_the_report_shows_it_no_more(before: Path, after: tuple[Path, TakedownResult], source: Path) -> None:
     encoded = (source / NAMED).read_bytes()
-    sample = Sample(encoded)
-    small = base64.b64encode(images.encode_jpeg(images.shrink(sample.thumbnail, SIDE), QUALITY)).decode()
+    sample = EncodedImage(encoded)
+    small = base64.b64encode(encode_jpeg(shrink(sample.thumbnail, SIDE), QUALITY)).decode()
     assert small in (before / "report" / "index.html").read_text()
     assert small not in (after[0] / "report" / "index.html").read_text()
 
 
-def test_its_copies_go_with_it_and_no_row_tells_more_than_its_hashes(after: tuple[Path, Removal]) -> None:
+def test_its_copies_go_with_it_and_no_row_tells_more_than_its_hashes(after: tuple[Path, TakedownResult]) -> None:
     out, _ = after
     for name in (NAMED, "saved again.jpg"):
         row = rows(out)[name]
@@ -159,7 +160,7 @@ def test_its_copies_go_with_it_and_no_row_tells_more_than_its_hashes(after: tupl
     assert all(refusals["points"].to_pylist())
 
 
-def test_shards_that_held_nothing_of_it_keep_their_bytes(before: Path, after: tuple[Path, Removal]) -> None:
+def test_shards_that_held_nothing_of_it_keep_their_bytes(before: Path, after: tuple[Path, TakedownResult]) -> None:
     old, new = shards(before), shards(after[0])
     changed = set(old.values()) - set(new.values())
     wanted = traces(before, str(rows(before)[NAMED]["id"]))
@@ -168,7 +169,7 @@ def test_shards_that_held_nothing_of_it_keep_their_bytes(before: Path, after: tu
 
 
 def test_with_the_sources_the_next_build_is_a_fresh_build_with_the_same_refusals(
-    after: tuple[Path, Removal], source: Path, tmp_path: Path
+    after: tuple[Path, TakedownResult], source: Path, tmp_path: Path
 ) -> None:
     again, fresh = Path(shutil.copytree(after[0], tmp_path / "again")), tmp_path / "fresh"
     scenes.make(source, again, by())
@@ -183,14 +184,14 @@ def test_with_the_sources_the_next_build_is_a_fresh_build_with_the_same_refusals
     assert rows(fresh)[NAMED]["reason"] == "removed"
 
 
-def test_a_released_folder_alone_is_enough(out: Path, source: Path, after: tuple[Path, Removal]) -> None:
+def test_a_released_folder_alone_is_enough(out: Path, source: Path, after: tuple[Path, TakedownResult]) -> None:
     wanted = traces(out, str(rows(out)[NAMED]["id"]))
     shutil.rmtree(out / ".work")
-    done = remove(str(out), [NAMED], today=TODAY, reason="a request")
+    done = take_down(str(out), [NAMED], today=TODAY, reason="a request")
     assert holding(out, wanted) == set()
     assert scenes.contents(out) == scenes.contents(after[0])
     assert verify(str(out)).faults == []
-    again = remove(str(out), [NAMED], today=date(2027, 1, 1))
+    again = take_down(str(out), [NAMED], today=date(2027, 1, 1))
     assert (again.refused, again.release, done.refused) == (0, None, 2)
     assert scenes.contents(out) == scenes.contents(after[0])
 
@@ -206,7 +207,7 @@ def _disguises(picture: Image.Image, where: Path) -> None:
     )
 
 
-def test_no_disguise_brings_it_back(after: tuple[Path, Removal], source: Path, tmp_path: Path) -> None:
+def test_no_disguise_brings_it_back(after: tuple[Path, TakedownResult], source: Path, tmp_path: Path) -> None:
     out = Path(shutil.copytree(after[0], tmp_path / "out"))
     shutil.copytree(source, tmp_path / "in")
     (tmp_path / "in" / NAMED).unlink()
@@ -232,7 +233,7 @@ def test_no_disguise_brings_a_real_picture_back(shared_data: Path, tmp_path: Pat
     scenes.make(pictures, out, recipe)
     kept = [name for name, row in rows(out).items() if row["verdict"] == "kept"]
     assert len(kept) == 5
-    remove(str(out), [kept[1]], today=TODAY)
+    take_down(str(out), [kept[1]], today=TODAY)
     with Image.open(pictures / kept[1]) as picture:
         _disguises(picture.convert("RGB"), pictures)
     (pictures / kept[1]).unlink()
@@ -252,7 +253,7 @@ def _is_as_if_never_killed(out: Path, expected: Path) -> None:
 
 
 def test_a_program_that_is_killed_at_the_first_shard_has_refused_and_runs_again(
-    out: Path, after: tuple[Path, Removal], tmp_path: Path
+    out: Path, after: tuple[Path, TakedownResult], tmp_path: Path
 ) -> None:
     names = tmp_path / "names.txt"
     names.write_text(f"# to be taken down\n\n{NAMED}\n")
@@ -283,7 +284,7 @@ def _remove_and_die(out: str, at: int, counts: "multiprocessing.SimpleQueue[int]
                 os.kill(os.getpid(), signal.SIGKILL)
 
     sys.addaudithook(watch)
-    remove(out, [NAMED], today=TODAY, reason="a request")
+    take_down(out, [NAMED], today=TODAY, reason="a request")
     counts.put(count)
 
 
@@ -310,20 +311,20 @@ def _kills(before: Path, after: Path, tmp_path: Path, every: int) -> None:
         out = Path(shutil.copytree(before, tmp_path / f"killed {at}"))
         assert _killed(out, at) is None
         assert (out / "removed.parquet").exists() or shards(out) == held
-        remove(str(out), [NAMED], today=TODAY, reason="a request")
+        take_down(str(out), [NAMED], today=TODAY, reason="a request")
         _is_as_if_never_killed(out, after)
         shutil.rmtree(out)
 
 
 def test_killed_at_some_moments_the_same_command_ends_as_if_it_had_not_been(
-    before: Path, after: tuple[Path, Removal], tmp_path: Path
+    before: Path, after: tuple[Path, TakedownResult], tmp_path: Path
 ) -> None:
     _kills(before, after[0], tmp_path, 7)
 
 
 @pytest.mark.full
 def test_killed_at_any_moment_the_same_command_ends_as_if_it_had_not_been(
-    before: Path, after: tuple[Path, Removal], tmp_path: Path
+    before: Path, after: tuple[Path, TakedownResult], tmp_path: Path
 ) -> None:
     _kills(before, after[0], tmp_path, 1)
 
@@ -341,8 +342,8 @@ def test_a_name_that_nothing_has_changes_nothing(out: Path, tmp_path: Path, prog
     names.write_text("# nothing\n")
     assert program("remove", out, "--ids", names).code == 2
     assert program("remove", out, "--ids", tmp_path / "none.txt").code == 2
-    with owned(Folder(str(out)), ".work/lock"), pytest.raises(OutputError, match="held by"):
-        remove(str(out), [NAMED], today=TODAY)
+    with locked(Folder(str(out)), ".work/lock"), pytest.raises(OutputError, match="held by"):
+        take_down(str(out), [NAMED], today=TODAY)
 
 
 def test_a_candidate_goes_by_id_key_uri_and_source_and_the_answer_is_json(
@@ -363,7 +364,7 @@ def test_a_candidate_goes_by_id_key_uri_and_source_and_the_answer_is_json(
 
 
 def test_all_can_go(out: Path) -> None:
-    done = remove(str(out), sorted(rows(out)), today=TODAY)
+    done = take_down(str(out), sorted(rows(out)), today=TODAY)
     assert (done.images, done.patches) == (0, 0)
     assert sorted(path.name for path in (out / "data").iterdir()) == [
         "train-00000-of-00001.parquet", "validation-00000-of-00001.parquet"
@@ -376,7 +377,7 @@ def test_an_export_in_the_set_is_told_of(out: Path) -> None:
 
     export(str(out), "folder")
     wanted = traces(out, str(rows(out)[NAMED]["id"]))
-    done = remove(str(out), [NAMED], today=TODAY)
+    done = take_down(str(out), [NAMED], today=TODAY)
     assert done.exports == (f"million-ird export {out} --format folder --config patches",)
     assert holding(out, wanted) != set()
     export(str(out), "folder")
@@ -396,8 +397,8 @@ def test_rows_that_change_their_split_move_and_nothing_else_is_written(out: Path
     place = table.column_names.index("split")
     changed = table.set_column(place, table.schema.field("split"), pa.array(splits, pa.string()))
     ledger.save(folder, [changed], changed.num_rows, changed.schema)
-    left = withdraw(folder)
-    assert (left.images, left.lacking) == (10, 0)
+    left = rewrite_shards(folder)
+    assert (left.images, left.missing_images) == (10, 0)
     for kind in ("data", "patches"):
         for split in ("train", "validation"):
             found = [pq.read_table(file) for file in sorted((out / kind).glob(f"{split}-*"))]
@@ -406,7 +407,7 @@ def test_rows_that_change_their_split_move_and_nothing_else_is_written(out: Path
             assert uris == wanted
     assert there != dict(zip(changed["uri"].to_pylist(), splits, strict=True))
     held = shards(out)
-    assert withdraw(folder) == left
+    assert rewrite_shards(folder) == left
     assert shards(out) == held
 
 
@@ -434,7 +435,7 @@ def test_a_streamed_original_is_overwritten_and_never_asked_for_again(tmp_path: 
     assert isinstance(body, bytes)
     wanted = [body[len(body) // 2 :][:64], *traces(out, str(named["id"]))]
     assert any(name.endswith(".tar") for name in holding(out, wanted))
-    done = remove(str(out), [str(named["key"]), site.url("/404.png")], today=TODAY)
+    done = take_down(str(out), [str(named["key"]), site.url("/404.png")], today=TODAY)
     assert (done.refused, done.unknown) == (1, 1)  # of the one that was never there nothing is known
     assert holding(out, wanted) == set()
     assert verify(str(out)).faults == []
@@ -457,7 +458,7 @@ def test_what_a_gate_dropped_can_be_refused_too(tmp_path: Path) -> None:
     scenes.lay_out(tmp_path / "in")
     out = tmp_path / "out"
     scenes.make(tmp_path / "in", out)
-    assert remove(str(out), ["small.png"], today=TODAY).refused == 1
+    assert take_down(str(out), ["small.png"], today=TODAY).refused == 1
     assert rows(out)["small.png"]["reason"] == "removed"
     scenes.make(tmp_path / "in", out, scenes.recipe(gates=[]))
     assert rows(out)["small.png"]["reason"] == "removed"
@@ -470,4 +471,4 @@ def test_a_list_of_names_may_have_empty_lines_and_remarks() -> None:
 
 def test_no_name_is_an_error(out: Path) -> None:
     with pytest.raises(UsageError, match="no candidate is named"):
-        remove(str(out), [], today=TODAY)
+        take_down(str(out), [], today=TODAY)

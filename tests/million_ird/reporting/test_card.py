@@ -178,9 +178,9 @@ def test_datasets_finds_features_and_sizes_in_the_card(finished: Path, config: s
 @pytest.mark.parametrize("config", CONFIGS)
 def test_datasets_verifies_the_splits_and_loads_them(finished: Path, tmp_path: Path, config: str) -> None:
     loaded = load_dataset(str(finished), config, split="train", cache_dir=str(tmp_path))
-    streamed = load_dataset(str(finished), config, split="train", streaming=True)
-    assert loaded.features == streamed.features
-    assert [row["key"] for row in streamed] == loaded["key"]
+    load_download_cache = load_dataset(str(finished), config, split="train", streaming=True)
+    assert loaded.features == load_download_cache.features
+    assert [row["key"] for row in load_download_cache] == loaded["key"]
     assert loaded.num_rows > 0
 
 
@@ -206,8 +206,8 @@ def test_a_set_of_nothing_loads_as_far_as_datasets_can(tmp_path: Path) -> None:
     assert "| `images` | 0 | train |" in card
     assert load_dataset_builder(str(tmp_path / "out")).info.splits["train"].num_examples == 0
     for config in ("images", "patches"):
-        streamed = load_dataset(str(tmp_path / "out"), config, split="train", streaming=True)
-        assert list(streamed) == []
+        load_download_cache = load_dataset(str(tmp_path / "out"), config, split="train", streaming=True)
+        assert list(load_download_cache) == []
         # `datasets` makes no Dataset of no rows, whatever a card says.
         with pytest.raises((ValueError, DatasetGenerationError), match="no data"):
             load_dataset(str(tmp_path / "out"), config, split="train", cache_dir=str(tmp_path / "cache"))

@@ -35,10 +35,10 @@ class Recipe(BaseModel):
     model_config = STRICT
 
     name: str = "million_ird"
-    sources: tuple[SourceSpec, ...] = Field((), exclude=True)
+    sources: tuple[SourceSpec, ...] = Field(default=(), exclude=True)
     """Sources with their options; those of `--sources` come after. Never written to `recipe.yaml`, which is published,
     and not part of the recipe's digest."""
-    benchmarks: tuple[str, ...] = Field((), exclude=True)
+    benchmarks: tuple[str, ...] = Field(default=(), exclude=True)
     """Evaluation sets, each `NAME=PATH`, whose images are dropped, as with `--exclude-benchmark`. Their fingerprints
     are published with the dataset, the paths are not."""
     measures: tuple[UserMeasure, ...] = ()
@@ -57,7 +57,7 @@ class Recipe(BaseModel):
     duplicates: DuplicateRules = DuplicateRules()
     patches: PatchRules = PatchRules()
     privacy: PrivacyRules = PrivacyRules()
-    validation: float = Field(0.0, ge=0, lt=1)
+    validation: float = Field(default=0.0, ge=0, lt=1)
     """Share of the kept images that is held out as the split `validation`; groups of near-duplicates stay together."""
     shards: ShardRules = ShardRules()
     limits: BuildLimits = BuildLimits()

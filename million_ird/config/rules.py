@@ -16,13 +16,13 @@ class BuildLimits(BaseModel):
 
     model_config = STRICT
 
-    max_pixels: int = Field(MAX_PIXELS, gt=0)
+    max_pixels: int = Field(default=MAX_PIXELS, gt=0)
     """Images with more pixels fail as `too_large` before anything is allocated."""
-    max_bytes: int = Field(512_000_000, gt=0)
+    max_bytes: int = Field(default=512_000_000, gt=0)
     """Files with more bytes fail as `too_large` before they are read."""
-    seconds: float = Field(120.0, gt=0)
+    seconds: float = Field(default=120.0, gt=0)
     """An image that takes longer to decode and measure fails as `hung`."""
-    failed_share: float = Field(0.5, ge=0, le=1)
+    failed_share: float = Field(default=0.5, ge=0, le=1)
     """A build in which a larger share of the candidates failed exits with 1."""
 
 
@@ -33,7 +33,7 @@ class DuplicateRules(BaseModel):
 
     exact: bool = True
     """Drop images of the same bytes, or the same pixels."""
-    radius: int | None = Field(8, ge=0, le=16)
+    radius: int | None = Field(default=8, ge=0, le=16)
     """Near-duplicates: images whose pHashes differ in at most this many of 64 bits are compared by their signatures;
     null switches it off."""
     turned: bool = True
@@ -47,7 +47,7 @@ class PatchRules(BaseModel):
 
     model_config = STRICT
 
-    size: int = Field(512, ge=16)
+    size: int = Field(default=512, ge=16)
     """Side of a square patch in pixels."""
     format: Literal["png", "webp"] = "webp"
     """Both are lossless; WebP is smaller and faster both ways (benchmarks/patch_format.py)."""
@@ -73,7 +73,7 @@ class ShardRules(BaseModel):
 
     model_config = STRICT
 
-    bytes: int = Field(500_000_000, gt=0)
+    bytes: int = Field(default=500_000_000, gt=0)
     """Encoded images in one file, approximately."""
 
 
@@ -122,25 +122,25 @@ class WebSettings(BaseModel):
 
     contact: str = ""
     """An e-mail or web address in the user agent, for the operators of the servers."""
-    concurrency: int = Field(128, ge=1)
+    concurrency: int = Field(default=128, ge=1)
     """Requests in flight at once, on all workers together."""
-    per_host: int = Field(4, ge=1)
+    per_host: int = Field(default=4, ge=1)
     """Requests in flight at once at one host."""
-    delay: float = Field(0.0, ge=0)
+    delay: float = Field(default=0.0, ge=0)
     """Seconds between the starts of two requests to a host; a longer Crawl-delay of its robots.txt wins."""
-    connect_seconds: float = Field(10.0, gt=0)
-    read_seconds: float = Field(20.0, gt=0)
+    connect_seconds: float = Field(default=10.0, gt=0)
+    read_seconds: float = Field(default=20.0, gt=0)
     """The longest pause within a response."""
-    total_seconds: float = Field(60.0, gt=0)
+    total_seconds: float = Field(default=60.0, gt=0)
     """From the connection to the last byte, including redirects, without retries and waiting for a turn."""
-    retries: int = Field(2, ge=0)
+    retries: int = Field(default=2, ge=0)
     """Further tries after 429, a server error, a timeout or a broken connection."""
-    longest_wait: float = Field(120.0, ge=0)
+    longest_wait: float = Field(default=120.0, ge=0)
     """Seconds; a Retry-After or Crawl-delay beyond it fails the image (`rate_limited`, `crawl_delay`) instead."""
-    redirects: int = Field(5, ge=0)
+    redirects: int = Field(default=5, ge=0)
     robots: bool = True
     """Whether robots.txt is fetched and obeyed."""
     opt_out: tuple[Literal["noai", "noimageai", "noindex", "noml"], ...] = ("noai", "noimageai", "noindex", "noml")
     """Directives of X-Robots-Tag and meta robots that are obeyed."""
-    lanes: int = Field(16, ge=1, le=4096)
+    lanes: int = Field(default=16, ge=1, le=4096)
     """Number of groups that hosts are divided into; one worker at a time fetches a group. More for a larger cluster."""

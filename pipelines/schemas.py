@@ -21,7 +21,8 @@ from million_ird.config.gates import Gate
 from million_ird.config.recipe import Recipe
 from million_ird.config.source_spec import SourceSpec
 from million_ird.config.user_measures import UserMeasure
-from million_ird.schema import MEASURE_SPECS, numeric_fields
+from million_ird.measure_specs import MEASURE_SPECS
+from million_ird.schema import numeric_fields
 
 FOLDER = Path(__file__).parent / "schemas"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"

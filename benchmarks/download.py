@@ -28,7 +28,7 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 from aiohttp import web
-from loopback import Answer, crops, serving
+from loopback import FetchResult, crops, serving
 from machine import ROOT, describe
 
 HOSTS = 16
@@ -37,7 +37,7 @@ CONCURRENCY = 64
 RETRIES = 2
 
 
-def late(bodies: list[bytes]) -> Answer:
+def late(bodies: list[bytes]) -> FetchResult:
     """Answers late, and wrongly at first where the run's name says so."""
     asked: Counter[str] = Counter()
 
@@ -71,42 +71,42 @@ def table(path: Path, count: int, port: int, run: str) -> None:
 def ours(source: Path, out: Path, processes: int) -> None:
     """Streams the table's units as a scan does, in so many processes; prints how many pictures came."""
     code = f"""
-from million_ird.runtime.executor import Engine
+from million_ird.runtime.executor import Executor
 from million_ird.scan.fetch import FetchTask, fetch_name
-from million_ird.sources.registry import Terms, open_sources
+from million_ird.sources.registry import SourceContext, open_sources
 from million_ird.config.recipe import Recipe
-from million_ird.scan.disk_queue import Spool
+from million_ird.scan.disk_queue import DiskQueue
 from million_ird.config.source_spec import SourceSpec
 from million_ird.runtime.storage import Folder
 
 web = {{"lanes": 4, "concurrency": {CONCURRENCY}, "per_host": {CONCURRENCY}, "retries": {RETRIES}}}
 recipe = Recipe.model_validate({{"web": web}})
 out = Folder({str(out)!r})
-terms = Terms(recipe=recipe, out=out, allow_private_hosts=True)
-sources = open_sources([SourceSpec(uri={str(source)!r})], terms)
+context = SourceContext(recipe=recipe, out=out, allow_private_hosts=True)
+sources = open_sources([SourceSpec(uri={str(source)!r})], context)
 
 class Work:
     def __init__(self):
-        self.lanes, self.busy, self.came = Spool(None), set(), 0
+        self.lanes, self.busy, self.came = DiskQueue(None), set(), 0
         for source in sources.values():
-            for unit in source.units():
-                task = FetchTask(out=out, source=source, unit=unit, recipe=recipe, name=fetch_name(unit, recipe),
+            for chunk in source.chunks():
+                task = FetchTask(out=out, source=source, chunk=chunk, recipe=recipe, name=fetch_name(chunk, recipe),
                                  concurrency={CONCURRENCY // processes})
-                self.lanes.add(task, unit.lane)
+                self.lanes.add(task, chunk.host_group)
     def take(self):
         for lane in self.lanes.lanes():
             if lane not in self.busy and len(self.busy) < {processes}:
                 self.busy.add(lane)
                 return self.lanes.take(lane)
     def done(self, task, note):
-        self.busy.discard(task.unit.lane)
+        self.busy.discard(task.chunk.host_group)
         self.came += note.rows - sum(note.failures.values())
     def __len__(self):
         return len(self.lanes)
 
 if __name__ == "__main__":
     work = Work()
-    with Engine({0 if processes == 1 else processes}) as engine:
+    with Executor({0 if processes == 1 else processes}) as engine:
         for _ in engine.work(work):
             pass
     print(work.came)

@@ -1,11 +1,19 @@
-"""What a user names as a source: a path or an address, what kind it is, and its options."""
+"""What a user names as a source: a path or an address, its kind, and its options."""
 
-from collections.abc import Collection
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-AUTO = "auto"
+SourceKind: TypeAlias = Literal[
+    "files",
+    "table",
+    "archive",
+    "dataset",
+    "site",
+]
+"""All kinds of sources; `million_ird.sources.registry.OPENERS` says how each is opened."""
+SOURCE_KINDS: tuple[SourceKind, ...] = get_args(SourceKind)
+AUTO: Literal["auto"] = "auto"
 _ONLY = {
     "names": "table",
     "config": "dataset",
@@ -15,52 +23,52 @@ _ONLY = {
     "pages": "site",
     "depth": "site",
 }
-"""Options that one kind alone has."""
+"""Options that belong to one kind only, and that kind."""
 
 
 class SourceSpec(BaseModel):
-    """One source. On the command line it is a text; in a recipe a text, or a mapping with options."""
+    """One source: plain text on the command line; in a recipe plain text, or a mapping with options."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     uri: str
-    """A folder, a file, a pattern, any fsspec URL; a data set's name; a site's address."""
-    kind: str = AUTO
-    """One of `KINDS` in ingest/opening.py; `auto` goes by the prefix (`site:`, `dataset:`, …), else by the name."""
+    """A folder, a file, a pattern, any fsspec URL; a dataset's name; a site's address."""
+    kind: SourceKind | Literal["auto"] = AUTO
+    """With `auto`, the prefix decides (`site:`, `dataset:`, …), else the file name."""
     storage: dict[str, Any] = Field(default_factory=dict)
-    """Options of the file system: `anon`, `endpoint_url`, `client_kwargs`, …; credentials better come from the
-    environment."""
+    """Options of the file system: `anon`, `endpoint_url`, `client_kwargs`, …; keep credentials in the environment
+    instead."""
     names: dict[Literal["url", "width", "height", "licence", "attribution"], str] = Field(default_factory=dict)
-    """table: what it calls the columns that are taken over."""
+    """table: its names of the columns that are read."""
     config: str | None = None
-    """dataset: which of its configurations."""
+    """dataset: its configuration."""
     split: str | None = None
-    """dataset: which split; all, if none is named."""
+    """dataset: its split; without it, all splits."""
     image: str | None = None
-    """dataset: the column of pictures, where there are several."""
+    """dataset: the column of images; needed if there are several."""
     revision: str | None = None
     """dataset: a branch, tag or commit."""
-    pages: int = Field(0, ge=0)
-    """site: follow links to at most so many pages of the same host; 0 reads sitemaps only."""
-    depth: int = Field(2, ge=0)
-    """site: how many links away from the address."""
+    pages: int = Field(default=0, ge=0)
+    """site: follow links to at most this many pages of the same host; 0 reads sitemaps only."""
+    depth: int = Field(default=2, ge=0)
+    """site: follow links up to this distance from the address."""
 
     @model_validator(mode="before")
     @classmethod
-    def _from_text(cls, given: Any) -> Any:
-        if isinstance(given, str):
-            given = {"uri": given}
-        if isinstance(given, dict) and isinstance(given.get("uri"), str) and given.get("kind", AUTO) == AUTO:
-            prefix, colon, rest = given["uri"].partition(":")
-            if colon and prefix in _kinds():
-                return {**given, "uri": rest, "kind": prefix}
-        return given
+    def _from_text(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            value = {"uri": value}
+        if isinstance(value, dict) and isinstance(value.get("uri"), str) and value.get("kind", AUTO) == AUTO:
+            prefix, colon, rest = value["uri"].partition(":")
+            if colon and prefix in SOURCE_KINDS:
+                return {**value, "uri": rest, "kind": prefix}
+        return value
 
-    @field_validator("kind")
+    @field_validator("kind", mode="before")
     @classmethod
-    def _is_known(cls, kind: str) -> str:
-        if kind != AUTO and kind not in _kinds():
-            raise ValueError(f"{kind!r} is no kind of source; {', '.join(_kinds())} are")
+    def _is_known(cls, kind: object) -> object:
+        if kind != AUTO and kind not in SOURCE_KINDS:
+            raise ValueError(f"{kind!r} is no kind of source; {', '.join(SOURCE_KINDS)} are")
         return kind
 
     @model_validator(mode="after")
@@ -71,9 +79,3 @@ class SourceSpec(BaseModel):
             if self.kind not in {_ONLY[name], AUTO} or (self.kind == AUTO and _ONLY[name] != "table"):
                 raise ValueError(f"{name}: only a source of kind {_ONLY[name]} has it")
         return self
-
-
-def _kinds() -> Collection[str]:
-    from million_ird.sources.registry import KINDS  # which imports recipes, and those this
-
-    return KINDS

@@ -14,7 +14,7 @@ from million_ird.candidate import Candidate, Failed, candidate_key
 from million_ird.errors import SourceError, one_line
 from million_ird.runtime.storage import FileEntry, Folder
 from million_ird.sources.listing import list_files
-from million_ird.sources.source import Deliver, Journey, Unit
+from million_ird.sources.source import Deliver, SourceChunk, StreamContext
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ _folders: dict[tuple[str, str], Folder] = {}
 UNIT_SIZE = 32
 """Files in a unit on average; a power of two."""
 LARGEST_UNIT = 4 * UNIT_SIZE
-SIDECARS = frozenset(
+SIDECAR_SUFFIXES = frozenset(
     f".{suffix}"
     for suffix in (
         *("csv", "tsv", "json", "jsonl", "parquet", "txt", "md", "html", "xml", "yaml", "yml", "ini"),
@@ -59,7 +59,7 @@ class FilesSource:
         """
         next(self._entries())
 
-    def units(self, limit: int | None = None) -> Iterator[Unit]:
+    def chunks(self, limit: int | None = None) -> Iterator[SourceChunk]:
         """Cuts the sorted listing where a file's name hashes to a multiple of `UNIT_SIZE`.
 
         A file that is added or removed therefore changes the unit that it is in and no other.
@@ -67,12 +67,12 @@ class FilesSource:
         Raises:
             SourceError: nothing is there, or it cannot be listed.
         """
-        remote = not list_root(self.root, self.options).local
-        for name, chunk in chunks(itertools.islice(self._entries(), limit)):
+        remote = not root_folder(self.root, self.options).local
+        for name, part in cut_listing(itertools.islice(self._entries(), limit)):
             slot = candidate_key(self.label, name)
-            yield Unit(source=self.label, root=self.root, slot=slot, entries=chunk, remote=remote)
+            yield SourceChunk(source=self.label, root=self.root, slot=slot, entries=part, remote=remote)
 
-    def candidates(self, unit: Unit) -> list[Candidate]:
+    def candidates(self, chunk: SourceChunk) -> list[Candidate]:
         """One candidate per file."""
         return [
             Candidate(
@@ -81,17 +81,19 @@ class FilesSource:
                 uri=entry.uri,
                 version=entry.version,
             )
-            for entry in unit.entries
+            for entry in chunk.entries
         ]
 
-    def stream(self, unit: Unit, wanted: Callable[[Candidate], bool], deliver: Deliver, journey: Journey) -> None:
+    def stream(
+        self, chunk: SourceChunk, wanted: Callable[[Candidate], bool], deliver: Deliver, context: StreamContext
+    ) -> None:
         """Reads the files of a unit, several at a time."""
-        reads = [(candidate, functools.partial(self.fetch, candidate)) for candidate in self.candidates(unit)]
-        read_each(reads, wanted, deliver, journey)
+        reads = [(candidate, functools.partial(self.fetch, candidate)) for candidate in self.candidates(chunk)]
+        read_each(reads, wanted, deliver, context)
 
     def fetch(self, candidate: Candidate) -> bytes | Failed:
         """Reads the file, unless it is over `max_bytes`."""
-        folder = list_root(self.root, self.options)
+        folder = root_folder(self.root, self.options)
         try:
             encoded = folder.read(candidate.uri, at_most=self.max_bytes + 1)
             if len(encoded) > self.max_bytes:
@@ -115,7 +117,7 @@ class FilesSource:
         for entry in entries:
             if inside is not None and f"{entry.uri}/".startswith(inside):
                 continue
-            if PurePosixPath(entry.uri).suffix.lower() in SIDECARS:
+            if PurePosixPath(entry.uri).suffix.lower() in SIDECAR_SUFFIXES:
                 passed_over += 1
                 continue
             found += 1
@@ -130,18 +132,18 @@ def read_each(
     reads: Sequence[tuple[Candidate, Callable[[], bytes | Failed]]],
     wanted: Callable[[Candidate], bool],
     deliver: Deliver,
-    journey: Journey,
+    context: StreamContext,
 ) -> None:
     """Reads the wanted ones, several at a time, and delivers each; few are in memory at once."""
     left = (read for read in reads if wanted(read[0]))
-    readers = min(MOST_READERS, journey.concurrency)
+    readers = min(MOST_READERS, context.concurrency)
     with ThreadPoolExecutor(readers) as pool:
         while batch := list(itertools.islice(left, readers)):
             for (candidate, _), found in zip(batch, pool.map(lambda read: read[1](), batch), strict=True):
                 deliver(candidate, found)
 
 
-def list_root(root: str, options: StorageOptions = ()) -> Folder:
+def root_folder(root: str, options: StorageOptions = ()) -> Folder:
     """The folder that a source's uris are relative to: the root itself, or a file's or pattern's parent."""
     name = (root, repr(options))
     if name not in _folders:
@@ -151,24 +153,24 @@ def list_root(root: str, options: StorageOptions = ()) -> Folder:
     return _folders[name]
 
 
-def chunks(entries: Iterable[Entry]) -> Iterator[tuple[str, tuple[Entry, ...]]]:
+def cut_listing(entries: Iterable[Entry]) -> Iterator[tuple[str, tuple[Entry, ...]]]:
     """Cuts a listing before the entries whose names say so, and where a part would grow too large.
 
     Each part comes with its name: that of the entry that it begins with, none for the first unless it is a boundary.
     So an entry that is added or removed changes the part that it is in and no other.
     """
-    chunk: list[Entry] = []
+    part: list[Entry] = []
     name = ""
     for entry in entries:
         boundary = _is_boundary(entry.uri)
-        if chunk and (boundary or len(chunk) >= LARGEST_UNIT):
-            yield name, tuple(chunk)
-            chunk, name = [], entry.uri
-        elif boundary and not chunk:
+        if part and (boundary or len(part) >= LARGEST_UNIT):
+            yield name, tuple(part)
+            part, name = [], entry.uri
+        elif boundary and not part:
             name = entry.uri
-        chunk.append(entry)
-    if chunk:
-        yield name, tuple(chunk)
+        part.append(entry)
+    if part:
+        yield name, tuple(part)
 
 
 def _is_boundary(uri: str) -> bool:

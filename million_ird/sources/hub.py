@@ -15,11 +15,12 @@ from typing import Any
 
 from million_ird.candidate import Candidate, Failed, candidate_key
 from million_ird.errors import BuildError, SourceError, one_line
+from million_ird.runtime.hub_errors import describe_refusal
 from million_ird.runtime.storage import FileEntry, Folder
 from million_ird.sources.files import MOST_READERS, StorageOptions
 from million_ird.sources.listing import list_files
 from million_ird.sources.sidecars import text_of
-from million_ird.sources.source import Deliver, Journey, Unit
+from million_ird.sources.source import Deliver, SourceChunk, StreamContext
 
 _LICENCE, _ATTRIBUTION = ("licence", "license"), ("attribution", "author")
 
@@ -71,7 +72,7 @@ class DatasetSource:
         for stream in self._splits(self._version()).values():
             self._column(stream)
 
-    def units(self, limit: int | None = None) -> Iterator[Unit]:
+    def chunks(self, limit: int | None = None) -> Iterator[SourceChunk]:
         """One unit a shard; what it holds shows when it is streamed. No picture is read.
 
         Raises:
@@ -85,9 +86,11 @@ class DatasetSource:
                     uri=f"{split}/{index:05d}", size=0, version=version, split=split, shards=shards, index=index
                 )
                 slot = candidate_key(self.label, split, f"{index}")
-                yield Unit(source=self.label, root=self.root, slot=slot, entries=(entry,), remote=True, opaque=True)
+                yield SourceChunk(
+                    source=self.label, root=self.root, slot=slot, entries=(entry,), remote=True, stream_only=True
+                )
 
-    def candidates(self, unit: Unit) -> list[Candidate]:
+    def candidates(self, chunk: SourceChunk) -> list[Candidate]:
         """Nothing is known of a shard before it is streamed."""
         return []
 
@@ -95,7 +98,9 @@ class DatasetSource:
         """What was streamed once is in the store; nothing else is at hand."""
         return Failed("missing", "its original is no longer in .work/originals; run the build again")
 
-    def stream(self, unit: Unit, wanted: Callable[[Candidate], bool], deliver: Deliver, journey: Journey) -> None:
+    def stream(
+        self, chunk: SourceChunk, wanted: Callable[[Candidate], bool], deliver: Deliver, context: StreamContext
+    ) -> None:
         """Streams the rows of a shard in their order, as they were at the commit that the unit was listed at.
 
         What a network does is tried again, as often as `datasets` does so.
@@ -103,13 +108,13 @@ class DatasetSource:
         Raises:
             BuildError: the data set cannot be read further.
         """
-        (entry,) = unit.entries
+        (entry,) = chunk.entries
         assert isinstance(entry, ShardEntry)
         stream = self._splits(entry.version)[entry.split]
         column = self._column(stream)
         part = _undecoded(stream, column).shard(num_shards=entry.shards, index=entry.index)
         rows = enumerate(self._rows(part, entry))
-        readers = min(MOST_READERS, journey.concurrency)
+        readers = min(MOST_READERS, context.concurrency)
         with ThreadPoolExecutor(readers) as pool:
             while batch := list(itertools.islice(rows, readers)):
                 found = pool.map(self._bytes, [row[column] for _, row in batch])
@@ -261,18 +266,10 @@ def _read(path: str, at_most: int) -> bytes:
 @contextlib.contextmanager
 def _telling(root: str) -> Iterator[None]:
     """Says in one line what is wrong with a data set, in whichever of their many ways the libraries say it."""
-    from huggingface_hub import errors
-
     try:
         yield
     except SourceError:
         raise
-    except errors.GatedRepoError as error:
-        raise SourceError(f"source dataset:{root}: is gated: ask for access on its page, and set HF_TOKEN") from error
-    except errors.RepositoryNotFoundError as error:
-        told = "is not on the Hub, or private and HF_TOKEN does not let in"
-        raise SourceError(f"source dataset:{root}: {told}") from error
-    except errors.RevisionNotFoundError as error:
-        raise SourceError(f"source dataset:{root}: has no such revision") from error
     except Exception as error:
-        raise SourceError(f"source dataset:{root}: cannot be had: {one_line(error)}") from error
+        reason = describe_refusal(error) or f"cannot be opened: {one_line(error)}"
+        raise SourceError(f"source dataset:{root}: {reason}") from error

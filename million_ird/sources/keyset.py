@@ -8,7 +8,7 @@ from million_ird.runtime.jit import compiled
 _FIRST = 1 << 12
 
 
-class Seen:
+class KeySet:
     """A set of 128-bit keys that only grows."""
 
     def __init__(self) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from million_ird.errors import SourceError, one_line
-from million_ird.runtime.storage import FileEntry, Folder, local_entry, remote_entry, why
+from million_ird.runtime.storage import FileEntry, Folder, local_entry, remote_entry, reason_of
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ def list_files(root: str, options: Mapping[str, object] | None = None) -> tuple[
         found = local_entry(name, os.stat(folder.root)) if folder.local else remote_entry(name, info)
         return parent, iter([found])
     except OSError as error:
-        raise SourceError(f"source {root}: {why(error)}") from error
+        raise SourceError(f"source {root}: {reason_of(error)}") from error
     except Exception as error:
         if folder.local or isinstance(error, SourceError):
             raise
@@ -92,8 +92,8 @@ def _local_files(root: str) -> Iterator[FileEntry]:
                 entries = sorted(listing, key=lambda entry: entry.name, reverse=True)
         except OSError as error:
             if not folder:
-                raise SourceError(f"source {root}: {why(error)}") from error
-            _warn_once(f"{root}/{folder}: cannot be listed and is left out: {why(error)}")
+                raise SourceError(f"source {root}: {reason_of(error)}") from error
+            _warn_once(f"{root}/{folder}: cannot be listed and is left out: {reason_of(error)}")
             continue
         if (itself.st_dev, itself.st_ino) in entered:
             continue

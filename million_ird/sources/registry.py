@@ -1,70 +1,83 @@
-"""From what a user names to sources, one line per kind."""
+"""Opens the sources that a user names: one line per kind."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import TypeAlias
 
 from million_ird.config.recipe import Recipe
-from million_ird.config.source_spec import AUTO, SourceSpec
+from million_ird.config.source_spec import AUTO, SourceKind, SourceSpec
 from million_ird.errors import SourceError
 from million_ird.runtime.storage import Folder, as_text
+from million_ird.sources.archives.source import ArchiveSource, is_archive
 from million_ird.sources.files import FilesSource, StorageOptions
+from million_ird.sources.hub import DatasetSource
 from million_ird.sources.listing import has_magic
 from million_ird.sources.source import Source
 from million_ird.sources.tables import TableSource, is_table
-from million_ird.sources.web.links import Fetching
+from million_ird.sources.web.links import LinkFetcher
 from million_ird.sources.web.site_source import SiteSource
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
-    """What all sources of a build have in common."""
+class SourceContext:
+    """What all sources of a build have in common. Only this file knows the whole recipe; sources get parts of it."""
 
     recipe: Recipe
     out: Folder | None = None
+    """The output folder."""
     allow_private_hosts: bool = False
     refresh: bool = False
-    """Whether sites are crawled anew."""
+    """Whether sites are crawled again."""
     crawl: bool = True
     """Whether sites may be crawled at all."""
 
     @property
-    def fetching(self) -> Fetching:
-        """How pictures are fetched from the web."""
-        limit = self.recipe.limits.max_bytes
-        return Fetching(web=self.recipe.web, max_bytes=limit, allow_private_hosts=self.allow_private_hosts)
+    def max_bytes(self) -> int:
+        """The size beyond which a file fails as `too_large`."""
+        return self.recipe.limits.max_bytes
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Numeric columns to pass through to the ledger."""
+        return self.recipe.columns
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Text columns to pass through to the ledger."""
+        return self.recipe.texts
+
+    @property
+    def fetcher(self) -> LinkFetcher:
+        """How images are fetched from the web."""
+        return LinkFetcher(web=self.recipe.web, max_bytes=self.max_bytes, allow_private_hosts=self.allow_private_hosts)
 
 
-Opener = Callable[[str, str, SourceSpec, Terms], Source]
+Open: TypeAlias = Callable[[str, str, SourceSpec, SourceContext], Source]
+"""Makes a source of its label, its root, the user's specification, and the context of the build."""
 
 
-def _files(label: str, root: str, spec: SourceSpec, terms: Terms) -> Source:
-    excluded = terms.out.root if terms.out else None
-    return FilesSource(label, root, terms.recipe.limits.max_bytes, excluded, _options(spec))
+def _files(label: str, root: str, spec: SourceSpec, context: SourceContext) -> Source:
+    excluded = context.out.root if context.out else None
+    return FilesSource(label, root, context.max_bytes, excluded, _options(spec))
 
 
-def _table(label: str, root: str, spec: SourceSpec, terms: Terms) -> Source:
+def _table(label: str, root: str, spec: SourceSpec, context: SourceContext) -> Source:
     names = tuple(sorted((str(ours), theirs) for ours, theirs in spec.names.items()))
-    recipe = terms.recipe
-    return TableSource(label, root, terms.fetching, recipe.columns, recipe.texts, names, _options(spec))
+    return TableSource(label, root, context.fetcher, context.columns, context.texts, names, _options(spec))
 
 
-def _archive(label: str, root: str, spec: SourceSpec, terms: Terms) -> Source:
-    from million_ird.sources.archives.source import ArchiveSource
-
-    recipe = terms.recipe
-    return ArchiveSource(label, root, recipe.limits.max_bytes, recipe.columns, recipe.texts, _options(spec))
+def _archive(label: str, root: str, spec: SourceSpec, context: SourceContext) -> Source:
+    return ArchiveSource(label, root, context.max_bytes, context.columns, context.texts, _options(spec))
 
 
-def _dataset(label: str, root: str, spec: SourceSpec, terms: Terms) -> Source:
-    from million_ird.sources.hub import DatasetSource
-
+def _dataset(label: str, root: str, spec: SourceSpec, context: SourceContext) -> Source:
     return DatasetSource(
         label,
         root,
-        terms.recipe.limits.max_bytes,
-        terms.recipe.columns,
-        terms.recipe.texts,
+        context.max_bytes,
+        context.columns,
+        context.texts,
         config=spec.config,
         split=spec.split,
         image=spec.image,
@@ -73,87 +86,88 @@ def _dataset(label: str, root: str, spec: SourceSpec, terms: Terms) -> Source:
     )
 
 
-def _site(label: str, root: str, spec: SourceSpec, terms: Terms) -> Source:
+def _site(label: str, root: str, spec: SourceSpec, context: SourceContext) -> Source:
     return SiteSource(
         label,
         root,
-        terms.fetching,
+        context.fetcher,
         pages=spec.pages,
         depth=spec.depth,
-        out=terms.out,
-        refresh=terms.refresh,
-        crawl=terms.crawl,
+        out=context.out,
+        refresh=context.refresh,
+        crawl=context.crawl,
     )
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
-    """One kind of source; its name in `KINDS` is the prefix by which a user asks for it."""
+class Opener:
+    """How one kind of source is opened."""
 
-    open: Opener
-    """Makes the source: of its label, its root, what the user named, and the terms of the build."""
-    is_place: Callable[[SourceSpec], bool] = lambda spec: True
-    """Whether the uri is a path or a URL of a file system, which is made absolute and must not lie in the output
-    folder; if not, it stays as it was named."""
+    open: Open
+    is_path: Callable[[SourceSpec], bool] = lambda spec: True
+    """Whether the uri is a path or a URL of a file system: it is made absolute and must not be inside the output
+    folder. Any other uri stays as the user wrote it."""
 
 
-KINDS: Mapping[str, Kind] = {
-    "files": Kind(_files),
-    "table": Kind(_table),
-    "archive": Kind(_archive),
-    "dataset": Kind(_dataset, is_place=lambda spec: Folder(spec.uri).exists()),
-    "site": Kind(_site, is_place=lambda spec: False),
+OPENERS: Mapping[SourceKind, Opener] = {
+    "files": Opener(_files),
+    "table": Opener(_table),
+    "archive": Opener(_archive),
+    "dataset": Opener(_dataset, is_path=lambda spec: Folder(spec.uri).exists()),
+    "site": Opener(_site, is_path=lambda spec: False),
 }
+"""Every kind of `million_ird.config.source_spec.SourceKind`."""
 
 
-def open_sources(specs: Sequence[SourceSpec], terms: Terms) -> dict[str, Source]:
-    """The sources by label, each looked at so far that a missing or empty one is told before anything is written.
+def open_sources(specs: Sequence[SourceSpec], context: SourceContext) -> dict[str, Source]:
+    """Open sources and check each, so that a missing or empty one is reported before anything is written.
+
+    Returns:
+        The sources by label.
 
     Raises:
-        SourceError: none is given, one is missing, holds nothing, or lies in the output folder.
+        SourceError: there is none, or one is missing, is empty, or is inside the output folder.
     """
     if not specs:
         raise SourceError("no sources: name at least one with --sources")
     kinds = [_kind(spec) for spec in specs]
-    roots = [_root(spec, kind, terms.out) for spec, kind in zip(specs, kinds, strict=True)]
-    found = {
-        label: KINDS[kind].open(label, root, spec, terms)
+    roots = [_root(spec, kind, context.out) for spec, kind in zip(specs, kinds, strict=True)]
+    sources = {
+        label: OPENERS[kind].open(label, root, spec, context)
         for label, root, kind, spec in zip(labels(roots), roots, kinds, specs, strict=True)
     }
-    for source in found.values():
+    for source in sources.values():
         source.check()
-    return found
+    return sources
 
 
 def absolute(spec: SourceSpec) -> SourceSpec:
-    """The same source, whatever the working directory is."""
+    """Return the same source independent of the working directory, with its kind settled."""
     kind = _kind(spec)
     return spec.model_copy(update={"uri": _root(spec, kind, None), "kind": kind})
 
 
-def _kind(spec: SourceSpec) -> str:
+def _kind(spec: SourceSpec) -> SourceKind:
     if spec.kind != AUTO:
         return spec.kind
     if spec.names:
         return "table"
-    from million_ird.sources.archives.source import is_archive
-
-    # A folder may have any name; a pattern or an address is taken at its word.
-    plain = has_magic(spec.uri) or "://" in spec.uri or not Folder(spec.uri).is_folder
-    if plain and is_table(spec.uri):
+    # A folder may have any name; of a pattern or an address, only the name is known.
+    goes_by_name = has_magic(spec.uri) or "://" in spec.uri or not Folder(spec.uri).is_folder
+    if goes_by_name and is_table(spec.uri):
         return "table"
-    return "archive" if plain and is_archive(spec.uri) else "files"
+    return "archive" if goes_by_name and is_archive(spec.uri) else "files"
 
 
-def _root(spec: SourceSpec, kind: str, out: Folder | None) -> str:
-    """What the user named, made absolute."""
-    if not KINDS[kind].is_place(spec):
+def _root(spec: SourceSpec, kind: SourceKind, out: Folder | None) -> str:
+    """The uri, made absolute if it is a path."""
+    if not OPENERS[kind].is_path(spec):
         return spec.uri
     if spec.uri.lower().startswith(("http://", "https://")) and kind == "files":
-        raise SourceError(f"source {spec.uri}: a web page or picture; name a site with site:{spec.uri}")
+        raise SourceError(f"source {spec.uri}: a web page or image; name a site with site:{spec.uri}")
     folder = Folder(spec.uri, spec.storage)
     if out is not None and out.holds(folder):
-        raise SourceError(f"source {folder.url}: lies in the output folder")
+        raise SourceError(f"source {folder.url}: is inside the output folder")
     return folder.url
 
 
@@ -162,7 +176,7 @@ def _options(spec: SourceSpec) -> StorageOptions:
 
 
 def labels(roots: Sequence[str]) -> list[str]:
-    """A distinct label per source: as many trailing parts of its path as tell it from the others.
+    """Return a distinct label per source: as few trailing parts of its path as distinguish it from the others.
 
     Raises:
         SourceError: the same source twice.

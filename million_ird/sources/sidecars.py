@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any, TypeAlias
 
-from million_ird.sources.files import SIDECARS
+from million_ird.sources.files import SIDECAR_SUFFIXES
 
 log = logging.getLogger(__name__)
 
 LONGEST_SIDECAR = 1 << 20
 Sidecar: TypeAlias = Mapping[str, Any]
-_NO_PICTURES = SIDECARS | {".cls", ".cls2", ".caption", ".pyd", ".pth", ".msgpack"}
+_NO_PICTURES = SIDECAR_SUFFIXES | {".cls", ".cls2", ".caption", ".pyd", ".pth", ".msgpack"}
 
 
-def is_picture(name: str) -> bool:
+def may_be_image(name: str) -> bool:
     """Whether a member may be one: it is not hidden, and no side-car by its name."""
     parts = PurePosixPath(name).parts
     hidden = any(part.startswith(".") and part not in {".", ".."} for part in parts) or "__MACOSX" in parts
@@ -27,13 +27,13 @@ def is_sidecar(name: str) -> bool:
     return _suffix(name) == ".json"
 
 
-def sample_of(name: str) -> str:
+def sample_name(name: str) -> str:
     """What the members of a sample have in common: the name up to the first dot of its last part."""
     folder, slash, last = name.rpartition("/")
     return name if last.startswith(".") else f"{folder}{slash}{last.split('.', 1)[0]}"
 
 
-def parsed(content: object) -> Sidecar:
+def parse_sidecar(content: object) -> Sidecar:
     """A side-car's fields; none, where it is no JSON object."""
     try:
         found = json.loads(content) if isinstance(content, bytes) else None

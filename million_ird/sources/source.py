@@ -17,7 +17,7 @@ Deliver: TypeAlias = Callable[[Candidate, bytes | Failed], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ToldEntry(FileEntry):
+class DescribedEntry(FileEntry):
     """A picture of which its source tells something."""
 
     licence: str | None = None
@@ -30,12 +30,12 @@ class ToldEntry(FileEntry):
 
     @property
     def _described(self) -> str:
-        file = super(ToldEntry, self)._described  # without arguments, `super` fails in a dataclass with slots
+        file = super(DescribedEntry, self)._described  # without arguments, `super` fails in a dataclass with slots
         rights = f"licence={self.licence!r}, attribution={self.attribution!r}"
         return f"{file}, {rights}, width={self.width!r}, height={self.height!r}, extra={self.extra!r}"
 
 
-def candidate_of(label: str, entry: ToldEntry) -> Candidate:
+def candidate_of(label: str, entry: DescribedEntry) -> Candidate:
     """The candidate that an entry stands for."""
     return Candidate(
         key=candidate_key(label, entry.uri),
@@ -51,7 +51,7 @@ def candidate_of(label: str, entry: ToldEntry) -> Candidate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Unit:
+class SourceChunk:
     """Some neighbouring entries of one source: what one worker does at a time.
 
     `slot` stays the same when entries come or go around it, so that a changed unit finds its earlier rows.
@@ -62,17 +62,17 @@ class Unit:
     root: str
     slot: str
     entries: tuple[FileEntry, ...]
-    """What it holds. A unit of one entry whose pictures only streaming it can tell is `opaque`."""
+    """What it holds. A unit of one entry whose pictures only streaming it can tell is `stream_only`."""
     remote: bool = False
     """Whether its pictures are streamed into `.work/originals` before they are measured."""
-    opaque: bool = False
+    stream_only: bool = False
     """Whether its candidates are known only when it has been streamed: a compressed archive, a data set on the Hub."""
-    lane: str = ""
+    host_group: str = ""
     """Units of one lane never run at the same time, on the whole cluster: a web host is in one lane. Empty: no lane."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Journey:
+class StreamContext:
     """What streaming a unit needs to know of the build that it is for."""
 
     out: Folder
@@ -102,13 +102,15 @@ class Source(Reader, Protocol):
     def check(self) -> None:
         """Looks so far that a source that is missing, empty or of the wrong kind raises `SourceError`."""
 
-    def units(self, limit: int | None = None) -> Iterator[Unit]:
+    def chunks(self, limit: int | None = None) -> Iterator[SourceChunk]:
         """All units, of the first `limit` candidates only if given, in an order that depends on names alone."""
 
-    def candidates(self, unit: Unit) -> list[Candidate]:
+    def candidates(self, chunk: SourceChunk) -> list[Candidate]:
         """The candidates of a unit that is not opaque, in order, without their bytes."""
 
-    def stream(self, unit: Unit, wanted: Callable[[Candidate], bool], deliver: Deliver, journey: Journey) -> None:
+    def stream(
+        self, chunk: SourceChunk, wanted: Callable[[Candidate], bool], deliver: Deliver, context: StreamContext
+    ) -> None:
         """Delivers every wanted candidate of a remote unit once, with its bytes or with the failure that stood for it.
 
         A failure of one candidate is delivered, not raised. Candidates of an opaque unit come in their stored order.

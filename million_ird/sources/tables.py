@@ -23,17 +23,17 @@ import pyarrow.parquet as pq
 from million_ird.candidate import Candidate, Failed, candidate_key
 from million_ird.errors import SourceError
 from million_ird.runtime.storage import Folder
-from million_ird.sources.files import FilesSource, StorageOptions, list_root, read_each
-from million_ird.sources.keyset import Seen
+from million_ird.sources.files import FilesSource, StorageOptions, read_each, root_folder
+from million_ird.sources.keyset import KeySet
 from million_ird.sources.listing import list_files
-from million_ird.sources.source import Deliver, Journey, Unit, candidate_of
-from million_ird.sources.web.links import Fetching, Lanes, LinkEntry, is_link, lane_of, published
+from million_ird.sources.source import Deliver, SourceChunk, StreamContext, candidate_of
+from million_ird.sources.web.links import LinkChunker, LinkEntry, LinkFetcher, host_group_of, is_web_url, public_url
 
 log = logging.getLogger(__name__)
 
-KINDS = (".parquet", ".csv", ".tsv", ".jsonl", ".ndjson", ".txt")
+TABLE_SUFFIXES = (".parquet", ".csv", ".tsv", ".jsonl", ".ndjson", ".txt")
 COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".lz4": "lz4"}
-STORES = frozenset({"s3", "s3a", "gs", "gcs", "hf", "az", "abfs", "abfss", "oci", "oss", "memory"})
+FILE_SYSTEMS = frozenset({"s3", "s3a", "gs", "gcs", "hf", "az", "abfs", "abfss", "oci", "oss", "memory"})
 """File systems that a row may name. Others would reach into this machine, or past the checks on web addresses."""
 BATCH_ROWS = 4096
 LONGEST_FIELD = 1 << 20
@@ -59,7 +59,7 @@ class TableSource:
 
     label: str
     root: str
-    fetching: Fetching
+    fetcher: LinkFetcher
     columns: tuple[str, ...] = ()
     """Numeric columns to pass through."""
     texts: tuple[str, ...] = ()
@@ -78,12 +78,12 @@ class TableSource:
         if next(filter(None, self._entries()), None) is None:
             raise SourceError(f"source {self.root}: holds no rows")
 
-    def units(self, limit: int | None = None) -> Iterator[Unit]:
+    def chunks(self, limit: int | None = None) -> Iterator[SourceChunk]:
         """Rows lane by lane, cut where a key says so; what is named again is the same candidate, and passed over.
 
         Local files are in no lane. A row that is added or removed changes the unit that it is in and no other.
         """
-        lanes, seen = Lanes(self.label, self.root), Seen()
+        lanes, seen = LinkChunker(self.label, self.root), KeySet()
         again = nameless = 0
         rows_left = itertools.islice(self._entries(), limit)
         while taken := list(itertools.islice(rows_left, BATCH_ROWS)):
@@ -92,62 +92,64 @@ class TableSource:
             keys = [candidate_key(self.label, entry.uri) for entry in batch]
             for entry, key, new in zip(batch, keys, seen.add(keys), strict=True):
                 again += not new
-                lane = self._lane(entry)
-                unit = lanes.add(lane, key, entry, local=lane == _LOCAL) if new else None
-                if unit is not None:
-                    yield unit
+                host_group = self._lane(entry)
+                chunk = lanes.add(host_group, key, entry, local=host_group == _LOCAL) if new else None
+                if chunk is not None:
+                    yield chunk
         yield from lanes.rest(local=_LOCAL)
         if again:
             log.warning("source %s: %d rows name a picture that an earlier row named", self.label, again)
         if nameless:
             log.warning("source %s: %d rows name no picture", self.label, nameless)
 
-    def candidates(self, unit: Unit) -> list[Candidate]:
+    def candidates(self, chunk: SourceChunk) -> list[Candidate]:
         """One candidate per row."""
-        return [candidate_of(self.label, entry) for entry in unit.entries if isinstance(entry, LinkEntry)]
+        return [candidate_of(self.label, entry) for entry in chunk.entries if isinstance(entry, LinkEntry)]
 
     def fetch(self, candidate: Candidate) -> bytes | Failed:
         """Reads the file that the row names."""
         return self._read(candidate.uri)
 
-    def stream(self, unit: Unit, wanted: Callable[[Candidate], bool], deliver: Deliver, journey: Journey) -> None:
+    def stream(
+        self, chunk: SourceChunk, wanted: Callable[[Candidate], bool], deliver: Deliver, context: StreamContext
+    ) -> None:
         """Fetches the pictures of a unit from the web, or reads them from another file system."""
-        entries = [entry for entry in unit.entries if isinstance(entry, LinkEntry)]
-        if unit.lane:
-            self.fetching.stream(self.label, entries, unit.lane, wanted, deliver, journey)
+        entries = [entry for entry in chunk.entries if isinstance(entry, LinkEntry)]
+        if chunk.host_group:
+            self.fetcher.stream(self.label, entries, chunk.host_group, wanted, deliver, context)
             return
         read_each(
             [(candidate_of(self.label, entry), functools.partial(self._read, entry.address)) for entry in entries],
             wanted,
             deliver,
-            journey,
+            context,
         )
 
     def _read(self, address: str) -> bytes | Failed:
         scheme = address.partition("://")[0].lower() if "://" in address else ""
-        if scheme and scheme not in STORES:
+        if scheme and scheme not in FILE_SYSTEMS:
             return Failed("unsupported", f"{scheme[:20]} addresses are not fetched")
-        where = address if "://" in address else f"{list_root(self.root, self.options).url}/{address}"
-        source = FilesSource("", where, self.fetching.max_bytes, options=self.options if "://" in address else ())
+        where = address if "://" in address else f"{root_folder(self.root, self.options).url}/{address}"
+        source = FilesSource("", where, self.fetcher.max_bytes, options=self.options if "://" in address else ())
         try:
-            list_root(where, source.options)
+            root_folder(where, source.options)
         except SourceError as error:
             return Failed("missing", str(error))
         return source.fetch(Candidate(key="", source="", uri=PurePosixPath(where).name, version=""))
 
     def _lane(self, entry: LinkEntry) -> str:
-        if is_link(entry.address):
-            return lane_of(entry.address, self.fetching.web.lanes)
+        if is_web_url(entry.address):
+            return host_group_of(entry.address, self.fetcher.web.lanes)
         return "" if self._is_remote(entry) else _LOCAL
 
     def _is_remote(self, entry: LinkEntry) -> bool:
-        return "://" in entry.address or not list_root(self.root, self.options).local
+        return "://" in entry.address or not root_folder(self.root, self.options).local
 
     def _entries(self) -> Iterator[LinkEntry | None]:
         folder, tables = list_files(self.root, dict(self.options))
         for table in tables:
             try:
-                for row in rows(folder, table.uri):
+                for row in read_rows(folder, table.uri):
                     yield self._entry(row, folder)
             except (pa.ArrowException, OSError, UnicodeDecodeError, csv.Error, EOFError) as error:
                 where = self.root if table.uri == PurePosixPath(self.root).name else f"{folder.url}/{table.uri}"
@@ -166,7 +168,7 @@ class TableSource:
         numbers = [(name, self._number(name, row[name])) for name in self.columns]
         texts = [(name, None if row[name] is None else str(row[name])) for name in self.texts]
         return LinkEntry(
-            uri=published(address) if "://" in address else address,
+            uri=public_url(address) if "://" in address else address,
             size=0,
             version=_version(folder, address),
             address=address,
@@ -197,7 +199,7 @@ class TableSource:
 _LOCAL = "local"
 
 
-def rows(folder: Folder, name: str) -> Iterator[Row]:
+def read_rows(folder: Folder, name: str) -> Iterator[Row]:
     """The rows of a table as mappings, some of them in memory at a time."""
     kind, compression = _kind(name), COMPRESSIONS.get(PurePosixPath(name).suffix.lower())
     with folder.open(name) as raw:
@@ -248,7 +250,7 @@ def _kind(name: str) -> str:
     small = name.lower()
     for compression in COMPRESSIONS:
         small = small.removesuffix(compression)
-    return next((kind for kind in KINDS if small.endswith(kind)), "")
+    return next((kind for kind in TABLE_SUFFIXES if small.endswith(kind)), "")
 
 
 def _version(folder: Folder, address: str) -> str:

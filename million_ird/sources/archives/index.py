@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from million_ird.candidate import Failed
 from million_ird.runtime.storage import as_text
-from million_ird.sources.archives.tars import Broken, Forward, tar_members
+from million_ird.sources.archives.tars import BrokenArchive, ForwardReader, tar_members
 from million_ird.sources.archives.zips import ZipMember, read_directory, read_member, read_record
-from million_ird.sources.sidecars import LONGEST_SIDECAR, Sidecar, is_picture, is_sidecar, parsed, sample_of
+from million_ird.sources.sidecars import LONGEST_SIDECAR, Sidecar, is_sidecar, may_be_image, parse_sidecar, sample_name
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ArchiveMember:
     """A member of an archive; without a name, what an archive that is broken does not tell of."""
 
     name: str | None
@@ -28,7 +28,7 @@ class Listed:
 
 
 @dataclass(frozen=True, slots=True)
-class Index:
+class ArchiveIndex:
     """The places of an archive's pictures."""
 
     names: NDArray[np.uint64]
@@ -60,7 +60,7 @@ def is_zip(archive: str) -> bool:
     return archive.lower().endswith(".zip")
 
 
-def index_of(file: IO[bytes], archive: str) -> Index:
+def build_index(file: IO[bytes], archive: str) -> ArchiveIndex:
     """Reads the headers of all members.
 
     Raises:
@@ -73,11 +73,11 @@ def index_of(file: IO[bytes], archive: str) -> Index:
     try:
         for member, address in _members(file, archive):
             some = True
-            if is_picture(str(member.name)):
+            if may_be_image(str(member.name)):
                 names.append(int(_hash(as_text(str(member.name)))))
                 places.append(address)
                 sizes.append(member.size)
-    except Broken as error:
+    except BrokenArchive as error:
         if not some:
             raise
         broken = Failed(error.failure_class, f"what is left of the archive cannot be read: {error.detail}")
@@ -85,7 +85,7 @@ def index_of(file: IO[bytes], archive: str) -> Index:
     order = np.argsort(hashes, kind="stable")
     again = hashes[order][:-1] == hashes[order][1:]
     last = order[np.append(~again, True)] if len(order) else order
-    return Index(
+    return ArchiveIndex(
         names=hashes[last],
         places=np.asarray(places, np.int64)[last],
         sizes=np.asarray(sizes, np.int64)[last],
@@ -95,44 +95,44 @@ def index_of(file: IO[bytes], archive: str) -> Index:
     )
 
 
-def listed(file: IO[bytes], archive: str, index: Index) -> Iterator[tuple[Listed, Sidecar]]:
+def iter_members(file: IO[bytes], archive: str, index: ArchiveIndex) -> Iterator[tuple[ArchiveMember, Sidecar]]:
     """The pictures in the order in which they are listed, each with what the side-car of its sample tells.
 
     Of a name that stands twice, only the last is told. A broken tar ends where it breaks.
     """
     ordinals = itertools.count()
-    for _, group in itertools.groupby(_whole(file, archive, index), key=lambda one: sample_of(str(one.name))):
-        pictures: list[Listed] = []
+    for _, group in itertools.groupby(_whole(file, archive, index), key=lambda one: sample_name(str(one.name))):
+        pictures: list[ArchiveMember] = []
         sidecar: Sidecar = {}
         for member in group:
-            if is_picture(str(member.name)):
+            if may_be_image(str(member.name)):
                 if next(ordinals) not in index.superseded:
                     pictures.append(member)
             elif is_sidecar(str(member.name)) and member.size <= LONGEST_SIDECAR:
-                sidecar = parsed(_content(file, member))
+                sidecar = parse_sidecar(_content(file, member))
         yield from ((picture, sidecar) for picture in pictures)
 
 
-def _whole(file: IO[bytes], archive: str, index: Index) -> Iterator[Listed]:
+def _whole(file: IO[bytes], archive: str, index: ArchiveIndex) -> Iterator[ArchiveMember]:
     try:
         yield from (member for member, _ in _members(file, archive))
-    except Broken:
+    except BrokenArchive:
         if index.broken is None:
             raise
 
 
-def _members(file: IO[bytes], archive: str) -> Iterator[tuple[Listed, int]]:
+def _members(file: IO[bytes], archive: str) -> Iterator[tuple[ArchiveMember, int]]:
     """All regular members, each with the address that an index keeps."""
     if is_zip(archive):
         for address, member in read_directory(file).members():
-            yield Listed(member.name, member, member.size), address
+            yield ArchiveMember(member.name, member, member.size), address
         return
     file.seek(0)
-    for found in tar_members(Forward(file, seekable=True)):
-        yield Listed(found.name, found.offset, found.size), found.offset
+    for found in tar_members(ForwardReader(file, seekable=True)):
+        yield ArchiveMember(found.name, found.offset, found.size), found.offset
 
 
-def _content(file: IO[bytes], member: Listed) -> bytes | Failed:
+def _content(file: IO[bytes], member: ArchiveMember) -> bytes | Failed:
     if isinstance(member.place, ZipMember):
         return read_member(file, member.place, LONGEST_SIDECAR)
     file.seek(member.place)

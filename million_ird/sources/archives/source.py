@@ -16,14 +16,14 @@ from typing import IO
 from million_ird.candidate import Candidate, Failed, candidate_key
 from million_ird.errors import SourceError, one_line
 from million_ird.runtime.storage import FileEntry, Folder, as_text
-from million_ird.sources.archives.index import Index, Listed, index_of, is_zip, listed
-from million_ird.sources.archives.stream import COMPRESSED, streamed
-from million_ird.sources.archives.tars import Broken
-from million_ird.sources.archives.zips import NoZip, ZipMember, read_member
-from million_ird.sources.files import StorageOptions, chunks, list_root
+from million_ird.sources.archives.index import ArchiveIndex, ArchiveMember, build_index, is_zip, iter_members
+from million_ird.sources.archives.stream import COMPRESSED, iter_streamed
+from million_ird.sources.archives.tars import BrokenArchive
+from million_ird.sources.archives.zips import NotAZip, ZipMember, read_member
+from million_ird.sources.files import StorageOptions, cut_listing, root_folder
 from million_ird.sources.listing import has_magic, list_files
 from million_ird.sources.sidecars import Sidecar, number_of, text_of
-from million_ird.sources.source import Deliver, Journey, ToldEntry, Unit, candidate_of
+from million_ird.sources.source import Deliver, DescribedEntry, SourceChunk, StreamContext, candidate_of
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ MOST_NUMBERS = 1_000_000
 """Archives that braces may stand for."""
 _BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")
 MOST_INDEXES = 8
-_indexes: dict[tuple[str, str, str], Index] = {}
+_indexes: dict[tuple[str, str, str], ArchiveIndex] = {}
 _lock = threading.Lock()
 
 
@@ -42,7 +42,7 @@ def is_archive(root: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MemberEntry(ToldEntry):
+class MemberEntry(DescribedEntry):
     """A picture in an archive; `uri` is the archive's path and the member's name."""
 
     archive: str
@@ -85,7 +85,7 @@ class ArchiveSource:
                 return
         raise SourceError(f"source {self.root}: holds no files to look at")
 
-    def units(self, limit: int | None = None) -> Iterator[Unit]:
+    def chunks(self, limit: int | None = None) -> Iterator[SourceChunk]:
         """Neighbouring members, cut where a name says so; an archive that is streamed is one unit.
 
         Raises:
@@ -94,17 +94,17 @@ class ArchiveSource:
         left = limit
         for archive in self._archives():
             if self._is_streamed(archive):
-                yield self._unit(archive, (archive,), opaque=True)
+                yield self._unit(archive, (archive,), stream_only=True)
                 continue
-            for name, chunk in chunks(itertools.islice(self._members(archive), left)):
-                left = None if left is None else left - len(chunk)
-                yield self._unit(archive, chunk, opaque=False, name=name)
+            for name, part in cut_listing(itertools.islice(self._members(archive), left)):
+                left = None if left is None else left - len(part)
+                yield self._unit(archive, part, stream_only=False, name=name)
             if left == 0:
                 return
 
-    def candidates(self, unit: Unit) -> list[Candidate]:
+    def candidates(self, chunk: SourceChunk) -> list[Candidate]:
         """One candidate per member."""
-        return [candidate_of(self.label, entry) for entry in unit.entries if isinstance(entry, MemberEntry)]
+        return [candidate_of(self.label, entry) for entry in chunk.entries if isinstance(entry, MemberEntry)]
 
     def fetch(self, candidate: Candidate) -> bytes | Failed:
         """Reads one member, found by the candidate's uri alone; of a name that stands twice, the last."""
@@ -119,22 +119,24 @@ class ArchiveSource:
             with folder.open(archive) as file:
                 found = index.find(file, candidate.uri.removeprefix(f"{archive}/"))
                 return self._read(file, *found) if found else Failed("missing", f"no longer in {archive}")
-        except (NoZip, Broken) as error:
+        except (NotAZip, BrokenArchive) as error:
             return Failed("damaged", str(error))
         except Exception as error:
             return _unreadable(error, folder)
 
-    def stream(self, unit: Unit, wanted: Callable[[Candidate], bool], deliver: Deliver, journey: Journey) -> None:
+    def stream(
+        self, chunk: SourceChunk, wanted: Callable[[Candidate], bool], deliver: Deliver, context: StreamContext
+    ) -> None:
         """Reads an archive from front to back, or the wanted ones among some of its members as they lie.
 
         Raises:
             SourceError: what was listed by its name turns out to be no archive.
         """
-        if unit.opaque:
-            for entry, found in self._streamed(unit.entries[0]):
+        if chunk.stream_only:
+            for entry, found in self._streamed(chunk.entries[0]):
                 deliver(candidate_of(self.label, entry), found)
             return
-        entries = [entry for entry in unit.entries if isinstance(entry, MemberEntry)]
+        entries = [entry for entry in chunk.entries if isinstance(entry, MemberEntry)]
         chosen = [
             (entry, one) for entry in sorted(entries, key=_offset) if wanted(one := candidate_of(self.label, entry))
         ]
@@ -170,10 +172,14 @@ class ArchiveSource:
             archive.uri.lower().endswith(COMPRESSED) or not _base(self.root, self.options).local
         )
 
-    def _unit(self, archive: FileEntry, entries: tuple[FileEntry, ...], *, opaque: bool, name: str = "") -> Unit:
+    def _unit(
+        self, archive: FileEntry, entries: tuple[FileEntry, ...], *, stream_only: bool, name: str = ""
+    ) -> SourceChunk:
         slot = candidate_key(self.label, archive.uri, name)
-        remote = opaque or not _base(self.root, self.options).local
-        return Unit(source=self.label, root=self.root, slot=slot, entries=entries, remote=remote, opaque=opaque)
+        remote = stream_only or not _base(self.root, self.options).local
+        return SourceChunk(
+            source=self.label, root=self.root, slot=slot, entries=entries, remote=remote, stream_only=stream_only
+        )
 
     def _members(self, archive: FileEntry) -> Iterator[MemberEntry]:
         """The pictures of an archive; one that cannot be read to its end has a last entry that stands for the rest."""
@@ -181,9 +187,9 @@ class ArchiveSource:
         try:
             index = _index(folder, archive.uri, archive.version)
             with folder.open(archive.uri) as file:
-                for member, sidecar in listed(file, archive.uri, index):
+                for member, sidecar in iter_members(file, archive.uri, index):
                     yield self._entry(archive, member, sidecar)
-        except (NoZip, Broken, OSError) as error:
+        except (NotAZip, BrokenArchive, OSError) as error:
             raise SourceError(f"source {archive.uri}: is no archive that can be read: {one_line(error)}") from error
         if index.broken is not None:
             log.warning("source %s: cannot be read to its end: %s", archive.uri, index.broken.detail)
@@ -193,14 +199,14 @@ class ArchiveSource:
         """The same for an archive that is read as it comes."""
         try:
             with _base(self.root, self.options).open(archive.uri) as file:
-                for name, found, sidecar in streamed(file, archive.uri, self.max_bytes):
+                for name, found, sidecar in iter_streamed(file, archive.uri, self.max_bytes):
                     if name is None and isinstance(found, Failed):
                         log.warning("source %s: cannot be read to its end: %s", archive.uri, found.detail)
-                    yield self._entry(archive, Listed(name, 0, 0), sidecar), found
-        except (Broken, OSError) as error:
+                    yield self._entry(archive, ArchiveMember(name, 0, 0), sidecar), found
+        except (BrokenArchive, OSError) as error:
             raise SourceError(f"source {archive.uri}: is no archive that can be read: {one_line(error)}") from error
 
-    def _entry(self, archive: FileEntry, member: Listed, sidecar: Sidecar) -> MemberEntry:
+    def _entry(self, archive: FileEntry, member: ArchiveMember, sidecar: Sidecar) -> MemberEntry:
         return MemberEntry(
             uri=archive.uri if member.name is None else f"{archive.uri}/{as_text(member.name)}",
             size=member.size,
@@ -233,7 +239,7 @@ def _base(root: str, options: StorageOptions) -> Folder:
     """The folder that the uris of a source are relative to: down to where its root first stands for several."""
     found = _BRACES.search(root)
     if found is None or _is_there(root):
-        return list_root(root, options)
+        return root_folder(root, options)
     return _folder(root[: found.start()].rpartition("/")[0], options)
 
 
@@ -269,7 +275,7 @@ def _archive_of(folder: Folder, uri: str) -> str | None:
     return None
 
 
-def _index(folder: Folder, archive: str, version: str) -> Index:
+def _index(folder: Folder, archive: str, version: str) -> ArchiveIndex:
     """Made once in a process, until the archive changes.
 
     Raises:
@@ -281,7 +287,7 @@ def _index(folder: Folder, archive: str, version: str) -> Index:
             while len(_indexes) >= MOST_INDEXES:
                 _indexes.pop(next(iter(_indexes)))
             with folder.open(archive) as file:
-                _indexes[name] = index_of(file, archive)
+                _indexes[name] = build_index(file, archive)
         return _indexes[name]
 
 

@@ -12,8 +12,8 @@ import pyarrow as pa
 
 from million_ird.candidate import Failed
 from million_ird.errors import MillionIRDError, one_line
-from million_ird.sources.archives.tars import Broken, Forward, TarMember, tar_members
-from million_ird.sources.sidecars import LONGEST_SIDECAR, Sidecar, is_picture, is_sidecar, parsed, sample_of
+from million_ird.sources.archives.tars import BrokenArchive, ForwardReader, TarMember, tar_members
+from million_ird.sources.sidecars import LONGEST_SIDECAR, Sidecar, is_sidecar, may_be_image, parse_sidecar, sample_name
 
 COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 _REST = 1 << 26
@@ -21,11 +21,13 @@ _REST = 1 << 26
 _NOT_INFLATED = (EOFError, OSError, ValueError, zlib.error, lzma.LZMAError, pa.ArrowException)
 
 
-class Unreadable(MillionIRDError):
+class ArchiveUnreadable(MillionIRDError):
     """The bytes of the archive itself cannot be had: a disk, a network."""
 
 
-def streamed(file: IO[bytes], archive: str, max_bytes: int) -> Iterator[tuple[str | None, bytes | Failed, Sidecar]]:
+def iter_streamed(
+    file: IO[bytes], archive: str, max_bytes: int
+) -> Iterator[tuple[str | None, bytes | Failed, Sidecar]]:
     """The pictures of a tar in their order, each with what the side-car of its sample tells.
 
     An archive that cannot be read to its end tells so last, by a failure without a name. Beside the picture that is
@@ -38,24 +40,24 @@ def streamed(file: IO[bytes], archive: str, max_bytes: int) -> Iterator[tuple[st
     sample, held = "", 0
     sidecar: Sidecar = {}
     pictures: list[tuple[str, bytes | Failed]] = []
-    for name, found in _contents(Forward(_plain(file, archive), seekable=False), max_bytes, archive):
-        if name is None or sample_of(name) != sample or held > max_bytes:
+    for name, found in _contents(ForwardReader(_plain(file, archive), seekable=False), max_bytes, archive):
+        if name is None or sample_name(name) != sample or held > max_bytes:
             yield from ((*picture, sidecar) for picture in pictures)
             pictures, held = [], 0
         if name is None:
             yield None, found, {}
             return
-        if sample_of(name) != sample:
-            sample, sidecar = sample_of(name), {}
+        if sample_name(name) != sample:
+            sample, sidecar = sample_name(name), {}
         if is_sidecar(name):
-            sidecar = parsed(found)
+            sidecar = parse_sidecar(found)
         else:
             pictures.append((name, found))
             held += len(found) if isinstance(found, bytes) else 0
     yield from ((*picture, sidecar) for picture in pictures)
 
 
-def _contents(file: Forward, max_bytes: int, archive: str) -> Iterator[tuple[str | None, bytes | Failed]]:
+def _contents(file: ForwardReader, max_bytes: int, archive: str) -> Iterator[tuple[str | None, bytes | Failed]]:
     """Pictures and side-cars; at last, without a name, why the archive cannot be read further."""
     members = tar_members(file)
     some = False
@@ -66,27 +68,27 @@ def _contents(file: Forward, max_bytes: int, archive: str) -> Iterator[tuple[str
                 if archive.lower().endswith(COMPRESSED):
                     file.move(file.position + _REST)
                 return
-        except (Broken, Unreadable, *_NOT_INFLATED) as error:
+        except (BrokenArchive, ArchiveUnreadable, *_NOT_INFLATED) as error:
             failure = _failure(error)
             if not some and failure.failure_class != "unreadable":
-                raise Broken(failure.failure_class, failure.detail) from error
+                raise BrokenArchive(failure.failure_class, failure.detail) from error
             yield None, failure
             return
         some = True
-        if is_picture(member.name) or (is_sidecar(member.name) and member.size <= LONGEST_SIDECAR):
+        if may_be_image(member.name) or (is_sidecar(member.name) and member.size <= LONGEST_SIDECAR):
             found, whole = _content(file, member, max_bytes)
             yield member.name, found
             if not whole:
                 return
 
 
-def _content(file: Forward, member: TarMember, max_bytes: int) -> tuple[bytes | Failed, bool]:
+def _content(file: ForwardReader, member: TarMember, max_bytes: int) -> tuple[bytes | Failed, bool]:
     """What a member holds, and whether what comes after it can be read."""
     if member.size > max_bytes:
         return Failed("too_large", f"more than {max_bytes:,} bytes"), True
     try:
         content = file.read(member.size)
-    except (Unreadable, *_NOT_INFLATED) as error:
+    except (ArchiveUnreadable, *_NOT_INFLATED) as error:
         return _failure(error), False
     if len(content) < member.size:
         return Failed("truncated", "the archive ends before the picture does"), False
@@ -95,15 +97,15 @@ def _content(file: Forward, member: TarMember, max_bytes: int) -> tuple[bytes | 
 
 def _failure(error: Exception) -> Failed:
     text = one_line(error)
-    if isinstance(error, Unreadable):
+    if isinstance(error, ArchiveUnreadable):
         return Failed("unreadable", text)
-    if isinstance(error, Broken):
+    if isinstance(error, BrokenArchive):
         return Failed(error.failure_class, f"what is left of the archive cannot be read: {text}")
     cut = isinstance(error, EOFError) or "truncated" in text.lower()
     return Failed("truncated" if cut else "damaged", f"the archive cannot be read further: {text}")
 
 
-class _Watched(io.RawIOBase):
+class _ErrorMarker(io.RawIOBase):
     """The archive's file; when it cannot be read, that is told from content that cannot be inflated."""
 
     def __init__(self, file: IO[bytes]) -> None:
@@ -116,13 +118,13 @@ class _Watched(io.RawIOBase):
         try:
             found = self._file.read(len(buffer))
         except Exception as error:  # clients of object stores have error trees of their own
-            raise Unreadable(str(error) or type(error).__name__) from error
+            raise ArchiveUnreadable(str(error) or type(error).__name__) from error
         buffer[: len(found)] = found
         return len(found)
 
 
 def _plain(file: IO[bytes], archive: str) -> IO[bytes]:
-    name, watched = archive.lower(), io.BufferedReader(_Watched(file), 1 << 20)
+    name, watched = archive.lower(), io.BufferedReader(_ErrorMarker(file), 1 << 20)
     if name.endswith(".zst"):
         return cast(IO[bytes], pa.CompressedInputStream(pa.PythonFile(watched), "zstd"))
     if name.endswith(".xz"):

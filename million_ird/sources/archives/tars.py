@@ -23,7 +23,7 @@ _PAX, _PAX_GLOBAL = (b"x", b"X"), b"g"
 _ABOUT_THE_NEXT = frozenset({_LONG_NAME, _LONG_LINK, _PAX_GLOBAL, *_PAX})
 
 
-class Broken(MillionIRDError):
+class BrokenArchive(MillionIRDError):
     """An archive cannot be read further; `failure_class` is `truncated` or `damaged`."""
 
     def __init__(self, failure_class: str, detail: str) -> None:
@@ -31,7 +31,7 @@ class Broken(MillionIRDError):
         self.failure_class = failure_class
         self.detail = detail
 
-    def __reduce__(self) -> tuple[type["Broken"], tuple[str, str]]:
+    def __reduce__(self) -> tuple[type["BrokenArchive"], tuple[str, str]]:
         return type(self), (self.failure_class, self.detail)
 
 
@@ -46,7 +46,7 @@ class TarMember:
     size: int
 
 
-class Forward:
+class ForwardReader:
     """A file that is read from front to back; what can be skipped by a seek is."""
 
     def __init__(self, file: IO[bytes], *, seekable: bool) -> None:
@@ -74,7 +74,7 @@ class Forward:
 
 
 @dataclass(slots=True)
-class _Ahead:
+class _NextMember:
     """What headers say of the member that comes after them."""
 
     name: bytes | None = None
@@ -82,7 +82,7 @@ class _Ahead:
     sparse: bool = False
 
 
-def tar_members(file: Forward) -> Iterator[TarMember]:
+def tar_members(file: ForwardReader) -> Iterator[TarMember]:
     """The regular files of a tar in the order in which they lie; between two, `file` may be read, not moved back.
 
     The bytes of a member may be fewer than its size says, in the last of an archive that was cut off. An archive that
@@ -91,7 +91,7 @@ def tar_members(file: Forward) -> Iterator[TarMember]:
     Raises:
         Broken: the next header is none, cut off or of a size that nobody needs.
     """
-    ahead = _Ahead()
+    ahead = _NextMember()
     while True:
         at = file.position
         block = file.read(BLOCK)
@@ -113,13 +113,13 @@ def tar_members(file: Forward) -> Iterator[TarMember]:
         end = file.position + (0 if kind in _BARE else -(-size // BLOCK) * BLOCK)
         if kind in _REGULAR and not ahead.sparse and not name.endswith(b"/"):
             yield TarMember(os.fsdecode(name), file.position, size)
-        ahead = _Ahead()
+        ahead = _NextMember()
         file.move(end)
 
 
 def _check(block: bytes, at: int) -> None:
     if len(block) < BLOCK:
-        raise Broken("truncated", f"the archive is cut off in a header at byte {at:,}")
+        raise BrokenArchive("truncated", f"the archive is cut off in a header at byte {at:,}")
     blank = block[:148] + b" " * 8 + block[156:]
     signed = sum(blank) - 256 * sum(byte > 127 for byte in blank)  # as some old programs add it up
     try:
@@ -127,7 +127,7 @@ def _check(block: bytes, at: int) -> None:
     except ValueError:
         told = -1
     if told not in {sum(blank), signed}:
-        raise Broken("damaged", f"no header at byte {at:,}, where one should be")
+        raise BrokenArchive("damaged", f"no header at byte {at:,}, where one should be")
 
 
 def _number(field: bytes, at: int) -> int:
@@ -137,21 +137,21 @@ def _number(field: bytes, at: int) -> int:
     except ValueError:
         found = -1
     if not 0 <= found < 1 << 62:
-        raise Broken("damaged", f"the header at byte {at:,} tells no size")
+        raise BrokenArchive("damaged", f"the header at byte {at:,} tells no size")
     return found
 
 
-def _content(file: Forward, size: int, at: int) -> bytes:
+def _content(file: ForwardReader, size: int, at: int) -> bytes:
     if size > LONGEST_HEADER:
-        raise Broken("damaged", f"a header of {size:,} bytes at byte {at:,}")
+        raise BrokenArchive("damaged", f"a header of {size:,} bytes at byte {at:,}")
     padded = -(-size // BLOCK) * BLOCK
     content = file.read(padded)
     if len(content) < padded:
-        raise Broken("truncated", f"the archive is cut off in a header at byte {at:,}")
+        raise BrokenArchive("truncated", f"the archive is cut off in a header at byte {at:,}")
     return content[:size]
 
 
-def _read_pax(content: bytes, ahead: _Ahead, at: int) -> None:
+def _read_pax(content: bytes, ahead: _NextMember, at: int) -> None:
     """Takes the name and the size from records of the form `length key=value`."""
     place = 0
     while place < len(content):
@@ -160,7 +160,7 @@ def _read_pax(content: bytes, ahead: _Ahead, at: int) -> None:
         key, equals, value = content[place + len(digits) + 1 : place + length - 1].partition(b"=")
         # A length of nothing would go round for ever.
         if not equals or not len(digits) < length <= len(content) - place:
-            raise Broken("damaged", f"the header at byte {at:,} is none that can be read")
+            raise BrokenArchive("damaged", f"the header at byte {at:,} is none that can be read")
         if key == b"path":
             ahead.name = value
         elif key == b"size":
@@ -172,11 +172,11 @@ def _read_pax(content: bytes, ahead: _Ahead, at: int) -> None:
 
 def _decimal(value: bytes, at: int) -> int:
     if not value.isdigit() or len(value) > 18:
-        raise Broken("damaged", f"the header at byte {at:,} tells no size")
+        raise BrokenArchive("damaged", f"the header at byte {at:,} tells no size")
     return int(value)
 
 
-def _skip_sparse_map(file: Forward, block: bytes, at: int) -> None:
+def _skip_sparse_map(file: ForwardReader, block: bytes, at: int) -> None:
     more = block[482]
     while more:
         extension = _content(file, BLOCK, at)

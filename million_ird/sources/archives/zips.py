@@ -28,7 +28,7 @@ _PADDING = 1 << 16
 """Bytes by which a compressed member may be larger than twice its content."""
 
 
-class NoZip(MillionIRDError):
+class NotAZip(MillionIRDError):
     """A file has no central directory that can be read."""
 
 
@@ -57,7 +57,7 @@ class ZipMember:
 
 
 @dataclass(frozen=True, slots=True)
-class Directory:
+class ZipDirectory:
     """A central directory."""
 
     content: bytes
@@ -80,7 +80,7 @@ class Directory:
             at += length
 
 
-def read_directory(file: IO[bytes]) -> Directory:
+def read_directory(file: IO[bytes]) -> ZipDirectory:
     """Reads the central directory of a zip.
 
     Raises:
@@ -92,23 +92,23 @@ def read_directory(file: IO[bytes]) -> Directory:
     tail = file.read(total - tail_start)
     at = tail.rfind(b"PK\x05\x06")
     if at < 0 or at + _END.size > len(tail):
-        raise NoZip("has no central directory: cut off, or no zip")
+        raise NotAZip("has no central directory: cut off, or no zip")
     size, offset = _END.unpack_from(tail, at)[5:7]
     end, locator = tail_start + at, at - _LOCATOR.size
     if locator >= 0 and tail.startswith(b"PK\x06\x07", locator):
         size, offset, end = _large(file, _LOCATOR.unpack_from(tail, locator)[2], tail_start + locator)
     start = end - size
     if size > LARGEST_DIRECTORY or start < 0 or offset > start:
-        raise NoZip("its central directory is not where it should be")
+        raise NotAZip("its central directory is not where it should be")
     file.seek(start)
     content = file.read(size)
     if len(content) < size:
-        raise NoZip("its central directory is cut off")
-    return Directory(content, start, start - offset)
+        raise NotAZip("its central directory is cut off")
+    return ZipDirectory(content, start, start - offset)
 
 
 def read_record(file: IO[bytes], place: int, shift: int) -> ZipMember:
-    """One record of the central directory, by the place that `Directory.members` told.
+    """One record of the central directory, by the place that `ZipDirectory.members` told.
 
     Raises:
         NoZip: none is there.
@@ -116,7 +116,7 @@ def read_record(file: IO[bytes], place: int, shift: int) -> ZipMember:
     file.seek(place)
     head = file.read(_RECORD.size)
     if len(head) < _RECORD.size:
-        raise NoZip("its central directory is cut off")
+        raise NotAZip("its central directory is cut off")
     rest = file.read(sum(_RECORD.unpack(head)[10:13]))
     return _parsed(head + rest, 0, shift)[0]
 
@@ -172,20 +172,20 @@ def _large(file: IO[bytes], told: int, locator: int) -> tuple[int, int, int]:
         if len(record) == _END_64.size and record.startswith(b"PK\x06\x06"):
             size, offset = _END_64.unpack(record)[8:10]
             return size, offset, place
-    raise NoZip("its central directory is not where it should be")
+    raise NotAZip("its central directory is not where it should be")
 
 
 def _parsed(content: bytes, at: int, shift: int) -> tuple[ZipMember, int]:
     """The record at a place of the directory, and its length."""
     if at + _RECORD.size > len(content) or not content.startswith(b"PK\x01\x02", at):
-        raise NoZip("its central directory is damaged")
+        raise NotAZip("its central directory is damaged")
     fields = _RECORD.unpack_from(content, at)
     flags, method, crc, packed, size = fields[3], fields[4], fields[7], fields[8], fields[9]
     name_length, extra_length, comment_length, offset = *fields[10:13], fields[16]
     start = at + _RECORD.size
     length = _RECORD.size + name_length + extra_length + comment_length
     if at + length > len(content):
-        raise NoZip("its central directory is cut off")
+        raise NotAZip("its central directory is cut off")
     name = content[start : start + name_length]
     if 0xFFFFFFFF in {size, packed, offset}:
         extra = content[start + name_length : start + name_length + extra_length]

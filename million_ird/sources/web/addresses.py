@@ -50,7 +50,7 @@ _NUMBER = re.compile(r"\d+|0x[0-9a-f]*")
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class FetchUrl:
     """A URL as it will be asked for."""
 
     url: URL
@@ -67,7 +67,7 @@ class _Wrong(ValueError):
     """What is wrong with a URL, without the URL."""
 
 
-def parse_url(text: str) -> Place | Failed:
+def parse_url(text: str) -> FetchUrl | Failed:
     """What a URL names, or `bad_url` with the reason.
 
     The reason never holds the URL, which may hold a token. Percent-encodings are left exactly as they are, since
@@ -79,7 +79,7 @@ def parse_url(text: str) -> Place | Failed:
         return Failed("bad_url", str(error))
 
 
-def _place(text: str) -> Place:
+def _place(text: str) -> FetchUrl:
     if len(text) > LONGEST:
         raise _Wrong(f"has more than {LONGEST:,} characters")
     if _CONTROL.search(text):
@@ -104,7 +104,7 @@ def _place(text: str) -> Place:
     except UnicodeEncodeError:
         raise _Wrong("holds what is no text") from None
     pacing = shown.rstrip(".") + ("" if usual else f":{port}")
-    return Place(url=URL(origin + rest, encoded=True), host=pacing, origin=origin, literal=literal)
+    return FetchUrl(url=URL(origin + rest, encoded=True), host=pacing, origin=origin, literal=literal)
 
 
 def _encoded(part: str) -> str:

@@ -6,32 +6,36 @@ from dataclasses import replace
 from urllib.parse import urljoin
 
 from million_ird.candidate import Failed
-from million_ird.config.recipe import Web
+from million_ird.config.rules import WebSettings
 from million_ird.sources.web import robots
-from million_ird.sources.web.addresses import Place, parse_url
-from million_ird.sources.web.hosts import Host
-from million_ird.sources.web.request_queue import Trip
-from million_ird.sources.web.response import Answer, Reply
-from million_ird.sources.web.retries import after, backoff, is_worth_another_try, says_host_is_down
+from million_ird.sources.web.addresses import FetchUrl, parse_url
+from million_ird.sources.web.hosts import HostState
+from million_ird.sources.web.request_queue import QueuedRequest
+from million_ird.sources.web.response import FetchResult, HttpResponse
+from million_ird.sources.web.retries import backoff, is_host_failure, is_retriable, retry_after
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
-def judge(trip: Trip, reply: Reply | Failed, web: Web, host_of: Callable[[Place], Host]) -> Answer | Failed | Trip:
+def classify_response(
+    trip: QueuedRequest, reply: HttpResponse | Failed, web: WebSettings, host_of: Callable[[FetchUrl], HostState]
+) -> FetchResult | Failed | QueuedRequest:
     """What is to become of the trip; what the answer says of its host is noted there."""
-    if isinstance(reply, Reply) and reply.status in (200, 203):
+    if isinstance(reply, HttpResponse) and reply.status in (200, 203):
         trip.host.went_well()
         if not reply.body:
             return Failed("empty", f"{trip.place.host}: an answer of 0 bytes")
         values = reply.headers.getall("X-Robots-Tag", ())
-        return Answer(str(trip.place.url), reply.body, robots.directives(values) if values else frozenset())
-    if isinstance(reply, Reply) and reply.status in REDIRECTS:
+        return FetchResult(str(trip.place.url), reply.body, robots.directives(values) if values else frozenset())
+    if isinstance(reply, HttpResponse) and reply.status in REDIRECTS:
         trip.host.went_well()
         return _elsewhere(trip, reply.headers.get("Location", ""), web, host_of)
     return _failed(trip, reply, web)
 
 
-def _elsewhere(trip: Trip, location: str, web: Web, host_of: Callable[[Place], Host]) -> Failed | Trip:
+def _elsewhere(
+    trip: QueuedRequest, location: str, web: WebSettings, host_of: Callable[[FetchUrl], HostState]
+) -> Failed | QueuedRequest:
     host = trip.place.host
     if len(trip.hops) >= web.redirects:
         return Failed("redirects", f"{host}: more than {web.redirects} redirects")
@@ -47,7 +51,7 @@ def _elsewhere(trip: Trip, location: str, web: Web, host_of: Callable[[Place], H
     return replace(trip, place=place, host=host_of(place), hops=hops, tries=0)
 
 
-def _failed(trip: Trip, reply: Reply | Failed, web: Web) -> Failed | Trip:
+def _failed(trip: QueuedRequest, reply: HttpResponse | Failed, web: WebSettings) -> Failed | QueuedRequest:
     now = time.time()
     if isinstance(reply, Failed):
         failed = reply
@@ -55,15 +59,15 @@ def _failed(trip: Trip, reply: Reply | Failed, web: Web) -> Failed | Trip:
         failed = Failed("empty", f"{trip.place.host}: an answer without a body")
     else:
         failed = Failed(f"http_{reply.status}", f"{trip.place.host} answered {reply.status}")
-    if says_host_is_down(failed):
+    if is_host_failure(failed):
         trip.host.went_wrong(now)
     elif failed.failure_class != "private_address":
         trip.host.went_well()
-    if isinstance(reply, Reply) and reply.status in (429, 503):
-        pause = after(reply.headers.get("Retry-After"))
+    if isinstance(reply, HttpResponse) and reply.status in (429, 503):
+        pause = retry_after(reply.headers.get("Retry-After"))
         trip.host.hush(now, pause)
         if pause > web.longest_wait:
             return Failed("rate_limited", f"{trip.place.host}: asked to be left alone for {pause:.0f} s")
-    if trip.tries >= web.retries or not is_worth_another_try(failed):
+    if trip.tries >= web.retries or not is_retriable(failed):
         return failed
     return replace(trip, tries=trip.tries + 1, spent=0.0, not_before=now + backoff(trip.tries))

@@ -1,6 +1,6 @@
 """Fetches pictures and pages from web servers, as a guest: with a name, in turn, and not where it is unwelcome.
 
-All requests of a client go through one `Schedule`, from which its `Crew` takes them. Whoever has to wait – for a
+All requests of a client go through one `RequestQueue`, from which its `FetchPool` takes them. Whoever has to wait – for a
 host's delay, for the next try – is put back there and holds up nobody.
 """
 
@@ -19,18 +19,16 @@ from aiohttp.abc import AbstractResolver
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from million_ird.candidate import Failed
-from million_ird.config.recipe import Web
+from million_ird.config.rules import WebSettings
 from million_ird.sources.web import content_type as sniff
 from million_ird.sources.web import robots
-from million_ird.sources.web.addresses import CheckedResolver, Place, is_public, parse_url
-from million_ird.sources.web.classify import judge
-from million_ird.sources.web.fetch_pool import Crew
-from million_ird.sources.web.hosts import Host, Memory
-from million_ird.sources.web.request_queue import Schedule, Trip
-from million_ird.sources.web.response import Answer, Ask, exchange
-from million_ird.sources.web.robots_gate import Permissions
-
-__all__ = ["Answer", "Client", "Memory", "fetch_all"]
+from million_ird.sources.web.addresses import CheckedResolver, FetchUrl, is_public, parse_url
+from million_ird.sources.web.classify import classify_response
+from million_ird.sources.web.fetch_pool import FetchPool
+from million_ird.sources.web.hosts import HostMemory, HostState
+from million_ird.sources.web.request_queue import QueuedRequest, RequestQueue
+from million_ird.sources.web.response import FetchResult, RequestProfile, exchange
+from million_ird.sources.web.robots_gate import RobotsGate
 
 FED_AT_ONCE = 32
 LOOK_UPS = 32
@@ -42,31 +40,31 @@ class _Open:
     """What a client has only while it is entered."""
 
     session: aiohttp.ClientSession
-    crew: Crew
+    crew: FetchPool
 
 
 class Client:
     """A client for one event loop: limits, delays and retries hold over all that goes through it.
 
-    What becomes of a request is `Answer` or `Failed`; nothing that a server does raises.
+    What becomes of a request is `FetchResult` or `Failed`; nothing that a server does raises.
     """
 
     def __init__(
         self,
-        web: Web,
+        web: WebSettings,
         *,
         concurrency: int,
         allow_private_hosts: bool = False,
-        memory: Memory | None = None,
+        memory: HostMemory | None = None,
         resolver: AbstractResolver | None = None,
     ) -> None:
         """`resolver` looks names up in the system's stead; which addresses are refused is decided here all the same."""
         self._web = web
         self._concurrency = concurrency
         self._allow_private_hosts = allow_private_hosts
-        self._memory = memory if memory is not None else Memory()
+        self._memory = memory if memory is not None else HostMemory()
         self._resolver = resolver
-        self._hosts: dict[str, Host] = {}
+        self._hosts: dict[str, HostState] = {}
         agent = f"million-ird/{metadata.version('million-ird')}"
         agent += f" (+{' '.join(web.contact.split())})" if web.contact.strip() else ""
         self._asks = {
@@ -74,8 +72,8 @@ class Client:
             "page": _ask(agent, "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.5", "gzip"),
         }
         asking = _ask(agent, "text/plain,*/*;q=0.5", "identity", cut=True)
-        self._permissions = Permissions(web, self._memory, asking, self._refused)
-        self._schedule = Schedule(limit=self._limit, longest_wait=web.longest_wait)
+        self._permissions = RobotsGate(web, self._memory, asking, self._refused)
+        self._schedule = RequestQueue(limit=self._limit, longest_wait=web.longest_wait)
         self._entered: _Open | None = None
 
     async def __aenter__(self) -> "Client":
@@ -88,7 +86,7 @@ class Client:
             trust_env=False,
             auto_decompress=False,
         )
-        self._entered = _Open(session, Crew(self._schedule, self._step, most=self._concurrency))
+        self._entered = _Open(session, FetchPool(self._schedule, self._step, most=self._concurrency))
         return self
 
     async def __aexit__(
@@ -98,15 +96,15 @@ class Client:
         await self._open.session.close()
         self._entered = None
 
-    async def get(self, url: str, *, max_bytes: int, want: Literal["image", "page"]) -> Answer | Failed:
+    async def get(self, url: str, *, max_bytes: int, want: Literal["image", "page"]) -> FetchResult | Failed:
         """Fetches one URL, over redirects and retries; waits for its turn.
 
         An image is refused by its first bytes if they are clearly something else, and where its server opts out; of a
         page the directives are told.
         """
-        ended: asyncio.Future[Answer | Failed] = asyncio.get_running_loop().create_future()
+        ended: asyncio.Future[FetchResult | Failed] = asyncio.get_running_loop().create_future()
 
-        def hand_over(end: Answer | Failed) -> None:
+        def hand_over(end: FetchResult | Failed) -> None:
             if not ended.done():  # whoever asked may have gone
                 ended.set_result(end)
 
@@ -123,9 +121,9 @@ class Client:
         left = len(urls)
         all_here: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-        def hand_over(index: int, end: Answer | Failed) -> None:
+        def hand_over(index: int, end: FetchResult | Failed) -> None:
             nonlocal left
-            deliver(index, end.body if isinstance(end, Answer) else end)
+            deliver(index, end.body if isinstance(end, FetchResult) else end)
             left -= 1
             if not left and not all_here.done():
                 all_here.set_result(None)
@@ -149,28 +147,28 @@ class Client:
 
     def _trip(
         self,
-        place: Place,
+        place: FetchUrl,
         want: Literal["image", "page"],
         max_bytes: int,
-        done: Callable[[Answer | Failed], None],
+        done: Callable[[FetchResult | Failed], None],
         *,
         keep_open: bool,
-    ) -> Trip:
+    ) -> QueuedRequest:
         host = self._host(place)
-        return Trip(place=place, host=host, want=want, max_bytes=max_bytes, done=done, keep_open=keep_open)
+        return QueuedRequest(place=place, host=host, want=want, max_bytes=max_bytes, done=done, keep_open=keep_open)
 
-    def _host(self, place: Place) -> Host:
+    def _host(self, place: FetchUrl) -> HostState:
         host = self._hosts.get(place.host)
         if host is None:
             host = self._hosts[place.host] = self._memory.host(place.host)
             host.delay = self._web.delay  # what was remembered may be of another recipe
         return host
 
-    def _limit(self, trip: Trip) -> int:
+    def _limit(self, trip: QueuedRequest) -> int:
         alone = trip.host.is_on_probation or not self._permissions.is_known(trip.place)
         return 1 if alone else self._web.per_host
 
-    def _refused(self, place: Place) -> Failed | None:
+    def _refused(self, place: FetchUrl) -> Failed | None:
         # A name is judged when the resolver looks it up; an address never gets there.
         if place.literal is None or self._allow_private_hosts or is_public(place.literal):
             return None
@@ -181,7 +179,7 @@ class Client:
         refusal = robots.refusal(robots.directives(values), self._web.opt_out) if values else None
         return Failed("opt_out", f"{refusal} (X-Robots-Tag)") if refusal else None
 
-    async def _step(self, trip: Trip) -> Answer | Failed | Trip:
+    async def _step(self, trip: QueuedRequest) -> FetchResult | Failed | QueuedRequest:
         place, host, now = trip.place, trip.host, time.time()
         refused = self._refused(place)
         if refused is not None:
@@ -209,11 +207,11 @@ class Client:
             close=not trip.keep_open and not self._schedule.has_more(trip),
         )
         trip.spent += time.monotonic() - started
-        return judge(trip, reply, self._web, self._host)
+        return classify_response(trip, reply, self._web, self._host)
 
 
 def _look(head: bytes) -> Failed | None:
-    kind = sniff.what_else(head)
+    kind = sniff.foreign_type(head)
     return Failed("not_an_image", f"is {kind}") if kind else None
 
 
@@ -225,21 +223,21 @@ def _ask(
     image: bool = False,
     welcome: Callable[[CIMultiDictProxy[str]], Failed | None] | None = None,
     cut: bool = False,
-) -> Ask:
+) -> RequestProfile:
     headers = CIMultiDict({"User-Agent": agent, "Accept": accept, "Accept-Encoding": encoding})
     closing = CIMultiDict({**headers, "Connection": "close"})
     look = _look if image else None
-    return Ask(headers=headers, closing=closing, look=look, look_at=sniff.ENOUGH, welcome=welcome, cut=cut)
+    return RequestProfile(headers=headers, closing=closing, look=look, look_at=sniff.ENOUGH, welcome=welcome, cut=cut)
 
 
 def fetch_all(
     urls: Sequence[str],
-    web: Web,
+    web: WebSettings,
     *,
     max_bytes: int,
     concurrency: int,
     allow_private_hosts: bool,
-    memory: Memory | None,
+    memory: HostMemory | None,
     deliver: Callable[[int, bytes | Failed], None],
 ) -> None:
     """Fetches pictures, and delivers the index of each once, in any order, with its bytes or why there are none.

@@ -36,7 +36,7 @@ _MARKUP = ((b"<svg", "SVG"), (b"<!doctype html", "HTML"), (b"<html", "HTML"), (b
 _CONTROLS = frozenset(range(32)) - {9, 10, 12, 13}
 
 
-def what_else(head: bytes) -> str | None:
+def foreign_type(head: bytes) -> str | None:
     """What the beginning of a file says that it is, if that is clearly no picture; None where it may be one.
 
     Formats without a signature (TGA) are why unknown binary passes.

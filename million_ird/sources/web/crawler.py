@@ -16,12 +16,14 @@ import defusedxml.ElementTree
 from defusedxml.common import DefusedXmlException
 
 from million_ird.candidate import Failed
-from million_ird.config.recipe import Web
+from million_ird.config.rules import WebSettings
 from million_ird.errors import SourceError, one_line
 from million_ird.sources.web.addresses import parse_url
-from million_ird.sources.web.client import Answer, Client, Memory
-from million_ird.sources.web.html import Page, forbids, read_page
-from million_ird.sources.web.links import published
+from million_ird.sources.web.client import Client
+from million_ird.sources.web.hosts import HostMemory
+from million_ird.sources.web.response import FetchResult
+from million_ird.sources.web.html import HtmlPage, forbids, parse_page
+from million_ird.sources.web.links import public_url
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +35,7 @@ _PAGE_SUFFIXES = ("", ".html", ".htm", ".xhtml", ".php", ".asp", ".aspx", ".jsp"
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class SiteImage:
     """A picture that a site names."""
 
     url: str
@@ -42,9 +44,9 @@ class Link:
     licence: str | None = None
 
 
-def discover(
-    url: str, *, pages: int, depth: int, web: Web, allow_private_hosts: bool, memory: Memory | None
-) -> list[Link]:
+def crawl_site(
+    url: str, *, pages: int, depth: int, web: WebSettings, allow_private_hosts: bool, memory: HostMemory | None
+) -> list[SiteImage]:
     """The pictures of a site, each once: in the order of its sitemaps, then of its pages, breadth first.
 
     Args:
@@ -59,8 +61,8 @@ def discover(
         SourceError: neither the address nor a sitemap can be read.
     """
 
-    async def run() -> list[Link]:
-        known = memory if memory is not None else Memory()
+    async def run() -> list[SiteImage]:
+        known = memory if memory is not None else HostMemory()
         async with Client(
             web, concurrency=web.per_host, allow_private_hosts=allow_private_hosts, memory=known
         ) as client:
@@ -75,24 +77,24 @@ class _Crawl:
     url: str
     pages: int
     depth: int
-    web: Web
+    web: WebSettings
     client: Client
-    memory: Memory
-    links: dict[str, Link] = field(default_factory=dict)
+    memory: HostMemory
+    links: dict[str, SiteImage] = field(default_factory=dict)
     listed: list[str] = field(default_factory=list)
     """Pages that sitemaps name."""
 
-    async def run(self) -> list[Link]:
+    async def run(self) -> list[SiteImage]:
         start = await self.client.get(self.url, max_bytes=PAGE_BYTES, want="page")
         sitemaps = await self._sitemaps()
         if isinstance(start, Failed) and not sitemaps:
             raise SourceError(f"source site:{self.url}: {start.failure_class}: {start.detail}")
-        if self.pages and isinstance(start, Answer):
+        if self.pages and isinstance(start, FetchResult):
             await self._follow(start)
         return list(self.links.values())
 
     def _add(self, url: str, page: str, licence: str | None) -> None:
-        self.links.setdefault(url, Link(url, page, licence))
+        self.links.setdefault(url, SiteImage(url, page, licence))
 
     async def _sitemaps(self) -> int:
         """Reads all sitemaps; returns how many could be read."""
@@ -108,7 +110,7 @@ class _Crawl:
             answer = await self.client.get(address, max_bytes=SITEMAP_BYTES, want="page")
             if isinstance(answer, Failed):
                 level = logging.WARNING if named else logging.INFO
-                log.log(level, "sitemap %s: %s", published(address), answer.failure_class)
+                log.log(level, "sitemap %s: %s", public_url(address), answer.failure_class)
                 continue
             read += 1
             for more in self._sitemap(answer):
@@ -117,7 +119,7 @@ class _Crawl:
                     waiting.append(more)
         return read
 
-    def _sitemap(self, answer: Answer) -> Iterator[str]:
+    def _sitemap(self, answer: FetchResult) -> Iterator[str]:
         """Takes what a sitemap names; yields further sitemaps."""
         try:
             for element in _elements(answer.body):
@@ -127,7 +129,7 @@ class _Crawl:
                 elif kind == "url":
                     self._listed(element, answer.url)
         except (ParseError, DefusedXmlException, OSError, EOFError, zlib.error, ValueError) as error:
-            log.warning("sitemap %s: cannot be read further: %s", published(answer.url), one_line(error, 100))
+            log.warning("sitemap %s: cannot be read further: %s", public_url(answer.url), one_line(error, 100))
 
     def _listed(self, element: Element, sitemap: str) -> None:
         page = next((text for name, text in _texts(element) if name == "loc"), sitemap)
@@ -138,7 +140,7 @@ class _Crawl:
                     self._add(urljoin(sitemap, told["loc"]), page, told.get("license"))
         self.listed.append(page)
 
-    async def _follow(self, start: Answer) -> None:
+    async def _follow(self, start: FetchResult) -> None:
         """Breadth first, pages of the site's host only, a few at a time, taken over in their order."""
         host = urlsplit(start.url).hostname
         seen = {self.url, start.url}
@@ -156,17 +158,17 @@ class _Crawl:
                     *(self.client.get(address, max_bytes=PAGE_BYTES, want="page") for address in asked)
                 )
                 for answer in answers:
-                    if isinstance(answer, Answer) and urlsplit(answer.url).hostname == host:
+                    if isinstance(answer, FetchResult) and urlsplit(answer.url).hostname == host:
                         following.update(dict.fromkeys(one for one in self._take(answer) if _is_page(one, host)))
             level = list(following)
             if not left or not level:
                 return
 
-    def _take(self, answer: Answer) -> list[str]:
+    def _take(self, answer: FetchResult) -> list[str]:
         """Takes a page's pictures, unless it forbids that; returns its links, unless it forbids to follow them."""
         if b"<" not in answer.body[:4096]:
             return []
-        page: Page = read_page(answer.body.decode(errors="replace"), answer.url)
+        page: HtmlPage = parse_page(answer.body.decode(errors="replace"), answer.url)
         words = page.directives | answer.robots_directives
         if not forbids(words, self.web.opt_out):
             for picture in page.pictures:

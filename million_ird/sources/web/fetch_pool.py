@@ -6,25 +6,25 @@ from collections.abc import Awaitable, Callable
 from typing import TypeAlias, TypeVar
 
 from million_ird.candidate import Failed
-from million_ird.sources.web.request_queue import Schedule, Trip
-from million_ird.sources.web.response import Answer
+from million_ird.sources.web.request_queue import QueuedRequest, RequestQueue
+from million_ird.sources.web.response import FetchResult
 
 T = TypeVar("T")
 
-Step: TypeAlias = Callable[[Trip], Awaitable[Answer | Failed | Trip]]
+Step: TypeAlias = Callable[[QueuedRequest], Awaitable[FetchResult | Failed | QueuedRequest]]
 """Takes a trip one hop on. It comes back where there is more to do: later, again or elsewhere."""
 
 WINDOW = 50_000
 """Requests in line at once: only beyond so many of slow hosts would others come late."""
 
 
-class Crew:
+class FetchPool:
     """Takes trips from a schedule, one step at a time, and hands over what became of each.
 
     An exception of a step or of a trip's `done` ends the crew's work, and is raised to whoever waits for it.
     """
 
-    def __init__(self, schedule: Schedule, step: Step, *, most: int) -> None:
+    def __init__(self, schedule: RequestQueue, step: Step, *, most: int) -> None:
         """`most` workers are at work at once. To be made where the event loop runs."""
         self._schedule = schedule
         self._step = step
@@ -88,7 +88,7 @@ class Crew:
             self.pump()
             outcome = await self._step(trip)
             self._schedule.leave(trip)
-            if isinstance(outcome, Trip):
+            if isinstance(outcome, QueuedRequest):
                 self._schedule.put(outcome, first=True)
             else:
                 trip.done(outcome)

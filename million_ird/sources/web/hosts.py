@@ -33,7 +33,7 @@ _SCHEMA = 1
 
 
 @dataclass(slots=True)
-class Host:
+class HostState:
     """One host: a name, with a port where it is not the usual one."""
 
     next_at: float = 0.0
@@ -89,17 +89,17 @@ class Host:
 
 
 @dataclass(slots=True)
-class Robots:
+class RobotsRecord:
     """The answer of one origin to the question for its robots.txt."""
 
     at: float
     text: str = ""
     failed: Failed | None = None
     """Why there is no answer; everything is forbidden then."""
-    _rules: robots.Rules | None = field(default=None, repr=False, compare=False)
+    _rules: robots.RobotsRules | None = field(default=None, repr=False, compare=False)
 
     @property
-    def rules(self) -> robots.Rules:
+    def rules(self) -> robots.RobotsRules:
         """The rules, compiled when first asked for."""
         if self._rules is None:
             self._rules = robots.parse(self.text)
@@ -110,23 +110,23 @@ class Robots:
         return 0 <= now - self.at < (UNREACHABLE_LIFE if self.failed else ROBOTS_LIFE)
 
 
-class Memory:
+class HostMemory:
     """What is known of hosts, between units of work and between runs. Used by one event loop at a time."""
 
     def __init__(self, folder: Folder | None = None, name: str = "") -> None:
         """With no folder nothing outlives the process."""
         self._folder = folder
         self._name = name
-        self._hosts: dict[str, Host] = {}
-        self._robots: dict[str, Robots] = {}
+        self._hosts: dict[str, HostState] = {}
+        self._robots: dict[str, RobotsRecord] = {}
 
     @classmethod
-    def of_lane(cls, out: Folder, lane: str) -> "Memory":
+    def of_host_group(cls, out: Folder, host_group: str) -> "HostMemory":
         """What a build knows of the hosts in a lane."""
-        return cls.load(out, f".work/hosts/{lane}.json")
+        return cls.load(out, f".work/hosts/{host_group}.json")
 
     @classmethod
-    def load(cls, folder: Folder, name: str) -> "Memory":
+    def load(cls, folder: Folder, name: str) -> "HostMemory":
         """What `save` wrote under that name, or nothing yet.
 
         Raises:
@@ -165,23 +165,23 @@ class Memory:
         }
         self._folder.write_json(self._name, content)
 
-    def host(self, key: str) -> Host:
+    def host(self, key: str) -> HostState:
         """What is known of a host; from now on it is remembered."""
-        return self._hosts.setdefault(key, Host())
+        return self._hosts.setdefault(key, HostState())
 
-    def robots(self, origin: str, now: float) -> Robots | None:
+    def robots(self, origin: str, now: float) -> RobotsRecord | None:
         """The origin's robots.txt, if it was asked for not too long ago."""
         found = self._robots.get(origin)
         return found if found is not None and found.holds(now) else None
 
-    def keep_robots(self, origin: str, answer: Robots) -> None:
+    def keep_robots(self, origin: str, answer: RobotsRecord) -> None:
         """Remembers an origin's robots.txt."""
         self._robots[origin] = answer
 
     def _forget(self, now: float) -> None:
         fresh = [(key, host) for key, host in self._hosts.items() if now - host.seen < DAY]
         self._hosts = dict(sorted(fresh, key=lambda one: -one[1].seen)[:MOST_HOSTS])
-        kept: dict[str, Robots] = {}
+        kept: dict[str, RobotsRecord] = {}
         room = ROBOTS_TEXT
         for key, one in sorted(self._robots.items(), key=lambda one: -one[1].at):
             room -= len(one.text)
@@ -191,14 +191,14 @@ class Memory:
         self._robots = kept
 
 
-def _host(value: Mapping[str, Any]) -> Host:
-    host = Host(**value)
+def _host(value: Mapping[str, Any]) -> HostState:
+    host = HostState(**value)
     numbers = (host.next_at, host.hushed_until, host.failures, host.open_until, host.seen, host.delay)
     if not all(math.isfinite(number) for number in numbers):
         raise ValueError
     return host
 
 
-def _robots(value: Mapping[str, Any]) -> Robots:
+def _robots(value: Mapping[str, Any]) -> RobotsRecord:
     failed = Failed(*map(str, value["failed"])) if value["failed"] else None
-    return Robots(at=float(value["at"]), text=str(value["text"]), failed=failed)
+    return RobotsRecord(at=float(value["at"]), text=str(value["text"]), failed=failed)

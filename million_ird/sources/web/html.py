@@ -20,7 +20,7 @@ LONGEST_SRCSET = 20_000
 
 
 @dataclass(slots=True)
-class Page:
+class HtmlPage:
     """What a page names, as absolute addresses without fragments, each once, in the order of the page."""
 
     pictures: list[str] = field(default_factory=list)
@@ -31,9 +31,9 @@ class Page:
     """What its `rel=license` link names."""
 
 
-def read_page(text: str, address: str) -> Page:
+def parse_page(text: str, address: str) -> HtmlPage:
     """Reads a page of HTML; what is malformed is read as far as it makes sense."""
-    reader = _Reader(address)
+    reader = _ParserTarget(address)
     # The standard library's parser takes time that grows with the square of what is crafted to that end.
     parser = etree.HTMLParser(target=cast(Any, reader), encoding="utf-8")
     with contextlib.suppress(etree.ParseError):
@@ -59,11 +59,11 @@ def largest_of(srcset: str) -> str | None:
     return best
 
 
-class _Reader:
+class _ParserTarget:
     """Is told of every element as the parser meets it."""
 
     def __init__(self, address: str) -> None:
-        self.page = Page()
+        self.page = HtmlPage()
         self.robots: list[str] = []
         self._base = address
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit, urlunsplit
 
 from million_ird.candidate import Candidate, Failed, candidate_key
-from million_ird.config.recipe import Web
+from million_ird.config.rules import WebSettings
 from million_ird.sources.files import LARGEST_UNIT as LARGEST_OF_FILES
 from million_ird.sources.files import UNIT_SIZE as FILES_PER_UNIT
-from million_ird.sources.source import Deliver, Journey, ToldEntry, Unit, candidate_of
+from million_ird.sources.source import Deliver, DescribedEntry, SourceChunk, StreamContext, candidate_of
 
 LINKS_PER_UNIT = 256
 """On average."""
@@ -27,7 +27,7 @@ _SECRET_PREFIXES = ("x-amz-", "x-goog-", "x-ms-", "x-oss-")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LinkEntry(ToldEntry):
+class LinkEntry(DescribedEntry):
     """A picture that a table or a page names, and what it says of it."""
 
     address: str
@@ -39,12 +39,12 @@ class LinkEntry(ToldEntry):
         return f"LinkEntry({self._described}, address={self.address!r})"
 
 
-def is_link(address: str) -> bool:
+def is_web_url(address: str) -> bool:
     """Whether something is to be fetched from a web server."""
     return address[:8].lower().startswith(("http://", "https://"))
 
 
-def published(address: str) -> str:
+def public_url(address: str) -> str:
     """An address without user names, passwords, signatures and tokens: the same however often it is signed anew."""
     try:
         parts = urlsplit(address)
@@ -60,7 +60,7 @@ def published(address: str) -> str:
     return urlunsplit((parts.scheme, host, parts.path, "&".join(kept), ""))
 
 
-def lane_of(address: str, lanes: int) -> str:
+def host_group_of(address: str, lanes: int) -> str:
     """The lane that an address' host is in."""
     try:
         host = urlsplit(address).hostname or ""
@@ -71,7 +71,7 @@ def lane_of(address: str, lanes: int) -> str:
 
 
 @dataclass(slots=True)
-class Lanes:
+class LinkChunker:
     """Deals entries to lanes and cuts each lane into units where a key says so.
 
     An entry that is added or removed changes the unit that it is in and no other.
@@ -79,39 +79,45 @@ class Lanes:
 
     label: str
     root: str
-    _chunks: dict[str, list[LinkEntry]] = field(default_factory=dict)
+    _entries: dict[str, list[LinkEntry]] = field(default_factory=dict)
     _names: dict[str, str] = field(default_factory=dict)
     """What the unit at hand of each lane is named by: the entry that it begins with, nothing for a lane's first."""
 
-    def add(self, lane: str, key: str, entry: LinkEntry, *, local: bool = False) -> Unit | None:
+    def add(self, host_group: str, key: str, entry: LinkEntry, *, local: bool = False) -> SourceChunk | None:
         """The unit that this entry ends, if it does."""
         every, most = (FILES_PER_UNIT, LARGEST_OF_FILES) if local else (LINKS_PER_UNIT, LARGEST_UNIT)
-        chunk = self._chunks.setdefault(lane, [])
+        entries = self._entries.setdefault(host_group, [])
         boundary = int(key[-4:], 16) % every == 0
-        ended = self._unit(lane, local) if chunk and (boundary or len(chunk) >= most) else None
-        if ended or (boundary and not chunk):
-            self._names[lane] = entry.uri
+        ended = self._unit(host_group, local) if entries and (boundary or len(entries) >= most) else None
+        if ended or (boundary and not entries):
+            self._names[host_group] = entry.uri
         if ended:
-            chunk = self._chunks[lane] = []
-        chunk.append(entry)
+            entries = self._entries[host_group] = []
+        entries.append(entry)
         return ended
 
-    def rest(self, *, local: str = "") -> Iterator[Unit]:
+    def rest(self, *, local: str = "") -> Iterator[SourceChunk]:
         """The units that nothing has ended; `local` is the lane of local files."""
-        yield from (self._unit(lane, lane == local) for lane in sorted(self._chunks) if self._chunks[lane])
+        yield from (
+            self._unit(host_group, host_group == local)
+            for host_group in sorted(self._entries)
+            if self._entries[host_group]
+        )
 
-    def _unit(self, lane: str, local: bool) -> Unit:
-        entries = tuple(self._chunks[lane])
-        slot = candidate_key(self.label, self._names.get(lane, ""), lane)
-        lane = "" if local else lane
-        return Unit(source=self.label, root=self.root, slot=slot, entries=entries, remote=not local, lane=lane)
+    def _unit(self, host_group: str, local: bool) -> SourceChunk:
+        entries = tuple(self._entries[host_group])
+        slot = candidate_key(self.label, self._names.get(host_group, ""), host_group)
+        host_group = "" if local else host_group
+        return SourceChunk(
+            source=self.label, root=self.root, slot=slot, entries=entries, remote=not local, host_group=host_group
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fetching:
+class LinkFetcher:
     """The terms on which pictures are fetched from the web."""
 
-    web: Web
+    web: WebSettings
     max_bytes: int
     allow_private_hosts: bool = False
 
@@ -119,13 +125,14 @@ class Fetching:
         self,
         label: str,
         entries: Sequence[LinkEntry],
-        lane: str,
+        host_group: str,
         wanted: Callable[[Candidate], bool],
         deliver: Deliver,
-        journey: Journey,
+        context: StreamContext,
     ) -> None:
         """Fetches the wanted ones among the entries of a lane; what is learned of its hosts is kept for the next."""
-        from million_ird.sources.web.client import Memory, fetch_all
+        from million_ird.sources.web.client import fetch_all  # aiohttp takes time to import
+        from million_ird.sources.web.hosts import HostMemory
 
         pairs = [(candidate_of(label, entry), entry.address) for entry in entries]
         pairs = [pair for pair in pairs if wanted(pair[0])]
@@ -133,13 +140,13 @@ class Fetching:
         def delivered(index: int, found: bytes | Failed) -> None:
             deliver(pairs[index][0], found)
 
-        memory = Memory.of_lane(journey.out, lane)
+        memory = HostMemory.of_host_group(context.out, host_group)
         try:
             fetch_all(
                 [address for _, address in pairs],
                 self.web,
                 max_bytes=self.max_bytes,
-                concurrency=journey.concurrency,
+                concurrency=context.concurrency,
                 allow_private_hosts=self.allow_private_hosts,
                 memory=memory,
                 deliver=delivered,

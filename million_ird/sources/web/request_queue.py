@@ -11,24 +11,24 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from million_ird.candidate import Failed
-from million_ird.sources.web.addresses import Place
-from million_ird.sources.web.hosts import Host
-from million_ird.sources.web.response import Answer
+from million_ird.sources.web.addresses import FetchUrl
+from million_ird.sources.web.hosts import HostState
+from million_ird.sources.web.response import FetchResult
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
-class Trip:
+class QueuedRequest:
     """One request on its way, over redirects and retries, to its end."""
 
-    place: Place
-    host: Host
+    place: FetchUrl
+    host: HostState
     want: Literal["image", "page"]
     max_bytes: int
-    done: Callable[[Answer | Failed], None]
+    done: Callable[[FetchResult | Failed], None]
     """Takes what became of it, once."""
     keep_open: bool
     """Whether more requests to the host may follow that are not in line yet."""
-    hops: tuple[Place, ...] = ()
+    hops: tuple[FetchUrl, ...] = ()
     """Where redirects led it from."""
     spent: float = 0.0
     """Seconds of its time, on earlier hops."""
@@ -38,26 +38,26 @@ class Trip:
 
 
 @dataclass(slots=True, eq=False)
-class _Line:
+class _HostQueue:
     """The requests to one host."""
 
-    host: Host
-    trips: deque[Trip] = field(default_factory=deque)
+    host: HostState
+    trips: deque[QueuedRequest] = field(default_factory=deque)
     busy: int = 0
     listed: bool = False
     """Whether it stands among the ready or the sleeping."""
 
 
-class Schedule:
+class RequestQueue:
     """Lines of requests by host. A request waits in a line, sleeps until it may be tried again, or is taken."""
 
-    def __init__(self, *, limit: Callable[[Trip], int], longest_wait: float) -> None:
+    def __init__(self, *, limit: Callable[[QueuedRequest], int], longest_wait: float) -> None:
         """`limit` says how many requests may be under way at a trip's host now."""
         self._limit = limit
         self._longest_wait = longest_wait
-        self._lines: dict[str, _Line] = {}
-        self._ready: deque[_Line] = deque()
-        self._sleeping: list[tuple[float, int, _Line | Trip]] = []
+        self._lines: dict[str, _HostQueue] = {}
+        self._ready: deque[_HostQueue] = deque()
+        self._sleeping: list[tuple[float, int, _HostQueue | QueuedRequest]] = []
         self._order = itertools.count()
         self.waiting = 0
         """Requests in lines, those whose host sleeps included."""
@@ -72,14 +72,14 @@ class Schedule:
         """When the next sleeper wakes."""
         return self._sleeping[0][0] if self._sleeping else None
 
-    def put(self, trip: Trip, *, first: bool = False) -> None:
+    def put(self, trip: QueuedRequest, *, first: bool = False) -> None:
         """Puts a trip in its host's line, or to sleep until `not_before`."""
         if trip.not_before > 0:
             heapq.heappush(self._sleeping, (trip.not_before, next(self._order), trip))
             return
         line = self._lines.get(trip.place.host)
         if line is None:
-            line = self._lines[trip.place.host] = _Line(trip.host)
+            line = self._lines[trip.place.host] = _HostQueue(trip.host)
         if first:
             line.trips.appendleft(trip)
         else:
@@ -87,7 +87,7 @@ class Schedule:
         self.waiting += 1
         self._list(line)
 
-    def take(self, now: float) -> Trip | None:
+    def take(self, now: float) -> QueuedRequest | None:
         """A trip whose turn it is, hosts in rotation; None while there is none."""
         self.wake(now)
         while self._ready:
@@ -96,7 +96,7 @@ class Schedule:
                 return trip
         return None
 
-    def leave(self, trip: Trip) -> None:
+    def leave(self, trip: QueuedRequest) -> None:
         """A trip that was taken is not under way any more."""
         line = self._lines[trip.place.host]
         line.busy -= 1
@@ -105,11 +105,11 @@ class Schedule:
         elif not line.busy:
             del self._lines[trip.place.host]
 
-    def reconsider(self, trip: Trip) -> None:
+    def reconsider(self, trip: QueuedRequest) -> None:
         """The limit of the host of a trip that was taken has changed."""
         self._list(self._lines[trip.place.host])
 
-    def has_more(self, trip: Trip) -> bool:
+    def has_more(self, trip: QueuedRequest) -> bool:
         """Whether others wait for the host of a trip that was taken."""
         return bool(self._lines[trip.place.host].trips)
 
@@ -117,19 +117,19 @@ class Schedule:
         """Puts back in line whoever has slept enough."""
         while self._sleeping and self._sleeping[0][0] <= now:
             _, _, sleeper = heapq.heappop(self._sleeping)
-            if isinstance(sleeper, Trip):
+            if isinstance(sleeper, QueuedRequest):
                 sleeper.not_before = 0.0
                 self.put(sleeper, first=True)
             else:
                 sleeper.listed = False
                 self._list(sleeper)
 
-    def _list(self, line: _Line) -> None:
+    def _list(self, line: _HostQueue) -> None:
         if not line.listed and line.trips and line.busy < self._limit(line.trips[0]):
             line.listed = True
             self._ready.append(line)
 
-    def _from(self, line: _Line, now: float) -> Trip | None:
+    def _from(self, line: _HostQueue, now: float) -> QueuedRequest | None:
         line.listed = False
         if not line.trips or line.busy >= self._limit(line.trips[0]):
             return None

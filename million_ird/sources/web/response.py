@@ -16,7 +16,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from million_ird.candidate import Failed
 from million_ird.errors import BuildError
-from million_ird.sources.web.addresses import Place, PrivateAddress
+from million_ird.sources.web.addresses import FetchUrl, PrivateAddress
 
 DRAINED = 65_536
 """Bytes of an answer nobody wants that are read nevertheless, to keep the connection."""
@@ -25,7 +25,7 @@ Look: TypeAlias = Callable[[bytes], Failed | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class HttpResponse:
     """What a server answered; the body is there where the status is 200 or 203."""
 
     status: int
@@ -34,7 +34,7 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class FetchResult:
     """What was asked for."""
 
     url: str
@@ -45,7 +45,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
+class RequestProfile:
     """What one kind of request asks for and accepts."""
 
     headers: CIMultiDict[str]
@@ -61,8 +61,8 @@ class Ask:
 
 
 async def exchange(
-    session: aiohttp.ClientSession, place: Place, ask: Ask, *, max_bytes: int, seconds: float, close: bool
-) -> Reply | Failed:
+    session: aiohttp.ClientSession, place: FetchUrl, ask: RequestProfile, *, max_bytes: int, seconds: float, close: bool
+) -> HttpResponse | Failed:
     """Asks for `place` and reads the answer, in at most `seconds`. Redirects are answers.
 
     Raises:
@@ -81,25 +81,31 @@ async def exchange(
         return _why(error, place, session.timeout)
 
 
-async def _read(response: aiohttp.ClientResponse, ask: Ask, max_bytes: int, silence: float | None) -> Reply | Failed:
+async def _read(
+    response: aiohttp.ClientResponse, ask: RequestProfile, max_bytes: int, silence: float | None
+) -> HttpResponse | Failed:
     refused = ask.welcome(response.headers) if ask.welcome else None
     if response.status not in (200, 203):
         if response.content_length is not None and response.content_length <= DRAINED:
             await response.content.read(DRAINED)
-        return refused if refused and response.status < 400 else Reply(response.status, response.headers, b"")
+        return refused if refused and response.status < 400 else HttpResponse(response.status, response.headers, b"")
     if refused:
         return refused
     if response.content_length is not None and response.content_length > max_bytes and not ask.cut:
         return Failed("too_large", f"{response.content_length:,} bytes, more than {max_bytes:,}")
-    unpack = _unpacker(response.headers.get("Content-Encoding", ""))
+    unpack = _decompressor(response.headers.get("Content-Encoding", ""))
     if isinstance(unpack, Failed):
         return unpack
     body = await _body(response, ask, max_bytes, unpack, silence)
-    return body if isinstance(body, Failed) else Reply(response.status, response.headers, body)
+    return body if isinstance(body, Failed) else HttpResponse(response.status, response.headers, body)
 
 
 async def _body(
-    response: aiohttp.ClientResponse, ask: Ask, max_bytes: int, unpack: "_Unpacker | None", silence: float | None
+    response: aiohttp.ClientResponse,
+    ask: RequestProfile,
+    max_bytes: int,
+    unpack: "_Decompressor | None",
+    silence: float | None,
 ) -> bytes | Failed:
     """Reads to the end, or as far as it takes to know that the rest is not wanted."""
     chunks: list[bytes] = []
@@ -135,7 +141,7 @@ async def _body(
     return b"".join(chunks) if len(chunks) != 2 else chunks[0]
 
 
-class _Unpacker:
+class _Decompressor:
     """Takes gzip and deflate apart, never further than asked: a bomb does not go off."""
 
     def __init__(self) -> None:
@@ -150,17 +156,17 @@ class _Unpacker:
         return self._unpack.decompress(packed, max(at_most, 1))
 
 
-def _unpacker(encoding: str) -> "_Unpacker | Failed | None":
+def _decompressor(encoding: str) -> "_Decompressor | Failed | None":
     match encoding.strip().lower():
         case "" | "identity":
             return None
         case "gzip" | "x-gzip" | "deflate":
-            return _Unpacker()
+            return _Decompressor()
         case _:
             return Failed("bad_answer", "is compressed in a way that was not asked for")
 
 
-def _why(error: Exception, place: Place, limits: aiohttp.ClientTimeout) -> Failed:
+def _why(error: Exception, place: FetchUrl, limits: aiohttp.ClientTimeout) -> Failed:
     host = place.host
     if isinstance(error, TimeoutError):
         return _which_timeout(error, host, limits)

@@ -15,12 +15,12 @@ RETRIED = frozenset({"timeout", "reset", "truncated", "http_429", "http_500", "h
 _NO_CONNECTION = frozenset({"dns", "refused", "timeout", "tls", "reset"})
 
 
-def is_worth_another_try(failed: Failed) -> bool:
+def is_retriable(failed: Failed) -> bool:
     """Whether the same request may well succeed a little later."""
     return failed.failure_class in RETRIED
 
 
-def says_host_is_down(failed: Failed) -> bool:
+def is_host_failure(failed: Failed) -> bool:
     """Whether a row of such failures says that the host does not serve at all."""
     return failed.failure_class in _NO_CONNECTION or failed.failure_class.startswith("http_5")
 
@@ -30,7 +30,7 @@ def backoff(tries: int) -> float:
     return random.uniform(0.0, min(LONGEST_BACKOFF, FIRST_BACKOFF * 2.0**tries))
 
 
-def after(header: str | None) -> float:
+def retry_after(header: str | None) -> float:
     """Seconds that a Retry-After header asks for, given as seconds or as a date; 0 where it asks for nothing."""
     if not header:
         return 0.0

@@ -17,7 +17,7 @@ _NAME = re.compile(r"\s*([A-Za-z0-9_*.-]+)\s*:(.*)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class RobotsRules:
     """A robots.txt, as far as it concerns us."""
 
     delay: float = 0.0
@@ -30,18 +30,18 @@ class Rules:
         return self._parsed is None or self._parsed.can_fetch(url, TOKEN)
 
 
-EVERYTHING = Rules()
+EVERYTHING = RobotsRules()
 """What a server without robots.txt allows."""
 
 
-def parse(text: str) -> Rules:
+def parse(text: str) -> RobotsRules:
     """Reads a robots.txt; lines that mean nothing are passed over, as RFC 9309 wants."""
     if not text.strip():
         return EVERYTHING
     parsed = Protego.parse(text)
     rate = parsed.request_rate(TOKEN)
     delay = max(parsed.crawl_delay(TOKEN) or 0.0, rate.seconds / rate.requests if rate else 0.0)
-    return Rules(delay=delay, sitemaps=tuple(parsed.sitemaps), _parsed=parsed)
+    return RobotsRules(delay=delay, sitemaps=tuple(parsed.sitemaps), _parsed=parsed)
 
 
 def directives(values: Iterable[str]) -> frozenset[str]:

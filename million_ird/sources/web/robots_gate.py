@@ -8,21 +8,23 @@ from urllib.parse import urljoin
 import aiohttp
 
 from million_ird.candidate import Failed
-from million_ird.config.recipe import Web
+from million_ird.config.rules import WebSettings
 from million_ird.sources.web import robots
-from million_ird.sources.web.addresses import Place, parse_url
-from million_ird.sources.web.hosts import Host, Memory, Robots
-from million_ird.sources.web.response import Ask, Reply, exchange
-from million_ird.sources.web.retries import backoff, is_worth_another_try, says_host_is_down
+from million_ird.sources.web.addresses import FetchUrl, parse_url
+from million_ird.sources.web.hosts import HostMemory, HostState, RobotsRecord
+from million_ird.sources.web.response import HttpResponse, RequestProfile, exchange
+from million_ird.sources.web.retries import backoff, is_host_failure, is_retriable
 
 HOPS = 5
 """Redirects of a robots.txt that are followed: RFC 9309, 2.3.1.2."""
 
 
-class Permissions:
+class RobotsGate:
     """What robots.txt files allow; each is fetched once, however many requests wait for it."""
 
-    def __init__(self, web: Web, memory: Memory, ask: Ask, refused: Callable[[Place], Failed | None]) -> None:
+    def __init__(
+        self, web: WebSettings, memory: HostMemory, ask: RequestProfile, refused: Callable[[FetchUrl], Failed | None]
+    ) -> None:
         """`refused` says why an address is not asked at all."""
         self._web = web
         self._memory = memory
@@ -30,11 +32,13 @@ class Permissions:
         self._refused = refused
         self._asking: dict[str, asyncio.Lock] = {}
 
-    def is_known(self, place: Place) -> bool:
+    def is_known(self, place: FetchUrl) -> bool:
         """Whether nothing need be asked before a request to that origin."""
         return not self._web.robots or self._memory.robots(place.origin, time.time()) is not None
 
-    async def rules(self, session: aiohttp.ClientSession, place: Place, host: Host) -> robots.Rules | Failed:
+    async def rules(
+        self, session: aiohttp.ClientSession, place: FetchUrl, host: HostState
+    ) -> robots.RobotsRules | Failed:
         """The rules of the place's origin, or why there are none and it must be left alone.
 
         A server that cannot be reached forbids everything, one without robots.txt nothing (RFC 9309).
@@ -54,7 +58,7 @@ class Permissions:
         host.delay = max(host.delay, min(known.rules.delay, self._web.longest_wait))
         return known.rules
 
-    async def refusal(self, session: aiohttp.ClientSession, place: Place, host: Host) -> Failed | None:
+    async def refusal(self, session: aiohttp.ClientSession, place: FetchUrl, host: HostState) -> Failed | None:
         """Why a place may not be asked for; None where it may."""
         rules = await self.rules(session, place, host)
         if isinstance(rules, Failed):
@@ -65,22 +69,22 @@ class Permissions:
             return Failed("crawl_delay", f"{place.host}: its robots.txt wants {rules.delay:g} s between requests")
         return None
 
-    async def _inquire(self, session: aiohttp.ClientSession, place: Place, host: Host) -> Robots:
+    async def _inquire(self, session: aiohttp.ClientSession, place: FetchUrl, host: HostState) -> RobotsRecord:
         tries = 0
         while True:
             host.began(time.time())
             answer = await self._follow(session, place)
             if isinstance(answer, str):
                 host.went_well()
-                return Robots(at=time.time(), text=answer)
-            if says_host_is_down(answer):
+                return RobotsRecord(at=time.time(), text=answer)
+            if is_host_failure(answer):
                 host.went_wrong(time.time())
-            if tries >= self._web.retries or not is_worth_another_try(answer) or host.is_open(time.time()):
-                return Robots(at=time.time(), failed=_unreachable(place, answer))
+            if tries >= self._web.retries or not is_retriable(answer) or host.is_open(time.time()):
+                return RobotsRecord(at=time.time(), failed=_unreachable(place, answer))
             await asyncio.sleep(backoff(tries))
             tries += 1
 
-    async def _follow(self, session: aiohttp.ClientSession, place: Place) -> str | Failed:
+    async def _follow(self, session: aiohttp.ClientSession, place: FetchUrl) -> str | Failed:
         """The text of a robots.txt, empty where there is none; or why it cannot be had."""
         there = parse_url(f"{place.origin}/robots.txt")
         for _ in range(HOPS + 1):
@@ -101,13 +105,13 @@ class Permissions:
         return ""
 
 
-def _text(reply: Reply) -> str | Failed:
+def _text(reply: HttpResponse) -> str | Failed:
     if reply.status >= 500 or reply.status == 429:
         return Failed(f"http_{reply.status}", "")
     return reply.body.decode("utf-8-sig", errors="replace")
 
 
-def _unreachable(place: Place, failed: Failed) -> Failed:
+def _unreachable(place: FetchUrl, failed: Failed) -> Failed:
     """A host that is not there at all keeps the name of that; one that is there has not given permission."""
     if failed.failure_class in {"dns", "refused", "tls", "timeout", "reset", "private_address"}:
         return failed

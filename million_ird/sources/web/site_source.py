@@ -15,8 +15,8 @@ from million_ird.candidate import Candidate, Failed, candidate_key
 from million_ird.config.recipe import digest
 from million_ird.errors import SourceError
 from million_ird.runtime.storage import Folder
-from million_ird.sources.source import Deliver, Journey, Unit, candidate_of
-from million_ird.sources.web.links import Fetching, Lanes, LinkEntry, lane_of, published
+from million_ird.sources.source import Deliver, SourceChunk, StreamContext, candidate_of
+from million_ird.sources.web.links import LinkChunker, LinkEntry, LinkFetcher, host_group_of, public_url
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ class SiteSource:
 
     label: str
     root: str
-    fetching: Fetching
+    fetcher: LinkFetcher
     pages: int = 0
     """Follow links to so many pages; 0 reads sitemaps only."""
     depth: int = 2
@@ -56,37 +56,39 @@ class SiteSource:
         if not good:
             raise SourceError(f"source site:{self.root}: is no web address; name one with https:// before it")
 
-    def units(self, limit: int | None = None) -> Iterator[Unit]:
+    def chunks(self, limit: int | None = None) -> Iterator[SourceChunk]:
         """The pictures lane by lane: a picture's host is not always the site's.
 
         Raises:
             SourceError: the site cannot be read, or names no pictures.
         """
-        lanes = Lanes(self.label, self.root)
+        lanes = LinkChunker(self.label, self.root)
         for entry in itertools.islice(self._entries(), limit):
-            lane = lane_of(entry.address, self.fetching.web.lanes)
-            unit = lanes.add(lane, candidate_key(self.label, entry.uri), entry)
-            if unit is not None:
-                yield unit
+            host_group = host_group_of(entry.address, self.fetcher.web.lanes)
+            chunk = lanes.add(host_group, candidate_key(self.label, entry.uri), entry)
+            if chunk is not None:
+                yield chunk
         yield from lanes.rest()
 
-    def candidates(self, unit: Unit) -> list[Candidate]:
+    def candidates(self, chunk: SourceChunk) -> list[Candidate]:
         """One candidate per picture."""
-        return [candidate_of(self.label, entry) for entry in unit.entries if isinstance(entry, LinkEntry)]
+        return [candidate_of(self.label, entry) for entry in chunk.entries if isinstance(entry, LinkEntry)]
 
     def fetch(self, candidate: Candidate) -> bytes | Failed:
         """What was fetched once is in the store; nothing else is at hand."""
         return Failed("missing", "its original is no longer in .work/originals; run the build again")
 
-    def stream(self, unit: Unit, wanted: Callable[[Candidate], bool], deliver: Deliver, journey: Journey) -> None:
+    def stream(
+        self, chunk: SourceChunk, wanted: Callable[[Candidate], bool], deliver: Deliver, context: StreamContext
+    ) -> None:
         """Fetches the pictures of a unit."""
-        entries = [entry for entry in unit.entries if isinstance(entry, LinkEntry)]
-        self.fetching.stream(self.label, entries, unit.lane, wanted, deliver, journey)
+        entries = [entry for entry in chunk.entries if isinstance(entry, LinkEntry)]
+        self.fetcher.stream(self.label, entries, chunk.host_group, wanted, deliver, context)
 
     def _entries(self) -> Iterator[LinkEntry]:
         seen: set[str] = set()
         for row in self._found().to_pylist():
-            uri = published(row["url"])
+            uri = public_url(row["url"])
             if uri not in seen:
                 seen.add(uri)
                 yield LinkEntry(
@@ -111,18 +113,18 @@ class SiteSource:
         return table
 
     def _crawled(self) -> pa.Table:
-        from million_ird.sources.web.client import Memory
-        from million_ird.sources.web.crawler import discover
+        from million_ird.sources.web.crawler import crawl_site  # aiohttp takes time to import
+        from million_ird.sources.web.hosts import HostMemory
 
-        lane = lane_of(self.root, self.fetching.web.lanes)
-        memory = Memory.of_lane(self.out, lane) if self.out is not None else None
+        host_group = host_group_of(self.root, self.fetcher.web.lanes)
+        memory = HostMemory.of_host_group(self.out, host_group) if self.out is not None else None
         try:
-            links = discover(
+            links = crawl_site(
                 self.root,
                 pages=self.pages,
                 depth=self.depth,
-                web=self.fetching.web,
-                allow_private_hosts=self.fetching.allow_private_hosts,
+                web=self.fetcher.web,
+                allow_private_hosts=self.fetcher.allow_private_hosts,
                 memory=memory,
             )
             rows = [{"url": link.url, "page": link.page, "licence": link.licence} for link in links]

@@ -16,12 +16,12 @@ import pytest
 from PIL import Image
 
 from million_ird.candidate import Candidate, Failed
-from million_ird.config.recipe import parse
+from million_ird.config.loading import parse
 from million_ird.errors import SourceError
 from million_ird.ledger import load
 from million_ird.runtime.storage import Folder
 from million_ird.sources.hub import DatasetSource
-from million_ird.sources.source import Journey
+from million_ird.sources.source import StreamContext
 from million_ird.workflow import Options, build
 from tests.hub_server import Hub, Repository, served
 
@@ -64,13 +64,13 @@ def as_dict(folder: Path) -> None:
     datasets.DatasetDict(train=made(), test=made(3)).save_to_disk(folder)
 
 
-def streamed(source: DatasetSource) -> dict[str, tuple[Candidate, bytes | Failed]]:
+def load_download_cache(source: DatasetSource) -> dict[str, tuple[Candidate, bytes | Failed]]:
     found: dict[str, tuple[Candidate, bytes | Failed]] = {}
-    for unit in source.units():
-        assert unit.remote
-        assert unit.opaque
-        journey = Journey(out=Folder("memory://nowhere"), concurrency=1)
-        source.stream(unit, lambda _: True, lambda one, got: found.update({one.uri: (one, got)}), journey)
+    for chunk in source.chunks():
+        assert chunk.remote
+        assert chunk.stream_only
+        context = StreamContext(out=Folder("memory://nowhere"), concurrency=1)
+        source.stream(chunk, lambda _: True, lambda one, got: found.update({one.uri: (one, got)}), context)
     return found
 
 
@@ -79,7 +79,7 @@ def test_bytes_and_columns_come_through_untouched(tmp_path: Path, lay_out: Calla
     lay_out(tmp_path / "set")
     source = DatasetSource("set", str(tmp_path / "set"), 10**6, ("score",), ("caption",))
     source.check()
-    found = list(streamed(source).values())
+    found = list(load_download_cache(source).values())
     assert [got for _, got in found[:5]] == [picture(n) for n in range(5)]
     assert isinstance(found[5][1], Failed)
     assert [(one.licence, one.extra["score"], one.extra["caption"]) for one, _ in found] == [
@@ -90,8 +90,8 @@ def test_bytes_and_columns_come_through_untouched(tmp_path: Path, lay_out: Calla
 
 def test_all_splits_unless_one_is_named(tmp_path: Path) -> None:
     as_dict(tmp_path / "set")
-    assert len(streamed(DatasetSource("set", str(tmp_path / "set"), 10**6))) == 6 + 3
-    named = streamed(DatasetSource("set", str(tmp_path / "set"), 10**6, split="test"))
+    assert len(load_download_cache(DatasetSource("set", str(tmp_path / "set"), 10**6))) == 6 + 3
+    named = load_download_cache(DatasetSource("set", str(tmp_path / "set"), 10**6, split="test"))
     assert list(named) == [f"test/00000/{n:06d}" for n in range(3)]
 
 
@@ -99,7 +99,7 @@ def test_an_image_folder_is_a_data_set_too(tmp_path: Path) -> None:
     (tmp_path / "set").mkdir()
     for number in range(3):
         (tmp_path / "set" / f"{number}.png").write_bytes(picture(number))
-    found = streamed(DatasetSource("set", str(tmp_path / "set"), 10**6))
+    found = load_download_cache(DatasetSource("set", str(tmp_path / "set"), 10**6))
     assert [got for _, got in found.values()] == [picture(n) for n in range(3)]
 
 
@@ -124,7 +124,7 @@ def test_a_set_without_pictures_and_one_that_is_not_there(tmp_path: Path) -> Non
     made().remove_columns("image").to_parquet(tmp_path / "set" / "train.parquet")
     with pytest.raises(SourceError, match="no column of pictures; name one of license, score, caption"):
         DatasetSource("set", str(tmp_path / "set"), 10**6).check()
-    with pytest.raises(SourceError, match="dataset:nobody/nothing: cannot be had"):
+    with pytest.raises(SourceError, match="dataset:nobody/nothing: cannot be reached: HF_HUB_OFFLINE is set"):
         DatasetSource("set", "nobody/nothing", 10**6).check()
 
 
@@ -148,7 +148,7 @@ def test_pictures_as_raw_bytes_are_taken_if_their_column_is_named(tmp_path: Path
     (tmp_path / "set").mkdir()
     plain = datasets.Dataset.from_dict({"content": [picture(1), picture(2)], "number": [1, 2]})
     plain.cast_column("content", datasets.Value("binary")).to_parquet(tmp_path / "set" / "train.parquet")
-    found = streamed(DatasetSource("set", str(tmp_path / "set"), 10**6, image="content"))
+    found = load_download_cache(DatasetSource("set", str(tmp_path / "set"), 10**6, image="content"))
     assert [got for _, got in found.values()] == [picture(1), picture(2)]
     with pytest.raises(SourceError, match="number holds no pictures"):
         DatasetSource("set", str(tmp_path / "set"), 10**6, image="number").check()
@@ -160,12 +160,12 @@ def test_a_picture_over_the_limit_and_one_that_is_gone(tmp_path: Path) -> None:
         (tmp_path / "set" / f"{number}.png").write_bytes(picture(number) + bytes(5000 * number))
     source = DatasetSource("set", str(tmp_path / "set"), 9000)
     source.check()
-    assert [type(got) for _, got in streamed(source).values()] == [bytes, bytes, Failed]
-    (unit,) = source.units()
+    assert [type(got) for _, got in load_download_cache(source).values()] == [bytes, bytes, Failed]
+    (chunk,) = source.chunks()
     (tmp_path / "set" / "1.png").unlink()
     found: list[bytes | Failed] = []
-    journey = Journey(out=Folder("memory://nowhere"), concurrency=8)
-    source.stream(unit, lambda _: True, lambda _, got: found.append(got), journey)
+    context = StreamContext(out=Folder("memory://nowhere"), concurrency=8)
+    source.stream(chunk, lambda _: True, lambda _, got: found.append(got), context)
     classes = [got.failure_class if isinstance(got, Failed) else "" for got in found]
     assert classes == ["", "missing", "too_large"]
 
@@ -173,9 +173,9 @@ def test_a_picture_over_the_limit_and_one_that_is_gone(tmp_path: Path) -> None:
 def test_a_changed_folder_has_another_version_in_the_same_process(tmp_path: Path) -> None:
     as_parquet(tmp_path / "set")
     source = DatasetSource("set", str(tmp_path / "set"), 10**6)
-    before = streamed(source)
+    before = load_download_cache(source)
     made(12).to_parquet(tmp_path / "set" / "train-00000-of-00002.parquet")
-    after = streamed(source)
+    after = load_download_cache(source)
     assert len(after) == 12 + 3
     assert {one.version for one, _ in before.values()}.isdisjoint(one.version for one, _ in after.values())
 
@@ -189,14 +189,14 @@ def tell(asked: list[dict[str, Any]]) -> None:
         source = DatasetSource("set", max_bytes=10**6, **arguments)
         try:
             source.check()
-            for unit in source.units():
-                told["slots"].append(unit.slot)
+            for chunk in source.chunks():
+                told["slots"].append(chunk.slot)
 
                 def note(one: Candidate, got: bytes | Failed, told: Told = told) -> None:
                     outcome = got.failure_class if isinstance(got, Failed) else got.hex()
                     told["rows"][one.uri] = [outcome, one.licence, one.version]
 
-                source.stream(unit, lambda _: True, note, Journey(out=Folder("memory://nowhere"), concurrency=4))
+                source.stream(chunk, lambda _: True, note, StreamContext(out=Folder("memory://nowhere"), concurrency=4))
         except Exception as error:
             told["error"] = f"{type(error).__name__}: {error}"
     sys.stdout.write("\n" + json.dumps(answers))

@@ -9,14 +9,15 @@ import pytest
 from PIL import Image
 
 from million_ird import ledger
-from million_ird.config.recipe import Web, parse
+from million_ird.config.loading import parse
+from million_ird.config.rules import WebSettings
 from million_ird.errors import RecipeError, SourceError
 from million_ird.runtime.storage import Folder
 from million_ird.sources.tables import TableSource
-from million_ird.sources.web.links import Fetching
+from million_ird.sources.web.links import LinkFetcher
 from million_ird.workflow import Options, build
 
-TERMS = Fetching(web=Web(), max_bytes=10**6)
+TERMS = LinkFetcher(web=WebSettings(), max_bytes=10**6)
 ROWS = [
     {"path": "a, b.png", "license": "CC0", "pwatermark": 0.1},
     {"path": "c.png", "license": "CC-BY-NC", "pwatermark": 0.2},
@@ -53,7 +54,7 @@ def write(folder: Path, kind: str) -> Path:
 @pytest.mark.parametrize("kind", [".parquet", ".csv", ".tsv", ".jsonl", ".jsonl.gz"])
 def test_every_kind_of_table_gives_the_same_candidates(folder: Path, kind: str) -> None:
     source = TableSource("list", str(write(folder, kind)), TERMS, ("pwatermark",))
-    found = [candidate for unit in source.units() for candidate in source.candidates(unit)]
+    found = [candidate for chunk in source.chunks() for candidate in source.candidates(chunk)]
     assert [(c.uri, c.licence, c.extra["pwatermark"]) for c in found] == [
         (row["path"], row["license"] or None, row["pwatermark"]) for row in ROWS
     ]
@@ -104,4 +105,4 @@ def test_what_is_wrong_with_a_table_is_one_line_that_names_it(folder: Path) -> N
 def test_a_file_that_is_named_twice_is_one_candidate(folder: Path) -> None:
     (folder / "twice.csv").write_text("path\nc.png\nd.png\nc.png\n")
     source = TableSource("twice", str(folder / "twice.csv"), TERMS)
-    assert [entry.uri for unit in source.units() for entry in unit.entries] == ["c.png", "d.png"]
+    assert [entry.uri for chunk in source.chunks() for entry in chunk.entries] == ["c.png", "d.png"]

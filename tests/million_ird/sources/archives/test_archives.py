@@ -25,12 +25,12 @@ import pytest
 from PIL import Image
 
 from million_ird.candidate import Candidate, Failed
-from million_ird.config.recipe import parse
+from million_ird.config.loading import parse
 from million_ird.errors import SourceError
 from million_ird.ledger import load
 from million_ird.runtime.storage import Folder
 from million_ird.sources.archives.source import ArchiveSource, is_archive
-from million_ird.sources.source import Journey
+from million_ird.sources.source import StreamContext
 from million_ird.workflow import Options, build
 
 LIMIT = 1_000_000
@@ -72,15 +72,15 @@ def webdataset(count: int = 5) -> list[tuple[str, bytes]]:
 
 
 def listed(source: ArchiveSource) -> list[Candidate]:
-    return [candidate for unit in source.units() for candidate in source.candidates(unit)]
+    return [candidate for chunk in source.chunks() for candidate in source.candidates(chunk)]
 
 
-def streamed(source: ArchiveSource) -> dict[str, tuple[Candidate, bytes | Failed]]:
+def load_download_cache(source: ArchiveSource) -> dict[str, tuple[Candidate, bytes | Failed]]:
     found: dict[str, tuple[Candidate, bytes | Failed]] = {}
-    journey = Journey(out=Folder("memory://nowhere"), concurrency=4)
-    for unit in source.units():
-        assert unit.remote
-        source.stream(unit, lambda _: True, lambda one, got: found.update({one.uri: (one, got)}), journey)
+    context = StreamContext(out=Folder("memory://nowhere"), concurrency=4)
+    for chunk in source.chunks():
+        assert chunk.remote
+        source.stream(chunk, lambda _: True, lambda one, got: found.update({one.uri: (one, got)}), context)
     return found
 
 
@@ -99,7 +99,7 @@ def test_members_of_a_plain_archive_are_read_where_they_lie(
     for number, one in enumerate(found):
         bare = Candidate(key=one.key, source=one.source, uri=one.uri, version="")
         assert source.fetch(bare) == picture(number)
-    assert not any(unit.remote for unit in source.units())
+    assert not any(chunk.remote for chunk in source.chunks())
 
 
 def in_zstd(content: bytes) -> bytes:
@@ -121,7 +121,7 @@ def test_a_compressed_tar_is_streamed_with_what_comes_after_a_picture(tmp_path: 
     }
     packed = packers[suffix](plain)
     (tmp_path / f"a.{suffix}").write_bytes(packed)
-    found = streamed(ArchiveSource("a", str(tmp_path / f"a.{suffix}"), LIMIT, ("aesthetic",)))
+    found = load_download_cache(ArchiveSource("a", str(tmp_path / f"a.{suffix}"), LIMIT, ("aesthetic",)))
     assert [got for _, got in found.values()] == [picture(number) for number in range(5)]
     assert [one.licence for one, _ in found.values()] == [f"CC-{n}" for n in range(5)]
 
@@ -130,7 +130,7 @@ def test_a_compressed_tar_is_streamed_with_what_comes_after_a_picture(tmp_path: 
 def test_an_archive_elsewhere_is_streamed(suffix: str, pack: Callable[[list[tuple[str, bytes]]], bytes]) -> None:
     content = pack(webdataset())
     fsspec.filesystem("memory").pipe(f"/bucket/x.{suffix}", content)
-    found = streamed(ArchiveSource("x", f"memory://bucket/x.{suffix}", LIMIT))
+    found = load_download_cache(ArchiveSource("x", f"memory://bucket/x.{suffix}", LIMIT))
     assert {uri: got for uri, (_, got) in found.items()} == {f"x.{suffix}/{n:09d}.jpg": picture(n) for n in range(5)}
 
 
@@ -214,7 +214,7 @@ def test_a_tar_that_is_cut_short_gives_what_it_has(tmp_path: Path) -> None:
     assert found[2].failure_class == "truncated"
     longer = gzip.compress(tar([(f"{n}.png", picture(n)) for n in range(30)]))
     (tmp_path / "cut.tar.gz").write_bytes(longer[: len(longer) // 2])
-    got = streamed(ArchiveSource("cut", str(tmp_path / "cut.tar.gz"), LIMIT))
+    got = load_download_cache(ArchiveSource("cut", str(tmp_path / "cut.tar.gz"), LIMIT))
     *before, (last, failed) = got.values()
     assert 5 < len(before) < 29
     assert [found for _, found in before] == [picture(n) for n in range(len(before))]
@@ -245,9 +245,9 @@ def test_a_member_more_changes_one_unit(tmp_path: Path) -> None:
 
     def slots(content: bytes) -> dict[str, int]:
         (tmp_path / "a.tar").write_bytes(content)
-        units = list(ArchiveSource("a", str(tmp_path / "a.tar"), LIMIT).units())
-        assert len({unit.slot for unit in units}) == len(units)
-        return {unit.slot: len(unit.entries) for unit in units}
+        chunks = list(ArchiveSource("a", str(tmp_path / "a.tar"), LIMIT).chunks())
+        assert len({chunk.slot for chunk in chunks}) == len(chunks)
+        return {chunk.slot: len(chunk.entries) for chunk in chunks}
 
     before = slots(tar(members))
     after = slots(tar([*members[:150], ("new.png", b"new"), *members[150:]]))
@@ -315,7 +315,7 @@ def test_what_follows_a_broken_header_is_one_failure_and_not_silence(
     if suffix == "tar":
         found = classes(source)
     else:
-        pairs = streamed(source).items()
+        pairs = load_download_cache(source).items()
         found = {uri: got.failure_class if isinstance(got, Failed) else "" for uri, (_, got) in pairs}
     assert found == {f"a.{suffix}/0.png": "", f"a.{suffix}/1.png": "", f"a.{suffix}": told}
 
@@ -342,7 +342,7 @@ def test_a_hostile_header_ends_the_tar_at_once(tmp_path: Path, hostile: bytes, s
     if suffix == "tar":
         found = classes(source)
     else:
-        pairs = streamed(source).items()
+        pairs = load_download_cache(source).items()
         found = {uri: got.failure_class if isinstance(got, Failed) else "" for uri, (_, got) in pairs}
     assert found.pop(f"a.{suffix}/0.png") == ""
     assert list(found) == [f"a.{suffix}"]
@@ -436,7 +436,7 @@ def test_a_large_zip_is_listed_in_less_memory_than_the_standard_library_takes(tm
     source = zip_of(tmp_path / "a.zip", count)
 
     def ours() -> None:
-        assert sum(len(unit.entries) for unit in source.units()) == count
+        assert sum(len(chunk.entries) for chunk in source.chunks()) == count
 
     def standard() -> None:
         with zipfile.ZipFile(tmp_path / "a.zip") as archive:
@@ -474,7 +474,7 @@ def test_random_damage_is_told_and_never_thrown(tmp_path: Path, suffix: str) -> 
         path.write_bytes(content[: chance.choice([len(content), chance.randrange(len(content))])])
         source = ArchiveSource("a", str(path), LIMIT)
         with contextlib.suppress(SourceError):
-            found = streamed(source) if suffix == "tar.gz" else classes(source)
+            found = load_download_cache(source) if suffix == "tar.gz" else classes(source)
             assert found
             readable += 1
         path.unlink()
@@ -522,9 +522,9 @@ def test_a_sample_of_many_pictures_is_not_held_whole(tmp_path: Path) -> None:
         nonlocal count
         count += got == bytes(100_000)
 
-    (unit,) = source.units()
+    (chunk,) = source.chunks()
     tracemalloc.start()
-    source.stream(unit, lambda _: True, count_one, Journey(out=Folder("memory://nowhere"), concurrency=1))
+    source.stream(chunk, lambda _: True, count_one, StreamContext(out=Folder("memory://nowhere"), concurrency=1))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert count == 200
@@ -556,7 +556,7 @@ def dead_line(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.usefixtures("dead_line")
 def test_a_line_that_goes_dead_is_told_from_an_archive_that_is_cut() -> None:
-    found = streamed(ArchiveSource("x", "memory://dead/x.tar", LIMIT))
+    found = load_download_cache(ArchiveSource("x", "memory://dead/x.tar", LIMIT))
     *before, (_, last) = found.values()
     assert [got for _, got in before] == [picture(n) for n in range(len(before))]
     assert len(before) > 10

@@ -8,12 +8,12 @@ import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from million_ird.candidate import Failed
-from million_ird.sources.web.addresses import CheckedResolver, Place, PrivateAddress, is_public, parse_url
+from million_ird.sources.web.addresses import CheckedResolver, FetchUrl, PrivateAddress, is_public, parse_url
 
 
-def place(text: str) -> Place:
+def place(text: str) -> FetchUrl:
     found = parse_url(text)
-    assert isinstance(found, Place), found
+    assert isinstance(found, FetchUrl), found
     return found
 
 

@@ -17,26 +17,27 @@ from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from million_ird.candidate import Failed
-from million_ird.config.recipe import Web
+from million_ird.config.rules import WebSettings
 from million_ird.sources.web import addresses
-from million_ird.sources.web.client import Answer, Client
+from million_ird.sources.web.client import Client
+from million_ird.sources.web.response import FetchResult
 from tests.million_ird.sources.web.raw_server import speaking
 from tests.million_ird.web_server import Handler, serving
 
 PICTURE = b"\xff\xd8\xff\xe0" + bytes(range(256)) * 40
-QUICK = Web(retries=0, robots=False, connect_seconds=1, read_seconds=1, total_seconds=3)
+QUICK = WebSettings(retries=0, robots=False, connect_seconds=1, read_seconds=1, total_seconds=3)
 
 
 def fetch(
     url: str,
-    asked: Web = QUICK,
+    asked: WebSettings = QUICK,
     *,
     want: Literal["image", "page"] = "image",
     max_bytes: int = 1_000_000,
     private: bool = True,
     resolver: AbstractResolver | None = None,
-) -> Answer | Failed:
-    async def run() -> Answer | Failed:
+) -> FetchResult | Failed:
+    async def run() -> FetchResult | Failed:
         async with Client(asked, concurrency=4, allow_private_hosts=private, resolver=resolver) as client:
             return await client.get(url, max_bytes=max_bytes, want=want)
 
@@ -83,7 +84,7 @@ class Names(AbstractResolver):
 def test_a_picture_comes_as_it_is_and_we_say_who_asks() -> None:
     with speaking(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nX-Robots-Tag: nofollow\r\n\r\n" + PICTURE) as raw:
         found = fetch(raw.url("/a%2Fb%20c+d?s=%2B"), QUICK.model_copy(update={"contact": "mail@x.org"}))
-        assert found == Answer(raw.url("/a%2Fb%20c+d?s=%2B"), PICTURE, frozenset({"nofollow"}))
+        assert found == FetchResult(raw.url("/a%2Fb%20c+d?s=%2B"), PICTURE, frozenset({"nofollow"}))
     (heard,) = raw.requests
     assert heard.startswith(b"GET /a%2Fb%20c+d?s=%2B HTTP/1.1\r\n")
     assert b"User-Agent: million-ird/" in heard
@@ -181,7 +182,7 @@ def test_every_way_to_fail_has_a_name(spoken: bytes | Callable[[socket.socket], 
 def test_every_way_to_succeed(spoken: bytes) -> None:
     with speaking(spoken) as raw:
         found = fetch(raw.url("/a.jpg"))
-    assert isinstance(found, Answer), found
+    assert isinstance(found, FetchResult), found
     assert found.body == PICTURE
 
 
@@ -224,13 +225,13 @@ def test_a_body_that_nobody_wants_is_not_read() -> None:
 def test_pages_are_neither_sniffed_nor_opted_out_but_their_directives_told() -> None:
     with serving({"/": says(gzip.compress(b"<html>"), X_Robots_Tag="noai, none", Content_Encoding="gzip")}) as site:
         found = fetch(site.url("/"), want="page")
-    assert isinstance(found, Answer)
+    assert isinstance(found, FetchResult)
     assert (found.body, found.robots_directives) == (b"<html>", {"noai", "noindex", "nofollow"})
 
 
 def test_an_opt_out_that_the_recipe_does_not_list_is_none() -> None:
     with serving({"/a": says(PICTURE, X_Robots_Tag="noindex")}) as site:
-        assert isinstance(fetch(site.url("/a"), QUICK.model_copy(update={"opt_out": ("noai",)})), Answer)
+        assert isinstance(fetch(site.url("/a"), QUICK.model_copy(update={"opt_out": ("noai",)})), FetchResult)
 
 
 def in_turn(*answers: Handler) -> Handler:
@@ -246,7 +247,7 @@ def test_what_may_pass_is_tried_again_and_what_may_not_is_not() -> None:
     again = QUICK.model_copy(update={"retries": 2})
     pages = {"/503": in_turn(says(status=503), says(status=500), says(PICTURE)), "/502": 502, "/404": 404}
     with serving(pages) as site:
-        assert isinstance(fetch(site.url("/503"), again), Answer)
+        assert isinstance(fetch(site.url("/503"), again), FetchResult)
         assert failure(site.url("/502"), again) == "http_502"
         assert failure(site.url("/404"), again) == "http_404"
         assert site.asked == {"/503": 3, "/502": 3, "/404": 1}
@@ -260,12 +261,12 @@ def test_a_retry_after_is_waited_for(date: bool) -> None:
     pause = formatdate(time.time() + 2, usegmt=True) if date else "1"
     with serving({"/a": in_turn(says(status=429, Retry_After=pause), says(PICTURE))}) as site:
         started = time.monotonic()
-        assert isinstance(fetch(site.url("/a"), QUICK.model_copy(update={"retries": 1})), Answer)
+        assert isinstance(fetch(site.url("/a"), QUICK.model_copy(update={"retries": 1})), FetchResult)
         assert time.monotonic() - started > 0.9
 
 
 def test_a_retry_after_beyond_what_we_wait_gives_up_the_host() -> None:
-    async def run(port: int) -> list[Answer | Failed]:
+    async def run(port: int) -> list[FetchResult | Failed]:
         async with Client(QUICK.model_copy(update={"retries": 3}), concurrency=4, allow_private_hosts=True) as client:
             return [await client.get(f"http://127.0.0.1:{port}/{n}", max_bytes=99, want="image") for n in "ab"]
 
@@ -285,7 +286,7 @@ def test_redirects_are_followed_as_far_as_the_recipe_goes() -> None:
     pages["/noai"] = says(PICTURE, X_Robots_Tag="noai")
     with serving(pages) as site:
         found = fetch(site.url("/0"))
-        assert isinstance(found, Answer)
+        assert isinstance(found, FetchResult)
         assert found.url == site.url("/5")
         assert failure(site.url("/0"), QUICK.model_copy(update={"redirects": 4})) == "redirects"
         assert failure(site.url("/loop")) == "redirects"
@@ -300,7 +301,7 @@ def test_redirects_are_followed_as_far_as_the_recipe_goes() -> None:
 def test_private_hosts_are_not_even_connected_to(host: str) -> None:
     with speaking(head() + PICTURE) as raw:
         assert failure(raw.url("/", host=host), private=False) == "private_address"
-        assert failure(raw.url("/", host=host), Web(retries=0), private=False) == "private_address"
+        assert failure(raw.url("/", host=host), WebSettings(retries=0), private=False) == "private_address"
     assert raw.connections == 0
 
 
@@ -320,7 +321,7 @@ def test_what_was_checked_is_what_is_connected_to(monkeypatch: pytest.MonkeyPatc
         pages["/in"] = to(inside.format(port=site.port))
         pages["/name"] = to(f"http://inner:{site.port}/a")
         pages["/cloud"] = to("http://169.254.169.254/latest/meta-data")
-        assert isinstance(fetch(site.url("/a", "both"), private=False, resolver=names), Answer)
+        assert isinstance(fetch(site.url("/a", "both"), private=False, resolver=names), FetchResult)
         for path in ("/in", "/name", "/cloud"):
             assert failure(site.url(path, "both"), private=False, resolver=names) == "private_address"
         assert site.asked == {"/a": 1, "/in": 1, "/name": 1, "/cloud": 1}
@@ -335,7 +336,7 @@ def test_no_token_of_a_url_is_ever_told(caplog: pytest.LogCaptureFixture) -> Non
         urls = [f"{site.url(path)}?token={secret}" for path in pages]
         urls += [f"{raw.url('/')}?{secret}", f"{raw.url('/', 'https')}?{secret}", f"http://none/?{secret}"]
         urls += [f"http://u:{secret}@x.org/", f"http://x.org:{secret}/", f"gopher://{secret}/", f"http://[{secret}/"]
-        found = [fetch(url, Web(retries=1), resolver=Names()) for url in urls]
+        found = [fetch(url, WebSettings(retries=1), resolver=Names()) for url in urls]
     assert all(isinstance(one, Failed) for one in found)
     assert secret not in repr(found)
     assert secret not in caplog.text
@@ -360,18 +361,18 @@ def test_what_robots_txt_means(robots: bytes | int | Handler, expected: str | No
     pages: dict[str, bytes | int | Handler] = {"/robots.txt": robots, "/a": PICTURE}
     pages["/other.txt"] = b"User-agent: *\nDisallow: /a"
     with serving(pages) as site:
-        found = fetch(site.url("/a"), Web(retries=0))
+        found = fetch(site.url("/a"), WebSettings(retries=0))
         assert (found.failure_class if isinstance(found, Failed) else None) == expected
         assert site.asked["/a"] == (expected is None)
-        assert isinstance(fetch(site.url("/a"), Web(retries=0, robots=False)), Answer)
+        assert isinstance(fetch(site.url("/a"), WebSettings(retries=0, robots=False)), FetchResult)
 
 
 def test_a_redirect_asks_the_robots_txt_of_where_it_leads() -> None:
     with serving({"/robots.txt": b"User-agent: *\nDisallow: /b", "/b": PICTURE}) as there:
         with serving({"/a": to(there.url("/b"))}) as here:
-            assert failure(here.url("/a"), Web(retries=0)) == "robots"
+            assert failure(here.url("/a"), WebSettings(retries=0)) == "robots"
         assert there.asked == {"/robots.txt": 1}
 
 
 def test_a_host_that_is_not_there_keeps_its_own_name_of_failure() -> None:
-    assert failure("http://none/", Web(retries=0), resolver=Names()) == "dns"
+    assert failure("http://none/", WebSettings(retries=0), resolver=Names()) == "dns"

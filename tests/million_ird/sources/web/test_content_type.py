@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from million_ird.sources.web.content_type import ENOUGH, what_else
+from million_ird.sources.web.content_type import ENOUGH, foreign_type
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ from million_ird.sources.web.content_type import ENOUGH, what_else
     ],
 )  # fmt: skip
 def test_what_is_clearly_something_else(head: bytes, kind: str) -> None:
-    assert what_else(head) == kind
+    assert foreign_type(head) == kind
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_pictures_of_every_format_may_pass(kind: str) -> None:
         Image.fromarray(pixels).save(file, kind)
     except (KeyError, OSError):
         pytest.skip(f"this Pillow writes no {kind}")
-    assert what_else(file.getvalue()[:ENOUGH]) is None
+    assert foreign_type(file.getvalue()[:ENOUGH]) is None
 
 
 @pytest.mark.parametrize(
@@ -65,4 +65,4 @@ def test_pictures_of_every_format_may_pass(kind: str) -> None:
     ],
 )
 def test_pictures_that_look_like_something_else_may_pass(head: bytes) -> None:
-    assert what_else(head) is None
+    assert foreign_type(head) is None

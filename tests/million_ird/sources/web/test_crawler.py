@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from million_ird.config.recipe import Recipe, Web
+from million_ird.config.recipe import Recipe
+from million_ird.config.rules import WebSettings
 from million_ird.errors import SourceError
 from million_ird.ledger import load
 from million_ird.runtime.storage import Folder
-from million_ird.sources.web.crawler import Link, discover
-from million_ird.sources.web.html import largest_of, read_page
+from million_ird.sources.web.crawler import SiteImage, crawl_site
+from million_ird.sources.web.html import largest_of, parse_page
 from million_ird.workflow import Options, build
 from tests.million_ird.test_web_build import encoded
 from tests.million_ird.web_server import Site, serving
@@ -28,7 +29,7 @@ PAGE = """<html><head><base href="/gallery/"><meta property="og:image" content="
 
 
 def test_a_page_names_pictures_and_links() -> None:
-    page = read_page(PAGE, "http://x.org/start")
+    page = parse_page(PAGE, "http://x.org/start")
     root = "http://x.org/gallery"
     assert page.pictures == [
         "http://x.org/og.jpg", f"{root}/large,comma.jpg", f"{root}/small.jpg", f"{root}/lazy.png", f"{root}/b.avif",
@@ -56,7 +57,7 @@ def test_the_largest_of_a_srcset(srcset: str, largest: str | None) -> None:
 @pytest.mark.timeout(20)
 def test_a_page_that_is_made_to_hang_does_not() -> None:
     for evil in ("<a " * 200_000, "<img srcset='" + "a," * 500_000 + "'>", "<!--" * 100_000, "<" * 1_000_000):
-        read_page(evil, "http://x.org/")
+        parse_page(evil, "http://x.org/")
 
 
 def html(*parts: str, head: str = "") -> bytes:
@@ -102,19 +103,19 @@ def a_site(site: Site) -> None:
     }  # fmt: skip
 
 
-def found(site: Site, *, pages: int = 0, depth: int = 2) -> list[Link]:
-    web = Web(retries=0)
-    return discover(site.url("/"), pages=pages, depth=depth, web=web, allow_private_hosts=True, memory=None)
+def found(site: Site, *, pages: int = 0, depth: int = 2) -> list[SiteImage]:
+    web = WebSettings(retries=0)
+    return crawl_site(site.url("/"), pages=pages, depth=depth, web=web, allow_private_hosts=True, memory=None)
 
 
-def names(links: list[Link]) -> list[str]:
+def names(links: list[SiteImage]) -> list[str]:
     return [link.url.rsplit("/", 1)[-1] for link in links]
 
 
 def test_sitemaps_alone_unless_pages_are_asked_for() -> None:
     with serving({}, 2) as site:
         a_site(site)
-        assert found(site) == [Link(site.url("/mapped.png"), site.url("/listed"), "CC0")]
+        assert found(site) == [SiteImage(site.url("/mapped.png"), site.url("/listed"), "CC0")]
         assert not {"/a", "/listed"} & set(site.asked)
 
 

@@ -13,19 +13,20 @@ import pytest
 from aiohttp import web
 
 from million_ird.candidate import Failed
-from million_ird.config.recipe import Web
+from million_ird.config.rules import WebSettings
 from million_ird.runtime.storage import Folder
 from million_ird.sources.web import hosts
-from million_ird.sources.web.client import Client, Memory, fetch_all
+from million_ird.sources.web.client import Client, fetch_all
+from million_ird.sources.web.hosts import HostMemory
 from tests.million_ird.sources.web.raw_server import speaking
 from tests.million_ird.web_server import Handler, Site, serving
 
 PICTURE = b"\xff\xd8\xff\xe0" + bytes(2000)
-QUICK = Web(retries=0, robots=False)
+QUICK = WebSettings(retries=0, robots=False)
 
 
 def fetch(
-    urls: list[str], asked: Web = QUICK, *, concurrency: int = 16, memory: Memory | None = None
+    urls: list[str], asked: WebSettings = QUICK, *, concurrency: int = 16, memory: HostMemory | None = None
 ) -> list[tuple[int, str]]:
     """Indices in the order in which they came, with `ok` or the class of the failure."""
     came: list[tuple[int, str]] = []
@@ -63,7 +64,7 @@ def test_every_index_comes_once_whatever_becomes_of_it(site: Site) -> None:
     urls = [site.url(f"/{n % 50}.jpg", f"127.0.0.{n % 4 + 1}") for n in range(300)]
     urls[7] = "gopher://x.org/"
     urls[8] = urls[9]
-    came = fetch(urls, Web(retries=0, per_host=8))
+    came = fetch(urls, WebSettings(retries=0, per_host=8))
     assert sorted(index for index, _ in came) == list(range(300))
     classes = Counter(kind for _, kind in came)
     assert classes == {"ok": 239, "http_404": 60, "bad_url": 1}
@@ -129,7 +130,7 @@ def test_requests_to_a_host_begin_a_delay_apart_over_units_too(tmp_path: Path) -
     asked = QUICK.model_copy(update={"delay": 0.3})
     with serving({"/a": answer}) as site:
         for _ in range(2):
-            memory = Memory.load(folder, name)
+            memory = HostMemory.load(folder, name)
             fetch([site.url("/a")] * 3, asked, memory=memory)
             memory.save()
     gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
@@ -141,7 +142,7 @@ def test_a_crawl_delay_is_kept_and_the_robots_txt_is_a_request_too() -> None:
     times, answer = beginnings(PICTURE)
     heard, robots = beginnings(b"User-agent: *\nCrawl-delay: 0.4\n")
     with serving({"/a": answer, "/robots.txt": robots}) as site:
-        fetch([site.url("/a")] * 3, Web(retries=0))
+        fetch([site.url("/a")] * 3, WebSettings(retries=0))
     starts = [*heard, *times]
     assert len(starts) == 4
     assert all(later - earlier > 0.2 for earlier, later in itertools.pairwise(starts[1:]))
@@ -152,25 +153,28 @@ def test_robots_txt_is_asked_for_once_and_remembered(tmp_path: Path) -> None:
     with serving({"/robots.txt": slow(0.2, b"User-agent: *\nDisallow: /no"), "/yes": PICTURE, "/no": PICTURE}) as site:
         urls = [site.url("/yes"), site.url("/no")] * 20
         for _ in range(2):
-            memory = Memory.load(folder, name)
-            assert Counter(kind for _, kind in fetch(urls, Web(retries=0), memory=memory)) == {"ok": 20, "robots": 20}
+            memory = HostMemory.load(folder, name)
+            assert Counter(kind for _, kind in fetch(urls, WebSettings(retries=0), memory=memory)) == {
+                "ok": 20,
+                "robots": 20,
+            }
             memory.save()
         assert (site.asked["/robots.txt"], site.asked["/no"]) == (1, 0)
 
 
 def test_a_robots_txt_that_is_unreachable_is_asked_for_again_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    memory = Memory()
+    memory = HostMemory()
     with serving({"/robots.txt": 500, "/a": PICTURE}) as site:
-        assert fetch([site.url("/a")] * 3, Web(retries=0), memory=memory) == [(n, "robots") for n in range(3)]
+        assert fetch([site.url("/a")] * 3, WebSettings(retries=0), memory=memory) == [(n, "robots") for n in range(3)]
         assert site.asked == {"/robots.txt": 1}
         site.pages["/robots.txt"] = 404
-        assert fetch([site.url("/a")], Web(retries=0), memory=memory) == [(0, "robots")]
+        assert fetch([site.url("/a")], WebSettings(retries=0), memory=memory) == [(0, "robots")]
         monkeypatch.setattr(hosts, "UNREACHABLE_LIFE", 0.0)
-        assert fetch([site.url("/a")], Web(retries=0), memory=memory) == [(0, "ok")]
+        assert fetch([site.url("/a")], WebSettings(retries=0), memory=memory) == [(0, "ok")]
 
 
 def test_a_host_that_fails_in_a_row_is_left_alone_then_probed(monkeypatch: pytest.MonkeyPatch) -> None:
-    memory, asked = Memory(), QUICK.model_copy(update={"per_host": 1})
+    memory, asked = HostMemory(), QUICK.model_copy(update={"per_host": 1})
     with serving({"/a": 500, "/b": PICTURE}) as site:
         came = Counter(kind for _, kind in fetch([site.url("/a")] * 30, asked, memory=memory))
         assert came == {"http_500": hosts.FAILURES, "circuit_open": 30 - hosts.FAILURES}
@@ -242,7 +246,7 @@ def test_a_redirect_to_another_host_waits_in_that_hosts_line() -> None:
             return web.Response(status=302, headers={"Location": there.url("/a")})
 
         with serving({"/b": away}) as here:
-            assert {kind for _, kind in fetch([here.url("/b")] * 4, Web(retries=0))} == {"ok"}
+            assert {kind for _, kind in fetch([here.url("/b")] * 4, WebSettings(retries=0))} == {"ok"}
     gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
     assert min(gaps) > 0.15
 

@@ -9,13 +9,13 @@ from million_ird.candidate import Failed
 from million_ird.errors import DamagedFile
 from million_ird.runtime.storage import Folder
 from million_ird.sources.web import hosts
-from million_ird.sources.web.hosts import COOL_DOWN, DAY, FAILURES, Host, Memory, Robots
+from million_ird.sources.web.hosts import COOL_DOWN, DAY, FAILURES, HostMemory, HostState, RobotsRecord
 
 NAME = ".work/hosts/07.json"
 
 
 def test_requests_begin_a_delay_apart() -> None:
-    host = Host(delay=2.0)
+    host = HostState(delay=2.0)
     assert host.wait(100, 60) == 0
     host.began(100)
     assert host.wait(100.5, 60) == 1.5
@@ -23,13 +23,13 @@ def test_requests_begin_a_delay_apart() -> None:
 
 
 def test_a_clock_that_was_set_back_does_not_make_anyone_wait_for_hours() -> None:
-    host = Host(delay=2.0)
+    host = HostState(delay=2.0)
     host.began(10_000)
     assert host.wait(100, 60) == 2.0
 
 
 def test_a_host_that_asks_for_silence_gets_it_or_is_given_up() -> None:
-    host = Host()
+    host = HostState()
     host.hush(100, 30)
     assert (host.wait(110, 60), host.is_hushed(110, 60)) == (20, False)
     assert (host.wait(110, 10), host.is_hushed(110, 10)) == (0, True)
@@ -39,7 +39,7 @@ def test_a_host_that_asks_for_silence_gets_it_or_is_given_up() -> None:
 
 
 def test_a_host_that_fails_in_a_row_is_left_alone_and_then_probed() -> None:
-    host = Host()
+    host = HostState()
     for _ in range(FAILURES - 1):
         host.went_wrong(100)
     host.went_well()
@@ -60,13 +60,13 @@ def test_a_host_that_fails_in_a_row_is_left_alone_and_then_probed() -> None:
 
 def test_memory_outlives_the_process(tmp_path: Path) -> None:
     folder, now = Folder(str(tmp_path)), time.time()
-    memory = Memory.load(folder, NAME)
+    memory = HostMemory.load(folder, NAME)
     memory.host("x.org").began(now)
     memory.host("x.org").hush(now, 50)
-    memory.keep_robots("http://x.org", Robots(now, "User-agent: *\nDisallow: /a"))
-    memory.keep_robots("http://y.org", Robots(now, failed=Failed("dns", "y.org: unknown")))
+    memory.keep_robots("http://x.org", RobotsRecord(now, "User-agent: *\nDisallow: /a"))
+    memory.keep_robots("http://y.org", RobotsRecord(now, failed=Failed("dns", "y.org: unknown")))
     memory.save()
-    again = Memory.load(folder, NAME)
+    again = HostMemory.load(folder, NAME)
     assert again.host("x.org") == memory.host("x.org")
     found = again.robots("http://x.org", now + DAY - 1)
     assert found is not None
@@ -80,10 +80,10 @@ def test_memory_outlives_the_process(tmp_path: Path) -> None:
 
 def test_what_is_older_than_a_day_is_forgotten(tmp_path: Path) -> None:
     folder, now = Folder(str(tmp_path)), time.time()
-    memory = Memory.load(folder, NAME)
+    memory = HostMemory.load(folder, NAME)
     memory.host("old.org").began(now - DAY - 1)
     memory.host("new.org").began(now)
-    memory.keep_robots("http://old.org", Robots(now - DAY - 1, "x"))
+    memory.keep_robots("http://old.org", RobotsRecord(now - DAY - 1, "x"))
     memory.save()
     content = folder.read_json(NAME)
     assert (list(content["hosts"]), content["robots"]) == (["new.org"], {})
@@ -93,10 +93,10 @@ def test_the_file_is_bounded_and_the_oldest_go_first(tmp_path: Path, monkeypatch
     monkeypatch.setattr(hosts, "ROBOTS_TEXT", 1000)
     monkeypatch.setattr(hosts, "MOST_HOSTS", 3)
     folder, now = Folder(str(tmp_path)), time.time()
-    memory = Memory.load(folder, NAME)
+    memory = HostMemory.load(folder, NAME)
     for number in range(5):
         memory.host(f"{number}.org").began(now - number)
-        memory.keep_robots(f"http://{number}.org", Robots(now - number, "x" * 400))
+        memory.keep_robots(f"http://{number}.org", RobotsRecord(now - number, "x" * 400))
     memory.save()
     content = folder.read_json(NAME)
     assert sorted(content["hosts"]) == ["0.org", "1.org", "2.org"]
@@ -110,11 +110,11 @@ def test_a_damaged_memory_is_an_error_that_names_it(tmp_path: Path, text: str) -
     folder = Folder(str(tmp_path))
     folder.write(NAME, text.encode())
     with pytest.raises(DamagedFile, match=r"07\.json"):
-        Memory.load(folder, NAME)
+        HostMemory.load(folder, NAME)
 
 
 def test_a_memory_of_another_version_is_begun_anew(tmp_path: Path) -> None:
     folder = Folder(str(tmp_path))
     folder.write_json(NAME, {"schema": 99, "hosts": {"x.org": {}}})
-    Memory.load(folder, NAME).save()
+    HostMemory.load(folder, NAME).save()
     assert folder.read_json(NAME)["hosts"] == {}

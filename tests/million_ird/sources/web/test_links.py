@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from million_ird.candidate import candidate_key
-from million_ird.sources.keyset import Seen
-from million_ird.sources.web.links import LARGEST_UNIT, Lanes, LinkEntry, lane_of, published
+from million_ird.sources.keyset import KeySet
+from million_ird.sources.web.links import LARGEST_UNIT, LinkChunker, LinkEntry, host_group_of, public_url
 
 
 @pytest.mark.parametrize(
@@ -23,37 +23,37 @@ from million_ird.sources.web.links import LARGEST_UNIT, Lanes, LinkEntry, lane_o
     ],
 )
 def test_what_is_published_of_an_address(address: str, told: str) -> None:
-    assert published(address) == told
-    assert published(told) == told
+    assert public_url(address) == told
+    assert public_url(told) == told
 
 
 def test_a_host_is_in_one_lane() -> None:
     spelt = [
         f"{scheme}://Example.org{port}/{n}" for scheme in ("http", "https") for port in ("", ":81") for n in (1, 2)
     ]
-    lanes = {lane_of(address, 16) for address in spelt}
+    lanes = {host_group_of(address, 16) for address in spelt}
     assert len(lanes) == 1
-    assert lane_of("http://example.org./x", 16) in lanes
-    assert len({lane_of(f"http://{n}.org", 16) for n in range(200)}) == 16
+    assert host_group_of("http://example.org./x", 16) in lanes
+    assert len({host_group_of(f"http://{n}.org", 16) for n in range(200)}) == 16
 
 
-def units(numbers: list[int]) -> dict[str, list[str]]:
-    lanes, found = Lanes("l", "r"), []
+def chunks(numbers: list[int]) -> dict[str, list[str]]:
+    lanes, found = LinkChunker("l", "r"), []
     for number in numbers:
         address = f"http://{number % 3}.org/{number}"
         entry = LinkEntry(uri=address, size=0, version="", address=address)
-        found.append(lanes.add(lane_of(address, 4), candidate_key("l", address), entry))
-    kept = [unit for unit in [*found, *lanes.rest()] if unit is not None]
-    assert sum(len(unit.entries) for unit in kept) == len(numbers)
-    assert max(len(unit.entries) for unit in kept) <= LARGEST_UNIT
-    assert len({unit.slot for unit in kept}) == len(kept)
-    return {unit.slot: [entry.uri for entry in unit.entries] for unit in kept}
+        found.append(lanes.add(host_group_of(address, 4), candidate_key("l", address), entry))
+    kept = [chunk for chunk in [*found, *lanes.rest()] if chunk is not None]
+    assert sum(len(chunk.entries) for chunk in kept) == len(numbers)
+    assert max(len(chunk.entries) for chunk in kept) <= LARGEST_UNIT
+    assert len({chunk.slot for chunk in kept}) == len(kept)
+    return {chunk.slot: [entry.uri for entry in chunk.entries] for chunk in kept}
 
 
 @pytest.mark.parametrize("change", [0, 2_500, 4_999])
 def test_an_entry_more_or_less_changes_few_units(change: int) -> None:
     numbers = list(range(5_000))
-    before, after = units(numbers), units(numbers[:change] + numbers[change + 1 :])
+    before, after = chunks(numbers), chunks(numbers[:change] + numbers[change + 1 :])
     assert len(before) > 10
     changed = [slot for slot in before.keys() | after.keys() if before.get(slot) != after.get(slot)]
     assert len(changed) <= 2
@@ -61,7 +61,7 @@ def test_an_entry_more_or_less_changes_few_units(change: int) -> None:
 
 @given(st.lists(st.lists(st.integers(0, 300), max_size=50), max_size=20))
 def test_seen_knows_what_a_set_knows(batches: list[list[int]]) -> None:
-    seen, before = Seen(), set[str]()
+    seen, before = KeySet(), set[str]()
     for batch in batches:
         keys = [candidate_key("s", str(number)) for number in batch]
         expected = []
@@ -73,6 +73,6 @@ def test_seen_knows_what_a_set_knows(batches: list[list[int]]) -> None:
 
 def test_seen_grows() -> None:
     keys = [candidate_key("s", str(number)) for number in range(50_000)]
-    seen = Seen()
+    seen = KeySet()
     assert all(seen.add(keys[start : start + 4096]).all() for start in range(0, len(keys), 4096))
     assert not seen.add(keys).any()

@@ -1,32 +1,32 @@
 """Whose turn it is, told without a network: the time is a number."""
 
-from million_ird.sources.web.addresses import Place, parse_url
-from million_ird.sources.web.hosts import FAILURES, Host
-from million_ird.sources.web.request_queue import Schedule, Trip
+from million_ird.sources.web.addresses import FetchUrl, parse_url
+from million_ird.sources.web.hosts import FAILURES, HostState
+from million_ird.sources.web.request_queue import QueuedRequest, RequestQueue
 
 LIMIT = 2
 
 
-def schedule() -> Schedule:
-    return Schedule(limit=lambda trip: 1 if trip.host.is_on_probation else LIMIT, longest_wait=60)
+def schedule() -> RequestQueue:
+    return RequestQueue(limit=lambda trip: 1 if trip.host.is_on_probation else LIMIT, longest_wait=60)
 
 
-def trip(url: str, host: Host) -> Trip:
+def trip(url: str, host: HostState) -> QueuedRequest:
     place = parse_url(url)
-    assert isinstance(place, Place)
-    return Trip(place=place, host=host, want="image", max_bytes=1, done=lambda end: None, keep_open=False)
+    assert isinstance(place, FetchUrl)
+    return QueuedRequest(place=place, host=host, want="image", max_bytes=1, done=lambda end: None, keep_open=False)
 
 
-def taken(line: Schedule, now: float) -> list[Trip]:
+def taken(line: RequestQueue, now: float) -> list[QueuedRequest]:
     return list(iter(lambda: line.take(now), None))
 
 
-def paths(trips: list[Trip]) -> list[str]:
+def paths(trips: list[QueuedRequest]) -> list[str]:
     return [one.place.url.path for one in trips]
 
 
 def test_hosts_take_turns_and_none_goes_over_its_limit() -> None:
-    line, a, b = schedule(), Host(), Host()
+    line, a, b = schedule(), HostState(), HostState()
     for number in range(5):
         line.put(trip(f"http://a.org/a{number}", a))
     line.put(trip("http://b.org/b0", b))
@@ -38,7 +38,7 @@ def test_hosts_take_turns_and_none_goes_over_its_limit() -> None:
 
 
 def test_a_host_with_a_delay_sleeps_and_holds_up_nobody() -> None:
-    line, slow, quick = schedule(), Host(delay=10.0), Host()
+    line, slow, quick = schedule(), HostState(delay=10.0), HostState()
     slow.began(0)
     for number in range(2):
         line.put(trip(f"http://slow.org/s{number}", slow))
@@ -57,7 +57,7 @@ def test_a_host_with_a_delay_sleeps_and_holds_up_nobody() -> None:
 
 
 def test_a_trip_that_waits_for_its_next_try_is_in_nobodys_way_and_comes_first_then() -> None:
-    line, host = schedule(), Host()
+    line, host = schedule(), HostState()
     late = trip("http://a.org/late", host)
     late.not_before = 5
     line.put(late)
@@ -71,7 +71,7 @@ def test_a_trip_that_waits_for_its_next_try_is_in_nobodys_way_and_comes_first_th
 
 
 def test_all_gone_is_empty() -> None:
-    line, host = schedule(), Host()
+    line, host = schedule(), HostState()
     line.put(trip("http://a.org/", host))
     (only,) = taken(line, 0)
     assert line.waiting == 0
@@ -80,7 +80,7 @@ def test_all_gone_is_empty() -> None:
 
 
 def test_a_host_on_probation_is_asked_once_and_one_that_is_open_fails_at_once() -> None:
-    line, host = schedule(), Host(failures=FAILURES, open_until=50, delay=5)
+    line, host = schedule(), HostState(failures=FAILURES, open_until=50, delay=5)
     host.next_at = 1000
     for number in range(3):
         line.put(trip(f"http://a.org/{number}", host))
@@ -88,7 +88,7 @@ def test_a_host_on_probation_is_asked_once_and_one_that_is_open_fails_at_once() 
 
 
 def test_a_limit_that_rises_is_used_as_soon_as_it_is_told() -> None:
-    line, host = schedule(), Host(failures=FAILURES)
+    line, host = schedule(), HostState(failures=FAILURES)
     for number in range(3):
         line.put(trip(f"http://a.org/{number}", host))
     (probe,) = taken(line, 0)

@@ -1,12 +1,12 @@
-"""Curation: ours beside the loop that a user would write, on the same pictures in the same run, one thread.
+"""Compare the speed of curation with the loop that a user would write: the same images, the same run, one thread.
 
 (a) ours: every default measure, official NIQE and BRISQUE, pHash and sha256
-(b) the naive loop: Pillow, pyiqa's niqe and brisque, imagehash, one picture after the other
-(c) the cascade against ours with every tier measured, on a set in which four fifths of the pixels belong to pictures
-    that a cheap gate drops
+(b) the naive loop: Pillow, pyiqa's niqe and brisque, imagehash, one image after the other
+(c) the cascade compared with measuring every tier, on a set in which four fifths of the pixels belong to images that a
+    cheap gate drops
 
-BRISQUE's published weights are an SVM of pyiqa's; where they are not at hand, both sides get the same made-up support
-vectors of the same number, so that both pay for the same work.
+Instead of BRISQUE's published support vectors, both sides use the same number of random ones, so that they do the same
+amount of work.
 """
 
 import argparse
@@ -24,7 +24,8 @@ from machine import SHARED, describe, photographs
 from PIL import Image
 
 from million_ird.candidate import Candidate
-from million_ird.config.recipe import Recipe, load
+from million_ird.config.loading import load
+from million_ird.config.recipe import Recipe
 from million_ird.ledger import Row
 from million_ird.scan.cascade import Cascade
 
@@ -36,27 +37,27 @@ SUPPORT_VECTORS = 774
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pictures", type=int, default=31)
-    parser.add_argument("--naive", type=int, default=6, help="pictures that the naive loop gets: it is slow")
+    parser.add_argument("--naive", type=int, default=6, help="images for the naive loop, which is slow")
     arguments = parser.parse_args()
     one_thread()
     models = parameters()
-    pictures = [sized(path) for path in photographs()[: arguments.pictures]]
-    print(f"{len(pictures)} photographs of {WIDTH}×{HEIGHT} as JPEG, one thread")
+    images = [sized(path) for path in photographs()[: arguments.pictures]]
+    print(f"{len(images)} photographs of {WIDTH}×{HEIGHT} as JPEG, one thread")
 
     recipe = Recipe(scores=("niqe", "brisque"), measure_all=True)
-    run_ours(recipe, models, pictures[:1])  # compiles what is compiled
-    ours_seconds, by_measure = run_ours(recipe, models, pictures)
-    bare = clock(lambda: [decode_only(encoded) for encoded in pictures])
-    naive_seconds = naive(models, pictures[: arguments.naive])
-    ours_rate, naive_rate = len(pictures) / ours_seconds, arguments.naive / naive_seconds
+    run_ours(recipe, models, images[:1])  # compiles the kernels
+    ours_seconds, by_measure = run_ours(recipe, models, images)
+    bare = clock(lambda: [decode_only(encoded) for encoded in images])
+    naive_seconds = naive(models, images[: arguments.naive])
+    ours_rate, naive_rate = len(images) / ours_seconds, arguments.naive / naive_seconds
     print(f"(a) ours              {ours_rate:8.2f} images/s per core{1e3 / ours_rate:9.1f} ms each")
     print(f"(b) naive loop        {naive_rate:8.2f} images/s per core{1e3 / naive_rate:9.1f} ms each")
     print(f"    ratio             {ours_rate / naive_rate:8.1f}")
-    print(f"    bare decode       {1e3 * bare / len(pictures):8.1f} ms each")
+    print(f"    bare decode       {1e3 * bare / len(images):8.1f} ms each")
     for name, seconds in sorted(by_measure.items(), key=lambda item: -item[1]):
-        print(f"    {name:<18}{1e3 * seconds / len(pictures):8.1f} ms each {seconds / ours_seconds:6.1%}")
+        print(f"    {name:<18}{1e3 * seconds / len(images):8.1f} ms each {seconds / ours_seconds:6.1%}")
 
-    mixed = mixed_set(pictures)
+    mixed = mixed_set(images)
     gated = load("million_ird.yaml").model_copy(update={"scores": ("niqe", "brisque")})
     whole, _ = run_ours(gated.model_copy(update={"measure_all": True}), models, mixed)
     cascade, _ = run_ours(gated, models, mixed)
@@ -66,13 +67,13 @@ def main() -> None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
     result = {
         "machine": describe(),
-        "pictures": len(pictures),
+        "pictures": len(images),
         "naive_pictures": arguments.naive,
         "ours_per_second": ours_rate,
         "naive_per_second": naive_rate,
         "ratio": ours_rate / naive_rate,
-        "bare_decode_ms": 1e3 * bare / len(pictures),
-        "ms_by_measure": {name: 1e3 * seconds / len(pictures) for name, seconds in by_measure.items()},
+        "bare_decode_ms": 1e3 * bare / len(images),
+        "ms_by_measure": {name: 1e3 * seconds / len(images) for name, seconds in by_measure.items()},
         "cascade_ratio": whole / cascade,
         "peak_MB_with_pyiqa": peak,
     }
@@ -84,13 +85,13 @@ def one_thread() -> None:
     import torch
 
     cv2.setNumThreads(1)
-    cv2.ipp.setUseIPP(False)  # as every worker runs, see execution.py
+    cv2.ipp.setUseIPP(False)  # as in every worker, see runtime/threads.py
     torch.set_num_threads(1)
     numba.set_num_threads(1)
 
 
 def parameters() -> str:
-    """A folder with NIQE's published numbers as pyiqa reads them and, where absent, an SVM of BRISQUE's size."""
+    """Return a folder with NIQE's published parameters as pyiqa reads them, and random ones of BRISQUE's size."""
     import torch
     from scipy.io import savemat
 
@@ -108,45 +109,45 @@ def parameters() -> str:
 
 
 def sized(path: Path) -> bytes:
-    """The photograph cropped to 3:2 or 2:3 and shrunk to 1536×1024, as JPEG of quality 92."""
-    picture = Image.open(path).convert("RGB")
-    if picture.height > picture.width:
-        picture = picture.rotate(90, expand=True)
-    scale = max(WIDTH / picture.width, HEIGHT / picture.height)
-    picture = picture.resize((round(picture.width * scale), round(picture.height * scale)), Image.Resampling.LANCZOS)
+    """Return the photograph as JPEG of quality 92, turned to landscape, scaled and cropped to 1536×1024."""
+    image = Image.open(path).convert("RGB")
+    if image.height > image.width:
+        image = image.rotate(90, expand=True)
+    scale = max(WIDTH / image.width, HEIGHT / image.height)
+    image = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
-    picture.crop((0, 0, WIDTH, HEIGHT)).save(buffer, "JPEG", quality=92)
+    image.crop((0, 0, WIDTH, HEIGHT)).save(buffer, "JPEG", quality=92)
     return buffer.getvalue()
 
 
-def mixed_set(pictures: list[bytes]) -> list[bytes]:
-    """One fifth photographs, four fifths (of the pixels, too) pictures of the same size that a cheap gate drops."""
+def mixed_set(images: list[bytes]) -> list[bytes]:
+    """Return one fifth photographs and four fifths images of the same size that a cheap gate drops."""
     bad = []
-    for number, encoded in enumerate(pictures):
+    for number, encoded in enumerate(images):
         small = Image.open(io.BytesIO(encoded)).resize((WIDTH // 2, HEIGHT // 2))
-        for quality in (8, 12):  # the quantisation tables in the header say it
+        for quality in (8, 12):  # dropped by the quantisation tables in the header
             buffer = io.BytesIO()
             Image.open(io.BytesIO(encoded)).save(buffer, "JPEG", quality=quality)
             bad.append(buffer.getvalue())
-        for shade in (40, 230):  # a picture on a plain background: the thumbnail says it
+        for shade in (40, 230):  # an image on a plain background, dropped by the thumbnail
             buffer = io.BytesIO()
             canvas = Image.new("RGB", (WIDTH, HEIGHT), (shade, shade, shade))
             canvas.paste(small, (100 + number, 100))
             canvas.save(buffer, "JPEG", quality=92)
             bad.append(buffer.getvalue())
-    return pictures + bad
+    return images + bad
 
 
-def run_ours(recipe: Recipe, models: str, pictures: list[bytes]) -> tuple[float, dict[str, float]]:
+def run_ours(recipe: Recipe, models: str, images: list[bytes]) -> tuple[float, dict[str, float]]:
     cascade = Cascade(recipe, models)
-    candidates = [Candidate(key=str(i), source="", uri=str(i), version="") for i in range(len(pictures))]
+    candidates = [Candidate(key=str(i), source="", uri=str(i), version="") for i in range(len(images))]
     rows: list[Row] = []
-    seconds = clock(lambda: rows.extend(cascade.rows(candidates, lambda c: pictures[int(c.key)])))
+    seconds = clock(lambda: rows.extend(cascade.rows(candidates, lambda candidate: images[int(candidate.key)])))
     assert all(row.get("failure_class") is None for row in rows)
     return seconds, dict(cascade.seconds)
 
 
-def naive(models: str, pictures: list[bytes]) -> float:
+def naive(models: str, images: list[bytes]) -> float:
     import imagehash
     import pyiqa
     import torch
@@ -160,10 +161,10 @@ def naive(models: str, pictures: list[bytes]) -> float:
     )
 
     def loop() -> None:
-        for encoded in pictures:
-            picture = Image.open(io.BytesIO(encoded)).convert("RGB")
-            tensor = to_tensor(picture)[None]
-            float(niqe(tensor)), float(brisque(tensor)), imagehash.phash(picture)
+        for encoded in images:
+            image = Image.open(io.BytesIO(encoded)).convert("RGB")
+            tensor = to_tensor(image)[None]
+            float(niqe(tensor)), float(brisque(tensor)), imagehash.phash(image)
 
     return clock(loop)
 

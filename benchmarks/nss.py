@@ -1,7 +1,7 @@
-"""How long NIQE and BRISQUE take, ours beside pyiqa's, in one run: `python benchmarks/nss.py`.
+"""Compare the speed of our NIQE and BRISQUE with pyiqa's, in one run: `python benchmarks/nss.py`.
 
-One thread, one 1536×1024 photograph, the same parameters. Below the times stands what they are made of and what
-bounds each part: the bytes it has to move and the arithmetic it has to do, at rates measured here.
+One thread, one 1536×1024 photograph, the same parameters. The result also lists the parts of our times, and a lower
+bound of each: the bytes that have to be moved and the arithmetic that has to be done, at rates measured here.
 """
 
 import argparse
@@ -18,21 +18,21 @@ from machine import ROOT, SHARED, describe, photographs
 from nss_reference import Reference
 from PIL import Image
 
-from million_ird.measures import nss, nss_features
+from million_ird.measures import nss, nss_features, nss_planes
 from million_ird.measures import nss_kernels as kernels
 from million_ird.measures.nss_models import load_brisque, load_niqe, load_niqe_ird
 
 WIDTH, HEIGHT = 1536, 1024
 RESULT = ROOT / "benchmarks" / "results" / "nss.json"
 
-# Floating-point operations a pixel at full size, counted in the code; half size adds a quarter of each.
+# Floating-point operations per pixel at full size, counted in the code; half size adds a quarter of each.
 BRISQUE_FILTER = 7 * 7 * 2 * 2 + 7
 NIQE_FILTER = 2 * (13 + 12) + 14 + 8
 SUMS = 5 * 9
 
 
 def milliseconds(function: Callable[[], object], repeats: int) -> dict[str, float]:
-    """Median and least of some runs, after one that does not count."""
+    """Return median and minimum of `repeats` runs in milliseconds, after one warm-up run."""
     function()
     times = []
     for _ in range(repeats):
@@ -43,7 +43,7 @@ def milliseconds(function: Callable[[], object], repeats: int) -> dict[str, floa
 
 
 def first_call() -> float:
-    """Seconds that the first score of this process takes: compiling, or loading what was compiled before."""
+    """Return the seconds of the first score in this process, which compiles or loads compiled code from the cache."""
     start = time.perf_counter()
     nss.score(np.zeros((96, 96, 3), np.uint8) + np.arange(96, dtype=np.uint8)[:, None], niqe_ird=load_niqe_ird())
     return round(time.perf_counter() - start, 2)
@@ -58,20 +58,20 @@ def _fused(values: np.ndarray, rounds: int) -> float:
     return total
 
 
-def floor(pixels: int) -> dict[str, float]:
-    """Milliseconds that the counted arithmetic and the bytes would take at the rates this machine reaches."""
+def lower_bounds(pixels: int) -> dict[str, float]:
+    """Return the milliseconds that arithmetic and bytes take at the rates that this machine reaches."""
     values, rounds = np.ones(2048, np.float32), 20_000
     rate = 2 * len(values) * rounds / (milliseconds(lambda: _fused(values, rounds), 5)["least"] * 1e6)
     big = np.ones(32 << 20, np.uint8)
     copy = 2 * len(big) / (milliseconds(big.copy, 5)["least"] * 1e6)
     scales = 1.25 * pixels
-    # Read RGB, write luma; read luma for each score at each scale, write and read two halves in float32.
+    # Read RGB, write luma; read luma for each score at each scale, write and read both half-size planes in float32.
     moved = pixels * (3 + 1 + 2 + 2 * 2 + 2 * (4 + 4) / 4)
     return {
         "reached_gflops_float32": round(rate, 1),
         "reached_gb_per_s": round(copy, 1),
         "bytes_ms": round(moved / copy / 1e6, 2),
-        # float64 runs half as wide.
+        # A vector register holds half as many float64.
         "brisque_filter_ms": round(scales * BRISQUE_FILTER / rate / 1e6, 2),
         "niqe_filter_ms": round(scales * NIQE_FILTER * 2 / rate / 1e6, 2),
         "sums_ms": round(2 * scales * SUMS / rate / 1e6, 2),
@@ -79,7 +79,7 @@ def floor(pixels: int) -> dict[str, float]:
 
 
 def main() -> None:
-    """Measures, prints and writes `benchmarks/results/nss.json`."""
+    """Measure, print and write `benchmarks/results/nss.json`."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=15)
     repeats: int = parser.parse_args().repeats
@@ -90,14 +90,14 @@ def main() -> None:
     own, niqe, brisque = load_niqe_ird(), load_niqe(SHARED / "params"), load_brisque(SHARED / "params")
     reference = Reference(niqe, brisque)
     rgb = np.asarray(Image.open(photographs()[0]).convert("RGB").resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS))
-    luma = kernels.luma(rgb)
-    half = kernels.halve(luma, 1)
-    theirs = {
+    luma = nss_planes.luma(rgb)
+    half = nss_planes.halve(luma, 1)
+    pyiqa_times = {
         "niqe": milliseconds(lambda: reference.niqe(rgb), 5),
         "brisque": milliseconds(lambda: reference.brisque(rgb), 5),
         "both": milliseconds(lambda: (reference.niqe(rgb), reference.brisque(rgb)), 5),
     }
-    ours = {
+    our_times = {
         "niqe_ird": milliseconds(lambda: nss.score(rgb, niqe_ird=own), repeats),
         "niqe": milliseconds(lambda: nss.score(rgb, niqe=niqe), repeats),
         "brisque": milliseconds(lambda: nss.score(rgb, brisque=brisque), repeats),
@@ -106,8 +106,8 @@ def main() -> None:
     }
     blocks = kernels.block_sums(luma, 1, 96)
     parts = {
-        "luma": milliseconds(lambda: kernels.luma(rgb), repeats),
-        "halving, twice": milliseconds(lambda: (kernels.halve(luma, 1), kernels.halve(luma, 255)), repeats),
+        "luma": milliseconds(lambda: nss_planes.luma(rgb), repeats),
+        "halving, twice": milliseconds(lambda: (nss_planes.halve(luma, 1), nss_planes.halve(luma, 255)), repeats),
         "BRISQUE full size": milliseconds(lambda: kernels.whole_sums(luma), repeats),
         "BRISQUE half size": milliseconds(lambda: kernels.whole_sums(half), repeats),
         "NIQE full size": milliseconds(lambda: kernels.block_sums(luma, 1, 96), repeats),
@@ -118,11 +118,11 @@ def main() -> None:
     result = {
         "machine": describe(),
         "picture": f"{WIDTH}×{HEIGHT}, one thread, milliseconds",
-        "pyiqa": theirs,
-        "ours": ours,
-        "ratio": {kind: round(theirs["both"][kind] / ours["both"][kind], 1) for kind in ("median", "least")},
+        "pyiqa": pyiqa_times,
+        "ours": our_times,
+        "ratio": {kind: round(pyiqa_times["both"][kind] / our_times["both"][kind], 1) for kind in ("median", "least")},
         "parts": parts,
-        "floor": floor(WIDTH * HEIGHT),
+        "floor": lower_bounds(WIDTH * HEIGHT),
         "first_call_s": first,
         "scores": {
             "ours": [scores.niqe, scores.brisque],

@@ -1,8 +1,8 @@
-"""Our NIQE and BRISQUE against pyiqa's on every picture of the shared data: `python benchmarks/nss_equality.py`.
+"""Compare our NIQE and BRISQUE with pyiqa's on every image of the shared data: `python benchmarks/nss_equality.py`.
 
-Each picture as RGB, every tenth also as grey, and every tenth cut to odd sides. Both sides get the same array and
-the same parameters. pyiqa needs some 1.5 s a megapixel, half an hour in all; the smallest come first, and a run that
-was stopped goes on from its journal (delete it after a change to the code).
+Each image is compared as RGB, every tenth also as grey and cropped to odd sides. Both implementations get the same
+array and the same parameters. pyiqa needs some 1.5 s per megapixel, half an hour in total. The smallest images come
+first, and a run that was stopped continues from its journal (delete it after a change to the code).
 """
 
 import argparse
@@ -31,7 +31,7 @@ TOLERANCE = 0.01, 0.001
 
 @dataclass(frozen=True)
 class Row:
-    """One score of one picture, ours and pyiqa's."""
+    """One score of one image, ours and pyiqa's."""
 
     name: str
     form: str
@@ -41,49 +41,49 @@ class Row:
 
     @property
     def off(self) -> float:
-        """The difference as a share of what is allowed; endless where only one has a number."""
+        """The difference as a share of the tolerance; infinite where only one side has a number."""
         if self.ours is None or self.theirs is None:
             return 0.0 if self.ours is self.theirs else float("inf")
         return abs(self.ours - self.theirs) / max(TOLERANCE[0], TOLERANCE[1] * abs(self.theirs))
 
 
 def forms(path: Path, index: int) -> Iterator[tuple[str, NDArray[np.uint8]]]:
-    """The picture in RGB, and of every tenth one its luma alone and a cut with odd sides."""
-    with warnings.catch_warnings(), Image.open(path) as picture:
+    """Yield the image in RGB; for every tenth image also its luma alone and a crop with odd sides."""
+    with warnings.catch_warnings(), Image.open(path) as image:
         warnings.simplefilter("ignore")
-        rgb = np.asarray(picture.convert("RGB"))
+        rgb = np.asarray(image.convert("RGB"))
         yield "rgb", rgb
         if index % 10 == 0:
-            yield "grey", np.asarray(picture.convert("L"))
+            yield "grey", np.asarray(image.convert("L"))
             odd = (rgb.shape[0] * 3 // 4 | 1, rgb.shape[1] * 3 // 4 | 1)
             yield "odd", np.ascontiguousarray(rgb[: odd[0], : odd[1]])
 
 
-def pictures(data: Path) -> list[Path]:
-    """Every picture in the folders, by name."""
-    found = [path for folder in FOLDERS for path in sorted((data / folder).rglob("*"))]
-    return [path for path in found if path.is_file() and path.suffix.lower() not in {".md", ".tsv", ".txt"}]
+def image_paths(data: Path) -> list[Path]:
+    """Return every image in the folders, sorted by name."""
+    paths = [path for folder in FOLDERS for path in sorted((data / folder).rglob("*"))]
+    return [path for path in paths if path.is_file() and path.suffix.lower() not in {".md", ".tsv", ".txt"}]
 
 
 def summary(rows: list[Row]) -> dict[str, object]:
-    """Counts, the largest deviations, and every picture where the two disagree or pyiqa alone has a number."""
-    out: dict[str, object] = {}
+    """Return counts, the largest deviations, and every image where the two disagree or only one has a number."""
+    result: dict[str, object] = {}
     for score in ("niqe", "brisque"):
-        mine = [row for row in rows if row.score == score]
-        both = [row for row in mine if row.ours is not None and row.theirs is not None]
-        out[score] = {
+        of_score = [row for row in rows if row.score == score]
+        both = [row for row in of_score if row.ours is not None and row.theirs is not None]
+        result[score] = {
             "compared": len(both),
             "largest_difference": max(abs((row.ours or 0) - (row.theirs or 0)) for row in both),
             "largest_share_of_tolerance": max(row.off for row in both),
             "over_tolerance": [asdict(row) for row in both if row.off > 1],
-            "null_on_both_sides": [f"{row.name} {row.form}" for row in mine if row.ours is row.theirs is None],
-            "null_on_one_side": [asdict(row) for row in mine if (row.ours is None) != (row.theirs is None)],
+            "null_on_both_sides": [f"{row.name} {row.form}" for row in of_score if row.ours is row.theirs is None],
+            "null_on_one_side": [asdict(row) for row in of_score if (row.ours is None) != (row.theirs is None)],
         }
-    return out
+    return result
 
 
 def compare(paths: list[Path], data: Path, journal: Path) -> list[Row]:
-    """Every row, those that an interrupted run wrote to the journal among them."""
+    """Return every row, including those that an interrupted run wrote to the journal."""
     niqe, brisque = load_niqe(data / "params"), load_brisque(data / "params")
     reference = Reference(niqe, brisque)
     rows = [Row(**json.loads(line)) for line in journal.read_text().splitlines()] if journal.exists() else []
@@ -108,26 +108,33 @@ def compare(paths: list[Path], data: Path, journal: Path) -> list[Row]:
 
 
 def megapixels(path: Path) -> float:
-    """By the header."""
-    with Image.open(path) as picture:
-        return picture.width * picture.height / 1e6
+    """Return the size of an image by its header."""
+    with Image.open(path) as image:
+        return image.width * image.height / 1e6
 
 
 def main() -> None:
-    """Compares, prints and writes `benchmarks/results/nss_equality.json`."""
+    """Compare, print and write `benchmarks/results/nss_equality.json`."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--journal", type=Path, default=Path("/tmp/nss_equality.jsonl"), help="resumed from if there")
-    parser.add_argument("--max-megapixels", type=float, default=12, help="pyiqa takes half a gigabyte for each")
+    parser.add_argument(
+        "--journal", type=Path, default=Path("/tmp/nss_equality.jsonl"), help="continue from this file if it exists"
+    )
+    parser.add_argument(
+        "--max-megapixels",
+        type=float,
+        default=12,
+        help="larger images are skipped: pyiqa needs half a gigabyte per megapixel",
+    )
     options = parser.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     data = data_folder()
-    sizes = {path: megapixels(path) for path in pictures(data)}
-    taken = sorted((path for path in sizes if sizes[path] <= options.max_megapixels), key=lambda path: sizes[path])
-    rows = compare(taken, data, options.journal)
+    sizes = {path: megapixels(path) for path in image_paths(data)}
+    paths = sorted((path for path in sizes if sizes[path] <= options.max_megapixels), key=lambda path: sizes[path])
+    rows = compare(paths, data, options.journal)
     result = {
         "machine": describe(),
-        "pictures": len(taken),
+        "pictures": len(paths),
         "forms": len(rows) // 2,
         "left_out_too_large_for_pyiqa": [path.name for path in sizes if sizes[path] > options.max_megapixels],
         "tolerance": TOLERANCE,

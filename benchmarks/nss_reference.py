@@ -1,4 +1,4 @@
-"""pyiqa's NIQE and BRISQUE with the same parameters as ours, for the benchmarks and tests that compare the two."""
+"""NIQE and BRISQUE of pyiqa with the same parameters as ours, for benchmarks and tests that compare the two."""
 
 import contextlib
 import tempfile
@@ -15,7 +15,7 @@ from million_ird.measures.nss_models import BrisqueModel, NiqeModel
 
 
 class Reference:
-    """pyiqa on the CPU, its parameters replaced by those of our models."""
+    """NIQE and BRISQUE of pyiqa on the CPU, with the parameters of our models."""
 
     def __init__(self, niqe: NiqeModel, brisque: BrisqueModel) -> None:
         with tempfile.TemporaryDirectory() as folder:
@@ -23,19 +23,19 @@ class Reference:
             scipy.io.savemat(path, {"mu_prisparam": niqe.mean[None], "cov_prisparam": niqe.covariance})
             self._niqe = NIQE(pretrained_model_path=path)
         self._brisque = brisque
-        # Copied, as torch.load does, into memory aligned as PyTorch aligns it: the order of its sums hangs on that.
+        # Copied into memory with PyTorch's alignment, as torch.load does: the order of PyTorch's sums depends on it.
         self._weights, self._vectors = torch.tensor(brisque.weights), torch.tensor(brisque.vectors)
         self._low, self._high = (torch.from_numpy(brisque.ranges[:, k].copy()) for k in (0, 1))
 
     def niqe(self, pixels: NDArray[np.uint8]) -> float | None:
-        """pyiqa's number, or None where it fails or gives none."""
+        """Return pyiqa's score; None where it fails or is not finite."""
         try:
             return _finite(float(self._niqe(_tensor(pixels))))
         except (RuntimeError, AssertionError, IndexError, ValueError):
             return None
 
     def brisque(self, pixels: NDArray[np.uint8]) -> float | None:
-        """pyiqa's number, or None where it fails or gives none."""
+        """Return pyiqa's score; None where it fails or is not finite."""
         model = self._brisque
         with self._ranges():
             try:
@@ -52,21 +52,21 @@ class Reference:
 
     @contextlib.contextmanager
     def _ranges(self):  # type: ignore[no-untyped-def]
-        """pyiqa has the ranges of the published model written into a function; this lends it the model's own."""
+        """Replace the ranges of the published model, which pyiqa has written into a function, by the model's own."""
 
         def scale(features: torch.Tensor) -> torch.Tensor:
             return -1 + 2 * (features - self._low) / (self._high - self._low)
 
-        theirs = brisque_arch.scale_features
+        original = brisque_arch.scale_features
         brisque_arch.scale_features = scale
         try:
             yield
         finally:
-            brisque_arch.scale_features = theirs
+            brisque_arch.scale_features = original
 
 
 def _tensor(pixels: NDArray[np.uint8]) -> torch.Tensor:
-    """(H, W, 3) or (H, W) uint8 → (1, C, H, W) float32 in 0…1."""
+    """Convert (H, W, 3) or (H, W) uint8 to (1, C, H, W) float32 in 0…1."""
     planes = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
     return torch.from_numpy(np.ascontiguousarray(planes)).to(torch.float32).div(255)[None]
 

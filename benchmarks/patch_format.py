@@ -1,4 +1,4 @@
-"""Which lossless format for patches: bytes, time to write, time to read, per 512×512 patch of real photographs."""
+"""Compare lossless formats for patches: bytes, time to write, time to read, per 512×512 patch of real photographs."""
 
 import argparse
 import io
@@ -49,13 +49,13 @@ FORMATS: dict[str, Callable[[np.ndarray], bytes]] = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--photographs", type=int, default=16)
-    wanted = parser.parse_args().photographs
+    n_photographs = parser.parse_args().photographs
     cv2.setNumThreads(1)
     patches = []
-    for path in photographs()[:wanted]:
+    for path in photographs()[:n_photographs]:
         encoded = path.read_bytes()
-        found = [patch for _, _, patch in cut_patches(decode(encoded, read_header(encoded)), 512)]
-        patches += found[:: max(1, len(found) // 4)][:4]
+        candidates = [patch for _, _, patch in cut_patches(decode(encoded, read_header(encoded)), 512)]
+        patches += candidates[:: max(1, len(candidates) // 4)][:4]
     rows = []
     for name, encode in FORMATS.items():
         sizes, writing, reading = [], [], []
@@ -63,11 +63,11 @@ def main() -> None:
             start = time.perf_counter()
             encoded = encode(patch)
             written = time.perf_counter()
-            back = np.asarray(Image.open(io.BytesIO(encoded)).convert("RGB"))
+            decoded = np.asarray(Image.open(io.BytesIO(encoded)).convert("RGB"))
             reading.append(time.perf_counter() - written)
             writing.append(written - start)
             sizes.append(len(encoded))
-            assert np.array_equal(back, patch), name
+            assert np.array_equal(decoded, patch), name
         row = {
             "format": name,
             "kB": statistics.mean(sizes) / 1e3,

@@ -1,4 +1,4 @@
-"""The output folder of a build: whether it is one, what it was built by and from, and the lock that a run holds."""
+"""The output folder of a build: whether it is one, and the recipe and the sources that it was built from."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from million_ird.config.recipe import HEADER_LINE, Recipe
 from million_ird.config.source_spec import SourceSpec
 from million_ird.errors import LedgerError, OutputError
 from million_ird.runtime.storage import Folder
-from million_ird.sources.registry import Terms, absolute, open_sources
+from million_ird.sources.registry import SourceContext, absolute, open_sources
 from million_ird.sources.source import Source
 
 RECIPE = "recipe.yaml"
@@ -16,10 +16,10 @@ LOCK = ".work/lock"
 
 
 def check_output(out: str) -> Folder:
-    """The output folder: new, empty, or made by an earlier build.
+    """Open the output folder: new, empty, or made by an earlier build.
 
     Raises:
-        OutputError: it is a file, or holds something else.
+        OutputError: it is a file, or contains something else.
     """
     folder = Folder(out)
     if folder.exists() and not folder.is_folder:
@@ -30,12 +30,12 @@ def check_output(out: str) -> Folder:
     except OSError as error:
         raise OutputError(f"{out}: cannot be read: {error.strerror or error}") from error
     if names and not ours:
-        raise OutputError(f"{out}: holds something else ({names[0]}, …); choose a new or empty folder")
+        raise OutputError(f"{out}: contains something else ({names[0]}, …); choose a new or empty folder")
     return folder
 
 
 def open_build(out: str) -> tuple[Folder, Recipe]:
-    """The output folder of an earlier build and its recipe.
+    """Open the output folder of an earlier build, with its recipe.
 
     Raises:
         OutputError: there is no build in it.
@@ -47,31 +47,31 @@ def open_build(out: str) -> tuple[Folder, Recipe]:
 
 
 def recipe_of(folder: Folder) -> Recipe:
-    """The recipe that the last build left."""
+    """Read the recipe of the last build."""
     return parse_text(folder.read(RECIPE), origin=f"{folder.url}/{RECIPE}")
 
 
 def save_recipe(folder: Folder, recipe: Recipe) -> None:
-    """Makes this the recipe that the folder was built by."""
+    """Write the recipe that the folder is built by."""
     folder.write(RECIPE, recipe.dump().encode())
 
 
 def save_sources(folder: Folder, specs: Sequence[SourceSpec]) -> None:
-    """Makes these the sources that the folder was built from, for the stages that run without `--sources`."""
+    """Save the sources of the build, for the stages that run without `--sources`."""
     folder.write_json(SOURCES, [absolute(spec).model_dump(exclude_unset=True) for spec in specs])
 
 
-def load_sources(folder: Folder, terms: Terms) -> dict[str, Source]:
-    """The sources that the folder was built from, by label.
+def load_sources(folder: Folder, terms: SourceContext) -> dict[str, Source]:
+    """Open the sources that the folder was built from, by label.
 
     Raises:
         LedgerError: they are not known any more.
         SourceError: one is gone.
     """
-    kept = folder.read_json(SOURCES)
-    if kept is None:
+    specs = folder.read_json(SOURCES)
+    if specs is None:
         raise LedgerError(f"{folder.url}: its sources are not known any more; run build with --sources")
-    return open_sources([SourceSpec.model_validate(spec) for spec in kept], terms)
+    return open_sources([SourceSpec.model_validate(spec) for spec in specs], terms)
 
 
 def _is_recipe(folder: Folder) -> bool:

@@ -87,5 +87,5 @@ class ReadError(MillionIRDError):
 
 
 def one_line(error: BaseException, at_most: int = 160) -> str:
-    """What an error of another library says, as one line for a person."""
+    """Return the message of another library's error as one line for a person."""
     return " ".join(str(error).split())[:at_most] or type(error).__name__

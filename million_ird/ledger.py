@@ -1,7 +1,7 @@
 """The ledger: one row per candidate, kept, dropped or failed, with every number that was measured.
 
-Two shapes of it exist. *Scanned* rows (`.work/scan/*.parquet`) hold what was found and measured. The *ledger*
-(`ledger/*.parquet`) adds the verdict to each and is what the data set publishes. Deciding reads either.
+It has two forms. *Scanned* rows (`.work/scan/*.parquet`) hold what was measured. The *ledger*
+(`ledger/*.parquet`) adds the verdict to each row and is published with the dataset. Deciding reads either.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -86,10 +86,14 @@ def _schema(fields: list[pa.Field], measures: Sequence[str]) -> pa.Schema:
 
 
 def check_version(schema: pa.Schema, where: str) -> tuple[str, ...]:
-    """The measures named in a schema's metadata.
+    """Return the measures that a schema's metadata lists.
+
+    Args:
+        schema: of a ledger file.
+        where: names the file in errors.
 
     Raises:
-        LedgerError: `where` is not a ledger, one of another schema version, or of a program that has other measures.
+        LedgerError: not a ledger, one of another schema version, or of a program that has other measures.
     """
     metadata = {k.decode(): v.decode() for k, v in (schema.metadata or {}).items()}
     version = metadata.get("million_ird.schema")
@@ -105,13 +109,13 @@ def check_version(schema: pa.Schema, where: str) -> tuple[str, ...]:
 
 
 def to_table(rows: Sequence[Mapping[str, object]], schema: pa.Schema) -> pa.Table:
-    """Rows to a table of exactly this schema; a key that a row lacks is null, and so is NaN."""
+    """Convert rows to a table of exactly this schema; a missing key becomes null, and so does NaN."""
     columns = [pa.array([row.get(field.name) for row in rows], field.type, from_pandas=True) for field in schema]
     return pa.Table.from_arrays(columns, schema=schema)
 
 
 def save(out: Folder, batches: Iterable[pa.Table], rows: int, schema: pa.Schema) -> None:
-    """Writes `rows` rows of `schema` under `ledger/`, a file per `ROWS_PER_FILE`; at most a batch is in memory."""
+    """Write `rows` rows of `schema` under `ledger/`, a file per `ROWS_PER_FILE`; at most one batch is in memory."""
     files = max(1, -(-rows // ROWS_PER_FILE))
     wanted = [f"train-{i:05d}-of-{files:05d}.parquet" for i in range(files)]
     parts = _sliced(batches, [min(ROWS_PER_FILE, rows - i * ROWS_PER_FILE) for i in range(files)])
@@ -127,7 +131,7 @@ def save(out: Folder, batches: Iterable[pa.Table], rows: int, schema: pa.Schema)
 
 
 def _sliced(batches: Iterable[pa.Table], sizes: Iterable[int]) -> Iterator[Iterator[pa.Table]]:
-    """Deals the rows of `batches` into runs of the given sizes, in order."""
+    """Split the rows of `batches` into runs of the given sizes, in order."""
     source = iter(batches)
     held: list[pa.Table] = []
 
@@ -144,31 +148,31 @@ def _sliced(batches: Iterable[pa.Table], sizes: Iterable[int]) -> Iterator[Itera
 
 
 def load(out: Folder, columns: Sequence[str] | None = None) -> pa.Table:
-    """Reads the ledger of a build, or some of its columns; if none is named, all but the bulky signatures.
+    """Read the ledger of a build, or some of its columns; by default all but the large signatures.
 
     Raises:
         LedgerError: there is none, or one of another schema version.
     """
-    found = files(out)
-    names = out.read_schema(found[0]).names if columns is None else columns
+    paths = files(out)
+    names = out.read_schema(paths[0]).names if columns is None else columns
     wanted = [name for name in names if columns is not None or name not in SIGNATURE]
-    return pa.concat_tables([out.read_table(name, wanted) for name in found])
+    return pa.concat_tables([out.read_table(name, wanted) for name in paths])
 
 
 def versions(out: Folder) -> dict[str, str]:
-    """The files of the ledger as they are now: another value when anyone has changed, added or removed one."""
+    """Return the versions of the ledger's files, to detect whether one was changed, added or removed."""
     return {name: out.version(f"{FOLDER}/{name}") for name in out.names(FOLDER)}
 
 
 def files(out: Folder) -> list[str]:
-    """The files of a build's ledger, in order.
+    """Return the files of a build's ledger, in order.
 
     Raises:
         LedgerError: there is none, or one of another schema version.
     """
     names = [f"{FOLDER}/{name}" for name in out.names(FOLDER) if name.endswith(".parquet")]
     if not names:
-        raise LedgerError(f"{out.url}: holds no ledger; nothing was decided yet")
+        raise LedgerError(f"{out.url}: contains no ledger; nothing was decided yet")
     for name in names:
         check_version(out.read_schema(name), f"{out.url}/{name}")
     return names
@@ -176,7 +180,7 @@ def files(out: Folder) -> list[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Funnel:
-    """How many candidates went where; `kept + dropped + failed = candidates` is checked when it is made."""
+    """How many candidates were kept, dropped and failed; their sum is checked against the number of candidates."""
 
     candidates: int
     kept: int
@@ -205,7 +209,7 @@ class Funnel:
 
 
 def funnel(ledger: pa.Table) -> Funnel:
-    """Counts the verdicts of a decided ledger."""
+    """Count the verdicts of a decided ledger."""
     verdicts = _counts(ledger["verdict"])
     return Funnel(
         candidates=ledger.num_rows,

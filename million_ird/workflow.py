@@ -1,4 +1,4 @@
-"""The flow of a build on one page: scan → decide → write → report."""
+"""The workflow of a build on one page: scan → decide → write → report."""
 
 import logging
 import time
@@ -45,9 +45,9 @@ from million_ird.runtime.scratch import scratch
 from million_ird.runtime.storage import Folder
 from million_ird.scan.scan import Scan, ScanSummary
 from million_ird.scan.scan_table import DECIDED, load_scan
-from million_ird.scan.source_bytes import streamed
+from million_ird.scan.source_bytes import load_download_cache
 from million_ird.schema import KEPT, NOT_MEASURED
-from million_ird.sources.registry import Terms, open_sources
+from million_ird.sources.registry import SourceContext, open_sources
 from million_ird.sources.source import Source
 
 log = logging.getLogger(__name__)
@@ -65,16 +65,16 @@ class Result:
 
     @property
     def did_nothing(self) -> bool:
-        """Whether everything was there already."""
+        """Whether everything had been done by an earlier run."""
         return self.scan.measured == 0 and self.written.new_shards == 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """How a build is run: what is no part of the recipe."""
+    """How a build is run: all that is not part of the recipe."""
 
     limit: int | None = None
-    """Look at the first so many candidates only."""
+    """Process only so many candidates, the first ones."""
     workers: int | None = None
     """Processes; 0 runs inline, None takes one per core."""
     scheduler: str | None = None
@@ -82,123 +82,128 @@ class Options:
     models: str | None = None
     """Folder of score parameters, for recipes that name scores."""
     retry: frozenset[str] | None = None
-    """Failure classes of which the candidates are tried again, all if empty; None for none."""
+    """Failure classes whose candidates are tried again, all if empty; None for none."""
     refresh: bool = False
-    """Whether sites are crawled anew, where an earlier run has done it."""
+    """Whether sites are crawled again where an earlier run has done so."""
     allow_private_hosts: bool = False
-    """Whether pictures may come from private, loopback and link-local addresses."""
+    """Whether images may be fetched from private, loopback and link-local addresses."""
     benchmarks: tuple[ReferenceSet, ...] = ()
-    """Evaluation sets whose pictures must not be in the set, beside those of the recipe."""
+    """Evaluation sets whose images must not be in the dataset, in addition to those of the recipe."""
     listener: Listener | None = None
-    """Is told of progress."""
+    """Receives progress."""
 
 
 def build(sources: Sequence[str | SourceSpec], out: str, recipe: Recipe, options: Options | None = None) -> Result:
-    """Builds the data set `out` from `sources` and those of the recipe; run again, it does what is not done yet.
+    """Build the dataset `out` from `sources` and those of the recipe; run again, it resumes.
 
     Args:
-        sources: folders, files, patterns, tables, archives, data sets, sites; see `SourceSpec`.
+        sources: folders, files, patterns, tables, archives, datasets, sites; see `SourceSpec`.
         out: the output folder; new, empty, or of an earlier build.
         recipe: what to measure, keep and write.
-        options: how.
+        options: how the build is run.
+
+    Returns:
+        The counts of all stages.
 
     Raises:
-        UsageError: a source, the recipe or the output folder cannot be used; no picture was looked at.
+        UsageError: a source, the recipe or the output folder cannot be used; no image was read.
         BuildError: stopped with something wrong; run again to go on.
     """
     started = time.monotonic()
-    how = options or Options()
+    options = options or Options()
     folder = check_output(out)
     specs = [*recipe.sources, *map(SourceSpec.model_validate, sources)]
-    found = open_sources(specs, _terms(folder, recipe, how))
-    prepare(recipe, how.models)
-    benchmarks = (*recipe_benchmarks(recipe), *how.benchmarks)
-    with Executor(how.workers, how.scheduler) as engine, locked(folder, LOCK):
-        progress = Progress(folder, how.listener)
+    opened = open_sources(specs, _source_context(folder, recipe, options))
+    prepare(recipe, options.models)
+    benchmarks = (*recipe_benchmarks(recipe), *options.benchmarks)
+    with Executor(options.workers, options.scheduler) as executor, locked(folder, LOCK):
+        progress = Progress(folder, options.listener)
         save_recipe(folder, recipe)
         save_sources(folder, specs)
-        save_benchmarks(folder, benchmarks, engine, only=True)
-        summary = scan_stage(folder, list(found.values()), recipe, engine, progress, how)
+        save_benchmarks(folder, benchmarks, executor, only=True)
+        summary = scan_stage(folder, list(opened.values()), recipe, executor, progress, options)
         give_back_memory()
-        funnel = decide_stage(folder, recipe, engine)
+        funnel = decide_stage(folder, recipe, executor)
         give_back_memory()
         ledger = ledgers.load(folder)
-        written = write_stage(folder, recipe, ledger, found, engine, progress)
-        write_report(folder, ledger, recipe, found, summary.seconds, streamed(folder))
+        written = write_stage(folder, recipe, ledger, opened, executor, progress)
+        write_report(folder, ledger, recipe, opened, summary.seconds, load_download_cache(folder))
         progress.finish()
     return Result(funnel, folder.url, summary, written, time.monotonic() - started)
 
 
 def scan_again(out: str, options: Options | None = None) -> ScanSummary:
-    """The first stage alone, with the recipe and sources of the earlier build."""
-    how = options or Options()
+    """Run the first stage alone, with the recipe and sources of the earlier build."""
+    options = options or Options()
     folder, recipe = open_build(out)
-    found = load_sources(folder, _terms(folder, recipe, how))
-    prepare(recipe, how.models)
-    with locked(folder, LOCK), Executor(how.workers, how.scheduler) as engine:
-        progress = Progress(folder, how.listener)
-        summary = scan_stage(folder, list(found.values()), recipe, engine, progress, how)
+    opened = load_sources(folder, _source_context(folder, recipe, options))
+    prepare(recipe, options.models)
+    with locked(folder, LOCK), Executor(options.workers, options.scheduler) as executor:
+        progress = Progress(folder, options.listener)
+        summary = scan_stage(folder, list(opened.values()), recipe, executor, progress, options)
         progress.finish()
     return summary
 
 
 def decide_again(out: str, recipe: Recipe | None = None, options: Options | None = None) -> Result:
-    """The second stage alone: new verdicts from the numbers at hand, by another recipe if one is given.
+    """Run the second stage alone: new verdicts from the measured numbers, by another recipe if one is given.
 
-    Benchmarks are excluded beside those of earlier runs.
+    Benchmarks are excluded in addition to those of earlier runs.
     """
     started = time.monotonic()
-    how = options or Options(workers=0)
+    options = options or Options(workers=0)
     folder, earlier = open_build(out)
     chosen = recipe or earlier
-    benchmarks = (*recipe_benchmarks(chosen), *how.benchmarks)
-    with locked(folder, LOCK), Executor(how.workers, how.scheduler) as engine:
-        save_benchmarks(folder, benchmarks, engine, only=False)
-        funnel = decide_stage(folder, chosen, engine)
+    benchmarks = (*recipe_benchmarks(chosen), *options.benchmarks)
+    with locked(folder, LOCK), Executor(options.workers, options.scheduler) as executor:
+        save_benchmarks(folder, benchmarks, executor, only=False)
+        funnel = decide_stage(folder, chosen, executor)
         save_recipe(folder, chosen)
     return Result(funnel, folder.url, seconds=time.monotonic() - started)
 
 
 def write_again(out: str, options: Options | None = None) -> Result:
-    """The third stage alone: shards and card from the verdicts at hand."""
+    """Run the third stage alone: shards and card from the verdicts in the ledger."""
     started = time.monotonic()
-    how = options or Options()
+    options = options or Options()
     folder, recipe = open_build(out)
-    found = load_sources(folder, _terms(folder, recipe, how))
-    with locked(folder, LOCK), Executor(how.workers, how.scheduler) as engine:
-        progress = Progress(folder, how.listener)
+    opened = load_sources(folder, _source_context(folder, recipe, options))
+    with locked(folder, LOCK), Executor(options.workers, options.scheduler) as executor:
+        progress = Progress(folder, options.listener)
         ledger = ledgers.load(folder)
-        written = write_stage(folder, recipe, ledger, found, engine, progress)
+        written = write_stage(folder, recipe, ledger, opened, executor, progress)
         progress.finish()
     return Result(ledgers.funnel(ledger), folder.url, written=written, seconds=time.monotonic() - started)
 
 
 def report_again(out: str) -> str:
-    """The report alone; returns its path."""
+    """Write the report alone; return its path."""
     folder, recipe = open_build(out)
     with locked(folder, LOCK):
         return report_stage(folder, recipe)
 
 
 def scan_stage(
-    folder: Folder, sources: Sequence[Source], recipe: Recipe, engine: Executor, progress: Progress, how: Options
+    folder: Folder, sources: Sequence[Source], recipe: Recipe, executor: Executor, progress: Progress, options: Options
 ) -> ScanSummary:
-    """Fetches and measures what is new."""
-    scan = Scan(out=folder, sources=sources, recipe=recipe, models=how.models, limit=how.limit, retry=how.retry)
-    return scan.run(engine, progress)
+    """Fetch and measure what is new."""
+    scan = Scan(
+        out=folder, sources=sources, recipe=recipe, models=options.models, limit=options.limit, retry=options.retry
+    )
+    return scan.run(executor, progress)
 
 
-def decide_stage(folder: Folder, recipe: Recipe, engine: Executor) -> Funnel:
-    """Decides from the numbers at hand and writes the ledger, unless it was decided so before."""
+def decide_stage(folder: Folder, recipe: Recipe, executor: Executor) -> Funnel:
+    """Decide from the measured numbers and write the ledger, unless it was decided in the same way before."""
     rows = load_scan(folder, recipe)
     columns = rows.columns(needed_columns(recipe))
     with scratch(folder) as disk:
-        hash_search = HashPairSearch(scratch=disk, run=engine.run)
+        hash_search = HashPairSearch(scratch=disk, run=executor.run)
         verdicts = decide(
             columns,
             recipe,
             rows.vanished,
-            batches=rows.some,
+            batches=rows.iter_batches,
             references=load_reference_fingerprints(folder),
             hash_search=hash_search,
         )
@@ -206,15 +211,17 @@ def decide_stage(folder: Folder, recipe: Recipe, engine: Executor) -> Funnel:
     rules = [metadata.version("million-ird"), recipe.digest, versions]
     decided: dict[str, object] = {"scan": rows.scan, "rules": rules}
     if rows.scan == "" or folder.read_json(DECIDED) != {**decided, "files": ledgers.versions(folder)}:
-        folder.remove(DECIDED)  # what is half replaced was decided from nothing
+        folder.remove(DECIDED)  # a half-replaced ledger must be decided again
         schema = ledgers.ledger_schema(rows.measures)
         ledgers.save(folder, rows.with_verdicts(verdicts), verdicts.num_rows, schema)
         folder.write_json(DECIDED, {**decided, "files": ledgers.versions(folder)})
-    counted = ledgers.funnel(verdicts.append_column("failure_class", columns["failure_class"]))
-    unmeasured = counted.dropped.get(NOT_MEASURED, 0)
+    counts = ledgers.funnel(verdicts.append_column("failure_class", columns["failure_class"]))
+    unmeasured = counts.dropped.get(NOT_MEASURED, 0)
     if unmeasured:
-        log.warning("%d candidates pass the gates but were never measured whole; run scan, then decide", unmeasured)
-    return counted
+        log.warning(
+            "%d candidates pass the gates but were never measured completely; run scan, then decide", unmeasured
+        )
+    return counts
 
 
 def write_stage(
@@ -222,34 +229,36 @@ def write_stage(
     recipe: Recipe,
     ledger: pa.Table,
     sources: Mapping[str, Source],
-    engine: Executor,
+    executor: Executor,
     progress: Progress,
 ) -> WriteSummary:
-    """Writes shards and card."""
+    """Write shards and card."""
     kept = set(ledger.filter(pc.equal(ledger["verdict"], KEPT))["source"].unique().to_pylist())
     if ledgers.check_version(ledger.schema, folder.url) != recipe.ledger_entries:
         raise LedgerError(f"{folder.url}: decided by another recipe than {RECIPE}; run build or decide")
     if kept - set(sources):
         raise LedgerError(
-            f"{folder.url}: pictures of {sorted(kept - set(sources))} are kept, but not among the sources"
+            f"{folder.url}: images of {sorted(kept - set(sources))} are kept, but these are not among the sources"
         )
-    written = write_shards(folder, ledger, recipe, sources, engine, progress, streamed(folder))
+    written = write_shards(folder, ledger, recipe, sources, executor, progress, load_download_cache(folder))
     write_card(folder, ledger, recipe, written, benchmarks=benchmark_names(folder))
     return written
 
 
 def report_stage(folder: Folder, recipe: Recipe) -> str:
-    """Writes the report on what lies in the folder; returns its path.
+    """Write the report on the files in the folder; return its path.
 
-    Pictures of sources that are gone are told of, not shown. Nothing is said of the time that a scan took.
+    Images of sources that are gone are listed, not shown. The report does not say options long a scan took.
     """
     try:
-        found = load_sources(folder, Terms(recipe=recipe, out=folder))
+        opened = load_sources(folder, SourceContext(recipe=recipe, out=folder))
     except (SourceError, LedgerError) as error:
-        log.warning("the report shows fewer pictures: %s", error)
-        found = {}
-    return write_report(folder, ledgers.load(folder), recipe, found, {}, streamed(folder))
+        log.warning("the report shows fewer images: %s", error)
+        opened = {}
+    return write_report(folder, ledgers.load(folder), recipe, opened, {}, load_download_cache(folder))
 
 
-def _terms(folder: Folder, recipe: Recipe, how: Options) -> Terms:
-    return Terms(recipe=recipe, out=folder, allow_private_hosts=how.allow_private_hosts, refresh=how.refresh)
+def _source_context(folder: Folder, recipe: Recipe, options: Options) -> SourceContext:
+    return SourceContext(
+        recipe=recipe, out=folder, allow_private_hosts=options.allow_private_hosts, refresh=options.refresh
+    )

@@ -31,14 +31,14 @@ _RULES: tuple[Callable[[str], str], ...] = (
 
 
 @dataclass(frozen=True, slots=True)
-class PairMatch:
+class FilePairs:
     """The clean name of each degraded name, and the degraded names that have none."""
 
     clean_of: dict[str, str]
     unmatched: tuple[str, ...]
 
 
-def match_names(degraded: Collection[str], clean: Collection[str]) -> PairMatch:
+def match_names(degraded: Collection[str], clean: Collection[str]) -> FilePairs:
     """Match paths of degraded and of clean images.
 
     The clean image of a degraded one in a subfolder may be in the same subfolder of the other side, or at its top.
@@ -50,7 +50,7 @@ def match_names(degraded: Collection[str], clean: Collection[str]) -> PairMatch:
     Returns:
         The match of the rule that leaves the fewest names unmatched.
     """
-    best: PairMatch | None = None
+    best: FilePairs | None = None
     for rule, nested in itertools.product(_RULES, (True, False)):
         candidate = _match_by(rule, nested, degraded, clean)
         if best is None or len(candidate.unmatched) < len(best.unmatched):
@@ -61,7 +61,7 @@ def match_names(degraded: Collection[str], clean: Collection[str]) -> PairMatch:
     return best
 
 
-def _match_by(rule: Callable[[str], str], nested: bool, degraded: Collection[str], clean: Collection[str]) -> PairMatch:
+def _match_by(rule: Callable[[str], str], nested: bool, degraded: Collection[str], clean: Collection[str]) -> FilePairs:
     clean_of, unmatched = {}, []
     for name in degraded:
         folder, slash, stem = name.rpartition("/")
@@ -70,4 +70,4 @@ def _match_by(rule: Callable[[str], str], nested: bool, degraded: Collection[str
             clean_of[name] = clean_name
         else:
             unmatched.append(name)
-    return PairMatch(clean_of, tuple(sorted(unmatched)))
+    return FilePairs(clean_of, tuple(sorted(unmatched)))

@@ -118,8 +118,8 @@ def plan(
     opened = open_sources(specs, SourceContext(recipe=recipe, out=folder, crawl=False))
     shares = {label: SourceShare() for label in opened}
     measured = ruled_out = 0
-    for source, chunk, size, is_measured in Scan(out=folder, sources=list(opened.values().pending(), recipe=recipe, limit=limit)
-    ):
+    scan = Scan(out=folder, sources=list(opened.values()), recipe=recipe, limit=limit)
+    for source, chunk, size, is_measured in scan.pending():
         share = shares[chunk.source]
         share.candidates += size
         share.bytes += sum(entry.size for entry in chunk.entries)

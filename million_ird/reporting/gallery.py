@@ -21,7 +21,7 @@ from million_ird.reporting.sliders import GateLimit
 from million_ird.reporting.steps import FunnelStep
 from million_ird.runtime.sandbox import WorkerDied, worker_process
 from million_ird.runtime.threads import single_threaded
-from million_ird.scan.source_bytes import Originals, read_verified
+from million_ird.scan.source_bytes import DownloadCache, read_verified
 from million_ird.schema import EXACT, LEAK, NEAR, PIXELS, REMOVED
 from million_ird.sources.source import Reader, Source
 
@@ -161,7 +161,7 @@ def thumbnails(
     positions: Iterable[int],
     sources: Mapping[str, Source],
     limits: BuildLimits,
-    originals: Originals | None = None,
+    originals: DownloadCache | None = None,
 ) -> dict[int, Thumbnail]:
     """Make a thumbnail for each row, read again from its source or the download cache; on a failure say why.
 
@@ -176,7 +176,7 @@ def thumbnails(
     """
     chosen = {position: rows.identity(position) for position in sorted(set(positions))}
     keys = [str(row["key"]) for row in chosen.values()]
-    readers: Mapping[str, Reader] = originals.behind(sources, originals.places(keys)) if originals else sources
+    readers: Mapping[str, Reader] = originals.wrap(sources, originals.places(keys)) if originals else sources
     made = {}
     with worker_process("million_ird.reporting.gallery:ThumbnailMaker", (limits.max_pixels,)) as child:
         for position, row in chosen.items():

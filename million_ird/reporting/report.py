@@ -25,7 +25,7 @@ from million_ird.reporting.rows import LedgerRows
 from million_ird.reporting.sliders import GateLimit, Slider, gate_limits, slider_data
 from million_ird.reporting.steps import funnel_steps
 from million_ird.runtime.storage import Folder
-from million_ird.scan.source_bytes import Originals
+from million_ird.scan.source_bytes import DownloadCache
 from million_ird.schema import measure_fields
 from million_ird.sources.source import Source
 
@@ -73,7 +73,7 @@ def write_report(
     recipe: Recipe,
     sources: Mapping[str, Source],
     seconds: Mapping[str, float],
-    originals: Originals | None = None,
+    originals: DownloadCache | None = None,
 ) -> str:
     """Write `report/index.html` and return its path.
 
@@ -94,7 +94,7 @@ def render_report(
     recipe: Recipe,
     sources: Mapping[str, Source],
     seconds: Mapping[str, float],
-    originals: Originals | None = None,
+    originals: DownloadCache | None = None,
 ) -> str:
     """Return the whole page; see `write_report`."""
     rows = LedgerRows(ledger)

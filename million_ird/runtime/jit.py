@@ -1,4 +1,4 @@
-"""Compiles the inner loops, once for all processes where the machine code can be kept on disk."""
+"""Compile inner loops with numba, once for all processes where the machine code can be cached on disk."""
 
 import logging
 from collections.abc import Callable
@@ -12,15 +12,15 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 def compiled(*fastmath: str) -> Callable[[_F], _F]:
-    """`numba.njit`, free of the interpreter's lock, with the machine code kept on disk where a folder can be written.
+    """Return a decorator: `numba.njit` without the interpreter's lock, with machine code cached on disk where possible.
 
-    Numba tries beside the source, then the user's cache folder; where neither can be written (a read-only
-    container without a home) it refuses to cache, and then each process compiles for itself, in some 8 s. No flag
-    of `fastmath` is on by itself: without "contract", for one, no product is fused with the sum that takes it. A
-    division by zero gives what NumPy gives.
+    Numba tries a folder beside the source, then the user's cache folder; where neither can be written (a read-only
+    container without a home folder) it refuses to cache, and each process compiles for itself, in about 8 s. No flag of
+    `fastmath` is on by default: without "contract", for example, no product is fused with a sum. A division by zero
+    gives what NumPy gives.
 
-    A compiled function may call others of its own file only: numba knows that its machine code is out of date by
-    the file that it stands in.
+    A compiled function may call functions of its own file only: numba detects outdated machine code by the file that
+    the function is in.
     """
 
     def make(function: _F) -> _F:

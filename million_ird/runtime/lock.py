@@ -1,4 +1,4 @@
-"""One run at a time on an output folder."""
+"""A lock on an output folder: one run at a time."""
 
 import contextlib
 import fcntl
@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from million_ird.errors import OutputError
 from million_ird.runtime.storage import Folder, disk_errors
 
-LOCK_PATIENCE = 0.5
-"""Seconds for which a lock may be busy: `is_owned` of another process holds it for an instant."""
+LOCK_TIMEOUT = 0.5
+"""Seconds for which a lock may be busy: `is_locked` of another process holds it for an instant."""
 
 
-def is_owned(folder: Folder, name: str) -> bool:
-    """Whether some process holds `folder` now; False where there are no locks."""
+def is_locked(folder: Folder, name: str) -> bool:
+    """Return whether some process holds `folder` now; False where there are no locks."""
     if not folder.local or not folder.exists(name):
         return False
     with open(folder.path(name), "rb") as file:
@@ -28,10 +28,10 @@ def is_owned(folder: Folder, name: str) -> bool:
 
 @contextlib.contextmanager
 def locked(folder: Folder, name: str) -> Iterator[None]:
-    """Holds `folder` against other runs while the block runs; the kernel lets go when the process dies.
+    """Hold `folder` against other runs while the block runs; the kernel releases it when the process dies.
 
-    What a killed run left under temporary names is removed first. Object stores have no such lock: there the promise
-    is the user's.
+    Temporary files of killed runs are removed first. Object stores have no such lock: there, users must not start two
+    runs at once.
 
     Raises:
         OutputError: another process holds it; the message names its pid and host.
@@ -44,7 +44,7 @@ def locked(folder: Folder, name: str) -> Iterator[None]:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        if not _locked(descriptor):
+        if not _acquired(descriptor):
             owner = os.read(descriptor, 200).decode(errors="replace").strip() or "another process"
             raise OutputError(f"{folder.url}: held by {owner}; wait for it or stop it")
         os.ftruncate(descriptor, 0)
@@ -55,8 +55,8 @@ def locked(folder: Folder, name: str) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _locked(descriptor: int) -> bool:
-    until = time.monotonic() + LOCK_PATIENCE
+def _acquired(descriptor: int) -> bool:
+    until = time.monotonic() + LOCK_TIMEOUT
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""How much memory this machine has, and giving back what is not needed."""
+"""How much memory this machine has, and returning what is not needed."""
 
 import contextlib
 import ctypes
@@ -10,16 +10,16 @@ import pyarrow as pa
 
 
 def memory_of_this_machine() -> int:
-    """Bytes that this machine, or the container that it is, may use."""
+    """Return the bytes that this machine, or the container that it is, may use."""
     physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    # Without a limit of its own it says "max", or there is no such file.
+    # Without a limit the file contains "max", or does not exist.
     with contextlib.suppress(OSError, ValueError), open("/sys/fs/cgroup/memory.max") as file:
         return min(physical, int(file.read()))
     return physical
 
 
 def give_back_memory() -> None:
-    """Returns to the system what large tables have left free: allocators would keep it for the next one."""
+    """Return free memory to the system: allocators would keep it for the next large table."""
     gc.collect()
     pa.default_memory_pool().release_unused()
     if sys.platform == "linux":

@@ -1,4 +1,4 @@
-"""How far a build is: for the terminal that runs it and, through a file, for any other."""
+"""Progress of a build: for the terminal that runs it and, through a file, for any other."""
 
 import time
 from collections import Counter
@@ -13,21 +13,21 @@ SECONDS_BETWEEN_WRITES = 1.0
 
 
 class Listener(Protocol):
-    """Shows progress to a person; the command line has one, a library user may bring none."""
+    """Shows progress to a person; the command line has one, and a library user may pass their own."""
 
     def stage(self, name: str, total: int, unit: str) -> None:
-        """A stage begins that has `total` things to do."""
+        """Begin a stage with `total` items."""
 
     def advance(self, done: int) -> None:
-        """`done` of them are done now."""
+        """Count `done` more items as done."""
 
-    def more(self, things: int) -> None:
-        """There are so many more to do than was known."""
+    def more(self, items: int) -> None:
+        """Add items to the total of the stage."""
 
 
 @dataclass(slots=True)
 class Progress:
-    """Counts what is done, tells the listener, and keeps `.work/progress.json` fresh for `million-ird status`."""
+    """Counts items, informs the listener, and keeps `.work/progress.json` current for `million-ird status`."""
 
     out: Folder
     listener: Listener | None = None
@@ -40,7 +40,7 @@ class Progress:
     _written: float = 0.0
 
     def stage(self, name: str, total: int, unit: str) -> None:
-        """A stage begins that has `total` things of kind `unit` to do."""
+        """Begin a stage with `total` items of kind `unit`."""
         self.name, self.total, self.unit, self.done = name, total, unit, 0
         self.started = time.time()
         if self.listener:
@@ -48,7 +48,7 @@ class Progress:
         self._write()
 
     def advance(self, done: int, failures: Mapping[str, int] | None = None) -> None:
-        """`done` more are done, some of which failed by class."""
+        """Count `done` more items as done; `failures` counts those that failed, by class."""
         self.done += done
         self.failures.update(failures or {})
         if self.listener:
@@ -56,14 +56,14 @@ class Progress:
         if time.time() - self._written >= SECONDS_BETWEEN_WRITES:
             self._write()
 
-    def more(self, things: int) -> None:
-        """There are so many more to do than was known."""
-        self.total += things
+    def more(self, items: int) -> None:
+        """Add items to the total of the stage."""
+        self.total += items
         if self.listener:
-            self.listener.more(things)
+            self.listener.more(items)
 
     def finish(self) -> None:
-        """The build ended well."""
+        """Record that the build has finished."""
         self.name = "finished"
         self._write()
 

@@ -1,4 +1,4 @@
-"""A place on this machine's disk for what a stage cannot hold in memory."""
+"""A temporary folder on this machine's disk for data that a stage cannot hold in memory."""
 
 import contextlib
 import os
@@ -11,7 +11,7 @@ SCRATCH = ".work/scratch"
 
 @contextlib.contextmanager
 def scratch(folder: Folder) -> Iterator[str | None]:
-    """A folder in `folder`, empty at first and gone afterwards; None where that is in a bucket.
+    """Make a temporary folder in `folder`, empty at first and removed afterwards; None in an object store.
 
     What a killed run left in it is removed.
 

@@ -1,7 +1,7 @@
-"""Every file that the package reads or writes goes through here: local disks and object stores alike.
+"""Read and write every file of the package: on local disks and in object stores alike.
 
 A file is visible only when it is complete: on a disk it is written under a temporary name, flushed and renamed; an
-object store shows an object only after the single put that ends it.
+object store shows an object only after its single put has ended.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ _TEMPORARY = ".tmp-"
 _UNUSABLE = frozenset(
     {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG}
 )
-"""A write that fails with one of these will fail again: the output folder is a wrong choice."""
+"""A write that fails with one of these errors will fail again: the output folder cannot be used."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,9 +41,9 @@ class FileEntry:
 
     @property
     def identity(self) -> str:
-        """All that the entry says, as names under `.work` are made of it.
+        """All fields as text, of which file names under `.work` are hashes.
 
-        Written out, not `repr`: a class or a field may be renamed, and unfinished builds must still find their work.
+        Written out instead of `repr`: when a class or a field is renamed, unfinished builds must still find their work.
         """
         return f"FileEntry({self._described})"
 
@@ -56,7 +56,7 @@ class Folder:
     """A folder on any file system, addressed by paths relative to it."""
 
     def __init__(self, root: str, options: Mapping[str, object] | None = None) -> None:
-        """`options` go to the file system: endpoint, credentials, …
+        """Open a folder; `options` go to the file system: endpoint, credentials and the like.
 
         Raises:
             SourceError: the URL's file system is unknown, or not installed, or does not take the options.
@@ -76,7 +76,7 @@ class Folder:
         self.url = self.root if self.local else root.rstrip("/")
 
     def holds(self, other: "Folder") -> bool:
-        """Whether `other` is this folder or lies in it, links followed."""
+        """Return whether `other` is this folder or is inside it, links followed."""
         mine, its = (os.path.realpath(one.root) if one.local else one.root for one in (self, other))
         return type(self.fs) is type(other.fs) and f"{its}/".startswith(mine.rstrip("/") + "/")
 
@@ -89,49 +89,49 @@ class Folder:
         return bool(self.fs.isdir(self.root))
 
     def path(self, name: str) -> str:
-        """The file system's own path of `name`."""
+        """Return the file system's own path of `name`."""
         return f"{self.root.rstrip('/')}/{name}" if name else self.root
 
     def exists(self, name: str = "") -> bool:
-        """Whether a file or folder of that name is there."""
+        """Return whether a file or folder of that name exists."""
         return bool(self.fs.exists(self.path(name)))
 
     def version(self, name: str) -> str:
-        """Changes when the file may have changed."""
+        """Return a text that changes when the file may have changed."""
         path = self.path(name)
         entry = local_entry(name, os.stat(path)) if self.local else remote_entry(name, self.fs.info(path))
         return entry.version
 
     def names(self, folder: str = "") -> list[str]:
-        """Names directly in `folder`, sorted; nothing when there is no such folder."""
+        """Return the names directly in `folder`, sorted; none when there is no such folder."""
         self.fs.invalidate_cache()
         try:
-            found = self.fs.ls(self.path(folder), detail=False)
+            paths = self.fs.ls(self.path(folder), detail=False)
         except FileNotFoundError:
             return []
-        return sorted(name.rstrip("/").rsplit("/", 1)[-1] for name in found)
+        return sorted(name.rstrip("/").rsplit("/", 1)[-1] for name in paths)
 
     def find(self, name: str) -> Iterator[tuple[str, int]]:
-        """All files below a folder, by their names here, with their sizes; nothing when there is no such folder."""
-        found = self.fs.find(self.path(name), detail=True) if self.exists(name) else {}
+        """Yield all files below a folder, relative to this one, with their sizes; none where it does not exist."""
+        files = self.fs.find(self.path(name), detail=True) if self.exists(name) else {}
         prefix = self.root.rstrip("/") + "/"
-        for path, info in found.items():
+        for path, info in files.items():
             yield path.removeprefix(prefix), int(info["size"] or 0)
 
     def open(self, name: str) -> IO[bytes]:
-        """Opens for reading; buffered, seekable."""
+        """Open for reading; buffered, seekable."""
         path = self.path(name)
         opened: IO[bytes] = self.fs.open(_on_disk(path) if self.local else path, "rb")
         return opened
 
     def read(self, name: str, at_most: int = -1) -> bytes:
-        """The whole content, or its first `at_most` bytes."""
+        """Return the whole content, or its first `at_most` bytes."""
         with self.open(name) as file:
             return file.read(at_most)
 
     @contextlib.contextmanager
     def writing(self, name: str) -> Iterator[IO[bytes]]:
-        """Opens `name` for writing; it appears, whole, when the block ends well, and not at all when it raises.
+        """Open `name` for writing; it appears, complete, when the block succeeds, and not at all when it raises.
 
         Raises:
             BuildError: the disk is full.
@@ -151,20 +151,20 @@ class Folder:
                 file.close()
 
     def write(self, name: str, content: bytes) -> None:
-        """Writes a small file in one go."""
+        """Write a small file at once."""
         with self.writing(name) as file:
             file.write(content)
 
     def write_json(self, name: str, value: object) -> None:
-        """Writes JSON with sorted keys."""
+        """Write JSON with sorted keys."""
         text = json.dumps(value, sort_keys=True, ensure_ascii=False, indent=1)
         self.write(name, text.encode(errors="surrogateescape"))
 
     def read_json(self, name: str) -> Any:
-        """Reads what `write_json` wrote; None when it is not there.
+        """Read what `write_json` wrote; None when the file does not exist.
 
         Raises:
-            DamagedFile: it is no JSON.
+            DamagedFile: it is not JSON.
         """
         try:
             return json.loads(self.read(name).decode(errors="surrogateescape")) if self.exists(name) else None
@@ -172,34 +172,34 @@ class Folder:
             raise _damaged(self.path(name), error) from error
 
     def write_table(self, name: str, table: pa.Table) -> None:
-        """Writes a small table as parquet."""
+        """Write a small table as parquet."""
         with self.writing(name) as file:
             pq.write_table(table, file, compression="zstd")
 
     def read_table(self, name: str, columns: list[str] | None = None) -> pa.Table:
-        """Reads a whole parquet file.
+        """Read a whole parquet file.
 
         Raises:
-            DamagedFile: it is none.
+            DamagedFile: it is not parquet, or damaged.
         """
         with self.parquet(name) as file:
             return file.read(columns)
 
     def read_schema(self, name: str) -> pa.Schema:
-        """The schema of a parquet file, from its footer.
+        """Return the schema of a parquet file, from its footer.
 
         Raises:
-            DamagedFile: it is none.
+            DamagedFile: it is not parquet, or damaged.
         """
         with self.parquet(name) as file:
             return file.schema_arrow
 
     @contextlib.contextmanager
     def parquet(self, name: str) -> Iterator[pq.ParquetFile]:
-        """Opens a parquet file.
+        """Open a parquet file.
 
         Raises:
-            DamagedFile: it is none, here or wherever in the block it turns out.
+            DamagedFile: it is not parquet, or damaged; also where that shows only inside the block.
         """
         with self.open(name) as file:
             try:
@@ -209,10 +209,10 @@ class Folder:
             except OSError as error:
                 if error.errno is not None:
                     raise
-                raise _damaged(self.path(name), error) from error  # what pyarrow calls broken compression
+                raise _damaged(self.path(name), error) from error  # pyarrow raises this for broken compression
 
     def rename(self, old: str, new: str) -> None:
-        """Moves a file; atomic on a disk."""
+        """Move a file; atomic on a disk."""
         if self.local:
             os.makedirs(os.path.dirname(self.path(new)), exist_ok=True)
             os.replace(self.path(old), self.path(new))
@@ -220,50 +220,50 @@ class Folder:
             self.fs.mv(self.path(old), self.path(new))
 
     def remove(self, name: str) -> None:
-        """Removes a file or a folder with all in it; nothing when it is not there."""
+        """Remove a file, or a folder with its content; do nothing when it does not exist."""
         with contextlib.suppress(FileNotFoundError):
             self.fs.rm(self.path(name), recursive=True)
 
     def leftovers(self) -> Iterator[str]:
-        """What killed writers left under temporary names, wherever it lies; an object store shows none of it."""
+        """Yield the temporary files that killed writers left anywhere in the folder; object stores show none."""
         for folder, _, names in os.walk(self.root) if self.local else ():
             for name in names:
                 if name.startswith(_TEMPORARY):
                     yield os.path.relpath(os.path.join(folder, name), self.root)
 
     def sweep(self) -> None:
-        """Removes what killed writers left."""
+        """Remove the temporary files that killed writers left."""
         for name in self.leftovers():
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self.path(name))
 
 
 def local_entry(name: str, status: os.stat_result) -> FileEntry:
-    """A file on a disk, by what the system says of it."""
+    """Describe a file on a disk from its `stat`."""
     return FileEntry(uri=as_text(name), size=status.st_size, version=f"{status.st_size}-{status.st_mtime_ns}")
 
 
 def remote_entry(name: str, info: dict[str, Any]) -> FileEntry:
-    """A file elsewhere, by what its file system says of it."""
+    """Describe a file elsewhere from its file system's information."""
     stamp = next((str(info[k]) for k in ("ETag", "etag", "mtime", "LastModified", "created") if info.get(k)), "")
     return FileEntry(uri=name, size=int(info["size"] or 0), version=f"{info['size']}-{stamp}".strip('"'))
 
 
 def as_text(name: str) -> str:
-    """A file name as valid text: bytes that are no UTF-8 are written as `\\xe9`."""
+    """Return a file name as valid text: a byte that is not UTF-8 is written as a backslash, `x` and its hex digits."""
     return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
 def _on_disk(path: str) -> str:
-    """The path that `as_text` has made text of."""
+    """Return the path from which `as_text` made a text."""
     if "\\x" not in path or os.path.lexists(path):
         return path
     escaped = re.compile(rb"\\x([89a-f][0-9a-f])")
-    return os.fsdecode(escaped.sub(lambda found: bytes.fromhex(found[1].decode()), os.fsencode(path)))
+    return os.fsdecode(escaped.sub(lambda match: bytes.fromhex(match[1].decode()), os.fsencode(path)))
 
 
-def why(error: OSError) -> str:
-    """What the system says is wrong, in words."""
+def reason_of(error: OSError) -> str:
+    """Return the reason of a system error in words."""
     if isinstance(error, FileNotFoundError):
         return "no such file or folder"
     return error.strerror or str(error)
@@ -275,14 +275,14 @@ def _damaged(path: str, error: Exception) -> DamagedFile:
 
 @contextlib.contextmanager
 def disk_errors(path: str) -> Iterator[None]:
-    """Says in one line what a disk refuses, and whether it is worth another try."""
+    """Turn what a disk refuses into one line, and into the error that says whether trying again can help."""
     try:
         yield
     except OSError as error:
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
             raise BuildError(f"{path}: no space left; free some and run the same command again") from error
         kind = OutputError if error.errno in _UNUSABLE else BuildError
-        raise kind(f"{path}: cannot be written: {why(error)}") from error
+        raise kind(f"{path}: cannot be written: {reason_of(error)}") from error
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""How OpenCV behaves where pictures are measured."""
+"""Settings of OpenCV where images are measured."""
 
 import contextlib
 from collections.abc import Iterator
@@ -8,10 +8,10 @@ import cv2
 
 @contextlib.contextmanager
 def single_threaded() -> Iterator[None]:
-    """One thread a worker, and OpenCV's own code instead of Intel's.
+    """Run OpenCV with one thread per worker, and with its own code instead of Intel's IPP.
 
-    The parallelism is between units, and OpenCV's pool would fight it. Intel's primitives round differently with where
-    in memory their input happens to lie, so that one picture would have other numbers from run to run.
+    Units run in parallel, and OpenCV's thread pool would compete with them. IPP rounds differently depending on the
+    address of its input, so that one image would have different numbers from run to run.
     """
     threads, primitives = cv2.getNumThreads(), cv2.ipp.useIPP()
     cv2.setNumThreads(1)

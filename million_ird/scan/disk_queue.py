@@ -1,4 +1,4 @@
-"""Tasks that wait, on disk: bounded in memory, however many there are."""
+"""A queue of tasks on disk, so that memory stays bounded however many there are."""
 
 import pickle
 import tempfile
@@ -9,24 +9,24 @@ Task = TypeVar("Task")
 
 
 class DiskQueue(Generic[Task]):
-    """Tasks on disk, in a file that has no name and ends with the process; a few bytes of each are in memory."""
+    """Tasks in an unnamed temporary file that ends with the process; a few bytes of each are in memory."""
 
     def __init__(self, folder: str | None) -> None:
         self._file: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by `close`
         self._places: dict[str, deque[int]] = {}
 
     def add(self, task: Task, lane: str = "") -> None:
-        """Appends a task to a lane."""
+        """Append a task to a lane."""
         start = self._file.seek(0, 2)
         pickle.dump(task, self._file, protocol=5)
         self._places.setdefault(lane, deque()).append(start)
 
     def lanes(self) -> list[str]:
-        """Those that still hold tasks."""
+        """Return the lanes that still hold tasks."""
         return [lane for lane, places in self._places.items() if places]
 
     def take(self, lane: str = "") -> Task | None:
-        """Removes the first task of a lane; None when it is empty."""
+        """Remove and return the first task of a lane; None when it is empty."""
         places = self._places.get(lane)
         if not places:
             return None
@@ -38,5 +38,5 @@ class DiskQueue(Generic[Task]):
         return sum(map(len, self._places.values()))
 
     def close(self) -> None:
-        """Gives the disk back."""
+        """Free the disk."""
         self._file.close()

@@ -1,8 +1,8 @@
-"""The pictures that were streamed from elsewhere, kept so that no later stage fetches them again.
+"""A cache of the images that were streamed from remote sources, so that no later stage fetches them again.
 
-A remote unit leaves, under `.work/originals/`, a tar of its pictures, an index of its candidates (one row each: where
-its bytes lie, or why there are none), and last a note that says that both are whole. Names are made of the unit's slot
-and a hash of its entries.
+A remote chunk leaves, under `.work/originals/`, a tar of its images, an index of its candidates (one row each: where
+its bytes are, or why there are none), and last a manifest that says that both are complete. Names are made of the
+chunk's slot and a hash of its entries.
 """
 
 import hashlib
@@ -26,9 +26,9 @@ from million_ird.schema import TEXT
 
 FOLDER = ".work/originals"
 _MARK = "|"
-"""Between the version that a source gives and the digest of the bytes that came."""
+"""Separates the version that a source gives from the digest of the bytes that were received."""
 ROWS_PER_PART = 128
-"""Rows of an index that are measured as one piece of work."""
+"""Rows of an index that are measured as one task."""
 _SCHEMA = pa.schema(
     [
         *(pa.field(name, pa.string()) for name in ("key", "source", "uri", "version", "licence", "attribution")),
@@ -46,14 +46,14 @@ _SCHEMA = pa.schema(
 
 @dataclass(frozen=True, slots=True)
 class ByteRange:
-    """Where a picture's bytes lie."""
+    """Where an image's bytes are: in a tar, at an offset."""
 
     tar: str
     offset: int
     size: int
 
     def read(self, out: Folder) -> bytes:
-        """The bytes.
+        """Read the bytes.
 
         Raises:
             BuildError: the file is gone, or cut short.
@@ -63,9 +63,7 @@ class ByteRange:
                 file.seek(self.offset)
                 encoded = file.read(self.size)
         except FileNotFoundError as error:
-            raise BuildError(
-                f"{out.path(self.tar)}: is gone; run the build again to fetch its pictures anew"
-            ) from error
+            raise BuildError(f"{out.path(self.tar)}: is gone; run the build again to fetch its images anew") from error
         if len(encoded) != self.size:
             raise BuildError(f"{out.path(self.tar)}: is cut short; remove it and run the build again")
         return encoded
@@ -73,7 +71,7 @@ class ByteRange:
 
 @dataclass(frozen=True, slots=True)
 class RowRange:
-    """Rows `start` to `stop` of an index: a piece of work; `digest` names all that their measuring depends on."""
+    """Rows `start` to `stop` of an index, measured as one task; `digest` hashes all that measuring them depends on."""
 
     start: int
     stop: int
@@ -82,52 +80,52 @@ class RowRange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """What a finished unit says of itself."""
+    """The summary of a finished chunk."""
 
     parts: tuple[RowRange, ...]
     failures: dict[str, int]
     unasked: int
-    """Candidates that what their source declares ruled out under the gates named by `gates`."""
+    """Candidates that were not fetched: their declared size or licence breaks a gate. `gates` names the gates."""
     gates: str
 
     @property
     def rows(self) -> int:
-        """Candidates of the unit."""
+        """Number of candidates in the chunk."""
         return self.parts[-1].stop if self.parts else 0
 
 
-class UnitCache:
-    """The originals of one remote unit, by name (`<slot>-<hash>`)."""
+class ChunkCache:
+    """The cached images of one remote chunk, by name (`<slot>-<hash>`)."""
 
     def __init__(self, out: Folder, name: str) -> None:
         self.out = out
         self._base = _base(name)
 
-    def note(self) -> Manifest | None:
-        """What a finished unit left, None if it is not finished."""
-        found = self.out.read_json(f"{self._base}.json")
-        if found is None:
+    def manifest(self) -> Manifest | None:
+        """Return the manifest of a finished chunk; None where it is not finished."""
+        content = self.out.read_json(f"{self._base}.json")
+        if content is None:
             return None
-        return Manifest(**{**found, "parts": tuple(RowRange(*part) for part in found["parts"])})
+        return Manifest(**{**content, "parts": tuple(RowRange(*part) for part in content["parts"])})
 
     def candidates(self, start: int, stop: int) -> list[tuple[Candidate, ByteRange | Failed | None]]:
-        """Some candidates of the unit in order, each with its place, its failure, or None if it was never asked for."""
+        """Return some candidates in order, each with its byte range, its failure, or None where it was not fetched."""
         rows = self.out.read_table(f"{self._base}.parquet").slice(start, stop - start).to_pylist()
         return [(_candidate(row), _outcome(row)) for row in rows]
 
     def places(self, keys: pa.Array) -> dict[str, ByteRange]:
-        """Where the pictures of these keys lie, as far as they are the unit's and were streamed."""
+        """Return the byte ranges of those keys that belong to the chunk and were streamed."""
         table = self.out.read_table(f"{self._base}.parquet", ["key", "tar", "offset", "size"])
         mask = pc.and_(pc.is_in(table["key"], value_set=keys), pc.is_valid(table["tar"]))
         return {row["key"]: ByteRange(row["tar"], row["offset"], row["size"]) for row in table.filter(mask).to_pylist()}
 
-    def writing(self, earlier: Mapping[str, Row]) -> "UnitWriter":
-        """Opens the unit for writing; `earlier` are rows, by key, whose pictures lie in older tars."""
-        return UnitWriter(self.out, self._base, earlier)
+    def writing(self, earlier: Mapping[str, Row]) -> "ChunkWriter":
+        """Open the chunk for writing; `earlier` are rows, by key, whose images are in older tars."""
+        return ChunkWriter(self.out, self._base, earlier)
 
 
-class UnitWriter:
-    """A unit that is being written: pictures are added as they come, the index and the note when all are there."""
+class ChunkWriter:
+    """A chunk that is being written: images are added as they arrive, index and manifest when all are there."""
 
     def __init__(self, out: Folder, base: str, earlier: Mapping[str, Row]) -> None:
         self._out, self._base = out, base
@@ -135,7 +133,7 @@ class UnitWriter:
         self._earlier = earlier
         self._stack = ExitStack()
         self._file: IO[bytes] | None = None
-        # Every run has a tar of its own, so that rows of an earlier one stay right.
+        # Every run writes its own tar, so that rows that point into an earlier one stay valid.
         self._tar = f"{base}.tar"
         number = 0
         while out.exists(self._tar):
@@ -144,25 +142,25 @@ class UnitWriter:
         self._offset = 0
         self._lock = threading.Lock()
 
-    def __enter__(self) -> "UnitWriter":
+    def __enter__(self) -> "ChunkWriter":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         self._stack.__exit__(kind, error, None)
 
-    def add(self, candidate: Candidate, found: bytes | Failed | None) -> None:
-        """Takes what became of a candidate, None if it was not asked for, from any thread; the last word stays."""
+    def add(self, candidate: Candidate, outcome: bytes | Failed | None) -> None:
+        """Store the outcome of a candidate, None where it was not fetched; from any thread, the last call wins."""
         row = _row(candidate)
-        if isinstance(found, Failed):
-            row |= {"failure_class": found.failure_class, "failure_detail": found.detail}
+        if isinstance(outcome, Failed):
+            row |= {"failure_class": outcome.failure_class, "failure_detail": outcome.detail}
         with self._lock:
-            if isinstance(found, bytes):
-                row |= {"tar": self._tar, "offset": self._append(candidate.key, found), "size": len(found)}
-                row["version"] = f"{candidate.version}{_MARK}{digest_of(found)}"
+            if isinstance(outcome, bytes):
+                row |= {"tar": self._tar, "offset": self._append(candidate.key, outcome), "size": len(outcome)}
+                row["version"] = f"{candidate.version}{_MARK}{digest_of(outcome)}"
             self._rows[candidate.key] = row
 
     def keep(self, candidate: Candidate) -> bool:
-        """Takes over what became of a candidate in an earlier run; False where nothing is known of it."""
+        """Reuse the outcome of a candidate in an earlier run; return False where there is none."""
         row = self._earlier.get(candidate.key)
         if row is None or str(row["version"]).partition(_MARK)[0] != candidate.version:
             return False
@@ -171,12 +169,12 @@ class UnitWriter:
         return True
 
     @property
-    def known(self) -> int:
-        """Candidates taken so far."""
+    def count(self) -> int:
+        """Number of candidates with an outcome so far."""
         return len(self._rows)
 
     def finish(self, order: Iterable[str] | None, gates: str, passed: Iterable[str]) -> Manifest:
-        """Writes the index, in the order of these keys (of arrival, where None), and the note."""
+        """Write the index, in the order of these keys (of arrival, where None), and the manifest."""
         keys = list(self._rows if order is None else order)
         self._stack.close()
         rows = [self._rows[key] for key in keys]
@@ -187,10 +185,10 @@ class UnitWriter:
         failures = [str(row["failure_class"]) for row in rows if row["failure_class"]]
         unasked = sum(row["failure_class"] is None and row["tar"] is None for row in rows)
         counts = {name: failures.count(name) for name in sorted(set(failures))}
-        note = Manifest(parts=parts, failures=counts, unasked=unasked, gates=gates)
+        manifest = Manifest(parts=parts, failures=counts, unasked=unasked, gates=gates)
         content = {"parts": [[p.start, p.stop, p.digest] for p in parts], "failures": counts}
         self._out.write_json(f"{self._base}.json", {**content, "unasked": unasked, "gates": gates})
-        return note
+        return manifest
 
     def _append(self, key: str, encoded: bytes) -> int:
         if self._file is None:
@@ -208,15 +206,15 @@ class UnitWriter:
 
 
 def earlier_rows(out: Folder, names: Iterable[str], skip: frozenset[str]) -> dict[str, Row]:
-    """The rows of finished units by key; those left out that were never asked for, or stand in `skip`."""
-    found: dict[str, Row] = {}
+    """Return the rows of finished chunks by key, without those that were not fetched and those in `skip`."""
+    rows: dict[str, Row] = {}
     for name in names:
         base = _base(name)
         if out.exists(f"{base}.json"):
             for row in out.read_table(f"{base}.parquet").to_pylist():
                 if (row["tar"] or row["failure_class"]) and row["key"] not in skip:
-                    found[row["key"]] = row
-    return found
+                    rows[row["key"]] = row
+    return rows
 
 
 def _base(name: str) -> str:
@@ -245,8 +243,8 @@ def _outcome(row: Row) -> ByteRange | Failed | None:
 
 
 def _part(rows: list[Row], start: int, passed: list[str]) -> RowRange:
-    told = ("key", "version", "licence", "attribution", "width", "height", "failure_class", "failure_detail")
-    texts = [[row[name] for name in told] + _extras(row, passed) for row in rows]
+    names = ("key", "version", "licence", "attribution", "width", "height", "failure_class", "failure_detail")
+    texts = [[row[name] for name in names] + _extras(row, passed) for row in rows]
     return RowRange(start, start + len(rows), digest(texts))
 
 
@@ -256,5 +254,5 @@ def _extras(row: Row, passed: list[str]) -> list[object]:
 
 
 def digest_of(encoded: bytes) -> str:
-    """16 hex digits that name a picture's bytes."""
+    """Return 16 hex digits that identify an image's bytes."""
     return hashlib.blake2b(encoded, digest_size=8).hexdigest()

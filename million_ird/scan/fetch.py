@@ -1,4 +1,4 @@
-"""Streams a remote unit into `.work/originals`, once."""
+"""Stream a remote chunk into the download cache, once."""
 
 import contextlib
 from dataclasses import dataclass
@@ -9,41 +9,41 @@ from million_ird.config.recipe import Recipe, digest
 from million_ird.errors import BuildError
 from million_ird.runtime.storage import Folder
 from million_ird.scan.cascade import row_from_declared
-from million_ird.scan.download_cache import Manifest, UnitCache, UnitWriter, earlier_rows
-from million_ird.sources.source import Deliver, Journey, Source, Unit
+from million_ird.scan.download_cache import ChunkCache, ChunkWriter, Manifest, earlier_rows
+from million_ird.sources.source import Deliver, Source, SourceChunk, StreamContext
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchTask:
-    """All that a worker needs to stream one unit."""
+    """All that a worker needs to stream one chunk."""
 
     io_bound: ClassVar[bool] = True
-    """It waits for others more than it computes."""
+    """It waits for servers more than it computes."""
     out: Folder
     source: Source
-    unit: Unit
+    chunk: SourceChunk
     recipe: Recipe
     name: str
     earlier: tuple[str, ...] = ()
-    """Units of earlier runs that may hold some of its pictures."""
+    """Units of earlier runs that may hold some of its images."""
     retry_keys: frozenset[str] = frozenset()
-    """Keys that are asked for again, whatever became of them before."""
+    """Keys that are fetched again, whatever their earlier outcome."""
     concurrency: int = 1
     limit: int | None = None
-    """Look at so many candidates of an opaque unit."""
+    """Look at so many candidates of a stream-only chunk."""
 
     def __call__(self) -> Manifest:
         """Streams what is not there yet; what declared sizes or the licence rule out is not asked for."""
-        # What an opaque unit holds shows only as it is streamed: it is streamed whole.
-        before = () if self.unit.opaque else (*self.earlier, self.name)
+        # What a stream-only chunk holds shows only as it is streamed: it is streamed whole.
+        before = () if self.chunk.stream_only else (*self.earlier, self.name)
         earlier = earlier_rows(self.out, before, self.retry_keys)
-        with UnitCache(self.out, self.name).writing(earlier) as writing:
+        with ChunkCache(self.out, self.name).writing(earlier) as writing:
             order = None
-            if self.unit.opaque:
-                with contextlib.suppress(_Enough):
-                    self.source.stream(self.unit, lambda _: True, self._sifted(writing), self._journey)
+            if self.chunk.stream_only:
+                with contextlib.suppress(_LimitReached):
+                    self.source.stream(self.chunk, lambda _: True, self._filtered(writing), self._context)
             else:
-                candidates = self.source.candidates(self.unit)
+                candidates = self.source.candidates(self.chunk)
                 order = [candidate.key for candidate in candidates]
                 todo = set()
                 for candidate in candidates:
@@ -54,36 +54,35 @@ class FetchTask:
                     else:
                         todo.add(candidate.key)
                 if todo:
-                    self.source.stream(self.unit, lambda one: one.key in todo, writing.add, self._journey)
-                if writing.known != len(order):
-                    raise BuildError(
-                        f"source {self.source.label}: {len(order) - writing.known} pictures were not told of"
-                    )
+                    self.source.stream(self.chunk, lambda candidate: candidate.key in todo, writing.add, self._context)
+                if writing.count != len(order):
+                    missing = len(order) - writing.count
+                    raise BuildError(f"source {self.source.label}: {missing} images were not delivered")
             return writing.finish(order, gates_digest(self.recipe), self.recipe.passed)
 
     @property
-    def _journey(self) -> Journey:
-        return Journey(out=self.out, concurrency=self.concurrency)
+    def _context(self) -> StreamContext:
+        return StreamContext(out=self.out, concurrency=self.concurrency)
 
-    def _sifted(self, writing: UnitWriter) -> Deliver:
-        def sifted(candidate: Candidate, found: bytes | Failed) -> None:
-            writing.add(candidate, None if row_from_declared(candidate, self.recipe)[1] else found)
-            if self.limit is not None and writing.known >= self.limit:
-                raise _Enough
+    def _filtered(self, writing: ChunkWriter) -> Deliver:
+        def filtered(candidate: Candidate, outcome: bytes | Failed) -> None:
+            writing.add(candidate, None if row_from_declared(candidate, self.recipe)[1] else outcome)
+            if self.limit is not None and writing.count >= self.limit:
+                raise _LimitReached
 
-        return sifted
-
-
-class _Enough(Exception):
-    """So many candidates were asked for."""
+        return filtered
 
 
-def fetch_name(unit: Unit, recipe: Recipe) -> str:
-    """The name of a unit's originals: changes with its entries, and with what is taken over from them."""
-    terms = [[entry.identity for entry in unit.entries], recipe.passed, recipe.limits.max_bytes]
-    return f"{unit.slot}-{digest(terms)}"
+class _LimitReached(Exception):
+    """The limit on the number of candidates is reached."""
+
+
+def fetch_name(chunk: SourceChunk, recipe: Recipe) -> str:
+    """Return the name of a chunk's cached images: changes with its entries and with what is read from them."""
+    content = [[entry.identity for entry in chunk.entries], recipe.passed, recipe.limits.max_bytes]
+    return f"{chunk.slot}-{digest(content)}"
 
 
 def gates_digest(recipe: Recipe) -> str:
-    """Names the rules by which a candidate is ruled out before it is measured whole."""
+    """Return a digest of the rules that can drop a candidate before it is measured completely."""
     return digest([recipe.measure_all, recipe.licences.model_dump(), [gate.model_dump() for gate in recipe.gates]])

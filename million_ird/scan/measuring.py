@@ -1,4 +1,4 @@
-"""Measures one unit, or a part of one that was streamed, and writes its rows."""
+"""Measure one chunk, or a part of one that was streamed, and write its rows."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -12,23 +12,23 @@ from million_ird.ledger import Row, scanned_schema, to_table
 from million_ird.measures.identity import MeasuringIdentity
 from million_ird.runtime.storage import Folder
 from million_ird.scan.cascade import decidable_gates, numbers_of
-from million_ird.scan.download_cache import ByteRange, RowRange, UnitCache
+from million_ird.scan.download_cache import ByteRange, ChunkCache, RowRange
 from million_ird.scan.isolated_measuring import Fetch, IsolatedMeasurer
 from million_ird.schema import MEASURES_REVISION, REMOVED, SCHEMA_VERSION
-from million_ird.sources.source import Source, Unit
+from million_ird.sources.source import Source, SourceChunk
 
 ROWS = ".work/scan"
-_TERMS = b"million_ird.terms"
+_CACHE_KEY = b"million_ird.terms"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeasureTask:
-    """All that a worker needs to measure one piece of work."""
+    """All that a worker needs to measure one chunk or part of a chunk."""
 
     io_bound: ClassVar[bool] = False
     out: Folder
     source: Source
-    unit: Unit
+    chunk: SourceChunk
     """Without its entries where `part` is given."""
     recipe: Recipe
     name: str
@@ -38,36 +38,38 @@ class MeasureTask:
     retry_keys: frozenset[str] = frozenset()
     """Keys that are measured again if they failed before."""
     originals: str = ""
-    """The name of the unit's originals, where it was streamed."""
+    """The name of the chunk's cached images, where it was streamed."""
     part: RowRange | None = None
     memory: int = 0
     """Bytes that measuring may take; 0 for no limit."""
     expected: MeasuringIdentity | None = None
     """What the driver expects to be measured, wherever this runs."""
 
-    def __call__(self) -> "Measured":
-        """Measures the candidates, except those whose earlier row still says all that is needed."""
+    def __call__(self) -> "MeasureResult":
+        """Measure the candidates, except those whose earlier row is still valid and complete."""
         earlier = _earlier_rows(self)
-        candidates, fetch = self._pictures()
+        candidates, fetch = self._inputs()
         todo = [one for one in candidates if not self._is_good(earlier.get(one.key), one)]
         measurer = IsolatedMeasurer(self.recipe, self.models, self.memory, self.expected)
         measured = {str(row["key"]): row for row in measurer.rows(todo, fetch)} if todo else {}
         rows = [measured[c.key] if c.key in measured else _kept(earlier[c.key], c) for c in candidates]
         table = to_table(rows, scanned_schema(self.recipe.ledger_entries))
-        metadata = {**(table.schema.metadata or {}), _TERMS: terms(self.recipe).encode()}
+        metadata = {**(table.schema.metadata or {}), _CACHE_KEY: cache_key(self.recipe).encode()}
         self.out.write_table(self.name, table.replace_schema_metadata(metadata))
         failures = Counter(str(row["failure_class"]) for row in rows if row.get("failure_class"))
-        return Measured(rows=len(rows), measured=len(measured), failures=dict(failures), seconds=dict(measurer.seconds))
+        return MeasureResult(
+            rows=len(rows), measured=len(measured), failures=dict(failures), seconds=dict(measurer.seconds)
+        )
 
     @property
     def size(self) -> int:
         """How many candidates it has."""
-        return self.part.stop - self.part.start if self.part else len(self.unit.entries)
+        return self.part.stop - self.part.start if self.part else len(self.chunk.entries)
 
-    def _pictures(self) -> tuple[list[Candidate], Fetch]:
+    def _inputs(self) -> tuple[list[Candidate], Fetch]:
         if self.part is None:
-            return self.source.candidates(self.unit), self.source.fetch
-        stored = UnitCache(self.out, self.originals).candidates(self.part.start, self.part.stop)
+            return self.source.candidates(self.chunk), self.source.fetch
+        stored = ChunkCache(self.out, self.originals).candidates(self.part.start, self.part.stop)
         places = {candidate.key: place for candidate, place in stored}
 
         def fetch(candidate: Candidate) -> bytes | Failed:
@@ -91,8 +93,8 @@ class MeasureTask:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
-    """What a measured piece of work tells the driver."""
+class MeasureResult:
+    """The summary that a worker returns to the driver."""
 
     rows: int
     measured: int
@@ -101,7 +103,7 @@ class Measured:
 
 
 def lacks_numbers(row: Row, recipe: Recipe) -> bool:
-    """Whether a row's later tiers are needed under the recipe's gates, but were never measured."""
+    """Return whether the recipe's gates need later tiers of a row that were never measured."""
     if row.get("failure_class") is not None or row.get("phash") is not None:
         return False
     if recipe.measure_all:
@@ -111,32 +113,37 @@ def lacks_numbers(row: Row, recipe: Recipe) -> bool:
     return first_drop(decidable_gates(row, recipe.gates, recipe.tiers), numbers_of(row)) is None
 
 
-def rows_name(unit: Unit, recipe: Recipe) -> str:
-    """The file of a local unit's rows: changes with its entries, and with all that its numbers depend on but gates."""
-    return _file(unit.slot, digest([[entry.identity for entry in unit.entries], terms(recipe)]))
+def rows_name(chunk: SourceChunk, recipe: Recipe) -> str:
+    """Return the file of a local chunk's rows: changes with its entries and with all that the numbers depend on."""
+    return _file(chunk.slot, digest([[entry.identity for entry in chunk.entries], cache_key(recipe)]))
 
 
-def part_name(unit: Unit, part: RowRange, recipe: Recipe) -> str:
-    """The file of the rows of a part of a streamed unit."""
-    return _file(unit.slot, digest([part.digest, part.start, terms(recipe)]))
+def part_name(chunk: SourceChunk, part: RowRange, recipe: Recipe) -> str:
+    """Return the file of the rows of a part of a streamed chunk."""
+    return _file(chunk.slot, digest([part.digest, part.start, cache_key(recipe)]))
 
 
 def slot_of(name: str) -> str:
-    """The slot of the unit that a file of rows, or the originals of that name, belong to."""
+    """Return the slot of the chunk that a file of rows, or cached images of that name, belong to."""
     return name.rsplit("/", 1)[-1].split("-", 1)[0]
 
 
-def terms(recipe: Recipe) -> str:
-    """Names all of a recipe that a scanned row depends on, gates aside."""
+def cache_key(recipe: Recipe) -> str:
+    """Return a digest of all that a scanned row depends on in a recipe; gates only decide how far it is measured."""
     limits = [recipe.limits.max_pixels, recipe.limits.max_bytes]
     return digest([recipe.ledger_entries, MEASURES_REVISION, SCHEMA_VERSION, limits, recipe.privacy.strip_metadata])
 
 
+def row_files(out: Folder) -> list[str]:
+    """Return all files of rows under `.work`, of this and earlier scans."""
+    return [f"{ROWS}/{part}/{name}" for part in out.names(ROWS) for name in out.names(f"{ROWS}/{part}")]
+
+
 def failed_keys(out: Folder, name: str, classes: frozenset[str]) -> frozenset[str]:
-    """The keys of rows that failed, by one of `classes` if any is named."""
+    """Return the keys of rows that failed, by one of `classes` if any is named."""
     table = out.read_table(name, ["key", "failure_class"]).to_pydict()
     pairs = zip(table["key"], table["failure_class"], strict=True)
-    failed = ((key, what) for key, what in pairs if what not in (None, REMOVED))  # that one is not to come back
+    failed = ((key, what) for key, what in pairs if what not in (None, REMOVED))  # taken down: not to be tried again
     return frozenset(key for key, what in failed if not classes or what in classes)
 
 
@@ -145,16 +152,16 @@ def _file(slot: str, name: str) -> str:
 
 
 def _kept(row: Row, candidate: Candidate) -> Row:
-    """An earlier row, with what its source says of it now."""
+    """Return an earlier row with the licence and attribution that its source declares now."""
     return row | {"licence": candidate.licence, "attribution": candidate.attribution}
 
 
 def _earlier_rows(task: MeasureTask) -> dict[str, Row]:
-    """Rows of earlier runs on the same terms."""
+    """Return the rows of earlier runs that were measured in the same way."""
     rows: dict[str, Row] = {}
     for name in dict.fromkeys((*task.earlier, task.name)):
         if task.out.exists(name):
             table = task.out.read_table(name)
-            if (table.schema.metadata or {}).get(_TERMS) == terms(task.recipe).encode():
+            if (table.schema.metadata or {}).get(_CACHE_KEY) == cache_key(task.recipe).encode():
                 rows |= {str(row["key"]): row for row in table.to_pylist()}
     return rows

@@ -1,7 +1,7 @@
-"""The rows that a scan left, as columns to decide on and as batches to copy: never all of them in memory.
+"""The rows of a scan, as columns to decide on and as batches to copy: never all of them in memory.
 
-They are read from the ledger where it was decided from the present scan (few large files), from the units of the scan
-where it was not (many small ones), and from the ledger again where `.work` was removed.
+They are read from the ledger where that was decided from the current scan (few large files), from the chunks of the
+scan where it was not (many small files), and from the ledger again where `.work` was removed.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,33 +20,33 @@ from million_ird.scan.vanished import VANISHED_ROWS
 from million_ird.schema import REMOVED, measure_fields
 
 BATCH_ROWS = 20_000
-"""Some 80 MB with signatures: also what a row group of the ledger holds."""
+"""About 80 MB with signatures; also the size of a row group of the ledger."""
 DECIDED = ".work/decided.json"
-"""Which scan, and which rules, the ledger was decided from, and its files as they were left."""
+"""Holds which scan and which rules the ledger was decided by, and the versions of its files."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScanTable:
-    """Rows in the order of the sources; the last `vanished` are of files that are gone."""
+    """Rows in the order of the sources; the last `vanished` rows are of files that are gone."""
 
     out: Folder
     files: tuple[str, ...]
     measures: tuple[str, ...]
     vanished: int
     scan: str
-    """Names the scan; empty where only the ledger is left of it."""
+    """Digest of the scan; empty where only the ledger is left of it."""
 
     def columns(self, names: Sequence[str]) -> pa.Table:
-        """Some columns of all rows."""
+        """Read some columns of all rows."""
         schema = pa.schema([scanned_schema(self.measures).field(name) for name in names])
         return pa.concat_tables([schema.empty_table(), *self._read(schema)])
 
-    def some(self, names: Sequence[str]) -> Iterator[pa.Table]:
-        """Some columns, some rows at a time."""
+    def iter_batches(self, names: Sequence[str]) -> Iterator[pa.Table]:
+        """Yield some columns, in batches of rows."""
         return self._read(pa.schema([scanned_schema(self.measures).field(name) for name in names]))
 
     def batches(self) -> Iterator[pa.Table]:
-        """All ledger columns before the verdict, some rows at a time."""
+        """Yield all ledger columns before the verdict, in batches of rows."""
         return self._read(ledger.measured_schema(self.measures))
 
     def _read(self, schema: pa.Schema) -> Iterator[pa.Table]:
@@ -59,7 +59,7 @@ class ScanTable:
                         yield pa.Table.from_batches([batch]).select(schema.names).cast(schema)
 
     def with_verdicts(self, verdicts: pa.Table) -> Iterator[pa.Table]:
-        """All ledger columns, some rows at a time; `verdicts` has a row for each row."""
+        """Yield all ledger columns, in batches of rows; `verdicts` has a row for each row."""
         start = 0
         for table in self.batches():
             part = verdicts.slice(start, table.num_rows)
@@ -69,7 +69,7 @@ class ScanTable:
 
 
 def without_signatures(table: pa.Table, reasons: pa.ChunkedArray) -> pa.Table:
-    """The rows, those that were removed on request without what their pictures could be known again by."""
+    """Return the rows with the signatures of images that were taken down set to null."""
     removed = pc.fill_null(pc.equal(reasons, REMOVED), False)
     if not pc.any(removed).as_py():
         return table
@@ -80,25 +80,25 @@ def without_signatures(table: pa.Table, reasons: pa.ChunkedArray) -> pa.Table:
 
 
 def load_scan(out: Folder, recipe: Recipe) -> ScanTable:
-    """Finds the rows of the present scan.
+    """Find the rows of the current scan.
 
     Raises:
-        LedgerError: nothing was scanned yet, or without a number that the recipe asks for.
+        LedgerError: nothing was scanned yet, or a number that the recipe needs was not measured.
     """
-    found = from_scan(out)
+    table = from_scan(out)
     decided = out.read_json(DECIDED) or {}
-    if found is None:
-        found = from_ledger(out)
-    elif decided.get("scan") == found.scan and decided.get("files") == ledger.versions(out):
-        found = from_ledger(out, found.scan)
-    missing = set(measure_fields(recipe.ledger_entries)) - set(measure_fields(found.measures))
+    if table is None:
+        table = from_ledger(out)
+    elif decided.get("scan") == table.scan and decided.get("files") == ledger.versions(out):
+        table = from_ledger(out, table.scan)
+    missing = set(measure_fields(recipe.ledger_entries)) - set(measure_fields(table.measures))
     if missing:
         raise LedgerError(f"{out.url}: {', '.join(sorted(missing))} was never measured here; run build or scan")
-    return found
+    return table
 
 
 def from_scan(out: Folder) -> ScanTable | None:
-    """The rows as the units of the present scan hold them; None where `.work` was removed."""
+    """Return the rows as the chunks of the current scan hold them; None where `.work` was removed."""
     index = out.read_json(INDEX)
     if index is None:
         return None
@@ -107,7 +107,7 @@ def from_scan(out: Folder) -> ScanTable | None:
 
 
 def from_ledger(out: Folder, scan: str = "") -> ScanTable:
-    """The rows as the ledger holds them, whatever scan it was decided from.
+    """Return the rows as the ledger holds them, whatever scan it was decided from.
 
     Raises:
         LedgerError: there is none.

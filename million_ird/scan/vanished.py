@@ -1,4 +1,4 @@
-"""Rows of candidates that an earlier scan saw and that are gone: they stay in the ledger as vanished."""
+"""Rows of candidates that an earlier scan found and that are gone: they stay in the ledger as vanished."""
 
 from million_ird.config.recipe import Recipe
 from million_ird.ledger import scanned_schema, to_table
@@ -8,9 +8,9 @@ VANISHED_ROWS = ".work/vanished.parquet"
 
 
 def keep_vanished(out: Folder, before: list[str], now: list[str], settled: set[str], recipe: Recipe) -> int:
-    """Collects the rows of candidates that earlier units held and no present unit holds.
+    """Collect the rows of candidates that earlier chunks held and no current chunk holds; return their number.
 
-    `settled` are units of which no candidate stands in any other unit of `before`: they need not be read.
+    `settled` are chunks whose candidates are in no other chunk of `before`, and which need not be read.
     """
     schema = scanned_schema(recipe.ledger_entries)
     obsolete = [name for name in before if name not in set(now) and out.exists(name)]

@@ -6,7 +6,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from million_ird.config.recipe import Recipe, parse
+from million_ird.config.loading import parse
+from million_ird.config.recipe import Recipe
+from million_ird.ledger import load
+from million_ird.runtime.storage import Folder
 from million_ird.workflow import Options, Result, build
 
 RECIPE = {
@@ -78,3 +81,8 @@ def contents(out: Path) -> dict[str, bytes]:
 def temporary(out: Path) -> list[Path]:
     """Files that a writer left under a temporary name."""
     return [path for path in out.rglob("*") if path.name.startswith(".tmp-")]
+
+
+def ledger_rows(out: Path) -> dict[str, dict[str, object]]:
+    """The ledger of a build, by uri."""
+    return {str(row["uri"]): row for row in load(Folder(str(out))).to_pylist()}

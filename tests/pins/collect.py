@@ -30,7 +30,7 @@ from million_ird.scan.measuring import part_name, rows_name
 from million_ird.sources.archives.source import MemberEntry
 from million_ird.sources.archives.zips import ZipMember
 from million_ird.sources.hub import ShardEntry
-from million_ird.sources.source import Unit
+from million_ird.sources.source import SourceChunk
 from million_ird.sources.web.links import LinkEntry
 from tests.million_ird import scenes
 
@@ -58,13 +58,13 @@ def work_keys() -> dict[str, str]:
     recipes = {"default": Recipe(), "demo": load_recipe("demo.yaml")}
     keys = {}
     for kind, entry in ENTRIES.items():
-        unit = Unit(source="photos", root="/d", slot="0" * 32, entries=(entry, _FILE))
+        chunk = SourceChunk(source="photos", root="/d", slot="0" * 32, entries=(entry, _FILE))
         for name, recipe in recipes.items():
-            keys[f"{kind}, {name}, rows"] = rows_name(unit, recipe)
-            keys[f"{kind}, {name}, originals"] = fetch_name(unit, recipe)
+            keys[f"{kind}, {name}, rows"] = rows_name(chunk, recipe)
+            keys[f"{kind}, {name}, originals"] = fetch_name(chunk, recipe)
     for name, recipe in recipes.items():
-        unit = Unit(source="photos", root="/d", slot="0" * 32, entries=())
-        keys[f"part, {name}"] = part_name(unit, RowRange(0, 5, "abc"), recipe)
+        chunk = SourceChunk(source="photos", root="/d", slot="0" * 32, entries=())
+        keys[f"part, {name}"] = part_name(chunk, RowRange(0, 5, "abc"), recipe)
         keys[f"gates, {name}"] = gates_digest(recipe)
     return keys
 

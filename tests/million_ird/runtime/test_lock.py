@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from million_ird.errors import OutputError
-from million_ird.runtime.lock import is_owned, locked
+from million_ird.runtime.lock import is_locked, locked
 from million_ird.runtime.storage import Folder
 
 
@@ -21,18 +21,18 @@ def folder(tmp_path: Path) -> Folder:
 
 def test_a_folder_is_held_by_one_and_the_message_names_pid_and_host(folder: Folder) -> None:
     with locked(folder, "lock"):
-        assert is_owned(folder, "lock")
+        assert is_locked(folder, "lock")
         with pytest.raises(OutputError, match=rf"held by pid {os.getpid()} on {socket.gethostname()}"):
             locked(folder, "lock").__enter__()
-    assert not is_owned(folder, "lock")
+    assert not is_locked(folder, "lock")
     with locked(folder, "lock"):
         pass
 
 
 def test_the_kernel_lets_go_when_the_holder_is_killed(folder: Folder) -> None:
     script = (
-        "import sys, time\nfrom million_ird.runtime.lock import owned\nfrom million_ird.runtime.storage import Folder\n"
-        "with owned(Folder(sys.argv[1]), 'lock'):\n    print('held', flush=True)\n    time.sleep(60)\n"
+        "import sys, time\nfrom million_ird.runtime.lock import locked\nfrom million_ird.runtime.storage import Folder\n"
+        "with locked(Folder(sys.argv[1]), 'lock'):\n    print('held', flush=True)\n    time.sleep(60)\n"
     )
     holder = subprocess.Popen([sys.executable, "-c", script, folder.root], stdout=subprocess.PIPE)
     assert holder.stdout is not None
@@ -51,7 +51,7 @@ def test_asking_whether_a_folder_is_held_never_stops_a_run_from_taking_it(folder
 
     def ask() -> None:
         while not stop.is_set():
-            is_owned(folder, "lock")
+            is_locked(folder, "lock")
 
     asking = [threading.Thread(target=ask) for _ in range(3)]
     for thread in asking:

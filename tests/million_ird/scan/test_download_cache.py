@@ -8,8 +8,8 @@ import pytest
 from million_ird.candidate import Candidate, Failed
 from million_ird.errors import BuildError
 from million_ird.runtime.storage import Folder
-from million_ird.scan.download_cache import ROWS_PER_PART, ByteRange, UnitCache, earlier_rows
-from million_ird.scan.source_bytes import Originals
+from million_ird.scan.download_cache import ROWS_PER_PART, ByteRange, ChunkCache, earlier_rows
+from million_ird.scan.source_bytes import DownloadCache
 
 NAME = "ab12-cd34"
 
@@ -26,7 +26,7 @@ def candidate(number: int, version: str = "1") -> Candidate:
 
 
 def fill(out: Folder, name: str, count: int = 3) -> None:
-    with UnitCache(out, name).writing({}) as writing:
+    with ChunkCache(out, name).writing({}) as writing:
         for number in reversed(range(count)):  # they come in any order
             writing.add(candidate(number), b"picture %d" % number)
         writing.add(candidate(count), Failed("http_404", "gone"))
@@ -37,10 +37,10 @@ def fill(out: Folder, name: str, count: int = 3) -> None:
 def test_what_was_added_is_found_in_order(tmp_path: Path) -> None:
     out = Folder(str(tmp_path))
     fill(out, NAME)
-    note = UnitCache(out, NAME).note()
+    note = ChunkCache(out, NAME).manifest()
     assert note is not None
     assert (note.rows, note.failures, note.unasked, note.gates) == (5, {"http_404": 1}, 1, "gates")
-    stored = UnitCache(out, NAME).candidates(0, 5)
+    stored = ChunkCache(out, NAME).candidates(0, 5)
     assert [one.uri for one, _ in stored] == [f"{number}.jpg" for number in range(5)]
     assert [one.extra for one, _ in stored] == [{"score": number / 2} for number in range(5)]
     assert [place.read(out) for _, place in stored[:3] if isinstance(place, ByteRange)] == [
@@ -66,13 +66,13 @@ def test_a_unit_that_was_interrupted_is_not_there(tmp_path: Path) -> None:
     out = Folder(str(tmp_path))
 
     def interrupted() -> None:
-        with UnitCache(out, NAME).writing({}) as writing:
+        with ChunkCache(out, NAME).writing({}) as writing:
             writing.add(candidate(0), b"x")
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         interrupted()
-    assert UnitCache(out, NAME).note() is None
+    assert ChunkCache(out, NAME).manifest() is None
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
@@ -80,7 +80,7 @@ def test_a_later_unit_takes_over_what_an_earlier_one_fetched(tmp_path: Path) -> 
     out = Folder(str(tmp_path))
     fill(out, NAME)
     again = earlier_rows(out, [NAME], frozenset({candidate(1).key}))
-    with UnitCache(out, "ab12-ef56").writing(again) as writing:
+    with ChunkCache(out, "ab12-ef56").writing(again) as writing:
         told = [writing.keep(candidate(number)) for number in range(5)]
         changed = writing.keep(candidate(0, version="2"))
         writing.add(candidate(1), b"new")
@@ -88,7 +88,7 @@ def test_a_later_unit_takes_over_what_an_earlier_one_fetched(tmp_path: Path) -> 
         writing.finish(keys, "gates", ())
     assert told == [True, False, True, True, False]  # 1 is to be tried again, 4 was never asked for
     assert not changed
-    places = Originals(out, ("ab12-ef56",)).places(keys)
+    places = DownloadCache(out, ("ab12-ef56",)).places(keys)
     assert [places[key].read(out) for key in keys[:3]] == [b"picture 0", b"new", b"picture 2"]
     assert places.keys() == set(keys[:3])
 
@@ -96,7 +96,7 @@ def test_a_later_unit_takes_over_what_an_earlier_one_fetched(tmp_path: Path) -> 
 def test_parts_are_named_by_what_is_in_them(tmp_path: Path) -> None:
     def digests(change: int | None) -> list[str]:
         out = Folder(str(tmp_path / str(change)))
-        with UnitCache(out, NAME).writing({}) as writing:
+        with ChunkCache(out, NAME).writing({}) as writing:
             for number in range(2 * ROWS_PER_PART + 5):
                 writing.add(candidate(number), b"other" if number == change else b"picture %d" % number)
             note = writing.finish(None, "gates", ())
@@ -111,7 +111,7 @@ def test_a_store_that_was_spoilt_is_one_line(tmp_path: Path) -> None:
     out = Folder(str(tmp_path))
     fill(out, NAME)
     (path,) = tmp_path.rglob("*.tar")
-    place = Originals(out, (NAME,)).places([candidate(2).key])[candidate(2).key]
+    place = DownloadCache(out, (NAME,)).places([candidate(2).key])[candidate(2).key]
     path.write_bytes(path.read_bytes()[:515])
     with pytest.raises(BuildError, match="cut short; remove it and run the build again"):
         place.read(out)

@@ -69,7 +69,7 @@ class PoisonedWorker(MeasureWorker):
 
 
 def rows(pictures: Mapping[str, bytes | Failed], models: str | None = None) -> dict[str, dict[str, object]]:
-    recipe = Recipe.model_validate({"limits": {"seconds": 1.5}})
+    recipe = Recipe.model_validate({"limits": {"seconds": 4}})
     candidates = [Candidate(key=f"{name:0>32}", source="s", uri=name, version="1") for name in pictures]
     found = IsolatedMeasurer(recipe, models).rows(candidates, lambda candidate: pictures[candidate.uri])
     return {str(row["uri"]): row for row in found}

@@ -1,63 +1,69 @@
 """The model card: `README.md` with the YAML that the Hub reads, filled from the weights file, the run and evaluations.
 
-Nothing in it is invented: what is not known is said to be not known.
+The card states what is not known instead of leaving it out.
 """
 
+import functools
 import re
 from dataclasses import dataclass
 from typing import Any
 
-from dynet.hub.evaluations import INPUT, CardEvaluation
-from dynet.hub.size import gmacs, parameters
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from dynet.evaluation.evaluate import INPUT
+from dynet.hub.evaluations import CardEvaluation
 from dynet.model.card import front_matter as network_front_matter
 from dynet.model.card import network_values, render_template
+from dynet.model.network import DyNet
 from dynet.model.training_record import TrainingRecord
 from dynet.model.variants import Variant
-from dynet.model.weights import Header
+from dynet.model.weights import Architecture, WeightsHeader
 
 SIDES = (128, 512)
-"""Pixels of the sides for which a variant's cost is told."""
+"""The image sides in pixels for which the card states a variant's cost."""
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CardExample:
-    """The picture on the card: crops of a run's preview."""
+    """The example image on the card: crops from a run's preview."""
 
     step: int
     held_out: bool
-    """False where the run may have trained on them."""
+    """False where the run may have trained on these crops."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CardFacts:
-    """All that a card tells."""
+    """The contents of a card."""
 
     repo_id: str
     licence: str | None
-    """The Hub's identifier; None where nobody has said, which the card then says."""
-    header: Header
+    """The Hub's identifier; None where none is given, which the card then states."""
+    header: WeightsHeader
     excluded: tuple[str, ...] = ()
-    """Names of the lists of pictures that were left out of training."""
+    """Names of the lists of images that were excluded from training."""
     data: str | None = None
-    """The fingerprint of the pictures of the last stage; None where it is not known."""
+    """The fingerprint of the last stage's dataset; None where it is not known."""
     recipe_file: bool = False
-    """Whether recipe.yaml lies beside the card."""
-    counted: bool = True
-    """Whether to tell what each variant costs, which takes seconds to count."""
+    """Whether the release contains recipe.yaml."""
+    with_cost: bool = True
+    """Whether to state the cost of each variant, which takes seconds to count."""
     evaluations: tuple[CardEvaluation, ...] = ()
     example: CardExample | None = None
 
 
 def render_card(facts: CardFacts) -> str:
-    """The card as Markdown; the same facts give the same text."""
+    """Return the card as Markdown; the same facts give the same text."""
     header = facts.header
-    values = network_values(header, parameters(header.architecture), facts.repo_id, facts.licence)
+    values = network_values(header, count_parameters(header.architecture), facts.repo_id, facts.licence)
     values |= {
         "front_matter": front_matter(facts),
-        "sides": SIDES if facts.counted else (),
+        "sides": SIDES if facts.with_cost else (),
         "variants": [
-            {"name": one.name, "schedule": one.schedule, "gmacs": _costs(facts, one)} for one in header.variants
+            {"name": variant.name, "schedule": variant.schedule, "gmacs": _costs(facts, variant)}
+            for variant in header.variants
         ],
         "stages": _stages(header.training),
         "excluded": facts.excluded,
@@ -71,52 +77,81 @@ def render_card(facts: CardFacts) -> str:
 
 
 def _costs(facts: CardFacts, variant: Variant) -> list[float]:
-    return [gmacs(facts.header.architecture, variant, side) for side in SIDES] if facts.counted else []
+    return [count_gmacs(facts.header.architecture, variant, side) for side in SIDES] if facts.with_cost else []
 
 
 def front_matter(facts: CardFacts) -> dict[str, Any]:
-    """What the Hub reads: library, task, licence, data sets that are on the Hub, and the results."""
-    told = network_front_matter(facts.licence)
-    of_hub = [name for stage in _stages(facts.header.training) for name in stage.data_sets if _is_repository(name)]
-    if of_hub:
-        told["datasets"] = sorted(set(of_hub))
+    """Return the YAML that the Hub reads: library, task, licence, the datasets that are on the Hub, and results."""
+    front = network_front_matter(facts.licence)
+    hub_datasets = [
+        name for stage in _stages(facts.header.training) for name in stage.data_sets if _is_repository(name)
+    ]
+    if hub_datasets:
+        front["datasets"] = sorted(set(hub_datasets))
     results = [result for evaluation in facts.evaluations for result in _results(evaluation)]
     if results:
-        told["metrics"] = ["psnr", "ssim"]
-        told["model-index"] = [{"name": facts.repo_id.rpartition("/")[2], "results": results}]
-    return told
+        front["metrics"] = ["psnr", "ssim"]
+        front["model-index"] = [{"name": facts.repo_id.rpartition("/")[2], "results": results}]
+    return front
 
 
 def _results(evaluation: CardEvaluation) -> list[dict[str, Any]]:
-    found = []
+    results = []
     for task in evaluation.tasks:
         metrics = [
-            {"type": kind, "name": f"{kind.upper()} ({variant}, {evaluation.protocol})", "value": round(value, digits)}
+            {
+                "type": metric,
+                "name": f"{metric.upper()} ({variant}, {evaluation.protocol})",
+                "value": round(value, digits),
+            }
             for variant, score in task.scores.items()
             if variant != INPUT
-            for kind, value, digits in (("psnr", score.psnr, 3), ("ssim", score.ssim, 5))
+            for metric, value, digits in (("psnr", score.psnr, 3), ("ssim", score.ssim, 5))
             if value is not None
         ]
         if metrics:
-            found.append(
+            results.append(
                 {
                     "task": {"type": "image-to-image", "name": "Image restoration"},
                     "dataset": {"name": task.label, "type": task.benchmark, "split": "test"},
                     "metrics": metrics,
                 }
             )
-    return found
+    return results
 
 
 def _stages(record: TrainingRecord | None) -> list[TrainingRecord]:
-    """The runs that led to the weights, the first one first."""
-    found: list[TrainingRecord] = []
+    """Return the runs that led to the weights, in order of time."""
+    stages: list[TrainingRecord] = []
     while record is not None:
-        found.insert(0, record)
+        stages.insert(0, record)
         record = record.start.training if record.start else None
-    return found
+    return stages
 
 
 def _is_repository(name: str) -> bool:
-    """A folder's name has no slash: of `--data` a record keeps the last part alone."""
+    """Return whether this is a Hub name; the name of a folder has no slash, since a record only keeps its last part."""
     return _REPOSITORY.fullmatch(name) is not None
+
+
+@functools.cache
+def count_parameters(architecture: Architecture) -> int:
+    """Return the number of trained parameters of a network of this shape."""
+    return sum(parameter.numel() for parameter in _without_weights(architecture).parameters())
+
+
+@functools.cache
+def count_gmacs(architecture: Architecture, variant: Variant, side: int) -> float:
+    """Return the billions of multiply-adds in convolutions and matrix products for an image of side x side pixels.
+
+    It is half the count of torch's FlopCounterMode, which runs the network without weights and without computing.
+    """
+    network = _without_weights(architecture)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network(torch.empty(1, 3, side, side, device="meta"), variant)
+    return float(counter.get_total_flops()) / 2e9
+
+
+def _without_weights(architecture: Architecture) -> DyNet:
+    with torch.device("meta"):
+        return DyNet.from_architecture(architecture)

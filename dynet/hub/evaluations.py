@@ -1,4 +1,4 @@
-"""What `dynet evaluate --out` left, read back for a card, and only if it is of the weights that are published."""
+"""Results of `dynet evaluate --out`, read for a model card, and only if they belong to the published weights."""
 
 import json
 import re
@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any, Self
 
 from dynet.errors import UsageError, reason_of
-
-# Said again, and a test compares them: saving weights shall not wait for all that evaluating needs.
-INPUT, JSON, CSV = "input", "results.json", "per_image.csv"
+from dynet.evaluation.evaluate import INPUT
+from dynet.evaluation.report import CSV, JSON
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Score:
-    """Of one variant, or of the input itself, on one task."""
+class CardScore:
+    """The mean metrics of one variant, or of the input itself, on one task."""
 
     psnr: float | None
     """In dB; None where it is not finite."""
@@ -23,24 +22,24 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TaskResult:
+class CardTask:
     """One row of a card's table."""
 
     benchmark: str
     sigma: float | None
     images: int
-    scores: Mapping[str, Score]
-    """By variant, the input first."""
+    scores: Mapping[str, CardScore]
+    """By variant; the input comes first."""
 
     @property
     def label(self) -> str:
-        """As `dynet evaluate` prints it."""
+        """The name of the task in the tables of `dynet evaluate`."""
         return self.benchmark if self.sigma is None else f"{self.benchmark} σ{self.sigma:g}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Evaluated:
-    """One evaluation, by one protocol."""
+class CardEvaluation:
+    """One evaluation by one protocol."""
 
     protocol: str
     crop_to: int
@@ -48,83 +47,100 @@ class Evaluated:
     output_quantised: bool
     device: str
     tile: int | None
-    tasks: tuple[TaskResult, ...]
-    means: Mapping[str, Score]
-    """Over tasks, each counted once; empty of a single task."""
+    tasks: tuple[CardTask, ...]
+    means: Mapping[str, CardScore]
+    """By variant: means over all tasks, each counted once; empty for a single task."""
     files: Mapping[str, bytes]
-    """What is published of it, by name in the repository, without places on this machine."""
+    """The published files by their name in the repository, without paths of this machine."""
 
     @property
     def variants(self) -> tuple[str, ...]:
-        """The columns, the input first."""
+        """The columns of the table; the input comes first."""
         return tuple(dict.fromkeys(name for task in self.tasks for name in task.scores))
 
     @classmethod
     def read(cls, folder: Path, sha256: str) -> Self:
         """Read the folder of `--out`.
 
-        Raises UsageError, naming the file: it is missing, damaged, or of other weights than those of this SHA-256.
+        Args:
+            folder: What `dynet evaluate --out` wrote.
+            sha256: The SHA-256 of the weights that are published.
+
+        Raises:
+            UsageError: The results are missing, damaged, or of other weights; the message names the file.
         """
         file = folder / JSON
         try:
-            told = json.loads(file.read_text(encoding="utf-8"))
-            theirs = told["weights"]["sha256"]
-            read = cls._of(told, folder) if theirs == sha256 else None
+            results = json.loads(file.read_text(encoding="utf-8"))
+            same_weights = results["weights"]["sha256"] == sha256
+            evaluation = cls._from_results(results, folder) if same_weights else None
         except FileNotFoundError as error:
-            raise UsageError(f"--evaluation {folder}: no {JSON} of `dynet evaluate --out` there") from error
+            raise UsageError(f"--evaluation {folder}: has no {JSON} of `dynet evaluate --out`") from error
         except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-            raise UsageError(f"--evaluation: {file} is not what `dynet evaluate` writes: {reason_of(error)}") from error
-        if read is None:
-            raise UsageError(f"--evaluation: {file} is of other weights than those to publish: evaluate these")
-        return read
+            raise UsageError(f"--evaluation: {file} was not written by `dynet evaluate`: {reason_of(error)}") from error
+        if evaluation is None:
+            raise UsageError(f"--evaluation: {file} belongs to other weights; evaluate the weights to publish")
+        return evaluation
 
     @classmethod
-    def _of(cls, told: dict[str, Any], folder: Path) -> Self:
-        rules = told["protocol"]
-        name = str(rules["name"])
-        if not re.fullmatch(r"[\w-]+", name):  # it is to be part of a file's name
+    def _from_results(cls, results: dict[str, Any], folder: Path) -> Self:
+        protocol = results["protocol"]
+        name = str(protocol["name"])
+        if not re.fullmatch(r"[\w-]+", name):  # it becomes part of a file name
             raise ValueError(f"a protocol {name!r}")
-        told["weights"]["file"] = Path(told["weights"]["file"]).name  # where it lay is nobody's business
-        files = {f"results/{name}.json": (json.dumps(told, indent=1) + "\n").encode()}
+        results["weights"]["file"] = Path(results["weights"]["file"]).name  # without the path on this machine
+        files = {f"results/{name}.json": (json.dumps(results, indent=1) + "\n").encode()}
         if (folder / CSV).is_file():
             files[f"results/{name}.csv"] = (folder / CSV).read_bytes()
         return cls(
             protocol=name,
-            crop_to=int(rules["crop_to"]),
-            noise_rounded=bool(rules["noise_rounded"]),
-            output_quantised=bool(rules["output_quantised"]),
-            device=str(told["device"]),
-            tile=told["tile"],
-            tasks=_tasks(told["results"]),
-            means={str(row["variant"]): Score(psnr=row["psnr"], ssim=row["ssim"]) for row in told["mean_over_tasks"]}
-            if len({(row["benchmark"], row["sigma"]) for row in told["results"]}) > 1
-            else {},
+            crop_to=int(protocol["crop_to"]),
+            noise_rounded=bool(protocol["noise_rounded"]),
+            output_quantised=bool(protocol["output_quantised"]),
+            device=str(results["device"]),
+            tile=results["tile"],
+            tasks=_tasks(results["results"]),
+            means=_means(results),
             files=files,
         )
 
 
-def _tasks(rows: Sequence[Mapping[str, Any]]) -> tuple[TaskResult, ...]:
-    found: dict[tuple[str, float | None], dict[str, Score]] = {}
+def _tasks(rows: Sequence[Mapping[str, Any]]) -> tuple[CardTask, ...]:
+    scores_by_task: dict[tuple[str, float | None], dict[str, CardScore]] = {}
     images: dict[tuple[str, float | None], int] = {}
     for row in rows:
         task = (str(row["benchmark"]), row["sigma"])
-        score = Score(psnr=row["psnr"]["mean"], ssim=row["ssim"]["mean"])
-        found.setdefault(task, {})[str(row["variant"])] = score
+        score = CardScore(psnr=row["psnr"]["mean"], ssim=row["ssim"]["mean"])
+        scores_by_task.setdefault(task, {})[str(row["variant"])] = score
         images[task] = int(row["images"])
     return tuple(
-        TaskResult(
+        CardTask(
             benchmark=benchmark,
             sigma=sigma,
             images=images[benchmark, sigma],
             scores=dict(sorted(scores.items(), key=lambda entry: entry[0] != INPUT)),
         )
-        for (benchmark, sigma), scores in found.items()
+        for (benchmark, sigma), scores in scores_by_task.items()
     )
 
 
-def refuse_same_protocol(evaluations: Sequence[Evaluated]) -> None:
-    """Raise UsageError for two evaluations by one protocol: a table would have two figures for one thing."""
-    names = [one.protocol for one in evaluations]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise UsageError(f"--evaluation: two are by protocol {twice}: evaluate all benchmarks of one protocol together")
+def _means(results: Mapping[str, Any]) -> dict[str, CardScore]:
+    tasks = {(row["benchmark"], row["sigma"]) for row in results["results"]}
+    if len(tasks) == 1:
+        return {}
+    rows = results["mean_over_tasks"]
+    return {str(row["variant"]): CardScore(psnr=row["psnr"], ssim=row["ssim"]) for row in rows}
+
+
+def refuse_same_protocol(evaluations: Sequence[CardEvaluation]) -> None:
+    """Check that no two evaluations use the same protocol, which would give two values for one cell.
+
+    Raises:
+        UsageError: Two of them do.
+    """
+    names = [evaluation.protocol for evaluation in evaluations]
+    repeated = next((name for name in names if names.count(name) > 1), None)
+    if repeated is not None:
+        raise UsageError(
+            f"--evaluation: two use the protocol {repeated}: evaluate all benchmarks of a protocol together"
+        )

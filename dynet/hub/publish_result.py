@@ -1,23 +1,23 @@
-"""What a publication did, and how it is told."""
+"""The result of a publication, as text and as JSON."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Published:
+class PublishResult:
     """What a publication did, or would do."""
 
     repo_id: str
     revision: str
     url: str
-    """Where the model can be seen; empty for a dry run."""
+    """The page of the model; empty for a dry run."""
     commit: str
-    """The commit that holds it; empty for a dry run."""
+    """The commit that holds the release; empty for a dry run."""
     files: Mapping[str, int]
-    """Names and sizes in bytes of all files that the model then has of ours."""
+    """Names and sizes in bytes of all files of the release."""
     deleted: tuple[str, ...]
-    """Names of files of an earlier publication that were taken away."""
+    """Names of deleted files of an earlier release."""
     changed: bool
     """False where everything was there already."""
     card: str
@@ -25,20 +25,19 @@ class Published:
 
     @property
     def text(self) -> str:
-        """What is said to a person."""
-        where = f"{self.repo_id}@{self.revision}"
+        """The message for a person."""
+        target = f"{self.repo_id}@{self.revision}"
         size = f"{sum(self.files.values()) / 1e6:,.1f} MB"
+        files = f"{len(self.files)} file" + ("" if len(self.files) == 1 else "s")
         if self.dry_run:
             lines = [f"{size:>16,}  {name}" for name, size in self.files.items()]
-            told = f"Would publish {len(self.files)} files, {size}, as {where}, with this card:"
-            return "\n".join([*lines, told, "", self.card])
+            return "\n".join([*lines, f"Would publish {files}, {size}, as {target}, with this card:", "", self.card])
         if not self.changed:
-            return f"Nothing to publish: {where} holds these weights already ({self.url})"
-        told = f"{len(self.files)} files ({size}) published, {len(self.deleted)} deleted: {self.url}"
-        return f"{told}, commit {self.commit[:8]}"
+            return f"Nothing to publish: {target} already holds these weights ({self.url})"
+        return f"{files} ({size}) published, {len(self.deleted)} deleted: {self.url}, commit {self.commit[:8]}"
 
     def as_object(self) -> dict[str, object]:
-        """The same for programs."""
+        """Return the result as a JSON object."""
         return {
             "repo_id": self.repo_id,
             "revision": self.revision,

@@ -1,8 +1,8 @@
-"""Brings a model on the Hub to hold a release, in one commit: who reads it sees the old one or the new one.
+"""Upload of a release to the Hub in one commit: readers see either the old release or the new one.
 
-The large file goes up first and stands in no listing until the commit that names it, so that a publication that was
-killed has changed nothing, and the next one sends only what the Hub has not got. What is there already, unchanged, is
-no part of the commit; where nothing is left, none is made.
+The large file is uploaded first and appears in no listing until the commit that names it. So a publication that was
+killed has changed nothing, and the next one only uploads what is missing. Unchanged files are not part of the commit,
+and without any change no commit is made.
 """
 
 import re
@@ -11,51 +11,53 @@ import huggingface_hub
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.errors import HfHubHTTPError, RevisionNotFoundError
 
-import dynet
 from dynet.errors import UsageError
-from dynet.hub.publish_result import Published
-from dynet.hub.release import Release
-from dynet.hub.retry import Persistence, is_absent
+from dynet.hub.publish_result import PublishResult
+from dynet.hub.release import WeightsRelease
+from dynet.hub.retry import HubRetry, is_absent
+from dynet.version import __version__
 
-OURS = re.compile(r"weights\.safetensors|config\.json|README\.md|recipe\.yaml|example\.png|results/[^/]+\.(json|csv)")
-"""What of a model belongs to a release. Nothing else on the Hub is deleted."""
+RELEASE_FILES = re.compile(
+    r"weights\.safetensors|config\.json|README\.md|recipe\.yaml|example\.png|results/[^/]+\.(json|csv)"
+)
+"""The names of a release's files. No other file on the Hub is ever deleted."""
 
 
-def push(release: Release, repo_id: str, *, private: bool, branch: str) -> Published:
-    """Make model and branch where they are not there, and the one commit.
+def push(release: WeightsRelease, repo_id: str, *, private: bool, branch: str) -> PublishResult:
+    """Create the model and the branch if they do not exist, and commit the release.
 
     Raises:
-        UsageError: nobody is logged in, the Hub refuses this user, or the model is public and is to be private.
-        WriteError: the Hub could not be brought to take it; run again to go on.
+        UsageError: There is no login, the Hub refuses this user, or the model is public but should be private.
+        WriteError: The Hub did not accept the release; another run continues.
     """
     if huggingface_hub.get_token() is None:
         raise UsageError("not logged in to the Hub: set HF_TOKEN, or run `hf auth login`")
-    api = HfApi(library_name="dynet", library_version=dynet.__version__)
-    firmly = Persistence(repo_id)
-    _open(api, firmly, repo_id, private=private, branch=branch)
+    api = HfApi(library_name="dynet", library_version=__version__)
+    retry = HubRetry(repo_id)
+    _prepare_branch(api, retry, repo_id, private=private, branch=branch)
     sizes, deleted = release.sizes(), set[str]()
 
     def commit() -> str:
-        """Looks anew at each try: the answer to a commit that was made may have been lost."""
+        """Commit onto the present head, read again at each attempt: an earlier commit's answer may have been lost."""
         head = api.model_info(repo_id, revision=branch)
-        there = {one.rfilename for one in head.siblings or ()}
-        gone = sorted(name for name in there - sizes.keys() if OURS.fullmatch(name))
-        deleted.update(gone)
-        made: str = api.create_commit(
+        present = {file.rfilename for file in head.siblings or ()}
+        obsolete = sorted(name for name in present - sizes.keys() if RELEASE_FILES.fullmatch(name))
+        deleted.update(obsolete)
+        oid: str = api.create_commit(
             repo_id,
             [
                 *(CommitOperationAdd(name, content) for name, content in sorted(release.files.items())),
-                *map(CommitOperationDelete, gone),
+                *map(CommitOperationDelete, obsolete),
             ],
             commit_message="Publish weights",
             revision=branch,
             parent_commit=head.sha,
         ).oid
-        return made
+        return oid
 
-    before = firmly.ask("reading what is there", lambda: api.model_info(repo_id, revision=branch)).sha
-    oid = firmly.ask("the commit", commit)
-    return Published(
+    before = retry.call("reading the present state", lambda: api.model_info(repo_id, revision=branch)).sha
+    oid = retry.call("the commit", commit)
+    return PublishResult(
         repo_id=repo_id,
         revision=branch,
         url=f"{api.endpoint}/{repo_id}" + (f"/tree/{branch}" if branch != "main" else ""),
@@ -67,9 +69,9 @@ def push(release: Release, repo_id: str, *, private: bool, branch: str) -> Publi
     )
 
 
-def _open(api: HfApi, firmly: Persistence, repo_id: str, *, private: bool, branch: str) -> None:
-    def may_write() -> bool:
-        """Whether the model is there; raises where this user may not write to it."""
+def _prepare_branch(api: HfApi, retry: HubRetry, repo_id: str, *, private: bool, branch: str) -> None:
+    def exists_and_writable() -> bool:
+        """Return whether the model exists; raise where this user may not write to it."""
         try:
             api.auth_check(repo_id, repo_type="model", write=True)
         except HfHubHTTPError as error:
@@ -81,16 +83,16 @@ def _open(api: HfApi, firmly: Persistence, repo_id: str, *, private: bool, branc
     def create() -> None:
         api.create_repo(repo_id, private=private or None, exist_ok=True)
 
-    if not firmly.ask("asking for access", may_write):
-        firmly.ask("making the model", create)
-    public = firmly.ask("opening the model", lambda: api.model_info(repo_id).private is False)
+    if not retry.call("checking access", exists_and_writable):
+        retry.call("creating the model", create)
+    public = retry.call("opening the model", lambda: api.model_info(repo_id).private is False)
     if private and public:
-        raise UsageError(f"{repo_id}: is public; make it private in its settings, or leave --private out")
+        raise UsageError(f"{repo_id}: is public; make it private in its settings, or omit --private")
 
-    def branch_out() -> None:
+    def create_branch() -> None:
         try:
             api.model_info(repo_id, revision=branch)
         except RevisionNotFoundError:
             api.create_branch(repo_id, branch=branch, exist_ok=True)
 
-    firmly.ask(f"opening the branch {branch}", branch_out)
+    retry.call(f"opening the branch {branch}", create_branch)

@@ -1,4 +1,4 @@
-"""What is published of a RUN or of a weights file: gathered and checked here, with nothing of this machine in it."""
+"""The files that are published for a RUN or a weights file, gathered and checked, without paths of this machine."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -10,23 +10,23 @@ import yaml
 
 from dynet.config.recipe import STAGES
 from dynet.errors import RunError, UsageError, WeightsError, reason_of
-from dynet.hub.card import CardFacts, Example, render_card
-from dynet.hub.evaluations import Evaluated, refuse_same_protocol
-from dynet.model.hub_download import COUNTED
+from dynet.hub.card import CardExample, CardFacts, render_card
+from dynet.hub.evaluations import CardEvaluation, refuse_same_protocol
+from dynet.model.hub_download import CONFIG_FILE
 from dynet.model.network import DyNet
-from dynet.model.training_record import digest_of
+from dynet.model.training_record import recipe_digest
 from dynet.model.weight_parts import sha256_of
-from dynet.model.weights import FILE_NAME, Header, parts_of, read_header
+from dynet.model.weights import FILE_NAME, WeightsHeader, parts_of, read_header
+from dynet.training.checkpoints import last_step
 from dynet.training.run_folder import RunFolder
-from dynet.training.train_state import last_step
 
 RECIPE, EXAMPLE, CARD = "recipe.yaml", "example.png", "README.md"
-"""The recipe is not called config.yaml: by requests for such a file, too, the Hub counts downloads."""
+"""The recipe is not named config.yaml, since the Hub also counts requests for such a file as downloads."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Release:
-    """The files of a model, by name: paths of large ones, contents of others."""
+class WeightsRelease:
+    """The files of a model by name: the path of a large file, the content of any other."""
 
     files: Mapping[str, Path | bytes]
 
@@ -38,7 +38,7 @@ class Release:
         return content.decode()
 
     def sizes(self) -> dict[str, int]:
-        """In bytes."""
+        """Return the size of each file in bytes, sorted by name."""
         return {
             name: len(content) if isinstance(content, bytes) else content.stat().st_size
             for name, content in sorted(self.files.items())
@@ -46,34 +46,35 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True)
-class _OfRun:
+class _RunFacts:
     """What a RUN folder adds to its weights file."""
 
     data: str | None = None
     excluded: tuple[str, ...] = ()
-    example: Example | None = None
+    example: CardExample | None = None
     files: Mapping[str, Path | bytes] = field(default_factory=dict)
 
 
-def gather(source: Path, repo_id: str, licence: str, evaluations: Sequence[Path]) -> Release:
-    """All files of the model, the card among them.
+def gather_release(source: Path, repo_id: str, licence: str, evaluations: Sequence[Path]) -> WeightsRelease:
+    """Return all files of the model, including the card.
 
     Args:
-        source: a finished RUN folder, a folder that holds weights, or a weights file.
-        repo_id: user/name, as the card is to say it.
-        licence: the Hub's identifier.
-        evaluations: folders that `dynet evaluate --out` wrote, of these weights.
+        source: A finished RUN folder, a folder that holds weights, or a weights file.
+        repo_id: user/name, for the card.
+        licence: The Hub's identifier.
+        evaluations: Folders that `dynet evaluate --out` wrote for these weights.
 
     Raises:
-        RunError: the run is not finished, or the files in its folder are not of one run.
-        WeightsError: the weights are missing, broken or do not fit. UsageError: an evaluation is of other weights.
+        RunError: The run is not finished, or the files in its folder are not of the same run.
+        WeightsError: The weights are missing, broken or do not fit.
+        UsageError: An evaluation belongs to other weights.
     """
-    weights = _find(source)
+    weights = _locate_weights_file(source)
     header = read_header(weights)
-    DyNet.from_pretrained(weights)  # whole, of its shape, and numbers: nothing that does not load is published
-    told = [Evaluated.read(folder, sha256_of(weights)) for folder in evaluations]
-    refuse_same_protocol(told)
-    run = _of_run(weights.parent, header) if (weights.parent / "run.json").is_file() else _OfRun()
+    DyNet.from_pretrained(weights)  # checks shapes and values: only weights that load are published
+    card_evaluations = [CardEvaluation.read(folder, sha256_of(weights)) for folder in evaluations]
+    refuse_same_protocol(card_evaluations)
+    run = _read_run(weights.parent, header) if (weights.parent / "run.json").is_file() else _RunFacts()
     card = render_card(
         CardFacts(
             repo_id=repo_id,
@@ -82,76 +83,79 @@ def gather(source: Path, repo_id: str, licence: str, evaluations: Sequence[Path]
             excluded=run.excluded,
             data=run.data,
             recipe_file=RECIPE in run.files,
-            evaluations=tuple(told),
+            evaluations=tuple(card_evaluations),
             example=run.example,
         )
     )
     files: dict[str, Path | bytes] = {
         FILE_NAME: weights,
-        COUNTED: (json.dumps(header.as_object(), indent=1) + "\n").encode(),
+        CONFIG_FILE: (json.dumps(header.as_object(), indent=1) + "\n").encode(),
         CARD: card.encode(),
         **run.files,
     }
-    for evaluation in told:
+    for evaluation in card_evaluations:
         files |= evaluation.files
-    return Release(files=files)
+    return WeightsRelease(files=files)
 
 
-def _find(source: Path) -> Path:
-    """The weights file of a finished run, of a folder, or the file itself."""
+def _locate_weights_file(source: Path) -> Path:
+    """Return the weights file of a finished run or of a folder, or the file itself."""
     run = source.parent.parent if source.parent.name == "checkpoints" else source
-    if (run / "run.json").is_file() and not RunFolder(run).finished():
-        done = last_step(RunFolder(run).checkpoints)
-        raise RunError(f"{run} is not finished ({done} steps are done): `dynet train … --resume` goes on with it")
+    if (run / "run.json").is_file() and not RunFolder(run).is_finished():
+        step = last_step(RunFolder(run).checkpoints)
+        steps = "1 step" if step == 1 else f"{step} steps"
+        raise RunError(f"{run} is not finished (after {steps}): `dynet train … --resume` continues it")
     if source.is_dir():
         if not (source / FILE_NAME).is_file():
-            hint = "a finished RUN, or a weights file, can be published; `dynet join` makes one file of parts"
-            raise WeightsError(f"{source} holds no {FILE_NAME}: {hint}")
+            hint = "publish a finished RUN or a weights file; `dynet join` turns parts into one file"
+            raise WeightsError(f"{source} contains no {FILE_NAME}: {hint}")
         return source / FILE_NAME
     if not source.is_file():
         raise WeightsError(f"{source}: no such file or folder")
     if len(parts_of(source)) > 1:
-        raise WeightsError(f"{source} is a part of weights; `dynet join` makes one file of them")
+        raise WeightsError(f"{source} is one part of several; `dynet join` turns them into one file")
     return source
 
 
-def _of_run(folder: Path, header: Header) -> _OfRun:
-    """The recipe without places on this machine, and the preview of the last step."""
+def _read_run(folder: Path, header: WeightsHeader) -> _RunFacts:
+    """Return the recipe without paths of this machine, the dataset's fingerprint, and the preview of the last step."""
     record, config = header.training, folder / "config.yaml"
     try:
         recipe = yaml.safe_load(config.read_text(encoding="utf-8"))
-        decisive = STAGES[recipe["stage"]].model_validate(recipe).decisive()
+        decisive_keys = STAGES[recipe["stage"]].model_validate(recipe).decisive_keys()
         data = str(json.loads((folder / "run.json").read_text(encoding="utf-8"))["data"])
     except (OSError, ValueError, LookupError, TypeError, yaml.YAMLError) as error:
-        raise RunError(
-            f"{config} or run.json, which tell of this run, is missing or damaged: {reason_of(error)}"
-        ) from error
-    if record is not None and digest_of(decisive) != record.recipe_sha256:
-        raise RunError(f"{folder / FILE_NAME} is not of the run whose {config.name} lies beside it")
+        raise RunError(f"{config}, or run.json next to it, is missing or damaged: {reason_of(error)}") from error
+    if record is not None and recipe_digest(decisive_keys) != record.recipe_sha256:
+        raise RunError(f"{folder / FILE_NAME} was not trained with the {config.name} next to it")
     excluded = tuple(Path(name).name for name in recipe.get("exclude") or ())
     files: dict[str, Path | bytes] = {RECIPE: _portable(recipe, excluded).encode()}
     steps = int(recipe["steps"])
     preview = RunFolder(folder).previews / f"step-{steps:08d}.png"
     if not preview.is_file():
-        return _OfRun(data=data, excluded=excluded, files=files)
-    example = Example(step=steps, held_out=recipe.get("validation") is not None)
-    return _OfRun(data=data, excluded=excluded, example=example, files=files | {EXAMPLE: preview})
+        return _RunFacts(data=data, excluded=excluded, files=files)
+    example = CardExample(step=steps, held_out=recipe.get("validation") is not None)
+    return _RunFacts(data=data, excluded=excluded, example=example, files=files | {EXAMPLE: preview})
 
 
 def _portable(recipe: Mapping[str, Any], excluded: Sequence[str]) -> str:
-    """The recipe with the names of lists instead of their places, and without the project of a tracker."""
-    told = dict(recipe) | {"exclude": list(excluded), "wandb": None}
-    return yaml.safe_dump(told, sort_keys=False, allow_unicode=True)
+    """Return the recipe with the file names of lists instead of their paths, and without a tracker's project."""
+    portable = dict(recipe) | {"exclude": list(excluded), "wandb": None}
+    return yaml.safe_dump(portable, sort_keys=False, allow_unicode=True)
 
 
-def check_name(repo_id: str) -> None:
-    """Raise UsageError for what is no user/name."""
+def check_repo_id(repo_id: str) -> None:
+    """Check that a name has the form user/name.
+
+    Raises:
+        UsageError: It has not, or contains characters that the Hub does not allow.
+    """
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
     try:
         validate_repo_id(repo_id)
     except HFValidationError as error:
-        raise UsageError(f"--repo-id {repo_id}: no valid name: {reason_of(error)}") from None
+        raise UsageError(f"--repo-id {repo_id}: is not a valid name: {reason_of(error)}") from None
     if repo_id.count("/") != 1:
-        raise UsageError(f"--repo-id {repo_id}: no valid name: it is user/name")
+        raise UsageError(f"--repo-id {repo_id}: is not a valid name: it has the form user/name")

@@ -1,6 +1,6 @@
-"""Calls to the Hub, tried again while that may help, and one line of ours, without secrets, where it does not.
+"""Calls to the Hub with retries, and errors of one line without secrets.
 
-`huggingface_hub` tries most requests again by itself, but not the commit and not the making of models and branches.
+`huggingface_hub` retries most requests itself, but not the commit and not the creation of models and branches.
 """
 
 import logging
@@ -14,95 +14,95 @@ import huggingface_hub
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, OfflineModeIsEnabled, RepositoryNotFoundError
 
 from dynet.errors import DyNetError, UsageError, WriteError, reason_of
-from dynet.runtime.hub_errors import http_error
+from dynet.runtime.hub_errors import access_problem, http_error, is_temporary, status_of
 
 log = logging.getLogger(__name__)
-Answer = TypeVar("Answer")
+T = TypeVar("T")
 
 TRIES = 5
 FIRST_PAUSE = 1.0
-"""Seconds at most; each that follows is at most twice as long as the one before."""
+"""The longest first pause in seconds; each further one is at most twice as long as the one before."""
 LONGEST_PAUSE = 120.0
-"""Seconds: a server that asks for a longer one is taken at its word, and the run ends."""
+"""In seconds. If the server asks for a longer one, the run ends."""
+_COMMIT_CONFLICT = 412
 HTTP_ERROR = http_error()
-"""The root of the errors of the HTTP library that the client is built on, whichever that is."""
 
 
 def is_absent(error: HfHubHTTPError) -> bool:
-    """Whether it says that there is no such model, to a user whose token is good."""
+    """Return whether the error means that the model does not exist, for a user whose token is valid."""
     absent = isinstance(error, RepositoryNotFoundError) and not isinstance(error, GatedRepoError)
-    return absent and error.response.status_code == 404
+    return absent and status_of(error) == 404
 
 
 class HubRetry:
-    """How the calls about one model are tried again."""
+    """Retries for the calls that concern one model."""
 
     def __init__(self, repo_id: str) -> None:
         self._repo_id = repo_id
 
-    def ask(self, doing: str, call: Callable[[], Answer]) -> Answer:
-        """What the call answers, up to `TRIES` times tried.
+    def call(self, action: str, function: Callable[[], T]) -> T:
+        """Return the result of a function that calls the Hub, tried up to `TRIES` times.
+
+        Args:
+            action: What the function does, for messages.
+            function: The calls; all of them are repeated.
 
         Raises:
-            UsageError: the Hub refuses this user. WriteError: anything else of the Hub or the network.
+            UsageError: The Hub refuses this user.
+            WriteError: Any other error of the Hub or the network.
         """
-        for tries in range(1, TRIES + 1):
+        for attempt in range(1, TRIES + 1):
             try:
-                return call()
+                return function()
             except DyNetError:
                 raise
             except (HTTP_ERROR, OSError, RuntimeError, ValueError) as error:
                 cause = _cause(error)
-                pause = max(_asked_pause(cause), random.uniform(0.5, 1.0) * FIRST_PAUSE * 2.0 ** (tries - 1))
-                if tries == TRIES or pause > LONGEST_PAUSE or not _may_pass(cause):
-                    raise self._told(cause, doing) from None  # what the client says may quote the request
-                log.warning("%s: %s: %s; again in %.1f s", self._repo_id, doing, _text(cause), pause)
+                pause = max(_requested_pause(cause), random.uniform(0.5, 1.0) * FIRST_PAUSE * 2.0 ** (attempt - 1))
+                if attempt == TRIES or pause > LONGEST_PAUSE or not _may_succeed_later(cause):
+                    raise self._as_own_error(cause, action) from None  # the client's text may contain the request
+                log.warning("%s: %s: %s; next attempt in %.1f s", self._repo_id, action, _redacted(cause), pause)
                 time.sleep(pause)
         raise AssertionError
 
-    def _told(self, error: BaseException, doing: str) -> DyNetError:
-        repo = self._repo_id
+    def _as_own_error(self, error: BaseException, action: str) -> DyNetError:
         if isinstance(error, OfflineModeIsEnabled):
-            return UsageError(f"{repo}: cannot be reached: HF_HUB_OFFLINE is set")
-        if isinstance(error, GatedRepoError):
-            return UsageError(f"{repo}: is gated, and this account has no access to it")
-        status = error.response.status_code if isinstance(error, HfHubHTTPError) else None
-        if status == 401:
-            return UsageError(f"{repo}: the Hub does not take the token: renew HF_TOKEN, or run `hf auth login`")
-        if status == 403:
-            return UsageError(f"{repo}: this token may not write there ({_text(error)})")
-        return WriteError(f"{repo}: {doing}: {_text(error)}; run the same command again to go on")
+            return UsageError(f"{self._repo_id}: the Hub cannot be reached: HF_HUB_OFFLINE is set")
+        if (problem := access_problem(error, self._repo_id)) is not None:
+            return UsageError(problem)
+        if status_of(error) == 403:
+            return UsageError(f"{self._repo_id}: this token has no permission to write there ({_redacted(error)})")
+        return WriteError(f"{self._repo_id}: {action}: {_redacted(error)}; run the same command again to continue")
 
 
 def _cause(error: BaseException) -> BaseException:
-    """The error of the network beneath those that the client wraps around it; else the error itself."""
-    beneath: BaseException | None = error
-    while beneath is not None:
-        if isinstance(beneath, (HTTP_ERROR, OfflineModeIsEnabled)):
-            return beneath
-        beneath = beneath.__cause__
+    """Return the network error that the client wrapped in others, or the error itself."""
+    inner: BaseException | None = error
+    while inner is not None:
+        if isinstance(inner, (HTTP_ERROR, OfflineModeIsEnabled)):
+            return inner
+        inner = inner.__cause__
     return error
 
 
-def _may_pass(error: BaseException) -> bool:
-    """What another try may change; 412 says that somebody else made a commit meanwhile."""
-    if isinstance(error, HfHubHTTPError):
-        status = error.response.status_code
-        return status in {408, 412, 429} or status >= 500
-    return isinstance(error, HTTP_ERROR)
+def _may_succeed_later(error: BaseException) -> bool:
+    status = status_of(error)
+    if status is None:
+        return isinstance(error, HTTP_ERROR)
+    return is_temporary(status) or status == _COMMIT_CONFLICT  # the next attempt uses the new parent commit
 
 
-def _asked_pause(error: BaseException) -> float:
-    """Seconds that the server asks for; 0 where it asks for none."""
-    asked = error.response.headers.get("Retry-After", "") if isinstance(error, HfHubHTTPError) else ""
-    return float(asked) if asked.isdecimal() else 0.0
+def _requested_pause(error: BaseException) -> float:
+    """Return the seconds that the server asks to wait; 0 if it does not ask."""
+    header = error.response.headers.get("Retry-After", "") if isinstance(error, HfHubHTTPError) else ""
+    return float(header) if header.isdecimal() else 0.0
 
 
-def _text(error: BaseException) -> str:
-    """One line, without the token and without what signs an address."""
-    said = getattr(error, "server_message", None) or reason_of(error)
-    if isinstance(error, HfHubHTTPError):
-        said = f"{error.response.status_code} {said}"
+def _redacted(error: BaseException) -> str:
+    """Return the error as one line, without the token and without the signatures of URLs."""
+    text = getattr(error, "server_message", None) or reason_of(error)
+    if (status := status_of(error)) is not None:
+        text = f"{status} {text}"
     token = huggingface_hub.get_token()
-    said = said.replace(token, "…") if token else said
-    return reason_of(ValueError(re.sub(r"\?[^\s'\"]*", "", re.sub(r"(?i)bearer \S+", "…", said))))
+    text = text.replace(token, "…") if token else text
+    return reason_of(ValueError(re.sub(r"\?[^\s'\"]*", "", re.sub(r"(?i)bearer \S+", "…", text))))

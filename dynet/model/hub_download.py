@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dynet.errors import WeightsError, reason_of
-from dynet.runtime.hub_errors import http_error
+from dynet.runtime.hub_errors import access_problem, http_error, is_temporary, status_of
 
 CONFIG_FILE = "config.json"
 """The file that is requested first: the Hub counts downloads of a model by requests for it. It may be absent."""
@@ -115,19 +115,17 @@ def _error_of_answer(error: Exception, repo_id: str, filename: str, revision: st
         RevisionNotFoundError,
     )
 
-    status = int(error.response.status_code)  # type: ignore[attr-defined]
-    if isinstance(error, GatedRepoError):
-        return WeightsError(f"{repo_id}: is gated: ask for access on its page on the Hub, and run `hf auth login`")
-    if isinstance(error, RepositoryNotFoundError):
+    if isinstance(error, RepositoryNotFoundError) and not isinstance(error, GatedRepoError):
         more = "for this token" if get_token() else "without a login (HF_TOKEN, or `hf auth login`)"
         return WeightsError(f"{repo_id}: no such file or folder here, and no model of that name on the Hub {more}")
     if isinstance(error, RevisionNotFoundError):
         return WeightsError(f"{repo_id}: the model on the Hub has no revision {revision!r}")
     if isinstance(error, RemoteEntryNotFoundError):
         return WeightsError(f"{repo_id}: the model on the Hub has no {filename}")
-    if status == 401:
-        return WeightsError(f"{repo_id}: the Hub rejects the token: renew HF_TOKEN, or run `hf auth login`")
-    if status in (408, 429) or status >= 500:
+    if (problem := access_problem(error, repo_id)) is not None:
+        return WeightsError(problem)
+    status = status_of(error)
+    if status is not None and is_temporary(status):
         return _NoAnswer(f"it answers {status}")
     return WeightsError(f"{repo_id}: the Hub refuses it with status {status}")
 

@@ -1,4 +1,4 @@
-"""A Hub of our own for each file of tests, emptied before each test, a process that asks it, and what is published."""
+"""A Hub of our own for each test file, emptied before each test, a process that uses it, and a run to publish."""
 
 import json
 import subprocess
@@ -21,14 +21,14 @@ from tests.million_ird.hub.publishing import ACCOUNTS, ROOT, TOKEN, Done, enviro
 
 @dataclass
 class Site:
-    """A Hub, and a process that takes it for the Hub."""
+    """A Hub of our own, and a process that uses it as the Hub."""
 
     hub: Hub
     home: Path
     process: "subprocess.Popen[str] | None" = None
 
     def order(self, token: str = TOKEN, **order: object) -> Done:
-        """Has the process do something; it begins at the first order."""
+        """Send an order to the process, which starts at the first order, and return its answer."""
         if self.process is None:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "tests.dynet.hub.worker"],
@@ -43,15 +43,15 @@ class Site:
         return Done(**json.loads(self.process.stdout.readline()))
 
     def command(self, *arguments: object, token: str = TOKEN) -> Done:
-        """Runs `dynet`."""
+        """Run `dynet`."""
         return self.order(token, command=[str(argument) for argument in arguments])
 
     def publish(self, run: Path, *more: object, name: str = "user/model", token: str = TOKEN) -> Done:
-        """Runs `dynet publish`, under a licence."""
+        """Run `dynet publish` with a licence."""
         return self.command("publish", run, "--repo-id", name, "--licence", "cc-by-nc-4.0", *more, token=token)
 
     def load(self, source: object, token: str = TOKEN, **options: object) -> Done:
-        """Has `DyNet.from_pretrained` say what it gets."""
+        """Load with `DyNet.from_pretrained`, and return the digest of the network."""
         return self.order(token, source=str(source), options=options)
 
 
@@ -67,7 +67,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 @pytest.fixture
 def hub(site: Site, tmp_path: Path) -> Hub:
-    """The Hub of the site, empty."""
+    """Empty the Hub of the site."""
     site.hub.store = tmp_path / "store"
     site.hub.store.mkdir()
     for state in (site.hub.models, site.hub.repositories, site.hub.asked, site.hub.faults, site.hub.hang_up):
@@ -77,7 +77,7 @@ def hub(site: Site, tmp_path: Path) -> Hub:
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished run that began from another, and what `dynet evaluate` found of it by both protocols."""
+    """A finished run that started from another, and its evaluations by both protocols."""
 
     pretrained: Path
     run: Path
@@ -85,13 +85,13 @@ class Trained:
 
     @property
     def arguments(self) -> list[object]:
-        """The evaluations as `dynet publish` takes them."""
+        """The evaluations as arguments of `dynet publish`."""
         return [word for folder in self.evaluations for word in ("--evaluation", folder)]
 
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory, data_set: Path, recipe_text: Callable[..., str]) -> Trained:
-    """Trained and measured by the commands themselves, in a folder whose name must show nowhere."""
+    """Train and evaluate with the commands themselves, in a folder whose name must not be published."""
     folder = tmp_path_factory.mktemp("secret-place")
     listed = {"exclude": [str(folder / "left_out.txt")], "wandb": None, "validation": {"every": 4, "pictures": 1}}
     (folder / "left_out.txt").write_text("patch-3\n")
@@ -102,21 +102,23 @@ def trained(tmp_path_factory: pytest.TempPathFactory, data_set: Path, recipe_tex
     for stage, more in (("pretrain", []), ("finetune", ["--init", str(folder / "pretrain")])):
         (folder / f"{stage}.yaml").write_text(recipe_text(stage, **listed))
         where = ["--config", str(folder / f"{stage}.yaml"), "--out", str(folder / stage), "--device", "cpu"]
-        _done(["train", "--data", str(data_set), "--stage", stage, *where, *more])
+        _run_command(["train", "--data", str(data_set), "--stage", stage, *where, *more])
     evaluations = (folder / "paper", folder / "strict")
     for protocol, out in zip(("aio-paper", "strict"), evaluations, strict=True):
-        what = ["--benchmark", f"bench={folder / 'bench'}", "--sigma", "15,50", "--protocol", protocol]
-        _done(["evaluate", "--weights", str(folder / "finetune"), *what, "--out", str(out), "--device", "cpu"])
+        options = ["--benchmark", f"bench={folder / 'bench'}", "--sigma", "15,50", "--protocol", protocol]
+        _run_command(
+            ["evaluate", "--weights", str(folder / "finetune"), *options, "--out", str(out), "--device", "cpu"]
+        )
     return Trained(folder / "pretrain", folder / "finetune", evaluations)
 
 
-def _done(arguments: list[str]) -> None:
-    AcceleratorState._reset_state()  # one process is one training to accelerate; here it is two
+def _run_command(arguments: list[str]) -> None:
+    AcceleratorState._reset_state()  # accelerate allows one training per process; here there are two
     assert _run(arguments) == 0
 
 
 def held(hub: Hub, name: str = "user/model", branch: str = "main") -> dict[str, Any]:
-    """What a model of the Hub holds, without what the Hub itself puts there."""
+    """Return the files of a model on the Hub, without those that the Hub itself adds."""
     repository = hub.models[name]
     files = dict(repository.commits[repository.branches[branch]])
     del files[".gitattributes"]
@@ -124,6 +126,6 @@ def held(hub: Hub, name: str = "user/model", branch: str = "main") -> dict[str, 
 
 
 def front_matter(card: str) -> dict[str, Any]:
-    """The YAML at a card's head."""
-    found: dict[str, Any] = yaml.safe_load(card.split("---\n")[1])
-    return found
+    """Return the YAML at the head of a card."""
+    values: dict[str, Any] = yaml.safe_load(card.split("---\n")[1])
+    return values

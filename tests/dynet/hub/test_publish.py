@@ -1,4 +1,4 @@
-"""What `dynet publish` refuses, and what a dry run shows."""
+"""Errors of `dynet publish`, and the output of a dry run."""
 
 import json
 import shutil
@@ -10,8 +10,8 @@ import yaml
 
 from dynet import DyNet
 from dynet.config.recipe import load_recipe
-from dynet.hub.licences import LICENCES
-from dynet.hub.release import gather
+from dynet.hub.publish import LICENCES
+from dynet.hub.release import gather_release
 from tests.dynet.hub.conftest import Site, Trained, held
 from tests.hub_faults import Fault
 from tests.hub_server import Hub, Repository
@@ -21,27 +21,27 @@ Command = Callable[..., tuple[int, str, str]]
 LICENCE = ("--licence", "mit")
 
 
-def test_a_dry_run_shows_files_and_card_and_asks_nothing(site: Site, hub: Hub, trained: Trained) -> None:
+def test_a_dry_run_shows_files_and_card_without_network(site: Site, hub: Hub, trained: Trained) -> None:
     done = site.publish(trained.run, *trained.arguments, "--dry-run", token="")
     assert done.code == 0, done.err
     assert hub.asked == []
     size = (trained.run / "weights.safetensors").stat().st_size
     assert f"{size:>16,}  weights.safetensors\n" in done.said
-    told = site.publish(trained.run, *trained.arguments, "--dry-run", "--json").told
-    assert (told["dry_run"], told["commit"]) == (True, "")
-    assert done.said.endswith(told["card"] + "\n")
-    assert told["files"]["README.md"] == len(told["card"].encode())
+    result = site.publish(trained.run, *trained.arguments, "--dry-run", "--json").told
+    assert (result["dry_run"], result["commit"]) == (True, "")
+    assert done.said.endswith(result["card"] + "\n")
+    assert result["files"]["README.md"] == len(result["card"].encode())
 
 
-def test_the_published_recipe_trains_the_same_weights_and_names_no_place(trained: Trained, tmp_path: Path) -> None:
-    content = gather(trained.run, "user/model", "mit", []).files["recipe.yaml"]
+def test_the_published_recipe_trains_the_same_weights_and_contains_no_path(trained: Trained, tmp_path: Path) -> None:
+    content = gather_release(trained.run, "user/model", "mit", []).files["recipe.yaml"]
     assert isinstance(content, bytes)
-    told = yaml.safe_load(content)
-    assert told["exclude"] == ["left_out.txt"]
+    recipe = yaml.safe_load(content)
+    assert recipe["exclude"] == ["left_out.txt"]
     (tmp_path / "recipe.yaml").write_bytes(content)
     (tmp_path / "left_out.txt").write_text("patch-3\n")
-    ours = load_recipe(tmp_path / "recipe.yaml", "finetune").decisive()
-    assert ours == load_recipe(trained.run.parent / "finetune.yaml", "finetune").decisive()
+    ours = load_recipe(tmp_path / "recipe.yaml", "finetune").decisive_keys()
+    assert ours == load_recipe(trained.run.parent / "finetune.yaml", "finetune").decisive_keys()
 
 
 def _unfinished(run: Path) -> Path:
@@ -53,7 +53,7 @@ def _best_of_unfinished(run: Path) -> Path:
     return _unfinished(run) / "checkpoints" / "best.safetensors"
 
 
-def _of_another_recipe(run: Path) -> Path:
+def _with_another_recipe(run: Path) -> Path:
     recipe = yaml.safe_load((run / "config.yaml").read_text())
     (run / "config.yaml").write_text(yaml.safe_dump(recipe | {"learning_rate": 5e-3}))
     return run
@@ -64,22 +64,22 @@ def _without_recipe(run: Path) -> Path:
     return run
 
 
-def _cut(run: Path) -> Path:
+def _truncated(run: Path) -> Path:
     weights = run / "weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:-10])
     return run
 
 
 BROKEN: dict[str, tuple[Callable[[Path], Path], str]] = {
-    "unfinished": (_unfinished, "is not finished (8 steps are done): `dynet train … --resume` goes on with it"),
-    "best of an unfinished one": (_best_of_unfinished, "is not finished (8 steps are done)"),
-    "another recipe": (_of_another_recipe, "weights.safetensors is not of the run whose config.yaml lies beside it"),
-    "no recipe": (_without_recipe, "config.yaml or run.json, which tell of this run, is missing or damaged"),
-    "cut short": (_cut, "weights.safetensors is no safetensors file, or one that is cut short"),
+    "unfinished": (_unfinished, "is not finished (after 8 steps): `dynet train … --resume` continues it"),
+    "best weights of an unfinished run": (_best_of_unfinished, "is not finished (after 8 steps)"),
+    "another recipe": (_with_another_recipe, "weights.safetensors was not trained with the config.yaml next to it"),
+    "no recipe": (_without_recipe, "config.yaml, or run.json next to it, is missing or damaged"),
+    "truncated": (_truncated, "weights.safetensors is no safetensors file, or is truncated"),
     "nothing": (lambda run: run / "nothing", "nothing: no such file or folder"),
     "no weights": (
         lambda run: run / "previews",
-        "holds no weights.safetensors: a finished RUN, or a weights file, can",
+        "contains no weights.safetensors: publish a finished RUN or a weights file",
     ),
 }
 
@@ -89,10 +89,12 @@ def test_a_run_that_cannot_be_published_is_one_line(
     trained: Trained, tmp_path: Path, dynet_command: Command, case: str
 ) -> None:
     shutil.copytree(trained.run, tmp_path / "run")
-    spoil, said = BROKEN[case]
-    code, out, err = dynet_command("publish", spoil(tmp_path / "run"), "--repo-id", "user/model", *LICENCE, "--dry-run")
+    damage, message = BROKEN[case]
+    code, out, err = dynet_command(
+        "publish", damage(tmp_path / "run"), "--repo-id", "user/model", *LICENCE, "--dry-run"
+    )
     assert (code, out, err.count("\n")) == (2, "", 1), err
-    assert said in err
+    assert message in err
     assert str(tmp_path / "run") in err
 
 
@@ -104,68 +106,84 @@ def test_the_best_weights_of_a_finished_run_can_be_published(trained: Trained, d
 
 
 USAGE: dict[str, tuple[list[str], str]] = {
-    "half a name": (["--repo-id", "model", *LICENCE], "--repo-id model: no valid name: it is user/name"),
-    "no name": (["--repo-id", "user/a b", *LICENCE], "--repo-id user/a b: no valid name: "),
+    "half a name": (
+        ["--repo-id", "model", *LICENCE],
+        "--repo-id model: is not a valid name: it has the form user/name",
+    ),
+    "no name": (["--repo-id", "user/a b", *LICENCE], "--repo-id user/a b: is not a valid name: "),
     "no licence": (["--repo-id", "user/model"], "Missing option '--licence'"),
     "no such licence": (
         ["--repo-id", "user/model", "--licence", "Apache 2"],
-        "--licence Apache 2: no identifier of the Hub's; near it: apache-2.0",
+        "--licence Apache 2: the Hub has no such identifier; similar: apache-2.0",
     ),
     "no evaluation": (
         ["--repo-id", "user/model", *LICENCE, "--evaluation", "PRETRAINED"],
-        "no results.json of `dynet evaluate --out` there",
+        "has no results.json of `dynet evaluate --out`",
     ),
-    "another's evaluation": (
+    "evaluation of other weights": (
         ["--repo-id", "user/model", *LICENCE, "--evaluation", "OTHER"],
-        "results.json is of other weights than those to publish: evaluate these",
+        "results.json belongs to other weights; evaluate the weights to publish",
     ),
-    "a damaged one": (
+    "a damaged evaluation": (
         ["--repo-id", "user/model", *LICENCE, "--evaluation", "DAMAGED"],
-        "results.json is not what `dynet evaluate` writes: ",
+        "results.json was not written by `dynet evaluate`: ",
     ),
     "one protocol twice": (
         ["--repo-id", "user/model", *LICENCE, "--evaluation", "PAPER", "--evaluation", "PAPER"],
-        "--evaluation: two are by protocol aio-paper",
+        "--evaluation: two use the protocol aio-paper",
     ),
 }
 
 
 @pytest.mark.parametrize("case", USAGE)
-def test_arguments_that_cannot_work_are_one_line(
-    trained: Trained, tmp_path: Path, dynet_command: Command, case: str
-) -> None:
+def test_a_usage_error_is_one_line(trained: Trained, tmp_path: Path, dynet_command: Command, case: str) -> None:
     results = json.loads((trained.evaluations[0] / "results.json").read_text())
-    for name, spoilt in (("other", results | {"weights": {"file": "w", "sha256": "0" * 64}}), ("damaged", {"a": 1})):
+    for name, content in (("other", results | {"weights": {"file": "w", "sha256": "0" * 64}}), ("damaged", {"a": 1})):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "results.json").write_text(json.dumps(spoilt))
-    places = {
+        (tmp_path / name / "results.json").write_text(json.dumps(content))
+    folders = {
         "PRETRAINED": trained.pretrained,
         "OTHER": tmp_path / "other",
         "DAMAGED": tmp_path / "damaged",
         "PAPER": trained.evaluations[0],
     }
-    arguments, said = USAGE[case]
-    given = [str(places.get(word, word)) for word in arguments]
-    code, out, err = dynet_command("publish", trained.run, *given, "--dry-run")
+    options, message = USAGE[case]
+    options = [str(folders.get(word, word)) for word in options]
+    code, out, err = dynet_command("publish", trained.run, *options, "--dry-run")
     assert (code, out, err.count("\n")) == (2, "", 1), err
-    assert said in err
+    assert message in err
 
 
 QUOTING = "no: you came with {authorization}"
 REFUSED: dict[str, tuple[str, str, int, str]] = {
     "nobody": ("", "user/model", 2, "not logged in to the Hub: set HF_TOKEN, or run `hf auth login`"),
-    "a token of nobody": ("hf_SecretOfNobody", "user/model", 2, "user/model: the Hub does not take the token: renew"),
-    "no right": (TOKEN, "user/403", 2, "user/403: this token may not write there (403 no: you came with …)"),
-    "a reader": (READER, "user/there", 2, "user/there: this token may not write there (403 You don't have the rights"),
-    "another's": (TOKEN, "other/model", 2, "other/model: this token may not write there (403 You don't have the"),
-    "gated": (TOKEN, "user/gated", 2, "user/gated: is gated, and this account has no access to it"),
+    "a token of nobody": ("hf_SecretOfNobody", "user/model", 2, "user/model: the Hub rejects the token: renew"),
+    "no right": (
+        TOKEN,
+        "user/403",
+        2,
+        "user/403: this token has no permission to write there (403 no: you came with …)",
+    ),
+    "a reader": (
+        READER,
+        "user/there",
+        2,
+        "user/there: this token has no permission to write there (403 You don't have the rights",
+    ),
+    "another's": (
+        TOKEN,
+        "other/model",
+        2,
+        "other/model: this token has no permission to write there (403 You don't have the",
+    ),
+    "gated": (TOKEN, "user/gated", 2, "user/gated: is gated: ask for access on its page on the Hub"),
     "at last": (TOKEN, "user/400", 1, "user/400: the commit: 400 no: you came with …; run the same command again"),
-    "busy for long": (TOKEN, "user/429", 1, "user/429: asking for access: 429 not now; run the same command again"),
+    "busy for long": (TOKEN, "user/429", 1, "user/429: checking access: 429 not now; run the same command again"),
 }
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_the_hub_refuses_is_one_line_and_the_token_shows_nowhere(
+def test_a_refusal_of_the_hub_is_one_line_and_never_shows_the_token(
     site: Site, hub: Hub, trained: Trained, case: str
 ) -> None:
     hub.faults[:] = [
@@ -176,10 +194,10 @@ def test_what_the_hub_refuses_is_one_line_and_the_token_shows_nowhere(
     ]
     hub.models["user/there"] = Repository()
     hub.models["user/there"].commit({"README.md": b""})
-    token, name, code, said = REFUSED[case]
+    token, name, code, message = REFUSED[case]
     done = site.publish(trained.run, token=token, name=name)
     assert done.code == code
-    assert done.last.startswith(f"dynet: {said}"), done.last
+    assert done.last.startswith(f"dynet: {message}"), done.last
     assert not [word for word in ("Traceback", "Secret", "signature") if word in done.err]
     assert "weights.safetensors" not in (held(hub, name) if ".gitattributes" in _names(hub, name) else {})
 
@@ -189,7 +207,7 @@ def _names(hub: Hub, name: str) -> set[str]:
     return set(repository.commits[repository.branches["main"]]) if repository else set()
 
 
-def test_every_licence_is_named_once_and_in_small_letters() -> None:
+def test_every_licence_is_listed_once_and_in_lower_case() -> None:
     assert len(set(LICENCES)) == len(LICENCES)
     assert all(name == name.casefold() for name in LICENCES)
 
@@ -197,7 +215,7 @@ def test_every_licence_is_named_once_and_in_small_letters() -> None:
 def test_weights_of_another_shape_are_not_published(tiny: DyNet, tmp_path: Path, dynet_command: Command) -> None:
     del tiny.output
     tiny.save(tmp_path / "w.safetensors")
-    given = ("--repo-id", "user/model", *LICENCE, "--dry-run")
-    code, _, err = dynet_command("publish", tmp_path / "w.safetensors", *given)
+    options = ("--repo-id", "user/model", *LICENCE, "--dry-run")
+    code, _, err = dynet_command("publish", tmp_path / "w.safetensors", *options)
     assert code == 2
     assert "w.safetensors does not fit: 1 missing, first output.weight" in err

@@ -1,6 +1,6 @@
-"""A process that runs dynet against a Hub of our own: the real client reads its Hub's address but once in a process.
+"""A process that runs dynet against a Hub of our own: the real client reads the Hub's address only once per process.
 
-It takes one order a line, as JSON, and answers each by a line: the exit code, what was said, and what was logged.
+It reads one order per line, as JSON, and answers each with one line: the exit code, stdout and stderr.
 """
 
 import contextlib
@@ -17,25 +17,27 @@ import torch
 from dynet import DyNet
 from dynet.cli import app as cli
 from dynet.errors import DyNetError
-from dynet.hub import retry as persistence
+from dynet.hub import retry
 from dynet.model import hub_download
 
 torch.set_num_threads(1)
 
 
 def digest(model: DyNet) -> dict[str, Any]:
-    """What a network is, and what it does: its tensors, and its outputs for one picture, by variant."""
+    """Return hashes of a network's tensors and of its outputs for one image, by variant."""
     tensors = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
         tensors.update(name.encode() + tensor.numpy().tobytes())
     x = torch.linspace(0, 1, 3 * 24 * 20).reshape(1, 3, 24, 20)
     with torch.inference_mode():
-        outputs = {one.name: hashlib.sha256(model(x, one).numpy().tobytes()).hexdigest() for one in model.variants}
+        outputs = {
+            variant.name: hashlib.sha256(model(x, variant).numpy().tobytes()).hexdigest() for variant in model.variants
+        }
     return {"tensors": tensors.hexdigest(), "outputs": outputs, "dtype": str(next(model.parameters()).dtype)}
 
 
 def load(source: str, options: dict[str, Any]) -> int:
-    """Loads weights, and says what they are."""
+    """Load weights and print their digest."""
     try:
         print(json.dumps(digest(DyNet.from_pretrained(source, **options))))
     except DyNetError as error:
@@ -45,13 +47,13 @@ def load(source: str, options: dict[str, Any]) -> int:
 
 
 def push(source: str, repo_id: str, options: dict[str, Any]) -> int:
-    """Has a network push itself, and says where its commit is."""
+    """Let a network push itself, and print the address of the commit."""
     print(json.dumps(DyNet.from_pretrained(source).push_to_hub(repo_id, **options)))
     return 0
 
 
-def obey(order: dict[str, Any]) -> dict[str, object]:
-    """Does what one line asks for."""
+def execute(order: dict[str, Any]) -> dict[str, object]:
+    """Execute the order of one line."""
     os.environ["HF_TOKEN"] = order.pop("token")
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
@@ -65,6 +67,6 @@ def obey(order: dict[str, Any]) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    with mock.patch.object(hub_download, "PAUSES", (0.01, 0.01)), mock.patch.object(persistence, "FIRST_PAUSE", 0.01):
+    with mock.patch.object(hub_download, "PAUSES", (0.01, 0.01)), mock.patch.object(retry, "FIRST_PAUSE", 0.01):
         for line in sys.stdin:
-            print(json.dumps(obey(json.loads(line))), flush=True)
+            print(json.dumps(execute(json.loads(line))), flush=True)

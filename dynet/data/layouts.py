@@ -199,8 +199,8 @@ def _match(folder: _ImageFolder) -> dict[str, tuple[Path, Path]]:
         ambiguous = [same_name[:2] for same_name in files.values() if len(same_name) > 1]
         if ambiguous:
             first, second = ambiguous[0]
-            names = _count(ambiguous, "ambiguous name")
-            raise DataError(f"{side}: {first.name} and {second.name} have the same name ({names})")
+            count = _count(ambiguous, "ambiguous name")
+            raise DataError(f"{side}: {first.name} and {second.name} have the same name ({count})")
     match = match_names(degraded, clean)
     if match.unmatched:
         unmatched = [degraded[name][0].relative_to(folder.folder).as_posix() for name in match.unmatched]

@@ -134,8 +134,8 @@ class Mix:
             except UnusableImage as error:
                 skipped.append(error)
             else:
-                for error in skipped:
-                    _warn_once(f"skipped: {error}")
+                for earlier in skipped:
+                    _warn_once(f"skipped: {earlier}")
                 return example
         raise skipped[-1]
 

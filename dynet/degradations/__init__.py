@@ -1,1 +1,1 @@
-"""Degradations, one a file: pure functions of image, generator and parameters."""
+"""Degradations, one per file: pure functions of an image, a generator and parameters."""

@@ -1,4 +1,4 @@
-"""What a degradation is to a recipe: a kind, the ranges of its parameters, and a function of one picture."""
+"""A degradation in a recipe: its kind, the ranges of its parameters, and a function of one image."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
@@ -19,35 +19,35 @@ def to_uint8(levels: npt.NDArray[np.floating[Any]]) -> Image8:
 
 
 class Degradation(StrictModel):
-    """One kind of degradation; among several, one is drawn by weight for each picture.
+    """One kind of degradation; of several, one is drawn by weight for each image.
 
     Every field but `kind` and `weight` is a range, and a parameter of the same name of `function`.
     """
 
     LIMITS: ClassVar[dict[str, tuple[float, float]]]
-    """For each parameter the smallest and the largest value that its model allows."""
+    """The smallest and the largest value that the model allows, for each parameter."""
 
     weight: Positive = Field(default=1.0)
 
     @staticmethod
     @abstractmethod
     def function(image: Image8, generator: np.random.Generator, **parameters: Any) -> Image8:
-        """image: (H, W, 3) of 8 bits to the same size, rounded and never truncated."""
+        """Degrade an 8-bit image (H, W, 3); the result has the same size, rounded and never truncated."""
 
     def apply(self, image: Image8, generator: np.random.Generator) -> Image8:
-        """image: (H, W, 3) degraded with parameters drawn evenly from the ranges."""
+        """Degrade an image (H, W, 3) with parameters drawn uniformly from the ranges."""
         drawn = {name: float(generator.uniform(*getattr(self, name))) for name in self.LIMITS}
         degrade: Callable[..., Image8] = self.function
         return degrade(image, generator, **drawn)
 
     @model_validator(mode="after")
-    def _ranges_lie_within_their_limits(self) -> Self:
-        for name, (least, most) in self.LIMITS.items():
+    def _check_limits(self) -> Self:
+        for name, (lowest, highest) in self.LIMITS.items():
             low, high = getattr(self, name)
-            if not least <= low <= high <= most:
+            if not lowest <= low <= high <= highest:
                 raise ValueError(
-                    f"{name} goes from a smaller number to a larger, from {least:g} to {most:g} at most, "
-                    f"not from {low:g} to {high:g}"
+                    f"{name} must be a range from a smaller to a larger number within {lowest:g} to {highest:g}, "
+                    f"not {low:g} to {high:g}"
                 )
         return self
 

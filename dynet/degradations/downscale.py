@@ -1,8 +1,8 @@
-"""Resolution lost: made smaller by a factor, and brought back to its size.
+"""Loss of resolution: the image is made smaller by a factor and resized back.
 
 Source: the resizing of Zhang et al. (BSRGAN, ICCV 2021, section 3) and Wang et al. (Real-ESRGAN, ICCVW 2021, section
-3), who draw the kernel too. A kernel that makes smaller is widened by the factor, so that nothing aliases, and pixel
-centres stay where they are. It is Pillow's resize, in integers: the same on every processor.
+3), who also draw the kernel. When the image is made smaller, the kernel is widened by the factor, so that nothing
+aliases, and pixel centres stay in place. It is Pillow's resize, in integers: the same on every processor.
 """
 
 from typing import Any, ClassVar, Literal
@@ -22,9 +22,9 @@ KERNELS = (
 
 
 def downscale(image: Image8, generator: np.random.Generator, *, scale: float) -> Image8:
-    """image: (H, W, 3) made smaller by `scale` along both sides, to one pixel at least, and brought back.
+    """Make an image (H, W, 3) smaller by `scale` along both sides, to at least one pixel, and resize it back.
 
-    The kernel is drawn for either way: the mean of a box, bilinear, bicubic or Lanczos; back with one but the box.
+    Each direction draws its kernel: box mean, bilinear, bicubic or Lanczos; without the box mean on the way back.
     """
     smaller, larger = KERNELS[int(generator.integers(4))], KERNELS[1 + int(generator.integers(3))]
     height, width = image.shape[:2]
@@ -33,7 +33,7 @@ def downscale(image: Image8, generator: np.random.Generator, *, scale: float) ->
 
 
 class Downscale(Degradation):
-    """Made smaller by `scale`, by a kernel that is drawn, and brought back by another."""
+    """Resizing to a size smaller by `scale` and back, with kernels that are drawn."""
 
     LIMITS: ClassVar = {"scale": (1, 16)}
     kind: Literal["downscale"]

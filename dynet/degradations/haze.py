@@ -1,11 +1,11 @@
-"""Haze: light from the scene is lost on its way, and light of the sky is scattered into it.
+"""Haze: light from the scene is lost on its way to the camera, and light of the sky is scattered into it.
 
 I = J t + A (1 - t),  t = exp(-beta d), in linear light.
 
 Source: Koschmieder's law as in McCartney, "Optics of the Atmosphere" (1976), and Narasimhan and Nayar, "Vision and the
-Atmosphere", IJCV 2002. It adds light, so it is computed in linear light; RESIDE (Li et al., IEEE TIP 2019, section II),
-whose OTS and SOTS have A from 0.8 to 1 and beta from 0.04 to 0.2 for depth in metres, applies it to stored levels. The
-depth d is made up (`pseudo_depth`), from 0 to 1, so that beta is the optical thickness at the far end.
+Atmosphere", IJCV 2002. Light is added, so this is computed in linear light. RESIDE (Li et al., IEEE TIP 2019, section
+II) applies it to stored levels; its OTS and SOTS have A from 0.8 to 1 and beta from 0.04 to 0.2 for depth in metres.
+Here the depth d is invented (`pseudo_depth`), from 0 to 1, so beta is the optical thickness at the largest depth.
 """
 
 from typing import Any, ClassVar, Literal
@@ -18,13 +18,17 @@ from dynet.degradations.parameter_types import Range
 from dynet.degradations.pseudo_depth import pseudo_depth
 
 TINT = 0.06
-"""How much warmer (red over blue) or cooler than grey the haze's light may be."""
+"""How much warmer (red over blue) or cooler than grey the light of the haze may be."""
 
 
 def haze(image: Image8, generator: np.random.Generator, *, beta: float, airlight: float) -> Image8:
-    """image: (H, W, 3) behind haze of optical thickness `beta` at the far end.
+    """Put an image (H, W, 3) behind haze.
 
-    `airlight` is the stored level of the haze's own light, as a share of 255; its tint is drawn.
+    Args:
+        image: (H, W, 3) of 8 bits.
+        generator: Draws the tint of the haze and the depth.
+        beta: Optical thickness at the largest depth.
+        airlight: Stored level of the light of the haze, as a share of 255.
     """
     warmth = generator.uniform(-TINT, TINT)
     depth = pseudo_depth(image.shape[0], image.shape[1], generator)
@@ -34,7 +38,7 @@ def haze(image: Image8, generator: np.random.Generator, *, beta: float, airlight
 
 
 class Haze(Degradation):
-    """Optical thickness of `beta` at the far end, and haze of the level `airlight`, as a share of 255."""
+    """Haze of optical thickness `beta` at the largest depth, with the level `airlight`, as a share of 255."""
 
     LIMITS: ClassVar = {"beta": (0, 10), "airlight": (0, 1)}
     kind: Literal["haze"]

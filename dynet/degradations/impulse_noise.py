@@ -1,8 +1,8 @@
-"""Impulse noise: a share of the values is lost, and another value stands in its place.
+"""Impulse noise: a share of the values is lost and replaced by other values.
 
 Source: Chan, Ho and Nikolova, "Salt-and-pepper noise removal by median-type noise detectors and detail-preserving
-regularization", IEEE TIP 2005: salt-and-pepper noise puts either end of the range there, each as often;
-random-valued noise any level. `extremes` is the share of the first kind, so both and their mixtures are one model.
+regularization", IEEE TIP 2005: salt-and-pepper noise replaces them by 0 or 255, equally often; random-valued
+noise by any level. `extremes` is the share of the first kind, so one model has both kinds and their mixtures.
 """
 
 from typing import Any, ClassVar, Literal
@@ -14,15 +14,15 @@ from dynet.degradations.parameter_types import Range
 
 
 def impulse_noise(image: Image8, generator: np.random.Generator, *, share: float, extremes: float) -> Image8:
-    """image: (H, W, 3) with a `share` of its values replaced: 0 or 255 in `extremes` of cases, else any level.
+    """Replace a `share` of the values of an image (H, W, 3): by 0 or 255 in `extremes` of cases, else by any level.
 
-    Independent per pixel and channel.
+    Values are independent per pixel and channel.
     """
-    struck = generator.random(image.shape, dtype=np.float32) < share
-    extreme = generator.random(image.shape, dtype=np.float32) < extremes
+    is_lost = generator.random(image.shape, dtype=np.float32) < share
+    is_extreme = generator.random(image.shape, dtype=np.float32) < extremes
     level = generator.integers(0, 256, image.shape, dtype=np.uint8)
-    end = np.where(level < 128, np.uint8(0), np.uint8(255))
-    return np.where(struck, np.where(extreme, end, level), image)
+    extreme_level = np.where(level < 128, np.uint8(0), np.uint8(255))
+    return np.where(is_lost, np.where(is_extreme, extreme_level, level), image)
 
 
 class ImpulseNoise(Degradation):

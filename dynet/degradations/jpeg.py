@@ -1,7 +1,7 @@
-"""JPEG compression, by libjpeg itself: encoded in memory and decoded again, chroma at half resolution.
+"""JPEG compression by libjpeg: encoded in memory and decoded again, with chroma at half resolution.
 
-Source: ITU-T T.81; `quality` scales its example tables of quantisation (annex K) as libjpeg does. 4:2:0 is what cameras
-and the web mostly write. There is no end without an effect: at 100 the chroma is still halved.
+Source: ITU-T T.81; `quality` scales its example quantisation tables (annex K) as libjpeg does. Most cameras and web
+images use 4:2:0. No quality is without effect: at 100 the chroma is still halved.
 """
 
 import io
@@ -14,16 +14,17 @@ from dynet.degradations.degradation import Degradation, Image8
 from dynet.degradations.parameter_types import Range
 from dynet.errors import ImageError
 
-LONGEST_SIDE = 65500
+MAX_SIDE = 65500
 
 
 def jpeg(image: Image8, generator: np.random.Generator, *, quality: float) -> Image8:
-    """image: (H, W, 3) after one compression; `quality` from 1 to 100 is rounded. Draws nothing.
+    """Compress an image (H, W, 3) once; `quality`, from 1 to 100, is rounded. Draws nothing.
 
-    Raises ImageError for a picture larger than libjpeg writes.
+    Raises:
+        ImageError: The image is larger than libjpeg can write.
     """
-    if max(image.shape) > LONGEST_SIDE:
-        raise ImageError(f"JPEG holds {LONGEST_SIDE} pixels a side, not {image.shape[1]}x{image.shape[0]}")
+    if max(image.shape) > MAX_SIDE:
+        raise ImageError(f"JPEG allows {MAX_SIDE} pixels a side, not {image.shape[1]}x{image.shape[0]}")
     encoded = io.BytesIO()
     Image.fromarray(image).save(encoded, "JPEG", quality=round(quality), subsampling="4:2:0")
     return np.array(Image.open(encoded))

@@ -1,4 +1,4 @@
-"""Uniform noise: every value within an amplitude is as likely as any other.
+"""Uniform noise: every value within the amplitude is equally likely.
 
 Source: the "random noise" of dynamic pre-training (arXiv 2404.02154), which gives no formula; uniform noise as in
 Gonzalez and Woods, "Digital Image Processing", section 5.2, added to stored levels. Its standard deviation is
@@ -14,7 +14,7 @@ from dynet.degradations.parameter_types import Range
 
 
 def random_noise(image: Image8, generator: np.random.Generator, *, amplitude: float) -> Image8:
-    """image: (H, W, 3) with noise drawn uniformly from -amplitude to amplitude levels."""
+    """Add noise to an image (H, W, 3), drawn uniformly from -amplitude to amplitude levels."""
     return to_uint8(image + np.float32(amplitude) * (2 * generator.random(image.shape, dtype=np.float32) - 1))
 
 

@@ -1,9 +1,9 @@
-"""What can be done to a clean picture, one degradation per file.
+"""All degradations of clean images, one per file.
 
-Each is a pure function of (image, generator, parameters): 8-bit RGB in, 8-bit RGB out, rounded and never truncated.
-A new one is a file, with its function and its section of a recipe, and a line in DEGRADATIONS.
+Each is a pure function of (image, generator, parameters): 8-bit RGB in, 8-bit RGB out, rounded and never truncated. To
+add one, write a file with its function and its model for recipes, and add a line to DEGRADATIONS.
 
-What happens to light, before it is stored, is computed in linear light: defocus and motion blur, rain, haze, low light.
+What happens to light before it is stored is computed in linear light: defocus and motion blur, rain, haze, low light.
 What happens to stored levels is computed on them: noise, compression, resampling, and Gaussian blur as published.
 """
 

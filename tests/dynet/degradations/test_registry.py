@@ -1,4 +1,4 @@
-"""What holds of every degradation, whatever it does; what each does is in the other test_degrade_*.py."""
+"""What is true of every degradation; what each one does is tested in the other files here."""
 
 import inspect
 import json
@@ -53,22 +53,22 @@ import cv2, numpy as np
 from dynet.degradations.registry import DEGRADATIONS
 from dynet.runtime.rng import generator
 cv2.setNumThreads(int(sys.argv[3]))
-picture, results = np.load(sys.argv[1]), {}
+image, results = np.load(sys.argv[1]), {}
 for kind, parameters in json.loads(sys.argv[4]).items():
-    results[kind] = DEGRADATIONS[kind].function(picture, generator(5, "key", 3), **parameters)
+    results[kind] = DEGRADATIONS[kind].function(image, generator(5, "key", 3), **parameters)
 np.savez(sys.argv[2], **results)
 """
 
 
-def degraded(kind: str, picture: np.ndarray, parameters: dict[str, float], key: int = 3) -> np.ndarray:
-    return DEGRADATIONS[kind].function(picture, generator(5, "key", key), **parameters)
+def degraded(kind: str, image: np.ndarray, parameters: dict[str, float], key: int = 3) -> np.ndarray:
+    return DEGRADATIONS[kind].function(image, generator(5, "key", key), **parameters)
 
 
-def section(kind: str, **ranges: Any) -> Degradation:
-    """The section of a recipe, with typical values where there is no default."""
-    needed = {name for name, field in DEGRADATIONS[kind].model_fields.items() if field.is_required()} - {"kind"}
-    given = {name: TYPICAL[kind][name] for name in needed} | ranges
-    return TypeAdapter(DegradationChoice).validate_python({"kind": kind, **given})
+def model(kind: str, **ranges: Any) -> Degradation:
+    """The model of a recipe, with typical values where there is no default."""
+    required = {name for name, field in DEGRADATIONS[kind].model_fields.items() if field.is_required()} - {"kind"}
+    values = {name: TYPICAL[kind][name] for name in required} | ranges
+    return TypeAdapter(DegradationChoice).validate_python({"kind": kind, **values})
 
 
 @pytest.fixture
@@ -83,39 +83,39 @@ def test_the_table_of_this_file_names_every_degradation() -> None:
 
 @pytest.mark.parametrize("kind", DEGRADATIONS)
 def test_each_is_a_pure_function_of_its_key(kind: str, crop: np.ndarray) -> None:
-    before = crop.copy()
-    one, two, *others = (degraded(kind, crop, TYPICAL[kind], key) for key in (3, 3, 4, 5, 6, 7))
-    assert one.dtype == np.uint8
-    assert one.shape == crop.shape
-    assert np.array_equal(one, two)
-    assert not np.array_equal(one, crop)
-    assert np.array_equal(crop, before)
-    assert all(np.array_equal(one, other) for other in others) == (kind in DRAW_NOTHING)
+    original = crop.copy()
+    first, second, *others = (degraded(kind, crop, TYPICAL[kind], key) for key in (3, 3, 4, 5, 6, 7))
+    assert first.dtype == np.uint8
+    assert first.shape == crop.shape
+    assert np.array_equal(first, second)
+    assert not np.array_equal(first, crop)
+    assert np.array_equal(crop, original)
+    assert all(np.array_equal(first, other) for other in others) == (kind in DRAW_NOTHING)
 
 
 @pytest.mark.parametrize("kind", DEGRADATIONS)
-def test_nothing_is_drawn_but_from_the_generator(kind: str, crop: np.ndarray) -> None:
+def test_random_numbers_come_from_the_generator_only(kind: str, crop: np.ndarray) -> None:
     np.random.seed(0)
-    one = degraded(kind, crop, TYPICAL[kind])
+    expected = degraded(kind, crop, TYPICAL[kind])
     np.random.seed(1)
     cv2.setRNGSeed(7)
-    assert np.array_equal(one, degraded(kind, crop, TYPICAL[kind]))
+    assert np.array_equal(expected, degraded(kind, crop, TYPICAL[kind]))
 
 
 @pytest.mark.parametrize("kind", NO_EFFECT)
-def test_at_its_end_without_effect_each_gives_the_picture_back(kind: str, photographs: list[np.ndarray]) -> None:
-    for picture in (photographs[1][:90, :131], np.arange(768, dtype=np.uint16).reshape(16, 16, 3).astype(np.uint8)):
-        assert np.array_equal(degraded(kind, picture, NO_EFFECT[kind]), picture)
+def test_parameters_without_effect_return_the_image_unchanged(kind: str, photographs: list[np.ndarray]) -> None:
+    for image in (photographs[1][:90, :131], np.arange(768, dtype=np.uint16).reshape(16, 16, 3).astype(np.uint8)):
+        assert np.array_equal(degraded(kind, image, NO_EFFECT[kind]), image)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1), (2, 3), (16, 16), (17, 31), (3, 301), (257, 5)])
 @pytest.mark.parametrize("kind", DEGRADATIONS)
 def test_every_size_works_at_both_ends_of_every_limit(kind: str, shape: tuple[int, int]) -> None:
-    picture = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
-    ends = [{name: limits[which] for name, limits in DEGRADATIONS[kind].LIMITS.items()} for which in (0, 1)]
+    image = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    ends = [{name: limits[end] for name, limits in DEGRADATIONS[kind].LIMITS.items()} for end in (0, 1)]
     for parameters in (*ends, TYPICAL[kind]):
-        result = degraded(kind, picture, parameters)
-        assert result.shape == picture.shape
+        result = degraded(kind, image, parameters)
+        assert result.shape == image.shape
         assert result.dtype == np.uint8
 
 
@@ -127,9 +127,9 @@ def test_each_parameter_alone_at_either_end_works(kind: str, crop: np.ndarray) -
 
 
 @pytest.mark.parametrize("kind", DEGRADATIONS)
-def test_how_a_picture_lies_in_memory_does_not_matter(kind: str, crop: np.ndarray) -> None:
-    for which in range(8):
-        turned = np.rot90(crop, which)[:, :: 1 if which < 4 else -1]
+def test_the_memory_layout_of_an_image_does_not_matter(kind: str, crop: np.ndarray) -> None:
+    for number in range(8):
+        turned = np.rot90(crop, number)[:, :: 1 if number < 4 else -1]
         copied = np.ascontiguousarray(turned)
         assert np.array_equal(degraded(kind, turned, TYPICAL[kind]), degraded(kind, copied, TYPICAL[kind]))
     read_only = crop.copy()
@@ -138,15 +138,15 @@ def test_how_a_picture_lies_in_memory_does_not_matter(kind: str, crop: np.ndarra
 
 
 def _older_processor() -> dict[str, str]:
-    """Settings under which numpy, OpenCV, the C library and libjpeg do without what not every processor has."""
+    """Settings under which numpy, OpenCV, the C library and libjpeg avoid instructions that some processors lack."""
     from numpy._core import _multiarray_umath as umath
 
-    found = cv2.getCPUFeaturesLine().split()
+    features = cv2.getCPUFeaturesLine().split()
     return {
         "NPY_DISABLE_CPU_FEATURES": " ".join(
             name for name in umath.__cpu_dispatch__ if umath.__cpu_features__.get(name)
         ),
-        "OPENCV_CPU_DISABLE": ",".join(name.strip("*") for name in found if name.startswith("*AVX")),
+        "OPENCV_CPU_DISABLE": ",".join(name.strip("*") for name in features if name.startswith("*AVX")),
         "GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX2,-FMA,-AVX512F",
         "OPENBLAS_CORETYPE": "Nehalem",
         "JSIMD_FORCENONE": "1",
@@ -155,20 +155,20 @@ def _older_processor() -> dict[str, str]:
 
 @pytest.mark.parametrize("machine", ["four threads", "an older processor"])
 def test_another_process_has_the_same_pixels_within_a_level(machine: str, tmp_path: Path, crop: np.ndarray) -> None:
-    np.save(tmp_path / "picture.npy", crop)
+    np.save(tmp_path / "image.npy", crop)
     threads, settings = ("4", {}) if machine == "four threads" else ("1", _older_processor())
-    arguments = [str(tmp_path / "picture.npy"), str(tmp_path / "results.npz"), threads, json.dumps(TYPICAL)]
+    arguments = [str(tmp_path / "image.npy"), str(tmp_path / "results.npz"), threads, json.dumps(TYPICAL)]
     subprocess.run(
         [sys.executable, "-c", IN_ANOTHER_PROCESS, *arguments],
         env=os.environ | {"OMP_NUM_THREADS": threads} | settings,
         cwd=Path(__file__).parents[3],
         check=True,
     )
-    there = np.load(tmp_path / "results.npz")
+    results = np.load(tmp_path / "results.npz")
     for kind, parameters in TYPICAL.items():
-        apart = np.abs(there[kind].astype(int) - degraded(kind, crop, parameters))
-        assert apart.max() <= 1, kind
-        assert np.mean(apart > 0) < 0.001, kind
+        difference = np.abs(results[kind].astype(int) - degraded(kind, crop, parameters))
+        assert difference.max() <= 1, kind
+        assert np.mean(difference > 0) < 0.001, kind
 
 
 def test_rounding_has_no_bias_and_stays_within_eight_bits() -> None:
@@ -180,7 +180,7 @@ def test_rounding_has_no_bias_and_stays_within_eight_bits() -> None:
 
 
 @pytest.mark.parametrize("kind", DEGRADATIONS)
-def test_limits_are_the_parameters_of_the_function_and_the_fields_of_the_section(kind: str) -> None:
+def test_limits_are_the_parameters_of_the_function_and_the_fields_of_the_model(kind: str) -> None:
     chosen = DEGRADATIONS[kind]
     parameters = inspect.signature(chosen.function).parameters.values()
     keywords = [parameter.name for parameter in parameters if parameter.kind is inspect.Parameter.KEYWORD_ONLY]
@@ -192,20 +192,21 @@ def test_limits_are_the_parameters_of_the_function_and_the_fields_of_the_section
 
 
 @pytest.mark.parametrize("kind", DEGRADATIONS)
-def test_each_says_what_it_does_and_where_its_model_is_from(kind: str) -> None:
+def test_each_documents_what_it_does_and_its_source(kind: str) -> None:
     chosen = DEGRADATIONS[kind]
     module = inspect.getmodule(chosen.function)
     assert module is not None
-    assert module.__name__ == f"dynet.degradations.registry.{kind}"
-    assert "DataSource" in (module.__doc__ or "")
-    assert (chosen.function.__doc__ or "").startswith("image: (H, W, 3)")
+    assert module.__name__ == f"dynet.degradations.{kind}"
+    assert "Source" in (module.__doc__ or "")
+    summary = (chosen.function.__doc__ or "").partition("\n")[0]
+    assert "image (H, W, 3)" in summary
     assert chosen.__doc__
     assert chosen.__doc__ != Degradation.__doc__
 
 
 @pytest.mark.parametrize("kind", DEGRADATIONS)
 def test_each_is_read_from_a_recipe_and_applied(kind: str, crop: np.ndarray) -> None:
-    chosen = section(kind)
+    chosen = model(kind)
     assert type(chosen) is DEGRADATIONS[kind]
     assert TypeAdapter(DegradationChoice).validate_python(chosen.model_dump(mode="json")) == chosen
     results = [draw_degradation([chosen], crop, generator(0, "draw", key)) for key in (0, 0, 1)]
@@ -219,9 +220,9 @@ def test_a_range_beyond_its_limits_is_refused_by_name(kind: str) -> None:
     for name, (low, high) in DEGRADATIONS[kind].LIMITS.items():
         for wrong in ([low - 1, high], [low, high + 1], [high, low], float("nan"), "much"):
             with pytest.raises(ValidationError, match=name):
-                section(kind, **{name: wrong})
+                model(kind, **{name: wrong})
     with pytest.raises(ValidationError, match="strenght"):
-        section(kind, strenght=1)
+        model(kind, strenght=1)
 
 
 def test_parameters_are_drawn_evenly_from_their_ranges() -> None:
@@ -241,7 +242,7 @@ def test_parameters_are_drawn_evenly_from_their_ranges() -> None:
 
 
 def test_degradations_are_drawn_by_weight(crop: np.ndarray) -> None:
-    light, heavy = section("gaussian_noise", sigma=0, weight=1), section("gaussian_noise", sigma=50, weight=3)
+    light, heavy = model("gaussian_noise", sigma=0, weight=1), model("gaussian_noise", sigma=50, weight=3)
     changed = [
         not np.array_equal(draw_degradation([light, heavy], crop[:8, :8], generator(0, "weights", key)), crop[:8, :8])
         for key in range(400)

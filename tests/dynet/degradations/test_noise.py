@@ -46,7 +46,7 @@ def test_noise_stays_within_eight_bits(value: int) -> None:
         assert np.mean(noisy == value) == pytest.approx(0.5, abs=0.02)  # clipped, not wrapped around
 
 
-def test_random_noise_is_even_over_its_amplitude() -> None:
+def test_random_noise_is_uniform_over_its_amplitude() -> None:
     noise = noise_of(random_noise(flat(128), generator(0, "test"), amplitude=30), 128)
     counts = np.array([np.sum(noise == value) for value in range(-30, 31)])
     assert counts.sum() == noise.size
@@ -59,7 +59,7 @@ def test_random_noise_is_even_over_its_amplitude() -> None:
 @pytest.mark.parametrize("level", [40, 100, 150])
 def test_poisson_gaussian_noise_has_its_mean_and_variance(level: int, gain: float, sigma: float) -> None:
     noise = noise_of(poisson_gaussian_noise(flat(level), generator(0, "test"), gain=gain, sigma=sigma), level)
-    # Of a mean of two photons and more, clipping at 0 and 255 takes next to nothing.
+    # With a mean of at least two photons, clipping at 0 and 255 has almost no effect.
     variance = gain * level + sigma**2 + (ROUNDING if sigma or gain % 1 else 0)
     assert noise.var() == pytest.approx(variance, rel=0.02)
     assert abs(noise.mean()) < 4 * (variance / noise.size) ** 0.5
@@ -78,12 +78,12 @@ def test_without_light_there_is_no_shot_noise() -> None:
 
 
 @pytest.mark.parametrize("gain", [1e-9, 1e-5, 1e-3])
-def test_next_to_no_gain_is_next_to_no_noise(gain: float) -> None:
+def test_a_tiny_gain_gives_almost_no_noise(gain: float) -> None:
     noisy = poisson_gaussian_noise(flat(200), generator(0, "test"), gain=gain, sigma=0)
     assert np.abs(noise_of(noisy, 200)).max() <= 3
 
 
-def test_salt_and_pepper_strike_their_share_as_often_each() -> None:
+def test_salt_and_pepper_replace_their_share_equally_often() -> None:
     noisy = impulse_noise(flat(128), generator(0, "test"), share=0.2, extremes=1)
     theirs = np.rint(255 * skimage_noise(flat(128), "s&p", rng=0, amount=0.2)).astype(np.uint8)
     for value in (0, 255, 128):
@@ -102,6 +102,6 @@ def test_impulses_of_share_one_leave_nothing() -> None:
     assert set(np.unique(impulse_noise(flat(128), generator(0, "test"), share=1, extremes=1))) == {0, 255}
 
 
-def test_the_values_that_impulses_spare_are_untouched(photographs: list[np.ndarray]) -> None:
+def test_other_values_are_unchanged_by_impulses(photographs: list[np.ndarray]) -> None:
     noisy = impulse_noise(photographs[0], generator(0, "test"), share=0.1, extremes=0)
     assert np.mean(noisy != photographs[0]) == pytest.approx(0.1, abs=0.005)

@@ -12,7 +12,7 @@ from dynet.degradations.motion_blur import motion_blur, path_kernel, shaken_path
 from dynet.runtime.rng import generator
 
 PATHS = [shaken_path(generator(0, "path", key), 30, 50, shake) for key in range(5) for shake in (0.3, 1)]
-ALL = [
+KERNELS_OF_ALL_BLURS = [
     *(gaussian_kernel(sigma, ratio, 20) for sigma in (0, 0.3, 1.7, 6) for ratio in (0.1, 0.6, 1)),
     *(disc_kernel(radius) for radius in (0, 0.4, 1, 3.3, 12)),
     *(path_kernel(path) for path in PATHS),
@@ -20,16 +20,16 @@ ALL = [
 
 
 def moments(kernel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Centre of gravity, and covariance, of right and up, about the middle of the kernel."""
+    """Centre of gravity and covariance of (right, up) around the middle of the kernel."""
     reach = kernel.shape[0] // 2
     down, right = np.mgrid[-reach : reach + 1, -reach : reach + 1]
-    places = np.stack([right.ravel(), -down.ravel()])
-    centre = places @ kernel.ravel()
-    return centre, (places * kernel.ravel()) @ places.T - np.outer(centre, centre)
+    positions = np.stack([right.ravel(), -down.ravel()])
+    centre = positions @ kernel.ravel()
+    return centre, (positions * kernel.ravel()) @ positions.T - np.outer(centre, centre)
 
 
-@pytest.mark.parametrize("kernel", ALL, ids=lambda kernel: str(kernel.shape[0]))
-def test_kernels_sum_to_one_are_positive_and_move_nothing(kernel: np.ndarray) -> None:
+@pytest.mark.parametrize("kernel", KERNELS_OF_ALL_BLURS, ids=lambda kernel: str(kernel.shape[0]))
+def test_kernels_sum_to_one_are_positive_and_are_centred(kernel: np.ndarray) -> None:
     assert kernel.shape[0] == kernel.shape[1]
     assert kernel.shape[0] % 2 == 1
     assert kernel.sum() == pytest.approx(1, abs=1e-12)
@@ -37,7 +37,7 @@ def test_kernels_sum_to_one_are_positive_and_move_nothing(kernel: np.ndarray) ->
     assert np.abs(moments(kernel)[0]).max() < 1e-9
 
 
-def test_a_blurred_flat_picture_is_the_same_at_every_level() -> None:
+def test_blur_does_not_change_a_flat_image_of_any_level() -> None:
     for level in range(256):
         flat = np.full((20, 23, 3), level, np.uint8)
         random = generator(0, "test")
@@ -47,7 +47,7 @@ def test_a_blurred_flat_picture_is_the_same_at_every_level() -> None:
 
 
 @pytest.mark.parametrize("path", PATHS[:3])
-def test_convolution_is_scipys(path: np.ndarray, photographs: list[np.ndarray]) -> None:
+def test_convolution_equals_scipys(path: np.ndarray, photographs: list[np.ndarray]) -> None:
     crop, kernel = photographs[1][:60, :90], path_kernel(path)
     theirs = np.stack([ndimage.convolve(crop[..., c].astype(float), kernel, mode="reflect") for c in range(3)], -1)
     assert convolve(crop, kernel) == pytest.approx(theirs, abs=0.01)
@@ -55,7 +55,7 @@ def test_convolution_is_scipys(path: np.ndarray, photographs: list[np.ndarray]) 
 
 
 @pytest.mark.parametrize("sigma", [0.6, 1.5, 4])
-def test_a_round_gaussian_blur_is_scipys_and_opencvs(sigma: float, photographs: list[np.ndarray]) -> None:
+def test_an_isotropic_gaussian_blur_equals_scipys_and_opencvs(sigma: float, photographs: list[np.ndarray]) -> None:
     crop = photographs[0][50:150, 100:220]
     ours = gaussian_blur(crop, generator(0, "test"), sigma=sigma, ratio=1, angle=77).astype(float)
     theirs = ndimage.gaussian_filter(crop.astype(float), (sigma, sigma, 0), mode="reflect")
@@ -66,15 +66,15 @@ def test_a_round_gaussian_blur_is_scipys_and_opencvs(sigma: float, photographs: 
 
 
 @pytest.mark.parametrize("angle", [0, 30, 90, 135, -60])
-def test_a_drawn_out_gaussian_has_its_covariance(angle: float) -> None:
-    sigma, ratio, turn = 4.0, 0.4, np.radians(angle)
-    rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+def test_an_elongated_gaussian_has_its_covariance(angle: float) -> None:
+    sigma, ratio, radians = 4.0, 0.4, np.radians(angle)
+    rotation = np.array([[np.cos(radians), -np.sin(radians)], [np.sin(radians), np.cos(radians)]])
     expected = rotation @ np.diag([sigma**2, (sigma * ratio) ** 2]) @ rotation.T
     assert moments(gaussian_kernel(sigma, ratio, angle))[1] == pytest.approx(expected, abs=0.15)
 
 
 @pytest.mark.parametrize("radius", [1.5, 4, 9.7])
-def test_a_disc_is_round_and_even(radius: float) -> None:
+def test_a_disc_is_round_and_uniform(radius: float) -> None:
     kernel = disc_kernel(radius)
     assert moments(kernel)[1] == pytest.approx(np.eye(2) * (radius**2 / 4 + 1 / 12), rel=0.03, abs=0.07)
     assert np.array_equal(kernel, kernel.T)
@@ -95,18 +95,18 @@ def test_highlights_out_of_focus_stay_bright_as_in_linear_light() -> None:
 
 @pytest.mark.parametrize("angle", [0, 45, 90, 160])
 @pytest.mark.parametrize("length", [6, 30, 160])
-def test_without_shake_the_path_is_straight_and_as_long_as_asked(length: float, angle: float) -> None:
+def test_without_shake_the_path_is_straight_and_has_its_length(length: float, angle: float) -> None:
     path = shaken_path(generator(0, "path"), length, angle, 0)
     assert abs(path[-1] - path[0]) == pytest.approx(length)
     assert np.angle((path[-1] - path[0]).conjugate(), deg=True) == pytest.approx(angle)
-    turn = np.radians(angle)
-    line = np.array([np.cos(turn), np.sin(turn)])
+    radians = np.radians(angle)
+    line = np.array([np.cos(radians), np.sin(radians)])
     covariance = moments(path_kernel(path))[1]
     assert line @ covariance @ line == pytest.approx(length**2 / 12, rel=0.05, abs=0.4)
     assert np.linalg.eigvalsh(covariance)[0] < 0.3  # a pixel wide
 
 
-def test_a_shaken_path_is_as_long_as_asked_and_bent() -> None:
+def test_a_shaken_path_has_its_length_and_is_bent() -> None:
     straightness = []
     for key in range(40):
         path = shaken_path(generator(1, "path", key), 30, 0, 1)
@@ -117,24 +117,24 @@ def test_a_shaken_path_is_as_long_as_asked_and_bent() -> None:
     assert np.mean(mild) > np.mean(straightness)
 
 
-def test_scaling_down_equals_pillows_with_one_of_its_kernels_each_as_likely(photographs: list[np.ndarray]) -> None:
+def test_downscaling_equals_pillows_with_each_kernel_equally_often(photographs: list[np.ndarray]) -> None:
     from PIL import Image
 
     crop = photographs[2][100:190, 100:220]
-    picture = Image.fromarray(crop)
+    image = Image.fromarray(crop)
     expected = [
-        np.array(picture.resize((40, 30), smaller).resize((120, 90), larger))
+        np.array(image.resize((40, 30), smaller).resize((120, 90), larger))
         for smaller in KERNELS
         for larger in KERNELS[1:]
     ]
-    seen = [0] * len(expected)
+    counts = [0] * len(expected)
     for key in range(360):
         result = downscale(crop, generator(0, "test", key), scale=3)
-        seen[next(number for number, one in enumerate(expected) if np.array_equal(one, result))] += 1
-    assert min(seen) > 12  # of 30 on average
+        counts[next(index for index, image in enumerate(expected) if np.array_equal(image, result))] += 1
+    assert min(counts) > 12  # of 30 on average
 
 
-def test_scaling_down_moves_nothing_and_loses_more_by_larger_factors(photographs: list[np.ndarray]) -> None:
+def test_downscaling_shifts_nothing_and_loses_more_with_larger_factors(photographs: list[np.ndarray]) -> None:
     rows, columns = np.mgrid[:65, :65]
     blob = np.rint(255 * np.exp(-((rows - 32) ** 2 + (columns - 32) ** 2) / 128))[..., None].repeat(3, 2)
     crop = photographs[2][100:220, 100:220]

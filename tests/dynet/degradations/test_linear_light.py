@@ -1,4 +1,4 @@
-"""What happens to light before it is stored: haze, rain, low light, and the curve that they go through."""
+"""Degradations in linear light: haze, rain, low light, and the sRGB curve."""
 
 import sys
 from itertools import pairwise
@@ -22,15 +22,15 @@ def flat(level: int, height: int = 256, width: int = 256) -> np.ndarray:
     return np.full((height, width, 3), level, np.uint8)
 
 
-def test_every_level_comes_back_from_light() -> None:
+def test_every_level_survives_the_conversion_to_light_and_back() -> None:
     assert np.array_equal(to_levels(to_light(LEVELS)), LEVELS)
     assert to_light(LEVELS)[[0, 255]].tolist() == [0, 1]
     assert to_levels(np.array([-1.0, 2.0], np.float32)).tolist() == [0, 255]
 
 
-def test_the_curve_is_scikit_images() -> None:
+def test_the_curve_equals_scikit_images() -> None:
     color = pytest.importorskip("skimage.color")
-    theirs = color.rgb2xyz(LEVELS[:, None].repeat(3, 1)[None] / 255)[0, :, 1]  # Y of greys, which is their light
+    theirs = color.rgb2xyz(LEVELS[:, None].repeat(3, 1)[None] / 255)[0, :, 1]  # Y of a grey is its light
     assert to_light(LEVELS) == pytest.approx(theirs / theirs[-1], abs=1e-6)
 
 
@@ -44,17 +44,17 @@ def test_light_is_rounded_to_levels_without_bias() -> None:
 
 
 @pytest.mark.parametrize("shape", [(128, 128), (320, 480), (1200, 900)])
-def test_haze_is_the_scene_times_t_and_airlight_times_what_is_missing(shape: tuple[int, int]) -> None:
+def test_haze_is_the_scene_times_t_plus_airlight_times_one_minus_t(shape: tuple[int, int]) -> None:
     black, grey, white = (
         to_light(haze(flat(level, *shape), generator(0, "haze"), beta=1.2, airlight=0.9)) for level in (0, 120, 255)
     )
     transmission = white - black
     assert transmission.min() > 0
     assert transmission.max() <= 1
-    airlight = (black / (1 - transmission))[transmission < 0.6]  # where there is enough of it to be told
+    airlight = (black / (1 - transmission))[transmission < 0.6]  # where there is enough of it to measure
     assert np.abs(airlight / to_light(LEVELS)[round(0.9 * 255)] - 1).max() < 0.1
     predicted = to_levels(to_light(flat(120, *shape)) * transmission + black)
-    assert np.abs(predicted.astype(int) - to_levels(grey)).max() <= 2  # from pictures that are rounded themselves
+    assert np.abs(predicted.astype(int) - to_levels(grey)).max() <= 2  # the images are rounded themselves
 
 
 def test_more_haze_is_less_contrast(photographs: list[np.ndarray]) -> None:
@@ -79,7 +79,7 @@ def test_depth_is_smooth_and_a_crop_covers_little_of_it() -> None:
         depths = [pseudo_depth(side, side * 3 // 2, generator(0, "depth", key)) for key in range(8)]
         assert all(depth.min() >= 0 and depth.max() <= 1 and depth.dtype == np.float32 for depth in depths)
         steps = [max(np.abs(np.diff(depth, axis=axis)).max() for axis in (0, 1)) for depth in depths]
-        assert max(steps) < 3 / side  # no edge: across the picture at most three times the range
+        assert max(steps) < 3 / side  # no edge: at most three times the range across the image
         ranges[side] = np.mean([np.ptp(depth) for depth in depths])
     assert ranges[16] < 0.2
     assert 0.2 < ranges[128] < 0.45
@@ -87,7 +87,7 @@ def test_depth_is_smooth_and_a_crop_covers_little_of_it() -> None:
     assert ranges[1500] > 0.7
 
 
-def test_crops_lie_near_and_far_and_most_pictures_are_farther_at_the_top() -> None:
+def test_crops_are_near_and_far_and_images_are_farther_at_the_top() -> None:
     middles = [float(pseudo_depth(128, 128, generator(0, "depth", key)).mean()) for key in range(100)]
     assert min(middles) < 0.25
     assert max(middles) > 0.75
@@ -125,26 +125,26 @@ def test_shadows_of_low_light_are_noisier_as_stored_but_not_in_light() -> None:
 
 @pytest.mark.parametrize("width", [0.5, 1.5, 5])
 @pytest.mark.parametrize("density", [0.02, 0.2])
-def test_streaks_cover_the_share_that_is_asked_for(density: float, width: float) -> None:
+def test_streaks_cover_their_density(density: float, width: float) -> None:
     covers = []
     for key in range(6):
         wet = rain(flat(0), generator(0, "rain", key), **(SHOWER | {"density": density, "width": width}))
         sky = DIMMEST * generator(0, "rain", key).uniform(*SKY)
         covers.append(to_light(wet).mean() / sky)
-    # Streaks are 0.7 strong on average, and of many some lie over others.
+    # The mean strength of streaks is 0.7, and some overlap.
     assert np.mean(covers) == pytest.approx(0.7 * (1 - np.exp(-density)), rel=0.15)
 
 
 @pytest.mark.parametrize("angle", [-40, 0, 25, 90])
-def test_streaks_lie_at_the_angle(angle: float) -> None:
+def test_streaks_have_their_angle(angle: float) -> None:
     wet = rain(flat(0), generator(0, "rain"), **(SHOWER | {"angle": angle})).astype(float)[..., 0]
     down, right = np.gradient(ndimage.gaussian_filter(wet, 1))
     across = 0.5 * np.arctan2(2 * (right * down).mean(), (right**2 - down**2).mean())  # direction of steepest change
-    lean = -np.degrees(across)  # of the streaks, from the vertical, positive to the right below
-    assert abs((lean - angle + 90) % 180 - 90) < 3
+    measured = -np.degrees(across)  # of the streaks, from the vertical, positive to the right at the bottom
+    assert abs((measured - angle + 90) % 180 - 90) < 3
 
 
-def test_longer_streaks_are_longer_and_layers_bring_smaller_ones() -> None:
+def test_streaks_have_their_length_and_layers_add_smaller_ones() -> None:
     def sizes(**changes: float) -> np.ndarray:
         wet = rain(flat(0, 400, 400), generator(0, "rain"), **(SHOWER | {"angle": 0, "density": 0.02} | changes))
         labels, count = ndimage.label(wet[..., 0] > 30)
@@ -156,11 +156,11 @@ def test_longer_streaks_are_longer_and_layers_bring_smaller_ones() -> None:
     assert np.median(sizes(layers=4)) < np.median(sizes(layers=1))
 
 
-def test_rain_brightens_what_is_dark_and_its_veil_takes_contrast(photographs: list[np.ndarray]) -> None:
+def test_rain_brightens_dark_regions_and_its_veil_reduces_contrast(photographs: list[np.ndarray]) -> None:
     crop = photographs[1][:200, :200]
     wet = rain(crop, generator(0, "rain"), **(SHOWER | {"veil": 0})).astype(int)
     assert (wet - crop)[crop.max(2) < 60].min() >= 0
-    assert np.mean(wet != crop) < 0.35  # between the streaks the picture is as it was
+    assert np.mean(wet != crop) < 0.35  # between the streaks the image is unchanged
     veiled = [rain(crop, generator(0, "rain"), **(SHOWER | {"density": 0, "veil": v})).std() for v in (0, 0.2, 0.9)]
     assert veiled == sorted(veiled, reverse=True)
 
@@ -174,7 +174,7 @@ def test_drawing_in_bands_leaves_no_seam(monkeypatch: pytest.MonkeyPatch) -> Non
     assert np.array_equal(wet[0], wet[2])
 
 
-def test_crops_have_as_much_rain_as_their_photograph_and_streaks_come_in_from_outside() -> None:
+def test_crops_have_as_much_rain_as_their_photograph_and_streaks_cross_the_edges() -> None:
     means, edges = [], []
     for key in range(60):
         wet = to_light(rain(flat(0, 64, 64), generator(0, "rain", key), **(SHOWER | {"opacity": 1}))).mean(2)

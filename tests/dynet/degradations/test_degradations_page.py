@@ -1,4 +1,4 @@
-"""docs/degradations.md says what the code does, and its example works; so does the contact sheet's script."""
+"""docs/degradations.md matches the code, and its example works; so does the script for the contact sheet."""
 
 import importlib.util
 import re
@@ -22,41 +22,41 @@ PAGE = (ROOT / "docs" / "degradations.md").read_text(encoding="utf-8")
 NUMBERS = r"(-?[\d.]+)–(-?[\d.]+)"
 
 
-def parameters_told() -> dict[str, dict[str, tuple[tuple[float, float], tuple[float, float]]]]:
-    """By kind and parameter, limits and recommended range as the page has them."""
-    told: dict[str, dict[str, tuple[tuple[float, float], tuple[float, float]]]] = {}
+def documented_parameters() -> dict[str, dict[str, tuple[tuple[float, float], tuple[float, float]]]]:
+    """Limits and recommended range on the page, by kind and parameter."""
+    documented: dict[str, dict[str, tuple[tuple[float, float], tuple[float, float]]]] = {}
     kind = ""
     row = re.compile(rf"^\| (?:`(\w+)` )?\| `(\w+)` \|.*\| {NUMBERS} \| {NUMBERS} \|", re.MULTILINE)
-    for named, parameter, *numbers in row.findall(PAGE):
-        kind = named or kind
-        low, high, least, most = map(float, numbers)
-        told.setdefault(kind, {})[parameter] = ((low, high), (least, most))
-    return told
+    for named_kind, parameter, *numbers in row.findall(PAGE):
+        kind = named_kind or kind
+        low, high, recommended_low, recommended_high = map(float, numbers)
+        documented.setdefault(kind, {})[parameter] = ((low, high), (recommended_low, recommended_high))
+    return documented
 
 
-def test_the_page_tells_of_every_parameter_its_limits_and_default() -> None:
-    told = parameters_told()
-    assert list(told) == list(DEGRADATIONS)
+def test_the_page_has_limits_and_default_of_every_parameter() -> None:
+    documented = documented_parameters()
+    assert list(documented) == list(DEGRADATIONS)
     for kind, chosen in DEGRADATIONS.items():
-        assert {name: limits for name, (limits, _) in told[kind].items()} == chosen.LIMITS
-        for name, ((low, high), (least, most)) in told[kind].items():
-            assert low <= least < most <= high
+        assert {name: limits for name, (limits, _) in documented[kind].items()} == chosen.LIMITS
+        for name, ((low, high), recommended) in documented[kind].items():
+            assert low <= recommended[0] < recommended[1] <= high
             default = chosen.model_fields[name]
-            assert default.is_required() or default.default == (least, most), (kind, name)
+            assert default.is_required() or default.default == recommended, (kind, name)
 
 
-def test_the_page_tells_every_kinds_source() -> None:
+def test_the_page_has_the_source_of_every_kind() -> None:
     sources = PAGE[PAGE.index("## Models") :]
     assert all(f"`{kind}`" in sources for kind in DEGRADATIONS)
 
 
-def test_the_pages_recipe_is_read() -> None:
+def test_the_recipe_on_the_page_is_valid() -> None:
     tasks = yaml.safe_load(re.findall(r"```yaml\n(tasks:.*?)```", PAGE, re.DOTALL)[0])["tasks"]
     choices = [entry for task in tasks.values() for entry in task["degradations"]]
     assert len([TypeAdapter(DegradationChoice).validate_python(entry) for entry in choices]) == 7
 
 
-def test_the_pages_example_is_a_degradation(
+def test_the_example_on_the_page_is_a_degradation(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photographs: list[np.ndarray]
 ) -> None:
     file = tmp_path / "posterise.py"

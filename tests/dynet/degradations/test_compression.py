@@ -13,12 +13,12 @@ from dynet.runtime.rng import generator
 NOTHING = generator(0, "test")
 
 
-def mse(one: np.ndarray, other: np.ndarray) -> float:
-    return float(np.mean((one.astype(float) - other) ** 2))
+def mse(first: np.ndarray, second: np.ndarray) -> float:
+    return float(np.mean((first.astype(float) - second) ** 2))
 
 
 @pytest.mark.parametrize("quality", [10, 30, 75, 95])
-def test_jpeg_is_pillows_and_that_of_opencv(quality: int, photographs: list[np.ndarray], tmp_path) -> None:
+def test_jpeg_equals_pillows_and_nearly_opencvs(quality: int, photographs: list[np.ndarray], tmp_path) -> None:
     crop = photographs[0][:99, 100:253]
     ours = jpeg(crop, NOTHING, quality=quality)
     Image.fromarray(crop).save(tmp_path / "crop.jpg", quality=quality)
@@ -28,7 +28,7 @@ def test_jpeg_is_pillows_and_that_of_opencv(quality: int, photographs: list[np.n
 
 
 @pytest.mark.parametrize("quality", [1, 30, 80])
-def test_webp_is_pillows_and_about_that_of_opencv(quality: int, photographs: list[np.ndarray]) -> None:
+def test_webp_equals_pillows_and_is_close_to_opencvs(quality: int, photographs: list[np.ndarray]) -> None:
     crop = photographs[0][:99, 100:253]
     ours = webp(crop, NOTHING, quality=quality)
     file = io.BytesIO()
@@ -47,7 +47,7 @@ def test_less_quality_is_worse(compress, photographs: list[np.ndarray]) -> None:
 
 
 @pytest.mark.parametrize(("compress", "longest"), [(jpeg, 65500), (webp, 16383)])
-def test_pictures_that_the_format_cannot_hold_are_refused_in_a_line(compress, longest: int) -> None:
+def test_images_too_large_for_the_format_are_a_one_line_error(compress, longest: int) -> None:
     assert compress(np.zeros((1, longest, 3), np.uint8), NOTHING, quality=50).shape == (1, longest, 3)
     with pytest.raises(ImageError, match=f"{longest} pixels a side, not 2x{longest + 1}"):
         compress(np.zeros((longest + 1, 2, 3), np.uint8), NOTHING, quality=50)

@@ -6,6 +6,7 @@ data range of 1, the mean over images.
 
 import unicodedata
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -70,7 +71,7 @@ STRICT = EvaluationProtocol(name="strict", crop_to=1, noise_rounded=True, output
 
 # aio-paper does what the test scripts of PromptIR, DyNet and AdaIR do. strict measures what a user gets: no pixel is
 # left out, the noise has mean zero, and the result is the file that would be saved.
-PROTOCOLS = {protocol.name: protocol for protocol in (AIO_PAPER, STRICT)}
+PROTOCOLS = MappingProxyType({protocol.name: protocol for protocol in (AIO_PAPER, STRICT)})
 
 
 def as_float(levels: npt.NDArray[Any]) -> npt.NDArray[np.float32]:

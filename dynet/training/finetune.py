@@ -11,8 +11,7 @@ import numpy as np
 
 from dynet.config.recipe import FinetuneRecipe
 from dynet.data.mix import TrainingTask
-from dynet.degradations.degradation import Degradation, Image8
-from dynet.degradations.draw import draw_degradation
+from dynet.degradations.degradation import Degradation, Image8, draw_degradation
 
 
 def tasks(recipe: FinetuneRecipe) -> tuple[TrainingTask, ...]:

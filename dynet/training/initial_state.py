@@ -8,8 +8,8 @@ import torch
 from dynet.config.recipe import AnyRecipe
 from dynet.errors import OutOfMemory, UsageError
 from dynet.model.network import DyNet
-from dynet.runtime import host_memory
-from dynet.runtime.resources import is_out_of_memory
+from dynet.runtime import memory
+from dynet.runtime.memory import is_out_of_memory
 from dynet.runtime.rng import integer_seed
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def make_accelerator(recipe: AnyRecipe, device: "DeviceName") -> "Accelerator":
 
     accelerator = Accelerator(cpu=device == "cpu", mixed_precision="bf16" if recipe.precision == "bf16" else "no")
     if accelerator.device.type == "cpu":
-        host_memory.keep_freed_memory()
+        memory.keep_freed_memory()
     if accelerator.device.type == "cuda":
         # Without it some kernels add up in the order in which threads arrive, and a resumed run would differ.
         torch.use_deterministic_algorithms(True)

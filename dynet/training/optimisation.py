@@ -2,6 +2,8 @@
 
 import copy
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import torch
 from torch.optim import Adam, AdamW, Optimizer
@@ -10,7 +12,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from dynet.config.recipe import AnyRecipe
 from dynet.model.network import DyNet
 
-OPTIMIZERS: dict[str, type[Adam]] = {"adam": Adam, "adamw": AdamW}
+OPTIMIZERS: Mapping[str, type[Adam]] = MappingProxyType({"adam": Adam, "adamw": AdamW})
 
 
 def make_optimizer(recipe: AnyRecipe, model: DyNet, device: torch.device) -> Optimizer:

@@ -10,8 +10,7 @@ import numpy as np
 
 from dynet.config.recipe import DegradedCells, PretrainRecipe, SquareCells
 from dynet.data.mix import TrainingTask
-from dynet.degradations.degradation import Image8
-from dynet.degradations.draw import draw_degradation
+from dynet.degradations.degradation import Image8, draw_degradation
 from dynet.degradations.square_cells import mask_square_cells, square_cells
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from dynet.config.recipe import AnyRecipe
 from dynet.errors import DivergedError
 from dynet.extras import require
-from dynet.runtime.resources import peak_memory_mb
+from dynet.runtime.memory import peak_memory_mb
 from dynet.training.metrics_log import LineLog, StepLine, ValidationLine
 from dynet.training.run_folder import RunFolder
 

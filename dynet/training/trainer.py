@@ -16,8 +16,8 @@ from dynet.data.mix import Mix
 from dynet.errors import DyNetError, InterruptedRun, RunError, reason_of
 from dynet.model.network import DyNet
 from dynet.model.variants import Variant
+from dynet.runtime.memory import is_out_of_memory, out_of_memory
 from dynet.runtime.progress import ProgressReport
-from dynet.runtime.resources import is_out_of_memory, out_of_memory
 from dynet.training.checkpoints import BEST, TrainState, load_checkpoint, save_checkpoint
 from dynet.training.compiling import compile_blocks
 from dynet.training.initial_state import initial_network, make_accelerator

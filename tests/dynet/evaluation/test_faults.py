@@ -1,4 +1,4 @@
-"""Evaluating what cannot be: one line, an exit code, and no half results."""
+"""Errors of an evaluation: one line, an exit code, and no partial results."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +22,7 @@ def save(file: Path, width: int, height: int) -> None:
 
 @pytest.fixture
 def clean(tmp_path: Path) -> Path:
-    """A folder of three clean pictures."""
+    """A folder of three clean images."""
     for name, width, height in (("a", 50, 33), ("b", 37, 41), ("c", 33, 49)):
         save(tmp_path / "sets" / "clean" / f"{name}.png", width, height)
     return tmp_path / "sets" / "clean"
@@ -37,7 +37,7 @@ def pairs(tmp_path: Path) -> Path:
     return tmp_path / "sets" / "pairs"
 
 
-def test_a_broken_picture_ends_it_in_one_line_before_anything_is_restored(
+def test_a_broken_image_is_one_line_before_anything_is_restored(
     clean: Path, tiny_weights: Path, tmp_path: Path, dynet_command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(CostMeter, "measure", lambda *_: pytest.fail("restored"))
@@ -51,7 +51,7 @@ def test_a_broken_picture_ends_it_in_one_line_before_anything_is_restored(
     assert [line.startswith(f"dynet: {clean / 'b.png'}: ") for line in err.splitlines()] == [True]
 
 
-def test_a_pair_of_two_sizes_and_a_picture_that_is_too_small_are_named(
+def test_a_pair_of_two_sizes_and_an_image_that_is_too_small_are_named(
     pairs: Path, clean: Path, tiny_weights: Path, dynet_command: Command
 ) -> None:
     Image.new("RGB", (48, 41)).save(pairs / "target" / "1.png")
@@ -62,16 +62,16 @@ def test_a_pair_of_two_sizes_and_a_picture_that_is_too_small_are_named(
     assert f"{pairs / 'input' / '1.png'} is 48×40 pixels, but its clean image" in err
     assert "48×41" in err
     Image.new("RGB", (15, 40)).save(clean / "a.png")
-    given = ("evaluate", "--weights", tiny_weights, "--benchmark", f"C={clean}", "--device", "cpu")
-    code, _, err = dynet_command(*given, "--protocol", "aio-paper")
+    arguments = ("evaluate", "--weights", tiny_weights, "--benchmark", f"C={clean}", "--device", "cpu")
+    code, _, err = dynet_command(*arguments, "--protocol", "aio-paper")
     assert (code, err.count("\n")) == (1, 1)
     assert f"{clean / 'a.png'} is 15×40 pixels: too small" in err
-    code, _, err = dynet_command(*given, "--protocol", "strict", "--sigma", "15")
+    code, _, err = dynet_command(*arguments, "--protocol", "strict", "--sigma", "15")
     assert code == 0, err
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--benchmark", "nameless"], "must be NAME=DIR"),
         (["--benchmark", "C=missing"], "C=missing: no such folder"),
@@ -92,14 +92,14 @@ def test_a_pair_of_two_sizes_and_a_picture_that_is_too_small_are_named(
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_arguments_that_cannot_work_are_one_line_and_write_nothing(
+def test_unusable_arguments_are_one_line_and_write_nothing(
     clean: Path,
     pairs: Path,
     tiny_weights: Path,
     dynet_command: Command,
     monkeypatch: pytest.MonkeyPatch,
     arguments: list[str],
-    said: str,
+    message: str,
 ) -> None:
     monkeypatch.chdir(clean.parent)
     (clean.parent / "empty").mkdir()
@@ -110,7 +110,7 @@ def test_arguments_that_cannot_work_are_one_line_and_write_nothing(
     protocol = [] if "--protocol" in arguments else ["--protocol", "strict"]
     code, stdout, err = dynet_command("evaluate", "--weights", tiny_weights, *protocol, *arguments)
     assert (code, stdout, err.count("\n")) == (2, "", 1), err
-    assert said in err
+    assert message in err
     assert sorted(clean.parent.rglob("*")) == before
 
 
@@ -119,14 +119,14 @@ def test_ctrl_c_is_130_and_leaves_no_file(
 ) -> None:
     restored = []
 
-    def third_time(meter: CostMeter, call: object, picture: torch.Tensor) -> object:
-        restored.append(picture)
+    def interrupt_third_call(meter: CostMeter, call: object, image: torch.Tensor) -> object:
+        restored.append(image)
         if len(restored) == 3:
             raise KeyboardInterrupt
-        return measure(meter, call, picture)
+        return measure(meter, call, image)
 
     measure = CostMeter.measure
-    monkeypatch.setattr(CostMeter, "measure", third_time)
+    monkeypatch.setattr(CostMeter, "measure", interrupt_third_call)
     out = tmp_path / "out"
     code, stdout, err = dynet_command(
         "evaluate", "--weights", tiny_weights, "--benchmark", f"C={clean}", "--protocol", "strict", "--out", out
@@ -135,21 +135,29 @@ def test_ctrl_c_is_130_and_leaves_no_file(
     assert "Traceback" not in err
 
 
-def test_weights_that_give_no_numbers_and_a_device_without_memory_are_one_line(
+def test_outputs_that_are_not_finite_and_a_full_device_are_one_line(
     clean: Path, tiny: DyNet, tmp_path: Path, dynet_command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with torch.no_grad():
         tiny.output.weight.fill_(3e38)  # finite, but sums with it are not
     tiny.save(tmp_path / "big.safetensors")
-    given = ("evaluate", "--weights", tmp_path / "big.safetensors", "--benchmark", f"C={clean}", "--protocol", "strict")
-    code, stdout, err = dynet_command(*given)
+    arguments = (
+        "evaluate",
+        "--weights",
+        tmp_path / "big.safetensors",
+        "--benchmark",
+        f"C={clean}",
+        "--protocol",
+        "strict",
+    )
+    code, stdout, err = dynet_command(*arguments)
     assert (code, stdout) == (1, "")
     assert "a.png: variant S gives values that are not finite" in err
 
-    def too_large(*_: object, **__: object) -> None:
+    def fail_without_memory(*_: object, **__: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
-    monkeypatch.setattr(DyNet, "forward", too_large)
-    code, stdout, err = dynet_command(*given)
+    monkeypatch.setattr(DyNet, "forward", fail_without_memory)
+    code, stdout, err = dynet_command(*arguments)
     assert (code, stdout) == (1, "")
     assert "out of memory on cpu at a.png, 50×33: use --tile 512" in err

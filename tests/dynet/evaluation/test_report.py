@@ -1,4 +1,4 @@
-"""What evaluation counts and shows: means and spreads, tables, and what a call costs."""
+"""Means and spreads, tables, and the cost of a call."""
 
 import math
 import re
@@ -23,7 +23,7 @@ def test_a_wide_table_is_split_to_80_columns_with_its_keys_repeated() -> None:
     assert too_wide.count("metric-") == 2  # each in a table of its own, none lost
 
 
-def test_a_spread_is_independent_of_order_and_honest_about_what_is_not_finite() -> None:
+def test_a_spread_is_independent_of_order_and_counts_values_that_are_not_finite() -> None:
     values = [0.1, 1e6, 0.2, -1e6, 0.3] * 7
     assert Spread.of(values) == Spread.of(sorted(values))
     assert Spread.of([30.0, 34.0]) == Spread(32.0, 2.0, 0)
@@ -33,18 +33,18 @@ def test_a_spread_is_independent_of_order_and_honest_about_what_is_not_finite() 
     assert math.isnan(Spread.of([math.inf, -math.inf]).mean)
 
 
-def test_peak_memory_counts_what_a_call_holds_and_forgets_it_after() -> None:
+def test_peak_memory_is_that_of_one_call() -> None:
     meter = CostMeter(torch.device("cpu"), torch.nn.Identity())
     if "since it began" in meter.memory:
         pytest.skip("this system does not let a process reset its peak resident set")
-    picture = torch.zeros(1, 3, 8, 8)
+    image = torch.zeros(1, 3, 8, 8)
 
     def large(x: torch.Tensor) -> torch.Tensor:
         return x + torch.ones(256 * MB // 4).sum()
 
-    _, before = meter.measure(torch.clone, picture)
-    result, during = meter.measure(large, picture)
-    _, after = meter.measure(torch.clone, picture)
+    _, before = meter.measure(torch.clone, image)
+    result, during = meter.measure(large, image)
+    _, after = meter.measure(torch.clone, image)
     assert float(result[0, 0, 0, 0]) == 256 * MB // 4
     assert before.peak_bytes is not None
     assert during.peak_bytes is not None

@@ -1,6 +1,6 @@
-"""Compiled blocks know nothing of schedules: switching variants, or sizes of pictures, compiles nothing anew.
+"""Compiled blocks do not depend on schedules: switching variants, or sizes of images, compiles nothing again.
 
-Most tests trace as torch.compile does and run what was traced without generating code, which would take minutes.
+Most tests trace as torch.compile does and run the traced graph without generating code, which would take minutes.
 """
 
 import copy
@@ -22,7 +22,7 @@ KINDS = 8  # of different channels or heads, as at full width: four levels, the 
 
 @pytest.fixture(autouse=True)
 def _fresh() -> Iterator[None]:
-    """No compiled code from test to test, and no quiet way out of compiling."""
+    """Drop compiled code after each test, and fail where torch would stop compiling without a word."""
     torch._dynamo.reset()
     with torch._dynamo.config.patch(fail_on_recompile_limit_hit=True):
         yield
@@ -34,7 +34,7 @@ def small() -> DyNet:
     return DyNet(**SHAPE, refinement_blocks=1)
 
 
-def _picture(height: int = 16, width: int = 16, batch: int = 2) -> Tensor:
+def _image(height: int = 16, width: int = 16, batch: int = 2) -> Tensor:
     return torch.rand(batch, 3, height, width, generator=torch.Generator().manual_seed(1))
 
 
@@ -46,31 +46,31 @@ def _step(model: DyNet, variant: Variant, x: Tensor) -> None:
 def test_switching_variants_twenty_times_compiles_nothing_after_the_first_step(small: DyNet) -> None:
     counter = CompileCounter()
     compile_blocks(small, counter)
-    _step(small, SMALL, _picture())
+    _step(small, SMALL, _image())
     first = counter.frame_count
     assert first == KINDS
     for number in range(20):
         other = Variant("other", ReuseSchedule(1 + number % 3, 2, 1, 1 + number))
-        _step(small, (LARGE, SMALL, other)[number % 3], _picture())
+        _step(small, (LARGE, SMALL, other)[number % 3], _image())
     assert counter.frame_count == first
 
 
-def test_switching_variants_copies_no_weight(small: DyNet) -> None:
-    places = [parameter.data_ptr() for parameter in small.parameters()]
+def test_switching_variants_copies_no_weights(small: DyNet) -> None:
+    pointers = [parameter.data_ptr() for parameter in small.parameters()]
     with torch.no_grad():
         for variant in (SMALL, LARGE, SMALL):
-            small(_picture(), variant)
-            assert [parameter.data_ptr() for parameter in small.parameters()] == places
+            small(_image(), variant)
+            assert [parameter.data_ptr() for parameter in small.parameters()] == pointers
 
 
-def test_repeats_of_their_own_compile_no_more_than_shared_ones() -> None:
+def test_parameters_per_repeat_compile_no_more_than_shared_ones() -> None:
     model = DyNet(**SHAPE, refinement_blocks=1, per_repeat=3)
     counter = CompileCounter()
     compile_blocks(model, counter)
-    _step(model, Variant("once", ReuseSchedule(1, 1, 1, 1)), _picture())
+    _step(model, Variant("once", ReuseSchedule(1, 1, 1, 1)), _image())
     first = counter.frame_count
     for variant in (LARGE, SMALL, LARGE):
-        _step(model, variant, _picture())
+        _step(model, variant, _image())
     assert counter.frame_count == first
 
 
@@ -78,14 +78,14 @@ def _features(height: int, width: int, batch: int) -> Tensor:
     return torch.rand(batch, 4, height, width, generator=torch.Generator().manual_seed(1))
 
 
-def test_photographs_of_many_sizes_go_uncompiled_and_give_the_same(small: DyNet) -> None:
+def test_images_of_other_sizes_run_uncompiled_with_the_same_result(small: DyNet) -> None:
     counter = CompileCounter()
-    picture = torch.rand(1, 3, 40, 64, generator=torch.Generator().manual_seed(2))
-    expected = small(picture, SMALL)
+    image = torch.rand(1, 3, 40, 64, generator=torch.Generator().manual_seed(2))
+    expected = small(image, SMALL)
     compile_blocks(small, counter)
     compiled = small.encoder1.block_fn
     with uncompiled(small):
-        assert torch.equal(small(picture, SMALL), expected)
+        assert torch.equal(small(image, SMALL), expected)
     assert counter.frame_count == 0
     assert small.encoder1.block_fn is compiled
 
@@ -105,9 +105,9 @@ def test_compiled_blocks_give_the_same_results_and_names(small: DyNet) -> None:
     compile_blocks(small, "eager")
     assert list(small.state_dict()) == list(plain.state_dict())
     for variant in (SMALL, LARGE):
-        _step(small, variant, _picture())
-        _step(plain, variant, _picture())
-        torch.testing.assert_close(small(_picture(), variant), plain(_picture(), variant), atol=1e-6, rtol=0)
+        _step(small, variant, _image())
+        _step(plain, variant, _image())
+        torch.testing.assert_close(small(_image(), variant), plain(_image(), variant), atol=1e-6, rtol=0)
     gradients = [[parameter.grad for parameter in model.parameters()] for model in (small, plain)]
     torch.testing.assert_close(*gradients, atol=1e-6, rtol=1e-4)
 
@@ -126,7 +126,7 @@ def test_gradient_checkpointing_of_compiled_blocks_gives_the_same_gradients(smal
 def test_a_copy_of_a_compiled_network_runs_on_its_own_weights(small: DyNet) -> None:
     counter = CompileCounter()
     compile_blocks(small, counter)
-    x = _picture()
+    x = _image()
     with torch.no_grad():
         before = small(x)
         compiled = counter.frame_count
@@ -154,7 +154,7 @@ def test_generated_code_agrees_with_eager_to_1e_5_in_output_and_gradients(small:
     plain = copy.deepcopy(small)
     compile_blocks(small)
     for model in (small, plain):
-        _step(model, SMALL, _picture())
-    torch.testing.assert_close(small(_picture()), plain(_picture()), atol=1e-5, rtol=0)
+        _step(model, SMALL, _image())
+    torch.testing.assert_close(small(_image()), plain(_image()), atol=1e-5, rtol=0)
     gradients = [[parameter.grad for parameter in model.parameters()] for model in (small, plain)]
     torch.testing.assert_close(*gradients, atol=1e-5, rtol=1e-4)

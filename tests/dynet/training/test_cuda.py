@@ -1,6 +1,7 @@
-"""On a GPU: the same numbers as on the CPU, training that repeats and resumes, restoring and measuring.
+"""On a GPU: the same numbers as on the CPU, and training, resuming, restoring and evaluating.
 
-No other test needs a GPU, and nothing here runs without: `pytest tests/dynet/training/test_cuda.py` on a machine that has one.
+No other test needs a GPU. All tests here are skipped without one; on a machine that has one run
+`pytest tests/dynet/training/test_cuda.py`.
 """
 
 import copy
@@ -27,12 +28,12 @@ GPU = torch.device("cuda")
 Command = Callable[..., tuple[int, str, str]]
 Text = Callable[..., str]
 FULL_WIDTH_DIFFERENCE = 2e-4
-"""Most between float32 on a GPU and on a CPU at random weights, of outputs of about 1: sums in another order."""
+"""Largest difference of outputs of about 1 between GPU and CPU in float32, which sum in another order."""
 
 
 @pytest.fixture(autouse=True)
 def _exact() -> Iterator[None]:
-    """Training leaves determinism switched on for its process; TF32 has 10 bits where float32 has 23."""
+    """Undo what training switches on in its process, and switch TF32 off: it has 10 bits where float32 has 23."""
     AcceleratorState._reset_state()
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
         yield
@@ -51,13 +52,13 @@ def _pictures(batch: int, height: int, width: int) -> Tensor:
 
 
 @pytest.mark.parametrize("variant", [SMALL, LARGE], ids=lambda variant: variant.name)
-def test_a_forward_pass_at_full_width_is_that_of_the_cpu(full_width: DyNet, variant: Variant) -> None:
+def test_a_forward_pass_at_full_width_equals_that_of_the_cpu(full_width: DyNet, variant: Variant) -> None:
     x = _pictures(2, 76, 52)
     with torch.inference_mode():
         expected = full_width(x, variant)
-        found = copy.deepcopy(full_width).to(GPU)(x.to(GPU), variant).cpu()
+        output = copy.deepcopy(full_width).to(GPU)(x.to(GPU), variant).cpu()
     assert (expected - x).abs().max() > 0.01  # the network does something
-    assert (found - expected).abs().max() < FULL_WIDTH_DIFFERENCE
+    assert (output - expected).abs().max() < FULL_WIDTH_DIFFERENCE
 
 
 def _gradients(model: DyNet, x: Tensor) -> dict[str, Tensor]:
@@ -67,20 +68,20 @@ def _gradients(model: DyNet, x: Tensor) -> dict[str, Tensor]:
 
 
 def _difference(one: dict[str, Tensor], other: dict[str, Tensor]) -> float:
-    """Of two gradients as a whole, as a share of their length."""
+    """Return the difference of two gradients as a whole, relative to their length."""
     assert one.keys() == other.keys()
     squared = sum(float((one[name] - other[name]).square().sum()) for name in one)
     return (squared / sum(float(value.square().sum()) for value in other.values())) ** 0.5
 
 
-def test_gradients_at_full_width_are_those_of_the_cpu(full_width: DyNet) -> None:
+def test_gradients_at_full_width_equal_those_of_the_cpu(full_width: DyNet) -> None:
     x = _pictures(2, 48, 48)
     expected = _gradients(copy.deepcopy(full_width), x)
-    found = _gradients(copy.deepcopy(full_width).to(GPU), x.to(GPU))
-    assert _difference(found, expected) < 1e-3
+    gradients = _gradients(copy.deepcopy(full_width).to(GPU), x.to(GPU))
+    assert _difference(gradients, expected) < 1e-3
 
 
-def test_bfloat16_has_the_gradients_of_float32(full_width: DyNet) -> None:
+def test_gradients_in_bfloat16_are_close_to_those_of_float32(full_width: DyNet) -> None:
     x = _pictures(2, 48, 48).to(GPU)
     model = copy.deepcopy(full_width).to(GPU)
     exact = _gradients(model, x)
@@ -88,7 +89,7 @@ def test_bfloat16_has_the_gradients_of_float32(full_width: DyNet) -> None:
         assert _difference(_gradients(model, x), exact) < 0.05
 
 
-def test_compiled_blocks_have_the_gradients_of_eager_ones(tiny: DyNet) -> None:
+def test_gradients_of_compiled_blocks_are_close_to_those_of_eager_ones(tiny: DyNet) -> None:
     x = _pictures(2, 48, 48).to(GPU)
     model = tiny.to(GPU)
     exact = _gradients(model, x)
@@ -98,7 +99,7 @@ def test_compiled_blocks_have_the_gradients_of_eager_ones(tiny: DyNet) -> None:
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory, photographs: list[np.ndarray]) -> Path:
-    """A folder of two photographs, to train on, restore and measure with."""
+    """A folder of two photographs, to train on, restore and evaluate with."""
     folder = tmp_path_factory.mktemp("pictures")
     for number, photo in enumerate(photographs[:2]):
         Image.fromarray(photo).save(folder / f"{number}.png")
@@ -144,13 +145,13 @@ def test_a_resumed_run_ends_in_the_same_bytes(
 
 
 def _limit_memory(megabytes: int) -> None:
-    """What torch may take beside what it holds, which is cuBLAS's workspaces too."""
+    """Limit the memory that torch may take in addition to what it holds, such as the workspaces of cuBLAS."""
     torch.cuda.empty_cache()
-    most = torch.cuda.memory_reserved() + megabytes * 2**20
-    torch.cuda.set_per_process_memory_fraction(most / torch.cuda.get_device_properties(GPU).total_memory)
+    limit = torch.cuda.memory_reserved() + megabytes * 2**20
+    torch.cuda.set_per_process_memory_fraction(limit / torch.cuda.get_device_properties(GPU).total_memory)
 
 
-def test_a_batch_that_does_not_fit_ends_in_one_line(train: Command, tmp_path: Path) -> None:
+def test_a_batch_that_does_not_fit_into_memory_is_reported_in_one_line(train: Command, tmp_path: Path) -> None:
     _limit_memory(300)
     code, _, err = train("finetune", tmp_path / "run", crop=128, batch=64)
     assert code == 1, err
@@ -158,7 +159,7 @@ def test_a_batch_that_does_not_fit_ends_in_one_line(train: Command, tmp_path: Pa
 
 
 def _tiles(printed: str) -> set[int]:
-    """Sides of the tiles, 0 of what was restored whole."""
+    """Return the sides of the tiles, 0 for an image that was restored whole."""
     (line,) = printed.splitlines()
     return {output["tile"] or 0 for output in json.loads(line)["outputs"].values()}
 
@@ -169,14 +170,14 @@ def _levels(folder: Path) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("tile", [(), ("--tile", "128")], ids=["whole", "tiles"])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_pictures_are_restored_as_on_the_cpu(
+def test_images_are_restored_as_on_the_cpu(
     tmp_path: Path, pictures: Path, tiny_weights: Path, dynet_command: Command, precision: str, tile: tuple[str, ...]
 ) -> None:
     restored = {}
     for device in ("cpu", "cuda"):
         out = tmp_path / device
-        given = ("--weights", tiny_weights, "--out", out, "--device", device, "--precision", precision)
-        code, _, err = dynet_command("restore", pictures, *given, *tile)
+        arguments = ("--weights", tiny_weights, "--out", out, "--device", device, "--precision", precision)
+        code, _, err = dynet_command("restore", pictures, *arguments, *tile)
         assert code == 0, err
         restored[device] = _levels(out)
     assert len(restored["cpu"]) == 2
@@ -188,17 +189,17 @@ def test_pictures_are_restored_as_on_the_cpu(
             assert difference.mean() < 1.5
 
 
-def test_memory_that_runs_out_makes_tiles_smaller(
+def test_tiles_get_smaller_when_memory_runs_out(
     tmp_path: Path, tiny_weights: Path, dynet_command: Command, photographs: list[np.ndarray]
 ) -> None:
     picture = tmp_path / "large.png"
     Image.fromarray(photographs[0]).resize((1536, 1536)).save(picture)  # takes some 300 MB as a whole
-    given = ("restore", picture, "--weights", tiny_weights, "--device", "cuda", "--json")
-    code, out, err = dynet_command(*given, "--out", tmp_path / "enough")
+    arguments = ("restore", picture, "--weights", tiny_weights, "--device", "cuda", "--json")
+    code, out, err = dynet_command(*arguments, "--out", tmp_path / "enough")
     assert code == 0, err
     assert _tiles(out) == {0}
     _limit_memory(150)
-    code, out, err = dynet_command(*given, "--out", tmp_path / "little")
+    code, out, err = dynet_command(*arguments, "--out", tmp_path / "little")
     assert code == 0, err
     assert "out of memory on cuda with the whole picture; going on with tiles of 640" in err
     assert 0 < min(_tiles(out)) <= max(_tiles(out)) <= 640
@@ -206,16 +207,24 @@ def test_memory_that_runs_out_makes_tiles_smaller(
         assert np.abs(one - other).mean() < 1
 
 
-def test_what_is_measured_is_what_the_cpu_measures(
+def test_evaluation_gives_the_figures_of_the_cpu(
     tmp_path: Path, pictures: Path, tiny_weights: Path, dynet_command: Command
 ) -> None:
-    found = {}
+    results = {}
     for device in ("cpu", "cuda"):
-        given = ("evaluate", "--weights", tiny_weights, "--benchmark", f"CBSD68={pictures}", "--protocol", "aio-paper")
-        code, _, err = dynet_command(*given, "--sigma", "25", "--out", tmp_path / device, "--device", device)
+        arguments = (
+            "evaluate",
+            "--weights",
+            tiny_weights,
+            "--benchmark",
+            f"CBSD68={pictures}",
+            "--protocol",
+            "aio-paper",
+        )
+        code, _, err = dynet_command(*arguments, "--sigma", "25", "--out", tmp_path / device, "--device", device)
         assert code == 0, err
-        found[device] = json.loads((tmp_path / device / "results.json").read_text())
-    assert torch.cuda.get_device_name() in json.dumps(found["cuda"])
-    for one, other in zip(found["cpu"]["results"], found["cuda"]["results"], strict=True):
+        results[device] = json.loads((tmp_path / device / "results.json").read_text())
+    assert torch.cuda.get_device_name() in json.dumps(results["cuda"])
+    for one, other in zip(results["cpu"]["results"], results["cuda"]["results"], strict=True):
         assert one["variant"] == other["variant"]
         assert other["psnr"]["mean"] == pytest.approx(one["psnr"]["mean"], abs=0.01)

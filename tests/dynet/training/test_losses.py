@@ -1,3 +1,5 @@
+"""The training loss, and the PSNR of validation."""
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +14,7 @@ def test_the_loss_has_a_gradient_beyond_0_and_1() -> None:
     assert restored.grad.tolist() == [[-0.5, 0.5]]
 
 
-def test_the_frequency_loss_is_numpys_spectrum_of_the_difference() -> None:
+def test_the_frequency_loss_equals_the_spectrum_of_numpy() -> None:
     one, two = torch.rand(2, 3, 12, 10, generator=torch.Generator().manual_seed(0)), torch.zeros(2, 3, 12, 10)
     spectrum = np.fft.rfft2(one.numpy().astype(np.float64), norm="ortho")
     expected = np.mean(np.stack([np.abs(spectrum.real), np.abs(spectrum.imag)]))
@@ -26,13 +28,13 @@ def test_the_frequency_loss_is_float32_under_bfloat16() -> None:
     assert loss.dtype == torch.float32
 
 
-def test_psnr_is_scikit_images_of_the_clipped_pictures() -> None:
+def test_psnr_equals_that_of_scikit_image_on_clipped_images() -> None:
     metrics = pytest.importorskip("skimage.metrics")
     generator = torch.Generator().manual_seed(1)
     clean = torch.rand(2, 3, 9, 9, generator=generator)
     restored = clean + 0.3 * torch.randn(clean.shape, generator=generator)
-    for mine, a, b in zip(psnr(restored, clean), restored.clamp(0, 1), clean, strict=True):
-        assert float(mine) == pytest.approx(
+    for value, a, b in zip(psnr(restored, clean), restored.clamp(0, 1), clean, strict=True):
+        assert float(value) == pytest.approx(
             metrics.peak_signal_noise_ratio(b.numpy(), a.numpy(), data_range=1), abs=1e-4
         )
     assert psnr(clean, clean).tolist() == [100, 100]

@@ -1,3 +1,5 @@
+"""The optimiser, its learning rate at each step, and the average of the weights."""
+
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,8 +24,8 @@ def recipe(tmp_path: Path, recipe_text: Text) -> Callable[..., AnyRecipe]:
 
 
 def test_the_rate_rises_from_above_zero_and_its_cosine_ends_with_the_run(recipe: Callable[..., AnyRecipe]) -> None:
-    read = recipe(steps=100, warmup_steps=10, learning_rate=2e-4)
-    rates = [learning_rate(read, step) for step in range(100)]
+    settings = recipe(steps=100, warmup_steps=10, learning_rate=2e-4)
+    rates = [learning_rate(settings, step) for step in range(100)]
     assert min(rates) > 0
     assert all(np.diff(rates[:11]) > 0)
     assert rates[10] == pytest.approx(2e-4)
@@ -31,17 +33,17 @@ def test_the_rate_rises_from_above_zero_and_its_cosine_ends_with_the_run(recipe:
     assert rates[-1] < 1e-6 < rates[-10]
 
 
-def test_without_a_warm_up_it_starts_at_the_peak(recipe: Callable[..., AnyRecipe]) -> None:
+def test_without_a_warm_up_the_rate_starts_at_its_peak(recipe: Callable[..., AnyRecipe]) -> None:
     assert learning_rate(recipe(steps=5, warmup_steps=0, learning_rate=1.0), 0) == 1.0
 
 
 def test_a_constant_rate_is_reached_by_the_warm_up_and_stays(recipe: Callable[..., AnyRecipe]) -> None:
-    read = recipe("pretrain", steps=9, warmup_steps=3, learning_rate=1.0)
-    assert [learning_rate(read, step) for step in range(9)] == pytest.approx([0.25, 0.5, 0.75, *[1.0] * 6])
+    settings = recipe("pretrain", steps=9, warmup_steps=3, learning_rate=1.0)
+    assert [learning_rate(settings, step) for step in range(9)] == pytest.approx([0.25, 0.5, 0.75, *[1.0] * 6])
 
 
 @pytest.mark.parametrize(("name", "kind"), [("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)])
-def test_the_optimiser_is_the_recipes(
+def test_the_optimiser_is_that_of_the_recipe(
     recipe: Callable[..., AnyRecipe], tiny: DyNet, name: str, kind: type[torch.optim.Optimizer]
 ) -> None:
     optimizer = make_optimizer(recipe(optimizer=name, weight_decay=0.5), tiny, torch.device("cpu"))

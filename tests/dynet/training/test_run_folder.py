@@ -1,0 +1,82 @@
+"""The RUN folder: which runs may use it, and how damage in it is reported."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Command = Callable[..., tuple[int, str, str]]
+VARIANTS = {"S": {"schedule": [1, 1, 1, 1]}, "L": {"schedule": [1, 2, 2, 2]}}
+
+
+def test_a_finished_run_says_so_and_an_existing_one_is_not_overwritten(train: Command, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert train("pretrain", run, "--steps", 2)[0] == 0
+    before = {file: file.stat().st_mtime_ns for file in run.rglob("*") if file.name == "weights.safetensors"}
+    code, out, _ = train("pretrain", run, "--steps", 2, "--resume")
+    assert code == 0
+    assert "finished" in out
+    code, _, err = train("pretrain", run, "--steps", 2)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "already holds a run (2 steps done)" in err
+    assert before == {file: file.stat().st_mtime_ns for file in before}
+
+
+@pytest.mark.parametrize(
+    ("stage", "arguments", "keys", "message"),
+    [
+        ("pretrain", ("--steps", 3), {}, "scheduled for 2 steps, not 3"),
+        ("pretrain", ("--steps", 3), {}, "--init"),
+        ("pretrain", ("--steps", 2), {"learning_rate": 1e-4}, "another learning_rate"),
+        ("pretrain", ("--steps", 2), {"seed": 9}, "another seed"),
+        ("pretrain", ("--steps", 2), {"variants": dict(sorted(VARIANTS.items()))}, "another variants"),
+        ("finetune", ("--steps", 3), {}, "holds a pretrain run"),
+    ],
+)
+def test_resuming_another_run_is_refused_in_one_line(
+    train: Command,
+    tmp_path: Path,
+    stage: str,
+    arguments: tuple[object, ...],
+    keys: dict[str, object],
+    message: str,
+) -> None:
+    assert train("pretrain", tmp_path / "run", "--steps", 2, variants=VARIANTS)[0] == 0
+    code, _, err = train(stage, tmp_path / "run", "--resume", *arguments, **{"variants": VARIANTS} | keys)
+    assert (code, err.count("\n")) == (2, 1)
+    assert message in err
+
+
+def test_keys_for_monitoring_may_change_when_a_run_is_resumed(train: Command, tmp_path: Path) -> None:
+    assert train("pretrain", tmp_path / "run", "--steps", 2)[0] == 0
+    (tmp_path / "run" / "weights.safetensors").unlink()
+    assert train("pretrain", tmp_path / "run", "--steps", 2, "--resume", preview_every=7, log_every=2)[0] == 0
+
+
+def test_a_folder_that_holds_something_else_is_refused_and_left_alone(train: Command, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("x")
+    code, _, err = train("pretrain", tmp_path / "mine")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "thesis.txt" in err
+    assert [file.name for file in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
+
+
+def test_a_folder_that_another_run_is_writing_to_is_refused(train: Command, tmp_path: Path) -> None:
+    import fcntl
+
+    (tmp_path / "run").mkdir()
+    with (tmp_path / "run" / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        code, _, err = train("pretrain", tmp_path / "run")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "is in use: another run is writing to it" in err
+
+
+@pytest.mark.parametrize("record", ["{", "{}", "[1]"])
+def test_a_damaged_run_record_is_reported_in_one_line(train: Command, tmp_path: Path, record: str) -> None:
+    assert train("pretrain", tmp_path / "run", "--steps", 2)[0] == 0
+    (tmp_path / "run" / "run.json").write_text(record)
+    code, _, err = train("pretrain", tmp_path / "run", "--resume", "--steps", 2)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "run.json, which identifies the run, is missing or damaged" in err

@@ -1,90 +1,120 @@
-"""The commands that measure pictures outside of any build: single files, calibration, fingerprints of benchmarks."""
+"""The commands that measure images outside of a build: single files, calibration, fingerprints of evaluation sets."""
 
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
 from million_ird.cli.options import AsJson, Models, Workers
 
+if TYPE_CHECKING:
+    from million_ird.config.user_measures import UserMeasure
+
 app = typer.Typer(rich_markup_mode=None)
+UserMeasures = Annotated[
+    Optional[list[str]],
+    typer.Option("--measures", help="A measure of your own module, package.module:Class; can be repeated."),
+]
 
 
 @app.command("score")
 def score_command(
-    files: Annotated[list[str], typer.Argument(help="Pictures.", metavar="FILE...")],
-    metrics: Annotated[str, typer.Option("--metrics", help="Names, separated by commas: any measure or score.")],
+    files: Annotated[list[str], typer.Argument(help="Image files.", metavar="FILE...")],
+    metrics: Annotated[str, typer.Option("--metrics", help="Measures or scores, separated by commas.")],
+    measures: UserMeasures = None,
     models: Models = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measures single files: one line per file, a JSON object with --json."""
+    """Measure single files. Prints one line per file, or one JSON object per line with --json."""
     from million_ird.cli import terminal
     from million_ird.score import score_files
 
     unreadable = 0
     names = [name.strip() for name in metrics.split(",") if name.strip()]
-    for scored in score_files(files, names, models):
+    for scored in score_files(files, names, models, _user_measures(measures)):
         if scored.failure is not None:
             unreadable += 1
-            terminal.complain(f"million-ird: {scored.path}: {scored.failure}")
+            terminal.error(f"million-ird: {scored.path}: {scored.failure}")
         else:
-            terminal.tell(scored, as_json)
+            terminal.emit(scored, as_json)
     if unreadable:
         raise typer.Exit(1)
 
 
 @app.command("calibrate")
 def calibrate_command(
-    good: Annotated[list[str], typer.Option("--good", help="Pictures to keep: a folder; may be given several times.")],
-    bad: Annotated[list[str], typer.Option("--bad", help="Pictures to drop: a folder; may be given several times.")],
-    recall: Annotated[float, typer.Option("--recall", min=0.5, max=1.0, help="Share of the good to keep.")] = 0.97,
-    scores: Annotated[str, typer.Option("--scores", help="Quality scores to measure too, by commas.")] = "",
-    out: Annotated[Optional[str], typer.Option("--out", help="Write the distributions and a recipe here.")] = None,
+    good: Annotated[list[str], typer.Option("--good", help="A folder of images to keep; can be repeated.")],
+    bad: Annotated[list[str], typer.Option("--bad", help="A folder of images to drop; can be repeated.")],
+    recall: Annotated[
+        float, typer.Option("--recall", min=0.5, max=1.0, help="Share of the good images that the gates must keep.")
+    ] = 0.97,
+    scores: Annotated[str, typer.Option("--scores", help="Quality scores to use as well, separated by commas.")] = "",
+    measures: UserMeasures = None,
+    out: Annotated[
+        Optional[str], typer.Option("--out", help="A folder for the distributions and a recipe with the gates.")
+    ] = None,
     models: Models = None,
     workers: Workers = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measures pictures to keep and pictures to drop, and proposes thresholds."""
-    from million_ird.calibrate import calibrate, draw
+    """Propose thresholds from images to keep and images to drop."""
+    from million_ird.calibrate import calibrate, write_calibration
     from million_ird.cli import terminal
 
     names = [name.strip() for name in scores.split(",") if name.strip()]
-    with terminal.Bar() as bar:
-        found = calibrate(good, bad, recall=recall, scores=names, models=models, workers=workers, listener=bar)
-    written = draw(found, out) if out else []
+    with terminal.ProgressBar() as bar:
+        calibration = calibrate(
+            good,
+            bad,
+            recall=recall,
+            scores=names,
+            measures=_user_measures(measures),
+            models=models,
+            workers=workers,
+            listener=bar,
+        )
+    paths = write_calibration(calibration, out) if out else []
     if as_json:
-        typer.echo(terminal.calibration_json(found))
+        typer.echo(terminal.calibration_json(calibration))
     else:
-        terminal.say(terminal.calibration_table(found))
-        for path in written:
-            terminal.say(path)
+        terminal.info(terminal.calibration_table(calibration))
+        for path in paths:
+            terminal.info(path)
 
 
 @app.command("fit-niqe")
 def fit_niqe_command(
-    pictures: Annotated[list[str], typer.Argument(help="Pristine photographs: files or folders.", metavar="SOURCE...")],
-    out: Annotated[str, typer.Option("--out", help="The .npz file; --models finds it as niqe_pris_params.npz.")],
+    images: Annotated[list[str], typer.Argument(help="Pristine photographs: files or folders.", metavar="SOURCE...")],
+    out: Annotated[
+        str, typer.Option("--out", help="The .npz file to write; named niqe_pris_params.npz, --models finds it.")
+    ],
 ) -> None:
-    """Fits the pristine model of NIQE to photographs of one's own choice."""
+    """Fit the pristine model of NIQE to your own photographs."""
     from million_ird.calibrate import fit_niqe_file
     from million_ird.cli import terminal
+    from million_ird.reporting.formatting import plural
 
-    terminal.say(f"{out}: fitted to {fit_niqe_file(pictures, out):,} pictures")
+    terminal.info(f"{out}: fitted to {plural(fit_niqe_file(images, out), 'image')}")
 
 
 @app.command("fingerprint")
 def fingerprint_command(
-    pictures: Annotated[
-        str, typer.Argument(help="An evaluation set: a folder of pictures, or a build.", metavar="DIR")
-    ],
+    images: Annotated[str, typer.Argument(help="An evaluation set: a folder of images, or a build.", metavar="DIR")],
     out: Annotated[str, typer.Option("--out", help="The file to write: NAME.parquet.")],
     workers: Workers = None,
 ) -> None:
-    """Writes what an evaluation set is known again by, without its pixels, for --exclude-benchmark NAME=FILE."""
+    """Write the fingerprints of an evaluation set. They hold no pixels; use --exclude-benchmark NAME=FILE."""
     from million_ird.cli import terminal
-    from million_ird.fingerprints import Benchmark, fingerprints, save_file
-    from million_ird.runtime.executor import Engine
+    from million_ird.fingerprints import ReferenceSet, get_fingerprints, save_fingerprints
+    from million_ird.reporting.formatting import plural
+    from million_ird.runtime.executor import Executor
 
-    with Engine(workers) as engine:
-        table = fingerprints(Benchmark("fingerprint", pictures), engine)
-    save_file(out, table)
-    terminal.say(f"{out}: {table.num_rows:,} pictures")
+    with Executor(workers) as executor:
+        table = get_fingerprints(ReferenceSet("fingerprint", images), executor)
+    save_fingerprints(out, table)
+    terminal.info(f"{out}: {plural(table.num_rows, 'image')}")
+
+
+def _user_measures(references: Optional[list[str]]) -> "tuple[UserMeasure, ...]":
+    from million_ird.config.loading import parse
+
+    return parse({"measures": references or []}, origin="--measures").measures

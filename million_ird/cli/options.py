@@ -1,4 +1,4 @@
-"""Arguments and options that commands share."""
+"""Arguments and options that several commands share."""
 
 from typing import Annotated, Optional
 
@@ -6,12 +6,13 @@ import typer
 
 Out = Annotated[str, typer.Argument(help="The output folder of a build.", metavar="OUT")]
 Workers = Annotated[
-    Optional[int], typer.Option("--workers", min=0, help="Processes; 0 runs in this one. Default: one per core.")
+    Optional[int],
+    typer.Option("--workers", min=0, help="Worker processes; 0 works in this process. Default: one per core."),
 ]
 Models = Annotated[
     Optional[str],
     typer.Option(
-        "--models", envvar="MILLION_IRD_MODELS", help="A folder of score parameters, for recipes that name scores."
+        "--models", envvar="MILLION_IRD_MODELS", help="A folder with the parameters of scores, for recipes with scores."
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="End with one JSON object on the last line of stdout.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on the last line of stdout.")]

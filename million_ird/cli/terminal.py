@@ -1,4 +1,4 @@
-"""What the command line shows: progress on stderr, results on stdout."""
+"""What the command line prints: progress on stderr, results on stdout."""
 
 import contextlib
 import json
@@ -18,22 +18,23 @@ from rich.table import Table
 from million_ird.calibrate import Calibration
 from million_ird.config.gates import Gate
 from million_ird.ledger import Funnel
+from million_ird.reporting.formatting import plural
 from million_ird.workflow import Result
 
 SECONDS_BETWEEN_LINES = 30.0
 
 
-class Bar:
-    """A progress bar on a terminal, a line every 30 s elsewhere."""
+class ProgressBar:
+    """A progress bar on a terminal; elsewhere a line every 30 s."""
 
     def __init__(self) -> None:
         self._console = Console(stderr=True)
         self._bar: Progress | None = None
         self._task: object = None
         self._name, self._unit, self._total, self._done = "", "", 0, 0
-        self._started = self._said = time.monotonic()
+        self._started = self._last_line = time.monotonic()
 
-    def __enter__(self) -> "Bar":
+    def __enter__(self) -> "ProgressBar":
         if self._console.is_terminal:
             self._bar = Progress(
                 TextColumn("{task.description:<6}"),
@@ -52,47 +53,47 @@ class Bar:
             self._bar.stop()
 
     def stage(self, name: str, total: int, unit: str) -> None:
-        """A stage begins."""
+        """Begin a stage of `total` units; `unit` is their plural."""
         self._name, self._total, self._unit, self._done = name, total, unit, 0
-        self._started = self._said = time.monotonic()
+        self._started = self._last_line = time.monotonic()
         if total == 0:
-            self._console.print(f"{name}: nothing to do, all is there", highlight=False)
+            self._console.print(f"{name}: nothing to do", highlight=False)
         elif self._bar:
             self._task = self._bar.add_task(name, total=total, rate="")
         else:
-            self._console.print(f"{name}: {total:,} {unit}", highlight=False)
+            self._console.print(f"{name}: {total:,} {unit.removesuffix('s') if total == 1 else unit}", highlight=False)
 
     def advance(self, done: int) -> None:
-        """Some more are done."""
+        """Count `done` more finished units."""
         self._done += done
         elapsed = max(1e-9, time.monotonic() - self._started)
         rate = f"{self._done / elapsed:.1f} {self._unit}/s"
         if self._bar:
             self._bar.update(self._task, advance=done, rate=rate)  # type: ignore[arg-type]
-        elif time.monotonic() - self._said >= SECONDS_BETWEEN_LINES:
-            self._said = time.monotonic()
-            left = (self._total - self._done) * elapsed / max(1, self._done)
+        elif time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
+            self._last_line = time.monotonic()
+            remaining = (self._total - self._done) * elapsed / max(1, self._done)
             self._console.print(
-                f"{self._name}: {self._done:,}/{self._total:,}, {rate}, {left:.0f} s left", highlight=False
+                f"{self._name}: {self._done:,}/{self._total:,}, {rate}, {remaining:.0f} s left", highlight=False
             )
 
-    def more(self, things: int) -> None:
-        """There is more to do than was known."""
-        self._total += things
+    def more(self, units: int) -> None:
+        """Add units that were not known when the stage began."""
+        self._total += units
         if self._bar:
             self._bar.update(self._task, total=self._total)  # type: ignore[arg-type]
 
 
 @contextlib.contextmanager
-def ended_at_once() -> Iterator[None]:
-    """Ctrl-C and SIGTERM end the program in this block without waiting for any thread.
+def exit_on_signal() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM end the program within this block without waiting for any thread.
 
-    Threads of another library cannot be called off: an exception would wait for the files that they are sending.
+    Threads of another library cannot be cancelled: an exception would wait for the files that they are sending.
     """
 
     def end(signum: int, frame: FrameType | None) -> None:
-        shown = b"\x1b[?25h\r\n" if sys.stderr.isatty() else b""  # the bar has hidden the cursor
-        os.write(2, shown + b"million-ird: interrupted; the same command goes on from here\n")
+        show_cursor = b"\x1b[?25h\r\n" if sys.stderr.isatty() else b""  # the bar has hidden it
+        os.write(2, show_cursor + b"million-ird: interrupted; run the same command again to continue\n")
         os._exit(130)
 
     before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -104,7 +105,7 @@ def ended_at_once() -> Iterator[None]:
 
 
 def result_json(result: Result) -> str:
-    """The one JSON object that `--json` puts on the last line of stdout."""
+    """Return a build's result as the JSON object that `--json` prints on the last line of stdout."""
     return json.dumps(
         {
             "candidates": result.funnel.candidates,
@@ -123,8 +124,14 @@ def result_json(result: Result) -> str:
     )
 
 
+def written_line(result: Result) -> str:
+    """Return how much of the dataset was written, and where."""
+    written = result.written
+    return f"{plural(written.images, 'image')} and {plural(written.patches, 'patch', 'patches')} in {result.out}"
+
+
 def funnel_table(funnel: Funnel) -> Table:
-    """The funnel: what became of the candidates."""
+    """Return a table of what became of the candidates."""
     table = Table(title="What became of the candidates", title_justify="left", box=None, pad_edge=False)
     table.add_column("")
     table.add_column("images", justify="right")
@@ -137,43 +144,45 @@ def funnel_table(funnel: Funnel) -> Table:
     return table
 
 
-def calibration_table(found: Calibration) -> Group:
-    """Each measure's best threshold alone, then the chosen gates together."""
-    table = Table(title=f"Thresholds that keep {found.recall:.0%} of the good", title_justify="left", box=None)
+def calibration_table(calibration: Calibration) -> Group:
+    """Return a table of each measure's best threshold alone, and the gates that were chosen together."""
+    title = f"Thresholds that keep {calibration.recall:.0%} of the good images"
+    table = Table(title=title, title_justify="left", box=None)
     for name in ("measure", "gate", "good kept", "bad dropped", "area"):
         table.add_column(name, justify="left" if name in {"measure", "gate"} else "right")
-    for one in found.thresholds:
-        shares = (f"{one.good_kept:.1%}", f"{one.bad_dropped:.1%}", f"{one.area:.3f}")
-        table.add_row(one.gate.field, _limits(one.gate), *shares)
-    joint = found.joint
-    chosen = [f"  {gate.field} {_limits(gate)}" for gate in joint.gates] or ["  none that pays"]
-    told = (
+    for threshold in calibration.thresholds:
+        shares = (f"{threshold.good_kept:.1%}", f"{threshold.bad_dropped:.1%}", f"{threshold.area:.3f}")
+        table.add_row(threshold.gate.field, _limits(threshold.gate), *shares)
+    joint = calibration.joint
+    gates = [f"  {gate.field} {_limits(gate)}" for gate in joint.gates] or ["  no gate drops enough bad images"]
+    summary = (
         f"good kept {joint.good_kept:.1%}, bad dropped {joint.bad_dropped:.1%}, precision {joint.precision:.1%}"
-        f"; {found.unreadable} files could not be read"
+        f"; {plural(calibration.unreadable, 'file')} could not be read"
     )
-    return Group(table, "", "Together", *chosen, told)
+    return Group(table, "", "Together", *gates, summary)
 
 
-def calibration_json(found: Calibration) -> str:
-    """The same as one JSON object."""
+def calibration_json(calibration: Calibration) -> str:
+    """Return a calibration as one JSON object."""
+    joint = calibration.joint
     return json.dumps(
         {
-            "recall": found.recall,
-            "unreadable": found.unreadable,
+            "recall": calibration.recall,
+            "unreadable": calibration.unreadable,
             "thresholds": [
                 {
-                    **one.gate.model_dump(include={"field", "min", "max"}),
-                    "good_kept": one.good_kept,
-                    "bad_dropped": one.bad_dropped,
-                    "area": one.area,
+                    **threshold.gate.model_dump(include={"field", "min", "max"}),
+                    "good_kept": threshold.good_kept,
+                    "bad_dropped": threshold.bad_dropped,
+                    "area": threshold.area,
                 }
-                for one in found.thresholds
+                for threshold in calibration.thresholds
             ],
             "joint": {
-                "gates": [gate.model_dump(include={"field", "min", "max"}) for gate in found.joint.gates],
-                "good_kept": found.joint.good_kept,
-                "bad_dropped": found.joint.bad_dropped,
-                "precision": None if found.joint.precision != found.joint.precision else found.joint.precision,
+                "gates": [gate.model_dump(include={"field", "min", "max"}) for gate in joint.gates],
+                "good_kept": joint.good_kept,
+                "bad_dropped": joint.bad_dropped,
+                "precision": None if joint.precision != joint.precision else joint.precision,  # NaN is not JSON
             },
         }
     )
@@ -183,30 +192,30 @@ def _limits(gate: Gate) -> str:
     return f"≥ {gate.min:g}" if gate.min is not None else f"≤ {gate.max:g}"
 
 
-class Told(Protocol):
-    """A result that is told to a person or to a script."""
+class Printable(Protocol):
+    """A result that can be printed for a person or for a script."""
 
     @property
     def text(self) -> str:
-        """For a person."""
+        """The result for a person."""
 
     def as_json(self) -> Mapping[str, object]:
-        """For a script: what JSON can hold."""
+        """Return the result for a script: values that JSON can hold."""
 
 
-def tell(result: Told, as_json: bool) -> None:
-    """A result, on stdout: in words, or as one JSON object on one line."""
+def emit(result: Printable, as_json: bool) -> None:
+    """Print a result on stdout: as text, or as one JSON object on one line."""
     if as_json:
         typer.echo(json.dumps(result.as_json(), ensure_ascii=False))
     else:
-        say(result.text)
+        info(result.text)
 
 
-def say(text: object) -> None:
-    """A result, on stdout. A file may be named like an emoji's code: it is shown as it is."""
+def info(text: object) -> None:
+    """Print text or a table on stdout, as it is: a file name may look like markup or the code of an emoji."""
     Console(file=sys.stdout, highlight=False, soft_wrap=True).print(text, markup=False, emoji=False)
 
 
-def complain(text: str) -> None:
-    """One line of what is wrong, on stderr."""
+def error(text: str) -> None:
+    """Print one line on stderr that says what is wrong."""
     Console(stderr=True, highlight=False, soft_wrap=True).print(text, markup=False, emoji=False)

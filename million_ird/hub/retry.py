@@ -25,7 +25,7 @@ from huggingface_hub.utils import parse_ratelimit_headers  # type: ignore[attr-d
 
 from million_ird.errors import BuildError, MillionIRDError, UsageError, one_line
 from million_ird.runtime.hub_errors import describe_refusal
-from million_ird.sources.web.retries import retry_after, backoff
+from million_ird.sources.web.retries import backoff, retry_after
 
 log = logging.getLogger(__name__)
 

@@ -15,13 +15,13 @@ class _Named:
 
 
 def test_a_name_is_shown_as_it_is_whatever_it_looks_like(capsys: pytest.CaptureFixture[str]) -> None:
-    terminal.tell(_Named(), as_json=False)
-    terminal.complain(_Named.text)
+    terminal.emit(_Named(), as_json=False)
+    terminal.error(_Named.text)
     said = capsys.readouterr()
     assert (said.out, said.err) == (f"{_Named.text}\n", f"{_Named.text}\n")
 
 
 def test_a_script_gets_one_object_on_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    terminal.tell(_Named(), as_json=True)
+    terminal.emit(_Named(), as_json=True)
     (line,) = capsys.readouterr().out.splitlines()
     assert json.loads(line) == _Named().as_json()

@@ -53,7 +53,7 @@ def test_an_interrupted_command_ends_at_once_and_goes_on_later(site: Site, hub: 
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=10)
     assert process.returncode == 130
-    assert err.splitlines()[-1] == "million-ird: interrupted; the same command goes on from here"
+    assert err.splitlines()[-1] == "million-ird: interrupted; run the same command again to continue"
     hub.faults.clear()
     assert site.publish(built).code == 0
     assert len(hub.repositories[NAME].commits) == 2

@@ -1,0 +1,210 @@
+"""The commands that make a dataset: the whole build, its plan, and its stages one at a time."""
+
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from million_ird.cli.options import AsJson, Models, Out, Workers
+from million_ird.errors import BuildError
+
+if TYPE_CHECKING:
+    from million_ird.fingerprints import ReferenceSet
+
+app = typer.Typer(rich_markup_mode=None)
+
+OutOption = Annotated[str, typer.Option("--out", help="The output folder: new, empty, or of an earlier build.")]
+Sources = Annotated[
+    Optional[list[str]],
+    typer.Option(
+        "--sources",
+        help="A folder, a file, a pattern, any fsspec URL, a table of URLs, a tar or zip archive, dataset:NAME or "
+        "site:URL; can be repeated. Added to the recipe's sources.",
+    ),
+]
+RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Try candidates again that failed in earlier runs.")]
+RetryClass = Annotated[
+    Optional[list[str]],
+    typer.Option("--retry-class", help="Try candidates again that failed with this failure class; can be repeated."),
+]
+PrivateHosts = Annotated[
+    bool,
+    typer.Option("--allow-private-hosts", help="Also fetch from private, loopback and link-local addresses."),
+]
+Refresh = Annotated[bool, typer.Option("--refresh", help="Crawl sites again that an earlier run has crawled.")]
+ExcludeBenchmark = Annotated[
+    Optional[list[str]],
+    typer.Option(
+        "--exclude-benchmark",
+        help="Drop candidates that show an image of this evaluation set. NAME=PATH: a folder, a fingerprint file or a "
+        "build; can be repeated. Added to the recipe's benchmarks.",
+    ),
+]
+RecipeOption = Annotated[
+    str, typer.Option("--recipe", help="A recipe file, or the name of a shipped recipe.", show_default=True)
+]
+Limit = Annotated[Optional[int], typer.Option("--limit", min=1, help="Process only the first N candidates.")]
+Scheduler = Annotated[
+    Optional[str], typer.Option("--scheduler", help="Address of a dask scheduler to run on, instead of processes.")
+]
+
+
+@app.command("build")
+def build_command(
+    out: OutOption,
+    sources: Sources = None,
+    recipe: RecipeOption = "million_ird.yaml",
+    limit: Limit = None,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    models: Models = None,
+    patch_scales: Annotated[
+        Optional[str],
+        typer.Option("--patch-scales", help="Also cut patches from the image at these scales: 1,.75,.5"),
+    ] = None,
+    exclude_benchmark: ExcludeBenchmark = None,
+    retry_failed: RetryFailed = False,
+    retry_class: RetryClass = None,
+    allow_private_hosts: PrivateHosts = False,
+    refresh: Refresh = False,
+    as_json: AsJson = False,
+) -> None:
+    """Build a dataset: scan, decide, write and report. Run it again to resume."""
+    from million_ird.cli import terminal
+    from million_ird.config.loading import load, with_patch_scales
+    from million_ird.workflow import Options, build
+
+    resolved = load(recipe) if patch_scales is None else with_patch_scales(load(recipe), patch_scales)
+    with terminal.ProgressBar() as bar:
+        options = Options(
+            limit=limit,
+            workers=workers,
+            scheduler=scheduler,
+            models=models,
+            benchmarks=_reference_sets(exclude_benchmark),
+            retry=_classes_to_retry(retry_failed, retry_class),
+            refresh=refresh,
+            allow_private_hosts=allow_private_hosts,
+            listener=bar,
+        )
+        result = build(sources or [], out, resolved, options)
+    if as_json:
+        typer.echo(terminal.result_json(result))
+    else:
+        terminal.info(terminal.funnel_table(result.funnel))
+        if result.did_nothing:
+            terminal.info("Nothing to do: every candidate is measured and written already.")
+        terminal.info(terminal.written_line(result))
+        terminal.info(f"Report: {result.out}/report/index.html")
+    limit_share = resolved.limits.failed_share
+    if result.funnel.failed_share > limit_share:
+        raise BuildError(
+            f"{result.funnel.failed_share:.0%} of the candidates failed, more than the recipe's {limit_share:.0%} "
+            "(limits.failed_share)"
+        )
+
+
+@app.command("plan")
+def plan_command(
+    out: OutOption,
+    sources: Sources = None,
+    recipe: RecipeOption = "million_ird.yaml",
+    limit: Limit = None,
+    models: Models = None,
+    exclude_benchmark: ExcludeBenchmark = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what a build would do, without doing it."""
+    from million_ird.cli import terminal
+    from million_ird.config.loading import load
+    from million_ird.maintenance.plan import plan
+
+    reference_sets = _reference_sets(exclude_benchmark)
+    build_plan = plan(sources or [], out, load(recipe), limit=limit, models=models, benchmarks=reference_sets)
+    terminal.emit(build_plan, as_json)
+
+
+@app.command("scan")
+def scan_command(
+    out: Out,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    models: Models = None,
+    retry_failed: RetryFailed = False,
+    retry_class: RetryClass = None,
+    allow_private_hosts: PrivateHosts = False,
+    refresh: Refresh = False,
+) -> None:
+    """Measure candidates that are new or not fully measured. Recipe and sources are those of the build."""
+    from million_ird.cli import terminal
+    from million_ird.reporting.formatting import plural
+    from million_ird.workflow import Options, scan_again
+
+    with terminal.ProgressBar() as bar:
+        options = Options(
+            workers=workers,
+            scheduler=scheduler,
+            models=models,
+            retry=_classes_to_retry(retry_failed, retry_class),
+            refresh=refresh,
+            allow_private_hosts=allow_private_hosts,
+            listener=bar,
+        )
+        summary = scan_again(out, options)
+    candidates = plural(summary.candidates, "candidate")
+    terminal.info(f"{candidates}, {summary.measured:,} measured now, {summary.vanished:,} vanished")
+
+
+@app.command("decide")
+def decide_command(
+    out: Out,
+    recipe: Annotated[
+        Optional[str], typer.Option("--recipe", help="Use this recipe, for this and later decisions.")
+    ] = None,
+    exclude_benchmark: ExcludeBenchmark = None,
+    as_json: AsJson = False,
+) -> None:
+    """Apply gates and rules to the measured numbers. No candidate is read."""
+    from million_ird.cli import terminal
+    from million_ird.config.loading import load
+    from million_ird.workflow import Options, decide_again
+
+    options = Options(workers=0, benchmarks=_reference_sets(exclude_benchmark))
+    result = decide_again(out, load(recipe) if recipe else None, options)
+    if as_json:
+        typer.echo(terminal.result_json(result))
+    else:
+        terminal.info(terminal.funnel_table(result.funnel))
+
+
+@app.command("write")
+def write_command(out: Out, workers: Workers = None, scheduler: Scheduler = None, as_json: AsJson = False) -> None:
+    """Write shards, patches and card from the ledger's verdicts."""
+    from million_ird.cli import terminal
+    from million_ird.workflow import Options, write_again
+
+    with terminal.ProgressBar() as bar:
+        result = write_again(out, Options(workers=workers, scheduler=scheduler, listener=bar))
+    if as_json:
+        typer.echo(terminal.result_json(result))
+    else:
+        terminal.info(terminal.written_line(result))
+
+
+@app.command("report")
+def report_command(out: Out) -> None:
+    """Write the HTML report again."""
+    from million_ird.cli import terminal
+    from million_ird.workflow import report_again
+
+    terminal.info(report_again(out))
+
+
+def _classes_to_retry(failed: bool, classes: Optional[list[str]]) -> frozenset[str] | None:
+    """Return the failure classes to try again: all if the set is empty, none if it is None."""
+    return frozenset(classes or ()) if failed or classes else None
+
+
+def _reference_sets(texts: Optional[list[str]]) -> "tuple[ReferenceSet, ...]":
+    from million_ird.fingerprints import ReferenceSet
+
+    return tuple(map(ReferenceSet.parse, texts or ()))

@@ -1,0 +1,43 @@
+"""The commands that look at a build and change nothing: how far it is, why a candidate was dropped, whether it is whole."""
+
+from typing import Annotated
+
+import typer
+
+from million_ird.cli.options import AsJson, Out
+
+app = typer.Typer(rich_markup_mode=None)
+
+
+@app.command("status")
+def status_command(out: Out, as_json: AsJson = False) -> None:
+    """Show how far a build is. It works from another terminal while the build runs."""
+    from million_ird.cli import terminal
+    from million_ird.maintenance.status import read_status
+
+    terminal.emit(read_status(out), as_json)
+
+
+@app.command("explain")
+def explain_command(
+    out: Out,
+    candidate: Annotated[str, typer.Argument(help="An id, a key, a uri, or the beginning of an id or key.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show all that is known of one candidate. Its numbers, and why it was kept or dropped."""
+    from million_ird.cli import terminal
+    from million_ird.maintenance.explain import explain
+
+    terminal.emit(explain(out, candidate), as_json)
+
+
+@app.command("verify")
+def verify_command(out: Out, as_json: AsJson = False) -> None:
+    """Check hashes, counts, boxes and the ledger. Everything is read again; with faults the exit code is 1."""
+    from million_ird.cli import terminal
+    from million_ird.maintenance.verify import verify
+
+    report = verify(out)
+    terminal.emit(report, as_json)
+    if report.faults:
+        raise typer.Exit(1)

@@ -16,7 +16,7 @@ from tests.docs_pages import ELSEWHERE, ROOT, name_of, pages, text_of
 NAMES = [name_of(page) for page in pages()]
 FOLDERS = ("benchmarks", "docs", "pipelines", "cards", "tests", "million_ird", "dynet")
 ABSENT = {
-    "dynet/degrade/posterise.py": "the example of a file to add",
+    "dynet/degradations/posterise.py": "the example of a file to add",
     "benchmarks/results/train_speed_cuda.json": "what the command would write on a GPU",
     "benchmarks/*.parquet": "of a built set, not of this repository",
     "benchmarks/CBSD68": "the reader's",

@@ -104,7 +104,7 @@ def test_every_degradation_and_measure_stands_in_the_reference() -> None:
     from million_ird.measures.registry import MEASURES
 
     told = (DOCS / "api" / "degradations.md").read_text(encoding="utf-8")
-    assert [kind for kind in DEGRADATIONS if f"::: dynet.degradations.registry.{kind}.{kind}\n" not in told] == []
+    assert [kind for kind in DEGRADATIONS if f"::: dynet.degradations.{kind}.{kind}\n" not in told] == []
     told = (DOCS / "api" / "measures.md").read_text(encoding="utf-8")
     modules = {type(measure).__module__ for measure in MEASURES.values()}
     assert {module for module in modules if f"::: {module}\n" not in told} == set()

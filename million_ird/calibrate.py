@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from million_ird.candidate import Candidate, Failed
 from million_ird.config.recipe import Recipe
+from million_ird.config.user_measures import UserMeasure
 from million_ird.decide.thresholds import JointGates, MeasureColumns, MeasureThreshold, best_thresholds, choose_gates
 from million_ird.errors import OutputError, ReadError, SourceError, UsageError
 from million_ird.images.encoded_image import EncodedImage
@@ -63,6 +64,7 @@ def calibrate(
     *,
     recall: float = 0.97,
     scores: Sequence[str] = (),
+    measures: Sequence[UserMeasure] = (),
     models: str | None = None,
     workers: int | None = None,
     listener: Listener | None = None,
@@ -74,6 +76,7 @@ def calibrate(
         bad: Folders or files of images to drop.
         recall: Share of the good images that the gates together must keep, in (0, 1].
         scores: Quality scores to measure beside the built-in measures.
+        measures: Measures of your own modules, likewise.
         models: Folder of score parameters.
         workers: Number of worker processes, as in `build`.
         listener: Receives progress.
@@ -82,7 +85,7 @@ def calibrate(
         SourceError: A set is missing, or contains no readable image.
         ModelUnavailable: The parameters of a score are missing.
     """
-    recipe = Recipe(measure_all=True, scores=tuple(scores))
+    recipe = Recipe(measure_all=True, scores=tuple(scores), measures=tuple(measures))
     prepare(recipe, models)
     tasks = {name: _tasks(roots, recipe, models) for name, roots in (("good", good), ("bad", bad))}
     if listener:
@@ -116,7 +119,7 @@ def _tasks(roots: Sequence[str], recipe: Recipe, models: str | None) -> list[_Ca
     tasks = []
     for root in roots:
         source = FilesSource(label=root, root=Folder(root).url, max_bytes=recipe.limits.max_bytes)
-        candidates = [candidate for unit in source.units() for candidate in source.candidates(unit)]
+        candidates = [candidate for chunk in source.chunks() for candidate in source.candidates(chunk)]
         tasks += [
             _CalibrationTask(source, tuple(candidates[start : start + IMAGES_PER_TASK]), recipe, models)
             for start in range(0, len(candidates), IMAGES_PER_TASK)

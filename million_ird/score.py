@@ -3,9 +3,11 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from million_ird.config.user_measures import UserMeasure
 from million_ird.errors import ReadError, SourceError, UsageError
 from million_ird.images.encoded_image import EncodedImage
 from million_ird.measure_specs import OFFICIAL_SCORES
+from million_ird.measures.identity import user_measures
 from million_ird.measures.neural import NeuralScore
 from million_ird.measures.registry import MEASURES
 from million_ird.measures.scores import measures_with, neural_scores, prepare_scores
@@ -35,13 +37,16 @@ class ImageScores:
         return {"path": self.path, **self.numbers}
 
 
-def score_files(paths: Sequence[str], names: Sequence[str], models: str | None = None) -> Iterator[ImageScores]:
+def score_files(
+    paths: Sequence[str], names: Sequence[str], models: str | None = None, user: Sequence[UserMeasure] = ()
+) -> Iterator[ImageScores]:
     """Yield the numbers of each file, in the order of `paths`.
 
     Args:
         paths: Files, also fsspec URLs.
         names: Ledger columns of any measure (`laplacian_variance`, …), `niqe`, `brisque`, or pyiqa scores.
         models: Folder of score parameters.
+        user: Measures of your own modules, whose columns can be named, too.
 
     Raises:
         UsageError: There are no names, or an unknown one.
@@ -49,10 +54,10 @@ def score_files(paths: Sequence[str], names: Sequence[str], models: str | None =
     """
     if not names:
         raise UsageError("--metrics: name at least one")
-    fields = {name for measure in MEASURES.values() for name in measure.fields}
+    fields = {name for measure in (*MEASURES.values(), *user_measures(user).values()) for name in measure.fields}
     scores = [name for name in names if name not in fields]
     prepare_scores(scores, models)
-    measures = measures_with(scores, models).values()
+    measures = measures_with(scores, models, user).values()
     needed = [m for m in measures if set(names) & {*m.fields, *(OFFICIAL_SCORES if "niqe_ird" in m.fields else ())}]
     networks = [NeuralScore(name, models) for name in neural_scores(scores)]
     with single_threaded():

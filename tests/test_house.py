@@ -181,3 +181,13 @@ def test_both_programs_print_their_version(package: str) -> None:
     result = CliRunner().invoke(app, ["--version"])
     assert result.exit_code == 0
     assert result.output.strip() == f"{package.replace('_', '-')} {metadata.version('million-ird')}"
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_public_tables_cannot_be_changed_from_outside(module: str) -> None:
+    # An entry that a script adds would be missing in worker processes, which import tables of their own.
+    if module.endswith("__main__"):
+        return
+    constants = {name: value for name, value in vars(importlib.import_module(module)).items() if name.isupper()}
+    public = {name: value for name, value in constants.items() if not name.startswith("_")}
+    assert not [name for name, value in public.items() if isinstance(value, (dict, list, set))]

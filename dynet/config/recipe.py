@@ -1,7 +1,9 @@
 """Training recipes: from YAML to frozen models. An unknown key is an error that names the nearest valid one."""
 
 import difflib
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, Union
 
 import yaml
@@ -200,10 +202,12 @@ class FinetuneRecipe(TrainingRecipe):
 
 
 AnyRecipe = PretrainRecipe | FinetuneRecipe
-STAGES: dict[str, type[PretrainRecipe] | type[FinetuneRecipe]] = {
-    "pretrain": PretrainRecipe,
-    "finetune": FinetuneRecipe,
-}
+STAGES: Mapping[str, type[PretrainRecipe] | type[FinetuneRecipe]] = MappingProxyType(
+    {
+        "pretrain": PretrainRecipe,
+        "finetune": FinetuneRecipe,
+    }
+)
 
 
 def find_recipe(name: str | Path) -> Path:

@@ -6,9 +6,10 @@ below the given folder. Letter case never matters in the names of folders and im
 
 import logging
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 from dynet.data.pair_names import match_names
@@ -36,16 +37,20 @@ SIDES: tuple[tuple[str, str, str | None], ...] = (
 )
 """Folder of degraded images, folder of their clean ones, and the task, if the two names are clear about it."""
 
-TASKS = {"derain": "derain", "dehaze": "dehaze", "deblur": "deblur", "enhance": "lowlight", "lowlight": "lowlight"}
+TASKS = MappingProxyType(
+    {"derain": "derain", "dehaze": "dehaze", "deblur": "deblur", "enhance": "lowlight", "lowlight": "lowlight"}
+)
 """Names of parent folders that name a task, as those of PromptIR and AdaIR do."""
 
 CLEAN = "denoise"
 """The folder of clean images next to folders of pairs, as PromptIR has it."""
 
-SPLITS: dict[Split, frozenset[str]] = {
-    "train": frozenset({"train", "training", "our485"}),
-    "test": frozenset({"test", "testing", "val", "eval", "validation", "eval15"}),
-}
+SPLITS: Mapping[Split, frozenset[str]] = MappingProxyType(
+    {
+        "train": frozenset({"train", "training", "our485"}),
+        "test": frozenset({"test", "testing", "val", "eval", "validation", "eval15"}),
+    }
+)
 IGNORED_FOLDERS = frozenset({"blur_gamma", "__macosx"})
 """Folders that are neither side: GoPro's blur with another gamma, and what macOS adds to archives."""
 

@@ -7,6 +7,9 @@ What happens to light before it is stored is computed in linear light: defocus a
 What happens to stored levels is computed on them: noise, compression, resampling, and Gaussian blur as published.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from dynet.degradations.defocus_blur import DefocusBlur
 from dynet.degradations.degradation import Degradation
 from dynet.degradations.downscale import Downscale
@@ -22,18 +25,20 @@ from dynet.degradations.rain import Rain
 from dynet.degradations.random_noise import RandomNoise
 from dynet.degradations.webp import Webp
 
-DEGRADATIONS: dict[str, type[Degradation]] = {
-    "gaussian_noise": GaussianNoise,
-    "poisson_gaussian_noise": PoissonGaussianNoise,
-    "random_noise": RandomNoise,
-    "impulse_noise": ImpulseNoise,
-    "jpeg": Jpeg,
-    "webp": Webp,
-    "gaussian_blur": GaussianBlur,
-    "defocus_blur": DefocusBlur,
-    "motion_blur": MotionBlur,
-    "rain": Rain,
-    "haze": Haze,
-    "low_light": LowLight,
-    "downscale": Downscale,
-}
+DEGRADATIONS: Mapping[str, type[Degradation]] = MappingProxyType(
+    {
+        "gaussian_noise": GaussianNoise,
+        "poisson_gaussian_noise": PoissonGaussianNoise,
+        "random_noise": RandomNoise,
+        "impulse_noise": ImpulseNoise,
+        "jpeg": Jpeg,
+        "webp": Webp,
+        "gaussian_blur": GaussianBlur,
+        "defocus_blur": DefocusBlur,
+        "motion_blur": MotionBlur,
+        "rain": Rain,
+        "haze": Haze,
+        "low_light": LowLight,
+        "downscale": Downscale,
+    }
+)

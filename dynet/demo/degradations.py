@@ -5,6 +5,7 @@ A kind that stands in dynet.degradations.registry.DEGRADATIONS and not here is l
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from dynet.degradations.degradation import Image8
 from dynet.degradations.registry import DEGRADATIONS
@@ -13,7 +14,7 @@ from dynet.runtime.rng import generator
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class DegradationChoice:
     """One kind as the page names it, and its parameters at either end of the slider, in the units of its file.
 
     Both ends name every parameter that the degradation has; between them each goes evenly.
@@ -29,39 +30,45 @@ class Offer:
 
 
 # The ends lie about where docs/degradations.md says that training is worthwhile.
-OFFERS: dict[str, Offer] = {
-    "gaussian_noise": Offer("Gaussian noise", {"sigma": 0}, {"sigma": 50}),
-    "poisson_gaussian_noise": Offer("Camera noise", {"gain": 0.1, "sigma": 1}, {"gain": 10, "sigma": 20}),
-    "random_noise": Offer("Uniform noise", {"amplitude": 10}, {"amplitude": 90}),
-    "impulse_noise": Offer("Salt and pepper", {"share": 0.01, "extremes": 1}, {"share": 0.3, "extremes": 1}),
-    "jpeg": Offer("JPEG compression", {"quality": 60}, {"quality": 10}),
-    "webp": Offer("WebP compression", {"quality": 60}, {"quality": 0}),
-    "gaussian_blur": Offer(
-        "Gaussian blur", {"sigma": 0.5, "ratio": 1, "angle": 0}, {"sigma": 4, "ratio": 1, "angle": 0}
-    ),
-    "defocus_blur": Offer("Out of focus", {"radius": 1}, {"radius": 8}),
-    "motion_blur": Offer(
-        "Motion blur", {"length": 5, "angle": 30, "shake": 0.3}, {"length": 40, "angle": 30, "shake": 0.3}
-    ),
-    "rain": Offer(
-        "Rain",
-        {"density": 0.01, "length": 20, "width": 1.5, "angle": 10, "opacity": 0.5, "layers": 3, "veil": 0},
-        {"density": 0.12, "length": 60, "width": 3.5, "angle": 10, "opacity": 1, "layers": 3, "veil": 0.1},
-    ),
-    "haze": Offer("Haze", {"beta": 0.1, "airlight": 0.9}, {"beta": 1.5, "airlight": 0.9}),
-    "low_light": Offer(
-        "Low light",
-        {"gain": 0.4, "gamma": 1, "shot": 0.0001, "read": 0.0001},
-        {"gain": 0.03, "gamma": 1.5, "shot": 0.002, "read": 0.002},
-    ),
-    "downscale": Offer("Lost resolution", {"scale": 1.5}, {"scale": 6}),
-}
+CHOICES: Mapping[str, DegradationChoice] = MappingProxyType(
+    {
+        "gaussian_noise": DegradationChoice("Gaussian noise", {"sigma": 0}, {"sigma": 50}),
+        "poisson_gaussian_noise": DegradationChoice(
+            "Camera noise", {"gain": 0.1, "sigma": 1}, {"gain": 10, "sigma": 20}
+        ),
+        "random_noise": DegradationChoice("Uniform noise", {"amplitude": 10}, {"amplitude": 90}),
+        "impulse_noise": DegradationChoice(
+            "Salt and pepper", {"share": 0.01, "extremes": 1}, {"share": 0.3, "extremes": 1}
+        ),
+        "jpeg": DegradationChoice("JPEG compression", {"quality": 60}, {"quality": 10}),
+        "webp": DegradationChoice("WebP compression", {"quality": 60}, {"quality": 0}),
+        "gaussian_blur": DegradationChoice(
+            "Gaussian blur", {"sigma": 0.5, "ratio": 1, "angle": 0}, {"sigma": 4, "ratio": 1, "angle": 0}
+        ),
+        "defocus_blur": DegradationChoice("Out of focus", {"radius": 1}, {"radius": 8}),
+        "motion_blur": DegradationChoice(
+            "Motion blur", {"length": 5, "angle": 30, "shake": 0.3}, {"length": 40, "angle": 30, "shake": 0.3}
+        ),
+        "rain": DegradationChoice(
+            "Rain",
+            {"density": 0.01, "length": 20, "width": 1.5, "angle": 10, "opacity": 0.5, "layers": 3, "veil": 0},
+            {"density": 0.12, "length": 60, "width": 3.5, "angle": 10, "opacity": 1, "layers": 3, "veil": 0.1},
+        ),
+        "haze": DegradationChoice("Haze", {"beta": 0.1, "airlight": 0.9}, {"beta": 1.5, "airlight": 0.9}),
+        "low_light": DegradationChoice(
+            "Low light",
+            {"gain": 0.4, "gamma": 1, "shot": 0.0001, "read": 0.0001},
+            {"gain": 0.03, "gamma": 1.5, "shot": 0.002, "read": 0.002},
+        ),
+        "downscale": DegradationChoice("Lost resolution", {"scale": 1.5}, {"scale": 6}),
+    }
+)
 
-MOST_SEED = 2**31 - 1
+MAX_SEED = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
-class Addition:
+class AddedDegradation:
     """A degradation to add: its kind, its strength from 0 to 1, and the seed of what is random in it.
 
     Raises UsageError, with a sentence for the page, for a kind that is not offered and for numbers out of range.
@@ -72,17 +79,17 @@ class Addition:
     seed: int
 
     def __post_init__(self) -> None:
-        if self.kind not in OFFERS:
+        if self.kind not in CHOICES:
             raise UsageError("There is no such degradation.")
         if not 0 <= self.strength <= 1:
             raise UsageError("The strength goes from 0 to 100.")
-        if not 0 <= self.seed <= MOST_SEED:
-            raise UsageError(f"The seed is a whole number from 0 to {MOST_SEED}.")
+        if not 0 <= self.seed <= MAX_SEED:
+            raise UsageError(f"The seed is a whole number from 0 to {MAX_SEED}.")
 
     @property
     def parameters(self) -> dict[str, float]:
         """Of the degradation, by name."""
-        return OFFERS[self.kind].at(self.strength)
+        return CHOICES[self.kind].at(self.strength)
 
     def apply(self, image: Image8) -> Image8:
         """image: (H, W, 3) of 8 bits to the same size; the same pixels for the same kind, strength and seed."""
@@ -91,4 +98,4 @@ class Addition:
 
     def __str__(self) -> str:
         values = ", ".join(f"{name} {value:.3g}" for name, value in self.parameters.items())
-        return f"{OFFERS[self.kind].label} ({values}; seed {self.seed})"
+        return f"{CHOICES[self.kind].label} ({values}; seed {self.seed})"

@@ -5,12 +5,15 @@ Nothing is downloaded: a file that the wheel does not hold is left out.
 
 from importlib.util import find_spec
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-PHOTOGRAPHS = {"astronaut": "astronaut.png", "cat": "chelsea.png", "coffee": "coffee.png", "rocket": "rocket.jpg"}
+PHOTOGRAPHS = MappingProxyType(
+    {"astronaut": "astronaut.png", "cat": "chelsea.png", "coffee": "coffee.png", "rocket": "rocket.jpg"}
+)
 
 
 def write_examples(folder: Path, most_pixels: int) -> list[Path]:

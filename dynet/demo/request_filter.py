@@ -15,6 +15,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -25,14 +26,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 _API = "/gradio_api"
 _FILE = f"{_API}/file="
 _JOIN, _UPLOAD = f"{_API}/queue/join", f"{_API}/upload"
-ALLOWED = {
-    "GET": re.compile(
-        rf"/|/theme\.css|/favicon\.ico|/manifest\.json|/(assets|static)/.+"
-        rf"|{_API}/(queue/data|upload_progress|startup-events|heartbeat/\w+|file=.+)"
-    ),
-    "POST": re.compile(rf"{_API}/(queue/join|upload|reset|cancel)"),
-}
-ALLOWED["HEAD"] = ALLOWED["GET"]
+_READ = re.compile(
+    rf"/|/theme\.css|/favicon\.ico|/manifest\.json|/(assets|static)/.+"
+    rf"|{_API}/(queue/data|upload_progress|startup-events|heartbeat/\w+|file=.+)"
+)
+_WRITE = re.compile(rf"{_API}/(queue/join|upload|reset|cancel)")
+ALLOWED = MappingProxyType({"GET": _READ, "HEAD": _READ, "POST": _WRITE})
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 MOST_JSON = 2**18
 """Bytes of a request that is not an upload: the page's own are of some hundred."""
@@ -53,7 +52,7 @@ class _RefusedError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Gate:
+class RequestFilter:
     """The application behind it sees only requests that the page makes."""
 
     app: ASGIApp

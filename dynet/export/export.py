@@ -1,163 +1,196 @@
-"""`dynet export`: variants of one set of weights to files, each compared with torch before it gets its name."""
+"""`dynet export`: variants of a network as files, each compared with torch before it gets its name."""
 
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import astuple, dataclass
-from importlib.util import find_spec
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
 
-import dynet
 from dynet.errors import UsageError, WriteError, reason_of
 from dynet.export import onnx_file, pt2_file
 from dynet.export.one_variant import SMALLEST
+from dynet.extras import require
 from dynet.model.network import DyNet
 from dynet.model.variants import Variant
 from dynet.model.weight_parts import sha256_of
 from dynet.model.weights import read_header
 from dynet.runtime.progress import ProgressReport
+from dynet.version import __version__
 
-LIMIT = 1e-4
-"""The largest difference from torch, of values in [0, 1], with which a file is kept: a fortieth of an 8-bit level."""
+MAX_DIFFERENCE = 1e-4
+"""The largest accepted difference from torch, for values in [0, 1]: a fortieth of an 8-bit level."""
 
 Shape = tuple[int, int, int]
-"""Pictures, height, width."""
+"""Number of images, height, width."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Format:
-    """A kind of file."""
+class ExportFormat:
+    """A file format, with its writer and its reader."""
 
     suffix: str
     packages: tuple[str, ...]
-    """What must be installed beside torch."""
+    """The packages that must be installed besides torch."""
     serialise: Callable[[DyNet, Variant, Mapping[str, str]], bytes]
     load: Callable[[Path], Callable[[Tensor], Tensor]]
-    compared: tuple[Shape, ...]
-    """What is put through file and torch: the least, sides that are padded and sides that are not."""
+    test_shapes: tuple[Shape, ...]
+    """The inputs for the comparison with torch: the smallest, and sides with and without padding."""
 
 
-FORMATS = {
-    "onnx": Format(
-        suffix=".onnx",
-        packages=("onnx", "onnxscript", "onnxruntime"),
-        serialise=onnx_file.serialise,
-        load=onnx_file.load,
-        compared=((1, 1, 1), (2, 5, 12), (1, 37, 53), (1, 64, 64), (1, 117, 160)),
-    ),
-    "torch-export": Format(
-        suffix=".pt2",
-        packages=(),
-        serialise=pt2_file.serialise,
-        load=pt2_file.load,
-        compared=((1, SMALLEST, SMALLEST), (1, 37, 53), (1, 64, 64), (1, 117, 160)),
-    ),
-}
+FORMATS = MappingProxyType(
+    {
+        "onnx": ExportFormat(
+            suffix=".onnx",
+            packages=("onnx", "onnxscript", "onnxruntime"),
+            serialise=onnx_file.serialise,
+            load=onnx_file.load,
+            test_shapes=((1, 1, 1), (2, 5, 12), (1, 37, 53), (1, 64, 64), (1, 117, 160)),
+        ),
+        "torch-export": ExportFormat(
+            suffix=".pt2",
+            packages=(),
+            serialise=pt2_file.serialise,
+            load=pt2_file.load,
+            test_shapes=((1, SMALLEST, SMALLEST), (1, 37, 53), (1, 64, 64), (1, 117, 160)),
+        ),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Exported:
-    """A file that is written, and how far it is from torch."""
+class ExportedVariant:
+    """A written file, and how much its results differ from torch."""
 
     path: Path
     variant: Variant
     differences: Mapping[Shape, float]
-    """The largest of each shape that was compared."""
+    """The largest difference for each shape."""
 
 
-def prepare(
+def plan_files(
     name: str, out: Path, variants: tuple[Variant, ...], *, overwrite: bool
-) -> tuple[Format, dict[Variant, Path]]:
-    """The format, and the file of each variant: `out` itself for one, `out`/S.onnx, `out`/L.onnx for several.
+) -> tuple[ExportFormat, dict[Variant, Path]]:
+    """Return the format, and the file for each variant, before anything is computed or written.
 
-    Raises UsageError where that cannot be, before anything is computed or written.
+    Args:
+        name: A key of FORMATS.
+        out: The file for one variant; for several a folder, for `out`/S.onnx and `out`/L.onnx.
+        variants: What is exported.
+        overwrite: Whether existing files may be replaced.
+
+    Raises:
+        UsageError: The format does not exist or lacks a package, or a file cannot be written there.
     """
     if name not in FORMATS:
-        raise UsageError(f"--format {name}: no such format, but {', '.join(FORMATS)}")
+        raise UsageError(f"--format {name}: must be one of {', '.join(FORMATS)}")
     form = FORMATS[name]
-    if missing := [package for package in form.packages if find_spec(package) is None]:
-        raise UsageError(f"--format {name} needs {', '.join(missing)}: pip install 'million-ird[export]'")
+    require(*form.packages)
     if len(variants) == 1:
         if out.suffix != form.suffix or out.is_dir():
-            raise UsageError(f"--out {out}: for one variant a file whose name ends in {form.suffix}")
+            raise UsageError(f"--out {out}: must be a file that ends in {form.suffix} for one variant")
         files = {variants[0]: out}
     else:
         if out.suffix == form.suffix or out.is_file():
-            raise UsageError(f"--out {out}: for several variants a folder, which gets one {form.suffix} file of each")
+            raise UsageError(f"--out {out}: must be a folder for several variants")
         files = {variant: out / f"{variant.name}{form.suffix}" for variant in variants}
     for path in files.values():
         if path.exists() and not overwrite:
-            raise UsageError(f"{path} exists already; --overwrite replaces it")
-        place = next(parent for parent in path.absolute().parents if parent.exists())
-        if not place.is_dir() or not os.access(place, os.W_OK):
-            raise UsageError(f"--out {out}: no file can be written to {place}")
+            raise UsageError(f"{path} already exists; --overwrite replaces it")
+        folder = next(parent for parent in path.absolute().parents if parent.exists())
+        if not folder.is_dir() or not os.access(folder, os.W_OK):
+            raise UsageError(f"--out {out}: cannot write files to {folder}")
     return form, files
 
 
-def export(model: DyNet, about: Mapping[str, str], form: Format, files: Mapping[Variant, Path]) -> Iterator[Exported]:
-    """Write each file, whole and compared with torch, or leave what was there before. Raises WriteError."""
+def export(
+    model: DyNet, about: Mapping[str, str], form: ExportFormat, files: Mapping[Variant, Path]
+) -> Iterator[ExportedVariant]:
+    """Write each file and compare it with torch; a file that fails leaves what was there before.
+
+    Args:
+        model: The network.
+        about: Texts for the file's metadata; the variant is added.
+        form: The file format.
+        files: The path for each variant.
+
+    Yields:
+        Each written file.
+
+    Raises:
+        WriteError: A file cannot be written, or its results differ too much from torch.
+    """
     with ProgressReport("export", len(files)) as progress:
         for variant, path in files.items():
-            progress.say(f"export {path}: traced block by block, which takes a minute or more")
+            progress.print_line(f"export {path}: tracing every block takes a minute or more")
             schedule = ",".join(map(str, astuple(variant.schedule)))
             content = form.serialise(model, variant, {**about, "variant": variant.name, "schedule": schedule})
 
             def compare(file: Path, variant: Variant = variant) -> dict[Shape, float]:
-                return differences(form.load(file), lambda image: model(image, variant), form.compared)
+                return max_differences(form.load(file), lambda image: model(image, variant), form.test_shapes)
 
-            yield Exported(path=path, variant=variant, differences=write_compared(path, content, compare))
+            yield ExportedVariant(path=path, variant=variant, differences=write_verified(path, content, compare))
             progress.advance(variant.name)
 
 
-def describe(weights: Path) -> dict[str, str]:
-    """What a file says of where it comes from; the variant is added to it.
+def describe_weights(weights: Path) -> dict[str, str]:
+    """Return the metadata of an exported file that describes its weights.
 
-    `dynet`: the version; `weights_sha256`: of the weights file; `recipe_sha256`: of the recipe it was trained by, and
-    `licence`, where the weights file knows them.
+    The keys are `dynet` (the version) and `weights_sha256`, and, if the weights file contains them, `recipe_sha256` and
+    `licence`.
     """
     header = read_header(weights)
-    told = {"dynet": dynet.__version__, "weights_sha256": sha256_of(weights)}
+    about = {"dynet": __version__, "weights_sha256": sha256_of(weights)}
     if header.training is not None:
-        told["recipe_sha256"] = header.training.recipe_sha256
+        about["recipe_sha256"] = header.training.recipe_sha256
     if "licence" in header.notes:
-        told["licence"] = header.notes["licence"]
-    return told
+        about["licence"] = header.notes["licence"]
+    return about
 
 
-def differences(
+def max_differences(
     exported: Callable[[Tensor], Tensor], original: Callable[[Tensor], Tensor], shapes: tuple[Shape, ...]
 ) -> dict[Shape, float]:
-    """The largest difference between two functions of pictures, for noise of each shape; nan where one has no number.
+    """Return the largest difference between two functions of images for noise of each shape; nan if one gives nan.
 
-    Noise, the same at every call, since it has the steepest edges that a picture can have.
+    The noise is the same at every call; it has the steepest edges that an image can have.
     """
     generator = torch.Generator().manual_seed(0)
-    found = {}
+    differences = {}
     with torch.no_grad():
         for count, height, width in shapes:
             image = torch.rand(count, 3, height, width, generator=generator)
-            found[count, height, width] = (exported(image) - original(image)).abs().max().item()
-    return found
+            differences[count, height, width] = (exported(image) - original(image)).abs().max().item()
+    return differences
 
 
-def write_compared(path: Path, content: bytes, compare: Callable[[Path], dict[Shape, float]]) -> dict[Shape, float]:
-    """Write under a temporary name, compare, rename; what was there before stays until then.
+def write_verified(path: Path, content: bytes, compare: Callable[[Path], dict[Shape, float]]) -> dict[Shape, float]:
+    """Write a file under a temporary name, compare it with torch, and rename it.
 
-    Raises WriteError, and leaves nothing new, where the file cannot be written or differs by more than LIMIT.
+    Args:
+        path: The final name; a file of that name stays as it was until the comparison has succeeded.
+        content: The bytes of the file.
+        compare: From the written file to its largest difference from torch for each shape.
+
+    Returns:
+        The differences.
+
+    Raises:
+        WriteError: The file cannot be written, or differs by more than MAX_DIFFERENCE; nothing new is left.
     """
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_bytes(content)
-        found = compare(temporary)
-        for (count, height, width), largest in found.items():
-            if not largest <= LIMIT:  # also what is no number
+        differences = compare(temporary)
+        for (count, height, width), largest in differences.items():
+            if not largest <= MAX_DIFFERENCE:  # also catches nan
                 raise WriteError(
-                    f"{path} is not kept: for {count} of {width}x{height} pixels it differs from torch by "
-                    f"{largest:.1e}, more than {LIMIT:.0e}"
+                    f"{path} is discarded: for {count} of {width}x{height} pixels its results differ from torch by "
+                    f"{largest:.1e}, more than {MAX_DIFFERENCE:.0e}"
                 )
         os.replace(temporary, path)
     except OSError as error:
@@ -165,4 +198,4 @@ def write_compared(path: Path, content: bytes, compare: Callable[[Path], dict[Sh
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-    return found
+    return differences

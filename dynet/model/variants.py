@@ -1,7 +1,8 @@
 """Variants of the network: how often they apply the block of each level, and which variant a training step uses."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
+from types import MappingProxyType
 
 import numpy as np
 
@@ -99,8 +100,10 @@ class SandwichSampler(VariantSampler):
         return (large, small, self._draw_one(between, weights, step))
 
 
-POLICIES: dict[str, type[VariantSampler]] = {
-    "random": VariantSampler,
-    "alternate": AlternatingSampler,
-    "sandwich": SandwichSampler,
-}
+POLICIES: Mapping[str, type[VariantSampler]] = MappingProxyType(
+    {
+        "random": VariantSampler,
+        "alternate": AlternatingSampler,
+        "sandwich": SandwichSampler,
+    }
+)

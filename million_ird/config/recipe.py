@@ -8,16 +8,16 @@ from functools import cached_property
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from million_ird.config.gates import Gate
 from million_ird.config.rules import (
-    STRICT,
     BuildLimits,
     DuplicateRules,
     LicenceRules,
     PatchRules,
     PrivacyRules,
+    RecipeSection,
     ShardRules,
     WebSettings,
 )
@@ -29,10 +29,8 @@ from million_ird.schema import HEADER_COLUMNS, RESERVED, RULES, TEXT, numeric_fi
 HEADER_LINE = "# million-ird recipe, as resolved"
 
 
-class Recipe(BaseModel):
+class Recipe(RecipeSection):
     """Everything that a build depends on beside its sources."""
-
-    model_config = STRICT
 
     name: str = "million_ird"
     sources: tuple[SourceSpec, ...] = Field(default=(), exclude=True)

@@ -7,14 +7,15 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from million_ird.config.gates import Gate
 from million_ird.schema import MAX_PIXELS, PATCH_FIELDS
 
-STRICT = ConfigDict(frozen=True, extra="forbid")
-"""An unknown key is an error; a value never changes."""
+
+class RecipeSection(BaseModel):
+    """A section of a recipe: an unknown key is an error, and a value never changes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class BuildLimits(BaseModel):
+class BuildLimits(RecipeSection):
     """Limits beyond which a candidate, or the whole build, fails."""
-
-    model_config = STRICT
 
     max_pixels: int = Field(default=MAX_PIXELS, gt=0)
     """Images with more pixels fail as `too_large` before anything is allocated."""
@@ -26,10 +27,8 @@ class BuildLimits(BaseModel):
     """A build in which a larger share of the candidates failed exits with 1."""
 
 
-class DuplicateRules(BaseModel):
+class DuplicateRules(RecipeSection):
     """Which duplicates are dropped."""
-
-    model_config = STRICT
 
     exact: bool = True
     """Drop images of the same bytes, or the same pixels."""
@@ -42,10 +41,8 @@ class DuplicateRules(BaseModel):
     """Whether images that share some descriptors are compared, too: finds crops, frames and overlays."""
 
 
-class PatchRules(BaseModel):
+class PatchRules(RecipeSection):
     """How kept images are cut into patches."""
-
-    model_config = STRICT
 
     size: int = Field(default=512, ge=16)
     """Side of a square patch in pixels."""
@@ -68,19 +65,15 @@ class PatchRules(BaseModel):
         return self
 
 
-class ShardRules(BaseModel):
+class ShardRules(RecipeSection):
     """How the parquet files are cut."""
-
-    model_config = STRICT
 
     bytes: int = Field(default=500_000_000, gt=0)
     """Encoded images in one file, approximately."""
 
 
-class LicenceRules(BaseModel):
+class LicenceRules(RecipeSection):
     """Which licences are accepted; names are compared without regard to case."""
-
-    model_config = STRICT
 
     allow: tuple[str, ...] = ()
     """If any is listed, images under other licences, or without one, are dropped as `licence` before they are read."""
@@ -99,10 +92,8 @@ class LicenceRules(BaseModel):
         return not allowed or name in {other.casefold() for other in self.refuse}
 
 
-class PrivacyRules(BaseModel):
+class PrivacyRules(RecipeSection):
     """What published files keep of the people who took the images."""
-
-    model_config = STRICT
 
     strip_metadata: Literal["web", "always", "never"] = "web"
     """Which images are published without location, time, camera, names and comments: those from web servers, all, or
@@ -115,10 +106,8 @@ class PrivacyRules(BaseModel):
         return self.strip_metadata == "always"
 
 
-class WebSettings(BaseModel):
+class WebSettings(RecipeSection):
     """How images are fetched from web servers."""
-
-    model_config = STRICT
 
     contact: str = ""
     """An e-mail or web address in the user agent, for the operators of the servers."""

@@ -3,22 +3,20 @@
 import importlib
 from typing import Any, Literal
 
-from pydantic import BaseModel, model_validator
+from pydantic import model_validator
 
-from million_ird.config.rules import STRICT
+from million_ird.config.rules import RecipeSection
 from million_ird.errors import one_line
 from million_ird.measure_specs import Field, MeasureSpec, Tier
 
 TierName = Literal["header", "thumbnail", "pixels", "quality"]
 
 
-class UserMeasure(BaseModel):
+class UserMeasure(RecipeSection):
     """What a recipe knows of a user's measure. Written as `package.module:Class`, it is completed by importing that.
 
     A resolved recipe holds all of it, so that a ledger can be read and decided where the module is not installed.
     """
-
-    model_config = STRICT
 
     measure: str
     """`package.module:Class`."""

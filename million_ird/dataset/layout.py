@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,7 +20,7 @@ from million_ird.dataset.markdown import plain_line
 from million_ird.runtime.storage import Folder
 from million_ird.schema import TRAIN, VALIDATION
 
-CONFIGS = {"images": "data", "patches": "patches", "ledger": ledger.FOLDER}
+CONFIGS = MappingProxyType({"images": "data", "patches": "patches", "ledger": ledger.FOLDER})
 """Configurations and their folders; the first is the one that is loaded when none is named."""
 SPLITS = (TRAIN, VALIDATION)
 LICENCE_FILE = "LICENSE.md"

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
+from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -32,7 +33,7 @@ from million_ird.metadata.strip import strip_metadata
 from million_ird.runtime.executor import Executor
 from million_ird.runtime.progress import Progress
 from million_ird.runtime.storage import Folder
-from million_ird.scan.source_bytes import Originals, read_verified
+from million_ird.scan.source_bytes import DownloadCache, read_verified
 from million_ird.schema import KEPT, TRAIN, VALIDATION
 from million_ird.sources.source import Reader, Source
 
@@ -47,7 +48,7 @@ FORMAT_REVISION = 2
 GROUP_BYTES = 64_000_000
 """Largest row group in bytes, unless a single image is larger."""
 GROUP_ROWS = 1000
-BYTES_PER_PATCH_PIXEL = {"png": 1.15, "webp": 0.85}
+BYTES_PER_PATCH_PIXEL = MappingProxyType({"png": 1.15, "webp": 0.85})
 """Average of photographs (benchmarks/patch_format.py): shards are planned before the patches exist."""
 
 
@@ -81,7 +82,7 @@ def write_shards(
     sources: Mapping[str, Source],
     executor: Executor,
     progress: Progress,
-    originals: Originals,
+    originals: DownloadCache,
 ) -> WriteSummary:
     """Write the kept images and their patches.
 
@@ -100,7 +101,7 @@ def write_shards(
     row_keys = [task.rows["key"].to_pylist() for task in missing]
     places = originals.places([key for keys in row_keys for key in keys])
     ready = (
-        replace(task, sources=originals.behind(sources, {key: places[key] for key in keys if key in places}))
+        replace(task, sources=originals.wrap(sources, {key: places[key] for key in keys if key in places}))
         for task, keys in zip(missing, row_keys, strict=True)
     )
     for rows in executor.run(write_shard, ready):

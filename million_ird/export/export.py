@@ -7,8 +7,9 @@ it ends in the same files (for an LMDB database: the same keys and values) as wi
 
 import hashlib
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 
 import pyarrow as pa
 
@@ -33,7 +34,9 @@ from million_ird.runtime.lock import is_locked, locked
 from million_ird.runtime.progress import Listener
 from million_ird.runtime.storage import Folder
 
-FORMATS: dict[str, type[ExportLayout]] = {"folder": FolderLayout, "webdataset": TarLayout, "lmdb": LmdbLayout}
+FORMATS: Mapping[str, type[ExportLayout]] = MappingProxyType(
+    {"folder": FolderLayout, "webdataset": TarLayout, "lmdb": LmdbLayout}
+)
 REVISION = 1
 """Increases when the same image would be written differently."""
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from types import MappingProxyType
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,7 +18,7 @@ import pyarrow.parquet as pq
 from million_ird.errors import BuildError, DamagedFile, UsageError
 from million_ird.runtime.storage import Folder
 
-CONFIGS: dict[str, str] = {"patches": "patches", "images": "data"}
+CONFIGS: Mapping[str, str] = MappingProxyType({"patches": "patches", "images": "data"})
 """Configs of a dataset that have images, and their folders."""
 PIXELS = "image"
 FILE_NAME = "file_name"

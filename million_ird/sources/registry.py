@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from types import MappingProxyType
 from typing import TypeAlias
 
 from million_ird.config.recipe import Recipe
@@ -109,13 +110,15 @@ class Opener:
     folder. Any other uri stays as the user wrote it."""
 
 
-OPENERS: Mapping[SourceKind, Opener] = {
-    "files": Opener(_files),
-    "table": Opener(_table),
-    "archive": Opener(_archive),
-    "dataset": Opener(_dataset, is_path=lambda spec: Folder(spec.uri).exists()),
-    "site": Opener(_site, is_path=lambda spec: False),
-}
+OPENERS: Mapping[SourceKind, Opener] = MappingProxyType(
+    {
+        "files": Opener(_files),
+        "table": Opener(_table),
+        "archive": Opener(_archive),
+        "dataset": Opener(_dataset, is_path=lambda spec: Folder(spec.uri).exists()),
+        "site": Opener(_site, is_path=lambda spec: False),
+    }
+)
 """Every kind of `million_ird.config.source_spec.SourceKind`."""
 
 

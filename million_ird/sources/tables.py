@@ -1,9 +1,9 @@
-"""Tables that list pictures: parquet, csv, tsv, jsonl or txt, plain or compressed, here or elsewhere.
+"""Tables that list images: parquet, csv, tsv, jsonl or txt, plain or compressed, on any file system.
 
-One candidate per row. `url` (or `path`, `uri`, `file_name`, `image_url`, `URL`) names the picture: a web address, any
-fsspec URL, or a path relative to the table's folder. `width`, `height`, `licence` (`license`) and `attribution`
-(`author`) are taken over, and the columns that the recipe passes through. A txt holds an address on each line and
-nothing else. A table is read some rows at a time, never whole.
+One candidate per row. `url` (or `path`, `uri`, `file_name`, `image_url`, `URL`) names the image: a web address, any
+fsspec URL, or a path relative to the table's folder. `width`, `height`, `licence` (`license`), `attribution` (`author`)
+and the columns that the recipe passes through are read, too. A txt holds one address on each line and nothing else. A
+table is read in batches of rows, never whole.
 """
 
 import csv
@@ -15,6 +15,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from types import MappingProxyType
 from typing import IO, Any, TypeAlias
 
 import pyarrow as pa
@@ -32,11 +33,11 @@ from million_ird.sources.web.links import LinkChunker, LinkEntry, LinkFetcher, h
 log = logging.getLogger(__name__)
 
 TABLE_SUFFIXES = (".parquet", ".csv", ".tsv", ".jsonl", ".ndjson", ".txt")
-COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".lz4": "lz4"}
+COMPRESSIONS = MappingProxyType({".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".lz4": "lz4"})
 FILE_SYSTEMS = frozenset({"s3", "s3a", "gs", "gcs", "hf", "az", "abfs", "abfss", "oci", "oss", "memory"})
-"""File systems that a row may name. Others would reach into this machine, or past the checks on web addresses."""
+"""File systems that a row may name. Others could read this machine's files or bypass the checks on web addresses."""
 BATCH_ROWS = 4096
-LONGEST_FIELD = 1 << 20
+MAX_FIELD_LENGTH = 1 << 20
 _NAMES = {
     "url": ("url", "URL", "image_url", "path", "uri", "file_name"),
     "width": ("width", "WIDTH", "original_width"),
@@ -44,18 +45,18 @@ _NAMES = {
     "licence": ("licence", "license", "LICENSE"),
     "attribution": ("attribution", "author"),
 }
-"""What we call a column, and what others call it; the first that is there is taken."""
+"""Our name of a column, and the names that tables use; the first that a table has is read."""
 Row: TypeAlias = Mapping[str, Any]
 
 
 def is_table(root: str) -> bool:
-    """Whether a source is taken as a table: by its name."""
-    return _kind(root) != ""
+    """Return whether a file name is that of a table."""
+    return _format(root) != ""
 
 
 @dataclass(frozen=True, slots=True)
 class TableSource:
-    """The pictures that a table, or each of the tables that a pattern matches, lists."""
+    """The images that a table, or each of the tables that a pattern matches, lists."""
 
     label: str
     root: str
@@ -63,57 +64,59 @@ class TableSource:
     columns: tuple[str, ...] = ()
     """Numeric columns to pass through."""
     texts: tuple[str, ...] = ()
-    """Columns to pass through as they are."""
+    """Text columns to pass through."""
     names: tuple[tuple[str, str], ...] = ()
-    """What the table calls `url`, `width`, `height`, `licence` or `attribution`, where it is none of the usual."""
+    """Pairs of our name (`url`, `width`, `height`, `licence` or `attribution`) and the table's, if that is unusual."""
     options: StorageOptions = ()
 
     def check(self) -> None:
-        """Reads the first row.
+        """Read the first row.
 
         Raises:
-            SourceError: it cannot be read, has no column that names pictures or lacks one that is passed through, or
-                holds no rows.
+            SourceError: the table cannot be read, has no rows, no column that names images, or lacks a column that the
+                recipe passes through.
         """
         if next(filter(None, self._entries()), None) is None:
             raise SourceError(f"source {self.root}: holds no rows")
 
     def chunks(self, limit: int | None = None) -> Iterator[SourceChunk]:
-        """Rows lane by lane, cut where a key says so; what is named again is the same candidate, and passed over.
+        """Yield the rows by host group, cut where a key hashes to a boundary; an image that is named again is skipped.
 
-        Local files are in no lane. A row that is added or removed changes the unit that it is in and no other.
+        Local files have no host group. A row that is added or removed changes its own chunk and no other.
         """
-        lanes, seen = LinkChunker(self.label, self.root), KeySet()
-        again = nameless = 0
-        rows_left = itertools.islice(self._entries(), limit)
-        while taken := list(itertools.islice(rows_left, BATCH_ROWS)):
-            batch = [entry for entry in taken if entry is not None]
-            nameless += len(taken) - len(batch)
+        chunker, seen = LinkChunker(self.label, self.root), KeySet()
+        n_repeated = n_empty = 0
+        remaining = itertools.islice(self._entries(), limit)
+        while rows := list(itertools.islice(remaining, BATCH_ROWS)):
+            batch = [entry for entry in rows if entry is not None]
+            n_empty += len(rows) - len(batch)
             keys = [candidate_key(self.label, entry.uri) for entry in batch]
             for entry, key, new in zip(batch, keys, seen.add(keys), strict=True):
-                again += not new
-                host_group = self._lane(entry)
-                chunk = lanes.add(host_group, key, entry, local=host_group == _LOCAL) if new else None
+                n_repeated += not new
+                group = self._group(entry)
+                chunk = chunker.add(group, key, entry, local=group == _LOCAL) if new else None
                 if chunk is not None:
                     yield chunk
-        yield from lanes.rest(local=_LOCAL)
-        if again:
-            log.warning("source %s: %d rows name a picture that an earlier row named", self.label, again)
-        if nameless:
-            log.warning("source %s: %d rows name no picture", self.label, nameless)
+        yield from chunker.rest(local=_LOCAL)
+        if n_repeated:
+            verb = "row repeats" if n_repeated == 1 else "rows repeat"
+            log.warning("source %s: %d %s an image of an earlier row", self.label, n_repeated, verb)
+        if n_empty:
+            verb = "row names" if n_empty == 1 else "rows name"
+            log.warning("source %s: %d %s no image", self.label, n_empty, verb)
 
     def candidates(self, chunk: SourceChunk) -> list[Candidate]:
-        """One candidate per row."""
+        """Return one candidate per row."""
         return [candidate_of(self.label, entry) for entry in chunk.entries if isinstance(entry, LinkEntry)]
 
     def fetch(self, candidate: Candidate) -> bytes | Failed:
-        """Reads the file that the row names."""
+        """Read the file that the row names."""
         return self._read(candidate.uri)
 
     def stream(
         self, chunk: SourceChunk, wanted: Callable[[Candidate], bool], deliver: Deliver, context: StreamContext
     ) -> None:
-        """Fetches the pictures of a unit from the web, or reads them from another file system."""
+        """Fetch the images of a chunk from the web, or read them from another file system."""
         entries = [entry for entry in chunk.entries if isinstance(entry, LinkEntry)]
         if chunk.host_group:
             self.fetcher.stream(self.label, entries, chunk.host_group, wanted, deliver, context)
@@ -129,15 +132,15 @@ class TableSource:
         scheme = address.partition("://")[0].lower() if "://" in address else ""
         if scheme and scheme not in FILE_SYSTEMS:
             return Failed("unsupported", f"{scheme[:20]} addresses are not fetched")
-        where = address if "://" in address else f"{root_folder(self.root, self.options).url}/{address}"
-        source = FilesSource("", where, self.fetcher.max_bytes, options=self.options if "://" in address else ())
+        file = address if "://" in address else f"{root_folder(self.root, self.options).url}/{address}"
+        source = FilesSource("", file, self.fetcher.max_bytes, options=self.options if "://" in address else ())
         try:
-            root_folder(where, source.options)
+            root_folder(file, source.options)
         except SourceError as error:
             return Failed("missing", str(error))
-        return source.fetch(Candidate(key="", source="", uri=PurePosixPath(where).name, version=""))
+        return source.fetch(Candidate(key="", source="", uri=PurePosixPath(file).name, version=""))
 
-    def _lane(self, entry: LinkEntry) -> str:
+    def _group(self, entry: LinkEntry) -> str:
         if is_web_url(entry.address):
             return host_group_of(entry.address, self.fetcher.web.lanes)
         return "" if self._is_remote(entry) else _LOCAL
@@ -152,16 +155,16 @@ class TableSource:
                 for row in read_rows(folder, table.uri):
                     yield self._entry(row, folder)
             except (pa.ArrowException, OSError, UnicodeDecodeError, csv.Error, EOFError) as error:
-                where = self.root if table.uri == PurePosixPath(self.root).name else f"{folder.url}/{table.uri}"
-                raise SourceError(f"source {where}: {' '.join(str(error).split())[:160]}") from error
+                path = self.root if table.uri == PurePosixPath(self.root).name else f"{folder.url}/{table.uri}"
+                raise SourceError(f"source {path}: {' '.join(str(error).split())[:160]}") from error
 
     def _entry(self, row: Row, folder: Folder) -> LinkEntry | None:
         address = self._value(row, "url")
         if address is None:
-            raise SourceError(f"source {self.root}: no column names pictures (url, path, …); it has {_told(row)}")
+            raise SourceError(f"source {self.root}: no column names images (url, path, …); it has {_column_names(row)}")
         missing = [name for name in (*self.columns, *self.texts) if name not in row]
         if missing:
-            raise SourceError(f"source {self.root}: has no column {missing[0]!r}, only {_told(row)}")
+            raise SourceError(f"source {self.root}: has no column {missing[0]!r}, only {_column_names(row)}")
         address = address.strip()
         if not address:
             return None
@@ -180,11 +183,11 @@ class TableSource:
         )
 
     def _value(self, row: Row, name: str) -> str | None:
-        """The row's text under one of the names of a column; None where it has no such column."""
+        """Return the row's text under one of the names of a column; None if it has no such column."""
         mapped = dict(self.names).get(name)
-        for theirs in (mapped,) if mapped else _NAMES[name]:
-            if theirs in row:
-                return "" if row[theirs] is None else str(row[theirs])
+        for column in (mapped,) if mapped else _NAMES[name]:
+            if column in row:
+                return "" if row[column] is None else str(row[column])
         return None
 
     def _number(self, name: str, value: object) -> float | None:
@@ -200,22 +203,22 @@ _LOCAL = "local"
 
 
 def read_rows(folder: Folder, name: str) -> Iterator[Row]:
-    """The rows of a table as mappings, some of them in memory at a time."""
-    kind, compression = _kind(name), COMPRESSIONS.get(PurePosixPath(name).suffix.lower())
+    """Yield the rows of a table as mappings; only a batch of them is in memory."""
+    suffix, compression = _format(name), COMPRESSIONS.get(PurePosixPath(name).suffix.lower())
     with folder.open(name) as raw:
-        if kind == ".parquet":
+        if suffix == ".parquet":
             for batch in pq.ParquetFile(raw).iter_batches(BATCH_ROWS):
                 yield from batch.to_pylist()
             return
         plain: Any = pa.CompressedInputStream(pa.PythonFile(raw), compression) if compression else raw
         text = io.TextIOWrapper(io.BufferedReader(_Readable(plain)), encoding="utf-8-sig", newline="")
-        if kind == ".txt":
+        if suffix == ".txt":
             yield from ({"url": line.strip()} for line in text if line.strip())
-        elif kind in {".jsonl", ".ndjson"}:
+        elif suffix in {".jsonl", ".ndjson"}:
             yield from _objects(text)
         else:
-            csv.field_size_limit(LONGEST_FIELD)
-            yield from csv.DictReader(text, delimiter="\t" if kind == ".tsv" else ",", strict=True)
+            csv.field_size_limit(MAX_FIELD_LENGTH)
+            yield from csv.DictReader(text, delimiter="\t" if suffix == ".tsv" else ",", strict=True)
 
 
 def _objects(lines: Iterable[str]) -> Iterator[Row]:
@@ -224,14 +227,14 @@ def _objects(lines: Iterable[str]) -> Iterator[Row]:
             try:
                 row = json.loads(line)
             except json.JSONDecodeError as error:
-                raise csv.Error(f"line {number}: no JSON: {error.msg}") from error
+                raise csv.Error(f"line {number}: not JSON: {error.msg}") from error
             if not isinstance(row, dict):
-                raise csv.Error(f"line {number}: no JSON object")
+                raise csv.Error(f"line {number}: not a JSON object")
             yield row
 
 
 class _Readable(io.RawIOBase):
-    """What arrow decompresses, as the standard library reads it."""
+    """Adapts a stream of arrow, which decompresses, to the standard library."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
@@ -240,21 +243,21 @@ class _Readable(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        found = self._stream.read(len(buffer))
-        buffer[: len(found)] = found
-        return len(found)
+        content = self._stream.read(len(buffer))
+        buffer[: len(content)] = content
+        return len(content)
 
 
-def _kind(name: str) -> str:
-    """The suffix that says what a table is, compression aside; empty for what is none."""
-    small = name.lower()
+def _format(name: str) -> str:
+    """Return the suffix that tells a table's format, without that of its compression; empty if it is not a table."""
+    stem = name.lower()
     for compression in COMPRESSIONS:
-        small = small.removesuffix(compression)
-    return next((kind for kind in TABLE_SUFFIXES if small.endswith(kind)), "")
+        stem = stem.removesuffix(compression)
+    return next((suffix for suffix in TABLE_SUFFIXES if stem.endswith(suffix)), "")
 
 
 def _version(folder: Folder, address: str) -> str:
-    """Size and time of a local file; of a remote one the name alone, which a listing of each would cost too much."""
+    """Return size and time of a local file; empty for a remote file, since a request for each would cost too much."""
     if "://" in address or not folder.local or not folder.exists(address):
         return ""
     return folder.version(address)
@@ -268,5 +271,5 @@ def _whole(text: str | None) -> int | None:
     return int(number) if 0 < number < 1e9 else None
 
 
-def _told(row: Row) -> str:
+def _column_names(row: Row) -> str:
     return ", ".join(str(name) for name in row)[:200]

@@ -8,6 +8,7 @@ import ipaddress
 import re
 import socket
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
@@ -19,9 +20,9 @@ from million_ird.candidate import Failed
 
 IPAddress: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-LONGEST = 8192
+MAX_URL_LENGTH = 8192
 """Characters of a URL: beyond it servers refuse the request line anyway."""
-PORTS = {"http": 80, "https": 443}
+PORTS = MappingProxyType({"http": 80, "https": 443})
 
 _REFUSED_V4 = tuple(
     ipaddress.IPv4Network(network)
@@ -80,8 +81,8 @@ def parse_url(text: str) -> FetchUrl | Failed:
 
 
 def _place(text: str) -> FetchUrl:
-    if len(text) > LONGEST:
-        raise _Wrong(f"has more than {LONGEST:,} characters")
+    if len(text) > MAX_URL_LENGTH:
+        raise _Wrong(f"has more than {MAX_URL_LENGTH:,} characters")
     if _CONTROL.search(text):
         raise _Wrong("holds a control character")
     try:

@@ -21,8 +21,7 @@ from PIL import Image
 
 from dynet import LARGE, SMALL, DyNet
 from dynet.export import onnx_file
-from dynet.export.export import describe as describe_weights
-from dynet.export.export import export, prepare
+from dynet.export.export import describe_weights, export, plan_files
 from dynet.runtime.memory import keep_freed_memory
 
 RESULT = ROOT / "benchmarks" / "results" / "export.json"
@@ -86,7 +85,7 @@ def compare(arguments: argparse.Namespace, variant: str, folder: Path) -> list[d
     torch.manual_seed(0)
     model = DyNet().eval()
     model.save(weights)
-    form, files = prepare("onnx", folder / f"{variant}.onnx", (VARIANTS[variant],), overwrite=True)
+    form, files = plan_files("onnx", folder / f"{variant}.onnx", (VARIANTS[variant],), overwrite=True)
     started = time.perf_counter()
     (exported,) = export(model, describe_weights(weights), form, files)
     seconds, megabytes = time.perf_counter() - started, exported.path.stat().st_size / 1e6

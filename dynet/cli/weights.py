@@ -63,7 +63,7 @@ def export(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
 ) -> None:
     """Write a variant as a file that runs without dynet; it is kept only if its results equal those of torch."""
-    from dynet.export.export import describe, prepare
+    from dynet.export.export import describe_weights, plan_files
     from dynet.export.export import export as run_export
     from dynet.inference.restore import choose_variants
     from dynet.model.network import DyNet
@@ -71,8 +71,8 @@ def export(
 
     file = locate_weights(weights)
     model = DyNet.from_pretrained(file)
-    form, files = prepare(file_format, out, choose_variants(variants, model), overwrite=overwrite)
-    for exported in run_export(model, describe(file), form, files):
+    form, files = plan_files(file_format, out, choose_variants(variants, model), overwrite=overwrite)
+    for exported in run_export(model, describe_weights(file), form, files):
         for (count, height, width), largest in exported.differences.items():
             typer.echo(f"{exported.path}: at most {largest:.1e} from torch for {count} of {width}x{height} pixels")
         typer.echo(exported.path)

@@ -1,1 +1,1 @@
-"""One variant of a network as a file for other runtimes."""
+"""Export of one variant of a network as a file for other runtimes."""

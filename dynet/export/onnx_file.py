@@ -1,4 +1,4 @@
-"""ONNX: what onnxruntime, and most programs that are not torch, can run."""
+"""ONNX files, for onnxruntime and most other runtimes."""
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -11,17 +11,17 @@ from dynet.export.one_variant import trace
 from dynet.model.network import DyNet
 from dynet.model.variants import Variant
 
-# The first in which Gelu is one operator; before, it is five that each write all hidden channels to memory.
+# The first with Gelu as one operator; before, it is five, each of which writes all hidden channels to memory.
 OPSET = 20
 INPUT, OUTPUT = "image", "restored"
 AXES = ("batch", "", "height", "width")
 
 
 def serialise(model: DyNet, variant: Variant, about: Mapping[str, str]) -> bytes:
-    """The variant as an ONNX model that onnx's checker accepts, with `about` among its metadata.
+    """Return the variant as an ONNX model that onnx's checker accepts, with `about` as metadata.
 
-    Input `image` (batch, 3, height, width) float32 in [0, 1], output `restored` of the same shape, not clamped. It has
-    no minimum size: those that torch names while tracing are of torch's own kernels.
+    Its input is `image`, (batch, 3, height, width) float32 in [0, 1], and its output `restored` of the same shape, not
+    clamped. It has no minimum size; the limits that torch reports during tracing concern torch's own kernels.
     """
     import onnx
 
@@ -36,7 +36,7 @@ def serialise(model: DyNet, variant: Variant, about: Mapping[str, str]) -> bytes
     if program is None:
         raise RuntimeError("torch.onnx.export returned no program")
     proto = program.model_proto
-    _forget_the_machine(proto)
+    _remove_trace_notes(proto)
     for value in (*proto.graph.input, *proto.graph.output):
         for axis, name in zip(value.type.tensor_type.shape.dim, AXES, strict=True):
             if name:
@@ -45,22 +45,22 @@ def serialise(model: DyNet, variant: Variant, about: Mapping[str, str]) -> bytes
     proto.graph.name = f"dynet_{variant.name}"
     onnx.helper.set_model_props(proto, dict(about))
     onnx.checker.check_model(proto, full_check=True)
-    written: bytes = proto.SerializeToString(deterministic=True)
-    return written
+    content: bytes = proto.SerializeToString(deterministic=True)
+    return content
 
 
-def _forget_the_machine(proto: Any) -> None:
-    """Take out what torch notes of each node, among it lines of source with their folders: half of a small file."""
+def _remove_trace_notes(proto: Any) -> None:
+    """Remove torch's notes on each node, which contain source lines and paths, and are half of a small file."""
     graph = proto.graph
     holders: Iterable[Any] = (proto, graph, *graph.node, *graph.initializer, *graph.input, *graph.output)
     for holder in holders:
         del holder.metadata_props[:]
         holder.doc_string = ""
-    del graph.value_info[:]  # sizes within, by the names of torch's symbols
+    del graph.value_info[:]  # inner sizes in terms of torch's symbols
 
 
 def load(path: Path) -> Callable[[Tensor], Tensor]:
-    """The file as a function of (B, 3, H, W) float32, run by onnxruntime on the CPU."""
+    """Load a file as a function of (B, 3, H, W) float32, run by onnxruntime on the CPU."""
     import onnxruntime  # type: ignore[import-untyped]
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])

@@ -1,4 +1,4 @@
-"""PT2: a program of torch.export, which torch runs without dynet."""
+"""PT2 files: programs of torch.export, which torch runs without dynet."""
 
 import io
 import json
@@ -13,17 +13,19 @@ from dynet.export.one_variant import trace
 from dynet.model.network import DyNet
 from dynet.model.variants import Variant
 
-ABOUT = "dynet.json"  # the name under which torch.export.load(…, extra_files=…) gives what is said of the file
+METADATA_FILE = "dynet.json"  # the key for the metadata in torch.export.load(…, extra_files=…)
 
 
 def serialise(model: DyNet, variant: Variant, about: Mapping[str, str]) -> bytes:
-    """The variant as torch.export.save writes it, for one picture at a time of any size from SMALLEST pixels a side."""
+    """Return the variant as a file of torch.export.save, for one image at a time with sides from SMALLEST pixels."""
     buffer = io.BytesIO()
-    torch.export.save(trace(model, variant, any_batch=False), buffer, extra_files={ABOUT: json.dumps(dict(about))})
+    torch.export.save(
+        trace(model, variant, any_batch=False), buffer, extra_files={METADATA_FILE: json.dumps(dict(about))}
+    )
     return buffer.getvalue()
 
 
 def load(path: Path) -> Callable[[Tensor], Tensor]:
-    """The file as a function of (1, 3, H, W) float32."""
+    """Load a file as a function of (1, 3, H, W) float32."""
     module = torch.export.load(path).module()
     return lambda image: cast(Tensor, module(image))

@@ -1,4 +1,4 @@
-"""Exported files against torch, by onnxruntime and by torch.export: programs that nobody here wrote."""
+"""Exported files compared with torch, run by onnxruntime and torch.export."""
 
 import json
 import re
@@ -14,11 +14,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from dynet import LARGE, SMALL, DyNet, ReuseSchedule, Variant
+from dynet import LARGE, SMALL, DyNet, ReuseSchedule, Variant, __version__
 from dynet.errors import UsageError, WriteError
 from dynet.export import export, onnx_file, pt2_file
-from dynet.export.export import FORMATS, LIMIT, differences, prepare, write_compared
-from dynet.export.one_variant import SMALLEST, OneVariant, padded_places
+from dynet.export.export import FORMATS, MAX_DIFFERENCE, max_differences, plan_files, write_verified
+from dynet.export.one_variant import SMALLEST, OneVariant, padded_indices
 from dynet.model.network import pad_to_stride
 from tests.dynet.conftest import TINY
 
@@ -26,11 +26,11 @@ onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 
-pytestmark = pytest.mark.timeout(900)  # torch takes most of a minute of a processor to trace even a narrow network
+pytestmark = pytest.mark.timeout(900)  # torch needs most of a minute to trace even a narrow network
 
 Command = Callable[..., tuple[int, str, str]]
 ROOT = Path(__file__).parents[3]
-ONCE = Variant("once", ReuseSchedule(1, 1, 1, 1))  # tracing takes time for every application of a block
+ONCE = Variant("once", ReuseSchedule(1, 1, 1, 1))  # tracing takes time for each application of a block
 MIXED = Variant("mixed", ReuseSchedule(2, 1, 1, 2))
 SHAPES = ((1, 64, 64), (1, 321, 481), (2, 37, 53), (1, 9, 200), (3, 3, 2))
 
@@ -41,7 +41,7 @@ def network(**changes: object) -> DyNet:
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if "repeat_" in name:
-                parameter.normal_(0, 0.2)  # they start at zero, where a repeat that is mistaken changes nothing
+                parameter.normal_(0, 0.2)  # they start at zero, where a wrong repeat would change nothing
     model.variants = (ONCE, MIXED)
     return model
 
@@ -55,11 +55,11 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def narrow(tmp_path_factory: pytest.TempPathFactory, weights: Path) -> tuple[Path, str]:
-    """A file of ONNX as the command writes it, and what the command printed."""
+    """Write an ONNX file with the command, and return it with the command's output."""
     out = tmp_path_factory.mktemp("out") / "once.onnx"
-    given = ["--weights", weights, "--variants", "once", "--format", "onnx", "--out", out]
+    options = ["--weights", weights, "--variants", "once", "--format", "onnx", "--out", out]
     done = subprocess.run(
-        [sys.executable, "-m", "dynet", "export", *map(str, given)], cwd=ROOT, capture_output=True, text=True
+        [sys.executable, "-m", "dynet", "export", *map(str, options)], cwd=ROOT, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     assert [path.name for path in out.parent.iterdir()] == [out.name]
@@ -67,39 +67,41 @@ def narrow(tmp_path_factory: pytest.TempPathFactory, weights: Path) -> tuple[Pat
 
 
 def largest(run: Callable[[Tensor], Tensor], model: DyNet, variant: Variant, shape: tuple[int, int, int]) -> float:
-    return differences(run, lambda image: model(image, variant), (shape,))[shape]
+    return max_differences(run, lambda image: model(image, variant), (shape,))[shape]
 
 
 @pytest.mark.parametrize("size", range(1, 34))
-def test_places_are_those_that_the_network_pads_with(size: int) -> None:
+def test_padded_indices_equal_the_padding_of_the_network(size: int) -> None:
     rows = torch.arange(float(size)).view(1, 1, size, 1).expand(1, 1, size, 8)
-    assert padded_places(size).tolist() == pad_to_stride(rows)[0, 0, :, 0].tolist()
+    assert padded_indices(size).tolist() == pad_to_stride(rows)[0, 0, :, 0].tolist()
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 9), (16, 24), (37, 53)], ids=str)
-def test_the_form_that_is_exported_is_the_network_to_the_last_bit(size: tuple[int, int]) -> None:
+def test_the_exported_form_equals_the_network_bit_for_bit(size: tuple[int, int]) -> None:
     model, image = network(per_repeat=2), torch.rand(2, 3, *size)
     with torch.no_grad():
         assert torch.equal(OneVariant(model, MIXED)(image), model(image, MIXED))
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_onnxruntime_does_what_torch_does_at_any_size(narrow: tuple[Path, str], shape: tuple[int, int, int]) -> None:
-    assert largest(onnx_file.load(narrow[0]), network(), ONCE, shape) <= LIMIT
+def test_onnxruntime_gives_the_results_of_torch_at_any_size(
+    narrow: tuple[Path, str], shape: tuple[int, int, int]
+) -> None:
+    assert largest(onnx_file.load(narrow[0]), network(), ONCE, shape) <= MAX_DIFFERENCE
 
 
-def test_an_onnx_file_says_what_it_is(narrow: tuple[Path, str], weights: Path) -> None:
+def test_an_onnx_file_describes_itself(narrow: tuple[Path, str], weights: Path) -> None:
     model = onnx.load(narrow[0])
     onnx.checker.check_model(model, full_check=True)
-    given, made = model.graph.input[0], model.graph.output[0]
-    assert (given.name, made.name) == ("image", "restored")
-    for value in (given, made):
+    image, restored = model.graph.input[0], model.graph.output[0]
+    assert (image.name, restored.name) == ("image", "restored")
+    for value in (image, restored):
         axes = value.type.tensor_type.shape.dim
         assert [axis.dim_param or axis.dim_value for axis in axes] == ["batch", 3, "height", "width"]
         assert value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
     assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", onnx_file.OPSET)]
     assert {entry.key: entry.value for entry in model.metadata_props} == {
-        "dynet": export.dynet.__version__,
+        "dynet": __version__,
         "variant": "once",
         "schedule": "1,1,1,1",
         "weights_sha256": sha256(weights.read_bytes()).hexdigest(),
@@ -107,7 +109,7 @@ def test_an_onnx_file_says_what_it_is(narrow: tuple[Path, str], weights: Path) -
     }
 
 
-def test_an_onnx_file_names_no_folder_of_the_machine_that_wrote_it(narrow: tuple[Path, str]) -> None:
+def test_an_onnx_file_contains_no_path_of_the_machine(narrow: tuple[Path, str]) -> None:
     content = narrow[0].read_bytes()
     assert [word for word in (b".py", b"File ", str(ROOT).encode()) if word in content] == []
 
@@ -115,59 +117,61 @@ def test_an_onnx_file_names_no_folder_of_the_machine_that_wrote_it(narrow: tuple
 def test_the_command_prints_each_difference_and_the_file(narrow: tuple[Path, str]) -> None:
     *compared, last = narrow[1].splitlines()
     assert last == str(narrow[0])
-    found = [
-        re.fullmatch(r".*once\.onnx: at most (\S+) from torch for (\d) of (\d+)x(\d+) pixels", it) for it in compared
+    matches = [
+        re.fullmatch(r".*once\.onnx: at most (\S+) from torch for (\d) of (\d+)x(\d+) pixels", line)
+        for line in compared
     ]
-    assert [(int(it[2]), int(it[4]), int(it[3])) for it in found if it] == list(FORMATS["onnx"].compared)
-    assert max(float(it[1]) for it in found if it) <= LIMIT
+    shapes = [(int(match[2]), int(match[4]), int(match[3])) for match in matches if match]
+    assert shapes == list(FORMATS["onnx"].test_shapes)
+    assert max(float(match[1]) for match in matches if match) <= MAX_DIFFERENCE
 
 
-def test_the_page_s_example_runs_where_neither_torch_nor_dynet_can_be_imported(
+def test_the_example_of_the_docs_runs_without_torch_and_dynet(
     narrow: tuple[Path, str], tmp_path: Path, photographs: list[np.ndarray]
 ) -> None:
     page = (ROOT / "docs" / "exporting.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"^```python\n(import numpy.*?)^```", page, re.DOTALL | re.MULTILINE)
     Image.fromarray(photographs[3][:75, :110]).save(tmp_path / "holiday.jpg")
     (tmp_path / "S.onnx").write_bytes(narrow[0].read_bytes())
-    refused = "import sys\nsys.modules.update(torch=None, dynet=None)\n"
-    subprocess.run([sys.executable, "-c", refused + code], cwd=tmp_path, check=True)
+    hide = "import sys\nsys.modules.update(torch=None, dynet=None)\n"
+    subprocess.run([sys.executable, "-c", hide + code], cwd=tmp_path, check=True)
     with torch.no_grad():
-        picture = torch.tensor(np.asarray(Image.open(tmp_path / "holiday.jpg"))).permute(2, 0, 1)[None] / 255
-        expected = network()(picture, ONCE)[0].clamp(0, 1).mul(255).round().permute(1, 2, 0).numpy()
+        image = torch.tensor(np.asarray(Image.open(tmp_path / "holiday.jpg"))).permute(2, 0, 1)[None] / 255
+        expected = network()(image, ONCE)[0].clamp(0, 1).mul(255).round().permute(1, 2, 0).numpy()
     restored = np.asarray(Image.open(tmp_path / "restored.png"), dtype=np.float32)
-    assert np.abs(restored - expected).max() <= 1  # of 255: where both round the same value to either side
+    assert np.abs(restored - expected).max() <= 1  # of 255: both may round a value in different directions
 
 
 @pytest.mark.full
 @pytest.mark.timeout(3600)
-def test_repeats_of_their_own_and_several_variants_are_exported_to_one_file_each(tmp_path: Path) -> None:
+def test_untied_repeats_and_several_variants_are_exported_to_one_file_each(tmp_path: Path) -> None:
     model = network(per_repeat=2)
-    form, files = prepare("onnx", tmp_path / "files", model.variants, overwrite=False)
-    written = list(export.export(model, {"dynet": "0"}, form, files))
-    assert [entry.path.name for entry in written] == ["once.onnx", "mixed.onnx"]
-    for entry in written:
-        assert largest(onnx_file.load(entry.path), model, entry.variant, (1, 45, 67)) <= LIMIT
+    form, files = plan_files("onnx", tmp_path / "files", model.variants, overwrite=False)
+    exported = list(export.export(model, {"dynet": "0"}, form, files))
+    assert [entry.path.name for entry in exported] == ["once.onnx", "mixed.onnx"]
+    for entry in exported:
+        assert largest(onnx_file.load(entry.path), model, entry.variant, (1, 45, 67)) <= MAX_DIFFERENCE
     other = onnx_file.load(files[ONCE])
-    assert largest(other, model, MIXED, (1, 45, 67)) > LIMIT  # or the comparison could not tell variants apart
+    assert largest(other, model, MIXED, (1, 45, 67)) > MAX_DIFFERENCE  # so the comparison can tell variants apart
 
 
 @pytest.mark.full
 @pytest.mark.timeout(3600)
-def test_a_program_of_torch_export_does_what_torch_does_at_any_size_from_9(
+def test_a_program_of_torch_export_gives_the_results_of_torch_at_any_size_from_9(
     dynet_command: Command, tmp_path: Path, weights: Path
 ) -> None:
     out = tmp_path / "once.pt2"
-    given = ("--weights", weights, "--variants", "once", "--format", "torch-export")
-    code, _, err = dynet_command("export", *given, "--out", out)
+    options = ("--weights", weights, "--variants", "once", "--format", "torch-export")
+    code, _, err = dynet_command("export", *options, "--out", out)
     assert code == 0, err
     model, run = network(), pt2_file.load(out)
     for shape in ((1, 9, 9), (1, 64, 64), (1, 37, 53), (1, 321, 481)):
-        assert largest(run, model, ONCE, shape) <= LIMIT
+        assert largest(run, model, ONCE, shape) <= MAX_DIFFERENCE
     with pytest.raises(AssertionError, match=f">= {SMALLEST}"):
         run(torch.rand(1, 3, 8, 40))
-    told = {pt2_file.ABOUT: ""}
-    torch.export.load(out, extra_files=told)
-    assert json.loads(told[pt2_file.ABOUT])["variant"] == "once"
+    metadata = {pt2_file.METADATA_FILE: ""}
+    torch.export.load(out, extra_files=metadata)
+    assert json.loads(metadata[pt2_file.METADATA_FILE])["variant"] == "once"
     assert str(ROOT).encode() not in out.read_bytes()
 
 
@@ -177,34 +181,34 @@ def test_a_program_of_torch_export_does_what_torch_does_at_any_size_from_9(
 def test_the_network_of_the_paper_is_exported_at_its_full_width(tmp_path: Path, variant: Variant) -> None:
     torch.manual_seed(0)
     model = DyNet().eval()
-    form, files = prepare("onnx", tmp_path / "full.onnx", (variant,), overwrite=False)
-    (written,) = export.export(model, {"dynet": "0"}, form, files)
-    run = onnx_file.load(written.path)
+    form, files = plan_files("onnx", tmp_path / "full.onnx", (variant,), overwrite=False)
+    (exported,) = export.export(model, {"dynet": "0"}, form, files)
+    run = onnx_file.load(exported.path)
     for shape in ((1, 64, 64), (1, 37, 53), (1, 321, 481)):
-        assert largest(run, model, variant, shape) <= LIMIT
+        assert largest(run, model, variant, shape) <= MAX_DIFFERENCE
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--variants", "once", "--format", "onxx", "--out", "f.onnx"], "onxx"),
         (["--variants", "XL", "--format", "onnx", "--out", "f.onnx"], "no variant 'XL'"),
-        (["--variants", "once", "--format", "onnx", "--out", "f.pt2"], "--out f.pt2: for one variant a file"),
-        (["--variants", "once", "--format", "torch-export", "--out", "f.onnx"], "ends in .pt2"),
-        (["--variants", "once", "--format", "onnx", "--out", "there.onnx"], "there.onnx exists already; --overwrite"),
-        (["--variants", "once", "--format", "onnx", "--out", "there.onnx/f.onnx"], "no file can be written to"),
-        (["--variants", "once,mixed", "--format", "onnx", "--out", "f.onnx"], "for several variants a folder"),
-        (["--variants", "once,mixed", "--format", "onnx", "--out", "there"], "once.onnx exists already; --overwrite"),
+        (["--variants", "once", "--format", "onnx", "--out", "f.pt2"], "--out f.pt2: must be a file"),
+        (["--variants", "once", "--format", "torch-export", "--out", "f.onnx"], "ends in .pt2 for one variant"),
+        (["--variants", "once", "--format", "onnx", "--out", "there.onnx"], "there.onnx already exists; --overwrite"),
+        (["--variants", "once", "--format", "onnx", "--out", "there.onnx/f.onnx"], "cannot write files to"),
+        (["--variants", "once,mixed", "--format", "onnx", "--out", "f.onnx"], "must be a folder for several variants"),
+        (["--variants", "once,mixed", "--format", "onnx", "--out", "there"], "once.onnx already exists; --overwrite"),
     ],
     ids=str,
 )
-def test_bad_use_is_one_line_and_exit_2(
+def test_a_usage_error_is_one_line_and_exit_code_2(
     dynet_command: Command,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     weights: Path,
     arguments: list[str],
-    said: str,
+    message: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "there").mkdir()
@@ -212,52 +216,56 @@ def test_bad_use_is_one_line_and_exit_2(
         (tmp_path / file).write_text("kept")
     code, stdout, err = dynet_command("export", "--weights", weights, *arguments)
     assert (code, stdout, err.count("\n")) == (2, "", 1), err
-    assert said in err
+    assert message in err
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["once.onnx", "there", "there.onnx"]
     assert (tmp_path / "there.onnx").read_text() == "kept"
 
 
-def test_missing_weights_are_one_line_and_exit_2(dynet_command: Command, tmp_path: Path) -> None:
+def test_missing_weights_are_one_line_and_exit_code_2(dynet_command: Command, tmp_path: Path) -> None:
     code, _, err = dynet_command("export", "--weights", tmp_path / "no.safetensors", "--out", tmp_path / "f.onnx")
     assert (code, err.count("\n"), list(tmp_path.iterdir())) == (2, 1, [])
     assert "no.safetensors" in err
 
 
-def test_what_must_be_installed_is_said_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export, "find_spec", lambda name: None if name == "onnxscript" else object())
-    with pytest.raises(UsageError, match=r"^--format onnx needs onnxscript: pip install 'million-ird\[export\]'$"):
-        prepare("onnx", tmp_path / "f.onnx", (ONCE,), overwrite=False)
-    prepare("torch-export", tmp_path / "f.pt2", (ONCE,), overwrite=False)
+def test_a_missing_package_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    with pytest.raises(UsageError, match=r"^onnxscript is not installed: pip install 'million-ird\[export\]'$"):
+        plan_files("onnx", tmp_path / "f.onnx", (ONCE,), overwrite=False)
+    plan_files("torch-export", tmp_path / "f.pt2", (ONCE,), overwrite=False)
 
 
-@pytest.mark.parametrize("found", [1.01 * LIMIT, float("nan")])
-def test_a_file_that_differs_from_torch_is_not_kept_and_what_was_there_stays(tmp_path: Path, found: float) -> None:
+@pytest.mark.parametrize("difference", [1.01 * MAX_DIFFERENCE, float("nan")])
+def test_a_file_that_differs_from_torch_is_discarded_and_the_old_file_is_kept(
+    tmp_path: Path, difference: float
+) -> None:
     path = tmp_path / "f.onnx"
     path.write_text("before")
     compared: list[bytes] = []
 
     def compare(file: Path) -> dict[tuple[int, int, int], float]:
         compared.append(file.read_bytes())
-        return {(1, 64, 64): 0.0, (1, 37, 53): found}
+        return {(1, 64, 64): 0.0, (1, 37, 53): difference}
 
-    with pytest.raises(WriteError, match=r"f\.onnx is not kept: for 1 of 53x37 pixels it differs from torch by"):
-        write_compared(path, b"after", compare)
+    with pytest.raises(
+        WriteError, match=r"f\.onnx is discarded: for 1 of 53x37 pixels its results differ from torch by"
+    ):
+        write_verified(path, b"after", compare)
     assert (compared, path.read_text(), list(tmp_path.iterdir())) == ([b"after"], "before", [path])
 
 
-def test_a_value_that_is_no_number_is_a_difference_that_is_no_number() -> None:
-    found = differences(lambda image: image / 0 * 0, lambda image: image, ((1, 2, 3),))
-    assert not found[1, 2, 3] <= LIMIT
+def test_a_nan_value_gives_a_nan_difference() -> None:
+    differences = max_differences(lambda image: image / 0 * 0, lambda image: image, ((1, 2, 3),))
+    assert not differences[1, 2, 3] <= MAX_DIFFERENCE
 
 
-def test_a_full_disk_is_one_line_and_leaves_what_was_there(tmp_path: Path) -> None:
+def test_a_full_disk_is_one_line_and_keeps_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "f.onnx"
     path.write_text("before")
     code = (
-        "import resource, signal, sys; from pathlib import Path; from dynet.export.export import write_compared\n"
+        "import resource, signal, sys; from pathlib import Path; from dynet.export.export import write_verified\n"
         "from dynet.errors import WriteError\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
-        "try:\n    write_compared(Path(sys.argv[1]), bytes(2000), lambda file: {})\n"
+        "try:\n    write_verified(Path(sys.argv[1]), bytes(2000), lambda file: {})\n"
         "except WriteError as error:\n    print(error)\n"
     )
     done = subprocess.run([sys.executable, "-c", code, str(path)], cwd=ROOT, capture_output=True, text=True)

@@ -42,6 +42,14 @@ def test_a_hostile_robots_txt_does_not_hang() -> None:
     assert time.monotonic() - started < 10
 
 
+def test_a_pattern_with_many_wildcards_is_matched_in_linear_time() -> None:
+    """protego before 0.7 compiled patterns to regular expressions, and this one took seconds, then minutes."""
+    rules = robots.parse("User-agent: *\nDisallow: /" + "*a" * 20 + "*b\n")
+    started = time.process_time()
+    assert rules.allow("http://x.org/" + "a" * 200)
+    assert time.process_time() - started < 1
+
+
 @pytest.mark.parametrize(
     ("headers", "expected"),
     [

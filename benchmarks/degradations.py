@@ -1,7 +1,7 @@
-"""A contact sheet of every degradation at three strengths, to look at: are the pictures plausible?
+"""A contact sheet of every degradation at three strengths, to check by eye that the images are plausible.
 
-Photographs of ../shared/data, or of scikit-image where those are not. `--out FILE.png` says where the sheet goes; with
-`--crop 128` crops of that size, as training sees them.
+It uses photographs of ../shared/data, or of scikit-image if these are missing. `--out FILE.png` names the file;
+`--crop 128` shows crops of that size, as training uses them.
 """
 
 import argparse
@@ -58,74 +58,76 @@ STRENGTHS: dict[str, tuple[Parameters, Parameters, Parameters]] = {
     ),
     "downscale": ({"scale": 1.5}, {"scale": 3}, {"scale": 6}),
 }
-"""Low, middle and high; the ends of what docs/degradations.md recommends lie about here."""
+"""Low, middle and high, about from end to end of the ranges that docs/degradations.md recommends."""
 
 
 def photographs(count: int, crop: int | None) -> list[Image8]:
-    """Photographs of SIZE, or crops at full resolution: the shared ones, or else those of scikit-image."""
+    """Return photographs of SIZE, or crops at full resolution: the shared ones, or else those of scikit-image."""
     if PHOTOS.is_dir():
         files = sorted(PHOTOS.iterdir())
         chosen = [files[number * len(files) // count] for number in range(count)]
-        pictures = [Image.open(file).convert("RGB") for file in chosen]
+        images = [Image.open(file).convert("RGB") for file in chosen]
     else:
         import skimage.data
 
-        carried = (skimage.data.coffee, skimage.data.astronaut, skimage.data.cat, skimage.data.rocket)
-        pictures = [Image.fromarray(picture()) for picture in carried[:count]]
+        samples = (skimage.data.coffee, skimage.data.astronaut, skimage.data.cat, skimage.data.rocket)
+        images = [Image.fromarray(sample()) for sample in samples[:count]]
     if crop is None:
-        return [np.array(ImageOps.fit(picture, SIZE)) for picture in pictures]
-    return [_richest(np.array(picture), crop) for picture in pictures]
+        return [np.array(ImageOps.fit(image, SIZE)) for image in images]
+    return [_crop_of_highest_contrast(np.array(image), crop) for image in images]
 
 
-def _richest(picture: Image8, side: int) -> Image8:
-    """Of the crops of a coarse grid, the one with most contrast."""
-    tops = range(0, picture.shape[0] - side + 1, side)
-    lefts = range(0, picture.shape[1] - side + 1, side)
-    crops = [picture[top : top + side, left : left + side] for top in tops for left in lefts]
+def _crop_of_highest_contrast(image: Image8, side: int) -> Image8:
+    """Return the crop with the highest contrast of a coarse grid of crops."""
+    tops = range(0, image.shape[0] - side + 1, side)
+    lefts = range(0, image.shape[1] - side + 1, side)
+    crops = [image[top : top + side, left : left + side] for top in tops for left in lefts]
     return max(crops, key=lambda crop: float(crop.std()))
 
 
-def strip(kind: str, pictures: Sequence[Image8], seed: int) -> Image.Image:
-    """Each picture as it is, and at the three strengths; the parameters that change with the strength above them."""
+def make_strip(kind: str, images: Sequence[Image8], seed: int) -> Image.Image:
+    """Return each image clean and at the three strengths, below the parameters that change with the strength."""
     strengths = STRENGTHS[kind]
-    telling = [name for name in strengths[0] if len({each[name] for each in strengths}) > 1][:2]
-    labels = [kind, *(" ".join(f"{name} {each[name]:g}" for name in telling) for each in strengths)]
+    varying = [name for name in strengths[0] if len({each[name] for each in strengths}) > 1][:2]
+    labels = [kind, *(" ".join(f"{name} {each[name]:g}" for name in varying) for each in strengths)]
     rows = []
-    for number, picture in enumerate(pictures):
+    for number, image in enumerate(images):
         degraded = [
-            DEGRADATIONS[kind].function(picture, generator(seed, "sheet", number, strength), **parameters)
+            DEGRADATIONS[kind].function(image, generator(seed, "sheet", number, strength), **parameters)
             for strength, parameters in enumerate(strengths)
         ]
-        rows.append([_enlarged(each) for each in (picture, *degraded)])
+        rows.append([_enlarge(each) for each in (image, *degraded)])
     return labelled_sheet(rows, labels)
 
 
-def _enlarged(picture: Image8) -> Image8:
-    """By whole pixels, to the width of SIZE about."""
-    times = max(1, SIZE[0] // picture.shape[1])
-    return picture.repeat(times, 0).repeat(times, 1)
+def _enlarge(image: Image8) -> Image8:
+    """Enlarge an image by a whole factor to about the width of SIZE."""
+    factor = max(1, SIZE[0] // image.shape[1])
+    return image.repeat(factor, 0).repeat(factor, 1)
 
 
-def stacked(strips: Sequence[Image.Image]) -> Image.Image:
+def stack(strips: Sequence[Image.Image]) -> Image.Image:
+    """Return all strips below each other."""
     sheet = Image.new("RGB", (max(strip.width for strip in strips), sum(strip.height for strip in strips)))
     top = 0
-    for part in strips:
-        sheet.paste(part, (0, top))
-        top += part.height
+    for strip in strips:
+        sheet.paste(strip, (0, top))
+        top += strip.height
     return sheet
 
 
 def main() -> None:
+    """Write the sheet."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path(tempfile.gettempdir()) / "degradations.png")
-    parser.add_argument("--pictures", type=int, default=2, help="photographs a row")
+    parser.add_argument("--pictures", type=int, default=2, help="photographs per kind")
     parser.add_argument("--crop", type=int, help="side of crops at full resolution, instead of whole photographs")
     parser.add_argument("--kinds", nargs="+", choices=list(DEGRADATIONS), default=list(DEGRADATIONS))
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    pictures = photographs(arguments.pictures, arguments.crop)
-    stacked([strip(kind, pictures, arguments.seed) for kind in arguments.kinds]).save(arguments.out)
-    print(f"{arguments.out}: {len(arguments.kinds)} degradations of {len(pictures)} pictures")
+    images = photographs(arguments.pictures, arguments.crop)
+    stack([make_strip(kind, images, arguments.seed) for kind in arguments.kinds]).save(arguments.out)
+    print(f"{arguments.out}: {len(arguments.kinds)} degradations of {len(images)} images")
 
 
 if __name__ == "__main__":

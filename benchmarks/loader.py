@@ -1,13 +1,13 @@
-"""Crops a second that the loader makes, against `datasets` or PIL with torchvision's crop and flips and a DataLoader.
+"""Crops per second of our loader, compared with `datasets` or PIL with torchvision's crop and flips and a DataLoader.
 
 `python benchmarks/loader.py`, on the shared data: 512x512 patches of 31 photographs as `million-ird build` writes them
-(lossless WebP in parquet), the same streamed from a Hub on loopback, a folder of JPEGs (BSDS500's training pictures)
-and pairs of PNGs (Rain100L). Crops of 128, batches of 32; clean crops get Gaussian noise of sigma 25 by the same
-function on both sides, pairs none. Ours draws all eight orientations, the other side flips.
+(lossless WebP in parquet), the same streamed from a Hub on loopback, a folder of JPEGs (BSDS500's training images) and
+pairs of PNGs (Rain100L). Crops of 128, batches of 32; both sides add Gaussian noise of sigma 25 to clean crops by the
+same function, and none to pairs. Ours draws all eight orientations, the other side flips.
 
-Rounds of the two are run by turns and the best of each counts, for the rate of the wall clock; a core's rate is crops
-for each second of processor time that the process and its workers used, which other people's work on the machine
-disturbs less. `--scratch DIR` keeps the built set there, else it is made anew.
+Rounds of the two sides alternate, and the best of each counts. The rate is per second of the clock; that of a core is
+per second of processor time of the process and its workers, which depends less on other work on the machine.
+`--scratch DIR` keeps the built dataset there; otherwise it is built again.
 """
 
 import argparse
@@ -36,21 +36,21 @@ from dynet.degradations.gaussian_noise import gaussian_noise
 
 sys.path.insert(0, str(ROOT))
 CROP, BATCH, WARM = 128, 32, 4
-CORES, WANTED = 16, 500
-"""What an H200 machine has, and the crops a second that a training step there asks for."""
+CORES, NEEDED_RATE = 16, 500
+"""The cores of an H200 machine, and the crops per second that training needs there."""
 
 Batches = Iterable[Any]
 
 
 class Rate(NamedTuple):
-    """Crops for a second of the clock, and for a second of processor time."""
+    """Crops per second of the clock, and per second of processor time."""
 
     wall: float
     core: float
 
 
-def noisy(picture: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    return gaussian_noise(picture, random, sigma=25.0)
+def degrade(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    return gaussian_noise(image, random, sigma=25.0)
 
 
 def size_of_step(_step: int) -> tuple[int, int]:
@@ -58,37 +58,36 @@ def size_of_step(_step: int) -> tuple[int, int]:
 
 
 def ours(location: str, task: str | None, stream: bool, cache: Path, workers: int, batches: int) -> Batches:
-    tasks = [TrainingTask(name=task or "denoise", weight=1.0, degrade=None if task else noisy)]
+    tasks = [TrainingTask(name=task or "denoise", weight=1.0, degrade=None if task else degrade)]
     mix = open_mix(tasks, [DataSource(location)], seed=0, hold_out=0, exclude=(), stream=stream, cache=cache)
     crops = CropDataset(mix=mix, size_schedule=size_of_step)
     return load_batches(crops, StepSampler(0, batches, size_of_step, 0, 1), workers, pin=False)
 
 
-def cut_and_flip(pictures: list[Image.Image]) -> list[Image.Image]:
-    """torchvision's way to keep a pair together."""
+def crop_and_flip(images: list[Image.Image]) -> list[Image.Image]:
+    """Crop and flip the images of a pair in the same way, as torchvision recommends."""
     from torchvision.transforms import RandomCrop
     from torchvision.transforms import functional as F
 
-    place = RandomCrop.get_params(pictures[0], (CROP, CROP))
-    pictures = [F.crop(picture, *place) for picture in pictures]
+    box = RandomCrop.get_params(images[0], (CROP, CROP))
+    images = [F.crop(image, *box) for image in images]
     for flip in (F.hflip, F.vflip):
         if torch.rand(1) < 0.5:
-            pictures = [flip(picture) for picture in pictures]
-    return pictures
+            images = [flip(image) for image in images]
+    return images
 
 
-def spoilt(clean: Image.Image) -> tuple[torch.Tensor, torch.Tensor]:
+def degraded_pair(clean: Image.Image) -> tuple[torch.Tensor, torch.Tensor]:
     from torchvision.transforms import functional as F
 
-    picture = np.asarray(clean)
-    degraded = noisy(picture, np.random.default_rng(int(torch.randint(2**31, (1,)))))
+    degraded = degrade(np.asarray(clean), np.random.default_rng(int(torch.randint(2**31, (1,)))))
     return torch.from_numpy(degraded).permute(2, 0, 1), F.pil_to_tensor(clean)
 
 
 def transform(rows: dict[str, list[Image.Image]]) -> dict[str, list[torch.Tensor]]:
-    """For `datasets`' with_transform, which hands over decoded pictures."""
-    pairs = [spoilt(*cut_and_flip([picture.convert("RGB")])) for picture in rows["image"]]
-    return {"degraded": [one for one, _ in pairs], "clean": [other for _, other in pairs]}
+    """Transform decoded images, for `with_transform` of `datasets`."""
+    pairs = [degraded_pair(*crop_and_flip([image.convert("RGB")])) for image in rows["image"]]
+    return {"degraded": [degraded for degraded, _ in pairs], "clean": [clean for _, clean in pairs]}
 
 
 class Files(torch.utils.data.Dataset[tuple[torch.Tensor, torch.Tensor]]):
@@ -103,10 +102,10 @@ class Files(torch.utils.data.Dataset[tuple[torch.Tensor, torch.Tensor]]):
     def __getitem__(self, row: int) -> tuple[torch.Tensor, torch.Tensor]:
         from torchvision.transforms import functional as F
 
-        pictures = cut_and_flip([Image.open(path).convert("RGB") for path in self.rows[row]])
-        if len(pictures) == 1:
-            return spoilt(pictures[0])
-        return F.pil_to_tensor(pictures[0]), F.pil_to_tensor(pictures[1])
+        images = crop_and_flip([Image.open(path).convert("RGB") for path in self.rows[row]])
+        if len(images) == 1:
+            return degraded_pair(images[0])
+        return F.pil_to_tensor(images[0]), F.pil_to_tensor(images[1])
 
 
 def theirs(rows: Any, workers: int, batches: int) -> Batches:
@@ -120,25 +119,25 @@ def _one_thread(_worker: int) -> None:
     torch.set_num_threads(1)
 
 
-def mapped(location: str) -> Any:
+def load_mapped(location: str) -> Any:
     import datasets
 
     datasets.disable_progress_bars()
     return datasets.load_dataset(location, "patches", split="train").with_transform(transform)
 
 
-def timed(batches: Batches) -> Rate:
-    """From the batch number WARM to the last, at which the workers still live."""
+def measure_rate(batches: Batches) -> Rate:
+    """Return the rate from batch number WARM to the last, while the workers are alive."""
     clocks: list[tuple[float, float]] = []
     for number, _ in enumerate(batches):
         if number >= WARM:
-            clocks.append((time.perf_counter(), used()))
+            clocks.append((time.perf_counter(), processor_seconds()))
     crops = BATCH * (len(clocks) - 1)
-    return Rate(*(crops / (clocks[-1][which] - clocks[0][which]) for which in range(2)))
+    return Rate(*(crops / (clocks[-1][clock] - clocks[0][clock]) for clock in range(2)))
 
 
-def used() -> float:
-    """Seconds of processor time of this process and of those it started that live."""
+def processor_seconds() -> float:
+    """Return the processor time in seconds of this process and of its living children."""
     ticks = os.sysconf("SC_CLK_TCK")
     total = time.process_time()
     for child in multiprocessing.active_children():
@@ -148,14 +147,17 @@ def used() -> float:
     return total
 
 
-def compared(name: str, our: Callable[..., Batches], their: Callable[..., Batches], given: argparse.Namespace) -> Any:
-    """One row of the table for each number of workers."""
+def compare(
+    name: str, our: Callable[..., Batches], their: Callable[..., Batches], arguments: argparse.Namespace
+) -> Any:
+    """Return one row of the table for each number of workers."""
     rows = []
-    for workers in given.workers:
+    for workers in arguments.workers:
         rounds = [
-            (timed(our(workers, given.batches)), timed(their(workers, given.batches))) for _ in range(given.rounds)
+            (measure_rate(our(workers, arguments.batches)), measure_rate(their(workers, arguments.batches)))
+            for _ in range(arguments.rounds)
         ]
-        best = [Rate(*(max(rate[at] for rate in side) for at in range(2))) for side in zip(*rounds, strict=True)]
+        best = [Rate(*(max(rate[clock] for rate in side) for clock in range(2))) for side in zip(*rounds, strict=True)]
         row = {
             "pictures": name,
             "workers": workers,
@@ -176,8 +178,8 @@ def compared(name: str, our: Callable[..., Batches], their: Callable[..., Batche
     return rows
 
 
-def built(scratch: Path, photographs: int) -> Path:
-    """A set out of the shared photographs, by the command; what is there from an earlier run is taken over."""
+def build_dataset(scratch: Path, photographs: int) -> Path:
+    """Build a dataset of the shared photographs by the command, or continue an earlier build."""
     out = scratch / "built"
     command = [Path(sys.executable).parent / "million-ird", "build", "--sources", SHARED / "photos", "--out", out]
     subprocess.run([*map(str, command), "--limit", str(photographs)], check=True, capture_output=True)
@@ -185,8 +187,8 @@ def built(scratch: Path, photographs: int) -> Path:
 
 
 @contextlib.contextmanager
-def on_a_hub(folder: Path) -> Iterator[None]:
-    """A Hub of this set in a process of its own; the Hub's client here must not have been imported before."""
+def hub_with(folder: Path) -> Iterator[None]:
+    """Serve a Hub with this dataset in another process; call it before importing the Hub's client here."""
     context = multiprocessing.get_context("spawn")
     address: multiprocessing.Queue[str] = context.Queue()
     server = context.Process(target=_serve, args=(folder, address), daemon=True)
@@ -209,44 +211,46 @@ def _serve(folder: Path, address: "multiprocessing.Queue[str]") -> None:
         time.sleep(10**6)
 
 
-def run(scratch: Path, given: argparse.Namespace) -> list[dict[str, Any]]:
-    """All of the table."""
+def run(scratch: Path, arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """Return all rows of the table."""
     photographs, rain = SHARED / "train" / "BSDS500" / "train", SHARED / "benchmarks" / "Rain100L"
-    patches, pairs = str(built(scratch, given.photographs)), [rain / "input", rain / "target"]
-    with on_a_hub(Path(patches)):
+    patches, pairs = str(build_dataset(scratch, arguments.photographs)), [rain / "input", rain / "target"]
+    with hub_with(Path(patches)):
         our = partial(ours, patches, None, False, scratch)
-        their = partial(theirs, mapped(patches))
-        rows = compared("patches", our, their, given)
+        their = partial(theirs, load_mapped(patches))
+        rows = compare("patches", our, their, arguments)
         streamed = partial(ours, "user/set", None, True, scratch / "stream")
-        rows += compared("patches, streamed", streamed, their, given)
-    rows += compared("JPEGs in a folder", partial(ours, str(photographs), None, False, scratch),
-                     partial(theirs, Files([photographs])), given)  # fmt: skip
-    rows += compared("pairs of PNGs", partial(ours, str(rain), "derain", False, scratch),
-                     partial(theirs, Files(pairs)), given)  # fmt: skip
+        rows += compare("patches, streamed", streamed, their, arguments)
+    rows += compare("JPEGs in a folder", partial(ours, str(photographs), None, False, scratch),
+                     partial(theirs, Files([photographs])), arguments)  # fmt: skip
+    rows += compare("pairs of PNGs", partial(ours, str(rain), "derain", False, scratch),
+                     partial(theirs, Files(pairs)), arguments)  # fmt: skip
     return rows
 
 
 def main() -> None:
-    """Prints the table and writes `benchmarks/results/loader.json`."""
+    """Print the table and write `benchmarks/results/loader.json`."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--workers", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--batches", type=int, default=40)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--photographs", type=int, default=31)
     parser.add_argument("--scratch", type=Path)
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     if not SHARED.is_dir():
-        sys.exit(f"{SHARED}: the pictures that this benchmark runs on are not there")
+        sys.exit(f"{SHARED}: the images that this benchmark needs are not there")
     torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory(prefix="loader-") as made:
-        scratch = given.scratch or Path(made)
+    with tempfile.TemporaryDirectory(prefix="loader-") as folder:
+        scratch = arguments.scratch or Path(folder)
         os.environ["HF_HOME"] = str(scratch / "home")
-        rows = run(scratch, given)
-    core = {row["pictures"]: row["ours_a_core"] for row in rows if row["workers"] == max(given.workers)}
-    reached = {name: {"of_16_cores": CORES * rate, "enough": CORES * rate >= WANTED} for name, rate in core.items()}
-    for name, told in reached.items():
-        answer = "are" if told["enough"] else "are not"
-        print(f"{name}: {WANTED} crops a second {answer} reached by {CORES} such cores: {told['of_16_cores']}")
+        rows = run(scratch, arguments)
+    core = {row["pictures"]: row["ours_a_core"] for row in rows if row["workers"] == max(arguments.workers)}
+    reached = {
+        name: {"of_16_cores": CORES * rate, "enough": CORES * rate >= NEEDED_RATE} for name, rate in core.items()
+    }
+    for name, rate in reached.items():
+        answer = "reach" if rate["enough"] else "do not reach"
+        print(f"{name}: {CORES} such cores {answer} {NEEDED_RATE} crops per second: {rate['of_16_cores']}")
     result = {
         "command": "python benchmarks/loader.py " + " ".join(sys.argv[1:]),
         "machine": describe(),

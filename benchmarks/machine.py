@@ -1,4 +1,4 @@
-"""What a benchmark's figures hang on: the machine, and the real pictures that it runs on."""
+"""What the figures of a benchmark depend on: the machine, and the real images that it uses."""
 
 import os
 import platform
@@ -11,7 +11,7 @@ SHARED = Path(os.environ.get("MILLION_IRD_SHARED_DATA", ROOT.parent / "shared" /
 
 
 def describe() -> dict[str, object]:
-    """Processor, cores and versions of what is installed, for the results files."""
+    """Return processor, cores and versions of installed packages, for the results files."""
     names = [line.split(":", 1)[1].strip() for line in _cpuinfo() if line.startswith("model name")]
     packages = ("numpy", "opencv-python", "pillow", "pyarrow", "pyiqa", "torch", "datasets")
     return {
@@ -25,7 +25,7 @@ def describe() -> dict[str, object]:
 def _version(package: str) -> str | None:
     try:
         return metadata.version(package)
-    except metadata.PackageNotFoundError:  # a lent GPU has what training needs
+    except metadata.PackageNotFoundError:  # a rented GPU machine has only what training needs
         return None
 
 
@@ -35,11 +35,8 @@ def _cpuinfo() -> list[str]:
 
 
 def photographs() -> list[Path]:
-    """The clean photographs of the shared data.
-
-    Stops the script with a clear line where they are not there.
-    """
+    """Return the clean photographs of the shared data; stop the script with a clear line if there are none."""
     folder = SHARED / "photos"
     if not folder.is_dir():
-        sys.exit(f"{folder}: the photographs that this benchmark runs on are not there")
+        sys.exit(f"{folder}: the photographs that this benchmark needs are not there")
     return sorted(path for path in folder.iterdir() if path.suffix.lower() in {".jpg", ".png"})

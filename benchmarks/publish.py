@@ -1,10 +1,10 @@
-"""How fast a set goes to the Hub, and in how much memory: `python benchmarks/publish.py --gigabytes 5`.
+"""Measure speed and memory of publishing a dataset: `python benchmarks/publish.py --gigabytes 5`.
 
-A folder with the layout of a build and shards of 500 MB that do not compress is pushed, by the unmodified client in a
-process of its own, to the Hub of the tests in a third process, on loopback, over LFS (Xet is switched off). Nothing is
-verified: that is measured elsewhere, and such shards hold no pictures. Then the same again, with nothing to send, and
-after a shard was renamed and another replaced. Said of each: seconds, MB/s, the highest resident memory of the process
-that publishes, and what the server was asked. Both ends share the processor and the disk, and each hashes all bytes.
+A folder with the layout of a build, and shards of 500 MB that do not compress, is pushed by the unmodified client in
+one process to the tests' Hub in another process, on loopback, over LFS (Xet is switched off). Nothing is verified: that is
+measured elsewhere, and these shards hold no images. The second run has nothing to send; before the third, one shard is
+renamed and another replaced. The results of each run: seconds, MB/s, the peak resident memory of the publishing
+process, and the requests to the server. Both processes share the processor and the disk, and each hashes all bytes.
 """
 
 import argparse
@@ -25,8 +25,8 @@ from machine import ROOT, describe
 
 SHARD_BYTES = 500_000_000
 ROW_BYTES = 1_000_000
-MOST_RESIDENT = 500
-"""Megabytes that the process that publishes may take."""
+MAX_RESIDENT = 500
+"""Megabytes that the publishing process may use."""
 NAME = "user/bench"
 TOKEN = "hf_token"
 SERVE = """
@@ -56,28 +56,24 @@ print(json.dumps([seconds, int(peak.split()[1]) * 1024, sum(done.uploaded.values
 
 
 def write_shard(path: Path, seed: int) -> None:
-    """A parquet file of random bytes, in row groups as a build writes them."""
+    """Write a parquet file of random bytes, in row groups as a build writes them."""
     path.parent.mkdir(parents=True, exist_ok=True)
     random = np.random.default_rng(seed)
     schema = pa.schema([("id", pa.string()), ("image", pa.binary())])
     with pq.ParquetWriter(path, schema, compression="none") as writer:
         for group in range(SHARD_BYTES // (64 * ROW_BYTES) + 1):
             rows = min(64, SHARD_BYTES // ROW_BYTES - 64 * group)
-            pictures = [random.bytes(ROW_BYTES) for _ in range(rows)]
-            writer.write_table(
-                pa.table({"id": [f"{seed}-{group}-{n}" for n in range(rows)], "image": pictures}, schema)
-            )
+            images = [random.bytes(ROW_BYTES) for _ in range(rows)]
+            writer.write_table(pa.table({"id": [f"{seed}-{group}-{n}" for n in range(rows)], "image": images}, schema))
 
 
 def lay_out(out: Path, gigabytes: float) -> list[Path]:
-    """The folder: shards by halves under `data` and `patches`, and the small files."""
+    """Write the folder, half of the shards under `data`, half under `patches`, and return the shards' paths."""
     shards = max(2, round(gigabytes * 1e9 / SHARD_BYTES))
     paths = []
     for number in range(shards):
-        kind, place, of = (
-            ("data", number, shards - shards // 2) if number % 2 == 0 else ("patches", number, shards // 2)
-        )
-        paths.append(out / kind / f"train-{place // 2:05d}-of-{of:05d}.parquet")
+        kind, count = ("data", shards - shards // 2) if number % 2 == 0 else ("patches", shards // 2)
+        paths.append(out / kind / f"train-{number // 2:05d}-of-{count:05d}.parquet")
         write_shard(paths[-1], number)
     (out / "report").mkdir()
     small = {"README.md": "---\npretty_name: bench\n---\n", "recipe.yaml": "# x\n", "report/index.html": "<p>"}
@@ -86,25 +82,25 @@ def lay_out(out: Path, gigabytes: float) -> list[Path]:
     return paths
 
 
-def stored(out: Path) -> int:
-    """Bytes of large files that the server holds."""
+def stored_bytes(out: Path) -> int:
+    """Return the bytes of large files that the server holds."""
     return sum(path.stat().st_size for path in (out.parent / "store").iterdir())
 
 
-def one(what: str, out: Path, server: "subprocess.Popen[str]", surroundings: dict[str, str]) -> dict[str, object]:
-    """Pushes once, and tells of it."""
-    before = stored(out)
+def push_once(name: str, out: Path, server: "subprocess.Popen[str]", environment: dict[str, str]) -> dict[str, object]:
+    """Push once, and return and print the measurements."""
+    before = stored_bytes(out)
     command = [sys.executable, "-c", PUSH, str(out), NAME]
-    done = subprocess.run(command, env=surroundings, check=True, stdout=subprocess.PIPE, text=True)
-    seconds, peak, changed, deleted = json.loads(done.stdout)
+    process = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True)
+    seconds, peak, changed, deleted = json.loads(process.stdout)
     assert server.stdin
     assert server.stdout
     server.stdin.write("\n")
     server.stdin.flush()
-    sent = stored(out) - before
+    sent = stored_bytes(out) - before
     requests, puts, commits = map(int, server.stdout.readline().split())
     row = {
-        "what": what,
+        "what": name,
         "seconds": round(seconds, 1),
         "changed_mb": round(changed / 1e6),
         "sent_mb": round(sent / 1e6),
@@ -130,17 +126,19 @@ def main() -> None:
         started = time.perf_counter()
         shards = lay_out(folder / "out", options.gigabytes)
         print(f"{len(shards)} shards made in {time.perf_counter() - started:.0f} s", flush=True)
-        plain = os.environ | {"PYTHONPATH": str(ROOT)}
+        inherited = os.environ | {"PYTHONPATH": str(ROOT)}
         command = [sys.executable, "-c", SERVE, str(folder / "store"), TOKEN]
-        with subprocess.Popen(command, env=plain, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+        with subprocess.Popen(
+            command, env=inherited, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as server:
             assert server.stdout
-            told = {"HF_ENDPOINT": server.stdout.readline().strip(), "HF_HOME": str(folder / "hf"), "HF_TOKEN": TOKEN}
-            told |= {"HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1", "NO_PROXY": "127.0.0.1,localhost"}
-            runs = [one("the whole set", folder / "out", server, plain | told)]
-            runs.append(one("the same again", folder / "out", server, plain | told))
+            client = {"HF_ENDPOINT": server.stdout.readline().strip(), "HF_HOME": str(folder / "hf"), "HF_TOKEN": TOKEN}
+            client |= {"HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1", "NO_PROXY": "127.0.0.1,localhost"}
+            runs = [push_once("the whole set", folder / "out", server, inherited | client)]
+            runs.append(push_once("the same again", folder / "out", server, inherited | client))
             shards[0].rename(shards[0].with_name("train-00099-of-00100.parquet"))
             write_shard(shards[1], 10_000)
-            runs.append(one("one shard renamed, one replaced", folder / "out", server, plain | told))
+            runs.append(push_once("one shard renamed, one replaced", folder / "out", server, inherited | client))
             assert server.stdin
             server.stdin.close()
     finally:
@@ -148,9 +146,9 @@ def main() -> None:
     machine = describe() | {"huggingface_hub": metadata.version("huggingface_hub")}
     text = json.dumps({"machine": machine, "gigabytes": options.gigabytes, "runs": runs}, indent=1)
     (ROOT / "benchmarks" / "results" / "publish.json").write_text(text + "\n")
-    most = max(run["peak_mb"] for run in runs)  # type: ignore[type-var]
-    if most >= MOST_RESIDENT:  # type: ignore[operator]
-        sys.exit(f"{most} MB resident: more than {MOST_RESIDENT}")
+    peak = max(run["peak_mb"] for run in runs)  # type: ignore[type-var]
+    if peak >= MAX_RESIDENT:  # type: ignore[operator]
+        sys.exit(f"{peak} MB resident: more than {MAX_RESIDENT}")
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
-"""Threads that wait as those of the `dynet` program do."""
+"""The wait policy of OpenMP threads, as the `dynet` program sets it."""
 
 import os
 import sys
 
 
 def wait_passively() -> None:
-    """Begin this script again with OMP_WAIT_POLICY=PASSIVE, as `dynet.cli.app.main` sets it, unless it is set.
+    """Restart this script with OMP_WAIT_POLICY=PASSIVE, as `dynet.cli.app.main` sets it, unless it is set.
 
-    OpenMP reads it as torch is loaded. Threads that spin make a machine with other work on it ten times slower.
+    OpenMP reads the variable when torch is loaded. Spinning threads make a machine with other load ten times slower.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | {"OMP_WAIT_POLICY": "PASSIVE"})

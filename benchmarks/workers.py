@@ -1,7 +1,7 @@
-"""How a scan gains by a second worker: `python benchmarks/workers.py`.
+"""Measure what a scan gains from a second worker: `python benchmarks/workers.py`.
 
-Pictures of BSDS500 (../shared/data/train), everything measured (`measure_all`), 1 worker and 2, by turns; the time is
-that of the scan without the start of the workers. Run it with nothing else on the machine.
+Images of BSDS500 (../shared/data/train), all measures (`measure_all`), 1 worker and 2 workers alternately. The time is
+that of the scan, without the start of the workers. Run it without other load on the machine.
 """
 
 import json
@@ -12,14 +12,14 @@ from pathlib import Path
 
 from machine import ROOT, SHARED, describe
 
-from million_ird.config.recipe import load
+from million_ird.config.loading import load
 from million_ird.workflow import Options, build
 
-PICTURES = 400
+IMAGES = 400
 
 
 class Clock:
-    """Times from the first finished unit to the last."""
+    """A listener that records when units of the scan are finished."""
 
     def __init__(self) -> None:
         self.times: list[tuple[float, int]] = []
@@ -27,38 +27,39 @@ class Clock:
     def stage(self, name: str, total: int, unit: str) -> None:
         self.name = name
 
-    def more(self, things: int) -> None:
-        """Nothing here is found out late."""
+    def more(self, units: int) -> None:
+        """Do nothing: all units of a folder are known at the start."""
 
     def advance(self, done: int) -> None:
         if self.name == "scan":
             self.times.append((time.perf_counter(), done))
 
     def rate(self) -> float:
-        """Pictures a second after the first unit was done."""
+        """Return images per second, after the first unit was finished."""
         return sum(done for _, done in self.times[1:]) / (self.times[-1][0] - self.times[0][0])
 
 
-def one(workers: int) -> float:
+def scan_rate(workers: int) -> float:
+    """Return the images per second of one build."""
     folder = Path(tempfile.mkdtemp(prefix="workers-"))
     recipe = load("million_ird.yaml").model_copy(update={"measure_all": True})
     clock = Clock()
     try:
-        how = Options(workers=workers, limit=PICTURES, listener=clock)
-        build([str(SHARED / "train" / "BSDS500")], str(folder / "out"), recipe, how)
+        options = Options(workers=workers, limit=IMAGES, listener=clock)
+        build([str(SHARED / "train" / "BSDS500")], str(folder / "out"), recipe, options)
         return clock.rate()
     finally:
         shutil.rmtree(folder)
 
 
 def main() -> None:
-    """Runs, prints and writes `benchmarks/results/workers.json`."""
+    """Run, print and write `benchmarks/results/workers.json`."""
     rates = {workers: [] for workers in (1, 2)}
     for _ in range(2):
         for workers in rates:
-            rates[workers].append(one(workers))
+            rates[workers].append(scan_rate(workers))
             print(workers, f"{rates[workers][-1]:.1f} images/s", flush=True)
-    best = {workers: max(found) for workers, found in rates.items()}
+    best = {workers: max(measured) for workers, measured in rates.items()}
     result = {"machine": describe(), "images_a_second": rates, "gain": round(best[2] / best[1], 2)}
     print(json.dumps(result, indent=1))
     (ROOT / "benchmarks" / "results" / "workers.json").write_text(json.dumps(result, indent=1) + "\n")

@@ -19,7 +19,7 @@ from million_ird.config.recipe import Recipe
 from million_ird.decide.leaks import ReferenceFingerprints
 from million_ird.errors import DamagedFile, ReadError, SourceError, UsageError
 from million_ird.images.encoded_image import EncodedImage
-from million_ird.measures.signature import signature
+from million_ird.measures.signature import compute_signature
 from million_ird.runtime.executor import Executor
 from million_ird.runtime.storage import FileEntry, Folder
 from million_ird.schema import KEPT
@@ -118,7 +118,7 @@ def load_fingerprints(folder: Folder, name: str) -> pa.Table:
     """
     path = folder.path(name)
     if not folder.exists(name):
-        raise SourceError(f"{path}: no such fingerprint file")
+        raise SourceError(f"{path}: no such file")
     try:
         table = folder.read_table(name)
     except DamagedFile as error:
@@ -216,7 +216,7 @@ def _fingerprint(folder: Folder, uri: str) -> Iterator[dict[str, object]]:
             return
         raise SourceError(f"benchmark image {folder.url}/{uri}: {error}") from error
     try:
-        columns = signature(image, POINTS, SIDE)
+        columns = compute_signature(image, POINTS, SIDE)
     except ReadError as error:
         raise SourceError(f"benchmark image {folder.url}/{uri}: {error}") from error
     yield {

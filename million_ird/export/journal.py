@@ -1,9 +1,9 @@
 """The journal of an export: what files it has written, to continue after a kill and to remove old files.
 
-A unit is one shard of the dataset in one format; its name is a hash of both. Before the first byte of a unit is written,
-the journal lists the files that it will write (`UNIT.begun.parquet`); after the last, those that it has written
-(`UNIT.done.parquet`). So every file that an export ever wrote is known, and can be removed when the dataset no longer
-has it.
+A unit is one shard of the dataset in one format; its name is a hash of both. Before the first byte of a unit is
+written, the journal lists the files that it will write (`UNIT.begun.parquet`); after the last, those that it has
+written (`UNIT.done.parquet`). So every file that an export ever wrote is known, and can be removed when the dataset no
+longer has it.
 """
 
 import json

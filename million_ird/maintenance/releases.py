@@ -233,5 +233,5 @@ def _publish(folder: Folder, releases: Sequence[DatasetRelease]) -> None:
 
 
 def _read(entry: Mapping[str, Any]) -> DatasetRelease:
-    fields = {name: tuple(value) if isinstance(value, list) else value for name, value in entry.items()}
+    fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in entry.items()}
     return DatasetRelease(**fields)

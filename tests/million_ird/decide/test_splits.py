@@ -13,9 +13,7 @@ from million_ird.decide.splits import assign_splits
     kept=st.lists(st.booleans(), min_size=200, max_size=200),
     order=st.permutations(range(200)),
 )
-def test_groups_stay_together_for_any_order_of_the_rows(
-    groups: list[int], kept: list[bool], order: list[int]
-) -> None:
+def test_groups_stay_together_for_any_order_of_the_rows(groups: list[int], kept: list[bool], order: list[int]) -> None:
     roots = np.array([min(i, other) for i, other in enumerate(groups)])
     while not np.array_equal(roots, roots[roots]):
         roots = roots[roots]
@@ -26,7 +24,9 @@ def test_groups_stay_together_for_any_order_of_the_rows(
     assert [split is not None for split in split_of] == kept
     position = {row: number for number, row in enumerate(order)}
     moved = np.array([position[int(roots[row])] for row in order])
-    again = assign_splits(pa.chunked_array([[keys[row] for row in order]]), moved, np.array(kept)[order], 0.3).to_pylist()
+    again = assign_splits(
+        pa.chunked_array([[keys[row] for row in order]]), moved, np.array(kept)[order], 0.3
+    ).to_pylist()
     assert [again[position[row]] for row in range(200)] == split_of
 
 

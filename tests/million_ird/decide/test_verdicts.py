@@ -51,25 +51,25 @@ def row(key: str, **changes: object) -> dict[str, object]:
 
 def decided(rows: list[dict[str, object]], recipe: Recipe = RECIPE, vanished: int = 0) -> list[dict[str, object]]:
     table = to_table(rows, scanned_schema(recipe.ledger_entries))
-    found = decide(table.select([*needed_columns(recipe), "frame", "points"]), recipe, vanished)
-    assert found.num_rows == len(rows)
-    counted = funnel(found.append_column("failure_class", table["failure_class"]))
+    verdicts = decide(table.select([*needed_columns(recipe), "frame", "points"]), recipe, vanished)
+    assert verdicts.num_rows == len(rows)
+    counted = funnel(verdicts.append_column("failure_class", table["failure_class"]))
     assert counted.kept + sum(counted.dropped.values()) + counted.failed == counted.candidates == len(rows)
-    answer: list[dict[str, object]] = found.to_pylist()
-    return answer
+    result: list[dict[str, object]] = verdicts.to_pylist()
+    return result
 
 
 def reasons(rows: list[dict[str, object]], recipe: Recipe = RECIPE, vanished: int = 0) -> list[object]:
-    return [one["reason"] or one["verdict"] for one in decided(rows, recipe, vanished)]
+    return [verdict["reason"] or verdict["verdict"] for verdict in decided(rows, recipe, vanished)]
 
 
-def test_the_cheapest_gate_is_the_reason_whatever_the_recipe_s_order() -> None:
+def test_the_cheapest_gate_is_the_reason_in_any_order_of_the_recipe() -> None:
     both = row("a", short_side=50.0, sharpest_blocks=1.0)
     (found,) = decided([both])
     assert (found["verdict"], found["reason"], found["measured"], found["limit"]) == ("dropped", "small", 50.0, 100.0)
 
 
-def test_a_failure_is_a_failure_whatever_its_numbers_and_its_file_s_fate() -> None:
+def test_a_failure_is_a_failure_with_any_numbers_unless_its_file_vanished() -> None:
     rows = [row("a", failure_class="truncated", short_side=1.0), row("b", failure_class="empty", phash=None)]
     assert reasons(rows) == ["failed", "failed"]
     assert reasons(rows, vanished=1) == ["failed", "vanished"]
@@ -80,48 +80,56 @@ def test_a_null_passes_and_a_required_null_does_not() -> None:
     assert reasons([row("a", short_side=float("nan")), row("b", jpeg_quality=float("nan"))]) == ["kept", "compressed"]
 
 
-def test_a_number_that_is_required_but_was_never_reached_is_not_missing() -> None:
+def test_a_required_number_that_was_not_measured_yet_does_not_drop() -> None:
     stopped = row("a", tier=int(Tier.DECLARED), jpeg_quality=None, sharpest_blocks=None, phash=None)
     assert reasons([stopped]) == ["not_measured"]
     assert reasons([{**stopped, "tier": int(Tier.HEADER)}]) == ["compressed"]
 
 
-def test_what_passes_every_gate_but_was_not_measured_whole_is_told() -> None:
+def test_a_row_that_passes_but_was_not_measured_completely_is_not_measured() -> None:
     assert reasons([row("a", phash=None, tier=int(Tier.HEADER), sharpest_blocks=None)]) == ["not_measured"]
 
 
-def test_vanished_rows_leave_the_set_and_are_no_originals_of_copies() -> None:
+def test_vanished_rows_are_dropped_and_represent_no_copies() -> None:
     rows = [row("a", id="same"), row("b", id="same")]
     assert reasons(rows, vanished=1) == ["kept", "vanished"]
 
 
-def test_the_first_of_exact_copies_stays() -> None:
+def test_the_first_of_exact_copies_is_kept() -> None:
     found = decided([row("a", id="x", phash="0" * 16), row("b"), row("c", id="x", phash="0" * 16)])
-    assert [one["reason"] or one["verdict"] for one in found] == ["kept", "kept", "duplicate_exact"]
-    assert [one["duplicate_of"] for one in found] == [None, None, "a"]
-    assert [one["cluster"] for one in found] == ["a", None, "a"]
+    assert [verdict["reason"] or verdict["verdict"] for verdict in found] == ["kept", "kept", "duplicate_exact"]
+    assert [verdict["duplicate_of"] for verdict in found] == [None, None, "a"]
+    assert [verdict["cluster"] for verdict in found] == ["a", None, "a"]
 
 
-def test_the_largest_of_near_copies_stays() -> None:
+def test_the_largest_of_near_duplicates_is_kept() -> None:
     rows = [row("a", phash="0" * 16), row("b", phash=f"{0b1111:016x}", width=400), row("c", phash=f"{0b11111:016x}")]
     found = decided(rows)
-    assert [one["reason"] or one["verdict"] for one in found] == ["duplicate_near", "kept", "duplicate_near"]
-    assert [one["duplicate_of"] for one in found] == ["b", None, "b"]
+    assert [verdict["reason"] or verdict["verdict"] for verdict in found] == [
+        "duplicate_near",
+        "kept",
+        "duplicate_near",
+    ]
+    assert [verdict["duplicate_of"] for verdict in found] == ["b", None, "b"]
 
 
-def test_an_exact_copy_of_a_picture_that_falls_to_a_better_near_copy_is_a_copy_of_the_better() -> None:
+def test_an_exact_copy_points_to_the_image_that_replaced_its_original() -> None:
     rows = [
         row("small", id="x", phash="0" * 16),
         row("small again", id="x", phash="0" * 16),
         row("large", phash=f"{1:016x}", width=900),
     ]
     found = decided(rows)
-    assert [one["reason"] or one["verdict"] for one in found] == ["duplicate_near", "duplicate_exact", "kept"]
-    assert [one["duplicate_of"] for one in found] == ["large", "large", None]
-    assert [one["cluster"] for one in found] == ["large"] * 3
+    assert [verdict["reason"] or verdict["verdict"] for verdict in found] == [
+        "duplicate_near",
+        "duplicate_exact",
+        "kept",
+    ]
+    assert [verdict["duplicate_of"] for verdict in found] == ["large", "large", None]
+    assert [verdict["cluster"] for verdict in found] == ["large"] * 3
 
 
-def test_a_picture_that_a_gate_drops_takes_no_copy_with_it() -> None:
+def test_an_image_that_a_gate_drops_does_not_drop_its_copies() -> None:
     rows = [row("a", id="x", short_side=50.0), row("b", id="x")]
     assert reasons(rows) == ["small", "kept"]
 
@@ -135,12 +143,12 @@ def test_a_picture_that_a_gate_drops_takes_no_copy_with_it() -> None:
         ({"radius": 0}, ["duplicate_exact", "kept"]),
     ],
 )
-def test_each_rule_of_copies_can_be_switched_off(duplicates: dict[str, object], expected: list[str]) -> None:
+def test_each_duplicate_rule_can_be_switched_off(duplicates: dict[str, object], expected: list[str]) -> None:
     rows = [row("a", id="x", phash="f" * 16), row("b", id="x", phash="f" * 16, width=900)]
     assert reasons(rows, parse({"duplicates": duplicates}, origin="test")) == expected
 
 
-def test_no_rows_are_decided_to_no_rows() -> None:
+def test_no_rows_give_no_rows() -> None:
     assert decided([]) == []
 
 
@@ -156,7 +164,7 @@ def test_licences_are_judged_before_gates() -> None:
 
 @settings(max_examples=60)
 @given(st.data())
-def test_the_kept_are_no_copies_of_each_other_and_every_copy_points_to_one_of_them(data: st.DataObject) -> None:
+def test_kept_images_are_not_copies_of_each_other_and_every_copy_points_to_one(data: st.DataObject) -> None:
     count = data.draw(st.integers(0, 14))
     rows = [
         row(
@@ -171,9 +179,11 @@ def test_the_kept_are_no_copies_of_each_other_and_every_copy_points_to_one_of_th
     ]
     vanished = data.draw(st.integers(0, count))
     found = decided(rows, vanished=vanished)
-    kept = {one["key"]: one for one, verdict in zip(rows, found, strict=True) if verdict["verdict"] == "kept"}
-    assert len({one["id"] for one in kept.values()}) == len(kept)
-    hashes = [int(str(one["phash"]), 16) for one in kept.values()]
+    kept = {
+        str(image["key"]): image for image, verdict in zip(rows, found, strict=True) if verdict["verdict"] == "kept"
+    }
+    assert len({image["id"] for image in kept.values()}) == len(kept)
+    hashes = [int(str(image["phash"]), 16) for image in kept.values()]
     assert all((a ^ b).bit_count() > 4 for i, a in enumerate(hashes) for b in hashes[:i])
     for verdict in found:
         if verdict["duplicate_of"] is not None:

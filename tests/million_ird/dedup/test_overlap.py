@@ -13,7 +13,7 @@ from million_ird.dedup.overlap import (
     unpack_keypoints,
 )
 from million_ird.dedup.verification import Relation, Signature, match_signatures
-from million_ird.measures.signature import POINT, frame, points
+from million_ird.measures.signature import KEYPOINT, pack_frame, pack_keypoints
 
 COFFEE = Image.fromarray(skimage.data.coffee())
 CAT = Image.fromarray(skimage.data.chelsea())
@@ -21,8 +21,8 @@ CAT = Image.fromarray(skimage.data.chelsea())
 
 def sign(image: Image.Image) -> tuple[Signature, bytes]:
     pixels = np.asarray(image)
-    packed = points(np.asarray(image.convert("L")), 192, 384)
-    return Signature.from_columns(frame(pixels), packed, image.width, image.height), packed
+    packed = pack_keypoints(np.asarray(image.convert("L")), 192, 384)
+    return Signature.from_columns(pack_frame(pixels), packed, image.width, image.height), packed
 
 
 def crop(image: Image.Image, left: float, top: float, right: float, bottom: float) -> Image.Image:
@@ -38,7 +38,9 @@ def test_a_crop_is_found_where_it_was_cut(box: tuple[float, float, float, float]
     assert overlap.box == pytest.approx(box, abs=0.03)
     assert overlap.share == pytest.approx((box[2] - box[0]) * (box[3] - box[1]), abs=0.05)
     assert overlap.share_of_other > 0.93
-    assert overlap_correlation(frame(np.asarray(COFFEE)), frame(np.asarray(crop(COFFEE, *box))), overlap) > 0.9
+    assert (
+        overlap_correlation(pack_frame(np.asarray(COFFEE)), pack_frame(np.asarray(crop(COFFEE, *box))), overlap) > 0.9
+    )
 
 
 @pytest.mark.parametrize("turn", list(Image.Transpose))
@@ -53,7 +55,9 @@ def test_a_crop_is_found_mirrored_and_turned(turn: Image.Transpose) -> None:
 
 def test_mirrored_descriptors_match_those_of_the_mirrored_image() -> None:
     luma = np.asarray(CAT.convert("L").resize((384, 256)))
-    plain, other = (unpack_keypoints(points(grey, 150, 384)) for grey in (luma, np.ascontiguousarray(luma[:, ::-1])))
+    plain, other = (
+        unpack_keypoints(pack_keypoints(grey, 150, 384)) for grey in (luma, np.ascontiguousarray(luma[:, ::-1]))
+    )
     turned, theirs = mirror_descriptors(plain["bits"].astype(np.uint64)), other["bits"].astype(np.uint64)
     nearest = np.bitwise_count(turned[:, None] ^ theirs[None]).sum(axis=2).min(axis=1)
     unturned = np.bitwise_count(plain["bits"].astype(np.uint64)[:, None] ^ theirs[None]).sum(axis=2).min(axis=1)
@@ -104,7 +108,7 @@ def test_without_frames_more_keypoints_must_agree() -> None:
 
 
 def test_an_image_without_keypoints_or_frame_matches_nothing() -> None:
-    nothing = Signature(None, np.empty(0, POINT), 1.0)
+    nothing = Signature(None, np.empty(0, KEYPOINT), 1.0)
     plain = sign(Image.new("RGB", (90, 70), (200, 0, 0)))[0]
     for other in (nothing, plain, sign(CAT)[0]):
         assert match_signatures(nothing, other) is None

@@ -17,7 +17,7 @@ from million_ird.dedup.search import HashPairSearch, find_near_duplicates
 from million_ird.dedup.search_keys import BatchReader, NearDuplicateRules
 from million_ird.dedup.verification import VerifiedPairs
 from million_ird.images.encoded_image import EncodedImage
-from million_ird.measures.signature import signature
+from million_ird.measures.signature import compute_signature
 from million_ird.runtime.executor import Executor
 from million_ird.runtime.threads import single_threaded
 
@@ -28,7 +28,7 @@ COLUMNS = ("phash", "frame", "points")
 def row(encoded: bytes) -> dict[str, object]:
     image = EncodedImage(encoded)
     with single_threaded():
-        columns = signature(image)
+        columns = compute_signature(image)
     return {**{name: columns[name] for name in COLUMNS}, "width": image.header.width, "height": image.header.height}
 
 

@@ -1,4 +1,4 @@
-"""An export as other programs read it, and what a kill, a rebuild or a take-down does to one."""
+"""Exports as other programs read them, and after a kill, a rebuild or a takedown."""
 
 import json
 import multiprocessing
@@ -41,7 +41,7 @@ Pixels = NDArray[np.uint8]
 
 @pytest.fixture(scope="module")
 def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve pictures."""
+    """Create twelve images."""
     where = tmp_path_factory.mktemp("photographs")
     for number in range(12):
         scenes.photograph(number).save(where / f"p{number:03d}.png")
@@ -50,13 +50,13 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def first(tmp_path_factory: pytest.TempPathFactory, photographs: Path) -> Path:
-    """A set of them in several shards, the last one of which is for validation; nobody changes it."""
+    """A dataset of them in several shards, the last one for validation; tests do not change it."""
     return _built(photographs, tmp_path_factory.mktemp("first") / "out")
 
 
 @pytest.fixture(scope="module")
 def second(tmp_path_factory: pytest.TempPathFactory, photographs: Path) -> Path:
-    """The same set built again, when two of the pictures have left it and another has come."""
+    """The same dataset built again, after two images were removed and one was added."""
     where = tmp_path_factory.mktemp("second")
     shutil.copytree(photographs, where / "photographs")
     for gone in ("p001.png", "p006.png"):
@@ -67,7 +67,7 @@ def second(tmp_path_factory: pytest.TempPathFactory, photographs: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def originals(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A set of pictures of all kinds."""
+    """A dataset of images of all kinds."""
     where = tmp_path_factory.mktemp("originals")
     (where / "in").mkdir()
     turned = Image.Exif()
@@ -108,7 +108,7 @@ def _rows(out: Path, config: str = "patches", split: str = "*") -> dict[str, dic
 
 
 def _files(where: Path) -> dict[str, bytes]:
-    """All files but the lock and LMDB's own, by name; of a database, its keys and values."""
+    """Return all files except locks and LMDB's own, by name; for a database its keys and values."""
     found = {}
     for path in sorted(where.rglob("*")):
         if path.name == "data.mdb":
@@ -124,7 +124,7 @@ def _database(path: Path) -> dict[str, bytes]:
 
 
 def _as_basicsr(encoded: bytes) -> Pixels:
-    """What BasicSR decodes a value to, as RGB."""
+    """Decode a value as BasicSR does, to RGB."""
     read = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
     return np.asarray(cv2.cvtColor(read, cv2.COLOR_BGR2RGB), np.uint8)
 
@@ -140,7 +140,7 @@ def _encoded(row: dict[str, object]) -> bytes:
 
 
 def _meta_info(path: Path) -> list[tuple[str, ...]]:
-    """The fields of each line, cut as BasicSR cuts them."""
+    """Return the fields of each line, split as BasicSR splits them."""
     return [tuple(line.rstrip("\n").split(" ")) for line in path.read_text().splitlines(keepends=True)]
 
 
@@ -152,7 +152,7 @@ def _to(out: Path, form: str, to: Path, **options: str) -> ExportResult:
 
 
 @FORM
-def test_every_split_is_exported_whole(first: Path, tmp_path: Path, form: str) -> None:
+def test_every_split_is_exported_completely(first: Path, tmp_path: Path, form: str) -> None:
     done = _to(first, form, tmp_path / "to")
     splits = {split: _table(first, split=split).num_rows for split in ("train", "validation")}
     assert done.splits == splits
@@ -162,7 +162,7 @@ def test_every_split_is_exported_whole(first: Path, tmp_path: Path, form: str) -
     assert {path.name for path in (tmp_path / "to").iterdir()} == {".export", "train", "validation"}
 
 
-def test_a_folder_holds_the_bytes_and_all_columns(first: Path, tmp_path: Path) -> None:
+def test_a_folder_has_the_bytes_and_all_columns(first: Path, tmp_path: Path) -> None:
     _to(first, "folder", tmp_path / "to")
     for split in ("train", "validation"):
         where, rows = tmp_path / "to" / split, _rows(first, split=split)
@@ -182,7 +182,7 @@ def test_a_folder_holds_the_bytes_and_all_columns(first: Path, tmp_path: Path) -
         }
 
 
-def test_no_name_has_a_dot_but_before_its_suffix(first: Path, tmp_path: Path) -> None:
+def test_names_have_no_dot_except_before_the_suffix(first: Path, tmp_path: Path) -> None:
     assert any("." in row["id"] for row in _table(first).select(["id"]).to_pylist())
     _to(first, "folder", tmp_path / "to")
     names = [path.name for path in (tmp_path / "to").rglob("*.webp")]
@@ -234,7 +234,7 @@ def test_basicsr_reads_a_database(first: Path, tmp_path: Path) -> None:
         assert pq.read_table(where.parent / "metadata.parquet")["id"].to_pylist() == [r["id"] for r in rows.values()]
 
 
-def test_basicsr_reads_every_original_as_the_set_does(originals: Path, tmp_path: Path) -> None:
+def test_basicsr_decodes_every_original_as_this_package_does(originals: Path, tmp_path: Path) -> None:
     done = _to(originals, "lmdb", tmp_path / "to", config="images")
     where, rows = tmp_path / "to" / "train" / "train.lmdb", _rows(originals, "images")
     values = _database(where)
@@ -254,7 +254,7 @@ def test_basicsr_reads_every_original_as_the_set_does(originals: Path, tmp_path:
     assert done.reencoded == len(rows) - len(kept)
 
 
-def test_originals_in_a_folder_are_untouched_and_named_by_their_format(originals: Path, tmp_path: Path) -> None:
+def test_originals_in_a_folder_are_unchanged_and_named_by_their_format(originals: Path, tmp_path: Path) -> None:
     _to(originals, "folder", tmp_path / "to", config="images")
     names = {"plain.png": "png", "plain.JPG": "jpg", "turned.jpg": "jpg", "turned.png": "png", "modern.avif": "avif"}
     names |= {"print.jpg": "jpg", "wide.jpg": "jpg", "named wrongly.gif.com": "webp", "scan.tif": "tiff"}
@@ -304,7 +304,7 @@ def test_datasets_reads_the_tars(originals: Path, first: Path, tmp_path: Path, c
             assert sample["json"] == {k: v for k, v in row.items() if k != "image"}
 
 
-def test_datasets_reads_the_tars_of_patches_without_being_told_the_features(first: Path, tmp_path: Path) -> None:
+def test_datasets_reads_the_tars_of_patches_without_features(first: Path, tmp_path: Path) -> None:
     from datasets import load_dataset
 
     _to(first, "webdataset", tmp_path / "to")
@@ -319,7 +319,7 @@ def test_datasets_reads_the_tars_of_patches_without_being_told_the_features(firs
             np.testing.assert_array_equal(np.asarray(sample["webp"].convert("RGB")), _pixels(_encoded(row)))
 
 
-def test_tars_are_of_about_one_size(first: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tars_have_about_equal_size(first: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     big = tmp_path / "set"
     (big / "patches").mkdir(parents=True)
     table = _table(first)
@@ -336,7 +336,7 @@ def test_tars_are_of_about_one_size(first: Path, tmp_path: Path, monkeypatch: py
 
 
 @FORM
-def test_a_set_without_pictures_is_an_export_without_pictures(tmp_path: Path, first: Path, form: str) -> None:
+def test_a_dataset_without_images_gives_an_export_without_images(tmp_path: Path, first: Path, form: str) -> None:
     (tmp_path / "set" / "patches").mkdir(parents=True)
     pq.write_table(_table(first).slice(0, 0), tmp_path / "set" / "patches" / "train-00000-of-00001.parquet")
     assert _to(tmp_path / "set", form, tmp_path / "to").splits == {"train": 0}
@@ -346,7 +346,7 @@ def test_a_set_without_pictures_is_an_export_without_pictures(tmp_path: Path, fi
 # What may be written where
 
 
-def test_the_destination_unless_told_lies_in_the_set(first: Path, tmp_path: Path) -> None:
+def test_the_default_destination_is_in_the_dataset(first: Path, tmp_path: Path) -> None:
     out = Path(shutil.copytree(first, tmp_path / "set"))
     before = _files(out)
     done = export(str(out), "folder")
@@ -359,7 +359,7 @@ def test_the_destination_unless_told_lies_in_the_set(first: Path, tmp_path: Path
 
 
 @FORM
-def test_the_same_again_writes_nothing(first: Path, tmp_path: Path, form: str) -> None:
+def test_a_second_export_writes_nothing(first: Path, tmp_path: Path, form: str) -> None:
     _to(first, form, tmp_path / "to")
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "to").rglob("*") if path.is_file()}
     again = _to(first, form, tmp_path / "to")
@@ -379,15 +379,17 @@ def _refused(first: Path, tmp_path: Path, **changes: object) -> str:
     return str(refused.value)
 
 
-def test_what_cannot_be_exported_is_refused_in_a_line(first: Path, tmp_path: Path) -> None:
-    assert _refused(first, tmp_path, format="zip") == "zip: unknown export format; choose one of folder, webdataset, lmdb"
+def test_unusable_arguments_are_refused_in_one_line(first: Path, tmp_path: Path) -> None:
+    assert (
+        _refused(first, tmp_path, format="zip") == "zip: unknown export format; choose one of folder, webdataset, lmdb"
+    )
     assert _refused(first, tmp_path, config="ledger") == "ledger: unknown config; choose one of patches, images"
     assert "there are no patches" in _refused(first, tmp_path, out=str(tmp_path))
     assert "LMDB needs a local disk" in _refused(first, tmp_path, format="lmdb", to="memory://to")
     assert not (tmp_path / "to").exists()
 
 
-def test_a_folder_with_something_else_is_refused_and_left(first: Path, tmp_path: Path) -> None:
+def test_a_folder_with_other_files_is_refused_and_unchanged(first: Path, tmp_path: Path) -> None:
     (tmp_path / "to").mkdir()
     (tmp_path / "to" / "thesis.tex").write_text("mine")
     assert "contains other files (thesis.tex, …)" in _refused(first, tmp_path)
@@ -396,12 +398,12 @@ def test_a_folder_with_something_else_is_refused_and_left(first: Path, tmp_path:
 
 
 @pytest.mark.parametrize("inside", ["", "patches", "patches/new", "new"])
-def test_a_destination_among_the_files_of_the_set_is_refused(first: Path, tmp_path: Path, inside: str) -> None:
+def test_a_destination_among_the_files_of_the_dataset_is_refused(first: Path, tmp_path: Path, inside: str) -> None:
     assert "is inside the dataset" in _refused(first, tmp_path, to=str(first / inside))
     assert not (first / "new").exists()
 
 
-def test_another_export_is_refused_and_left(first: Path, second: Path, tmp_path: Path) -> None:
+def test_another_export_is_refused_and_unchanged(first: Path, second: Path, tmp_path: Path) -> None:
     _to(first, "folder", tmp_path / "to")
     before = _files(tmp_path / "to")
     for changes in ({"format": "webdataset"}, {"config": "images"}, {"out": str(second)}):
@@ -437,7 +439,7 @@ def test_a_damaged_shard_is_named(first: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("bad", ["../../escape", "a b", "", ".hidden"])
-def test_an_id_that_is_no_name_is_never_a_path(first: Path, tmp_path: Path, bad: str) -> None:
+def test_an_invalid_id_is_never_used_as_a_path(first: Path, tmp_path: Path, bad: str) -> None:
     table = _table(first)
     (tmp_path / "set" / "patches").mkdir(parents=True)
     named = table.set_column(table.column_names.index("id"), "id", pa.array([bad] * table.num_rows))
@@ -452,7 +454,7 @@ def test_an_id_that_is_no_name_is_never_a_path(first: Path, tmp_path: Path, bad:
 
 @pytest.fixture(scope="module")
 def fresh(tmp_path_factory: pytest.TempPathFactory, second: Path) -> Callable[[str], dict[str, bytes]]:
-    """What an export of the second set into a new folder holds."""
+    """Return the content of an export of the second dataset into a new folder."""
     made: dict[str, dict[str, bytes]] = {}
 
     def of(form: str) -> dict[str, bytes]:
@@ -466,7 +468,7 @@ def fresh(tmp_path_factory: pytest.TempPathFactory, second: Path) -> Callable[[s
 
 
 def _visible(where: Path) -> dict[str, bytes]:
-    """All but the name of the set."""
+    """Return all files except the one that names the dataset."""
     return {name: content for name, content in _files(where).items() if name != ".export/export.json"}
 
 
@@ -480,7 +482,7 @@ def _bytes_on_disk(where: Path) -> bytes:
 
 
 @FORM
-def test_a_taken_down_picture_does_not_survive(
+def test_a_removed_image_is_gone_from_the_export(
     first: Path, second: Path, tmp_path: Path, form: str, fresh: Callable[[str], dict[str, bytes]]
 ) -> None:
     out = Path(shutil.copytree(first, tmp_path / "set"))
@@ -514,7 +516,7 @@ def test_only_what_changed_is_written_again(first: Path, tmp_path: Path, form: s
 
 
 @FORM
-def test_a_split_that_is_no_more_leaves(first: Path, tmp_path: Path, form: str) -> None:
+def test_a_split_that_the_dataset_lost_is_removed(first: Path, tmp_path: Path, form: str) -> None:
     out = Path(shutil.copytree(first, tmp_path / "set"))
     _to(out, form, tmp_path / "to")
     (out / "patches" / "validation-00000-of-00001.parquet").unlink()
@@ -523,7 +525,7 @@ def test_a_split_that_is_no_more_leaves(first: Path, tmp_path: Path, form: str) 
     assert not (tmp_path / "to" / ".export" / "validation").exists()
 
 
-def test_files_of_others_stay(first: Path, second: Path, tmp_path: Path) -> None:
+def test_other_files_in_the_destination_stay(first: Path, second: Path, tmp_path: Path) -> None:
     out = Path(shutil.copytree(first, tmp_path / "set"))
     _to(out, "folder", tmp_path / "to")
     (tmp_path / "to" / "train" / "my list.txt").write_text("mine")
@@ -533,7 +535,7 @@ def test_files_of_others_stay(first: Path, second: Path, tmp_path: Path) -> None
 
 
 @FORM
-def test_what_someone_removed_is_written_again(first: Path, tmp_path: Path, form: str) -> None:
+def test_removed_files_are_written_again(first: Path, tmp_path: Path, form: str) -> None:
     _to(first, form, tmp_path / "to")
     before = _files(tmp_path / "to")
     train = tmp_path / "to" / "train"
@@ -545,7 +547,7 @@ def test_what_someone_removed_is_written_again(first: Path, tmp_path: Path, form
     assert _files(tmp_path / "to") == before
 
 
-def test_a_set_that_changes_meanwhile_is_told_and_leaves_nothing_behind(
+def test_a_dataset_that_changes_meanwhile_is_an_error_and_leaves_no_old_files(
     first: Path, second: Path, tmp_path: Path, fresh: Callable[[str], dict[str, bytes]]
 ) -> None:
     out = Path(shutil.copytree(first, tmp_path / "set"))
@@ -579,7 +581,7 @@ def test_a_folder_on_an_object_store(first: Path) -> None:
     store.remove("")
 
 
-def test_the_command_tells_what_it_did(first: Path, tmp_path: Path) -> None:
+def test_the_command_reports_the_result(first: Path, tmp_path: Path) -> None:
     arguments = ["export", str(first), "--format", "lmdb", "--to", str(tmp_path / "to")]
     ran = CliRunner().invoke(releasing.app, [*arguments, "--json"])
     assert ran.exit_code == 0
@@ -611,9 +613,9 @@ def test_a_shard_is_read_by_row_groups(first: Path, tmp_path: Path) -> None:
             writer.write_table(pa.Table.from_pylist([large] * 2, schema))
     code = (
         "import sys, pyarrow as pa\nfrom million_ird.runtime.storage import Folder\n"
-        "from million_ird.export.shard_reader import find_shards, read_pictures\n"
+        "from million_ird.export.shard_reader import find_shards, read_images\n"
         "folder = Folder(sys.argv[1])\n(shard,) = find_shards(folder, 'patches')\n"
-        "count = sum(1 for _ in read_pictures(folder, shard))\n"
+        "count = sum(1 for _ in read_images(folder, shard))\n"
         "print(count, pa.default_memory_pool().max_memory())"
     )
     ran = subprocess.run([sys.executable, "-c", code, where.parent], capture_output=True, text=True, check=True)
@@ -626,7 +628,7 @@ def test_a_shard_is_read_by_row_groups(first: Path, tmp_path: Path) -> None:
 
 
 class _Killer:
-    """Counts what is done to files and pictures, and dies by SIGKILL at a given count."""
+    """Counts changes of files and exported images, and dies by SIGKILL at a given count."""
 
     def __init__(self, at: int) -> None:
         self.at, self.count = at, 0
@@ -658,7 +660,7 @@ def _export_and_die(out: str, form: str, to: str, at: int, counts: "multiprocess
 
 @pytest.fixture(scope="module")
 def processes() -> Callable[[Path, str, Path, int], int | None]:
-    """Runs an export in a process that dies at the given count; None if it did, else how far it counted."""
+    """Run an export in a process that dies at a count; return None if it died, else the final count."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
 
@@ -686,7 +688,7 @@ def test_killed_at_any_moment_it_ends_in_the_same_files(
     fresh: Callable[[str], dict[str, bytes]],
     processes: Callable[[Path, str, Path, int], int | None],
 ) -> None:
-    """Of an export over an earlier one, so that removing is killed too."""
+    """Kill an export over an earlier one, so that the removal of old files is killed too."""
     out = tmp_path / "set"
     shutil.copytree(first, out)
     _to(out, form, tmp_path / "earlier")
@@ -717,7 +719,7 @@ def test_killed_at_any_moment_it_ends_in_the_same_files(
 
 
 @FORM
-def test_a_full_disk_is_told_and_gone_on_from(
+def test_after_a_full_disk_the_export_continues(
     first: Path, tmp_path: Path, form: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(databases, "MARGIN", 1 << 15)
@@ -738,7 +740,7 @@ def test_a_full_disk_is_told_and_gone_on_from(
         subprocess.run(["umount", "-l", where], check=True)
 
 
-def test_the_map_grows(first: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_memory_map_grows(first: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(databases, "GROWTH", 1 << 15)
     _to(first, "lmdb", tmp_path / "to")
     data = tmp_path / "to" / "train" / "train.lmdb" / "data.mdb"

@@ -1,4 +1,4 @@
-"""Cleaning: what is left is the data set, and it can be verified, decided on and built again."""
+"""Cleaning leaves a dataset that can be verified, decided and built again."""
 
 import csv
 import io
@@ -17,7 +17,7 @@ from million_ird.runtime.lock import locked
 from million_ird.runtime.storage import Folder
 from million_ird.workflow import Options, build, decide_again
 from tests.million_ird import scenes
-from tests.million_ird.conftest import Said
+from tests.million_ird.conftest import CommandResult
 from tests.million_ird.web_server import serving
 
 
@@ -25,7 +25,7 @@ def sizes(folder: Path) -> dict[Path, int]:
     return {path: path.stat().st_size for path in folder.rglob("*") if path.is_file()}
 
 
-def test_what_is_left_verifies_is_decided_on_and_builds_to_the_same_bytes(built: Path, pictures: Path) -> None:
+def test_a_cleaned_dataset_verifies_is_decided_and_builds_to_the_same_bytes(built: Path, pictures: Path) -> None:
     (built / "data" / ".tmp-0123").write_bytes(b"left by a writer that was killed")
     work, expected = sizes(built / ".work"), scenes.contents(built)
     expected.pop("data/.tmp-0123")
@@ -44,7 +44,7 @@ def test_what_is_left_verifies_is_decided_on_and_builds_to_the_same_bytes(built:
     assert verify(str(built)).faults == []
 
 
-def test_a_dry_run_says_the_same_and_does_nothing(built: Path, program: Callable[..., Said]) -> None:
+def test_a_dry_run_reports_the_same_and_changes_nothing(built: Path, program: Callable[..., CommandResult]) -> None:
     held = sizes(built)
     said = program("clean", built, "--dry-run", "--json")
     assert said.code == 0
@@ -55,7 +55,9 @@ def test_a_dry_run_says_the_same_and_does_nothing(built: Path, program: Callable
     assert "0 files" in program("clean", built).out
 
 
-def test_only_a_build_that_nobody_holds_is_cleaned(built: Path, tmp_path: Path, program: Callable[..., Said]) -> None:
+def test_only_a_build_that_no_process_holds_is_cleaned(
+    built: Path, tmp_path: Path, program: Callable[..., CommandResult]
+) -> None:
     (tmp_path / "other" / ".work").mkdir(parents=True)
     (tmp_path / "other" / ".work" / "mine").touch()
     said = program("clean", tmp_path / "other")
@@ -71,7 +73,7 @@ def test_only_a_build_that_nobody_holds_is_cleaned(built: Path, tmp_path: Path, 
     assert sizes(built).keys() == held.keys()
 
 
-def test_shards_that_are_not_in_their_places_yet_are_not_thrown_away(built: Path) -> None:
+def test_shards_that_were_not_moved_into_place_yet_are_not_removed(built: Path) -> None:
     (built / ".work" / "write").mkdir()
     shard = next((built / "data").iterdir())
     shutil.move(shard, built / ".work" / "write" / "unit.parquet")
@@ -82,7 +84,7 @@ def test_shards_that_are_not_in_their_places_yet_are_not_thrown_away(built: Path
     assert not (built / ".work").exists()
 
 
-def test_streamed_originals_stay_unless_all_is_asked_for(tmp_path: Path, program: Callable[..., Said]) -> None:
+def test_streamed_originals_stay_without_the_option_all(tmp_path: Path, program: Callable[..., CommandResult]) -> None:
     bodies = {}
     for number in range(3):
         file = io.BytesIO()

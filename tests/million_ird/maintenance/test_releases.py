@@ -1,4 +1,4 @@
-"""Releases: what has changed since the last one, told once, also where a kill came in between."""
+"""Releases list the changes since the last one, exactly once, also after a kill."""
 
 import json
 import shutil
@@ -25,7 +25,7 @@ from million_ird.maintenance.takedown import take_down
 from million_ird.maintenance.verify import verify
 from million_ird.runtime.storage import Folder
 from tests.million_ird import scenes
-from tests.million_ird.conftest import Said
+from tests.million_ird.conftest import CommandResult
 
 DAY = date(2026, 1, 2)
 
@@ -39,7 +39,7 @@ def everything(out: Path) -> dict[str, bytes]:
     return {str(path.relative_to(out)): path.read_bytes() for path in out.rglob("*") if path.is_file()}
 
 
-def test_the_first_release_tells_what_there_is(folder: Folder, built: Path) -> None:
+def test_the_first_release_describes_the_dataset(folder: Folder, built: Path) -> None:
     held = everything(built)
     release = make_release(folder, today=DAY, note="the *first*")
     assert release is not None
@@ -67,7 +67,7 @@ def test_the_card_names_the_last_release(folder: Folder, built: Path, pictures: 
     assert (built / "README.md").read_bytes() == card
 
 
-def test_where_nothing_has_changed_there_is_no_release(folder: Folder, built: Path, pictures: Path) -> None:
+def test_without_changes_there_is_no_release(folder: Folder, built: Path, pictures: Path) -> None:
     assert make_release(folder, today=DAY) is not None
     held = everything(built)
     assert make_release(folder, today=date(2027, 1, 1)) is None
@@ -76,7 +76,7 @@ def test_where_nothing_has_changed_there_is_no_release(folder: Folder, built: Pa
     assert make_release(folder, today=date(2027, 1, 1)) is None
 
 
-def test_what_came_and_what_went_is_counted_with_the_reason(pictures: Path, built: Path, tmp_path: Path) -> None:
+def test_added_and_removed_images_are_counted_with_the_reason(pictures: Path, built: Path, tmp_path: Path) -> None:
     folder = Folder(str(built))
     shutil.copytree(pictures, tmp_path / "in")
     scenes.make(tmp_path / "in", built)
@@ -108,7 +108,7 @@ def test_what_came_and_what_went_is_counted_with_the_reason(pictures: Path, buil
     assert text == render_changes(list_releases(folder))
 
 
-def test_a_file_that_holds_another_picture_now_has_changed(pictures: Path, built: Path, tmp_path: Path) -> None:
+def test_a_file_with_another_image_has_changed(pictures: Path, built: Path, tmp_path: Path) -> None:
     shutil.copytree(pictures, tmp_path / "in")
     scenes.make(tmp_path / "in", built)
     make_release(Folder(str(built)), today=DAY)
@@ -119,7 +119,7 @@ def test_a_file_that_holds_another_picture_now_has_changed(pictures: Path, built
     assert (release.added, release.removed, release.reasons) == (1, 1, {"changed": 1})
 
 
-def test_a_picture_in_another_split_has_moved(folder: Folder, built: Path, pictures: Path) -> None:
+def test_an_image_in_another_split_has_moved(folder: Folder, built: Path, pictures: Path) -> None:
     make_release(folder, today=DAY)
     scenes.make(pictures, built, scenes.recipe(validation=0.5))
     release = make_release(folder, today=DAY)
@@ -129,7 +129,7 @@ def test_a_picture_in_another_split_has_moved(folder: Folder, built: Path, pictu
     assert (release.added, release.removed) == (0, 0)
 
 
-def test_another_recipe_and_other_benchmarks_are_a_change(folder: Folder, built: Path, pictures: Path) -> None:
+def test_another_recipe_and_other_benchmarks_are_changes(folder: Folder, built: Path, pictures: Path) -> None:
     make_release(folder, today=DAY)
     scenes.make(pictures, built, scenes.gated(min=47))
     again = make_release(folder, today=DAY)
@@ -144,7 +144,7 @@ def test_another_recipe_and_other_benchmarks_are_a_change(folder: Folder, built:
 
 
 @pytest.mark.parametrize("written", [(), (LAST_RELEASE,), (LAST_RELEASE, RELEASES), (LAST_RELEASE, RELEASES, CHANGES)])
-def test_killed_between_any_two_files_the_release_is_made_once(
+def test_a_kill_between_any_two_files_gives_the_release_once(
     written: tuple[str, ...], folder: Folder, built: Path, pictures: Path, tmp_path: Path
 ) -> None:
     make_release(folder, today=DAY)
@@ -160,7 +160,9 @@ def test_killed_between_any_two_files_the_release_is_made_once(
     assert [one.version for one in list_releases(folder)] == [1, 2]
 
 
-def test_the_list_is_read_by_people_and_scripts(folder: Folder, built: Path, program: Callable[..., Said]) -> None:
+def test_the_list_is_printed_as_text_and_as_json(
+    folder: Folder, built: Path, program: Callable[..., CommandResult]
+) -> None:
     assert program("releases", built).out == "No release was made yet.\n"
     assert json.loads(program("releases", built, "--json").out) == []
     release = make_release(folder, today=DAY)
@@ -171,7 +173,7 @@ def test_the_list_is_read_by_people_and_scripts(folder: Folder, built: Path, pro
     assert program("releases", built.parent).code == 2
 
 
-def test_what_was_never_decided_is_no_release(folder: Folder, built: Path) -> None:
+def test_a_build_without_a_ledger_cannot_be_released(folder: Folder, built: Path) -> None:
     shutil.rmtree(built / ledger.FOLDER)
     with pytest.raises(LedgerError, match="no ledger"):
         make_release(folder, today=DAY)

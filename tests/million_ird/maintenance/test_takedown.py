@@ -1,4 +1,4 @@
-"""Take-down: what was named is in no file of the set, stays out of every later build, and a kill loses no refusal."""
+"""Takedown: the image is in no file, no later build keeps it, and a kill does not lose the blocklist."""
 
 import base64
 import csv
@@ -37,7 +37,7 @@ from million_ird.runtime.lock import locked
 from million_ird.runtime.storage import Folder
 from million_ird.workflow import Options, build
 from tests.million_ird import scenes
-from tests.million_ird.conftest import Said
+from tests.million_ird.conftest import CommandResult
 from tests.million_ird.web_server import Site, serving
 
 TODAY = date(2026, 3, 1)
@@ -50,7 +50,7 @@ def by() -> Recipe:
 
 
 def photographs(where: Path) -> Path:
-    """Ten pictures, and one of them again as a JPEG."""
+    """Create ten images, and one of them again as a JPEG."""
     where.mkdir(parents=True)
     for number in range(10):
         scenes.photograph(number, 320, 240).save(where / f"p{number:03d}.png")
@@ -65,7 +65,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def before(tmp_path_factory: pytest.TempPathFactory, source: Path) -> Path:
-    """A build, and its first release; nobody changes it."""
+    """A build and its first release; tests do not change it."""
     out = tmp_path_factory.mktemp("before") / "out"
     scenes.make(source, out, by())
     assert releases.make_release(Folder(str(out)), today=date(2026, 1, 1)) is not None
@@ -74,7 +74,7 @@ def before(tmp_path_factory: pytest.TempPathFactory, source: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def after(tmp_path_factory: pytest.TempPathFactory, before: Path) -> tuple[Path, TakedownResult]:
-    """The same when one picture has been taken down; nobody changes it."""
+    """The same after one image was taken down; tests do not change it."""
     out = Path(shutil.copytree(before, tmp_path_factory.mktemp("after") / "out"))
     return out, take_down(str(out), [NAMED], today=TODAY, reason="a request")
 
@@ -94,7 +94,7 @@ def signatures(out: Path) -> dict[str, tuple[bytes | None, bytes | None]]:
 
 
 def traces(out: Path, name: str) -> list[bytes]:
-    """Bytes that stand for a picture and for each of its patches."""
+    """Return some bytes of an image and of each of its patches."""
     found = []
     for kind, column in (("data", "id"), ("patches", "parent")):
         table = pa.concat_tables([pq.read_table(file) for file in sorted((out / kind).iterdir())])
@@ -103,7 +103,7 @@ def traces(out: Path, name: str) -> list[bytes]:
 
 
 def holding(out: Path, wanted: list[bytes]) -> set[str]:
-    """The files in which any of these bytes stand."""
+    """Return the files that contain any of these bytes."""
     files = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     return {str(path.relative_to(out)) for path, content in files.items() if any(one in content for one in wanted)}
 
@@ -119,7 +119,7 @@ def start(out: Path, names: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 
-def test_it_is_gone_from_every_file_and_the_set_verifies(before: Path, after: tuple[Path, TakedownResult]) -> None:
+def test_the_image_is_in_no_file_and_the_dataset_verifies(before: Path, after: tuple[Path, TakedownResult]) -> None:
     out, done = after
     found = rows(before)
     wanted = traces(before, str(found[NAMED]["id"]))
@@ -135,7 +135,7 @@ def test_it_is_gone_from_every_file_and_the_set_verifies(before: Path, after: tu
     assert "version 2" in (out / "README.md").read_text()
 
 
-def test_the_report_shows_it_no_more(before: Path, after: tuple[Path, TakedownResult], source: Path) -> None:
+def test_the_report_does_not_show_it_any_more(before: Path, after: tuple[Path, TakedownResult], source: Path) -> None:
     encoded = (source / NAMED).read_bytes()
     sample = EncodedImage(encoded)
     small = base64.b64encode(encode_jpeg(shrink(sample.thumbnail, SIDE), QUALITY)).decode()
@@ -143,7 +143,7 @@ def test_the_report_shows_it_no_more(before: Path, after: tuple[Path, TakedownRe
     assert small not in (after[0] / "report" / "index.html").read_text()
 
 
-def test_its_copies_go_with_it_and_no_row_tells_more_than_its_hashes(after: tuple[Path, TakedownResult]) -> None:
+def test_its_copies_are_removed_and_the_rows_keep_only_hashes(after: tuple[Path, TakedownResult]) -> None:
     out, _ = after
     for name in (NAMED, "saved again.jpg"):
         row = rows(out)[name]
@@ -160,7 +160,7 @@ def test_its_copies_go_with_it_and_no_row_tells_more_than_its_hashes(after: tupl
     assert all(refusals["points"].to_pylist())
 
 
-def test_shards_that_held_nothing_of_it_keep_their_bytes(before: Path, after: tuple[Path, TakedownResult]) -> None:
+def test_shards_without_it_keep_their_bytes(before: Path, after: tuple[Path, TakedownResult]) -> None:
     old, new = shards(before), shards(after[0])
     changed = set(old.values()) - set(new.values())
     wanted = traces(before, str(rows(before)[NAMED]["id"]))
@@ -168,7 +168,7 @@ def test_shards_that_held_nothing_of_it_keep_their_bytes(before: Path, after: tu
     assert len(old) >= len(changed) + 4
 
 
-def test_with_the_sources_the_next_build_is_a_fresh_build_with_the_same_refusals(
+def test_the_next_build_equals_a_fresh_build_with_the_same_blocklist(
     after: tuple[Path, TakedownResult], source: Path, tmp_path: Path
 ) -> None:
     again, fresh = Path(shutil.copytree(after[0], tmp_path / "again")), tmp_path / "fresh"
@@ -184,7 +184,7 @@ def test_with_the_sources_the_next_build_is_a_fresh_build_with_the_same_refusals
     assert rows(fresh)[NAMED]["reason"] == "removed"
 
 
-def test_a_released_folder_alone_is_enough(out: Path, source: Path, after: tuple[Path, TakedownResult]) -> None:
+def test_a_takedown_needs_no_work_folder(out: Path, source: Path, after: tuple[Path, TakedownResult]) -> None:
     wanted = traces(out, str(rows(out)[NAMED]["id"]))
     shutil.rmtree(out / ".work")
     done = take_down(str(out), [NAMED], today=TODAY, reason="a request")
@@ -196,7 +196,7 @@ def test_a_released_folder_alone_is_enough(out: Path, source: Path, after: tuple
     assert scenes.contents(out) == scenes.contents(after[0])
 
 
-def _disguises(picture: Image.Image, where: Path) -> None:
+def _save_altered_copies(picture: Image.Image, where: Path) -> None:
     wide, high = picture.size
     picture.save(where / "z another name.png")
     picture.save(where / "z encoded.jpg", quality=85)
@@ -207,11 +207,11 @@ def _disguises(picture: Image.Image, where: Path) -> None:
     )
 
 
-def test_no_disguise_brings_it_back(after: tuple[Path, TakedownResult], source: Path, tmp_path: Path) -> None:
+def test_no_altered_copy_brings_it_back(after: tuple[Path, TakedownResult], source: Path, tmp_path: Path) -> None:
     out = Path(shutil.copytree(after[0], tmp_path / "out"))
     shutil.copytree(source, tmp_path / "in")
     (tmp_path / "in" / NAMED).unlink()
-    _disguises(scenes.photograph(3, 320, 240), tmp_path / "in")
+    _save_altered_copies(scenes.photograph(3, 320, 240), tmp_path / "in")
     for _ in range(2):
         scenes.make(tmp_path / "in", out, by())
         found = {name: row["reason"] for name, row in rows(out).items() if name.startswith("z ")}
@@ -222,7 +222,7 @@ def test_no_disguise_brings_it_back(after: tuple[Path, TakedownResult], source: 
 
 
 @pytest.mark.full
-def test_no_disguise_brings_a_real_picture_back(shared_data: Path, tmp_path: Path) -> None:
+def test_no_altered_copy_brings_a_real_image_back(shared_data: Path, tmp_path: Path) -> None:
     pictures = tmp_path / "in"
     pictures.mkdir()
     chosen = sorted((shared_data / "photos").glob("*.jpg"))[7:12]
@@ -235,7 +235,7 @@ def test_no_disguise_brings_a_real_picture_back(shared_data: Path, tmp_path: Pat
     assert len(kept) == 5
     take_down(str(out), [kept[1]], today=TODAY)
     with Image.open(pictures / kept[1]) as picture:
-        _disguises(picture.convert("RGB"), pictures)
+        _save_altered_copies(picture.convert("RGB"), pictures)
     (pictures / kept[1]).unlink()
     shutil.rmtree(out / ".work")
     scenes.make(pictures, out, recipe)
@@ -244,7 +244,7 @@ def test_no_disguise_brings_a_real_picture_back(shared_data: Path, tmp_path: Pat
     assert verify(str(out)).faults == []
 
 
-def _is_as_if_never_killed(out: Path, expected: Path) -> None:
+def _assert_same_as_without_kill(out: Path, expected: Path) -> None:
     assert scenes.contents(out) == scenes.contents(expected)
     for name in ("removed.parquet", "CHANGES.md", "releases/releases.json"):
         assert (out / name).read_bytes() == (expected / name).read_bytes()
@@ -252,7 +252,7 @@ def _is_as_if_never_killed(out: Path, expected: Path) -> None:
     assert scenes.temporary(out) == []
 
 
-def test_a_program_that_is_killed_at_the_first_shard_has_refused_and_runs_again(
+def test_a_kill_at_the_first_shard_keeps_the_blocklist_and_the_command_can_run_again(
     out: Path, after: tuple[Path, TakedownResult], tmp_path: Path
 ) -> None:
     names = tmp_path / "names.txt"
@@ -273,7 +273,7 @@ def test_a_program_that_is_killed_at_the_first_shard_has_refused_and_runs_again(
 
 
 def _remove_and_die(out: str, at: int, counts: "multiprocessing.SimpleQueue[int]") -> None:
-    """Dies by SIGKILL before the given change of a file."""
+    """Run a takedown that dies by SIGKILL before the given change of a file."""
     count = 0
 
     def watch(event: str, arguments: tuple[object, ...]) -> None:
@@ -289,7 +289,7 @@ def _remove_and_die(out: str, at: int, counts: "multiprocessing.SimpleQueue[int]
 
 
 def _killed(out: Path, at: int) -> int | None:
-    """None if it was killed, else how many changes there were."""
+    """Return None if the takedown was killed, else the number of changes."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
     counts = context.SimpleQueue()
@@ -312,24 +312,24 @@ def _kills(before: Path, after: Path, tmp_path: Path, every: int) -> None:
         assert _killed(out, at) is None
         assert (out / "removed.parquet").exists() or shards(out) == held
         take_down(str(out), [NAMED], today=TODAY, reason="a request")
-        _is_as_if_never_killed(out, after)
+        _assert_same_as_without_kill(out, after)
         shutil.rmtree(out)
 
 
-def test_killed_at_some_moments_the_same_command_ends_as_if_it_had_not_been(
+def test_after_some_kills_the_same_command_gives_the_same_result(
     before: Path, after: tuple[Path, TakedownResult], tmp_path: Path
 ) -> None:
     _kills(before, after[0], tmp_path, 7)
 
 
 @pytest.mark.full
-def test_killed_at_any_moment_the_same_command_ends_as_if_it_had_not_been(
+def test_after_any_kill_the_same_command_gives_the_same_result(
     before: Path, after: tuple[Path, TakedownResult], tmp_path: Path
 ) -> None:
     _kills(before, after[0], tmp_path, 1)
 
 
-def test_a_name_that_nothing_has_changes_nothing(out: Path, tmp_path: Path, program: Callable[..., Said]) -> None:
+def test_an_unknown_name_changes_nothing(out: Path, tmp_path: Path, program: Callable[..., CommandResult]) -> None:
     held = scenes.contents(out)
     names = tmp_path / "names.txt"
     names.write_text("\n".join([NAMED, *(f"nobody {number}" for number in range(7))]))
@@ -346,8 +346,8 @@ def test_a_name_that_nothing_has_changes_nothing(out: Path, tmp_path: Path, prog
         take_down(str(out), [NAMED], today=TODAY)
 
 
-def test_a_candidate_goes_by_id_key_uri_and_source_and_the_answer_is_json(
-    out: Path, tmp_path: Path, program: Callable[..., Said]
+def test_a_candidate_is_named_by_id_key_uri_or_source_and_the_result_is_json(
+    out: Path, tmp_path: Path, program: Callable[..., CommandResult]
 ) -> None:
     found = rows(out)
     told = [str(found["p000.png"]["id"]), str(found["p001.png"]["key"]), "p002.png"]
@@ -363,7 +363,7 @@ def test_a_candidate_goes_by_id_key_uri_and_source_and_the_answer_is_json(
     assert verify(str(out)).faults == []
 
 
-def test_all_can_go(out: Path) -> None:
+def test_all_images_can_be_removed(out: Path) -> None:
     done = take_down(str(out), sorted(rows(out)), today=TODAY)
     assert (done.images, done.patches) == (0, 0)
     assert sorted(path.name for path in (out / "data").iterdir()) == [
@@ -372,7 +372,7 @@ def test_all_can_go(out: Path) -> None:
     assert verify(str(out)).faults == []
 
 
-def test_an_export_in_the_set_is_told_of(out: Path) -> None:
+def test_an_export_in_the_dataset_is_reported(out: Path) -> None:
     from million_ird.export.export import export
 
     export(str(out), "folder")
@@ -422,7 +422,7 @@ def site() -> Iterator[Site]:
         yield found
 
 
-def test_a_streamed_original_is_overwritten_and_never_asked_for_again(tmp_path: Path, site: Site) -> None:
+def test_a_streamed_original_is_overwritten_and_never_fetched_again(tmp_path: Path, site: Site) -> None:
     listed = tmp_path / "urls.csv"
     with listed.open("w", newline="") as file:
         csv.writer(file).writerows([["url"], *([site.url(f"/{number}.png")] for number in (*range(4), 404))])
@@ -454,7 +454,7 @@ def test_a_streamed_original_is_overwritten_and_never_asked_for_again(tmp_path: 
     assert holding(out, wanted) == set()
 
 
-def test_what_a_gate_dropped_can_be_refused_too(tmp_path: Path) -> None:
+def test_an_image_that_a_gate_dropped_can_be_blocked_too(tmp_path: Path) -> None:
     scenes.lay_out(tmp_path / "in")
     out = tmp_path / "out"
     scenes.make(tmp_path / "in", out)
@@ -465,7 +465,7 @@ def test_what_a_gate_dropped_can_be_refused_too(tmp_path: Path) -> None:
     assert verify(str(out)).faults == []
 
 
-def test_a_list_of_names_may_have_empty_lines_and_remarks() -> None:
+def test_a_list_of_names_may_have_empty_lines_and_comments() -> None:
     assert read_names(["a\n", "\n", "# no\n", " b c \n", "a\n"]) == ["a", "b c"]
 
 

@@ -1,6 +1,6 @@
-"""`make demo`: from the photographs that scikit-image bundles to a data set, a trained network, a restored picture.
+"""`make demo`: from the photographs in scikit-image to a dataset, a trained network and a restored image.
 
-Every step is a command that you can run yourself; each is printed before it runs. Run twice, it resumes.
+Every step is a command that you can run yourself; each is printed before it runs. A second run resumes.
 """
 
 import argparse
@@ -20,7 +20,7 @@ HERE = Path(__file__).parent
 SIDECARS = {".py", ".pyi", ".txt", ".xml", ".npy", ".npz"}
 os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
 HELD_OUT = "motorcycle_left.png"
-"""Not among the sources of the build, so that what is restored was never trained on."""
+"""Not among the sources of the build, so the restored image was not in the training data."""
 OTHER_VIEW = "motorcycle_right.png"
 SIGMA = 25.0
 
@@ -30,14 +30,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("demo_output"))
     out: Path = parser.parse_args().out
     started = time.monotonic()
-    pictures, dataset = out / "pictures", out / "dataset"
-    prepare(pictures, out / "held_out", out / "noisy")
+    images, dataset = out / "pictures", out / "dataset"
+    prepare(images, out / "held_out", out / "noisy")
 
-    title("1. Build a data set: keep the photographs, drop the rest, each with a reason")
-    funnel = run("million-ird", "build", "--sources", pictures, "--out", dataset, "--recipe", HERE / "demo.yaml")
+    title("1. Build a dataset: keep the photographs, drop the rest, each with a reason")
+    funnel = run("million-ird", "build", "--sources", images, "--out", dataset, "--recipe", HERE / "demo.yaml")
     print(funnel)
-    story = (run("million-ird", "explain", dataset, "page.png") or "").splitlines()
-    print(next(line.strip() for line in story if line.strip().startswith(("kept", "dropped", "failed"))))
+    explanation = (run("million-ird", "explain", dataset, "page.png") or "").splitlines()
+    print(next(line.strip() for line in explanation if line.strip().startswith(("kept", "dropped", "failed"))))
     show_dataset(dataset)
 
     title("2. Pre-train all variants in one run, then fine-tune on noise")
@@ -62,29 +62,29 @@ def main() -> None:
     title(f"Done in {time.monotonic() - started:.0f} s. Where to look")
     for what, where in (
         ("the report of the build", dataset / "report" / "index.html"),
-        ("the data set and its card", dataset / "README.md"),
+        ("the dataset and its card", dataset / "README.md"),
         ("loss curves (tensorboard --logdir)", out),
         ("before and after, side by side", next(iter(sorted(restored.glob("*compare*"))), restored)),
     ):
         print(f"  {what:<36}{where}")
 
 
-def prepare(pictures: Path, held_out: Path, noisy: Path) -> None:
-    """Lays out the sources: scikit-image's pictures, two copies of one, two flat ones; and, apart, a noisy one."""
+def prepare(images: Path, held_out: Path, noisy: Path) -> None:
+    """Create the sources: scikit-image's images, two duplicates, two flat images; and, separately, a noisy image."""
     import skimage.data
 
-    pictures.mkdir(parents=True, exist_ok=True)
+    images.mkdir(parents=True, exist_ok=True)
     bundled = Path(skimage.data.__file__).parent
     for path in sorted(bundled.iterdir()):
-        wanted = path.is_file() and path.suffix not in SIDECARS and path.name not in {HELD_OUT, OTHER_VIEW}
-        if wanted and not (pictures / path.name).exists():
-            shutil.copyfile(path, pictures / path.name)
-    if not (pictures / "coffee_again.png").exists():
-        shutil.copyfile(pictures / "coffee.png", pictures / "coffee_again.png")
-        Image.open(pictures / "coffee.png").convert("RGB").save(pictures / "coffee_saved_as_jpeg.jpg", quality=85)
-        Image.new("RGB", (640, 480), (32, 96, 160)).save(pictures / "plain_blue.png")
+        is_image = path.is_file() and path.suffix not in SIDECARS and path.name not in {HELD_OUT, OTHER_VIEW}
+        if is_image and not (images / path.name).exists():
+            shutil.copyfile(path, images / path.name)
+    if not (images / "coffee_again.png").exists():
+        shutil.copyfile(images / "coffee.png", images / "coffee_again.png")
+        Image.open(images / "coffee.png").convert("RGB").save(images / "coffee_saved_as_jpeg.jpg", quality=85)
+        Image.new("RGB", (640, 480), (32, 96, 160)).save(images / "plain_blue.png")
         gradient = np.tile(np.linspace(0, 255, 640), (480, 1)).astype(np.uint8)
-        Image.fromarray(gradient).save(pictures / "gradient.png")
+        Image.fromarray(gradient).save(images / "gradient.png")
     if not (noisy / HELD_OUT).exists():
         held_out.mkdir(parents=True, exist_ok=True)
         noisy.mkdir(parents=True, exist_ok=True)
@@ -95,7 +95,7 @@ def prepare(pictures: Path, held_out: Path, noisy: Path) -> None:
 
 
 def show_dataset(dataset: Path) -> None:
-    """Loads the three configurations as any user of `datasets` would."""
+    """Load the three configurations as any user of `datasets` would."""
     from datasets import load_dataset
 
     for config in ("images", "patches", "ledger"):
@@ -104,7 +104,7 @@ def show_dataset(dataset: Path) -> None:
 
 
 def report_psnr(clean: Path, noisy: Path, restored: Path) -> None:
-    """Says how much closer each variant's output is to the clean picture."""
+    """Print how close each variant's output is to the clean image."""
     target = np.asarray(Image.open(clean).convert("RGB"), np.float64)
 
     def psnr(path: Path) -> float:
@@ -122,17 +122,18 @@ def title(text: str) -> None:
 
 
 def train(folder: Path, *options: object) -> None:
-    """Trains, or goes on; where the data set or the recipe is no longer the one that it began with, begins anew."""
+    """Train or resume; start again if the dataset or the recipe has changed since the run started."""
     if run("dynet", "train", *options, "--resume", may_refuse=folder.exists()) is None:
-        print(f"{folder} was trained on other data or by another recipe: starting it anew")
+        print(f"{folder} was trained on other data or by another recipe: starting again")
         shutil.rmtree(folder)
         run("dynet", "train", *options)
 
 
 def run(program: str, *arguments: object, may_refuse: bool = False) -> str | None:
-    """Runs one of the two programs, shows the command, returns its stdout; stops the demo if it fails.
+    """Print and run a command of one of the two programs; stop the demo if it fails.
 
-    None where it refuses its arguments and `may_refuse` says that it may.
+    Returns:
+        Its stdout; None if it refused its arguments (exit code 2) and `may_refuse` allows that.
     """
     words = [str(a) for a in arguments]
     print(f"$ {program} {shlex.join(words)}", flush=True)

@@ -1,1 +1,1 @@
-"""`dynet demo`: a page to try the network on, served from this machine and asking nothing of any other."""
+"""`dynet demo`: a web page to try the network on, which loads nothing from other machines."""

@@ -1,6 +1,6 @@
-"""What the page can do to a picture before it is restored: every degradation, from mild to strong on one slider.
+"""The degradations that the page can add to an image before restoring it, each with one slider for its strength.
 
-A kind that stands in dynet.degradations.registry.DEGRADATIONS and not here is left out of the page.
+A kind of dynet.degradations.registry.DEGRADATIONS that is missing here is not on the page.
 """
 
 from collections.abc import Mapping
@@ -15,21 +15,22 @@ from dynet.runtime.rng import generator
 
 @dataclass(frozen=True, slots=True)
 class DegradationChoice:
-    """One kind as the page names it, and its parameters at either end of the slider, in the units of its file.
+    """One kind of degradation: its label on the page, and its parameters at both ends of the slider.
 
-    Both ends name every parameter that the degradation has; between them each goes evenly.
+    Both ends contain every parameter of the degradation, in the units of its module; between them each one is
+    interpolated linearly.
     """
 
     label: str
     mild: Mapping[str, float]
     strong: Mapping[str, float]
 
-    def at(self, strength: float) -> dict[str, float]:
-        """The parameters at a strength from 0 (mild) to 1 (strong)."""
+    def parameters_at(self, strength: float) -> dict[str, float]:
+        """Return the parameters for a strength from 0 (mild) to 1 (strong)."""
         return {name: low + strength * (self.strong[name] - low) for name, low in self.mild.items()}
 
 
-# The ends lie about where docs/degradations.md says that training is worthwhile.
+# The ends are close to the ranges that docs/degradations.md recommends for training.
 CHOICES: Mapping[str, DegradationChoice] = MappingProxyType(
     {
         "gaussian_noise": DegradationChoice("Gaussian noise", {"sigma": 0}, {"sigma": 50}),
@@ -69,9 +70,10 @@ MAX_SEED = 2**31 - 1
 
 @dataclass(frozen=True, slots=True)
 class AddedDegradation:
-    """A degradation to add: its kind, its strength from 0 to 1, and the seed of what is random in it.
+    """A degradation to add: its kind, its strength from 0 to 1, and the seed of its randomness.
 
-    Raises UsageError, with a sentence for the page, for a kind that is not offered and for numbers out of range.
+    Raises:
+        UsageError: The kind is not on the page, or a number is out of range; the message is a sentence for the page.
     """
 
     kind: str
@@ -82,17 +84,17 @@ class AddedDegradation:
         if self.kind not in CHOICES:
             raise UsageError("There is no such degradation.")
         if not 0 <= self.strength <= 1:
-            raise UsageError("The strength goes from 0 to 100.")
+            raise UsageError("The strength must be from 0 to 100.")
         if not 0 <= self.seed <= MAX_SEED:
-            raise UsageError(f"The seed is a whole number from 0 to {MAX_SEED}.")
+            raise UsageError(f"The seed must be a whole number from 0 to {MAX_SEED}.")
 
     @property
     def parameters(self) -> dict[str, float]:
-        """Of the degradation, by name."""
-        return CHOICES[self.kind].at(self.strength)
+        """The parameters of the degradation by name."""
+        return CHOICES[self.kind].parameters_at(self.strength)
 
     def apply(self, image: Image8) -> Image8:
-        """image: (H, W, 3) of 8 bits to the same size; the same pixels for the same kind, strength and seed."""
+        """Degrade an image, (H, W, 3) of 8 bits; the same kind, strength and seed give the same pixels."""
         random = generator(self.seed, f"demo/{self.kind}")
         return DEGRADATIONS[self.kind].function(image, random, **self.parameters)
 

@@ -1,6 +1,6 @@
-"""Pictures to try the page with: photographs that scikit-image carries in its wheel, or else drawn ones.
+"""Example images for the page: photographs in the wheel of scikit-image, or drawings where it is not installed.
 
-Nothing is downloaded: a file that the wheel does not hold is left out.
+Nothing is downloaded: a file that the wheel does not contain is left out.
 """
 
 from importlib.util import find_spec
@@ -16,16 +16,16 @@ PHOTOGRAPHS = MappingProxyType(
 )
 
 
-def write_examples(folder: Path, most_pixels: int) -> list[Path]:
-    """Write the examples as PNG, made smaller where they have more pixels; their paths, named for what they show."""
+def write_examples(folder: Path, max_pixels: int) -> list[Path]:
+    """Write the examples as PNG, downscaled to at most `max_pixels`, and return their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    for name, picture in (_photographs() or _drawn()).items():
+    for name, image in (_photographs() or _drawings()).items():
         path = folder / f"{name}.png"
-        scale = (most_pixels / (picture.width * picture.height)) ** 0.5
+        scale = (max_pixels / (image.width * image.height)) ** 0.5
         if scale < 1:
-            picture = picture.resize((max(1, int(scale * picture.width)), max(1, int(scale * picture.height))))
-        picture.save(path)
+            image = image.resize((max(1, int(scale * image.width)), max(1, int(scale * image.height))))
+        image.save(path)
         written.append(path)
     return written
 
@@ -38,14 +38,14 @@ def _photographs() -> dict[str, Image.Image]:
     return {name: Image.open(file).convert("RGB") for name, file in files.items() if file.is_file()}
 
 
-def _drawn() -> dict[str, Image.Image]:
-    """A sky with discs, and a fabric: edges, smooth slopes and fine texture, each with a light and a dark part."""
-    down, right = np.mgrid[0:384, 0:512].astype(np.float32)
-    sky = np.stack([90 + down / 4, 120 + down / 4, 200 - down / 8], axis=2)
+def _drawings() -> dict[str, Image.Image]:
+    """Draw a sky with discs, and a fabric: edges, gradients and fine texture, with light and dark parts."""
+    rows, columns = np.mgrid[0:384, 0:512].astype(np.float32)
+    sky = np.stack([90 + rows / 4, 120 + rows / 4, 200 - rows / 8], axis=2)
     for row, column, radius, colour in ((120, 150, 70, (235, 200, 90)), (250, 350, 110, (70, 60, 90))):
-        inside = ((down - row) ** 2 + (right - column) ** 2 < radius**2)[..., None]
+        inside = ((rows - row) ** 2 + (columns - column) ** 2 < radius**2)[..., None]
         sky = np.where(inside, np.array(colour, np.float32), sky)
-    threads = 60 * np.sin(right / 2) * np.sin(down / 3) + right / 6
+    threads = 60 * np.sin(columns / 2) * np.sin(rows / 3) + columns / 6
     fabric = np.stack([100 + threads, 80 + threads, 60 + threads / 2], axis=2)
     return {"discs": _as_image(sky), "fabric": _as_image(fabric)}
 

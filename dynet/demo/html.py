@@ -1,67 +1,77 @@
-"""What the page says, as HTML; whatever comes from a file or a request is escaped."""
+"""The texts of the page as HTML; everything that comes from a file or a request is escaped."""
 
 import math
 from collections.abc import Sequence
 from html import escape
 
-from dynet.demo.degradations import Addition
+from dynet.demo.degradations import AddedDegradation
 from dynet.demo.restorer import Comparison, Quality
-from dynet.inference.images import Picture
+from dynet.inference.decoded_image import DecodedImage
 from dynet.runtime.cost import MB
 
-TITLE = "Restore a picture with DyNet"
+TITLE = "Restore an image with DyNet"
 HEAD = f"""<header><h1>{TITLE}</h1>
-<p>Drop a picture, add a degradation or none, and compare what goes in with what comes out.
-Your picture stays on the machine that serves this page.</p></header>"""
-NOTHING_YET = "<p class='nothing'>Before and after appear here.</p>"
+<p>Drop an image, choose a degradation or none, and compare the result with the input.
+Your image stays on the machine that serves this page.</p></header>"""
+NO_RESULT = "<p class='nothing'>Before and after appear here.</p>"
 
 
-def said(text: str) -> str:
-    """A line about what was done."""
+def status_line(text: str) -> str:
+    """Return a line about what was done."""
     return f"<p role='status'>{escape(text)}</p>"
 
 
-def fault(text: str) -> str:
-    """A line about what could not be done."""
+def error_line(text: str) -> str:
+    """Return a line about an error."""
     return f"<p role='alert' class='fault'>{escape(text)}</p>"
 
 
-def described(name: str, picture: Picture) -> str:
-    """A picture in a line: its name, size, depth, and what of it is special."""
-    height, width = picture.colour.shape[:2]
-    bits = 8 * picture.colour.dtype.itemsize
-    kind = "grey" if picture.colour.ndim == 2 else "colour"
-    alpha = ", with transparency, which is kept as it is" if picture.alpha is not None else ""
+def describe_image(name: str, image: DecodedImage) -> str:
+    """Return one line about an image: name, size, bit depth and transparency."""
+    height, width = image.colour.shape[:2]
+    bits = 8 * image.colour.dtype.itemsize
+    kind = "grey" if image.colour.ndim == 2 else "colour"
+    alpha = ", with transparency, which is kept unchanged" if image.alpha is not None else ""
     return f"{name}: {width} × {height} pixels, {kind} of {bits} bits{alpha}"
 
 
-def done(comparison: Comparison) -> str:
-    """That it is done, and how long it took."""
-    return (
-        "Restored by " + ", by ".join(f"{after.variant} in {after.seconds:.1f} s" for after in comparison.after) + "."
-    )
+def describe_times(comparison: Comparison) -> str:
+    """Return one line with the time of each variant."""
+    times = ", by ".join(f"{result.variant} in {result.seconds:.1f} s" for result in comparison.results)
+    return f"Restored by {times}."
 
 
-def figures(name: str, comparison: Comparison, addition: Addition | None, device: str, memory: str) -> str:
-    """Time, memory and, where the clean picture is known, quality: a row for what went in, and one for each variant."""
+def figures_table(
+    name: str, comparison: Comparison, degradation: AddedDegradation | None, device: str, memory: str
+) -> str:
+    """Return the table of time, memory and, where the clean image is known, quality.
+
+    Args:
+        name: The file name of the image.
+        comparison: The input, which has a row of its own if its quality is known, and the result of each variant.
+        degradation: What was added to the image.
+        device: Where the network ran.
+        memory: What the peak memory includes, in words.
+    """
     known = comparison.quality is not None
     heads = ["", *(("PSNR", "SSIM") if known else ()), "Time", "Memory", "Tiles"]
-    rows = [["Before", *_quality(comparison.quality), "", "", ""]] if known else []
-    for after in comparison.after:
-        size = "not measured" if after.peak_bytes is None else f"{after.peak_bytes / MB:,.0f} MB"
-        rows.append([after.variant, *_quality(after.quality), f"{after.seconds:.1f} s", size, f"{after.tiles}"])
-    about = [described(name, comparison.before), f"added: {addition}" if addition else "", f"on {device}"]
-    caption = escape("; ".join(part for part in about if part))
+    rows = [["Before", *_quality_cells(comparison.quality), "", "", ""]] if known else []
+    for result in comparison.results:
+        size = "not measured" if result.peak_bytes is None else f"{result.peak_bytes / MB:,.0f} MB"
+        quality = _quality_cells(result.quality)
+        rows.append([result.variant, *quality, f"{result.seconds:.1f} s", size, f"{result.tiles}"])
+    facts = [describe_image(name, comparison.before), f"added: {degradation}" if degradation else "", f"on {device}"]
+    caption = escape("; ".join(fact for fact in facts if fact))
     table = f"<table>{_head(heads)}<tbody>{''.join(map(_row, rows))}</tbody></table>"
     return f"{table}<p>{caption}. {_notes(known, memory)}</p>"
 
 
 def _notes(known: bool, memory: str) -> str:
-    quality = "PSNR and SSIM are against the picture before anything was added. " if known else ""
+    quality = "PSNR and SSIM compare with the image before the degradation. " if known else ""
     return quality + escape(f"Memory: {memory}.")
 
 
-def _quality(quality: Quality | None) -> list[str]:
+def _quality_cells(quality: Quality | None) -> list[str]:
     if quality is None:
         return []
     psnr = "equal" if math.isinf(quality.psnr) else f"{quality.psnr:.2f} dB"

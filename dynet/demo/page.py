@@ -1,4 +1,4 @@
-"""The page itself: controls on one side, before and after on the other, and what happens at a press of the button."""
+"""The page: controls on the left, before and after on the right, and the functions behind the controls."""
 
 from pathlib import Path
 from typing import Any
@@ -7,32 +7,41 @@ import gradio as gr
 from fastapi import FastAPI
 from PIL import Image
 
-from dynet.demo.degradations import MOST_SEED, OFFERS, Addition
+from dynet.demo.degradations import CHOICES, MAX_SEED, AddedDegradation
 from dynet.demo.examples import write_examples
-from dynet.demo.folder import PageFolder
-from dynet.demo.html import HEAD, NOTHING_YET, TITLE, described, done, fault, figures, said
-from dynet.demo.request_filter import Gate
-from dynet.demo.restorer import After, Comparison, Restorer
-from dynet.demo.theme import NAMES_OF_PICTURES, STYLE, theme
-from dynet.demo.uploads import PNG, Limits, as_shown, read_upload
-from dynet.errors import DyNetError, PictureError, UsageError
-from dynet.inference.images import Picture, read_picture, write_picture
+from dynet.demo.html import (
+    HEAD,
+    NO_RESULT,
+    TITLE,
+    describe_image,
+    describe_times,
+    error_line,
+    figures_table,
+    status_line,
+)
+from dynet.demo.request_filter import RequestFilter
+from dynet.demo.restorer import Comparison, Restorer, VariantResult
+from dynet.demo.theme import NAME_IMAGES_SCRIPT, STYLE, theme
+from dynet.demo.uploads import PNG, PageFolder, UploadLimits, displayable_file, read_upload
+from dynet.errors import DyNetError, ImageError, UsageError
+from dynet.inference.decoded_image import DecodedImage
+from dynet.inference.images import read_image, write_image
 from dynet.model.variants import Variant
 
 NONE = "none"
-ALL = "*"  # the name of no variant
-MOST_WAITING = 8
-"""Requests that may wait for the one that is worked on; more are told to come back."""
-MOST_LETTERS = 60
-"""Of a picture's name that its download keeps: with the rest of it, no longer than a file system takes."""
+ALL = "*"  # no variant has this name
+MAX_WAITING = 8
+"""How many requests may wait; further ones are rejected with the message that the queue is full."""
+MAX_NAME_LENGTH = 60
+"""How many characters of an image's name a download keeps, so that file systems accept the whole name."""
 
-Upload = dict[str, Any] | None  # as gradio sends it: a path that the gate has seen, and the name that the file had
+Upload = dict[str, Any] | None  # as gradio sends it: a path that the filter has checked, and the original file name
 
 
-class Page:
-    """The parts of the page, and what they do; one for all who open it."""
+class DemoPage:
+    """The parts of the page and their functions; all visitors share one."""
 
-    def __init__(self, restorer: Restorer, limits: Limits, folder: PageFolder) -> None:
+    def __init__(self, restorer: Restorer, limits: UploadLimits, folder: PageFolder) -> None:
         self.restorer = restorer
         self.limits = limits
         self.folder = folder
@@ -45,44 +54,44 @@ class Page:
                 with gr.Column(scale=7, min_width=320):
                     self._results()
             self._events()
-        self.blocks.queue(max_size=MOST_WAITING, default_concurrency_limit=1, api_open=False)
-        folder.keep()
+        self.blocks.queue(max_size=MAX_WAITING, default_concurrency_limit=1, api_open=False)
+        folder.keep_present_files()
 
     def _controls(self, examples: list[Path]) -> None:
-        self.picture = gr.Image(
-            label="Picture",
+        self.image = gr.Image(
+            label="Image",
             type="filepath",
             image_mode=None,
             sources=["upload"],
             buttons=[],
             height=300,
-            placeholder="Drop a picture here, or click to choose one",
-            elem_id="picture",
-            alt_text="The picture to restore",
+            placeholder="Drop an image here, or click to choose one",
+            elem_id="image",
+            alt_text="The image to restore",
         )
         self.example_files = examples
         self.examples = gr.Dataset(
-            components=[self.picture],
+            components=[self.image],
             samples=[[str(path)] for path in self.example_files],
             type="index",
             label="Examples",
             elem_id="examples",
         )
         self.kind = gr.Dropdown(
-            [("None", NONE), *((offer.label, kind) for kind, offer in OFFERS.items())],
+            [("None", NONE), *((choice.label, kind) for kind, choice in CHOICES.items())],
             value=NONE,
             label="Degradation to add",
             elem_id="kind",
             filterable=False,
         )
-        with gr.Row(visible=False) as self.how:
+        with gr.Row(visible=False) as self.settings:
             self.strength = gr.Slider(0, 100, 50, step=1, label="Strength", elem_id="strength", scale=2, min_width=160)
             self.seed = gr.Number(
-                0, label="Seed", precision=0, minimum=0, maximum=MOST_SEED, elem_id="seed", scale=1, min_width=90
+                0, label="Seed", precision=0, minimum=0, maximum=MAX_SEED, elem_id="seed", scale=1, min_width=90
             )
         names = [variant.name for variant in self.variants]
-        every = [(f"{', '.join(names[:-1])} and {names[-1]}", ALL)] if len(names) > 1 else []
-        self.variant = gr.Radio([*((name, name) for name in names), *every], value=names[-1], label="Variant")
+        all_variants = [(f"{', '.join(names[:-1])} and {names[-1]}", ALL)] if len(names) > 1 else []
+        self.variant = gr.Radio([*((name, name) for name in names), *all_variants], value=names[-1], label="Variant")
         self.button = gr.Button("Restore", variant="primary", elem_id="restore")
         self.message = gr.HTML("", elem_id="message")
 
@@ -107,39 +116,39 @@ class Page:
                         f"Download {variant.name} as PNG", visible=False, size="md", elem_id=f"download-{variant.name}"
                     )
                 )
-        self.figures = gr.HTML(NOTHING_YET, elem_id="figures")
+        self.figures = gr.HTML(NO_RESULT, elem_id="figures")
 
     def _events(self) -> None:
         private: dict[str, Any] = {"api_visibility": "private"}
-        raw = private | {"preprocess": False}  # gradio would decode the picture before its size is looked at
-        self.kind.change(lambda kind: gr.update(visible=kind != NONE), self.kind, self.how, **private)
-        self.picture.upload(self.receive, self.picture, [self.picture, self.message], **raw)
-        self.picture.clear(lambda: "", None, self.message, **private)
-        self.examples.click(self.choose, self.examples, [self.picture, self.message], **private)
+        raw = private | {"preprocess": False}  # otherwise gradio would decode the image before its size is checked
+        self.kind.change(lambda kind: gr.update(visible=kind != NONE), self.kind, self.settings, **private)
+        self.image.upload(self.receive, self.image, [self.image, self.message], **raw)
+        self.image.clear(lambda: "", None, self.message, **private)
+        self.examples.click(self.choose_example, self.examples, [self.image, self.message], **private)
         self.button.click(
             self.restore,
-            [self.picture, self.kind, self.strength, self.seed, self.variant],
+            [self.image, self.kind, self.strength, self.seed, self.variant],
             [self.message, self.figures, *self.sliders, *self.downloads],
             show_progress_on=[self.message],
             **raw,
         )
 
-    def choose(self, number: int) -> tuple[str, str]:
-        """What is shown of an example, and a line about it."""
+    def choose_example(self, number: int) -> tuple[str, str]:
+        """Return the file of an example, and a line about it."""
         path = self.example_files[number]
-        return str(path), said(described(path.name, read_picture(path)))
+        return str(path), status_line(describe_image(path.name, read_image(path)))
 
     def receive(self, upload: Upload) -> tuple[Any, str]:
-        """What is shown of an uploaded file, and a line about it; the picture is taken out again where it cannot be."""
+        """Return the file to show for an upload, and a line about it; None removes an upload that cannot be read."""
         self.folder.remove_old()
         try:
-            path, name = _located(upload)
-            picture = read_upload(path, name, self.limits)
-            with self.folder.writing() as new:
-                shown = as_shown(path, picture, new)
-        except (PictureError, OSError) as error:
-            return None, fault(str(error))
-        return (gr.skip() if shown == path else str(shown)), said(described(name, picture))
+            path, name = _path_and_name(upload)
+            image = read_upload(path, name, self.limits)
+            with self.folder.new_folder() as folder:
+                shown = displayable_file(path, image, folder)
+        except (ImageError, OSError) as error:
+            return None, error_line(str(error))
+        return (gr.skip() if shown == path else str(shown)), status_line(describe_image(name, image))
 
     def restore(
         self,
@@ -147,44 +156,46 @@ class Page:
         kind: object,
         strength: object,
         seed: object,
-        chosen: object,
-        progress: gr.Progress = gr.Progress(),  # noqa: B008  # how gradio finds out that a function reports
+        variant: object,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008  # gradio recognises such a default value
     ) -> list[Any]:
-        """The message, the figures, and for each variant what its slider and its download hold."""
+        """Return the message, the figures, and the updates of each variant's slider and download."""
         self.folder.remove_old()
         try:
-            path, name = _located(upload)
-            addition = None if kind == NONE else Addition(str(kind), _number(strength) / 100, int(_number(seed)))
-            variants = [variant for variant in self.variants if chosen in (ALL, variant.name)]
+            path, name = _path_and_name(upload)
+            degradation = None
+            if kind != NONE:
+                degradation = AddedDegradation(str(kind), _number(strength) / 100, int(_number(seed)))
+            variants = [known for known in self.variants if variant in (ALL, known.name)]
             if not variants:
                 raise UsageError("There is no such variant.")
             comparison = self.restorer.compare(
                 read_upload(path, name, self.limits),
-                addition,
+                degradation,
                 variants,
-                lambda note, share: progress(share, desc=note),
+                lambda note, fraction: progress(fraction, desc=note),
             )
-            with self.folder.writing() as new:
-                files = self._files(new, path.stem[:MOST_LETTERS], comparison)
+            with self.folder.new_folder() as folder:
+                updates = self._write_results(folder, path.stem[:MAX_NAME_LENGTH], comparison)
         except (DyNetError, OSError) as error:
-            return [fault(str(error)), *[gr.skip()] * (1 + 2 * len(self.variants))]
-        table = figures(name, comparison, addition, self.restorer.device.type, self.restorer.memory)
-        return [said(done(comparison)), table, *files]
+            return [error_line(str(error)), *[gr.skip()] * (1 + 2 * len(self.variants))]
+        table = figures_table(name, comparison, degradation, self.restorer.device.type, self.restorer.memory)
+        return [status_line(describe_times(comparison)), table, *updates]
 
-    def _files(self, folder: Path, stem: str, comparison: Comparison) -> list[Any]:
-        """For each variant what its slider and its download hold, written into the folder."""
-        before = _write_shown(folder / "before.png", comparison.before)
-        after = {each.variant: each for each in comparison.after}
+    def _write_results(self, folder: Path, stem: str, comparison: Comparison) -> list[Any]:
+        """Write the files of the results, and return the updates of each variant's slider and download."""
+        before = _write_preview(folder / "before.png", comparison.before)
+        by_name = {result.variant: result for result in comparison.results}
         hidden = gr.update(visible=False)
-        made = [after.get(variant.name) for variant in self.variants]
-        sliders = [_slider(before, folder, one) if one else hidden for one in made]
-        downloads = [_download(folder, stem, one) if one else hidden for one in made]
+        results = [by_name.get(variant.name) for variant in self.variants]
+        sliders = [_slider(before, folder, result) if result else hidden for result in results]
+        downloads = [_download(folder, stem, result) if result else hidden for result in results]
         return [*sliders, *downloads]
 
 
-def application(restorer: Restorer, limits: Limits, folder: PageFolder, *, loopback: bool) -> Gate:
-    """The page as an ASGI application, behind its gate; gradio's GRADIO_TEMP_DIR is the folder."""
-    page = Page(restorer, limits, folder)
+def create_app(restorer: Restorer, limits: UploadLimits, folder: PageFolder, *, loopback: bool) -> RequestFilter:
+    """Return the page as an ASGI application behind its filter; gradio's GRADIO_TEMP_DIR must be the folder."""
+    page = DemoPage(restorer, limits, folder)
     app = gr.mount_gradio_app(
         FastAPI(openapi_url=None),
         page.blocks,
@@ -201,15 +212,15 @@ def application(restorer: Restorer, limits: Limits, folder: PageFolder, *, loopb
         mcp_server=False,
         theme=theme(),
         css=STYLE,
-        js=NAMES_OF_PICTURES,
+        js=NAME_IMAGES_SCRIPT,
     )
-    return Gate(app, folder.path, most_upload=limits.file_bytes + 2**16, loopback=loopback)
+    return RequestFilter(app, folder.path, max_upload_bytes=limits.file_bytes + 2**16, loopback=loopback)
 
 
-def _located(upload: Upload) -> tuple[Path, str]:
-    """The file of an upload, and the name that it had where it came from."""
+def _path_and_name(upload: Upload) -> tuple[Path, str]:
+    """Return the file of an upload, and its name on the visitor's machine."""
     if not upload or not isinstance(upload.get("path"), str):
-        raise PictureError("Choose a picture first.")
+        raise ImageError("Choose an image first.")
     path = Path(upload["path"])
     return path, Path(str(upload.get("orig_name") or path.name)).name
 
@@ -218,25 +229,25 @@ def _number(value: object) -> float:
     try:
         number = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError) as error:
-        raise UsageError("The strength and the seed are numbers.") from error
+        raise UsageError("The strength and the seed must be numbers.") from error
     if number - number != 0:
-        raise UsageError("The strength and the seed are finite numbers.")
+        raise UsageError("The strength and the seed must be finite numbers.")
     return number
 
 
-def _slider(before: Path, folder: Path, after: After) -> Any:
-    shown = _write_shown(folder / f"after-{after.variant}.png", after.picture)
-    return gr.update(value=(str(before), str(shown)), visible=True)
+def _slider(before: Path, folder: Path, result: VariantResult) -> Any:
+    after = _write_preview(folder / f"after-{result.variant}.png", result.image)
+    return gr.update(value=(str(before), str(after)), visible=True)
 
 
-def _download(folder: Path, stem: str, after: After) -> Any:
-    path = folder / f"{stem}.{after.variant}.png"
-    write_picture(path, after.picture, PNG)
+def _download(folder: Path, stem: str, result: VariantResult) -> Any:
+    path = folder / f"{stem}.{result.variant}.png"
+    write_image(path, result.image, PNG)
     return gr.update(value=str(path), visible=True)
 
 
-def _write_shown(path: Path, picture: Picture) -> Path:
-    """In 8 bits and without alpha, so that the half of the slider in front covers the other."""
-    profile = picture.carried.get("icc_profile")
-    Image.fromarray(picture.as_levels()).save(path, compress_level=1, icc_profile=profile)
+def _write_preview(path: Path, image: DecodedImage) -> Path:
+    """Write an image with 8 bits and without alpha, so that the slider's front image covers the other."""
+    profile = image.metadata.get("icc_profile")
+    Image.fromarray(image.as_uint8_rgb()).save(path, compress_level=1, icc_profile=profile)
     return path

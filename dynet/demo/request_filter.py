@@ -1,13 +1,13 @@
-"""What stands between the network and gradio's server: only what the page itself needs comes through.
+"""A filter in front of gradio's server that only lets the page's own requests pass.
 
-gradio answers many more requests than a page makes: a description of its functions, calls by name, a proxy, monitoring,
-an editor. It also opens a file, or fetches an address, that a request names as a picture. Here
+gradio answers many more requests than the page makes: a description of its functions, calls by name, a proxy,
+monitoring, an editor. It also opens a file, or downloads a URL, that a request names as an image. With this filter
 
-- only the paths of ALLOWED are answered, and every other with 404;
-- a request may name only files of the page's own folder, and no address;
-- a body is as long as it says, and no longer than the limits;
-- another site's page may not send requests, and where only this machine is served, no other host's name is answered to;
-- the page may ask nothing of another host: the browser is told so, and refuses.
+- only the paths of ALLOWED_PATHS are answered; all others get 404;
+- a request may only name files in the page's own folder, and no URL;
+- a body must declare its length, which must be within the limits;
+- pages of other sites may not send requests, and a page for this machine only is not served under other host names;
+- the page may not contact other hosts: the response headers tell the browser to block that.
 """
 
 import json
@@ -31,12 +31,12 @@ _READ = re.compile(
     rf"|{_API}/(queue/data|upload_progress|startup-events|heartbeat/\w+|file=.+)"
 )
 _WRITE = re.compile(rf"{_API}/(queue/join|upload|reset|cancel)")
-ALLOWED = MappingProxyType({"GET": _READ, "HEAD": _READ, "POST": _WRITE})
+ALLOWED_PATHS = MappingProxyType({"GET": _READ, "HEAD": _READ, "POST": _WRITE})
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
-MOST_JSON = 2**18
-"""Bytes of a request that is not an upload: the page's own are of some hundred."""
+MAX_JSON_BYTES = 2**18
+"""The limit for a request that is not an upload; the page's own requests have some hundred bytes."""
 
-# gradio's scripts are inline and build functions of text. Files that somebody uploaded are shown, and never run.
+# gradio's scripts are inline and create functions from text. Uploaded files are shown, but never executed.
 _PAGE_POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; worker-src 'self' blob:; object-src 'none'; base-uri 'self'; form-action 'self'; "
@@ -53,15 +53,15 @@ class _RefusedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RequestFilter:
-    """The application behind it sees only requests that the page makes."""
+    """An ASGI application that passes only the page's own requests to the application behind it."""
 
     app: ASGIApp
-    folder: Path  # resolved; everything that a request may name lies in it
-    most_upload: int  # bytes of one upload
-    loopback: bool  # True: requests name a host of LOOPBACK
+    folder: Path  # resolved; requests may only name files in it
+    max_upload_bytes: int  # for one upload
+    loopback: bool  # whether requests must name a host of LOOPBACK
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request, or one of the server's own messages, of ASGI."""
+        """Handle one ASGI request, or one of the server's lifespan messages."""
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
@@ -78,61 +78,61 @@ class RequestFilter:
 
     def _check_head(self, scope: Scope) -> None:
         path, headers = scope["path"], Headers(scope=scope)
-        allowed = ALLOWED.get(scope["method"])
+        allowed = ALLOWED_PATHS.get(scope["method"])
         if allowed is None or not allowed.fullmatch(path):
             raise _RefusedError(404, "The page has no such address.")
         host = headers.get("host", "")
         if self.loopback and urlsplit(f"//{host}").hostname not in LOOPBACK:
-            raise _RefusedError(403, f"The page is not served as {host}, but as 127.0.0.1 only.")
+            raise _RefusedError(403, f"The page is served as 127.0.0.1 only, not as {host}.")
         origin = headers.get("origin")
         if origin and urlsplit(origin).netloc not in (host, headers.get("x-forwarded-host", host)):
             raise _RefusedError(403, "Pages of other sites may not use this one.")
-        if path.startswith(_FILE) and not self._is_ours(path.removeprefix(_FILE)):
+        if path.startswith(_FILE) and not self._is_in_folder(path.removeprefix(_FILE)):
             raise _RefusedError(403, "There is no such file.")
         if scope["method"] == "POST":
             length = headers.get("content-length", "")
             if not length.isdecimal():
                 raise _RefusedError(411, "The length of the request is missing.")
-            if int(length) > (self.most_upload if path == _UPLOAD else MOST_JSON):
+            if int(length) > (self.max_upload_bytes if path == _UPLOAD else MAX_JSON_BYTES):
                 raise _RefusedError(413, "This file is too large for the page.")
 
     async def _checked_body(self, receive: Receive) -> Receive:
-        """The same body again, after a look at the files that it names."""
-        body, more = b"", True
-        while more:
+        """Read the body, check the files that it names, and return a function that provides the body again."""
+        body, more_body = b"", True
+        while more_body:
             message = await receive()
             body += message.get("body", b"")
-            more = message.get("more_body", False)
-            if len(body) > MOST_JSON:
+            more_body = message.get("more_body", False)
+            if len(body) > MAX_JSON_BYTES:
                 raise _RefusedError(413, "The request is too long.")
         try:
-            named = list(_files(json.loads(body)))
+            names = list(_file_names(json.loads(body)))
         except (ValueError, RecursionError) as error:
             raise _RefusedError(400, "The request is not JSON.") from error
-        if not all(isinstance(name, str) and self._is_ours(name) for name in named):
+        if not all(isinstance(name, str) and self._is_in_folder(name) for name in names):
             raise _RefusedError(403, "There is no such file.")
         unread = [{"type": "http.request", "body": body, "more_body": False}]
 
-        async def again() -> Message:
+        async def receive_again() -> Message:
             return unread.pop() if unread else await receive()
 
-        return again
+        return receive_again
 
-    def _is_ours(self, name: str) -> bool:
-        """True for a path that leads into the page's folder, links followed."""
+    def _is_in_folder(self, name: str) -> bool:
+        """Return whether a name is a path in the page's folder, after following links."""
         try:
             path = Path(name)
             return path.is_absolute() and path.resolve().is_relative_to(self.folder)
-        except (OSError, ValueError):  # too long a name, or one with a zero byte
+        except (OSError, ValueError):  # the name is too long or contains a zero byte
             return False
 
 
-def _files(value: Any) -> Iterator[object]:
-    """Every value that gradio would take for a file's path or address, at any depth of a request."""
+def _file_names(value: Any) -> Iterator[object]:
+    """Yield every value that gradio would treat as the path or URL of a file, at any depth of a request."""
     if isinstance(value, dict) and "path" in value:
         yield value["path"]
     for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-        yield from _files(inner)
+        yield from _file_names(inner)
 
 
 def _with_policy(path: str, send: Send) -> Send:

@@ -1,6 +1,6 @@
-"""One picture through one or more variants: before, after, time, memory, and how near they are to the clean picture.
+"""Restoring one image with one or more variants: results, time, memory, and quality against the clean image.
 
-Knows nothing of the page: pictures in, pictures and numbers out.
+It is independent of the page: images in, images and numbers out.
 """
 
 import threading
@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from dynet.degradations.degradation import Image8
-from dynet.demo.degradations import Addition
+from dynet.demo.degradations import AddedDegradation
 from dynet.evaluation.metrics import SSIM_WINDOW, psnr, ssim
 from dynet.evaluation.protocol import as_float
-from dynet.inference.images import Picture
-from dynet.inference.memory import give_back_memory
-from dynet.inference.restore import Advance, Restoration, restore_rgb
+from dynet.inference.decoded_image import DecodedImage
+from dynet.inference.memory import release_memory
+from dynet.inference.restore import ProgressCallback, RestoreOptions, restore_rgb
 from dynet.model.network import DyNet
 from dynet.model.variants import Variant
 from dynet.runtime.cost import CostMeter
@@ -25,18 +25,18 @@ from dynet.runtime.cost import CostMeter
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """How near a picture is to the clean one, both in 8 bits."""
+    """The quality of an image against the clean one, both in 8 bits."""
 
-    psnr: float  # dB; infinite for equal pictures
-    ssim: float | None  # None for a picture smaller than SSIM's window
+    psnr: float  # dB; infinite for equal images
+    ssim: float | None  # None for an image smaller than SSIM's window
 
 
 @dataclass(frozen=True, slots=True)
-class After:
-    """What one variant made of the picture; `quality` only where the clean picture is known."""
+class VariantResult:
+    """The result of one variant; it has a quality only where the clean image is known."""
 
     variant: str
-    picture: Picture
+    image: DecodedImage
     tiles: int
     seconds: float
     peak_bytes: int | None
@@ -45,88 +45,97 @@ class After:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What went in, with its quality where something was added, and what came out."""
+    """The input of the network, with its quality where a degradation was added, and the results."""
 
-    before: Picture
+    before: DecodedImage
     quality: Quality | None
-    after: tuple[After, ...]
+    results: tuple[VariantResult, ...]
 
 
 class Restorer:
-    """Restores with one network, on its device and made ready for it, one picture at a time whoever calls."""
+    """One network, prepared on its device, that restores one image at a time for any number of callers."""
 
     def __init__(self, model: DyNet, device: torch.device) -> None:
         self.model = model
         self.device = device
         self._meter = CostMeter(device, model)
         self._one_at_a_time = threading.Lock()
-        # The first call of a process also loads and plans; the times that are shown are those of later ones.
+        # The first call of a process also loads libraries and plans kernels; the page shows the times of later calls.
         with torch.inference_mode():
             model(torch.zeros(1, 3, 64, 64, device=device), model.variants[0])
 
     @property
     def memory(self) -> str:
-        """What `peak_bytes` is of, in words."""
+        """What `peak_bytes` includes, in words."""
         return self._meter.memory
 
     @property
     def busy(self) -> bool:
-        """True while a picture is being restored."""
+        """Whether an image is being restored."""
         return self._one_at_a_time.locked()
 
     def compare(
-        self, picture: Picture, addition: Addition | None, variants: Sequence[Variant], advance: Advance
+        self,
+        image: DecodedImage,
+        degradation: AddedDegradation | None,
+        variants: Sequence[Variant],
+        on_progress: ProgressCallback,
     ) -> Comparison:
-        """Degrade the picture if asked to, and restore it by each variant.
+        """Degrade the image if requested, and restore it with each variant.
 
-        Without an addition the picture keeps its depth, its grey, its alpha; with one it is 8-bit RGB, as training
-        sees it, and each picture's quality against the clean one comes with it. Raises PictureError where memory lacks.
+        Without a degradation the image keeps its bit depth, grey and alpha. With one it becomes 8-bit RGB, as in
+        training, and the results include the quality against the clean image.
+
+        Raises:
+            ImageError: The memory is too small.
         """
-        clean = picture.as_levels() if addition else None
-        before = degraded(picture, addition) if addition else picture
-        after = []
+        clean = image.as_uint8_rgb() if degradation else None
+        before = degrade_image(image, degradation) if degradation else image
+        results = []
         with self._one_at_a_time:
             for number, variant in enumerate(variants):
 
-                def advance_all(note: str, done: float, number: int = number) -> None:
-                    advance(note, (number + done) / len(variants))
+                def on_total_progress(note: str, done: float, number: int = number) -> None:
+                    on_progress(note, (number + done) / len(variants))
 
-                after.append(self._restore(before, variant, clean, advance_all))
-        return Comparison(before, quality(before, clean), tuple(after))
+                results.append(self._restore(before, variant, clean, on_total_progress))
+        return Comparison(before, measure_quality(before, clean), tuple(results))
 
-    def _restore(self, before: Picture, variant: Variant, clean: Image8 | None, advance: Advance) -> After:
-        how = Restoration(model=self.model, variants=(variant,), device=self.device)
+    def _restore(
+        self, before: DecodedImage, variant: Variant, clean: Image8 | None, on_progress: ProgressCallback
+    ) -> VariantResult:
+        options = RestoreOptions(model=self.model, variants=(variant,), device=self.device)
         tiles = 0
 
-        def count(*_: object) -> None:
+        def count_tile(*_: object) -> None:
             nonlocal tiles
             tiles += 1
 
         def restore(rgb: Tensor) -> Tensor:
-            return torch.from_numpy(restore_rgb(rgb.numpy(), variant, how, advance))
+            return torch.from_numpy(restore_rgb(rgb.numpy(), variant, options, on_progress))
 
-        give_back_memory(self.device)  # or a small picture would seem to take what a larger one before it took
-        counter = self.model.register_forward_hook(count)
+        release_memory(self.device)  # otherwise the peak of a small image would include memory of a larger one before
+        hook = self.model.register_forward_hook(count_tile)
         try:
             restored, cost = self._meter.measure(restore, torch.from_numpy(before.as_rgb()))
         finally:
-            counter.remove()
-        picture = before.with_rgb(restored.numpy())
-        return After(variant.name, picture, tiles, cost.seconds, cost.peak_bytes, quality(picture, clean))
+            hook.remove()
+        image = before.with_rgb(restored.numpy())
+        return VariantResult(variant.name, image, tiles, cost.seconds, cost.peak_bytes, measure_quality(image, clean))
 
 
-def degraded(picture: Picture, addition: Addition) -> Picture:
-    """The picture in 8-bit RGB with the degradation; its alpha and profile stay."""
-    levels = addition.apply(picture.as_levels())
-    alpha = picture.alpha
+def degrade_image(image: DecodedImage, degradation: AddedDegradation) -> DecodedImage:
+    """Return the image as 8-bit RGB with the degradation; its alpha and profile are kept."""
+    degraded = degradation.apply(image.as_uint8_rgb())
+    alpha = image.alpha
     if alpha is not None and alpha.dtype != np.uint8:
         alpha = np.rint(alpha / 257).astype(np.uint8)
-    return replace(picture, colour=levels, alpha=alpha, png_chunks=b"")
+    return replace(image, colour=degraded, alpha=alpha, png_chunks=b"")
 
 
-def quality(picture: Picture, clean: Image8 | None) -> Quality | None:
-    """Against the clean picture, (H, W, 3) of 8 bits; None where there is none."""
+def measure_quality(image: DecodedImage, clean: Image8 | None) -> Quality | None:
+    """Return the quality against the clean image, (H, W, 3) of 8 bits; None without a clean image."""
     if clean is None:
         return None
-    levels, target = as_float(picture.as_levels()), as_float(clean)
-    return Quality(psnr(levels, target), ssim(levels, target) if min(clean.shape[:2]) >= SSIM_WINDOW else None)
+    restored, target = as_float(image.as_uint8_rgb()), as_float(clean)
+    return Quality(psnr(restored, target), ssim(restored, target) if min(clean.shape[:2]) >= SSIM_WINDOW else None)

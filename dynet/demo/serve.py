@@ -1,4 +1,4 @@
-"""The page's server: one address, one folder of temporary files, and an end without a trace."""
+"""The server of the page: one address, and one temporary folder that is removed at the end."""
 
 import errno
 import ipaddress
@@ -10,63 +10,63 @@ import tempfile
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
-from dynet.demo.folder import PageFolder
 from dynet.demo.restorer import Restorer
-from dynet.demo.uploads import Limits
+from dynet.demo.uploads import PageFolder, UploadLimits
 from dynet.errors import UsageError
 
-SECONDS_TO_END = 1
-"""How long open connections are waited for at the end: those of a page that is still shown would stay for ever."""
+SHUTDOWN_SECONDS = 1
+"""How long the end waits for open connections; those of a page that is still open would never close."""
 
 
 @dataclass(frozen=True, slots=True)
-class Listener:
-    """A port that is ours."""
+class DemoListener:
+    """A listening socket, and the address of the page."""
 
     socket: socket.socket
     address: str
 
     @property
     def loopback(self) -> bool:
-        """True if only this machine can reach it."""
+        """Whether only this machine can reach it."""
         return is_loopback(self.socket.getsockname()[0])
 
 
-def is_loopback(place: str) -> bool:
-    """True for an IP address of this machine alone."""
-    return ipaddress.ip_address(place).is_loopback
+def is_loopback(address: str) -> bool:
+    """Return whether an IP address can only be reached from this machine."""
+    return ipaddress.ip_address(address).is_loopback
 
 
-def require_gradio() -> None:
-    """Raise UsageError where the extra is not installed."""
-    if find_spec("gradio") is None:
-        raise UsageError("the page needs gradio: pip install 'million-ird[demo]'")
+def open_listener(host: str, port: int) -> DemoListener:
+    """Listen on a port; 0 takes any free one.
 
-
-def listen(host: str, port: int) -> Listener:
-    """Take the port; 0 takes any that is free. Raises UsageError where that cannot be."""
+    Raises:
+        UsageError: The host does not exist, or the port cannot be used.
+    """
     try:
-        family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        taken = socket.create_server(place[:2], family=family)
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listening = socket.create_server(address[:2], family=family)
     except socket.gaierror as error:
         raise UsageError(f"--host {host}: no such address") from error
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            raise UsageError(
-                f"--port {port}: another program has it; give another, or 0 for any that is free"
-            ) from error
+            raise UsageError(f"--port {port}: is in use; choose another, or 0 for any free port") from error
         raise UsageError(f"--host {host} --port {port}: {error.strerror}") from error
     name = f"[{host}]" if ":" in host else host
-    return Listener(taken, f"http://{name}:{taken.getsockname()[1]}/")
+    return DemoListener(listening, f"http://{name}:{listening.getsockname()[1]}/")
 
 
-def serve(listener: Listener, restorer: Restorer, limits: Limits, ready: Callable[[], None]) -> None:
-    """Serve the page until SIGINT or SIGTERM; its files are gone afterwards. `ready` is called before any request.
+def serve(listener: DemoListener, restorer: Restorer, limits: UploadLimits, on_ready: Callable[[], None]) -> None:
+    """Serve the page until SIGINT or SIGTERM, and remove its files.
 
-    The process ends here if a picture is being restored then: a network cannot be interrupted, and nobody waits for it.
+    If an image is being restored at that moment, this ends the process: a forward pass cannot be interrupted.
+
+    Args:
+        listener: The socket; it is closed at the end.
+        restorer: The network.
+        limits: The largest accepted image.
+        on_ready: Called before the first request.
     """
     before = signal.getsignal(signal.SIGTERM)
     if threading.current_thread() is threading.main_thread():
@@ -75,11 +75,11 @@ def serve(listener: Listener, restorer: Restorer, limits: Limits, ready: Callabl
         with tempfile.TemporaryDirectory(prefix="dynet-demo-") as name:
             folder = PageFolder(Path(name))
             try:
-                _run(listener, restorer, limits, folder, ready)
-            except KeyboardInterrupt:  # uvicorn raises the signal again when it has ended
+                _run(listener, restorer, limits, folder, on_ready)
+            except KeyboardInterrupt:  # uvicorn raises the signal again after it has ended
                 pass
             finally:
-                folder.end()
+                folder.close()
     finally:
         listener.socket.close()
         if threading.current_thread() is threading.main_thread():
@@ -89,14 +89,16 @@ def serve(listener: Listener, restorer: Restorer, limits: Limits, ready: Callabl
         os._exit(0)
 
 
-def _run(listener: Listener, restorer: Restorer, limits: Limits, folder: PageFolder, ready: Callable[[], None]) -> None:
-    os.environ["GRADIO_TEMP_DIR"] = str(folder.path)  # read when gradio makes a component, and at each request
+def _run(
+    listener: DemoListener, restorer: Restorer, limits: UploadLimits, folder: PageFolder, on_ready: Callable[[], None]
+) -> None:
+    os.environ["GRADIO_TEMP_DIR"] = str(folder.path)  # gradio reads it for each component and each request
 
-    import uvicorn  # comes with gradio
+    import uvicorn  # a dependency of gradio
 
-    from dynet.demo.page import application
+    from dynet.demo.page import create_app
 
-    app = application(restorer, limits, folder, loopback=listener.loopback)
-    config = uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=SECONDS_TO_END, ws="none")
-    ready()
+    app = create_app(restorer, limits, folder, loopback=listener.loopback)
+    config = uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=SHUTDOWN_SECONDS, ws="none")
+    on_ready()
     uvicorn.Server(config).run(sockets=[listener.socket])

@@ -1,4 +1,4 @@
-"""How the page looks: the colours of the project's reports, the fonts of the visitor's system, nothing fetched."""
+"""The look of the page: the colours of the project's reports and the fonts of the visitor's system; no downloads."""
 
 from typing import Any
 
@@ -38,7 +38,7 @@ _STONE = gr.themes.Color(
 
 
 def theme() -> Any:
-    """The theme, in light and in dark."""
+    """Return the theme, for light and dark mode."""
     base = gr.themes.Base(
         primary_hue=_BLUE,
         secondary_hue=_BLUE,
@@ -75,8 +75,8 @@ def theme() -> Any:
     )
 
 
-# gradio leaves pictures without a name for who cannot see them; an example's is that of its file.
-NAMES_OF_PICTURES = """() => {
+# gradio gives images no names for screen readers; this script names an example after its file.
+NAME_IMAGES_SCRIPT = """() => {
   const name = () => {
     for (const image of document.querySelectorAll("#examples button:not([aria-label]) img"))
       image.closest("button").ariaLabel = "Example: " + image.src.split("/").at(-1).split(".")[0];

@@ -1,54 +1,112 @@
-"""Pictures that come from the page: refused before they are decoded where they are too large."""
+"""The files of the page: its temporary folder, and uploaded images, which are checked before they are decoded."""
 
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from dynet.errors import PictureError
-from dynet.inference.decoding import opened, reading
+from dynet.errors import ImageError
+from dynet.inference.decoded_image import DecodedImage
+from dynet.inference.decoding import open_image, raise_as_image_error
 from dynet.inference.encoding import Encoding
-from dynet.inference.images import Picture, read_picture, write_picture
+from dynet.inference.images import read_image, write_image
 
 PNG = Encoding("png")
-SHOWN_BY_BROWSERS = ("PNG", "JPEG", "WEBP", "BMP", "AVIF")
+BROWSER_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "AVIF")
+"""The formats that browsers can show, by Pillow's names."""
+BYTES_PER_PIXEL = 16
+"""Twice the size of the largest samples, four of 16 bits, so that every image within the limit also fits as a file."""
+SECONDS_KEPT = 3600
+"""How long uploads and results are kept while the page is served."""
 
-BYTES_A_PIXEL = 16
-"""Twice what the largest samples take, four of 16 bits, so that a picture within the limit fits as a file too."""
+
+class PageFolder:
+    """The folder of the page's files: examples, uploads and results.
+
+    The caller creates the folder, and removes it after `close` has returned.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.resolve()
+        self._permanent: frozenset[Path] = frozenset()
+        self._writing = threading.Lock()
+        self._closed = False
+
+    @contextmanager
+    def new_folder(self) -> Iterator[Path]:
+        """Create a folder in it for one writer at a time.
+
+        Raises:
+            ImageError: The page has ended.
+        """
+        with self._writing:
+            if self._closed:
+                raise ImageError("The page has ended.")
+            yield Path(tempfile.mkdtemp(dir=self.path))
+
+    def keep_present_files(self) -> None:
+        """Keep the files that are in it now until the end."""
+        self._permanent = frozenset(self.path.rglob("*"))
+
+    def remove_old(self) -> None:
+        """Remove files that are older than SECONDS_KEPT."""
+        oldest = time.time() - SECONDS_KEPT
+        for path in self.path.rglob("*"):
+            try:
+                if path not in self._permanent and path.is_file() and path.stat().st_mtime < oldest:
+                    path.unlink()
+            except FileNotFoundError:  # another request has removed it
+                continue
+
+    def close(self) -> None:
+        """Wait for the present writer; after this nothing is written into the folder."""
+        with self._writing:
+            self._closed = True
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """How large a picture may be."""
+class UploadLimits:
+    """The largest accepted image."""
 
     megapixels: float
 
     @property
     def file_bytes(self) -> int:
-        """The largest file that is taken, with a megabyte for small pictures that carry much metadata."""
-        return int(BYTES_A_PIXEL * self.megapixels * 1e6) + 2**20
+        """The largest accepted file; it includes a megabyte for small images with much metadata."""
+        return int(BYTES_PER_PIXEL * self.megapixels * 1e6) + 2**20
 
 
-def read_upload(path: Path, name: str, limits: Limits) -> Picture:
-    """The picture in a file that was called `name`; it is not decoded before its size is known to be within the limits.
+def read_upload(path: Path, name: str, limits: UploadLimits) -> DecodedImage:
+    """Read an uploaded image; it is decoded only if its size is within the limits.
 
-    Raises PictureError, one line that begins with the name: the path means nothing to who uploaded it.
+    Args:
+        path: Where the upload is stored.
+        name: The name of the file on the visitor's machine, which messages show instead of the path.
+        limits: The largest accepted image.
+
+    Raises:
+        ImageError: One line that begins with the name.
     """
     try:
-        with reading(path), opened(path) as (image, _):
+        with raise_as_image_error(path), open_image(path) as (image, _):
             width, height = image.size
         if width * height > limits.megapixels * 1e6:
-            raise PictureError(
-                f"{path}: has {width * height / 1e6:.1f} megapixels ({width} × {height}), and this page takes up to "
+            raise ImageError(
+                f"{path}: has {width * height / 1e6:.1f} megapixels ({width} × {height}); this page accepts up to "
                 f"{limits.megapixels:g}"
             )
-        return read_picture(path)
-    except PictureError as error:
-        raise PictureError(str(error).replace(str(path), name)) from error
+        return read_image(path)
+    except ImageError as error:
+        raise ImageError(str(error).replace(str(path), name)) from error
 
 
-def as_shown(path: Path, picture: Picture, folder: Path) -> Path:
-    """The file itself where browsers can show its kind, else a PNG of the same samples, written into the folder."""
-    if picture.format in SHOWN_BY_BROWSERS:
+def displayable_file(path: Path, image: DecodedImage, folder: Path) -> Path:
+    """Return the file itself if browsers can show its format, else a PNG of the same samples, written to the folder."""
+    if image.format in BROWSER_FORMATS:
         return path
-    shown = folder / f"{path.stem}.png"
-    write_picture(shown, picture, PNG)
-    return shown
+    png = folder / f"{path.stem}.png"
+    write_image(png, image, PNG)
+    return png

@@ -1,4 +1,4 @@
-"""What the page's functions give back for what a browser sends; the browser itself is in tests/integration."""
+"""The page's functions, called with what a browser sends; tests with a real browser are in tests/integration."""
 
 import os
 import re
@@ -12,28 +12,29 @@ import torch
 from PIL import Image
 
 from dynet import DyNet
-from dynet.demo.degradations import OFFERS
-from dynet.demo.folder import PageFolder
+from dynet.demo.degradations import CHOICES
 from dynet.demo.restorer import Restorer
-from dynet.demo.uploads import Limits, read_upload
+from dynet.demo.uploads import PageFolder, UploadLimits, read_upload
 
 pytest.importorskip("gradio")
-from dynet.demo.page import ALL, NONE, Page
+from dynet.demo.page import ALL, NONE, DemoPage
 
 STRENGTH, SEED = 50, 0
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory, tiny_weights: Path) -> Iterator[Page]:
+def page(tmp_path_factory: pytest.TempPathFactory, tiny_weights: Path) -> Iterator[DemoPage]:
     folder = tmp_path_factory.mktemp("page").resolve()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADIO_TEMP_DIR", str(folder))
-        yield Page(Restorer(DyNet.from_pretrained(tiny_weights), torch.device("cpu")), Limits(0.05), PageFolder(folder))
+        yield DemoPage(
+            Restorer(DyNet.from_pretrained(tiny_weights), torch.device("cpu")), UploadLimits(0.05), PageFolder(folder)
+        )
 
 
 @pytest.fixture
-def upload(page: Page, photographs: list[np.ndarray]) -> dict[str, Any]:
-    """A photograph as gradio tells of it after an upload."""
+def upload(page: DemoPage, photographs: list[np.ndarray]) -> dict[str, Any]:
+    """Store a photograph, and describe it as gradio does after an upload."""
     path = page.folder.path / "0123abcd" / "holiday.png"
     path.parent.mkdir(exist_ok=True)
     Image.fromarray(photographs[1][:48, :64]).save(path)
@@ -44,33 +45,35 @@ def _text(html: str) -> str:
     return re.sub(r"<[^>]+>", " ", html)
 
 
-def _restore(page: Page, *given: object) -> list[Any]:
-    return page.restore(*given, progress=lambda *_, **__: None)  # type: ignore[arg-type]
+def _restore(page: DemoPage, *arguments: object) -> list[Any]:
+    return page.restore(*arguments, progress=lambda *_, **__: None)  # type: ignore[arg-type]
 
 
-def test_a_picture_is_described_and_shown_as_it_is(page: Page, upload: dict[str, Any]) -> None:
+def test_an_image_is_described_and_shown_unchanged(page: DemoPage, upload: dict[str, Any]) -> None:
     shown, message = page.receive(upload)
     assert shown == {"__type__": "update"}
     assert "holiday.png: 64 × 48 pixels, colour of 8 bits" in message
 
 
-def test_a_picture_that_cannot_be_read_is_taken_out_again_with_a_message(page: Page) -> None:
+def test_an_image_that_cannot_be_read_is_removed_with_a_message(page: DemoPage) -> None:
     path = page.folder.path / "notes.png"
     path.write_text("hello")
     shown, message = page.receive({"path": str(path), "orig_name": "<b>notes.png"})
     assert shown is None
     assert "role='alert'" in message
-    assert "&lt;b&gt;notes.png: not a picture" in message
+    assert "&lt;b&gt;notes.png: not an image" in message
 
 
-def test_an_example_is_shown_and_described(page: Page) -> None:
-    shown, message = page.choose(1)
+def test_an_example_is_shown_and_described(page: DemoPage) -> None:
+    shown, message = page.choose_example(1)
     read_upload(Path(shown), "cat.png", page.limits)
     assert Path(shown).is_file()
     assert "cat.png: 274 × 182 pixels" in message  # within the limit
 
 
-def test_one_variant_fills_its_slider_and_its_download_and_hides_the_other(page: Page, upload: dict[str, Any]) -> None:
+def test_one_variant_updates_its_slider_and_download_and_hides_the_other(
+    page: DemoPage, upload: dict[str, Any]
+) -> None:
     message, table, *updates = _restore(page, upload, "gaussian_noise", STRENGTH, SEED, "L")
     s_slider, l_slider, s_download, l_download = updates
     assert re.search(r"Restored by L in \d+\.\d s", message)
@@ -86,26 +89,26 @@ def test_one_variant_fills_its_slider_and_its_download_and_hides_the_other(page:
     assert "Gaussian noise (sigma 25; seed 0)" in text
 
 
-def test_both_variants_have_a_row_a_slider_and_a_download_each(page: Page, upload: dict[str, Any]) -> None:
+def test_both_variants_have_a_row_a_slider_and_a_download_each(page: DemoPage, upload: dict[str, Any]) -> None:
     message, table, *updates = _restore(page, upload, NONE, None, None, ALL)
     assert re.search(r"Restored by S in \d+\.\d s, by L in", message)
     assert all(update["visible"] for update in updates)
     assert table.count("<th scope='row'>") == 2
-    assert "PSNR" not in table  # nothing was added, so nothing is known to be clean
+    assert "PSNR" not in table  # without a degradation the clean image is not known
 
 
-@pytest.mark.parametrize("kind", OFFERS)
-def test_every_degradation_on_the_page_can_be_added(page: Page, upload: dict[str, Any], kind: str) -> None:
+@pytest.mark.parametrize("kind", CHOICES)
+def test_every_degradation_of_the_page_can_be_added(page: DemoPage, upload: dict[str, Any], kind: str) -> None:
     message, table, *_ = _restore(page, upload, kind, 100, 3, "S")
     assert "Restored by S" in message
-    assert f"added: {OFFERS[kind].label} (" in table
+    assert f"added: {CHOICES[kind].label} (" in table
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "reason"),
     [
-        ({0: None}, "Choose a picture first"),
-        ({0: {"orig_name": "a.png"}}, "Choose a picture first"),
+        ({0: None}, "Choose an image first"),
+        ({0: {"orig_name": "a.png"}}, "Choose an image first"),
         ({1: "eval"}, "no such degradation"),
         ({1: ["rain"]}, "no such degradation"),
         ({2: 101}, "strength"),
@@ -119,32 +122,32 @@ def test_every_degradation_on_the_page_can_be_added(page: Page, upload: dict[str
     ],
     ids=str,
 )
-def test_whatever_a_request_says_is_answered_with_a_message(
-    page: Page, upload: dict[str, Any], changes: dict[int, object], said: str
+def test_an_unusable_request_is_answered_with_a_message(
+    page: DemoPage, upload: dict[str, Any], changes: dict[int, object], reason: str
 ) -> None:
-    given: list[object] = [upload, "gaussian_noise", STRENGTH, SEED, "S"]
-    for place, value in changes.items():
-        given[place] = value
-    message, *rest = _restore(page, *given)
+    arguments: list[object] = [upload, "gaussian_noise", STRENGTH, SEED, "S"]
+    for index, value in changes.items():
+        arguments[index] = value
+    message, *rest = _restore(page, *arguments)
     assert "role='alert'" in message
-    assert said in message
-    assert rest == [{"__type__": "update"}] * 5  # what is shown stays
+    assert reason in message
+    assert rest == [{"__type__": "update"}] * 5  # the results on the page stay
 
 
-def test_a_long_name_does_not_keep_a_picture_from_being_downloaded(page: Page, upload: dict[str, Any]) -> None:
+def test_an_image_with_a_long_name_can_be_downloaded(page: DemoPage, upload: dict[str, Any]) -> None:
     path = Path(upload["path"]).rename(page.folder.path / f"{'写' * 80}.png")
     *_, download = _restore(page, upload | {"path": str(path)}, NONE, None, None, "L")
     assert Path(download["value"]).name == f"{'写' * 60}.L.png"
 
 
-def test_the_examples_stay_however_old(page: Page, upload: dict[str, Any]) -> None:
+def test_examples_are_kept_regardless_of_their_age(page: DemoPage, upload: dict[str, Any]) -> None:
     for path in page.example_files:
         os.utime(path, times=(1, 1))
     page.receive(upload)
     assert all(path.exists() for path in page.example_files)
 
 
-def test_one_request_is_worked_on_at_a_time_and_few_may_wait(page: Page) -> None:
+def test_requests_are_processed_one_at_a_time_and_few_may_wait(page: DemoPage) -> None:
     queue = page.blocks._queue
     assert (queue.max_size, queue.default_concurrency_limit) == (8, 1)
     assert all(function.concurrency_limit in (1, "default") and function.queue for function in page.blocks.fns.values())

@@ -1,7 +1,9 @@
-"""Pictures as people have them, and files that are none: read with what belongs to them, or refused in one line."""
+"""Uploads are read with their metadata or refused in one line; the page's folder keeps and removes files."""
 
 import io
+import os
 import struct
+import threading
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -10,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dynet.demo.uploads import Limits, as_shown, read_upload
-from dynet.errors import PictureError
+from dynet.demo.uploads import SECONDS_KEPT, PageFolder, UploadLimits, displayable_file, read_upload
+from dynet.errors import ImageError
 
-LIMITS = Limits(0.5)
+LIMITS = UploadLimits(0.5)
 
 
 def _chunk(kind: bytes, content: bytes) -> bytes:
@@ -42,96 +44,134 @@ def _animation() -> bytes:
 
 
 REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
-    "text": (lambda: b"hello", "not a picture"),
-    "nothing": (lambda: b"", "empty"),
+    "text": (lambda: b"hello", "not an image"),
+    "empty file": (lambda: b"", "empty"),
     "animation": (_animation, "has 3 frames"),
     "too many pixels": (lambda: _saved(Image.new("L", (1000, 700)), "PNG"), "0.7 megapixels (1000 × 700)"),
-    # 60 bytes that say that they are ten gigapixels
+    # 60 bytes that declare ten gigapixels
     "bomb": (lambda: _png(100_000, 100_000, 8, 2, b""), "megapixels"),
-    "cut off": (lambda: _saved(Image.new("RGB", (300, 300), "red"), "PNG")[:-200], "trunc"),
-    "vectors": (lambda: b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>', "not a picture"),
-    "postscript": (lambda: b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not a picture"),
+    "truncated": (lambda: _saved(Image.new("RGB", (300, 300), "red"), "PNG")[:-200], "trunc"),
+    "SVG": (lambda: b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>', "not an image"),
+    "PostScript": (lambda: b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not an image"),
 }
 
 
-@pytest.mark.parametrize("what", REFUSED)
-def test_what_is_no_picture_or_too_large_is_refused_in_one_line_with_its_name(tmp_path: Path, what: str) -> None:
-    make, said = REFUSED[what]
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_file_that_is_no_image_or_too_large_is_refused_in_one_line_with_its_name(tmp_path: Path, case: str) -> None:
+    make, reason = REFUSED[case]
     path = tmp_path / "0123abcd.png"
     path.write_bytes(make())
-    with pytest.raises(PictureError) as refusal:
+    with pytest.raises(ImageError) as refusal:
         read_upload(path, "mine.png", LIMITS)
     message = str(refusal.value)
     assert message.startswith("mine.png: ")
-    assert said in message
+    assert reason in message
     assert "\n" not in message
     assert str(tmp_path) not in message
 
 
-def test_a_picture_that_is_too_large_is_not_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_image_that_is_too_large_is_not_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "large.png"
     path.write_bytes(_saved(Image.new("L", (1000, 700)), "PNG"))
-    monkeypatch.setattr("dynet.demo.uploads.read_picture", lambda path: pytest.fail("decoded"))
-    with pytest.raises(PictureError, match="megapixels"):
+    monkeypatch.setattr("dynet.demo.uploads.read_image", lambda path: pytest.fail("decoded"))
+    with pytest.raises(ImageError, match="megapixels"):
         read_upload(path, "large.png", LIMITS)
 
 
 def test_a_file_that_has_been_removed_is_named(tmp_path: Path) -> None:
-    with pytest.raises(PictureError, match=r"^mine.png: No such file"):
+    with pytest.raises(ImageError, match=r"^mine.png: No such file"):
         read_upload(tmp_path / "gone.png", "mine.png", LIMITS)
 
 
-def test_sixteen_bits_stay(tmp_path: Path) -> None:
+def test_sixteen_bits_are_kept(tmp_path: Path) -> None:
     samples = (np.arange(6).reshape(2, 3) * 10_000 + 7).astype(">u2")
     rows = b"".join(b"\0" + row.tobytes() for row in samples)
     (tmp_path / "deep.png").write_bytes(_png(3, 2, 16, 0, rows))
-    picture = read_upload(tmp_path / "deep.png", "deep.png", LIMITS)
-    assert np.array_equal(picture.colour, samples.astype(np.uint16))
+    image = read_upload(tmp_path / "deep.png", "deep.png", LIMITS)
+    assert np.array_equal(image.colour, samples.astype(np.uint16))
 
 
 def test_cmyk_becomes_rgb(tmp_path: Path) -> None:
     (tmp_path / "print.jpg").write_bytes(_saved(Image.new("CMYK", (16, 16), (0, 255, 255, 0)), "JPEG"))
-    picture = read_upload(tmp_path / "print.jpg", "print.jpg", LIMITS)
-    assert picture.colour.shape == (16, 16, 3)
-    assert (picture.colour[..., 0] > 200).all()
-    assert (picture.colour[..., 1:] < 60).all()
+    image = read_upload(tmp_path / "print.jpg", "print.jpg", LIMITS)
+    assert image.colour.shape == (16, 16, 3)
+    assert (image.colour[..., 0] > 200).all()
+    assert (image.colour[..., 1:] < 60).all()
 
 
 def test_alpha_is_kept(tmp_path: Path) -> None:
     (tmp_path / "clear.png").write_bytes(_saved(Image.new("RGBA", (8, 8), (1, 2, 3, 77)), "PNG"))
-    picture = read_upload(tmp_path / "clear.png", "clear.png", LIMITS)
-    assert picture.alpha is not None
-    assert (picture.alpha == 77).all()
+    image = read_upload(tmp_path / "clear.png", "clear.png", LIMITS)
+    assert image.alpha is not None
+    assert (image.alpha == 77).all()
 
 
-def test_a_turned_photograph_stands_upright(tmp_path: Path, crop: Image.Image) -> None:
+def test_a_rotated_photograph_is_turned_upright(tmp_path: Path, crop: Image.Image) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     (tmp_path / "turned.png").write_bytes(_saved(crop, "PNG", exif=exif))
-    picture = read_upload(tmp_path / "turned.png", "turned.png", LIMITS)
-    assert np.array_equal(picture.colour, np.rot90(np.asarray(crop), -1))
+    image = read_upload(tmp_path / "turned.png", "turned.png", LIMITS)
+    assert np.array_equal(image.colour, np.rot90(np.asarray(crop), -1))
 
 
-def test_what_browsers_cannot_show_is_shown_as_a_png_of_the_same_samples(tmp_path: Path) -> None:
+def test_a_format_that_browsers_cannot_show_becomes_a_png_of_the_same_samples(tmp_path: Path) -> None:
     samples = np.arange(60, dtype=np.uint16).reshape(6, 10) * 1000 + 3
     path = tmp_path / "deep.tif"
     Image.fromarray(samples).save(path)
-    (tmp_path / "made").mkdir()
-    shown = as_shown(path, read_upload(path, "deep.tif", LIMITS), tmp_path / "made")
-    assert shown == tmp_path / "made" / "deep.png"
+    (tmp_path / "new").mkdir()
+    shown = displayable_file(path, read_upload(path, "deep.tif", LIMITS), tmp_path / "new")
+    assert shown == tmp_path / "new" / "deep.png"
     assert np.array_equal(read_upload(shown, "deep.png", LIMITS).colour, samples)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "BMP"])
-def test_what_browsers_can_show_is_shown_as_it_is(tmp_path: Path, crop: Image.Image, kind: str) -> None:
+def test_a_format_that_browsers_can_show_is_shown_unchanged(tmp_path: Path, crop: Image.Image, kind: str) -> None:
     path = tmp_path / f"crop.{kind.lower()}"
     path.write_bytes(_saved(crop, kind))
-    assert as_shown(path, read_upload(path, path.name, LIMITS), tmp_path) == path
+    assert displayable_file(path, read_upload(path, path.name, LIMITS), tmp_path) == path
 
 
-def test_a_picture_at_the_limit_fits_as_a_file_too(tmp_path: Path) -> None:
-    limits = Limits(0.01)
+def test_an_image_at_the_limit_also_fits_as_a_file(tmp_path: Path) -> None:
+    limits = UploadLimits(0.01)
     path = tmp_path / "deep.tif"
     Image.fromarray(np.zeros((100, 100), np.uint16)).save(path)
     read_upload(path, "deep.tif", limits)
     assert 100 * 100 * 4 * 2 <= limits.file_bytes < 2 * 2**20
+
+
+def test_old_files_are_removed_except_those_of_the_beginning(tmp_path: Path) -> None:
+    folder = PageFolder(tmp_path)
+    (tmp_path / "first.png").write_bytes(b"x")
+    folder.keep_present_files()
+    with folder.new_folder() as new:
+        (new / "old.png").write_bytes(b"x")
+        (new / "new.png").write_bytes(b"x")
+    for path, age in ((tmp_path / "first.png", 2), (new / "old.png", 1), (new / "new.png", 0.9)):
+        os.utime(path, times=(path.stat().st_mtime - age * SECONDS_KEPT - 1,) * 2)
+    folder.remove_old()
+    assert {path.name for path in tmp_path.rglob("*.png")} == {"first.png", "new.png"}
+
+
+def test_close_waits_for_the_present_writer_and_allows_no_other(tmp_path: Path) -> None:
+    folder = PageFolder(tmp_path)
+    writing, proceed = threading.Event(), threading.Event()
+
+    def write() -> None:
+        with folder.new_folder() as new:
+            writing.set()
+            proceed.wait(30)
+            (new / "late.png").write_bytes(b"x")
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    assert writing.wait(30)
+    closing = threading.Thread(target=folder.close)
+    closing.start()
+    closing.join(0.05)
+    assert closing.is_alive()
+    proceed.set()
+    closing.join(30)
+    assert [path.name for path in tmp_path.rglob("*.png")] == ["late.png"]
+    with pytest.raises(ImageError, match="ended"), folder.new_folder():
+        pass
+    writer.join()

@@ -1,4 +1,4 @@
-"""Local and remote files: a folder with all that is below it, or a single file, by any fsspec URL."""
+"""Local and remote files: a folder with everything below it, a pattern, or a single file, by any fsspec URL."""
 
 import functools
 import hashlib
@@ -19,13 +19,14 @@ from million_ird.sources.source import Deliver, SourceChunk, StreamContext
 log = logging.getLogger(__name__)
 
 StorageOptions: TypeAlias = tuple[tuple[str, object], ...]
-"""Storage options as pairs."""
+"""Options of a file system (endpoint, credentials, …) as pairs."""
 Entry = TypeVar("Entry", bound=FileEntry)
-MOST_READERS = 32
+MAX_READERS = 32
+"""Threads that read files at once."""
 _folders: dict[tuple[str, str], Folder] = {}
-UNIT_SIZE = 32
-"""Files in a unit on average; a power of two."""
-LARGEST_UNIT = 4 * UNIT_SIZE
+CHUNK_SIZE = 32
+"""Average number of files in a chunk; a power of two."""
+MAX_CHUNK_SIZE = 4 * CHUNK_SIZE
 SIDECAR_SUFFIXES = frozenset(
     f".{suffix}"
     for suffix in (
@@ -33,26 +34,25 @@ SIDECAR_SUFFIXES = frozenset(
         *("db", "lock", "log", "npy", "npz", "pkl", "py"),
     )
 )
-"""Suffixes of files that lie beside pictures and are none: no candidates, only counted."""
+"""Suffixes of files that accompany images: they are counted, but are not candidates."""
 
 
 @dataclass(frozen=True, slots=True)
 class FilesSource:
-    """A folder (hidden files aside, all files below it are candidates, whatever their names say), a pattern or a file.
+    """A folder, a pattern or a file. All files below a folder are candidates except hidden files and sidecars.
 
-    Files on this machine's disks are read where they are, those elsewhere are streamed.
+    Files on this machine's disks are read in place; others are streamed.
     """
 
     label: str
     root: str
     max_bytes: int
     excluded: str | None = None
-    """A folder that is not looked into: the build's own output."""
+    """A folder to leave out: the build's own output."""
     options: StorageOptions = ()
-    """For the file system: endpoint, credentials, …"""
 
     def check(self) -> None:
-        """Looks for a first file.
+        """Look for a first file.
 
         Raises:
             SourceError: nothing is there, or it cannot be listed.
@@ -60,9 +60,9 @@ class FilesSource:
         next(self._entries())
 
     def chunks(self, limit: int | None = None) -> Iterator[SourceChunk]:
-        """Cuts the sorted listing where a file's name hashes to a multiple of `UNIT_SIZE`.
+        """Yield the sorted listing, cut where a file's name hashes to a multiple of `CHUNK_SIZE`.
 
-        A file that is added or removed therefore changes the unit that it is in and no other.
+        So a file that is added or removed changes its own chunk and no other.
 
         Raises:
             SourceError: nothing is there, or it cannot be listed.
@@ -73,7 +73,7 @@ class FilesSource:
             yield SourceChunk(source=self.label, root=self.root, slot=slot, entries=part, remote=remote)
 
     def candidates(self, chunk: SourceChunk) -> list[Candidate]:
-        """One candidate per file."""
+        """Return one candidate per file."""
         return [
             Candidate(
                 key=candidate_key(self.label, entry.uri),
@@ -87,12 +87,12 @@ class FilesSource:
     def stream(
         self, chunk: SourceChunk, wanted: Callable[[Candidate], bool], deliver: Deliver, context: StreamContext
     ) -> None:
-        """Reads the files of a unit, several at a time."""
+        """Read the files of a chunk, several at a time."""
         reads = [(candidate, functools.partial(self.fetch, candidate)) for candidate in self.candidates(chunk)]
         read_each(reads, wanted, deliver, context)
 
     def fetch(self, candidate: Candidate) -> bytes | Failed:
-        """Reads the file, unless it is over `max_bytes`."""
+        """Read the file, unless it is larger than `max_bytes`."""
         folder = root_folder(self.root, self.options)
         try:
             encoded = folder.read(candidate.uri, at_most=self.max_bytes + 1)
@@ -108,24 +108,25 @@ class FilesSource:
         except Exception as error:
             if folder.local:
                 raise
-            return Failed("unreadable", one_line(error, 200))  # an object store's own kinds of error
+            return Failed("unreadable", one_line(error, 200))  # clients of object stores raise error types of their own
 
     def _entries(self) -> Iterator[FileEntry]:
         folder, entries = list_files(self.root, dict(self.options))
         inside = _below(folder.root, self.excluded)
-        passed_over = found = 0
+        n_sidecars = n_files = 0
         for entry in entries:
             if inside is not None and f"{entry.uri}/".startswith(inside):
                 continue
             if PurePosixPath(entry.uri).suffix.lower() in SIDECAR_SUFFIXES:
-                passed_over += 1
+                n_sidecars += 1
                 continue
-            found += 1
+            n_files += 1
             yield entry
-        if passed_over:
-            log.info("source %s: %d side-car files (%s, …) are no candidates", self.label, passed_over, ".txt, .json")
-        if not found:
-            raise SourceError(f"source {self.root}: holds no files to look at")
+        if n_sidecars:
+            files = "1 sidecar file" if n_sidecars == 1 else f"{n_sidecars:,} sidecar files"
+            log.info("source %s: %s (.txt, .json, …) left out", self.label, files)
+        if not n_files:
+            raise SourceError(f"source {self.root}: holds no files that may be images")
 
 
 def read_each(
@@ -134,17 +135,17 @@ def read_each(
     deliver: Deliver,
     context: StreamContext,
 ) -> None:
-    """Reads the wanted ones, several at a time, and delivers each; few are in memory at once."""
-    left = (read for read in reads if wanted(read[0]))
-    readers = min(MOST_READERS, context.concurrency)
+    """Read the wanted candidates, several at a time, and deliver each; only these few are in memory at once."""
+    remaining = (read for read in reads if wanted(read[0]))
+    readers = min(MAX_READERS, context.concurrency)
     with ThreadPoolExecutor(readers) as pool:
-        while batch := list(itertools.islice(left, readers)):
-            for (candidate, _), found in zip(batch, pool.map(lambda read: read[1](), batch), strict=True):
-                deliver(candidate, found)
+        while batch := list(itertools.islice(remaining, readers)):
+            for (candidate, _), content in zip(batch, pool.map(lambda read: read[1](), batch), strict=True):
+                deliver(candidate, content)
 
 
 def root_folder(root: str, options: StorageOptions = ()) -> Folder:
-    """The folder that a source's uris are relative to: the root itself, or a file's or pattern's parent."""
+    """Return the folder that a source's uris are relative to: the root itself, or the parent of a file or pattern."""
     name = (root, repr(options))
     if name not in _folders:
         while len(_folders) >= 64:
@@ -154,16 +155,16 @@ def root_folder(root: str, options: StorageOptions = ()) -> Folder:
 
 
 def cut_listing(entries: Iterable[Entry]) -> Iterator[tuple[str, tuple[Entry, ...]]]:
-    """Cuts a listing before the entries whose names say so, and where a part would grow too large.
+    """Yield parts of a listing with their names, cut before entries whose names hash to a boundary.
 
-    Each part comes with its name: that of the entry that it begins with, none for the first unless it is a boundary.
-    So an entry that is added or removed changes the part that it is in and no other.
+    A part that would grow too large is cut as well. A part is named after its first entry; the first part has an empty
+    name unless its first entry is a boundary. So an entry that is added or removed changes its own part and no other.
     """
     part: list[Entry] = []
     name = ""
     for entry in entries:
         boundary = _is_boundary(entry.uri)
-        if part and (boundary or len(part) >= LARGEST_UNIT):
+        if part and (boundary or len(part) >= MAX_CHUNK_SIZE):
             yield name, tuple(part)
             part, name = [], entry.uri
         elif boundary and not part:
@@ -174,11 +175,11 @@ def cut_listing(entries: Iterable[Entry]) -> Iterator[tuple[str, tuple[Entry, ..
 
 
 def _is_boundary(uri: str) -> bool:
-    return hashlib.blake2b(uri.encode(), digest_size=2).digest()[-1] % UNIT_SIZE == 0
+    return hashlib.blake2b(uri.encode(), digest_size=2).digest()[-1] % CHUNK_SIZE == 0
 
 
 def _below(root: str, excluded: str | None) -> str | None:
-    """The uris of what lies in `excluded` begin so; None where it lies elsewhere."""
+    """Return how uris of files in `excluded` begin; None if that folder is not below `root`."""
     prefix = root.rstrip("/") + "/"
     if excluded is None or not f"{excluded}/".startswith(prefix):
         return None

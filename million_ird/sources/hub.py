@@ -1,6 +1,6 @@
-"""Hugging Face data sets, by name or from a folder: `dataset:user/name`.
+"""Hugging Face datasets, by name or from a folder: `dataset:user/name`.
 
-Each shard of a split is streamed once, into `.work/originals`; pictures that a set holds as bytes stay untouched.
+Each shard of a split is streamed once, into `.work/originals`; images that a dataset stores as bytes stay unchanged.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ from million_ird.candidate import Candidate, Failed, candidate_key
 from million_ird.errors import BuildError, SourceError, one_line
 from million_ird.runtime.hub_errors import describe_refusal
 from million_ird.runtime.storage import FileEntry, Folder
-from million_ird.sources.files import MOST_READERS, StorageOptions
+from million_ird.sources.files import MAX_READERS, StorageOptions
 from million_ird.sources.listing import list_files
 from million_ird.sources.sidecars import text_of
 from million_ird.sources.source import Deliver, SourceChunk, StreamContext
@@ -31,7 +31,7 @@ class ShardEntry(FileEntry):
 
     split: str
     shards: int
-    """Of the split."""
+    """Number of shards of the split."""
     index: int
 
     @property
@@ -43,37 +43,38 @@ class ShardEntry(FileEntry):
 
 @dataclass(frozen=True, slots=True)
 class DatasetSource:
-    """A data set with pictures: all its splits, unless one is named."""
+    """A dataset with images: all its splits, unless one is named."""
 
     label: str
     root: str
-    """A name on the Hub, or a folder: parquet files, an image folder, or what `save_to_disk` left."""
+    """A name on the Hub, or a folder: parquet files, an image folder, or the output of `save_to_disk`."""
     max_bytes: int
     columns: tuple[str, ...] = ()
     """Numeric columns to pass through."""
     texts: tuple[str, ...] = ()
-    """Columns to pass through as text."""
+    """Text columns to pass through."""
     config: str | None = None
     split: str | None = None
     image: str | None = None
-    """The column of pictures; may be left out where there is one."""
+    """The column of images; needed if there are several."""
     revision: str | None = None
     options: StorageOptions = ()
-    """Must be empty: `datasets` takes its credentials from the environment."""
+    """Must be empty: `datasets` reads its credentials from the environment."""
 
     def check(self) -> None:
-        """Opens the data set and looks at its columns.
+        """Open the dataset and check its columns.
 
         Raises:
-            SourceError: it cannot be had, has no such split, no column of pictures, or several and none is named.
+            SourceError: it cannot be opened, has no such split, or not exactly one column of images unless one is
+                named.
         """
         if self.options:
-            raise self._wrong("takes no storage options; a token belongs into the environment, as HF_TOKEN")
+            raise self._error("takes no storage options; set a token in the environment, as HF_TOKEN")
         for stream in self._splits(self._version()).values():
             self._column(stream)
 
     def chunks(self, limit: int | None = None) -> Iterator[SourceChunk]:
-        """One unit a shard; what it holds shows when it is streamed. No picture is read.
+        """Yield one chunk per shard. No image is read: what a shard holds is known only after it was streamed.
 
         Raises:
             SourceError: as `check`.
@@ -91,34 +92,34 @@ class DatasetSource:
                 )
 
     def candidates(self, chunk: SourceChunk) -> list[Candidate]:
-        """Nothing is known of a shard before it is streamed."""
+        """Return nothing: the candidates of a shard are known only after it was streamed."""
         return []
 
     def fetch(self, candidate: Candidate) -> bytes | Failed:
-        """What was streamed once is in the store; nothing else is at hand."""
+        """Return `missing`: images of a dataset are read from `.work/originals`, not from here."""
         return Failed("missing", "its original is no longer in .work/originals; run the build again")
 
     def stream(
         self, chunk: SourceChunk, wanted: Callable[[Candidate], bool], deliver: Deliver, context: StreamContext
     ) -> None:
-        """Streams the rows of a shard in their order, as they were at the commit that the unit was listed at.
+        """Stream the rows of a shard in their order, at the commit at which the chunk was listed.
 
-        What a network does is tried again, as often as `datasets` does so.
+        `datasets` retries failed requests by itself.
 
         Raises:
-            BuildError: the data set cannot be read further.
+            BuildError: the dataset cannot be read further.
         """
         (entry,) = chunk.entries
         assert isinstance(entry, ShardEntry)
         stream = self._splits(entry.version)[entry.split]
         column = self._column(stream)
-        part = _undecoded(stream, column).shard(num_shards=entry.shards, index=entry.index)
-        rows = enumerate(self._rows(part, entry))
-        readers = min(MOST_READERS, context.concurrency)
+        shard = _undecoded(stream, column).shard(num_shards=entry.shards, index=entry.index)
+        rows = enumerate(self._rows(shard, entry))
+        readers = min(MAX_READERS, context.concurrency)
         with ThreadPoolExecutor(readers) as pool:
             while batch := list(itertools.islice(rows, readers)):
-                found = pool.map(self._bytes, [row[column] for _, row in batch])
-                for (number, row), encoded in zip(batch, found, strict=True):
+                contents = pool.map(self._bytes, [row[column] for _, row in batch])
+                for (number, row), encoded in zip(batch, contents, strict=True):
                     deliver(self._candidate(row, f"{entry.uri}/{number:06d}", entry.version), encoded)
 
     def _rows(self, shard: Any, entry: ShardEntry) -> Iterator[Mapping[str, Any]]:
@@ -148,7 +149,7 @@ class DatasetSource:
                 encoded = _read(str(value["path"]), self.max_bytes + 1)
             except FileNotFoundError:
                 return Failed("missing", "the data set names a file that it does not hold")
-            except Exception as error:  # of a file system that `datasets` chose: each has kinds of its own
+            except Exception as error:  # `datasets` chose the file system, and each raises error types of its own
                 return Failed("unreadable", one_line(error))
         if not isinstance(encoded, bytes):
             return Failed("missing", "the row holds no picture")
@@ -171,60 +172,60 @@ class DatasetSource:
         return {self.split: streams[self.split]}
 
     def _column(self, stream: Any) -> str:
-        """The column of pictures, after a look at whether all columns that the recipe names are there."""
+        """Return the column of images; check first that all columns that the recipe names exist."""
         features = stream.features or dict.fromkeys(next(iter(stream.take(1)), {}))
         named = (*self.columns, *self.texts, *(() if self.image is None else (self.image,)))
         for name in named:
             if name not in features:
-                raise self._wrong(f"has no column {name!r}, only {', '.join(features)}")
-        pictures = [name for name, kind in features.items() if _holds_pictures(kind)]
-        chosen = pictures if self.image is None else [self.image]
+                raise self._error(f"has no column {name!r}, only {', '.join(features)}")
+        images = [name for name, feature in features.items() if _holds_images(feature)]
+        chosen = images if self.image is None else [self.image]
         if len(chosen) != 1:
-            found = f"several columns of pictures ({', '.join(chosen)})" if chosen else "no column of pictures"
-            raise self._wrong(f"has {found}; name one of {', '.join(features)} as `image` in the recipe")
-        if _holds_texts(features[chosen[0]]):
-            raise self._wrong(f"{chosen[0]} holds texts, not pictures; name a table of URLs by its files")
-        if not (_holds_pictures(features[chosen[0]]) or _holds_bytes(features[chosen[0]])):
-            raise self._wrong(f"{chosen[0]} holds no pictures")
+            problem = f"several columns of images ({', '.join(chosen)})" if chosen else "no column of images"
+            raise self._error(f"has {problem}; name one of {', '.join(features)} as `image` in the recipe")
+        if _holds_text(features[chosen[0]]):
+            raise self._error(f"{chosen[0]} holds text, not images; name a table of URLs by its files")
+        if not (_holds_images(features[chosen[0]]) or _holds_bytes(features[chosen[0]])):
+            raise self._error(f"{chosen[0]} holds no images")
         return chosen[0]
 
-    def _wrong(self, what: str) -> SourceError:
-        return SourceError(f"source dataset:{self.root}: {what}")
+    def _error(self, problem: str) -> SourceError:
+        return SourceError(f"source dataset:{self.root}: {problem}")
 
     def _version(self) -> str:
-        """The commit on the Hub; of a folder, what its files' sizes and times amount to."""
+        """Return the commit on the Hub; for a folder, a hash of its files' names, sizes and times."""
         if os.path.isdir(self.root):
             _, entries = list_files(self.root)
-            told = "".join(f"{entry.uri} {entry.version}\n" for entry in entries)
-            return hashlib.blake2b(told.encode(), digest_size=8).hexdigest()
+            listing = "".join(f"{entry.uri} {entry.version}\n" for entry in entries)
+            return hashlib.blake2b(listing.encode(), digest_size=8).hexdigest()
         from huggingface_hub import HfApi
 
-        with _telling(self.root):
+        with _source_errors(self.root):
             return str(HfApi().dataset_info(self.root, revision=self.revision).sha)
 
 
 @functools.lru_cache(maxsize=8)
 def _loaded(root: str, config: str | None, version: str) -> dict[str, Any]:
-    """The splits of a version, streaming; opened once in a process."""
+    """Return the splits of a version as streams; each process opens them once."""
     import datasets
 
     datasets.disable_progress_bars()
-    with _telling(root):
+    with _source_errors(root):
         if any(os.path.isfile(os.path.join(root, name)) for name in ("dataset_dict.json", "state.json")):
-            found = datasets.load_from_disk(root)
-            splits = found if isinstance(found, datasets.DatasetDict) else {"train": found}
-            return {str(name): one.to_iterable_dataset(num_shards=_pieces(one)) for name, one in splits.items()}
+            loaded = datasets.load_from_disk(root)
+            splits = loaded if isinstance(loaded, datasets.DatasetDict) else {"train": loaded}
+            return {str(name): split.to_iterable_dataset(num_shards=_n_shards(split)) for name, split in splits.items()}
         revision = None if os.path.isdir(root) else version
         builder = datasets.load_dataset_builder(root, config, revision=revision)
         if hasattr(builder.config, "decode_num_threads"):
-            # Of a folder of images on the Hub, `datasets` would decode each before it is asked not to.
+            # Otherwise `datasets` starts to decode the images of a folder before `cast_column` switches that off.
             builder.config.decode_num_threads = 0
         return {str(name): stream for name, stream in builder.as_streaming_dataset().items()}
 
 
-def _pieces(found: Any) -> int:
-    """Shards of a set on disk, as it was saved: of about 5,000 rows."""
-    return max(1, -(-len(found) // 5000))
+def _n_shards(split: Any) -> int:
+    """Return into how many shards a split from `save_to_disk` is cut: about 5,000 rows each."""
+    return max(1, -(-len(split) // 5000))
 
 
 def _undecoded(stream: Any, column: str) -> Any:
@@ -235,25 +236,25 @@ def _undecoded(stream: Any, column: str) -> Any:
     return stream
 
 
-def _holds_pictures(kind: Any) -> bool:
+def _holds_images(feature: Any) -> bool:
     from datasets import Image
 
-    return isinstance(kind, Image)
+    return isinstance(feature, Image)
 
 
-def _holds_texts(kind: Any) -> bool:
-    return getattr(kind, "dtype", None) in {"string", "large_string"}
+def _holds_text(feature: Any) -> bool:
+    return getattr(feature, "dtype", None) in {"string", "large_string"}
 
 
-def _holds_bytes(kind: Any) -> bool:
-    """Raw, or as the columns of pictures are stored; what is unknown until it is read may be."""
-    if isinstance(kind, Mapping):
-        return "bytes" in kind
-    return kind is None or getattr(kind, "dtype", None) in {"binary", "large_binary"}
+def _holds_bytes(feature: Any) -> bool:
+    """Return whether a column holds bytes, plain or in a struct, or is of a type that is not known before reading."""
+    if isinstance(feature, Mapping):
+        return "bytes" in feature
+    return feature is None or getattr(feature, "dtype", None) in {"binary", "large_binary"}
 
 
 def _read(path: str, at_most: int) -> bytes:
-    """The beginning of a file that `datasets` names: on this disk, on the Hub, in an archive on either."""
+    """Read the first bytes of a file that `datasets` names: on this disk, on the Hub, or in an archive on either."""
     if "://" not in path:
         folder, name = os.path.split(path)
         return Folder(folder).read(name, at_most)
@@ -264,8 +265,8 @@ def _read(path: str, at_most: int) -> bytes:
 
 
 @contextlib.contextmanager
-def _telling(root: str) -> Iterator[None]:
-    """Says in one line what is wrong with a data set, in whichever of their many ways the libraries say it."""
+def _source_errors(root: str) -> Iterator[None]:
+    """Turn the many error types of `datasets` and the Hub into a `SourceError` of one line."""
     try:
         yield
     except SourceError:

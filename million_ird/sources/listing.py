@@ -1,4 +1,4 @@
-"""Lists the files of a source, by a path, a pattern or any fsspec URL: all of them, sorted by path, each once."""
+"""Lists the files of a source by a path, a pattern or any fsspec URL: all of them, sorted by path, each once."""
 
 import functools
 import logging
@@ -8,15 +8,18 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from million_ird.errors import SourceError, one_line
-from million_ird.runtime.storage import FileEntry, Folder, local_entry, remote_entry, reason_of
+from million_ird.runtime.storage import FileEntry, Folder, local_entry, reason_of, remote_entry
 
 log = logging.getLogger(__name__)
 
 
 def list_files(root: str, options: Mapping[str, object] | None = None) -> tuple[Folder, Iterator[FileEntry]]:
-    """A folder (all files below it, hidden ones aside, sorted by path) or a single file.
+    """List a folder (all files below it except hidden ones), the matches of a pattern, or a single file.
 
-    Links are followed, each folder is entered once; pipes, sockets and devices are no files.
+    Links are followed, but each folder is entered only once; pipes, sockets and devices are left out.
+
+    Returns:
+        The folder that the entries' uris are relative to, and the entries sorted by path.
 
     Raises:
         SourceError: nothing is there, or it cannot be read.
@@ -34,36 +37,36 @@ def list_files(root: str, options: Mapping[str, object] | None = None) -> tuple[
         parent = Folder(folder.url.rsplit("/", 1)[0] or "/", options)
         with parent.open(name) as file:
             file.read(1)
-        found = local_entry(name, os.stat(folder.root)) if folder.local else remote_entry(name, info)
-        return parent, iter([found])
+        entry = local_entry(name, os.stat(folder.root)) if folder.local else remote_entry(name, info)
+        return parent, iter([entry])
     except OSError as error:
         raise SourceError(f"source {root}: {reason_of(error)}") from error
     except Exception as error:
         if folder.local or isinstance(error, SourceError):
             raise
-        # Clients of object stores have error trees of their own: no credentials, no such endpoint, …
+        # Clients of object stores raise error types of their own: no credentials, no such endpoint, …
         raise SourceError(f"source {root}: {one_line(error)}") from error
 
 
 def has_magic(path: str) -> bool:
-    """Whether a path is a pattern: `*`, `?` or `[…]` in it."""
+    """Return whether a path is a pattern: it contains `*`, `?` or `[`."""
     return any(mark in path for mark in "*?[")
 
 
 def _matching(pattern: Folder) -> tuple[Folder, Iterator[FileEntry]]:
-    """What a pattern matches, relative to its longest part without wildcards; `**` stands for any folders."""
+    """Return what a pattern matches, relative to its longest part without wildcards; `**` matches any folders."""
     parts = pattern.root.split("/")
     fixed = next(number for number, part in enumerate(parts) if has_magic(part))
     depth = len(parts) - fixed
     folder = Folder(pattern.url.rsplit("/", depth)[0] or "/", pattern.options)
-    found = pattern.fs.glob(pattern.root, detail=True)
+    matches = pattern.fs.glob(pattern.root, detail=True)
     prefix = folder.root.rstrip("/") + "/"
-    names = sorted(path for path, info in found.items() if info["type"] == "file")
+    names = sorted(path for path, info in matches.items() if info["type"] == "file")
     visible = [n for n in names if not any(part.startswith(".") for part in n.removeprefix(prefix).split("/"))]
     if not visible:
         raise SourceError(f"source {pattern.url}: matches no files")
     entry = _local_entry_of if folder.local else remote_entry
-    return folder, (entry(name.removeprefix(prefix), found[name]) for name in visible)
+    return folder, (entry(name.removeprefix(prefix), matches[name]) for name in visible)
 
 
 def _local_entry_of(name: str, info: dict[str, Any]) -> FileEntry:
@@ -72,16 +75,16 @@ def _local_entry_of(name: str, info: dict[str, Any]) -> FileEntry:
 
 def _remote_files(folder: Folder) -> Iterator[FileEntry]:
     prefix = folder.root.rstrip("/") + "/"
-    found = folder.fs.find(folder.root, detail=True)
-    for path in sorted(found):
+    files = folder.fs.find(folder.root, detail=True)
+    for path in sorted(files):
         name = path.removeprefix(prefix)
         if not any(part.startswith(".") for part in name.split("/")):
-            yield remote_entry(name, found[path])
+            yield remote_entry(name, files[path])
 
 
 def _local_files(root: str) -> Iterator[FileEntry]:
-    """Files on a disk. Links to folders come after all real folders, so that no order of listing shows."""
-    found: list[FileEntry] = []
+    """Yield the files on a disk. Links to folders are entered after all real folders, whatever order a disk lists them in."""
+    files: list[FileEntry] = []
     entered: set[tuple[int, int]] = set()
     waiting, links = [""], list[str]()
     while waiting or links:
@@ -105,12 +108,12 @@ def _local_files(root: str) -> Iterator[FileEntry]:
             if os.path.isdir(os.path.join(root, name)):
                 (links if entry.is_symlink() else waiting).append(name)
             elif _is_file(entry):
-                found.append(local_entry(name, _stat(entry)))
-    yield from sorted(found, key=lambda entry: entry.uri)
+                files.append(local_entry(name, _stat(entry)))
+    yield from sorted(files, key=lambda entry: entry.uri)
 
 
 def _is_file(entry: "os.DirEntry[str]") -> bool:
-    """Whether it can be a picture. A link to nowhere is one: it is listed, and fails when it is read."""
+    """Return whether an entry may be an image. A broken link is listed as well, and fails when it is read."""
     mode = _stat(entry).st_mode
     return stat.S_ISREG(mode) or stat.S_ISLNK(mode)
 

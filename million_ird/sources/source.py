@@ -1,8 +1,8 @@
-"""Where candidates come from: one source kind per file.
+"""What a source is: the values and protocols that all kinds of sources share.
 
-Two kinds of units exist. Pictures of a *local* unit lie on this machine's disks, at known places: a scan reads them
-where they are, with `fetch`, whenever it needs them. Pictures of a *remote* unit are streamed once, with `stream`, into
-`.work/originals`, and every later stage reads them there.
+A source offers its candidates in chunks, of which there are two kinds. The images of a *local* chunk are on this
+machine's disks: a scan reads them there, with `fetch`, whenever it needs them. The images of a *remote* chunk are
+streamed once, with `stream`, into `.work/originals`, and every later stage reads them from there.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,12 +13,12 @@ from million_ird.candidate import Candidate, Failed, candidate_key
 from million_ird.runtime.storage import FileEntry, Folder
 
 Deliver: TypeAlias = Callable[[Candidate, bytes | Failed], None]
-"""Takes a picture, or why there is none, as soon as it is here; pictures may come in any order."""
+"""Takes one image, or why there is none, as soon as it is known; images may come in any order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DescribedEntry(FileEntry):
-    """A picture of which its source tells something."""
+    """An image with metadata that its source declares."""
 
     licence: str | None = None
     attribution: str | None = None
@@ -26,7 +26,7 @@ class DescribedEntry(FileEntry):
     """As declared, in pixels."""
     height: int | None = None
     extra: tuple[tuple[str, float | str | None], ...] = ()
-    """What the recipe passes through."""
+    """Columns that the recipe passes through."""
 
     @property
     def _described(self) -> str:
@@ -36,7 +36,7 @@ class DescribedEntry(FileEntry):
 
 
 def candidate_of(label: str, entry: DescribedEntry) -> Candidate:
-    """The candidate that an entry stands for."""
+    """Return the candidate that an entry of the source with this label describes."""
     return Candidate(
         key=candidate_key(label, entry.uri),
         source=label,
@@ -52,44 +52,47 @@ def candidate_of(label: str, entry: DescribedEntry) -> Candidate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceChunk:
-    """Some neighbouring entries of one source: what one worker does at a time.
+    """Some neighbouring entries of one source, which one worker handles at a time.
 
-    `slot` stays the same when entries come or go around it, so that a changed unit finds its earlier rows.
+    `slot` stays the same when entries are added or removed around the chunk, so that a changed chunk finds its earlier
+    rows.
     """
 
     source: str
-    """The label."""
+    """The source's label."""
     root: str
     slot: str
+    """The chunk's name: 32 hex digits."""
     entries: tuple[FileEntry, ...]
-    """What it holds. A unit of one entry whose pictures only streaming it can tell is `stream_only`."""
+    """What the chunk holds; for a `stream_only` chunk, one entry that stands for all of it."""
     remote: bool = False
-    """Whether its pictures are streamed into `.work/originals` before they are measured."""
+    """Whether its images are streamed into `.work/originals` before they are measured."""
     stream_only: bool = False
-    """Whether its candidates are known only when it has been streamed: a compressed archive, a data set on the Hub."""
+    """Whether its candidates are known only after it was streamed: a compressed archive, a dataset on the Hub."""
     host_group: str = ""
-    """Units of one lane never run at the same time, on the whole cluster: a web host is in one lane. Empty: no lane."""
+    """The group of web hosts that the chunk is fetched from; empty without the web. On the whole cluster, chunks of one
+    group never run at the same time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamContext:
-    """What streaming a unit needs to know of the build that it is for."""
+    """What streaming a chunk needs to know about the build."""
 
     out: Folder
-    """The output folder: a host's robots.txt and last visit are remembered under `.work/hosts`."""
+    """The output folder; a host's robots.txt and last visit are kept there, under `.work/hosts`."""
     concurrency: int
-    """Requests that this unit may have under way at once."""
+    """Number of requests that this chunk may have in flight at once."""
 
 
 class Reader(Protocol):
-    """Something that can tell a candidate's bytes."""
+    """Something that reads the bytes of a candidate."""
 
     def fetch(self, candidate: Candidate) -> bytes | Failed:
-        """The encoded bytes of a candidate, or why they cannot be had."""
+        """Return the encoded bytes of a candidate, or why they cannot be read."""
 
 
 class Source(Reader, Protocol):
-    """Something that offers candidates. The protocol exists so that a scan treats all kinds alike."""
+    """Something that offers candidates; a scan treats all kinds of sources alike through this protocol."""
 
     @property
     def label(self) -> str:
@@ -97,21 +100,22 @@ class Source(Reader, Protocol):
 
     @property
     def root(self) -> str:
-        """What the user named, made absolute."""
+        """The path or address that the user named; paths are absolute."""
 
     def check(self) -> None:
-        """Looks so far that a source that is missing, empty or of the wrong kind raises `SourceError`."""
+        """Raise `SourceError` if the source is missing, empty or of the wrong kind."""
 
     def chunks(self, limit: int | None = None) -> Iterator[SourceChunk]:
-        """All units, of the first `limit` candidates only if given, in an order that depends on names alone."""
+        """Yield all chunks, or those of the first `limit` candidates, in an order that depends on names alone."""
 
     def candidates(self, chunk: SourceChunk) -> list[Candidate]:
-        """The candidates of a unit that is not opaque, in order, without their bytes."""
+        """Return the candidates of a chunk that is not `stream_only`, in order, without their bytes."""
 
     def stream(
         self, chunk: SourceChunk, wanted: Callable[[Candidate], bool], deliver: Deliver, context: StreamContext
     ) -> None:
-        """Delivers every wanted candidate of a remote unit once, with its bytes or with the failure that stood for it.
+        """Deliver every wanted candidate of a remote chunk once, with its bytes or with its failure.
 
-        A failure of one candidate is delivered, not raised. Candidates of an opaque unit come in their stored order.
+        A failure of one candidate is delivered, not raised. Candidates of a `stream_only` chunk come in the order in
+        which they are stored.
         """

@@ -1,4 +1,4 @@
-"""What lies where in a tar on disk or in a zip: 24 bytes of memory for a picture, so that a million are no matter."""
+"""The positions of the images in a tar on disk or in a zip: 24 bytes of memory per image, so a million fit."""
 
 import hashlib
 import itertools
@@ -14,106 +14,115 @@ from million_ird.candidate import Failed
 from million_ird.runtime.storage import as_text
 from million_ird.sources.archives.tars import BrokenArchive, ForwardReader, tar_members
 from million_ird.sources.archives.zips import ZipMember, read_directory, read_member, read_record
-from million_ird.sources.sidecars import LONGEST_SIDECAR, Sidecar, is_sidecar, may_be_image, parse_sidecar, sample_name
+from million_ird.sources.sidecars import (
+    MAX_SIDECAR_BYTES,
+    Sidecar,
+    is_sidecar,
+    may_be_image,
+    parse_sidecar,
+    sample_name,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class ArchiveMember:
-    """A member of an archive; without a name, what an archive that is broken does not tell of."""
+    """A member of an archive; one without a name stands for the unreadable rest of a broken archive."""
 
     name: str | None
-    place: int | ZipMember
-    """Where its bytes begin in a tar; what the directory of a zip tells of it."""
+    location: int | ZipMember
+    """The offset of its bytes in a tar; its directory entry in a zip."""
     size: int
 
 
 @dataclass(frozen=True, slots=True)
 class ArchiveIndex:
-    """The places of an archive's pictures."""
+    """The positions of an archive's images."""
 
     names: NDArray[np.uint64]
-    """Their hashes, sorted."""
-    places: NDArray[np.int64]
-    """Where their bytes begin in a tar; where the records of them in the directory of a zip."""
+    """Hashes of the members' names, sorted."""
+    offsets: NDArray[np.int64]
+    """Offsets of their bytes in a tar; of their records in the directory of a zip."""
     sizes: NDArray[np.int64]
     shift: int | None
-    """Of the offsets in a zip; None for a tar."""
+    """What to add to the offsets in a zip; None for a tar."""
     superseded: frozenset[int]
-    """The ordinals of pictures whose name stands again further on."""
+    """The ordinals of images whose name is used again by a later member."""
     broken: Failed | None
-    """Why a tar cannot be read to its end."""
+    """Why a tar cannot be read to its end; None if it can."""
 
     def find(self, file: IO[bytes], name: str) -> tuple[int | ZipMember, int] | None:
-        """Place and size of the picture of a name (as text), if it is there."""
-        wanted = _hash(name)
-        at = int(np.searchsorted(self.names, wanted))
-        if at == len(self.names) or self.names[at] != wanted:
+        """Return location and size of the image with this name (as text); None if there is none."""
+        key = _hash(name)
+        row = int(np.searchsorted(self.names, key))
+        if row == len(self.names) or self.names[row] != key:
             return None
         if self.shift is None:
-            return int(self.places[at]), int(self.sizes[at])
-        member = read_record(file, int(self.places[at]), self.shift)
+            return int(self.offsets[row]), int(self.sizes[row])
+        member = read_record(file, int(self.offsets[row]), self.shift)
         return member, member.size
 
 
 def is_zip(archive: str) -> bool:
-    """Whether an archive is a zip: by its name."""
+    """Return whether an archive is a zip, by its name."""
     return archive.lower().endswith(".zip")
 
 
 def build_index(file: IO[bytes], archive: str) -> ArchiveIndex:
-    """Reads the headers of all members.
+    """Read the headers of all members.
 
     Raises:
-        NoZip: it has no directory that can be read.
-        Broken: it is no tar, or cut off in its first member's header.
+        NotAZip: a zip has no directory that can be read.
+        BrokenArchive: it is not a tar, or is cut off in its first header.
     """
-    names, places, sizes = array("Q"), array("q"), array("q")
+    names, offsets, sizes = array("Q"), array("q"), array("q")
     broken: Failed | None = None
-    some = False
+    any_member = False
     try:
-        for member, address in _members(file, archive):
-            some = True
+        for member, offset in _members(file, archive):
+            any_member = True
             if may_be_image(str(member.name)):
                 names.append(int(_hash(as_text(str(member.name)))))
-                places.append(address)
+                offsets.append(offset)
                 sizes.append(member.size)
     except BrokenArchive as error:
-        if not some:
+        if not any_member:
             raise
         broken = Failed(error.failure_class, f"what is left of the archive cannot be read: {error.detail}")
     hashes = np.frombuffer(names, np.uint64) if names else np.zeros(0, np.uint64)
     order = np.argsort(hashes, kind="stable")
-    again = hashes[order][:-1] == hashes[order][1:]
-    last = order[np.append(~again, True)] if len(order) else order
+    repeated = hashes[order][:-1] == hashes[order][1:]
+    last = order[np.append(~repeated, True)] if len(order) else order
     return ArchiveIndex(
         names=hashes[last],
-        places=np.asarray(places, np.int64)[last],
+        offsets=np.asarray(offsets, np.int64)[last],
         sizes=np.asarray(sizes, np.int64)[last],
         shift=read_directory(file).shift if is_zip(archive) else None,
-        superseded=frozenset(map(int, order[:-1][again])) if len(order) else frozenset(),
+        superseded=frozenset(map(int, order[:-1][repeated])) if len(order) else frozenset(),
         broken=broken,
     )
 
 
 def iter_members(file: IO[bytes], archive: str, index: ArchiveIndex) -> Iterator[tuple[ArchiveMember, Sidecar]]:
-    """The pictures in the order in which they are listed, each with what the side-car of its sample tells.
+    """Yield the images in their order in the archive, each with the sidecar of its sample.
 
-    Of a name that stands twice, only the last is told. A broken tar ends where it breaks.
+    Of a name that is used twice, only the last member is yielded. A broken tar ends where it breaks.
     """
     ordinals = itertools.count()
-    for _, group in itertools.groupby(_whole(file, archive, index), key=lambda one: sample_name(str(one.name))):
-        pictures: list[ArchiveMember] = []
+    for _, group in itertools.groupby(
+        _readable_members(file, archive, index), key=lambda member: sample_name(str(member.name))
+    ):
+        images: list[ArchiveMember] = []
         sidecar: Sidecar = {}
         for member in group:
             if may_be_image(str(member.name)):
                 if next(ordinals) not in index.superseded:
-                    pictures.append(member)
-            elif is_sidecar(str(member.name)) and member.size <= LONGEST_SIDECAR:
+                    images.append(member)
+            elif is_sidecar(str(member.name)) and member.size <= MAX_SIDECAR_BYTES:
                 sidecar = parse_sidecar(_content(file, member))
-        yield from ((picture, sidecar) for picture in pictures)
+        yield from ((image, sidecar) for image in images)
 
 
-def _whole(file: IO[bytes], archive: str, index: ArchiveIndex) -> Iterator[ArchiveMember]:
+def _readable_members(file: IO[bytes], archive: str, index: ArchiveIndex) -> Iterator[ArchiveMember]:
     try:
         yield from (member for member, _ in _members(file, archive))
     except BrokenArchive:
@@ -122,20 +131,20 @@ def _whole(file: IO[bytes], archive: str, index: ArchiveIndex) -> Iterator[Archi
 
 
 def _members(file: IO[bytes], archive: str) -> Iterator[tuple[ArchiveMember, int]]:
-    """All regular members, each with the address that an index keeps."""
+    """Yield all regular members, each with the offset that an index keeps."""
     if is_zip(archive):
-        for address, member in read_directory(file).members():
-            yield ArchiveMember(member.name, member, member.size), address
+        for offset, entry in read_directory(file).members():
+            yield ArchiveMember(entry.name, entry, entry.size), offset
         return
     file.seek(0)
-    for found in tar_members(ForwardReader(file, seekable=True)):
-        yield ArchiveMember(found.name, found.offset, found.size), found.offset
+    for member in tar_members(ForwardReader(file, seekable=True)):
+        yield ArchiveMember(member.name, member.offset, member.size), member.offset
 
 
 def _content(file: IO[bytes], member: ArchiveMember) -> bytes | Failed:
-    if isinstance(member.place, ZipMember):
-        return read_member(file, member.place, LONGEST_SIDECAR)
-    file.seek(member.place)
+    if isinstance(member.location, ZipMember):
+        return read_member(file, member.location, MAX_SIDECAR_BYTES)
+    file.seek(member.location)
     return file.read(member.size)
 
 

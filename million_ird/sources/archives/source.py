@@ -1,7 +1,7 @@
-"""Pictures in tar files (WebDataset shards among them) and zip files, read where they lie: nothing is unpacked.
+"""Images in tar files (WebDataset shards among them) and zip files, which are read in place and never unpacked.
 
-A tar on this machine's disks and any zip are listed by their headers, and each picture is read at its place. A tar that
-is compressed, or lies elsewhere, is read once from front to back: its headers are spread over all of it.
+A tar on this machine's disks and any zip are listed by their headers, and each image is read at its offset. A tar that
+is compressed or on another machine is read once from start to end, because its headers are spread over all of it.
 """
 
 import itertools
@@ -28,86 +28,86 @@ from million_ird.sources.source import Deliver, DescribedEntry, SourceChunk, Str
 log = logging.getLogger(__name__)
 
 PLAIN = (".tar", ".zip")
-MOST_NUMBERS = 1_000_000
-"""Archives that braces may stand for."""
+MAX_EXPANDED_NUMBERS = 1_000_000
+"""Largest number of archives that braces in a name may stand for."""
 _BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")
-MOST_INDEXES = 8
+MAX_INDEXES = 8
 _indexes: dict[tuple[str, str, str], ArchiveIndex] = {}
 _lock = threading.Lock()
 
 
 def is_archive(root: str) -> bool:
-    """Whether a source is taken as an archive: by its name."""
+    """Return whether a file name is that of an archive."""
     return root.lower().endswith((*PLAIN, *COMPRESSED))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemberEntry(DescribedEntry):
-    """A picture in an archive; `uri` is the archive's path and the member's name."""
+    """An image in an archive; `uri` is the archive's path followed by the member's name."""
 
     archive: str
-    place: int | ZipMember
-    """Where its bytes begin in a tar; what the directory of a zip tells of it."""
+    location: int | ZipMember
+    """The offset of its bytes in a tar; its directory entry in a zip."""
 
     @property
     def identity(self) -> str:
         """See `FileEntry.identity`."""
-        place = self.place if isinstance(self.place, int) else self.place.identity
-        return f"MemberEntry({self._described}, archive={self.archive!r}, place={place})"
+        location = self.location if isinstance(self.location, int) else self.location.identity
+        return f"MemberEntry({self._described}, archive={self.archive!r}, place={location})"
 
 
 @dataclass(frozen=True, slots=True)
 class ArchiveSource:
-    """An archive, all in a folder, or all that a pattern (`shards/*.tar`, `shards/{00000..00012}.tar`) stands for.
+    """An archive, all archives of a folder, or those of a pattern (`shards/*.tar`, `shards/{00000..00012}.tar`).
 
-    Members with the same name up to the first dot that lie next to each other are one sample, as WebDataset has it: a
-    `.json` beside a picture tells its licence, its attribution and the fields that the recipe passes through.
+    Neighbouring members with the same name up to the first dot are one sample, as in WebDataset: a `.json` sidecar in
+    it declares licence, attribution and the fields that the recipe passes through.
     """
 
     label: str
     root: str
     max_bytes: int
     columns: tuple[str, ...] = ()
-    """Numeric fields of the side-cars to pass through; None where one has none, or no number."""
+    """Numeric fields of the sidecars to pass through; None where a field is missing or not a number."""
     texts: tuple[str, ...] = ()
-    """Fields to pass through as text."""
+    """Text fields of the sidecars to pass through."""
     options: StorageOptions = ()
 
     def check(self) -> None:
-        """Looks whether all archives are there, and as far as the first picture.
+        """Check that all archives exist, and read as far as the first image.
 
         Raises:
-            SourceError: one is missing, the first is no archive, or none holds pictures.
+            SourceError: an archive is missing, the first cannot be read, or none holds images.
         """
         for archive in list(self._archives()):
             members = self._streamed(archive) if self._is_streamed(archive) else self._members(archive)
             if next(iter(members), None) is not None:
                 return
-        raise SourceError(f"source {self.root}: holds no files to look at")
+        raise SourceError(f"source {self.root}: holds no files that may be images")
 
     def chunks(self, limit: int | None = None) -> Iterator[SourceChunk]:
-        """Neighbouring members, cut where a name says so; an archive that is streamed is one unit.
+        """Yield neighbouring members, cut where a name hashes to a boundary; a streamed archive is one chunk.
 
         Raises:
-            SourceError: one is missing or no archive.
+            SourceError: an archive is missing or cannot be read.
         """
-        left = limit
+        remaining = limit
         for archive in self._archives():
             if self._is_streamed(archive):
-                yield self._unit(archive, (archive,), stream_only=True)
+                yield self._chunk(archive, (archive,), stream_only=True)
                 continue
-            for name, part in cut_listing(itertools.islice(self._members(archive), left)):
-                left = None if left is None else left - len(part)
-                yield self._unit(archive, part, stream_only=False, name=name)
-            if left == 0:
+            for name, part in cut_listing(itertools.islice(self._members(archive), remaining)):
+                remaining = None if remaining is None else remaining - len(part)
+                yield self._chunk(archive, part, stream_only=False, name=name)
+            if remaining == 0:
                 return
 
     def candidates(self, chunk: SourceChunk) -> list[Candidate]:
-        """One candidate per member."""
+        """Return one candidate per member."""
         return [candidate_of(self.label, entry) for entry in chunk.entries if isinstance(entry, MemberEntry)]
 
     def fetch(self, candidate: Candidate) -> bytes | Failed:
-        """Reads one member, found by the candidate's uri alone; of a name that stands twice, the last."""
+        """Read one member, found by the candidate's uri alone; of a name that is used twice, the last."""
         folder = _base(self.root, self.options)
         archive = _archive_of(folder, candidate.uri)
         if archive is None:
@@ -117,8 +117,8 @@ class ArchiveSource:
             if archive == candidate.uri:
                 return index.broken or Failed("missing", "the archive is whole by now")
             with folder.open(archive) as file:
-                found = index.find(file, candidate.uri.removeprefix(f"{archive}/"))
-                return self._read(file, *found) if found else Failed("missing", f"no longer in {archive}")
+                position = index.find(file, candidate.uri.removeprefix(f"{archive}/"))
+                return self._read(file, *position) if position else Failed("missing", f"no longer in {archive}")
         except (NotAZip, BrokenArchive) as error:
             return Failed("damaged", str(error))
         except Exception as error:
@@ -127,18 +127,20 @@ class ArchiveSource:
     def stream(
         self, chunk: SourceChunk, wanted: Callable[[Candidate], bool], deliver: Deliver, context: StreamContext
     ) -> None:
-        """Reads an archive from front to back, or the wanted ones among some of its members as they lie.
+        """Read an archive from start to end, or the wanted ones of its members in the order of their offsets.
 
         Raises:
-            SourceError: what was listed by its name turns out to be no archive.
+            SourceError: a file that is named like an archive is not one.
         """
         if chunk.stream_only:
-            for entry, found in self._streamed(chunk.entries[0]):
-                deliver(candidate_of(self.label, entry), found)
+            for entry, content in self._streamed(chunk.entries[0]):
+                deliver(candidate_of(self.label, entry), content)
             return
         entries = [entry for entry in chunk.entries if isinstance(entry, MemberEntry)]
         chosen = [
-            (entry, one) for entry in sorted(entries, key=_offset) if wanted(one := candidate_of(self.label, entry))
+            (entry, candidate)
+            for entry in sorted(entries, key=_offset)
+            if wanted(candidate := candidate_of(self.label, entry))
         ]
         folder = _base(self.root, self.options)
         try:
@@ -151,15 +153,15 @@ class ArchiveSource:
         with file:
             for entry, candidate in chosen:
                 try:
-                    found = self._read(file, entry.place, entry.size)
+                    content = self._read(file, entry.location, entry.size)
                 except Exception as error:
-                    found = _unreadable(error, folder)
-                deliver(candidate, found)
+                    content = _unreadable(error, folder)
+                deliver(candidate, content)
 
     def _archives(self) -> Iterator[FileEntry]:
-        """All archives, by the path from the part of the root that they have in common; each once."""
+        """Yield each archive once, with its path relative to the part of the root that all archives share."""
         base, seen = _base(self.root, self.options), set[str]()
-        for root in _braced(self.root):
+        for root in _expand_braces(self.root):
             folder, entries = list_files(root, dict(self.options))
             inside = folder.path("x").removesuffix("x").removeprefix(base.path("x").removesuffix("x"))
             for entry in entries:
@@ -172,7 +174,7 @@ class ArchiveSource:
             archive.uri.lower().endswith(COMPRESSED) or not _base(self.root, self.options).local
         )
 
-    def _unit(
+    def _chunk(
         self, archive: FileEntry, entries: tuple[FileEntry, ...], *, stream_only: bool, name: str = ""
     ) -> SourceChunk:
         slot = candidate_key(self.label, archive.uri, name)
@@ -182,7 +184,7 @@ class ArchiveSource:
         )
 
     def _members(self, archive: FileEntry) -> Iterator[MemberEntry]:
-        """The pictures of an archive; one that cannot be read to its end has a last entry that stands for the rest."""
+        """Yield the images of an archive; if it cannot be read to its end, a last entry stands for the rest."""
         folder = _base(self.root, self.options)
         try:
             index = _index(folder, archive.uri, archive.version)
@@ -190,21 +192,21 @@ class ArchiveSource:
                 for member, sidecar in iter_members(file, archive.uri, index):
                     yield self._entry(archive, member, sidecar)
         except (NotAZip, BrokenArchive, OSError) as error:
-            raise SourceError(f"source {archive.uri}: is no archive that can be read: {one_line(error)}") from error
+            raise SourceError(f"source {archive.uri}: is not a readable archive: {one_line(error)}") from error
         if index.broken is not None:
             log.warning("source %s: cannot be read to its end: %s", archive.uri, index.broken.detail)
-            yield MemberEntry(uri=archive.uri, size=0, version=archive.version, archive=archive.uri, place=-1)
+            yield MemberEntry(uri=archive.uri, size=0, version=archive.version, archive=archive.uri, location=-1)
 
     def _streamed(self, archive: FileEntry) -> Iterator[tuple[MemberEntry, bytes | Failed]]:
-        """The same for an archive that is read as it comes."""
+        """Yield the same with their contents, for an archive that is read from start to end."""
         try:
             with _base(self.root, self.options).open(archive.uri) as file:
-                for name, found, sidecar in iter_streamed(file, archive.uri, self.max_bytes):
-                    if name is None and isinstance(found, Failed):
-                        log.warning("source %s: cannot be read to its end: %s", archive.uri, found.detail)
-                    yield self._entry(archive, ArchiveMember(name, 0, 0), sidecar), found
+                for name, content, sidecar in iter_streamed(file, archive.uri, self.max_bytes):
+                    if name is None and isinstance(content, Failed):
+                        log.warning("source %s: cannot be read to its end: %s", archive.uri, content.detail)
+                    yield self._entry(archive, ArchiveMember(name, 0, 0), sidecar), content
         except (BrokenArchive, OSError) as error:
-            raise SourceError(f"source {archive.uri}: is no archive that can be read: {one_line(error)}") from error
+            raise SourceError(f"source {archive.uri}: is not a readable archive: {one_line(error)}") from error
 
     def _entry(self, archive: FileEntry, member: ArchiveMember, sidecar: Sidecar) -> MemberEntry:
         return MemberEntry(
@@ -212,7 +214,7 @@ class ArchiveSource:
             size=member.size,
             version=archive.version,
             archive=archive.uri,
-            place=member.place,
+            location=member.location,
             licence=text_of(sidecar, "licence", "license"),
             attribution=text_of(sidecar, "attribution", "author"),
             extra=(
@@ -221,78 +223,79 @@ class ArchiveSource:
             ),
         )
 
-    def _read(self, file: IO[bytes], place: int | ZipMember, size: int) -> bytes | Failed:
-        if isinstance(place, ZipMember):
-            return read_member(file, place, self.max_bytes)
+    def _read(self, file: IO[bytes], location: int | ZipMember, size: int) -> bytes | Failed:
+        if isinstance(location, ZipMember):
+            return read_member(file, location, self.max_bytes)
         if size > self.max_bytes:
             return Failed("too_large", f"more than {self.max_bytes:,} bytes")
-        file.seek(place)
+        file.seek(location)
         encoded = file.read(size)
         return encoded if len(encoded) == size else Failed("truncated", "the archive ends before the picture does")
 
 
 def _offset(entry: MemberEntry) -> int:
-    return entry.place if isinstance(entry.place, int) else entry.place.offset
+    return entry.location if isinstance(entry.location, int) else entry.location.offset
 
 
 def _base(root: str, options: StorageOptions) -> Folder:
-    """The folder that the uris of a source are relative to: down to where its root first stands for several."""
-    found = _BRACES.search(root)
-    if found is None or _is_there(root):
+    """Return the folder that the uris of a source are relative to: the part of the root before braces or wildcards."""
+    braces = _BRACES.search(root)
+    if braces is None or _exists(root):
         return root_folder(root, options)
-    return _folder(root[: found.start()].rpartition("/")[0], options)
+    return _folder(root[: braces.start()].rpartition("/")[0], options)
 
 
 def _folder(root: str, options: StorageOptions) -> Folder:
-    # A wildcard before the first brace: nothing behind it is common to all.
+    # A wildcard may come before the first brace: only the folders before it are common to all archives.
     parts = itertools.takewhile(lambda part: not has_magic(part), root.split("/"))
     return Folder("/".join(parts) or "/", dict(options))
 
 
-def _is_there(root: str) -> bool:
+def _exists(root: str) -> bool:
     return "://" not in root and os.path.lexists(root)
 
 
-def _braced(root: str) -> Iterator[str]:
-    """`{00000..00012}` in a name, as WebDataset writes it, stands for each of these numbers."""
-    found = None if _is_there(root) else _BRACES.search(root)
-    if found is None:
+def _expand_braces(root: str) -> Iterator[str]:
+    """Yield the name with each of the numbers that `{00000..00012}` stands for, as in WebDataset."""
+    braces = None if _exists(root) else _BRACES.search(root)
+    if braces is None:
         yield root
         return
-    first, last = found.groups()
-    if int(last) - int(first) >= MOST_NUMBERS:
-        raise SourceError(f"source {root}: the braces stand for more than {MOST_NUMBERS:,} archives")
+    first, last = braces.groups()
+    if int(last) - int(first) >= MAX_EXPANDED_NUMBERS:
+        raise SourceError(f"source {root}: the braces stand for more than {MAX_EXPANDED_NUMBERS:,} archives")
     for number in range(int(first), int(last) + 1):
-        yield from _braced(f"{root[: found.start()]}{number:0{len(first)}d}{root[found.end() :]}")
+        yield from _expand_braces(f"{root[: braces.start()]}{number:0{len(first)}d}{root[braces.end() :]}")
 
 
 def _archive_of(folder: Folder, uri: str) -> str | None:
-    """The archive that a uri begins with: such a name may stand for a folder in it, too."""
-    for found in re.finditer(r"\.(?:tar|zip)(?=/|$)", uri, re.IGNORECASE):
-        name = uri[: found.end()]
+    """Return the archive that a uri begins with; folders inside an archive may be named like archives, too."""
+    for suffix in re.finditer(r"\.(?:tar|zip)(?=/|$)", uri, re.IGNORECASE):
+        name = uri[: suffix.end()]
         if folder.exists(name) and not Folder(f"{folder.url}/{name}", folder.options).is_folder:
             return name
     return None
 
 
 def _index(folder: Folder, archive: str, version: str) -> ArchiveIndex:
-    """Made once in a process, until the archive changes.
+    """Return an archive's index; each process builds it once, until the archive changes.
 
     Raises:
-        NoZip, Broken: it is no archive.
+        NotAZip: a zip cannot be read.
+        BrokenArchive: a tar cannot be read.
     """
-    name = (folder.url, archive, version)
+    key = (folder.url, archive, version)
     with _lock:
-        if name not in _indexes:
-            while len(_indexes) >= MOST_INDEXES:
+        if key not in _indexes:
+            while len(_indexes) >= MAX_INDEXES:
                 _indexes.pop(next(iter(_indexes)))
             with folder.open(archive) as file:
-                _indexes[name] = build_index(file, archive)
-        return _indexes[name]
+                _indexes[key] = build_index(file, archive)
+        return _indexes[key]
 
 
 def _unreadable(error: Exception, folder: Folder) -> Failed:
-    """What a file system says; those of object stores have kinds of errors of their own."""
+    """Return the failure for an error of a file system; clients of object stores raise error types of their own."""
     if isinstance(error, FileNotFoundError):
         return Failed("missing", "the archive that held it is gone")
     if folder.local and not isinstance(error, OSError):

@@ -22,13 +22,13 @@ def classify_response(
 ) -> FetchResult | Failed | QueuedRequest:
     """What is to become of the trip; what the answer says of its host is noted there."""
     if isinstance(reply, HttpResponse) and reply.status in (200, 203):
-        trip.host.went_well()
+        trip.host.record_success()
         if not reply.body:
             return Failed("empty", f"{trip.place.host}: an answer of 0 bytes")
         values = reply.headers.getall("X-Robots-Tag", ())
         return FetchResult(str(trip.place.url), reply.body, robots.directives(values) if values else frozenset())
     if isinstance(reply, HttpResponse) and reply.status in REDIRECTS:
-        trip.host.went_well()
+        trip.host.record_success()
         return _elsewhere(trip, reply.headers.get("Location", ""), web, host_of)
     return _failed(trip, reply, web)
 
@@ -60,12 +60,12 @@ def _failed(trip: QueuedRequest, reply: HttpResponse | Failed, web: WebSettings)
     else:
         failed = Failed(f"http_{reply.status}", f"{trip.place.host} answered {reply.status}")
     if is_host_failure(failed):
-        trip.host.went_wrong(now)
+        trip.host.record_failure(now)
     elif failed.failure_class != "private_address":
-        trip.host.went_well()
+        trip.host.record_success()
     if isinstance(reply, HttpResponse) and reply.status in (429, 503):
         pause = retry_after(reply.headers.get("Retry-After"))
-        trip.host.hush(now, pause)
+        trip.host.pause_for(now, pause)
         if pause > web.longest_wait:
             return Failed("rate_limited", f"{trip.place.host}: asked to be left alone for {pause:.0f} s")
     if trip.tries >= web.retries or not is_retriable(failed):

@@ -30,8 +30,8 @@ from million_ird.sources.web.request_queue import QueuedRequest, RequestQueue
 from million_ird.sources.web.response import FetchResult, RequestProfile, exchange
 from million_ird.sources.web.robots_gate import RobotsGate
 
-FED_AT_ONCE = 32
-LOOK_UPS = 32
+URLS_PER_TURN = 32
+MAX_LOOKUPS = 32
 """Names that are looked up at the same time."""
 
 
@@ -111,7 +111,7 @@ class Client:
         place = parse_url(url)
         if isinstance(place, Failed):
             return place
-        self._schedule.put(self._trip(place, want, max_bytes, hand_over, keep_open=True))
+        self._schedule.put(self._request(place, want, max_bytes, hand_over, keep_open=True))
         return await self._open.crew.until(ended)
 
     async def get_all(
@@ -133,8 +133,8 @@ class Client:
             if isinstance(place, Failed):
                 hand_over(index, place)
             else:
-                self._schedule.put(self._trip(place, "image", max_bytes, partial(hand_over, index), keep_open=False))
-            if index % FED_AT_ONCE == FED_AT_ONCE - 1:
+                self._schedule.put(self._request(place, "image", max_bytes, partial(hand_over, index), keep_open=False))
+            if index % URLS_PER_TURN == URLS_PER_TURN - 1:
                 await self._open.crew.breathe()
         if urls:
             await self._open.crew.until(all_here)
@@ -145,7 +145,7 @@ class Client:
             raise RuntimeError("a client is used inside `async with`")
         return self._entered
 
-    def _trip(
+    def _request(
         self,
         place: FetchUrl,
         want: Literal["image", "page"],
@@ -184,9 +184,9 @@ class Client:
         refused = self._refused(place)
         if refused is not None:
             return refused
-        if host.is_open(now):
+        if host.is_circuit_open(now):
             return Failed("circuit_open", f"{place.host}: failed too often, and is left alone for a while")
-        if host.is_hushed(now, self._web.longest_wait):
+        if host.is_paused_too_long(now, self._web.longest_wait):
             return Failed("rate_limited", f"{place.host}: asked to be left alone for too long")
         refused = await self._permissions.refusal(self._open.session, place, host)
         if refused is not None:
@@ -194,7 +194,7 @@ class Client:
         now = time.time()
         if host.wait(now, self._web.longest_wait) > 0:
             return trip  # asking for its robots.txt was this turn
-        host.began(now)
+        host.record_start(now)
         self._schedule.reconsider(trip)
         self._open.crew.pump()
         started = time.monotonic()
@@ -227,7 +227,9 @@ def _ask(
     headers = CIMultiDict({"User-Agent": agent, "Accept": accept, "Accept-Encoding": encoding})
     closing = CIMultiDict({**headers, "Connection": "close"})
     look = _look if image else None
-    return RequestProfile(headers=headers, closing=closing, look=look, look_at=sniff.ENOUGH, welcome=welcome, cut=cut)
+    return RequestProfile(
+        headers=headers, closing=closing, look=look, look_at=sniff.HEAD_BYTES, welcome=welcome, cut=cut
+    )
 
 
 def fetch_all(
@@ -247,7 +249,7 @@ def fetch_all(
     """
 
     async def run() -> None:
-        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(LOOK_UPS, thread_name_prefix="names"))
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(MAX_LOOKUPS, thread_name_prefix="names"))
         async with Client(
             web, concurrency=concurrency, allow_private_hosts=allow_private_hosts, memory=memory
         ) as client:

@@ -2,7 +2,7 @@
 
 import codecs
 
-ENOUGH = 512
+HEAD_BYTES = 512
 """Bytes that suffice to tell."""
 
 _STARTS = (

@@ -21,16 +21,16 @@ from million_ird.errors import SourceError, one_line
 from million_ird.sources.web.addresses import parse_url
 from million_ird.sources.web.client import Client
 from million_ird.sources.web.hosts import HostMemory
-from million_ird.sources.web.response import FetchResult
 from million_ird.sources.web.html import HtmlPage, forbids, parse_page
 from million_ird.sources.web.links import public_url
+from million_ird.sources.web.response import FetchResult
 
 log = logging.getLogger(__name__)
 
 PAGE_BYTES = 5_000_000
 SITEMAP_BYTES = 50_000_000
 """As sitemaps.org has it; also what a compressed one may unfold to."""
-MOST_SITEMAPS = 2_000
+MAX_SITEMAPS = 2_000
 _PAGE_SUFFIXES = ("", ".html", ".htm", ".xhtml", ".php", ".asp", ".aspx", ".jsp", ".cgi")
 
 
@@ -105,7 +105,7 @@ class _Crawl:
         waiting = deque(dict.fromkeys(named or (urljoin(origin, "/sitemap.xml"),)))
         seen = set(waiting)
         read = 0
-        while waiting and read < MOST_SITEMAPS:
+        while waiting and read < MAX_SITEMAPS:
             address = waiting.popleft()
             answer = await self.client.get(address, max_bytes=SITEMAP_BYTES, want="page")
             if isinstance(answer, Failed):

@@ -14,7 +14,7 @@ T = TypeVar("T")
 Step: TypeAlias = Callable[[QueuedRequest], Awaitable[FetchResult | Failed | QueuedRequest]]
 """Takes a trip one hop on. It comes back where there is more to do: later, again or elsewhere."""
 
-WINDOW = 50_000
+MAX_WAITING = 50_000
 """Requests in line at once: only beyond so many of slow hosts would others come late."""
 
 
@@ -53,7 +53,7 @@ class FetchPool:
         """Lets the workers work, and waits while enough is in line."""
         self.pump()
         await asyncio.sleep(0)
-        while self._schedule.waiting >= WINDOW and not self._trouble.done():
+        while self._schedule.waiting >= MAX_WAITING and not self._trouble.done():
             self._room.clear()
             await self._room.wait()
         self._raise_trouble()

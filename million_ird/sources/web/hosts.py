@@ -18,17 +18,17 @@ from million_ird.sources.web import robots
 log = logging.getLogger(__name__)
 
 DAY = 86_400.0
-ROBOTS_LIFE = DAY
+ROBOTS_SECONDS = DAY
 """Seconds for which a robots.txt holds: RFC 9309, 2.4."""
-UNREACHABLE_LIFE = 300.0
+UNREACHABLE_SECONDS = 300.0
 """Seconds for which a robots.txt that could not be had forbids everything."""
-FAILURES = 10
+MAX_FAILURES = 10
 """Consecutive failures of a host after which it is left alone."""
-COOL_DOWN = 60.0
+COOL_DOWN_SECONDS = 60.0
 """Seconds for which it is; then a single request finds out whether it answers again."""
-ROBOTS_TEXT = 4_000_000
+MAX_ROBOTS_TEXT = 4_000_000
 """Characters of all robots.txt together in one file, which is read and written with every unit; the oldest go first."""
-MOST_HOSTS = 10_000
+MAX_HOSTS = 10_000
 _SCHEMA = 1
 
 
@@ -50,42 +50,42 @@ class HostState:
 
     def wait(self, now: float, longest: float) -> float:
         """Seconds until the next request may begin; 0 also where it would fail at once."""
-        if self.is_open(now) or self.is_hushed(now, longest):
+        if self.is_circuit_open(now) or self.is_paused_too_long(now, longest):
             return 0.0
         # After the clock was set back, a remembered time may lie far ahead.
         return max(0.0, self.hushed_until - now, min(self.next_at - now, self.delay))
 
-    def began(self, now: float) -> None:
+    def record_start(self, now: float) -> None:
         """A request begins."""
         self.seen = now
         self.next_at = now + self.delay
 
-    def hush(self, now: float, seconds: float) -> None:
+    def pause_for(self, now: float, seconds: float) -> None:
         """It asked to be left alone for a while."""
         self.hushed_until = max(self.hushed_until, now + min(seconds, DAY))
 
-    def is_hushed(self, now: float, longest: float) -> bool:
+    def is_paused_too_long(self, now: float, longest: float) -> bool:
         """Whether it asked to be left alone for longer than anyone here waits."""
         return longest < self.hushed_until - now <= DAY
 
-    def went_well(self) -> None:
+    def record_success(self) -> None:
         """It answered."""
         self.failures = 0
 
-    def went_wrong(self, now: float) -> None:
+    def record_failure(self, now: float) -> None:
         """It did not answer, or with a server error."""
         self.failures += 1
-        if self.failures >= FAILURES:
-            self.open_until = now + COOL_DOWN
+        if self.failures >= MAX_FAILURES:
+            self.open_until = now + COOL_DOWN_SECONDS
 
-    def is_open(self, now: float) -> bool:
+    def is_circuit_open(self, now: float) -> bool:
         """Whether its circuit is open: it failed too often, and is left alone."""
-        return self.failures >= FAILURES and 0 < self.open_until - now <= COOL_DOWN
+        return self.failures >= MAX_FAILURES and 0 < self.open_until - now <= COOL_DOWN_SECONDS
 
     @property
     def is_on_probation(self) -> bool:
         """Whether one request at a time is enough until it has answered."""
-        return self.failures >= FAILURES
+        return self.failures >= MAX_FAILURES
 
 
 @dataclass(slots=True)
@@ -107,7 +107,7 @@ class RobotsRecord:
 
     def holds(self, now: float) -> bool:
         """Whether it is fresh enough to be relied on."""
-        return 0 <= now - self.at < (UNREACHABLE_LIFE if self.failed else ROBOTS_LIFE)
+        return 0 <= now - self.at < (UNREACHABLE_SECONDS if self.failed else ROBOTS_SECONDS)
 
 
 class HostMemory:
@@ -174,18 +174,18 @@ class HostMemory:
         found = self._robots.get(origin)
         return found if found is not None and found.holds(now) else None
 
-    def keep_robots(self, origin: str, answer: RobotsRecord) -> None:
+    def save_robots(self, origin: str, answer: RobotsRecord) -> None:
         """Remembers an origin's robots.txt."""
         self._robots[origin] = answer
 
     def _forget(self, now: float) -> None:
         fresh = [(key, host) for key, host in self._hosts.items() if now - host.seen < DAY]
-        self._hosts = dict(sorted(fresh, key=lambda one: -one[1].seen)[:MOST_HOSTS])
+        self._hosts = dict(sorted(fresh, key=lambda one: -one[1].seen)[:MAX_HOSTS])
         kept: dict[str, RobotsRecord] = {}
-        room = ROBOTS_TEXT
+        room = MAX_ROBOTS_TEXT
         for key, one in sorted(self._robots.items(), key=lambda one: -one[1].at):
             room -= len(one.text)
-            if not one.holds(now) or room < 0 or len(kept) >= MOST_HOSTS:
+            if not one.holds(now) or room < 0 or len(kept) >= MAX_HOSTS:
                 continue
             kept[key] = one
         self._robots = kept

@@ -11,12 +11,12 @@ from lxml import etree
 
 from million_ird.sources.web.robots import TOKEN, directives
 
-PICTURE_SUFFIXES = (
+IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".png", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".gif", ".jp2", ".heic", ".heif"),
 )
 _SHOWN = frozenset({"og:image", "og:image:url", "og:image:secure_url", "twitter:image", "twitter:image:src"})
 _CANDIDATE = re.compile(r"\s*,*\s*(\S*[^\s,])(?:\s+([^,]*))?\s*(?:,|$)")
-LONGEST_SRCSET = 20_000
+MAX_SRCSET_LENGTH = 20_000
 
 
 @dataclass(slots=True)
@@ -49,7 +49,7 @@ def parse_page(text: str, address: str) -> HtmlPage:
 def largest_of(srcset: str) -> str | None:
     """The candidate of a `srcset` with the largest width or density."""
     best, most = None, -1.0
-    for address, descriptor in _CANDIDATE.findall(srcset[:LONGEST_SRCSET]):
+    for address, descriptor in _CANDIDATE.findall(srcset[:MAX_SRCSET_LENGTH]):
         try:
             size = float(descriptor.strip()[:-1]) if descriptor.strip() else 1.0
         except ValueError:
@@ -110,7 +110,7 @@ class _ParserTarget:
         if "license" in relations:
             self.page.licence = self.page.licence or address
         elif tag != "link" and "nofollow" not in relations:
-            picture = urlsplit(address).path.lower().endswith(PICTURE_SUFFIXES)
+            picture = urlsplit(address).path.lower().endswith(IMAGE_SUFFIXES)
             (self.page.pictures if picture else self.page.links).append(address)
 
     def _add(self, found: list[str], address: str | None) -> None:

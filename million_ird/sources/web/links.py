@@ -7,13 +7,13 @@ from urllib.parse import urlsplit, urlunsplit
 
 from million_ird.candidate import Candidate, Failed, candidate_key
 from million_ird.config.rules import WebSettings
-from million_ird.sources.files import LARGEST_UNIT as LARGEST_OF_FILES
-from million_ird.sources.files import UNIT_SIZE as FILES_PER_UNIT
+from million_ird.sources.files import CHUNK_SIZE as FILES_PER_CHUNK
+from million_ird.sources.files import MAX_CHUNK_SIZE as MAX_FILES_PER_CHUNK
 from million_ird.sources.source import Deliver, DescribedEntry, SourceChunk, StreamContext, candidate_of
 
-LINKS_PER_UNIT = 256
+LINKS_PER_CHUNK = 256
 """On average."""
-LARGEST_UNIT = 4 * LINKS_PER_UNIT
+MAX_CHUNK_SIZE = 4 * LINKS_PER_CHUNK
 _SECRET = frozenset(
     {
         *("signature", "sig", "token", "access_token", "api_key", "apikey", "expires", "policy", "key-pair-id"),
@@ -85,7 +85,7 @@ class LinkChunker:
 
     def add(self, host_group: str, key: str, entry: LinkEntry, *, local: bool = False) -> SourceChunk | None:
         """The unit that this entry ends, if it does."""
-        every, most = (FILES_PER_UNIT, LARGEST_OF_FILES) if local else (LINKS_PER_UNIT, LARGEST_UNIT)
+        every, most = (FILES_PER_CHUNK, MAX_FILES_PER_CHUNK) if local else (LINKS_PER_CHUNK, MAX_CHUNK_SIZE)
         entries = self._entries.setdefault(host_group, [])
         boundary = int(key[-4:], 16) % every == 0
         ended = self._unit(host_group, local) if entries and (boundary or len(entries) >= most) else None

@@ -18,7 +18,7 @@ from million_ird.candidate import Failed
 from million_ird.errors import BuildError
 from million_ird.sources.web.addresses import FetchUrl, PrivateAddress
 
-DRAINED = 65_536
+MAX_DRAINED_BYTES = 65_536
 """Bytes of an answer nobody wants that are read nevertheless, to keep the connection."""
 
 Look: TypeAlias = Callable[[bytes], Failed | None]
@@ -86,8 +86,8 @@ async def _read(
 ) -> HttpResponse | Failed:
     refused = ask.welcome(response.headers) if ask.welcome else None
     if response.status not in (200, 203):
-        if response.content_length is not None and response.content_length <= DRAINED:
-            await response.content.read(DRAINED)
+        if response.content_length is not None and response.content_length <= MAX_DRAINED_BYTES:
+            await response.content.read(MAX_DRAINED_BYTES)
         return refused if refused and response.status < 400 else HttpResponse(response.status, response.headers, b"")
     if refused:
         return refused

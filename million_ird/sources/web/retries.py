@@ -9,7 +9,7 @@ from million_ird.candidate import Failed
 
 FIRST_BACKOFF = 0.5
 """Seconds: the longest pause before the second try; it doubles with each."""
-LONGEST_BACKOFF = 30.0
+MAX_BACKOFF = 30.0
 
 RETRIED = frozenset({"timeout", "reset", "truncated", "http_429", "http_500", "http_502", "http_503", "http_504"})
 _NO_CONNECTION = frozenset({"dns", "refused", "timeout", "tls", "reset"})
@@ -27,7 +27,7 @@ def is_host_failure(failed: Failed) -> bool:
 
 def backoff(tries: int) -> float:
     """Seconds before the next try after `tries` earlier ones: exponential with full jitter, so that not all return."""
-    return random.uniform(0.0, min(LONGEST_BACKOFF, FIRST_BACKOFF * 2.0**tries))
+    return random.uniform(0.0, min(MAX_BACKOFF, FIRST_BACKOFF * 2.0**tries))
 
 
 def retry_after(header: str | None) -> float:

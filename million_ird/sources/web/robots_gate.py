@@ -15,7 +15,7 @@ from million_ird.sources.web.hosts import HostMemory, HostState, RobotsRecord
 from million_ird.sources.web.response import HttpResponse, RequestProfile, exchange
 from million_ird.sources.web.retries import backoff, is_host_failure, is_retriable
 
-HOPS = 5
+MAX_REDIRECTS = 5
 """Redirects of a robots.txt that are followed: RFC 9309, 2.3.1.2."""
 
 
@@ -51,7 +51,7 @@ class RobotsGate:
                 known = self._memory.robots(place.origin, time.time())
                 if known is None:
                     known = await self._inquire(session, place, host)
-                    self._memory.keep_robots(place.origin, known)
+                    self._memory.save_robots(place.origin, known)
             self._asking.pop(place.origin, None)
         if known.failed is not None:
             return known.failed
@@ -72,14 +72,14 @@ class RobotsGate:
     async def _inquire(self, session: aiohttp.ClientSession, place: FetchUrl, host: HostState) -> RobotsRecord:
         tries = 0
         while True:
-            host.began(time.time())
+            host.record_start(time.time())
             answer = await self._follow(session, place)
             if isinstance(answer, str):
-                host.went_well()
+                host.record_success()
                 return RobotsRecord(at=time.time(), text=answer)
             if is_host_failure(answer):
-                host.went_wrong(time.time())
-            if tries >= self._web.retries or not is_retriable(answer) or host.is_open(time.time()):
+                host.record_failure(time.time())
+            if tries >= self._web.retries or not is_retriable(answer) or host.is_circuit_open(time.time()):
                 return RobotsRecord(at=time.time(), failed=_unreachable(place, answer))
             await asyncio.sleep(backoff(tries))
             tries += 1
@@ -87,7 +87,7 @@ class RobotsGate:
     async def _follow(self, session: aiohttp.ClientSession, place: FetchUrl) -> str | Failed:
         """The text of a robots.txt, empty where there is none; or why it cannot be had."""
         there = parse_url(f"{place.origin}/robots.txt")
-        for _ in range(HOPS + 1):
+        for _ in range(MAX_REDIRECTS + 1):
             if isinstance(there, Failed):
                 return ""  # a redirect to nowhere: there is none
             refused = self._refused(there)

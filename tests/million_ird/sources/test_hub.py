@@ -108,7 +108,7 @@ def test_an_image_folder_is_a_data_set_too(tmp_path: Path) -> None:
     [
         ({"split": "missing"}, "has no split 'missing', only train"),
         ({"image": "photo"}, "has no column 'photo', only image, license, score, caption"),
-        ({"image": "caption"}, "holds texts, not pictures"),
+        ({"image": "caption"}, "holds text, not images"),
         ({"columns": ("stars",)}, "has no column 'stars'"),
     ],
 )
@@ -122,7 +122,7 @@ def test_what_is_wrong_is_one_line(tmp_path: Path, options: dict[str, object], t
 def test_a_set_without_pictures_and_one_that_is_not_there(tmp_path: Path) -> None:
     (tmp_path / "set").mkdir()
     made().remove_columns("image").to_parquet(tmp_path / "set" / "train.parquet")
-    with pytest.raises(SourceError, match="no column of pictures; name one of license, score, caption"):
+    with pytest.raises(SourceError, match="no column of images; name one of license, score, caption"):
         DatasetSource("set", str(tmp_path / "set"), 10**6).check()
     with pytest.raises(SourceError, match="dataset:nobody/nothing: cannot be reached: HF_HUB_OFFLINE is set"):
         DatasetSource("set", "nobody/nothing", 10**6).check()
@@ -150,7 +150,7 @@ def test_pictures_as_raw_bytes_are_taken_if_their_column_is_named(tmp_path: Path
     plain.cast_column("content", datasets.Value("binary")).to_parquet(tmp_path / "set" / "train.parquet")
     found = load_download_cache(DatasetSource("set", str(tmp_path / "set"), 10**6, image="content"))
     assert [got for _, got in found.values()] == [picture(1), picture(2)]
-    with pytest.raises(SourceError, match="number holds no pictures"):
+    with pytest.raises(SourceError, match="number holds no images"):
         DatasetSource("set", str(tmp_path / "set"), 10**6, image="number").check()
 
 

@@ -17,7 +17,7 @@ from million_ird.sources.tables import TableSource
 from million_ird.sources.web.links import LinkFetcher
 from million_ird.workflow import Options, build
 
-TERMS = LinkFetcher(web=WebSettings(), max_bytes=10**6)
+FETCHER = LinkFetcher(web=WebSettings(), max_bytes=10**6)
 ROWS = [
     {"path": "a, b.png", "license": "CC0", "pwatermark": 0.1},
     {"path": "c.png", "license": "CC-BY-NC", "pwatermark": 0.2},
@@ -53,7 +53,7 @@ def write(folder: Path, kind: str) -> Path:
 
 @pytest.mark.parametrize("kind", [".parquet", ".csv", ".tsv", ".jsonl", ".jsonl.gz"])
 def test_every_kind_of_table_gives_the_same_candidates(folder: Path, kind: str) -> None:
-    source = TableSource("list", str(write(folder, kind)), TERMS, ("pwatermark",))
+    source = TableSource("list", str(write(folder, kind)), FETCHER, ("pwatermark",))
     found = [candidate for chunk in source.chunks() for candidate in source.candidates(chunk)]
     assert [(c.uri, c.licence, c.extra["pwatermark"]) for c in found] == [
         (row["path"], row["license"] or None, row["pwatermark"]) for row in ROWS
@@ -89,12 +89,12 @@ def test_what_is_wrong_with_a_table_is_one_line_that_names_it(folder: Path) -> N
     def complaint(text: str, columns: tuple[str, ...] = ()) -> str:
         (folder / "bad.csv").write_text(text)
         with pytest.raises(SourceError) as raised:
-            TableSource("bad", str(folder / "bad.csv"), TERMS, columns).check()
+            TableSource("bad", str(folder / "bad.csv"), FETCHER, columns).check()
         assert "\n" not in str(raised.value)
         assert "bad.csv" in str(raised.value)
         return str(raised.value)
 
-    assert "no column names pictures" in complaint("a,b\n1,2\n")
+    assert "no column names images" in complaint("a,b\n1,2\n")
     assert "no column 'pwatermark', only path" in complaint("path\nc.png\n", ("pwatermark",))
     assert "'high' in a row, not a number" in complaint("path,pwatermark\nc.png,high\n", ("pwatermark",))
     assert "holds no rows" in complaint("path\n")
@@ -104,5 +104,5 @@ def test_what_is_wrong_with_a_table_is_one_line_that_names_it(folder: Path) -> N
 
 def test_a_file_that_is_named_twice_is_one_candidate(folder: Path) -> None:
     (folder / "twice.csv").write_text("path\nc.png\nd.png\nc.png\n")
-    source = TableSource("twice", str(folder / "twice.csv"), TERMS)
+    source = TableSource("twice", str(folder / "twice.csv"), FETCHER)
     assert [entry.uri for chunk in source.chunks() for entry in chunk.entries] == ["c.png", "d.png"]

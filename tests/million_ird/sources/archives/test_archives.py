@@ -225,7 +225,7 @@ def test_a_tar_that_is_cut_short_gives_what_it_has(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["a.tar", "a.zip"])
 def test_what_is_no_archive_is_one_line(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(picture(0))
-    with pytest.raises(SourceError, match=f"{name}: is no archive"):
+    with pytest.raises(SourceError, match=f"{name}: is not a readable archive"):
         ArchiveSource("a", str(tmp_path / name), LIMIT).check()
 
 

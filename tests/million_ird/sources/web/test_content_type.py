@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from million_ird.sources.web.content_type import ENOUGH, foreign_type
+from million_ird.sources.web.content_type import HEAD_BYTES, foreign_type
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ from million_ird.sources.web.content_type import ENOUGH, foreign_type
         (b"[1, 2]", "JSON"),
         (b"Not Found", "text"),
         ("Seite nicht verfügbar, bitte später".encode(), "text"),
-        (("ü" * 300).encode()[:ENOUGH - 1], "text"),
+        (("ü" * 300).encode()[:HEAD_BYTES - 1], "text"),
         (b"%PDF-1.7", "PDF"),
         (b"\x00\x00\x00\x20ftypisom\x00\x00\x02\x00isomiso2avc1mp41", "MP4 or QuickTime video"),
         (b"\x00\x00\x00\x14ftypqt  \x00\x00\x00\x00qt  ", "MP4 or QuickTime video"),
@@ -46,7 +46,7 @@ def test_pictures_of_every_format_may_pass(kind: str) -> None:
         Image.fromarray(pixels).save(file, kind)
     except (KeyError, OSError):
         pytest.skip(f"this Pillow writes no {kind}")
-    assert foreign_type(file.getvalue()[:ENOUGH]) is None
+    assert foreign_type(file.getvalue()[:HEAD_BYTES]) is None
 
 
 @pytest.mark.parametrize(

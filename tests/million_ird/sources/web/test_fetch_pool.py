@@ -169,7 +169,7 @@ def test_a_robots_txt_that_is_unreachable_is_asked_for_again_soon(monkeypatch: p
         assert site.asked == {"/robots.txt": 1}
         site.pages["/robots.txt"] = 404
         assert fetch([site.url("/a")], WebSettings(retries=0), memory=memory) == [(0, "robots")]
-        monkeypatch.setattr(hosts, "UNREACHABLE_LIFE", 0.0)
+        monkeypatch.setattr(hosts, "UNREACHABLE_SECONDS", 0.0)
         assert fetch([site.url("/a")], WebSettings(retries=0), memory=memory) == [(0, "ok")]
 
 
@@ -177,10 +177,10 @@ def test_a_host_that_fails_in_a_row_is_left_alone_then_probed(monkeypatch: pytes
     memory, asked = HostMemory(), QUICK.model_copy(update={"per_host": 1})
     with serving({"/a": 500, "/b": PICTURE}) as site:
         came = Counter(kind for _, kind in fetch([site.url("/a")] * 30, asked, memory=memory))
-        assert came == {"http_500": hosts.FAILURES, "circuit_open": 30 - hosts.FAILURES}
-        assert site.asked["/a"] == hosts.FAILURES
+        assert came == {"http_500": hosts.MAX_FAILURES, "circuit_open": 30 - hosts.MAX_FAILURES}
+        assert site.asked["/a"] == hosts.MAX_FAILURES
         assert fetch([site.url("/b")], asked, memory=memory) == [(0, "circuit_open")]
-        monkeypatch.setattr(hosts, "COOL_DOWN", 0.0)
+        monkeypatch.setattr(hosts, "COOL_DOWN_SECONDS", 0.0)
         probed = QUICK.model_copy(update={"per_host": 4})
         assert {kind for _, kind in fetch([site.url("/b")] * 9, probed, memory=memory)} == {"ok"}
         assert memory.host(f"127.0.0.1:{site.port}").failures == 0

@@ -9,7 +9,7 @@ from million_ird.candidate import Failed
 from million_ird.errors import DamagedFile
 from million_ird.runtime.storage import Folder
 from million_ird.sources.web import hosts
-from million_ird.sources.web.hosts import COOL_DOWN, DAY, FAILURES, HostMemory, HostState, RobotsRecord
+from million_ird.sources.web.hosts import COOL_DOWN_SECONDS, DAY, MAX_FAILURES, HostMemory, HostState, RobotsRecord
 
 NAME = ".work/hosts/07.json"
 
@@ -17,54 +17,54 @@ NAME = ".work/hosts/07.json"
 def test_requests_begin_a_delay_apart() -> None:
     host = HostState(delay=2.0)
     assert host.wait(100, 60) == 0
-    host.began(100)
+    host.record_start(100)
     assert host.wait(100.5, 60) == 1.5
     assert host.wait(102, 60) == 0
 
 
 def test_a_clock_that_was_set_back_does_not_make_anyone_wait_for_hours() -> None:
     host = HostState(delay=2.0)
-    host.began(10_000)
+    host.record_start(10_000)
     assert host.wait(100, 60) == 2.0
 
 
 def test_a_host_that_asks_for_silence_gets_it_or_is_given_up() -> None:
     host = HostState()
-    host.hush(100, 30)
-    assert (host.wait(110, 60), host.is_hushed(110, 60)) == (20, False)
-    assert (host.wait(110, 10), host.is_hushed(110, 10)) == (0, True)
-    host.hush(100, 10)
+    host.pause_for(100, 30)
+    assert (host.wait(110, 60), host.is_paused_too_long(110, 60)) == (20, False)
+    assert (host.wait(110, 10), host.is_paused_too_long(110, 10)) == (0, True)
+    host.pause_for(100, 10)
     assert host.wait(100, 60) == 30
-    assert not host.is_hushed(131, 10)
+    assert not host.is_paused_too_long(131, 10)
 
 
 def test_a_host_that_fails_in_a_row_is_left_alone_and_then_probed() -> None:
     host = HostState()
-    for _ in range(FAILURES - 1):
-        host.went_wrong(100)
-    host.went_well()
-    for _ in range(FAILURES - 1):
-        host.went_wrong(100)
-    assert not host.is_open(100)
-    host.went_wrong(100)
-    assert host.is_open(100)
-    assert host.is_open(100 + COOL_DOWN - 1)
-    assert not host.is_open(100 + COOL_DOWN)
+    for _ in range(MAX_FAILURES - 1):
+        host.record_failure(100)
+    host.record_success()
+    for _ in range(MAX_FAILURES - 1):
+        host.record_failure(100)
+    assert not host.is_circuit_open(100)
+    host.record_failure(100)
+    assert host.is_circuit_open(100)
+    assert host.is_circuit_open(100 + COOL_DOWN_SECONDS - 1)
+    assert not host.is_circuit_open(100 + COOL_DOWN_SECONDS)
     assert host.is_on_probation
-    host.went_wrong(200)
-    assert host.is_open(201)
-    host.went_well()
-    assert not host.is_open(201)
+    host.record_failure(200)
+    assert host.is_circuit_open(201)
+    host.record_success()
+    assert not host.is_circuit_open(201)
     assert not host.is_on_probation
 
 
 def test_memory_outlives_the_process(tmp_path: Path) -> None:
     folder, now = Folder(str(tmp_path)), time.time()
     memory = HostMemory.load(folder, NAME)
-    memory.host("x.org").began(now)
-    memory.host("x.org").hush(now, 50)
-    memory.keep_robots("http://x.org", RobotsRecord(now, "User-agent: *\nDisallow: /a"))
-    memory.keep_robots("http://y.org", RobotsRecord(now, failed=Failed("dns", "y.org: unknown")))
+    memory.host("x.org").record_start(now)
+    memory.host("x.org").pause_for(now, 50)
+    memory.save_robots("http://x.org", RobotsRecord(now, "User-agent: *\nDisallow: /a"))
+    memory.save_robots("http://y.org", RobotsRecord(now, failed=Failed("dns", "y.org: unknown")))
     memory.save()
     again = HostMemory.load(folder, NAME)
     assert again.host("x.org") == memory.host("x.org")
@@ -75,28 +75,28 @@ def test_memory_outlives_the_process(tmp_path: Path) -> None:
     failed = again.robots("http://y.org", now + 100)
     assert failed is not None
     assert failed.failed == Failed("dns", "y.org: unknown")
-    assert again.robots("http://y.org", now + hosts.UNREACHABLE_LIFE) is None
+    assert again.robots("http://y.org", now + hosts.UNREACHABLE_SECONDS) is None
 
 
 def test_what_is_older_than_a_day_is_forgotten(tmp_path: Path) -> None:
     folder, now = Folder(str(tmp_path)), time.time()
     memory = HostMemory.load(folder, NAME)
-    memory.host("old.org").began(now - DAY - 1)
-    memory.host("new.org").began(now)
-    memory.keep_robots("http://old.org", RobotsRecord(now - DAY - 1, "x"))
+    memory.host("old.org").record_start(now - DAY - 1)
+    memory.host("new.org").record_start(now)
+    memory.save_robots("http://old.org", RobotsRecord(now - DAY - 1, "x"))
     memory.save()
     content = folder.read_json(NAME)
     assert (list(content["hosts"]), content["robots"]) == (["new.org"], {})
 
 
 def test_the_file_is_bounded_and_the_oldest_go_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hosts, "ROBOTS_TEXT", 1000)
-    monkeypatch.setattr(hosts, "MOST_HOSTS", 3)
+    monkeypatch.setattr(hosts, "MAX_ROBOTS_TEXT", 1000)
+    monkeypatch.setattr(hosts, "MAX_HOSTS", 3)
     folder, now = Folder(str(tmp_path)), time.time()
     memory = HostMemory.load(folder, NAME)
     for number in range(5):
-        memory.host(f"{number}.org").began(now - number)
-        memory.keep_robots(f"http://{number}.org", RobotsRecord(now - number, "x" * 400))
+        memory.host(f"{number}.org").record_start(now - number)
+        memory.save_robots(f"http://{number}.org", RobotsRecord(now - number, "x" * 400))
     memory.save()
     content = folder.read_json(NAME)
     assert sorted(content["hosts"]) == ["0.org", "1.org", "2.org"]

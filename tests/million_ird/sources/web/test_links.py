@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from million_ird.candidate import candidate_key
 from million_ird.sources.keyset import KeySet
-from million_ird.sources.web.links import LARGEST_UNIT, LinkChunker, LinkEntry, host_group_of, public_url
+from million_ird.sources.web.links import MAX_CHUNK_SIZE, LinkChunker, LinkEntry, host_group_of, public_url
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def chunks(numbers: list[int]) -> dict[str, list[str]]:
         found.append(lanes.add(host_group_of(address, 4), candidate_key("l", address), entry))
     kept = [chunk for chunk in [*found, *lanes.rest()] if chunk is not None]
     assert sum(len(chunk.entries) for chunk in kept) == len(numbers)
-    assert max(len(chunk.entries) for chunk in kept) <= LARGEST_UNIT
+    assert max(len(chunk.entries) for chunk in kept) <= MAX_CHUNK_SIZE
     assert len({chunk.slot for chunk in kept}) == len(kept)
     return {chunk.slot: [entry.uri for entry in chunk.entries] for chunk in kept}
 

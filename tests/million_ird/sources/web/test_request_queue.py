@@ -1,7 +1,7 @@
 """Whose turn it is, told without a network: the time is a number."""
 
 from million_ird.sources.web.addresses import FetchUrl, parse_url
-from million_ird.sources.web.hosts import FAILURES, HostState
+from million_ird.sources.web.hosts import MAX_FAILURES, HostState
 from million_ird.sources.web.request_queue import QueuedRequest, RequestQueue
 
 LIMIT = 2
@@ -39,7 +39,7 @@ def test_hosts_take_turns_and_none_goes_over_its_limit() -> None:
 
 def test_a_host_with_a_delay_sleeps_and_holds_up_nobody() -> None:
     line, slow, quick = schedule(), HostState(delay=10.0), HostState()
-    slow.began(0)
+    slow.record_start(0)
     for number in range(2):
         line.put(trip(f"http://slow.org/s{number}", slow))
         line.put(trip(f"http://quick.org/q{number}", quick))
@@ -49,7 +49,7 @@ def test_a_host_with_a_delay_sleeps_and_holds_up_nobody() -> None:
     (one,) = (line.take(10),)
     assert one is not None
     assert one.place.url.path == "/s0"
-    slow.began(10)
+    slow.record_start(10)
     assert line.take(10) is None
     line.leave(one)
     assert line.take(19) is None
@@ -80,7 +80,7 @@ def test_all_gone_is_empty() -> None:
 
 
 def test_a_host_on_probation_is_asked_once_and_one_that_is_open_fails_at_once() -> None:
-    line, host = schedule(), HostState(failures=FAILURES, open_until=50, delay=5)
+    line, host = schedule(), HostState(failures=MAX_FAILURES, open_until=50, delay=5)
     host.next_at = 1000
     for number in range(3):
         line.put(trip(f"http://a.org/{number}", host))
@@ -88,10 +88,10 @@ def test_a_host_on_probation_is_asked_once_and_one_that_is_open_fails_at_once() 
 
 
 def test_a_limit_that_rises_is_used_as_soon_as_it_is_told() -> None:
-    line, host = schedule(), HostState(failures=FAILURES)
+    line, host = schedule(), HostState(failures=MAX_FAILURES)
     for number in range(3):
         line.put(trip(f"http://a.org/{number}", host))
     (probe,) = taken(line, 0)
-    host.went_well()
+    host.record_success()
     line.reconsider(probe)
     assert paths(taken(line, 0)) == ["/1"]

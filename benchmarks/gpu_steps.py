@@ -1,11 +1,11 @@
-"""Steps and forward passes on a GPU, published form against ours, in one process: `python benchmarks/gpu_steps.py`.
+"""Compare steps and forward passes on a GPU, published form and ours, in one process: `python benchmarks/gpu_steps.py`.
 
-For a GPU that is lent by the minute: `train_speed.py --device cuda` gives each row a process of its own, and with that
-the half minute in which a machine that has just begun loads its kernels. This prints the same comparison in about a
-minute: full width, batches of 32 crops of 128×128, the mean of `--repeats` after two passes that are not counted. Then
-what a step's time goes to, and the 3×3 depth-wise convolution by itself in both layouts, in which the network spends
-a fifth of it. With `--weights W --pictures FOLDER` also what restoring in each precision takes and costs: the first
-three pictures with noise of σ 25, against convolutions without TF32.
+`train_speed.py --device cuda` starts a process for each row, and each needs half a minute to load kernels on a machine
+that was just started. This script takes about a minute, for a GPU that is available for a short time: full width,
+batches of 32 crops of 128×128, the mean of `--repeats` after two passes that are not counted. It also prints where the
+time of a step goes, and the time of the 3×3 depth-wise convolutions, a fifth of a step, in both memory layouts. With
+`--weights W --pictures FOLDER` it also measures time and PSNR of restoring in each precision: the first three images
+with noise of σ 25, compared with convolutions without TF32.
 """
 
 import argparse
@@ -31,11 +31,11 @@ RESULT = ROOT / "benchmarks" / "results" / "gpu_steps.json"
 OURS = Form(adds="ours", channels_last=True, norm=True, attention=True, feed_forward=True, fused=True)
 PUBLISHED = Form(adds="published", fused=True)
 DEPTHWISE = ((144, 128), (256, 128), (512, 64))
-"""Channels and side of the features that they convolve at full width."""
+"""Channels and side of the features of depth-wise convolutions at full width."""
 
 
 def milliseconds(call: Callable[[], object], repeats: int, device: torch.device) -> float:
-    """The mean of a call's time, after two that are not counted."""
+    """Return the mean time of a call, after two calls that are not counted."""
 
     def wait() -> None:
         if device.type == "cuda":
@@ -44,15 +44,15 @@ def milliseconds(call: Callable[[], object], repeats: int, device: torch.device)
     for _ in range(2):
         call()
     wait()
-    began = time.perf_counter()
+    start = time.perf_counter()
     for _ in range(repeats):
         call()
     wait()
-    return (time.perf_counter() - began) / repeats * 1e3
+    return (time.perf_counter() - start) / repeats * 1e3
 
 
-def of_network(form: Form, model: DyNet, x: torch.Tensor, *, training: bool) -> Callable[[], None]:
-    """A training step, or a forward pass, of L."""
+def network_call(form: Form, model: DyNet, x: torch.Tensor, *, training: bool) -> Callable[[], None]:
+    """Return a training step, or a forward pass, of L as a function."""
     network = build(form, model, x.device)
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-6, fused=form.fused)
 
@@ -70,26 +70,26 @@ def of_network(form: Form, model: DyNet, x: torch.Tensor, *, training: bool) -> 
     return step if training else forward
 
 
-def kernels(call: Callable[[], None], device: torch.device, most: int = 20) -> list[dict[str, Any]]:
-    """What one call's time on the GPU goes to, the largest first."""
+def kernel_times(call: Callable[[], None], device: torch.device, count: int = 20) -> list[dict[str, Any]]:
+    """Return the kernels that take most time in one call, the longest first."""
     from torch.profiler import ProfilerActivity, profile
 
     activity = ProfilerActivity.CUDA if device.type == "cuda" else ProfilerActivity.CPU
-    with profile(activities=[activity]) as found:
+    with profile(activities=[activity]) as profiler:
         call()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
     total: dict[str, list[float]] = {}
-    for event in found.profiler.kineto_results.events():
+    for event in profiler.profiler.kineto_results.events():
         entry = total.setdefault(event.name()[:120], [0.0, 0])
         entry[0] += event.duration_ns() / 1e6
         entry[1] += 1
-    largest = sorted(total.items(), key=lambda item: -item[1][0])[:most]
+    largest = sorted(total.items(), key=lambda item: -item[1][0])[:count]
     return [{"name": name, "ms": round(ms, 2), "calls": int(calls)} for name, (ms, calls) in largest]
 
 
 def depthwise(channels: int, side: int, batch: int, layout: torch.memory_format, device: torch.device) -> list[float]:
-    """Milliseconds forward and backward, in bfloat16."""
+    """Return milliseconds of a depth-wise convolution in bfloat16, forward and backward."""
     x = torch.randn(batch, channels, side, side, device=device, dtype=torch.bfloat16)
     x = x.contiguous(memory_format=layout).requires_grad_()
     weight = torch.randn(channels, 1, 3, 3, device=device, dtype=torch.bfloat16, requires_grad=True)
@@ -101,7 +101,7 @@ def depthwise(channels: int, side: int, batch: int, layout: torch.memory_format,
 
 
 def precisions(weights: str, folder: Path, device: torch.device) -> list[dict[str, Any]]:
-    """Milliseconds, PSNR in dB, and the largest difference to exact float32 in levels, whole pictures one by one."""
+    """Return milliseconds, PSNR in dB, and the largest difference to exact float32 in levels, for whole images."""
     model, rows = DyNet.from_pretrained(weights).to(device), []
     for file in sorted(folder.iterdir())[:3]:
         clean = np.asarray(Image.open(file).convert("RGB")).astype(np.float32) / 255
@@ -109,13 +109,16 @@ def precisions(weights: str, folder: Path, device: torch.device) -> list[dict[st
         x = torch.from_numpy(noisy).permute(2, 0, 1)[None].contiguous().to(device)
         for variant in model.variants:
             exact = None
-            for how in ("float32, exact", "float32, TF32", "bfloat16"):
-                torch.backends.cudnn.allow_tf32 = how != "float32, exact"
-                with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=how == "bfloat16"):
+            for precision in ("float32, exact", "float32, TF32", "bfloat16"):
+                torch.backends.cudnn.allow_tf32 = precision != "float32, exact"
+                with (
+                    torch.inference_mode(),
+                    torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"),
+                ):
                     ms = milliseconds(partial(model, x, variant), 1, device)
                     restored = model(x, variant).float()[0].permute(1, 2, 0).cpu().numpy()
                 exact = restored if exact is None else exact
-                row = {"picture": file.name, "variant": variant.name, "precision": how, "ms": round(ms, 1)}
+                row = {"picture": file.name, "variant": variant.name, "precision": precision, "ms": round(ms, 1)}
                 row |= {"psnr": round(psnr(restored, clean), 4)}
                 rows.append(row | {"levels": round(float(np.abs(restored - exact).max() * 255), 3)})
                 print(rows[-1], flush=True)
@@ -123,14 +126,14 @@ def precisions(weights: str, folder: Path, device: torch.device) -> list[dict[st
 
 
 def main() -> None:
-    """Measures, prints, and writes the file of results."""
+    """Measure, print, and write the file of results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"])
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--crop", type=int, default=128)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--weights", help="measure restoring with these, too")
-    parser.add_argument("--pictures", type=Path, help="a folder of clean ones, such as CBSD68")
+    parser.add_argument("--weights", help="also measure restoring with these weights")
+    parser.add_argument("--pictures", type=Path, help="a folder of clean images, such as CBSD68")
     parser.add_argument("--out", type=Path, default=RESULT)
     arguments = parser.parse_args()
     device = torch.device(arguments.device)
@@ -140,11 +143,11 @@ def main() -> None:
     rows = []
     for training in (True, False):
         for form in (PUBLISHED, replace(PUBLISHED, bf16=True), OURS, replace(OURS, bf16=True)):
-            ms = milliseconds(of_network(form, model, x, training=training), arguments.repeats, device)
+            ms = milliseconds(network_call(form, model, x, training=training), arguments.repeats, device)
             row = {"what": "training step" if training else "forward pass", "form": form.adds, "ms": round(ms, 1)}
             rows.append(row | {"precision": "bf16" if form.bf16 else "fp32"})
             print(rows[-1], flush=True)
-    spent = kernels(of_network(replace(OURS, bf16=True), model, x, training=True), device)
+    spent = kernel_times(network_call(replace(OURS, bf16=True), model, x, training=True), device)
     print("\n".join(f"{entry['ms']:8.2f} ms {entry['calls']:6d}  {entry['name']}" for entry in spent))
     layouts = {"channels last": torch.channels_last, "plain": torch.contiguous_format}
     convolutions = [

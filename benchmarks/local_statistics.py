@@ -1,8 +1,7 @@
-"""Whole, tiled, with local statistics, and in bfloat16: PSNR of one set of weights on noisy CBSD68.
+"""Compare whole images, tiles, local statistics and bfloat16: PSNR of one set of weights on noisy CBSD68.
 
-`python benchmarks/local_statistics.py --weights runs/three --crop 128`: `--crop` is that of the weights' training;
-windows and tiles are 1.5 times as large. All forms restore the same noisy pictures; "whole" in float32 is what the
-others are compared with.
+`python benchmarks/local_statistics.py --weights runs/three --crop 128`: `--crop` is the crop size of the training;
+windows and tiles are 1.5 times as large. All forms restore the same noisy images; "whole" in float32 is the reference.
 """
 
 import argparse
@@ -25,11 +24,11 @@ from dynet.inference.restore import RestoreOptions, prepare_for_inference, resto
 RESULT = ROOT / "benchmarks" / "results" / "local_statistics.json"
 SIGMAS = (15.0, 25.0, 50.0)
 WHOLE = 2**20
-"""A tile that holds any picture."""
+"""A tile that is larger than any image."""
 
 
 def forms(window: int) -> dict[str, tuple[torch.dtype, int | None, int]]:
-    """By name: the type computed in, the window of local statistics, the tile."""
+    """Return by name: number format, window of local statistics, tile."""
     return {
         "whole": (torch.float32, None, WHOLE),
         f"tiles of {window}": (torch.float32, None, window),
@@ -40,7 +39,7 @@ def forms(window: int) -> dict[str, tuple[torch.dtype, int | None, int]]:
 
 
 def measure(weights: str, window: int, pictures: int | None) -> list[dict[str, Any]]:
-    """A row for each variant, sigma and form: the mean PSNR in dB, and what tells the form from "whole"."""
+    """Return a row for each variant, sigma and form: the mean PSNR in dB, and the difference to "whole"."""
     benchmark = BenchmarkSet.parse(f"CBSD68={SHARED / 'benchmarks' / 'CBSD68'}")
     images = benchmark.images[:: max(1, len(benchmark.images) // (pictures or len(benchmark.images)))]
     model, device = DyNet.from_pretrained(weights), torch.device("cpu")
@@ -50,13 +49,13 @@ def measure(weights: str, window: int, pictures: int | None) -> list[dict[str, A
         for variant in model.variants:
             whole: list[Any] = []
             for name, (kind, local, tile) in forms(window).items():
-                # A fresh network: what one form sets in its blocks is not for the next.
+                # A new network, since each form changes settings of the blocks.
                 network = DyNet.from_pretrained(weights)
                 prepare_for_inference(network, kind, local)
                 how = RestoreOptions(model=network, variants=(variant,), device=device, tile=tile)
-                began = time.perf_counter()
+                start = time.perf_counter()
                 restored = [STRICT.postprocess(restore_rgb(noisy, variant, how)) for noisy, _ in pairs]
-                seconds = time.perf_counter() - began
+                seconds = time.perf_counter() - start
                 whole = whole or restored
                 rows.append(
                     {"sigma": task.sigma, "variant": variant.name, "form": name, "seconds": round(seconds, 1)}
@@ -67,8 +66,8 @@ def measure(weights: str, window: int, pictures: int | None) -> list[dict[str, A
 
 
 def compare(restored: list[Any], whole: list[Any], clean: list[Any]) -> dict[str, float]:
-    """Mean PSNR; by how much the PSNR of a picture differs from whole's, on average and at worst; equal samples."""
-    values = np.array([psnr(one, truth) for one, truth in zip(restored, clean, strict=True)])
+    """Return the mean PSNR, its change against `whole` on average and at worst, and the share of equal samples."""
+    values = np.array([psnr(image, truth) for image, truth in zip(restored, clean, strict=True)])
     change = values - [psnr(one, truth) for one, truth in zip(whole, clean, strict=True)]
     equal = np.mean([np.mean(one == other) for one, other in zip(restored, whole, strict=True)])
     most = max(np.abs(one - other).max() for one, other in zip(restored, whole, strict=True)) * 255
@@ -82,7 +81,7 @@ def compare(restored: list[Any], whole: list[Any], clean: list[Any]) -> dict[str
 
 
 def line(row: dict[str, Any]) -> str:
-    """Of the table."""
+    """Return a line of the table."""
     cells = [f"σ{row['sigma']:g}", row["variant"], row["form"], f"{row['psnr']:.2f}", f"{row['change']:+.3f}"]
     cells += [
         f"{row['lowest_change']:+.3f}",
@@ -94,11 +93,11 @@ def line(row: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Measures, prints and writes `benchmarks/results/local_statistics.json`."""
+    """Measure, print and write `benchmarks/results/local_statistics.json`."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--weights", required=True)
-    parser.add_argument("--crop", type=int, required=True, help="side in pixels of the crops they were trained on")
-    parser.add_argument("--pictures", type=int, help="about so many of the 68 instead of all")
+    parser.add_argument("--crop", type=int, required=True, help="side in pixels of the crops that they were trained on")
+    parser.add_argument("--pictures", type=int, help="measure about this many of the 68 images instead of all")
     arguments = parser.parse_args()
     wait_passively()
     print("| noise | variant | form | PSNR, dB | change | lowest of a picture | equal samples | most, levels | s |")

@@ -1,4 +1,4 @@
-"""Loss of 200 steps in the published form and in ours, from the same weights and data, drawn over each other."""
+"""Plot the loss of 200 steps in the published form and in ours, from the same weights and data."""
 
 from pathlib import Path
 
@@ -18,41 +18,41 @@ SHAPE = {"dim": 16, "prompt_channels": (16, 32, 64), "prompt_sizes": (16, 8, 4),
 
 
 def _clean() -> torch.Tensor:
-    """(pictures, 3, H, W): a few photographs, small."""
-    chosen = [Image.open(path).convert("RGB").resize((192, 128)) for path in photographs()[:8]]
-    return torch.from_numpy(np.stack([np.asarray(picture) for picture in chosen])).permute(0, 3, 1, 2).float() / 255
+    """Return (images, 3, H, W): a few small photographs."""
+    photos = [Image.open(path).convert("RGB").resize((192, 128)) for path in photographs()[:8]]
+    return torch.from_numpy(np.stack([np.asarray(photo) for photo in photos])).permute(0, 3, 1, 2).float() / 255
 
 
-def _batch(pictures: torch.Tensor, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+def _batch(images: torch.Tensor, step: int) -> tuple[torch.Tensor, torch.Tensor]:
     random = generator(0, "curves", step)
     crops = []
     for _ in range(BATCH):
-        which, top, left = (int(random.integers(high)) for high in (len(pictures), 128 - CROP, 192 - CROP))
-        crops.append(pictures[which, :, top : top + CROP, left : left + CROP])
+        which, top, left = (int(random.integers(high)) for high in (len(images), 128 - CROP, 192 - CROP))
+        crops.append(images[which, :, top : top + CROP, left : left + CROP])
     clean = torch.stack(crops)
     noise = random.standard_normal(clean.shape, dtype=np.float32) * (SIGMA / 255)
     return clean + torch.from_numpy(noise), clean
 
 
 def losses(*, ours: bool) -> list[float]:
-    """L1 loss of each step; S and L by turns, Adam."""
+    """Return the L1 loss of each step with Adam; S and L alternate."""
     torch.manual_seed(0)
     model = DyNet(**SHAPE)
     network = model if ours else published_form(model)
     optimizer = torch.optim.Adam(network.parameters(), lr=5e-4, fused=ours)
-    pictures, found = _clean(), []
+    images, values = _clean(), []
     for step in range(STEPS):
-        degraded, clean = _batch(pictures, step)
+        degraded, clean = _batch(images, step)
         loss = (network(degraded, (SMALL, LARGE)[step % 2]) - clean).abs().mean()
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
-        found.append(loss.item())
-    return found
+        values.append(loss.item())
+    return values
 
 
 def draw(file: Path) -> dict[str, float]:
-    """Write the picture; returns the last losses (means of 20 steps) and the largest gap between the curves."""
+    """Write the plot; return the last losses (means of 20 steps) and the largest gap between the curves."""
     from matplotlib import pyplot
 
     published, ours = losses(ours=False), losses(ours=True)

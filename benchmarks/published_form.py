@@ -1,9 +1,9 @@
-"""The network in the form in which it was published, to measure ours against: eager, float32, plain layout.
+"""The network in its published form, as a reference for ours: eager, float32, plain layout.
 
-Written anew from the paper's description (`../shared/reference/dynet-paper.md`), with what slows the released network
-kept as it is described: a norm that is put together from single operations on (B, H·W, C), queries and keys that are
-normalised as whole tensors, a prompt of five dimensions, three convolutions that nothing calls. Parameters have the
-released names, so that `dynet.model.convert.our_name` says which of ours each one is.
+Reimplemented from the paper's description (`../shared/reference/dynet-paper.md`), including what slows the released
+network: a norm of single operations on (B, H·W, C), queries and keys that are normalised as whole tensors, a prompt of
+five dimensions, three convolutions that are never called. Parameters have the released names, so that
+`dynet.model.convert.converted_name` maps each of them to ours.
 """
 
 from dataclasses import astuple
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dynet.model.convert import DEAD, our_name
+from dynet.model.convert import UNUSED_PARAMETERS, converted_name
 from dynet.model.network import DyNet
 from dynet.model.variants import Variant
 from dynet.model.weights import Architecture
@@ -25,7 +25,7 @@ class _PixelNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: (B, H*W, C) to the same shape."""
+        """Map (B, H*W, C) to the same shape."""
         mean = x.mean(-1, keepdim=True)
         variance = x.var(-1, keepdim=True, unbiased=False)
         return (x - mean) / torch.sqrt(variance + 1e-5) * self.weight + self.bias
@@ -37,7 +37,7 @@ class _Norm(nn.Module):
         self.body = _PixelNorm(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: (B, C, H, W) to the same shape."""
+        """Map (B, C, H, W) to the same shape."""
         rows = self.body(x.flatten(2).transpose(1, 2))  # (B, H*W, C)
         return rows.transpose(1, 2).reshape(x.shape)
 
@@ -52,7 +52,7 @@ class _Attention(nn.Module):
         self.project_out = nn.Conv2d(channels, channels, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: (B, C, H, W) to the same shape."""
+        """Map (B, C, H, W) to the same shape."""
         batch, channels, height, width = x.shape
         parts = self.qkv_dwconv(self.qkv(x)).chunk(3, dim=1)
         q, k, v = (part.reshape(batch, self.heads, channels // self.heads, height * width) for part in parts)
@@ -70,7 +70,7 @@ class _FeedForward(nn.Module):
         self.project_out = nn.Conv2d(hidden, channels, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: (B, C, H, W) to the same shape."""
+        """Map (B, C, H, W) to the same shape."""
         first, second = self.dwconv(self.project_in(x)).chunk(2, dim=1)
         return self.project_out(F.gelu(first) * second)
 
@@ -83,7 +83,7 @@ class _Block(nn.Module):
         self.ffn = _FeedForward(channels)
 
     def forward(self, x: Tensor, times: int = 1) -> Tensor:
-        """x: (B, C, H, W) to the same shape."""
+        """Map (B, C, H, W) to the same shape."""
         for _ in range(times):
             x = x + self.attn(self.norm1(x))
             x = x + self.ffn(self.norm2(x))
@@ -98,7 +98,7 @@ class _Prompt(nn.Module):
         self.conv3x3 = nn.Conv2d(prompt_channels, prompt_channels, 3, padding=1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: (B, C, H, W) to (B, prompt_channels, H, W)."""
+        """Map (B, C, H, W) to (B, prompt_channels, H, W)."""
         batch, _, height, width = x.shape
         weights = self.linear_layer(x.mean(dim=(-2, -1))).softmax(dim=1)
         every = self.prompt_param.repeat(batch, 1, 1, 1, 1)  # (B, prompts, prompt_channels, size, size)
@@ -117,12 +117,12 @@ def _pointwise(channels: int, out: int) -> nn.Conv2d:
 
 
 class Published(nn.Module):
-    """The released network: `forward(x, variant)` as ours, without its padding of odd sizes."""
+    """The released network; `forward(x, variant)` as in ours, but without padding of odd sizes."""
 
     def __init__(self, shape: Architecture) -> None:
         super().__init__()
         c, heads = shape.dim, shape.heads
-        widths = (2 * c, 4 * c, 8 * c)  # that each prompt's choice is made from
+        widths = (2 * c, 4 * c, 8 * c)  # of the features that weight the prompts
         self.patch_embed = nn.Module()
         self.patch_embed.proj = nn.Conv2d(3, c, 3, padding=1, bias=False)
         for level, width in enumerate((c, 2 * c, 4 * c)):
@@ -150,10 +150,10 @@ class Published(nn.Module):
         self.refinement = nn.Sequential(*(_Block(2 * c, heads[0]) for _ in range(shape.refinement_blocks)))
         self.output = nn.Conv2d(2 * c, 3, 3, padding=1, bias=False)
 
-    def forward(self, picture: Tensor, variant: Variant) -> Tensor:
-        """picture: (B, 3, H, W), H and W multiples of 8, to the restored picture."""
+    def forward(self, image: Tensor, variant: Variant) -> Tensor:
+        """Restore `image` (B, 3, H, W), H and W multiples of 8."""
         r1, r2, r3, r4 = astuple(variant.schedule)
-        one = self.encoder_level1(self.patch_embed.proj(picture), r1)
+        one = self.encoder_level1(self.patch_embed.proj(image), r1)
         two = self.encoder_level2(self.down1_2.body(one), r2)
         three = self.encoder_level3(self.down2_3.body(two), r3)
         x = self.latent(self.down3_4.body(three), r4)
@@ -163,16 +163,16 @@ class Published(nn.Module):
         x = self.decoder_level3(self.reduce_chan_level3(torch.cat([self.up4_3.body(x), three], 1)), r3)
         x = self.decoder_level2(self.reduce_chan_level2(torch.cat([self.up3_2.body(x), two], 1)), r2)
         x = self.decoder_level1(torch.cat([self.up2_1.body(x), one], 1), r1)
-        return self.output(self.refinement(x)) + picture
+        return self.output(self.refinement(x)) + image
 
 
 def published_form(model: DyNet) -> Published:
-    """The published form of a network, with copies of its weights; the dead ones stay as they were made."""
+    """Return the published form of a network with copies of its weights; unused parameters keep initial values."""
     ours = model.state_dict()
     published = Published(model.architecture)
     state = published.state_dict()
     for name, tensor in state.items():
-        if name not in DEAD:
-            state[name] = ours[our_name(name)].clone().reshape(tensor.shape)
+        if name not in UNUSED_PARAMETERS:
+            state[name] = ours[converted_name(name)].clone().reshape(tensor.shape)
     published.load_state_dict(state)
     return published.train(model.training)

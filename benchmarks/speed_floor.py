@@ -1,4 +1,4 @@
-"""How fast a forward pass or training step could be on this device: arithmetic and bytes at rates measured on it."""
+"""Lower bound for the time of a pass on this device: its arithmetic and bytes, divided by measured rates."""
 
 import math
 import time
@@ -13,12 +13,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from dynet import DyNet, Variant
 
-# What reads and writes memory even if all else is fused into it.
+# Operations that read and write memory even if everything else is fused into them.
 PRODUCTS = {"mm", "bmm", "addmm", "convolution"}
 
 
 class _Traffic(TorchDispatchMode):
-    """Bytes of all operands and results of convolutions and matrix products."""
+    """Counts the bytes of all operands and results of convolutions and matrix products."""
 
     def __init__(self, size: int) -> None:
         super().__init__()
@@ -32,10 +32,9 @@ class _Traffic(TorchDispatchMode):
 
 
 def work(variant: Variant, shape: tuple[int, ...], dtype: torch.dtype, *, training: bool) -> tuple[float, float]:
-    """(floating-point operations, bytes) of one pass over a batch of this shape: products only, nothing computed.
+    """Return (floating-point operations, bytes) of the products in one pass over a batch, without computing them.
 
-    A training step counts as three forward passes: torch's count of a backward pass takes grouped convolutions for
-    dense ones.
+    A training step counts as three forward passes, since torch counts grouped convolutions of a backward pass as dense.
     """
     with torch.device("meta"):
         model, x = DyNet(), torch.empty(shape)
@@ -57,7 +56,7 @@ def _best(function: Callable[[], object], device: torch.device, repeats: int = 5
 
 
 def rates(device: torch.device, dtype: torch.dtype) -> tuple[float, float]:
-    """(floating-point operations a second of a large product of matrices, bytes a second of a large copy)."""
+    """Return (floating-point operations per second of a large matrix product, bytes per second of a large copy)."""
     side = 8192 if device.type == "cuda" else 2048
     a = torch.rand(side, side, device=device).to(dtype)
     out = torch.empty_like(a)
@@ -69,12 +68,12 @@ def rates(device: torch.device, dtype: torch.dtype) -> tuple[float, float]:
 
 
 def floor(variant: Variant, shape: tuple[int, ...], device: torch.device, *, training: bool) -> dict[str, Any]:
-    """Milliseconds of one pass in float32 and bfloat16, for arithmetic and for bytes, and the rates they stand on."""
-    found: dict[str, Any] = {}
+    """Return milliseconds of one pass by number format, for its arithmetic and for its bytes, and the rates."""
+    by_dtype: dict[str, Any] = {}
     for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
         flops, moved = work(variant, shape, dtype, training=training)
         per_second, bandwidth = rates(device, dtype)
-        found[name] = {
+        by_dtype[name] = {
             "gflop": round(flops / 1e9, 1),
             "gb": round(moved / 1e9, 2),
             "gflop_per_s": round(per_second / 1e9),
@@ -82,7 +81,7 @@ def floor(variant: Variant, shape: tuple[int, ...], device: torch.device, *, tra
             "arithmetic_ms": _ms(flops / per_second),
             "bytes_ms": _ms(moved / bandwidth),
         }
-    return found
+    return by_dtype
 
 
 def _ms(seconds: float) -> float:

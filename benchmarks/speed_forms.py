@@ -1,4 +1,4 @@
-"""The forms of the network that `train_speed.py` compares: from the published one to ours, one change at a time."""
+"""The forms of the network that `train_speed.py` compares, from the published one to ours, one change at a time."""
 
 import copy
 from contextlib import AbstractContextManager, nullcontext
@@ -15,11 +15,11 @@ from dynet.training.compiling import compile_blocks
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Form:
-    """What is switched on; each but the first of a ladder has one thing more than the one before it."""
+    """The changes that are switched on; each form of a ladder has one more than the form before it."""
 
     adds: str
     channels_last: bool = False
-    norm: bool = False  # ours in the published network, and so on
+    norm: bool = False  # our norm in the published network; the others likewise
     attention: bool = False
     feed_forward: bool = False
     keep_memory: bool = False
@@ -30,20 +30,20 @@ class Form:
 
     @property
     def ours(self) -> bool:
-        """Whether all parts are ours, so that it is `dynet.DyNet` itself that runs."""
+        """Whether all parts are ours, so that `dynet.DyNet` itself runs."""
         return self.channels_last and self.norm and self.attention and self.feed_forward
 
     def autocast(self, device: torch.device) -> AbstractContextManager[object]:
-        """What forward passes run under."""
+        """Return the context of forward passes."""
         return torch.autocast(device.type, torch.bfloat16) if self.bf16 else nullcontext()
 
     def as_dict(self) -> dict[str, object]:
-        """For the command line of the process that measures it."""
+        """Return the fields, for the command line of the process that measures the form."""
         return asdict(self)
 
 
 def ladder(device: torch.device, *, training: bool, compiled: bool) -> list[Form]:
-    """The forms in the order in which they are switched on, and last what costs time to save memory."""
+    """Return the forms in order; the last one saves memory at the cost of time."""
     form = Form(adds="published: eager, float32")
     forms = [form]
 
@@ -69,7 +69,7 @@ def ladder(device: torch.device, *, training: bool, compiled: bool) -> list[Form
 
 
 def build(form: Form, model: DyNet, device: torch.device) -> nn.Module:
-    """This form of the network, with copies of its weights, on the device."""
+    """Return the network in this form, with copies of its weights, on the device."""
     if form.ours:
         ours = copy.deepcopy(model)
         ours.gradient_checkpointing = form.checkpointing
@@ -118,7 +118,7 @@ def _feed_forward(theirs: _FeedForward) -> GatedFeedForward:
 
 
 def _to_channels_last(published: Published) -> None:
-    """Weights of four dimensions only: the published network as a whole refuses, for its prompts have five."""
+    """Convert weights of four dimensions; torch cannot convert the whole network, whose prompts have five."""
     for parameter in published.parameters():
         if parameter.ndim == 4:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)

@@ -1,7 +1,7 @@
-"""Speed and memory, published form against ours, one change at a time: `python benchmarks/train_speed.py`.
+"""Compare speed and memory of the published form and ours, one change at a time: `python benchmarks/train_speed.py`.
 
-Forward passes and training steps of S and L at full width. Every row is measured in a process of its own, so that peak
-memory is that row's. Run it with nothing else on the machine. On a GPU: `--device cuda --compile --batch 32`.
+Forward passes and training steps of S and L at full width. Each row is measured in its own process, so that peak memory
+is that of the row. Run it with nothing else on the machine. On a GPU: `--device cuda --compile --batch 32`.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from speed_floor import floor
 from speed_forms import Form, build, ladder
 
 from dynet import LARGE, SMALL, DyNet
-from dynet.runtime.host_memory import keep_freed_memory
+from dynet.runtime.memory import keep_freed_memory
 
 RESULT = ROOT / "benchmarks" / "results" / "train_speed.json"
 VARIANTS = (SMALL, LARGE)
@@ -32,7 +32,7 @@ def _resident_mb(key: str) -> float:
 
 
 class Memory:
-    """Peak of what the network, its features and its optimiser take: on a GPU of torch's tensors, else resident."""
+    """Peak memory of network, features and optimiser: torch's tensors on a GPU, the resident set on a CPU."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
@@ -51,7 +51,7 @@ class Memory:
 
 
 def measure(task: dict[str, Any]) -> dict[str, Any]:
-    """One row, in this process: seconds (least of the repeats) and peak memory for each variant."""
+    """Measure one row in this process: seconds (least of the repeats) and peak memory for each variant."""
     form, device = Form(**task["form"]), torch.device(task["device"])
     if form.keep_memory:
         keep_freed_memory()
@@ -84,14 +84,14 @@ def measure(task: dict[str, Any]) -> dict[str, Any]:
 
 
 def rows(arguments: argparse.Namespace, device: torch.device, *, training: bool) -> list[dict[str, Any]]:
-    """All rows of one table, each with its ratio to the first; forward passes also with the difference from it."""
+    """Measure all rows of one table with their ratios to the first, and the difference of outputs in forward passes."""
     shape = [arguments.train_batch if training else arguments.batch, 3]
     shape += [arguments.train_crop if training else arguments.crop] * 2
     forms = ladder(device, training=training, compiled=arguments.compile)
-    found: list[dict[str, Any]] = [{"adds": form.adds, "shape": shape} for form in forms]
+    table: list[dict[str, Any]] = [{"adds": form.adds, "shape": shape} for form in forms]
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(arguments.rounds):
-            for number, (form, row) in enumerate(zip(forms, found, strict=True)):
+            for number, (form, row) in enumerate(zip(forms, table, strict=True)):
                 task = {"form": form.as_dict(), "device": arguments.device, "shape": shape, "training": training}
                 task |= {"repeats": arguments.repeats, "warm_up": 1 + 2 * (device.type == "cuda")}
                 task |= {"folder": folder, "row": number}
@@ -99,16 +99,18 @@ def rows(arguments: argparse.Namespace, device: torch.device, *, training: bool)
                 done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
                 for name, entry in json.loads(done.stdout.splitlines()[-1]).items():
                     row[name] = min(row.get(name, entry), entry, key=lambda entry: entry["ms"])
-        for number, row in enumerate(found):
+        for number, row in enumerate(table):
             for variant in VARIANTS:
-                entry, first = row[variant.name], found[0][variant.name]
+                entry, first = row[variant.name], table[0][variant.name]
                 entry["ratio"] = round(first["ms"] / entry["ms"], 2)
                 entry["memory_ratio"] = round(entry["peak_mb"] / first["peak_mb"], 2)
                 if not training:
-                    outputs = [torch.load(Path(folder) / f"{which}.{variant.name}.pt") for which in (0, number)]
+                    outputs = [
+                        torch.load(Path(folder) / f"{row_number}.{variant.name}.pt") for row_number in (0, number)
+                    ]
                     entry["difference"] = float(f"{(outputs[0] - outputs[1]).abs().max():.1e}")
             print(_line(row), flush=True)
-    return found
+    return table
 
 
 def _line(row: dict[str, Any]) -> str:
@@ -132,16 +134,26 @@ def _head(training: bool) -> str:
 
 
 def main() -> None:
-    """Measures, prints and writes `benchmarks/results/train_speed.json` (`train_speed_cuda.json` on a GPU)."""
+    """Measure, print and write `benchmarks/results/train_speed.json` (`train_speed_cuda.json` on a GPU)."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    parser.add_argument("--batch", type=int, default=None, help="of forward passes; 2 on a CPU, 32 on a GPU")
+    parser.add_argument(
+        "--batch", type=int, default=None, help="batch of forward passes; default: 2 on a CPU, 32 on a GPU"
+    )
     parser.add_argument("--crop", type=int, default=128)
-    parser.add_argument("--train-batch", type=int, default=None, help="of training steps; 2 on a CPU, 32 on a GPU")
-    parser.add_argument("--train-crop", type=int, default=None, help="64 on a CPU, 128 on a GPU")
-    parser.add_argument("--repeats", type=int, default=None, help="3 on a CPU, 10 on a GPU; the least counts")
-    parser.add_argument("--rounds", type=int, default=1, help="through all rows, where the machine is not quiet")
-    parser.add_argument("--compile", action="store_true", help="also compiled: on a CPU some minutes more")
+    parser.add_argument(
+        "--train-batch", type=int, default=None, help="batch of training steps; default: 2 on a CPU, 32 on a GPU"
+    )
+    parser.add_argument("--train-crop", type=int, default=None, help="default: 64 on a CPU, 128 on a GPU")
+    parser.add_argument(
+        "--repeats", type=int, default=None, help="default: 3 on a CPU, 10 on a GPU; the shortest time counts"
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=1, help="repetitions of all rows, for a machine with other programs"
+    )
+    parser.add_argument(
+        "--compile", action="store_true", help="also measure compiled blocks, which takes some minutes on a CPU"
+    )
     parser.add_argument("--curves", type=Path, help="draw the loss of 200 steps in both forms to this file (CPU)")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -154,7 +166,7 @@ def main() -> None:
     for name, values in defaults.items():
         if getattr(arguments, name) is None:
             setattr(arguments, name, values[gpu])
-    keep_freed_memory()  # of this process, in which the rates are measured
+    keep_freed_memory()  # in this process, which measures the rates of the floor
     result: dict[str, Any] = {"machine": describe(), "command": " ".join(["python", *sys.argv])}
     result["device"] = torch.cuda.get_device_name() if gpu else f"CPU, {torch.get_num_threads()} threads"
     for name, training in (("forward", False), ("training step", True)):
@@ -164,8 +176,8 @@ def main() -> None:
         floors = {variant.name: floor(variant, shape, device, training=training) for variant in VARIANTS}
         result[name] = {"rows": table, "floor": floors}
         print(f"\nfloor, {name} of {'×'.join(map(str, shape))}:")
-        for variant, found in floors.items():
-            print("\n".join(f"  {variant} {dtype}: {json.dumps(entry)}" for dtype, entry in found.items()))
+        for variant, by_dtype in floors.items():
+            print("\n".join(f"  {variant} {dtype}: {json.dumps(entry)}" for dtype, entry in by_dtype.items()))
     if arguments.curves is not None:
         result["curves"] = draw(arguments.curves)
         print(f"\nloss curves, {arguments.curves}: {json.dumps(result['curves'])}")

@@ -1,4 +1,4 @@
-"""The studies of benchmarks/: what they say of numbers, and (full) each of them whole, as small as can be."""
+"""The studies of benchmarks/: their reports of given numbers, and (full) each study at the smallest scale."""
 
 import json
 import os
@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 STUDIES = ROOT / "benchmarks" / "studies"
 
 
-def test_means_and_spreads_are_those_of_a_sample() -> None:
+def test_mean_and_spread_are_those_of_a_sample() -> None:
     reached = Values({0: 30.0, 1: 30.2, 2: 30.4})
     assert reached.mean == pytest.approx(30.2)
     assert reached.std == pytest.approx(np.std([30.0, 30.2, 30.4], ddof=1))
@@ -34,27 +34,27 @@ def test_means_and_spreads_are_those_of_a_sample() -> None:
         ([30.05, 30.2, 30.3], [30.0, 30.1, 30.2], False),  # less than a spread apart
         ([31.0, 30.0, 32.0], [30.0, 30.1, 30.2], False),  # not of one sign
         ([30.6, 30.65, 30.05], [30.0, 30.1, 30.1], False),  # more than a spread apart, and not of one sign
-        ([31.0], [30.0], False),  # one seed tells nothing
+        ([31.0], [30.0], False),  # a single seed has no spread
     ],
 )
 def test_a_difference_counts_only_beyond_the_spread_between_seeds(
     one: list[float], other: list[float], counts: bool
 ) -> None:
-    found = difference(Values(dict(enumerate(one))), Values(dict(enumerate(other))))
-    assert found.counts == counts
-    assert found.mean == pytest.approx(np.mean(one) - np.mean(other))
-    said = verdict("masking", found)
-    refused = any(words in said for words in ("no difference larger", "not of one sign", "no spread"))
+    result = difference(Values(dict(enumerate(one))), Values(dict(enumerate(other))))
+    assert result.counts == counts
+    assert result.mean == pytest.approx(np.mean(one) - np.mean(other))
+    sentence = verdict("masking", result)
+    refused = any(words in sentence for words in ("no difference larger", "not of one sign", "no spread"))
     assert refused != counts
-    assert f"{found.mean:+.2f}" in said
+    assert f"{result.mean:+.2f}" in sentence
 
 
 def test_differences_are_of_seeds_that_both_have() -> None:
-    found = difference(Values({0: 30.0, 1: 31.0, 7: 99.0}), Values({1: 30.5, 0: 29.5}))
-    assert (found.mean, found.seeds) == (pytest.approx(0.5), 2)
+    result = difference(Values({0: 30.0, 1: 31.0, 7: 99.0}), Values({1: 30.5, 0: 29.5}))
+    assert (result.mean, result.seeds) == (pytest.approx(0.5), 2)
 
 
-def test_rows_are_found_by_run_variant_and_task() -> None:
+def test_values_are_selected_by_run_variant_and_task() -> None:
     rows = [
         {"run": run, "seed": seed, "variant": "S", "task": "CBSD68", "psnr": psnr}
         for run, seed, psnr in (("a", 0, 30.0), ("a", 1, 30.5), ("b", 0, 20.0))
@@ -65,7 +65,7 @@ def test_rows_are_found_by_run_variant_and_task() -> None:
     assert table(["x", "y"], [["1", "2"]]) == "| x | y |\n| --- | --- |\n| 1 | 2 |"
 
 
-def test_the_same_numbers_are_drawn_as_the_same_file(tmp_path: Path) -> None:
+def test_equal_numbers_give_an_equal_chart(tmp_path: Path) -> None:
     bars = {"S": {"none": Values({0: 30.0, 1: 30.1}), "masked": Values({0: 30.5, 1: 30.4})}}
     for name in "ab":
         chart(tmp_path / f"{name}.svg", "title", bars, "none")
@@ -73,21 +73,21 @@ def test_the_same_numbers_are_drawn_as_the_same_file(tmp_path: Path) -> None:
     assert "dB against “none”".encode() in (tmp_path / "a.svg").read_bytes()
 
 
-def test_a_run_that_only_one_panel_has_keeps_its_own_row(tmp_path: Path) -> None:
+def test_a_run_of_only_one_panel_has_its_own_row(tmp_path: Path) -> None:
     both = {"none": Values({0: 30.0, 1: 30.1})}
     bars = {"S": both | {"S alone": Values({0: 31.0})}, "L": both | {"L alone": Values({0: 32.0})}}
     chart(tmp_path / "chart.svg", "title", bars, "none")
     words = re.findall(r"<!-- (.*?) -->", (tmp_path / "chart.svg").read_text())
     rows = [word for word in words if word in ("none", "S alone", "L alone")]
-    assert rows == ["L alone", "S alone", "none"]  # from below, each once
+    assert rows == ["L alone", "S alone", "none"]  # from bottom to top, each of them once
 
 
 RESULTS = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", re.findall(r"results/studies/(\w+)\.json\)", RESULTS))
-def test_the_page_says_what_the_raw_numbers_say(name: str, tmp_path: Path) -> None:
-    """Of studies that have run to the end; the page names no other."""
+def test_the_page_of_results_has_the_report_of_the_raw_numbers(name: str, tmp_path: Path) -> None:
+    """Compare the page with the report of each study that it names."""
     shutil.copy(ROOT / "benchmarks" / "results" / "studies" / f"{name}.json", tmp_path)
     report = _run(ROOT, STUDIES / f"{name}.py", "--report", "--out", tmp_path / f"{name}.json")
     assert report.strip() in RESULTS
@@ -95,14 +95,14 @@ def test_the_page_says_what_the_raw_numbers_say(name: str, tmp_path: Path) -> No
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A few of scikit-image's photographs, where the studies look for the shared data."""
+    """Folder with photographs of scikit-image, laid out as the studies expect the shared data."""
     data = pytest.importorskip("skimage.data")
     folder = tmp_path_factory.mktemp("shared data")
     photos = [getattr(data, name)() for name in ("astronaut", "coffee", "rocket", "chelsea")]
 
-    def save(name: str, picture: np.ndarray) -> None:
+    def save(name: str, image: np.ndarray) -> None:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(picture).save(folder / name)
+        Image.fromarray(image).save(folder / name)
 
     for number, photo in enumerate(photos):
         save(f"train/BSDS500/{'train' if number % 2 else 'test'}/{number}.png", photo)
@@ -137,16 +137,16 @@ def _run(shared: Path, *command: object) -> str:
 @pytest.mark.parametrize(
     "name", ["joint_pretraining", "variants_and_policies", "pretraining_and_data", "prompts", "leaky_list"]
 )
-def test_a_study_runs_to_its_sentences_and_again_without_training(
+def test_a_study_runs_to_its_report_and_again_without_training(
     name: str, shared: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     work, out = tmp_path_factory.getbasetemp() / "studies", tmp_path_factory.mktemp(name) / "raw.json"
     command = (STUDIES / f"{name}.py", "--scale", "smoke", "--seeds", 0, 1, "--work", work, "--out", out)
     report = _run(shared, *command)
-    told = json.loads(out.read_text())
-    assert told["scale"] == "smoke"
-    assert {row["seed"] for row in told["rows"]} == {0, 1}
-    assert all(0 < row["psnr"] < 100 for row in told["rows"])
+    raw = json.loads(out.read_text())
+    assert raw["scale"] == "smoke"
+    assert {row["seed"] for row in raw["rows"]} == {0, 1}
+    assert all(0 < row["psnr"] < 100 for row in raw["rows"])
     assert report.count("±") >= 8
     assert "CBSD68" in report
     assert "dB" in report
@@ -157,7 +157,7 @@ def test_a_study_runs_to_its_sentences_and_again_without_training(
 
 
 @pytest.mark.full
-def test_the_full_width_run_is_rehearsed_from_packing_to_restoring(shared: Path, tmp_path: Path) -> None:
+def test_the_full_width_run_works_from_packing_to_restoring(shared: Path, tmp_path: Path) -> None:
     script = STUDIES / "full_width.py"
     _run(shared, script, "pack", "--to", tmp_path / "packed", "--work", tmp_path / "studies")
     rehearsal = ("--minutes", 0.1, "--crop", 16, "--batch", 1, "--device", "cpu", "--pictures", 1)
@@ -169,7 +169,7 @@ def test_the_full_width_run_is_rehearsed_from_packing_to_restoring(shared: Path,
     _run(shared, script, "keep", out, "--to", tmp_path / "weights" / "full", "--licence", "cc-by-4.0")
     card = (tmp_path / "weights" / "full" / "README.md").read_text()
     assert "CBSD68" in card
-    picture = shared / "benchmarks" / "CBSD68" / "0.png"
-    kept = ("--weights", tmp_path / "weights" / "full", "--variants", "S")
-    _run(shared, "-m", "dynet", "restore", picture, "--out", tmp_path / "restored", *kept)
-    assert Image.open(tmp_path / "restored" / "0.png").size == Image.open(picture).size
+    image = shared / "benchmarks" / "CBSD68" / "0.png"
+    options = ("--weights", tmp_path / "weights" / "full", "--variants", "S")
+    _run(shared, "-m", "dynet", "restore", image, "--out", tmp_path / "restored", *options)
+    assert Image.open(tmp_path / "restored" / "0.png").size == Image.open(image).size

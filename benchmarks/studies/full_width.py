@@ -1,14 +1,14 @@
-"""Full width in the time that a lent GPU gives: pack the pictures, train and measure there, keep the weights here.
+"""Training at full width in the time that a GPU is available: pack the images, train and measure, keep the weights.
 
-    python benchmarks/studies/full_width.py pack                 # here: build/full_width, to be carried to the GPU
-    python benchmarks/studies/full_width.py run --out $OUT       # there: needs nothing but that folder and a GPU
+    python benchmarks/studies/full_width.py pack                 # here: writes build/full_width, to copy to the GPU
+    python benchmarks/studies/full_width.py run --out $OUT       # there: needs only that folder and a GPU
     python benchmarks/studies/full_width.py keep $OUT --to weights/dynet-noise-rain --licence other   # here
 
-`run` measures a step of each stage, trains both for as many as go into `--minutes`, writes the weights in bfloat16 in
-parts of at most 15 MB, and evaluates these parts. It leaves eight files, none larger. `keep` puts the parts with card,
-recipes and curves into a folder that `dynet restore --weights` takes as it is.
+`run` times a step of each stage, trains both for as many steps as `--minutes` allows, writes the weights in bfloat16 in
+parts of at most 15 MB, and evaluates these parts. It writes eight files, none of them larger. `keep` copies the parts
+with card, recipes and curves to a folder that `dynet restore --weights` accepts.
 
-The rehearsal, every step of it on a CPU:
+A rehearsal of all steps on a CPU:
 
     python benchmarks/studies/full_width.py run --out /tmp/rehearsal --device cpu \\
         --minutes 0.1 --crop 16 --batch 1 --pictures 1
@@ -28,7 +28,7 @@ import torch
 import yaml
 from runs import Run, Scale, finetuning, pretraining
 from sets import ROOT, TESTS, Sets
-from study import WORK, Trainer, describe, step_seconds
+from study import WORK, StudyRunner, describe, step_seconds
 
 from dynet.cli.app import main as dynet
 
@@ -36,13 +36,13 @@ PACKED = ROOT / "build" / "full_width"
 FULL = {"dim": 48}
 SHARE_OF_PRETRAINING = 0.25
 PROBE, SETTLING = 30, 10
-"""Steps that are timed of each stage, and how many of them come before the time is taken."""
+"""Steps of each stage that are run to time it, and how many of them are not counted."""
 RESERVE = 100.0
-"""Seconds of `--minutes` that are not for training: validating, evaluating, writing."""
+"""Seconds of `--minutes` that are reserved for validating, evaluating and writing."""
 
 
 def pack(to: Path, work: Path, rain: int) -> None:
-    """The training pictures without test pictures, as files, CBSD68, and the first pairs of Rain100L."""
+    """Copy the training images (without test images), CBSD68, and the first pairs of Rain100L to one folder."""
     from datasets import Image, load_dataset
 
     sets = Sets(work / "sets")
@@ -51,12 +51,12 @@ def pack(to: Path, work: Path, rain: int) -> None:
     for name, config in (("bsds", "images"), ("photos_large", "patches")):
         folder = to / "train" / name
         folder.mkdir(parents=True)
-        rows = load_dataset(str(sets.place(name)), config, split="train").cast_column("image", Image(decode=False))
+        rows = load_dataset(str(sets.folder_of(name)), config, split="train").cast_column("image", Image(decode=False))
         for number, row in enumerate(rows):
             suffix = {b"\xff\xd8": "jpg", b"RI": "webp", b"\x89P": "png"}[row["image"]["bytes"][:2]]
             (folder / f"{number:05d}.{suffix}").write_bytes(row["image"]["bytes"])
     shutil.copytree(TESTS["CBSD68"], to / "test" / "CBSD68")
-    _fewer(TESTS["Rain100L"], to / "test" / "Rain100L", rain)
+    _copy_first(TESTS["Rain100L"], to / "test" / "Rain100L", rain)
     size = sum(path.stat().st_size for path in to.rglob("*") if path.is_file())
     print(f"{to}: {size / 2**20:.1f} MiB")
 
@@ -71,7 +71,7 @@ def _recipes(arguments: argparse.Namespace, steps: tuple[int, int], **more: Any)
 
 
 def _dynet(*arguments: Any) -> None:
-    """A command in this process: on a machine that has just begun, another one takes half a minute to load kernels."""
+    """Run a command in this process, since each new process takes half a minute to load kernels on a new machine."""
     try:
         dynet([str(argument) for argument in arguments])
     except SystemExit as end:
@@ -80,45 +80,48 @@ def _dynet(*arguments: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Both stages, the parts, the figures."""
-    began = time.monotonic()
+    """Train both stages, write the weights in parts, and evaluate them."""
+    start = time.monotonic()
     scale = Scale(FULL, arguments.crop, arguments.batch, 0, 0, arguments.learning_rate, "bf16", 1)
     work = arguments.work
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
-    trainer = Trainer(scale, work, arguments.device)
+    runner = StudyRunner(scale, work, arguments.device)
     workers = {} if arguments.device == "cpu" else {"workers": max((os.cpu_count() or 1) - 2, 1)}
     data = [f"{arguments.data / 'train' / name}={weight}" for name, weight in (("bsds", 333), ("photos_large", 31))]
 
     def train(run: Run, name: str, init: Path | None = None) -> Path:
         recipe = work / f"{name}.yaml"
-        recipe.write_text(yaml.safe_dump(trainer.recipe(run, 0), sort_keys=False))
+        recipe.write_text(yaml.safe_dump(runner.recipe(run, 0), sort_keys=False))
         command = ["--stage", run.stage, "--config", recipe, "--out", work / name, "--device", arguments.device]
         command += ["--init", init] if init else []
-        _dynet("train", *command, *(part for place in data for part in ("--data", place)))
+        _dynet("train", *command, *(word for dataset in data for word in ("--data", dataset)))
         return work / name
 
     steps = arguments.steps
     if steps is None:
         probes = _recipes(arguments, (PROBE, PROBE), log_every=1, **workers)
         folders = [train(run, f"probe-{run.stage}") for run in probes]
-        pace = [step_seconds(folder / "metrics.jsonl", scale.batch, SETTLING) for folder in folders]
-        left = max(arguments.minutes * 60 - RESERVE - (time.monotonic() - began), 1)
+        step_times = [step_seconds(folder / "metrics.jsonl", scale.batch, SETTLING) for folder in folders]
+        seconds_left = max(arguments.minutes * 60 - RESERVE - (time.monotonic() - start), 1)
         shares = SHARE_OF_PRETRAINING, 1 - SHARE_OF_PRETRAINING
-        steps = [max(int(left * share / second), 2) for share, second in zip(shares, pace, strict=True)]
-        print(f"{pace[0]:.3f} and {pace[1]:.3f} s a step: {steps[0]} of pre-training, {steps[1]} of fine-tuning")
+        steps = [max(int(seconds_left * share / seconds), 2) for share, seconds in zip(shares, step_times, strict=True)]
+        print(
+            f"{step_times[0]:.3f} and {step_times[1]:.3f} s per step: "
+            f"{steps[0]} of pre-training, {steps[1]} of fine-tuning"
+        )
     before, tuned = _recipes(arguments, (steps[0], steps[1]), **workers)
     finished = train(tuned, tuned.stage, train(before, before.stage))
-    trained = time.monotonic() - began
+    trained = time.monotonic() - start
     arguments.out.mkdir(parents=True, exist_ok=True)
     parts = arguments.out / "weights"
     _dynet("split", finished, "--out", parts, "--dtype", "bf16", "--max-mb", "15")
     for stage in ("pretrain", "finetune"):
         shutil.copy(work / stage / "metrics.jsonl", arguments.out / f"{stage}.jsonl")
     _evaluate(arguments, parts)
-    about = {"minutes": round((time.monotonic() - began) / 60, 1), "training_minutes": round(trained / 60, 1)}
+    about = {"minutes": round((time.monotonic() - start) / 60, 1), "training_minutes": round(trained / 60, 1)}
     about |= {"steps": steps, "machine": describe(), "command": " ".join(["python", *sys.argv])}
-    about["command"] = about["command"].replace(str(arguments.out), arguments.out.name)  # no path of the machine
+    about["command"] = about["command"].replace(str(arguments.out), arguments.out.name)  # no path of this machine
     about |= {"validation": [json.loads(line) for line in (finished / "validation.jsonl").read_text().splitlines()]}
     results = arguments.out / "evaluation" / "results.json"
     results.write_text(json.dumps(json.loads(results.read_text()) | {"run": about}, indent=1) + "\n")
@@ -126,18 +129,18 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _evaluate(arguments: argparse.Namespace, weights: Path) -> None:
-    torch.use_deterministic_algorithms(False)  # training leaves it on for its process
+    torch.use_deterministic_algorithms(False)  # training leaves it switched on
     command: list[Any] = ["--weights", weights, "--protocol", "aio-paper", "--out", arguments.out / "evaluation"]
     for name in TESTS:
         folder = arguments.data / "test" / name
         if arguments.pictures is not None:
-            folder = _fewer(folder, arguments.work / name, arguments.pictures)
+            folder = _copy_first(folder, arguments.work / name, arguments.pictures)
         command += ["--benchmark", f"{name}={folder}"]
     _dynet("evaluate", *command, "--device", arguments.device)
 
 
-def _fewer(whole: Path, to: Path, count: int) -> Path:
-    """A folder with the first pictures of a test set."""
+def _copy_first(whole: Path, to: Path, count: int) -> Path:
+    """Copy the first images of a test set to a folder, and return it."""
     for side in [side.name for side in whole.iterdir() if side.is_dir()] or [""]:
         (to / side).mkdir(parents=True, exist_ok=True)
         for file in sorted(path for path in (whole / side).iterdir() if path.is_file())[:count]:
@@ -146,23 +149,23 @@ def _fewer(whole: Path, to: Path, count: int) -> Path:
 
 
 def keep(arguments: argparse.Namespace) -> None:
-    """Parts, results, card, recipes and curves into one folder; what does not load, or was not measured, is refused."""
+    """Copy parts, results, card, recipes and curves to one folder; refuse weights that do not load or lack results."""
     from dynet import DyNet
     from dynet.hub.card import CardFacts, render_card
-    from dynet.hub.evaluations import Evaluated
+    from dynet.hub.evaluations import CardEvaluation
     from dynet.model.weight_parts import sha256_of
     from dynet.model.weights import locate_weights, read_header
 
     folder, to = arguments.folder, arguments.to
     weights = locate_weights(folder / "weights")
     DyNet.from_pretrained(weights)
-    evaluated = Evaluated.read(folder / "evaluation", sha256_of(weights))
+    evaluated = CardEvaluation.read(folder / "evaluation", sha256_of(weights))
     header = read_header(weights)
     facts = CardFacts(
         repo_id=f"weights/{to.name}",
         licence=arguments.licence,
         header=header,
-        excluded=tuple(TESTS),  # by `pack`, from sets built without them
+        excluded=tuple(TESTS),  # `pack` takes datasets that were built without them
         recipe_file=True,
         evaluations=(evaluated,),
     )
@@ -175,7 +178,10 @@ def keep(arguments: argparse.Namespace) -> None:
     assert header.training.start is not None
     for name, record in (("recipe", header.training), ("pretrain", header.training.start.training)):
         assert record is not None
-        every = {"preview_every": record.steps, "checkpoint_every": record.steps}  # decide no weights: not recorded
+        every = {
+            "preview_every": record.steps,
+            "checkpoint_every": record.steps,
+        }  # the weights do not depend on them, so they are not recorded
         recipe = dict(record.recipe) | {"variants": dict(record.recipe["variants"])} | every
         (to / f"{name}.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
     for stage in ("pretrain", "finetune"):
@@ -184,8 +190,8 @@ def keep(arguments: argparse.Namespace) -> None:
     print(to)
 
 
-def curves(folder: Path, picture: Path) -> None:
-    """The loss of both stages by variant, each point the mean over a twentieth of its steps."""
+def curves(folder: Path, chart_file: Path) -> None:
+    """Draw the loss of both stages by variant; each point is the mean over a twentieth of its steps."""
     import matplotlib as mpl
 
     mpl.use("svg")
@@ -205,33 +211,35 @@ def curves(folder: Path, picture: Path) -> None:
         axes.set(title=stage, xlabel="step", ylabel="loss (L1)", ylim=(0, None))
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False)
-    figure.savefig(picture, metadata={"Date": None})
+    figure.savefig(chart_file, metadata={"Date": None})
     pyplot.close(figure)
 
 
 def main() -> None:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
-    packing = commands.add_parser("pack", help="gather the pictures")
+    packing = commands.add_parser("pack", help="collect the images")
     packing.add_argument("--to", type=Path, default=PACKED)
-    packing.add_argument("--work", type=Path, default=WORK, help="where the sets are built")
+    packing.add_argument("--work", type=Path, default=WORK, help="folder in which the datasets are built")
     running = commands.add_parser("run", help="train and measure")
     running.add_argument("--data", type=Path, default=PACKED)
     running.add_argument("--out", type=Path, required=True)
     running.add_argument("--work", type=Path, default=Path("/tmp/full_width"))
-    running.add_argument("--minutes", type=float, default=9, help="of the whole command")
-    running.add_argument("--steps", type=int, nargs=2, help="of the two stages, instead of what goes into the time")
+    running.add_argument("--minutes", type=float, default=9, help="duration of the whole command")
+    running.add_argument(
+        "--steps", type=int, nargs=2, help="steps of the two stages, instead of those that the time allows"
+    )
     running.add_argument("--crop", type=int, default=128)
     running.add_argument("--batch", type=int, default=32)
     running.add_argument("--learning-rate", type=float, default=5e-4)
-    running.add_argument("--pictures", type=int, help="of each test set; else all")
+    running.add_argument("--pictures", type=int, help="images of each test set; default: all")
     running.add_argument("--device", default="cuda")
-    keeping = commands.add_parser("keep", help="weights with a card into a folder of this repository")
+    keeping = commands.add_parser("keep", help="copy weights with a card to a folder of this repository")
     keeping.add_argument("folder", type=Path)
     keeping.add_argument("--to", type=Path, required=True)
     keeping.add_argument("--licence", required=True)
-    packing.add_argument("--rain", type=int, default=24, help="pairs of Rain100L; all are 51 MB, more than may travel")
+    packing.add_argument("--rain", type=int, default=24, help="pairs of Rain100L; all are 51 MB, too much to transfer")
     arguments = parser.parse_args()
     if arguments.command == "pack":
         pack(arguments.to, arguments.work, arguments.rain)

@@ -1,12 +1,12 @@
-"""Does one dynamic pre-training of S and L cost half of two, and what does each variant get from it?
+"""Does one dynamic pre-training of S and L cost half of two, and what does each variant gain from it?
 
     python benchmarks/studies/joint_pretraining.py
 
-Of the same number of steps N, with the same fine-tuning of each variant by itself afterwards:
+Each variant is fine-tuned alone in the same way after one of these, with the same number of steps N:
 
 - `two runs`: S is pre-trained for N steps, and L for N steps;
-- `one run, equal steps each`: one dynamic run of 2 N steps, in which each variant is drawn about N times: as many steps
-  each, and the same total cost as the two;
+- `one run, equal steps each`: one dynamic run of 2 N steps, in which each variant is drawn about N times: the same
+  number of steps for each variant, and the same total cost as two runs;
 - `one run, half the cost`: one dynamic run of N steps, the paper's "50 % fewer GPU hours";
 - `none`: fine-tuning alone.
 """
@@ -24,7 +24,7 @@ ARMS = ("none", "two runs", "one run, equal steps each", "one run, half the cost
 
 
 def plan(scale: Scale) -> list[Run]:
-    """Eight fine-tunings: each variant after each of the four."""
+    """Return eight fine-tunings: each variant after each of the four."""
     steps = scale.pretrain_steps
     joint = {"one run, equal steps each": 2 * steps, "one run, half the cost": steps}
     runs = []
@@ -36,19 +36,18 @@ def plan(scale: Scale) -> list[Run]:
 
 
 def cost(rows: Rows, scale: Scale, arm: str) -> float:
-    """Seconds of pre-training until both variants are there: steps × the time of a step of that run."""
-
+    """Return the seconds to pre-train both variants: steps × the time of a step of that run."""
     steps = scale.pretrain_steps
     if arm == "none":
         return 0.0
-    of_variant = {variant: seconds_of_a_step(rows, arm, "init_step_seconds", variant) for variant in "SL"}
+    by_variant = {variant: seconds_of_a_step(rows, arm, "init_step_seconds", variant) for variant in "SL"}
     if arm == "two runs":
-        return steps * sum(of_variant.values())
-    return (2 if "equal" in arm else 1) * steps * of_variant["L"]
+        return steps * sum(by_variant.values())
+    return (2 if "equal" in arm else 1) * steps * by_variant["L"]
 
 
-def report(rows: list[dict[str, Any]], scale: Scale, picture: Path) -> str:
-    """The table, and three sentences for each variant."""
+def report(rows: list[dict[str, Any]], scale: Scale, chart_file: Path) -> str:
+    """Return the table, and three sentences for each variant and test set."""
     columns = [(variant, task) for variant in "SL" for task in ("CBSD68", "Rain100L")]
     lines = [
         [arm, f"{cost(rows, scale, arm):.0f}", *(str(values(rows, arm, *column)) for column in columns)] for arm in ARMS
@@ -59,7 +58,7 @@ def report(rows: list[dict[str, Any]], scale: Scale, picture: Path) -> str:
         for one, other in ((ARMS[2], ARMS[1]), (ARMS[3], ARMS[1]), (ARMS[3], ARMS[0])):
             words.append(verdict(f"{variant}, {task}, {one} against {other}", difference(reached[one], reached[other])))
     bars = {f"{v}, {t}": {arm: values(rows, arm, v, t) for arm in ARMS} for v, t in columns}
-    chart(picture, "One dynamic pre-training against two", bars, "two runs")
+    chart(chart_file, "One dynamic pre-training against two", bars, "two runs")
     heads = ["pre-training", "cost, s", *(f"{variant}, {task}" for variant, task in columns)]
     return table(heads, lines) + "\n\n" + "\n".join(f"- {word}" for word in words)
 

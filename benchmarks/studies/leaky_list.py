@@ -1,9 +1,9 @@
-"""What would the usual list of training pictures have given on Rain100L?
+"""What would the usual list of training images have given on Rain100L?
 
     python benchmarks/studies/leaky_list.py
 
-The same training twice: on BSD400 as it is usually taken, 67 pictures of which are clean targets of Rain100L's test
-set, and on what `million-ird build --exclude-benchmark` leaves of it, which is also less.
+The same training twice: on BSD400 as it is usually used, which contains 67 clean targets of Rain100L's test set, and on
+the images that remain with `million-ird build --exclude-benchmark`, which are fewer.
 """
 
 from pathlib import Path
@@ -18,7 +18,7 @@ ARMS = ("without test pictures", "the usual list")
 
 
 def plan(scale: Scale) -> list[Run]:
-    """Two trainings."""
+    """Return two training runs."""
     steps = scale.pretrain_steps + scale.finetune_steps
     return [
         finetuning(ARMS[0], steps, sets=("bsds",)),
@@ -26,8 +26,8 @@ def plan(scale: Scale) -> list[Run]:
     ]
 
 
-def report(rows: list[dict[str, Any]], scale: Scale, picture: Path) -> str:
-    """The table, and a sentence for each variant and test set."""
+def report(rows: list[dict[str, Any]], scale: Scale, chart_file: Path) -> str:
+    """Return the table, and a sentence for each variant and test set."""
     columns = [(variant, task) for variant in "SL" for task in ("CBSD68", "Rain100L")]
     lines = [[arm, *(str(values(rows, arm, *column)) for column in columns)] for arm in ARMS]
     words = [
@@ -38,7 +38,7 @@ def report(rows: list[dict[str, Any]], scale: Scale, picture: Path) -> str:
         for variant, task in columns
     ]
     bars = {f"{v}, {t}": {arm: values(rows, arm, v, t) for arm in ARMS} for v, t in columns}
-    chart(picture, "The usual list of training pictures", bars, ARMS[0])
+    chart(chart_file, "The usual list of training pictures", bars, ARMS[0])
     heads = ["trained on", *(f"{variant}, {task}" for variant, task in columns)]
     return table(heads, lines) + "\n\n" + "\n".join(f"- {word}" for word in words)
 

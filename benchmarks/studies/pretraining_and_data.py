@@ -2,9 +2,9 @@
 
     python benchmarks/studies/pretraining_and_data.py
 
-One fine-tuning on noise and rain after: no pre-training; no pre-training but as many steps more of fine-tuning; dynamic
-pre-training with and without black cells on the pictures of a small crawl that the default recipe keeps; with black
-cells on as many pictures of the same crawl by lot.
+The same fine-tuning on noise and rain after: no pre-training; no pre-training but the same number of extra steps of
+fine-tuning; dynamic pre-training, with and without black cells, on the images of a small crawl that the default recipe
+keeps; the same with black cells on as many images of the crawl, drawn at random.
 """
 
 from pathlib import Path
@@ -25,7 +25,7 @@ QUESTIONS = (
 
 
 def plan(scale: Scale) -> list[Run]:
-    """A fine-tuning for each arm."""
+    """Return a fine-tuning for each arm."""
     steps, more = scale.finetune_steps, scale.pretrain_steps
     inits = {
         "masked, curated": pretraining("masked, curated", more, sets=("curated",)),
@@ -36,8 +36,8 @@ def plan(scale: Scale) -> list[Run]:
     return runs + [finetuning(name, steps, init=init) for name, init in inits.items()]
 
 
-def report(rows: list[dict[str, Any]], scale: Scale, picture: Path) -> str:
-    """The table, and a sentence for each question."""
+def report(rows: list[dict[str, Any]], scale: Scale, chart_file: Path) -> str:
+    """Return the table, and a sentence for each question."""
     columns = [(variant, task) for variant in "SL" for task in ("CBSD68", "Rain100L")]
     lines = [[arm, *(str(values(rows, arm, *column)) for column in columns)] for arm in ARMS]
     words = [
@@ -49,7 +49,7 @@ def report(rows: list[dict[str, Any]], scale: Scale, picture: Path) -> str:
         for variant, task in columns
     ]
     bars = {f"{v}, {t}": {arm: values(rows, arm, v, t) for arm in ARMS} for v, t in columns}
-    chart(picture, "Pre-training, masking, curation", bars, "none")
+    chart(chart_file, "Pre-training, masking, curation", bars, "none")
     heads = ["pre-training", *(f"{variant}, {task}" for variant, task in columns)]
     return table(heads, lines) + "\n\n" + "\n".join(f"- {word}" for word in words)
 

@@ -2,8 +2,8 @@
 
     python benchmarks/studies/prompts.py
 
-Trained from scratch on noise and rain for as many steps. On the skips is the paper's place; in the decoder is
-PromptIR's, with the same blocks and number of parameters; the other two have fewer.
+Training from scratch on noise and rain for the same number of steps. The paper has the prompts on the skips. PromptIR
+has them in the decoder, with the same blocks and number of parameters; the other two have fewer parameters.
 """
 
 from pathlib import Path
@@ -14,7 +14,7 @@ from spread import chart, difference, table, values, verdict
 from study import main
 
 from dynet import DyNet
-from dynet.config.recipe import Network
+from dynet.config.recipe import NetworkSettings
 
 NAME = "prompts"
 ARMS = {"on the skips": "skips", "in the decoder": "decoder", "at the latent alone": "latent", "nowhere": "none"}
@@ -22,18 +22,18 @@ BASELINE = "on the skips"
 
 
 def plan(scale: Scale) -> list[Run]:
-    """A training for each place."""
+    """Return a training run for each position."""
     places = {name: {} if name == BASELINE else {"prompts_at": place} for name, place in ARMS.items()}
     return [finetuning(name, scale.pretrain_steps, network=place) for name, place in places.items()]
 
 
 def _parameters(scale: Scale, place: str) -> int:
-    shape = Network.model_validate(scale.network | {"prompts_at": place}).architecture()
+    shape = NetworkSettings.model_validate(scale.network | {"prompts_at": place}).architecture()
     return sum(parameter.numel() for parameter in DyNet.from_architecture(shape).parameters())
 
 
-def report(rows: list[dict[str, Any]], scale: Scale, picture: Path) -> str:
-    """The table, and a sentence for each place."""
+def report(rows: list[dict[str, Any]], scale: Scale, chart_file: Path) -> str:
+    """Return the table, and a sentence for each position."""
     columns = [(variant, task) for variant in "SL" for task in ("CBSD68", "Rain100L")]
     lines, words = [], []
     for arm, place in ARMS.items():
@@ -41,10 +41,10 @@ def report(rows: list[dict[str, Any]], scale: Scale, picture: Path) -> str:
         cells = [str(values(rows, arm, *column)) for column in columns]
         lines.append([arm, f"{_parameters(scale, place):,}", f"{sum(times) / len(times):.3f}", *cells])
         for column in columns if arm != BASELINE else ():
-            found = difference(values(rows, arm, *column), values(rows, BASELINE, *column))
-            words.append(verdict(f"{arm}, {', '.join(column)}", found))
+            gain = difference(values(rows, arm, *column), values(rows, BASELINE, *column))
+            words.append(verdict(f"{arm}, {', '.join(column)}", gain))
     bars = {f"{v}, {t}": {arm: values(rows, arm, v, t) for arm in ARMS} for v, t in columns}
-    chart(picture, "Where the prompts are", bars, BASELINE)
+    chart(chart_file, "Where the prompts are", bars, BASELINE)
     heads = ["prompts", "parameters", "s a step", *(f"{variant}, {task}" for variant, task in columns)]
     against = f"Against {BASELINE}:\n\n"
     return table(heads, lines) + "\n\n" + against + "\n".join(f"- {word}" for word in words)

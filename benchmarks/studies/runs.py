@@ -1,4 +1,4 @@
-"""What can be trained in a study: recipes in the few numbers that studies change, and how large everything is."""
+"""The runs of the studies: recipes in terms of the few values that studies change, and the scales."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,12 +6,12 @@ from typing import Any
 S, L = [2, 3, 3, 4], [4, 6, 6, 8]
 BOTH = {"S": {"schedule": S, "probability": 0.5}, "L": {"schedule": L, "probability": 0.5}}
 TRAINING_SETS = ("bsds=300", "photos=31")
-"""What all studies fine-tune on; about as many pictures as the weights say."""
+"""Datasets that all studies fine-tune on, with weights that are about their numbers of images."""
 
 
 @dataclass(frozen=True)
 class Scale:
-    """How large everything is: what is said beside every figure."""
+    """The size of the runs; the field names are keys of the file of raw numbers."""
 
     network: dict[str, Any]
     crop: int
@@ -21,9 +21,9 @@ class Scale:
     learning_rate: float
     precision: str
     jobs: int
-    """Runs at a time, each on so many threads as then remain."""
+    """Runs at the same time; they share the threads of the machine."""
     pictures: int | None = None
-    """Of each test set; None for all."""
+    """Number of images of each test set; None for all."""
 
 
 REDUCED = {"dim": 8, "prompt_channels": [8, 16, 48], "prompt_sizes": [32, 16, 8], "refinement_blocks": 2}
@@ -39,7 +39,7 @@ SCALES = {
 
 @dataclass(frozen=True)
 class Run:
-    """One training. `name` is what tables say; `changes` are keys of its recipe."""
+    """One training run: its name in tables, and the keys of its recipe that it changes."""
 
     name: str
     stage: str
@@ -47,11 +47,11 @@ class Run:
     sets: tuple[str, ...] = TRAINING_SETS
     init: "Run | None" = None
     measured: bool = True
-    """Whether it is evaluated; pre-trained weights that are only begun with are not."""
+    """Whether it is evaluated; a pre-training that other runs start from is not."""
 
 
 def pretraining(name: str, steps: int, variants: dict[str, Any] = BOTH, **more: Any) -> Run:
-    """A dynamic pre-training as the paper describes it; `mask=0` leaves the black cells out."""
+    """Return a dynamic pre-training as in the paper; `mask=0` has no black cells."""
     sets = more.pop("sets", TRAINING_SETS)
     mask = more.pop("mask", 0.3)
     changes = {
@@ -74,7 +74,7 @@ def pretraining(name: str, steps: int, variants: dict[str, Any] = BOTH, **more: 
 
 
 def finetuning(name: str, steps: int, variants: dict[str, Any] = BOTH, init: Run | None = None, **more: Any) -> Run:
-    """Fine-tuning on noise and rain."""
+    """Return a fine-tuning on noise and rain."""
     sets = more.pop("sets", TRAINING_SETS)
     changes = {
         "variants": variants,

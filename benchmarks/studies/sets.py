@@ -1,4 +1,4 @@
-"""The sets that the studies train on, each built by `million-ird`, and the folders that they measure on."""
+"""The datasets that the studies train on, each built by `million-ird`, and the folders of test sets."""
 
 import os
 import random
@@ -16,61 +16,61 @@ from machine import ROOT, SHARED
 
 BSDS = SHARED / "train" / "BSDS500"
 POOL = tuple(SHARED / part for part in ("photos", "duplicates", "negatives", "real"))
-"""A small crawl: photographs, the same re-saved by others, and the rest of what the web is made of."""
+"""A small crawl: photographs, re-saved copies of them, and other images as found on the web."""
 TESTS = {"CBSD68": SHARED / "benchmarks" / "CBSD68", "Rain100L": SHARED / "benchmarks" / "Rain100L"}
 CLEAN = {"CBSD68": TESTS["CBSD68"], "Rain100L": TESTS["Rain100L"] / "target"}
-SMALLEST = 256  # pixels of the short side: a patch of 96 can be cut at half the size
+SMALLEST = 256  # short side in pixels: a patch of 96 fits at half the size
 OF_SMALL: dict[str, Any] = {"size": 160}
 OF_LARGE: dict[str, Any] = {"size": 96, "scales": [0.5, 0.25]}
 DROP_NOTHING = {"exact": False, "radius": None, "turned": False, "crops": False}
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What a set is built from, and how: `changes` to the default recipe."""
+class DatasetPlan:
+    """The sources of a dataset, and the changes to the default recipe."""
 
     sources: tuple[Path, ...]
     changes: dict[str, Any]
     smallest: int = SMALLEST
-    without_test_pictures: bool = True
+    without_test_images: bool = True
 
 
 PLANS = {
-    # BSD400 and the photographs without what stands in a test set: what all studies fine-tune on.
-    "bsds": Plan((BSDS / "train", BSDS / "test"), {"patches": OF_SMALL}),
-    "photos": Plan((SHARED / "photos",), {"patches": OF_LARGE}),
-    "photos_large": Plan((SHARED / "photos",), {"patches": {"size": 256, "scales": [0.25]}}),  # for full width
-    # BSD400 as it is usually taken.
-    "leaky": Plan((BSDS / "train", BSDS / "test"), {"patches": OF_SMALL}, without_test_pictures=False),
-    "curated": Plan(POOL, {"patches": OF_LARGE}, smallest=1024),
-    # As many pictures of the same pool by lot: sources are drawn when it is built.
-    "uncurated": Plan((), {"patches": OF_LARGE, "gates": [], "duplicates": DROP_NOTHING}),
+    # BSD400 and the photographs, without images of test sets: all studies fine-tune on these.
+    "bsds": DatasetPlan((BSDS / "train", BSDS / "test"), {"patches": OF_SMALL}),
+    "photos": DatasetPlan((SHARED / "photos",), {"patches": OF_LARGE}),
+    "photos_large": DatasetPlan((SHARED / "photos",), {"patches": {"size": 256, "scales": [0.25]}}),  # for full width
+    # BSD400 as it is usually used.
+    "leaky": DatasetPlan((BSDS / "train", BSDS / "test"), {"patches": OF_SMALL}, without_test_images=False),
+    "curated": DatasetPlan(POOL, {"patches": OF_LARGE}, smallest=1024),
+    # As many images drawn at random from the same pool, when the dataset is built.
+    "uncurated": DatasetPlan((), {"patches": OF_LARGE, "gates": [], "duplicates": DROP_NOTHING}),
 }
 
 
 class Sets:
-    """Builds a set when it is first asked for; one that is finished is kept."""
+    """Builds each dataset when it is first needed; a finished one is kept."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def place(self, name: str) -> Path:
-        """The folder of one of PLANS."""
+    def folder_of(self, name: str) -> Path:
+        """Return the folder of a dataset of PLANS, built if necessary."""
         out, plan = self._folder / name, PLANS[name]
-        if not (out / "README.md").is_file():  # the last that a build writes
-            sources = plan.sources or self._by_lot(len(pictures(self.place("curated"))))
+        if not (out / "README.md").is_file():  # a build writes it last
+            sources = plan.sources or self._draw_files(len(image_ids(self.folder_of("curated"))))
             self._build(out, plan, sources)
         return out
 
-    def _by_lot(self, count: int) -> tuple[Path, ...]:
+    def _draw_files(self, count: int) -> tuple[Path, ...]:
         files = sorted(path for part in POOL for path in part.rglob("*") if path.is_file())
         random.Random(0).shuffle(files)
         return tuple([path for path in files if _short_side(path) >= SMALLEST][:count])
 
-    def _build(self, out: Path, plan: Plan, sources: tuple[Path, ...]) -> None:
+    def _build(self, out: Path, plan: DatasetPlan, sources: tuple[Path, ...]) -> None:
         for source in (*sources, *CLEAN.values()):
             if not source.exists():
-                sys.exit(f"{source}: the pictures that the studies need are not there")
+                sys.exit(f"{source}: the images that the studies need are missing")
         recipe = yaml.safe_load((ROOT / "pipelines" / "million_ird.yaml").read_text()) | {"name": out.name}
         for gate in recipe["gates"]:
             if gate["field"] == "short_side":
@@ -81,13 +81,13 @@ class Sets:
         command = ["--recipe", file, "--out", out]
         for source in sources:
             command += ["--sources", source]
-        for name, folder in CLEAN.items() if plan.without_test_pictures else ():
+        for name, folder in CLEAN.items() if plan.without_test_images else ():
             command += ["--exclude-benchmark", f"{name}={folder}"]
         run_program("million-ird", "build", *map(str, command))
 
 
-def pictures(built: Path) -> list[str]:
-    """The ids of the pictures that a built set holds."""
+def image_ids(built: Path) -> list[str]:
+    """Return the ids of the images of a built dataset."""
     from datasets import load_dataset
 
     ids: list[str] = load_dataset(str(built), split="train")["id"][:]
@@ -103,9 +103,9 @@ def _short_side(path: Path) -> int:
 
 
 def run_program(program: str, *arguments: str, threads: int | None = None) -> str:
-    """Runs one of the two programs of this environment; returns its stdout. Its fault, if it has one, ends this one."""
+    """Run one of the two programs of this environment and return its stdout; exit with its error if it fails."""
     environment = dict(os.environ) if threads is None else os.environ | {"OMP_NUM_THREADS": str(threads)}
-    script = Path(sys.executable).with_name(program)  # where nothing is installed, the checkout's own
+    script = Path(sys.executable).with_name(program)  # if nothing is installed, the module of the checkout
     start = [str(script)] if script.is_file() else [sys.executable, "-m", program]
     command = [*start, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)

@@ -1,9 +1,9 @@
-"""What the studies share: runs of `dynet train`, each measured by `dynet evaluate`, and a file of raw numbers.
+"""Shared code of the studies: runs of `dynet train`, each measured by `dynet evaluate`, and a file of raw numbers.
 
-A study is a list of runs; each has a recipe, sets to train on, and maybe a run whose weights it begins with. Runs that
-several studies ask for are trained once: their folder is named by the digest of all that decides them. A study that is
-stopped goes on where it was, by `dynet train --resume`, when the same command is given again. What stands in its file
-of raw numbers, by the same digest, is not trained again even where the folders are gone.
+A study is a list of runs; each has a recipe, datasets, and possibly a run whose weights it starts from. A run that
+several studies need is trained once: the name of its folder is a digest of everything that its result depends on. A
+study that was stopped continues, with `dynet train --resume`, when the same command is given again. A run whose digest
+is in the file of raw numbers is not trained again, even if its folder is gone.
 """
 
 import argparse
@@ -33,8 +33,8 @@ Row = dict[str, Any]
 """One variant of one run on one test set."""
 
 
-class Trainer:
-    """Trains and measures runs, each once."""
+class StudyRunner:
+    """Trains and measures runs, each of them once."""
 
     def __init__(self, scale: Scale, work: Path, device: str) -> None:
         self.scale, self._work, self._device = scale, work, device
@@ -42,11 +42,11 @@ class Trainer:
         self._threads = max((os.cpu_count() or 1) // scale.jobs, 1)
 
     def folder(self, run: Run, seed: int) -> Path:
-        """Named by what decides its weights."""
+        """Return the folder of a run, named by everything that its weights depend on."""
         return self._work / "runs" / f"{self.digest(run, seed)}-{seed}"
 
     def recipe(self, run: Run, seed: int) -> dict[str, Any]:
-        """The whole recipe of a run."""
+        """Return the complete recipe of a run."""
         scale = self.scale
         changes = dict(run.changes)
         network = scale.network | changes.pop("network", {})
@@ -68,13 +68,13 @@ class Trainer:
         } | changes
 
     def digest(self, run: Run, seed: int) -> str:
-        """Of all that decides the weights, and on what they are measured."""
+        """Return the digest of everything that the weights depend on, and of the test images."""
         init = self.digest(run.init, seed) if run.init else None
-        decisive = {"recipe": self.recipe(run, seed), "sets": run.sets, "init": init, "pictures": self.scale.pictures}
-        return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:12]
+        key = {"recipe": self.recipe(run, seed), "sets": run.sets, "init": init, "pictures": self.scale.pictures}
+        return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:12]
 
     def train(self, run: Run, seed: int) -> Path:
-        """The folder of the finished run; goes on with one that was begun."""
+        """Train a run, or resume it if it was started; return the folder of the finished run."""
         out = self.folder(run, seed)
         if (out / "weights.safetensors").is_file():
             return out
@@ -82,29 +82,29 @@ class Trainer:
         recipe = out.with_suffix(".yaml")
         recipe.write_text(yaml.safe_dump(self.recipe(run, seed), sort_keys=False))
         command = ["--stage", run.stage, "--config", recipe, "--out", out, "--resume", "--device", self._device]
-        for place in run.sets:
-            name, _, weight = place.partition("=")
-            command += ["--data", f"{self._sets.place(name)}{'=' + weight if weight else ''}"]
+        for dataset in run.sets:
+            name, _, weight = dataset.partition("=")
+            command += ["--data", f"{self._sets.folder_of(name)}{'=' + weight if weight else ''}"]
         if run.init is not None:
             command += ["--init", self.folder(run.init, seed)]
         run_program("dynet", "train", *map(str, command), threads=self._threads)
         return out
 
     def prepare(self, runs: Iterable[Run]) -> None:
-        """Builds the sets, one after the other: several runs may ask for the same."""
-        for place in dict.fromkeys(place for run in runs for place in run.sets):
-            self._sets.place(place.partition("=")[0])
+        """Build the datasets one after the other, since several runs may need the same."""
+        for dataset in dict.fromkeys(dataset for run in runs for dataset in run.sets):
+            self._sets.folder_of(dataset.partition("=")[0])
 
     def measure(self, run: Run, seed: int) -> list[Row]:
-        """A row for each variant and task: PSNR and SSIM, and what training cost."""
+        """Return a row for each variant and task with PSNR, SSIM and the time of a training step."""
         out = self.train(run, seed)
         results = out / "evaluation" / "results.json"
         if not results.is_file():
             command = ["--weights", out, "--protocol", "aio-paper", "--sigma", "25", "--out", results.parent]
             for name in TESTS:
-                command += ["--benchmark", f"{name}={self._test(name)}"]
+                command += ["--benchmark", f"{name}={self._test_folder(name)}"]
             run_program("dynet", "evaluate", *map(str, command), "--device", self._device, threads=self._threads)
-        told = json.loads(results.read_text())
+        evaluation = json.loads(results.read_text())
         costs = {"step_seconds": step_seconds(out / "metrics.jsonl", self.scale.batch)}
         if run.init is not None:
             costs["init_step_seconds"] = step_seconds(self.folder(run.init, seed) / "metrics.jsonl", self.scale.batch)
@@ -120,12 +120,12 @@ class Trainer:
                 "pictures": row["images"],
                 **costs,
             }
-            for row in told["results"]
+            for row in evaluation["results"]
             if row["variant"] != "input"
         ]
 
-    def _test(self, name: str) -> Path:
-        """The folder of a test set, or one with every nth of its pictures."""
+    def _test_folder(self, name: str) -> Path:
+        """Return the folder of a test set, or one with every nth of its images."""
         whole, count = TESTS[name], self.scale.pictures
         if count is None:
             return whole
@@ -142,33 +142,35 @@ class Trainer:
 
 
 def step_seconds(metrics: Path, batch: int, settling: int = 0) -> float:
-    """The median time of a step, as the run itself logged it, over all variants; without the first `settling` steps."""
+    """Return the median time of a step over all variants, from the run's log, without the first `settling` steps."""
     lines = [json.loads(line) for line in metrics.read_text().splitlines()[settling:]]
     return round(statistics.median(batch / line["images_per_s"] for line in lines), 5)
 
 
 Report = Callable[[list[Row], Scale, Path], str]
-"""Rows to Markdown, tables and the sentences that they carry, and to a chart in the file."""
+"""Turns rows into Markdown (tables and the sentences that they support), and writes a chart to the file."""
 
 
 def main(name: str, doc: str | None, plan: Callable[[Scale], Sequence[Run]], report: Report) -> None:
-    """The command line of a study: trains, measures, writes the raw numbers as it goes, prints the report."""
+    """Run a study from the command line: train, measure, write the raw numbers after each run, print the report."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", choices=SCALES, default="cpu")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--work", type=Path, default=WORK, help="where sets and runs are; may be deleted afterwards")
-    parser.add_argument("--out", type=Path, help="the file of raw numbers; the chart lies beside it then")
-    parser.add_argument("--report", action="store_true", help="only print what the raw numbers say")
+    parser.add_argument(
+        "--work", type=Path, default=WORK, help="folder for datasets and runs; may be deleted afterwards"
+    )
+    parser.add_argument("--out", type=Path, help="the file of raw numbers; the chart is written next to it")
+    parser.add_argument("--report", action="store_true", help="only print the report of the raw numbers")
     arguments = parser.parse_args()
     out = arguments.out or RESULTS / f"{name}.json"
-    picture = arguments.out.with_suffix(".svg") if arguments.out else IMAGES / f"{name}.svg"
+    chart_file = arguments.out.with_suffix(".svg") if arguments.out else IMAGES / f"{name}.svg"
     if arguments.report:
-        told = json.loads(out.read_text())
-        print(report(told["rows"], SCALES[told["scale"]], picture))
+        raw = json.loads(out.read_text())
+        print(report(raw["rows"], SCALES[raw["scale"]], chart_file))
         return
     scale = SCALES[arguments.scale]
-    trainer, runs = Trainer(scale, arguments.work / arguments.scale, arguments.device), plan(scale)
+    runner, runs = StudyRunner(scale, arguments.work / arguments.scale, arguments.device), plan(scale)
     known = json.loads(out.read_text()) if out.is_file() else {"scale": arguments.scale, "rows": []}
     if known["scale"] != arguments.scale:
         sys.exit(f"{out} holds numbers of scale {known['scale']}: give another --out")
@@ -176,39 +178,39 @@ def main(name: str, doc: str | None, plan: Callable[[Scale], Sequence[Run]], rep
     def write(rows: list[Row]) -> None:
         _write(out, arguments.scale, rows)
 
-    rows = run_all(trainer, runs, arguments.seeds, known["rows"], write)
+    rows = run_all(runner, runs, arguments.seeds, known["rows"], write)
     write(rows)
-    print(report(rows, scale, picture))
+    print(report(rows, scale, chart_file))
 
 
 def run_all(
-    trainer: Trainer, runs: Sequence[Run], seeds: Sequence[int], known: list[Row], write: Callable[[list[Row]], None]
+    runner: StudyRunner, runs: Sequence[Run], seeds: Sequence[int], known: list[Row], write: Callable[[list[Row]], None]
 ) -> list[Row]:
-    """First what others begin with, then what is measured; `write` is called after each run with all rows so far.
+    """Train the runs that others start from, then train and measure the runs of the study.
 
-    Rows of other seeds stay, as long as they are of the same runs.
+    `write` is called after each run with all rows so far. Known rows of other seeds are kept if they are of these runs.
     """
-    of_seeds = dict.fromkeys([*seeds, *(row["seed"] for row in known)])
-    jobs = [(run, seed) for seed in of_seeds for run in runs]
-    found = {job: _known(known, run.name, trainer.digest(run, seed)) for job, (run, seed) in enumerate(jobs)}
-    missing = [job for job, rows in found.items() if not rows and jobs[job][1] in seeds]
-    begun_with = [(run.init, seed) for run, seed in map(jobs.__getitem__, missing) if run.init]
-    inits = {trainer.digest(init, seed): (init, seed) for init, seed in begun_with}
-    trainer.prepare([*(run for run, _ in inits.values()), *(jobs[job][0] for job in missing)])
-    one_at_a_time = Lock()
+    all_seeds = dict.fromkeys([*seeds, *(row["seed"] for row in known)])
+    jobs = [(run, seed) for seed in all_seeds for run in runs]
+    rows_of_job = {job: _known(known, run.name, runner.digest(run, seed)) for job, (run, seed) in enumerate(jobs)}
+    missing = [job for job, rows in rows_of_job.items() if not rows and jobs[job][1] in seeds]
+    needed = [(run.init, seed) for run, seed in map(jobs.__getitem__, missing) if run.init]
+    inits = {runner.digest(init, seed): (init, seed) for init, seed in needed}
+    runner.prepare([*(run for run, _ in inits.values()), *(jobs[job][0] for job in missing)])
+    lock = Lock()
 
     def measure(job: int) -> None:
         run, seed = jobs[job]
-        rows = trainer.measure(run, seed)
-        with one_at_a_time:
-            found[job] = rows
-            write([row for of_job in found.values() for row in of_job])
+        rows = runner.measure(run, seed)
+        with lock:
+            rows_of_job[job] = rows
+            write([row for rows in rows_of_job.values() for row in rows])
         print(f"{run.name}, seed {seed}: measured", file=sys.stderr, flush=True)
 
-    with ThreadPoolExecutor(trainer.scale.jobs) as pool:
-        list(pool.map(lambda init: trainer.train(*init), inits.values()))
+    with ThreadPoolExecutor(runner.scale.jobs) as pool:
+        list(pool.map(lambda init: runner.train(*init), inits.values()))
         list(pool.map(measure, missing))
-    return [row for of_job in found.values() for row in of_job]
+    return [row for rows in rows_of_job.values() for row in rows]
 
 
 def _known(rows: list[Row], run: str, digest: str) -> list[Row]:

@@ -2,9 +2,9 @@
 
     python benchmarks/studies/variants_and_policies.py
 
-Trained from scratch on noise and rain for the same number of steps: two, three and five variants drawn alike; L drawn
-in a quarter, half and three quarters of the steps; S and L in runs of their own, which is twice the cost for both. A
-sandwich with distillation does two passes in a step: once for as many steps, and once for half as many.
+Training from scratch on noise and rain for the same number of steps: two, three and five variants with equal
+probability; L drawn in a quarter, half and three quarters of the steps; S and L in separate runs, at twice the cost for
+both. A step of a sandwich with distillation has two passes: one run has as many steps, another half as many.
 """
 
 from pathlib import Path
@@ -36,11 +36,11 @@ ARMS: dict[str, tuple[dict[str, Any], str, float]] = {
     "S alone": ({"S": {"schedule": S}}, "random", 1),
     "L alone": ({"L": {"schedule": L}}, "random", 1),
 }
-"""What is trained: variants, policy, share of the steps."""
+"""By name: variants, policy, share of the steps."""
 
 
 def plan(scale: Scale) -> list[Run]:
-    """A training for each arm."""
+    """Return a training run for each arm."""
     steps = scale.pretrain_steps
     return [
         finetuning(name, max(round(steps * share), 1), variants, policy=policy)
@@ -49,12 +49,12 @@ def plan(scale: Scale) -> list[Run]:
 
 
 def seconds(rows: Rows, scale: Scale, arm: str) -> float:
-    """Of the whole training: steps × the time of a step."""
+    """Return the seconds of the whole training: steps × the time of a step."""
     return round(scale.pretrain_steps * ARMS[arm][2]) * seconds_of_a_step(rows, arm)
 
 
-def report(rows: list[dict[str, Any]], scale: Scale, picture: Path) -> str:
-    """The table, and a sentence for each arm and variant against the paper's policy."""
+def report(rows: list[dict[str, Any]], scale: Scale, chart_file: Path) -> str:
+    """Return the table, and a sentence for each arm and variant compared with the policy of the paper."""
     columns = [(variant, task) for variant in "SL" for task in ("CBSD68", "Rain100L")]
     lines, words = [], []
     for arm in ARMS:
@@ -62,13 +62,13 @@ def report(rows: list[dict[str, Any]], scale: Scale, picture: Path) -> str:
         lines.append([arm, f"{seconds(rows, scale, arm):.0f}", *cells])
         for variant, task in columns:
             if arm != BASELINE and variant in ARMS[arm][0]:
-                found = difference(values(rows, arm, variant, task), values(rows, BASELINE, variant, task))
-                words.append(verdict(f"{arm}, {variant}, {task}", found))
+                gain = difference(values(rows, arm, variant, task), values(rows, BASELINE, variant, task))
+                words.append(verdict(f"{arm}, {variant}, {task}", gain))
     bars = {
         f"{variant}, {task}": {arm: values(rows, arm, variant, task) for arm in ARMS if variant in ARMS[arm][0]}
         for variant, task in columns
     }
-    chart(picture, "Variants, probabilities and policies", bars, BASELINE)
+    chart(chart_file, "Variants, probabilities and policies", bars, BASELINE)
     heads = ["training", "cost, s", *(f"{variant}, {task}" for variant, task in columns)]
     against = f"Against {BASELINE}:\n\n"
     return table(heads, lines) + "\n\n" + against + "\n".join(f"- {word}" for word in words)

@@ -83,7 +83,7 @@ def _remote_files(folder: Folder) -> Iterator[FileEntry]:
 
 
 def _local_files(root: str) -> Iterator[FileEntry]:
-    """Yield the files on a disk. Links to folders are entered after all real folders, whatever order a disk lists them in."""
+    """Yield the files on a disk; links to folders are entered last, so that the order of a listing does not matter."""
     files: list[FileEntry] = []
     entered: set[tuple[int, int]] = set()
     waiting, links = [""], list[str]()

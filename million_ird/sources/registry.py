@@ -163,7 +163,7 @@ def _kind(spec: SourceSpec) -> SourceKind:
 
 
 def _root(spec: SourceSpec, kind: SourceKind, out: Folder | None) -> str:
-    """The uri, made absolute if it is a path."""
+    """Return the uri, made absolute if it is a path."""
     if not OPENERS[kind].is_path(spec):
         return spec.uri
     if spec.uri.lower().startswith(("http://", "https://")) and kind == "files":

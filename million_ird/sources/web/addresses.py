@@ -1,7 +1,7 @@
-"""Which web addresses are asked at all: what a URL says, and whether what it names is on the public internet.
+"""Which web addresses may be fetched: valid URLs whose host is on the public internet.
 
-A list from the web may name the cloud's metadata service or a printer in the next room. So that a name cannot be
-checked as one address and connected to as another, the resolver that checks is the one that the connection uses.
+A table of URLs may name the metadata service of a cloud or a printer in the local network. The resolver that checks a
+name is the one that the connection uses, so a name cannot be checked as one address and connected to as another.
 """
 
 import ipaddress
@@ -21,7 +21,7 @@ from million_ird.candidate import Failed
 IPAddress: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 MAX_URL_LENGTH = 8192
-"""Characters of a URL: beyond it servers refuse the request line anyway."""
+"""Characters; servers refuse longer request lines anyway."""
 PORTS = MappingProxyType({"http": 80, "https": 443})
 
 _REFUSED_V4 = tuple(
@@ -32,7 +32,7 @@ _REFUSED_V4 = tuple(
         *("203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4"),
     )
 )
-"""IANA's special-purpose registry, written out: `ipaddress.is_global` changed its mind between Python versions."""
+"""IANA's special-purpose registry, written out because `ipaddress.is_global` differs between Python versions."""
 _GLOBAL_V6 = ipaddress.IPv6Network("2000::/3")
 _REFUSED_V6 = tuple(ipaddress.IPv6Network(network) for network in ("2001::/23", "2001:db8::/32", "3fff::/20"))
 _SIX_TO_FOUR = ipaddress.IPv6Network("2002::/16")
@@ -40,9 +40,9 @@ _TEREDO = ipaddress.IPv6Network("2001::/32")
 _LAST_32_BITS = tuple(
     ipaddress.IPv6Network(network) for network in ("::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96")
 )
-"""Mapped, translated and NAT64 addresses: an IPv4 address in IPv6 clothes."""
+"""Mapped, translated and NAT64 addresses: IPv6 addresses that contain an IPv4 address."""
 
-_STRANGE = re.compile(r"[^!-~]|[\"<>\\^`{|}]|%(?![0-9A-Fa-f]{2})")
+_NOT_ALLOWED = re.compile(r"[^!-~]|[\"<>\\^`{|}]|%(?![0-9A-Fa-f]{2})")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _NAME = re.compile(
     r"(?=.{1,254}$)(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.?"
@@ -52,86 +52,86 @@ _NUMBER = re.compile(r"\d+|0x[0-9a-f]*")
 
 @dataclass(frozen=True, slots=True)
 class FetchUrl:
-    """A URL as it will be asked for."""
+    """A URL as it is requested."""
 
     url: URL
-    """Without fragment; strange characters percent-encoded, everything else as it was written."""
+    """Without fragment; characters that URLs may not contain are percent-encoded, the rest is unchanged."""
     host: str
-    """What limits and delays count by: the name, with the port where it is not the usual one."""
+    """The name, with the port unless it is the default: limits and delays are counted by it."""
     origin: str
-    """What robots.txt counts by: scheme, name and port."""
+    """Scheme, name and port: what one robots.txt applies to."""
     literal: IPAddress | None
-    """The address, where the URL names one instead of a host."""
+    """The IP address, if the URL contains one instead of a name."""
 
 
-class _Wrong(ValueError):
-    """What is wrong with a URL, without the URL."""
+class _InvalidUrl(ValueError):
+    """Why a URL is invalid, without the URL."""
 
 
 def parse_url(text: str) -> FetchUrl | Failed:
-    """What a URL names, or `bad_url` with the reason.
+    """Parse a URL, or return `bad_url` with the reason.
 
-    The reason never holds the URL, which may hold a token. Percent-encodings are left exactly as they are, since
-    signed URLs break otherwise; what may not stand in a URL is encoded as UTF-8.
+    The reason never contains the URL, which may contain a token. Percent-encodings stay exactly as they are, since
+    signed URLs would break otherwise; characters that URLs may not contain are encoded as UTF-8.
     """
     try:
-        return _place(text.strip())
-    except _Wrong as error:
+        return _parse(text.strip())
+    except _InvalidUrl as error:
         return Failed("bad_url", str(error))
 
 
-def _place(text: str) -> FetchUrl:
+def _parse(text: str) -> FetchUrl:
     if len(text) > MAX_URL_LENGTH:
-        raise _Wrong(f"has more than {MAX_URL_LENGTH:,} characters")
+        raise _InvalidUrl(f"has more than {MAX_URL_LENGTH:,} characters")
     if _CONTROL.search(text):
-        raise _Wrong("holds a control character")
+        raise _InvalidUrl("holds a control character")
     try:
         parts = urlsplit(text)
         port = parts.port
     except ValueError:
-        raise _Wrong("its host or port cannot be read") from None
+        raise _InvalidUrl("its host or port cannot be read") from None
     if parts.scheme not in PORTS:
-        raise _Wrong(f"begins with {parts.scheme[:20]}:, not http: or https:" if parts.scheme else "has no scheme")
+        raise _InvalidUrl(f"begins with {parts.scheme[:20]}:, not http: or https:" if parts.scheme else "has no scheme")
     if "@" in parts.netloc:
-        raise _Wrong("holds a user name or password")
+        raise _InvalidUrl("holds a user name or password")
     if port == 0 or parts.netloc.endswith(":"):
-        raise _Wrong("its port cannot be connected to")
+        raise _InvalidUrl("its port cannot be connected to")
     name, literal = _host(parts)
     shown = f"[{name}]" if ":" in name else name
-    usual = port is None or port == PORTS[parts.scheme]
-    origin = f"{parts.scheme}://{shown}" + ("" if usual else f":{port}")
+    is_default = port is None or port == PORTS[parts.scheme]
+    origin = f"{parts.scheme}://{shown}" + ("" if is_default else f":{port}")
     try:
         rest = _encoded(parts.path or "/") + (f"?{_encoded(parts.query)}" if parts.query else "")
     except UnicodeEncodeError:
-        raise _Wrong("holds what is no text") from None
-    pacing = shown.rstrip(".") + ("" if usual else f":{port}")
-    return FetchUrl(url=URL(origin + rest, encoded=True), host=pacing, origin=origin, literal=literal)
+        raise _InvalidUrl("holds what is no text") from None
+    host = shown.rstrip(".") + ("" if is_default else f":{port}")
+    return FetchUrl(url=URL(origin + rest, encoded=True), host=host, origin=origin, literal=literal)
 
 
 def _encoded(part: str) -> str:
-    return _STRANGE.sub(lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode()), part)
+    return _NOT_ALLOWED.sub(lambda match: "".join(f"%{byte:02X}" for byte in match[0].encode()), part)
 
 
 def _host(parts: SplitResult) -> tuple[str, IPAddress | None]:
-    """The host's name as it goes over the wire, and the address if it is one, however it is spelt."""
+    """Return the host's name as it is sent, and its address if it is an IP address in any spelling."""
     name = parts.hostname or ""
     if not name:
-        raise _Wrong("names no host")
+        raise _InvalidUrl("names no host")
     if ":" in name:
         try:
             address = ipaddress.IPv6Address(name)
         except ValueError:
-            raise _Wrong("its address cannot be read") from None
+            raise _InvalidUrl("its address cannot be read") from None
         if address.scope_id:
-            raise _Wrong("its address is of one machine's own network")
+            raise _InvalidUrl("its address is of one machine's own network")
         return str(address), address
     if not name.isascii():
         try:
             name = URL.build(scheme="http", host=name).raw_host or ""
         except ValueError:
-            raise _Wrong("its host is no international name") from None
+            raise _InvalidUrl("its host is no international name") from None
     if not _NAME.fullmatch(name):
-        raise _Wrong("its host is no name")
+        raise _InvalidUrl("its host is no name")
     if _NUMBER.fullmatch(name.rstrip(".").rsplit(".", 1)[-1]):
         number = _numeric(name.rstrip("."))
         return str(number), number
@@ -139,15 +139,15 @@ def _host(parts: SplitResult) -> tuple[str, IPAddress | None]:
 
 
 def _numeric(name: str) -> ipaddress.IPv4Address:
-    """Reads an IPv4 address as browsers and the C library do: `2130706433`, `0x7f.1` and `0177.0.0.1` are one."""
+    """Parse an IPv4 address as browsers and the C library do: `2130706433`, `0x7f.1` and `0177.0.0.1` are the same."""
     parts = name.split(".")
     try:
         numbers = [_part(part) for part in parts]
     except ValueError:
-        raise _Wrong("its address cannot be read") from None
+        raise _InvalidUrl("its address cannot be read") from None
     if len(numbers) > 4 or any(number > 255 for number in numbers[:-1]) or numbers[-1] >= 256 ** (5 - len(numbers)):
-        raise _Wrong("its address cannot be read")
-    whole = sum(number << 8 * (3 - place) for place, number in enumerate(numbers[:-1])) + numbers[-1]
+        raise _InvalidUrl("its address cannot be read")
+    whole = sum(number << 8 * (3 - index) for index, number in enumerate(numbers[:-1])) + numbers[-1]
     return ipaddress.IPv4Address(whole)
 
 
@@ -158,7 +158,7 @@ def _part(part: str) -> int:
 
 
 def is_public(address: IPAddress) -> bool:
-    """Whether anyone on the internet could reach it; of an IPv6 address that holds an IPv4 address, both count."""
+    """Return whether an address is on the public internet; if an IPv6 address contains an IPv4 address, both count."""
     if isinstance(address, ipaddress.IPv4Address):
         return not any(address in network for network in _REFUSED_V4)
     number = int(address)
@@ -167,18 +167,18 @@ def is_public(address: IPAddress) -> bool:
     if address in _SIX_TO_FOUR:
         return is_public(ipaddress.IPv4Address(number >> 80 & 0xFFFFFFFF))
     if address in _TEREDO:
-        # The server in clear, the client with its bits turned round.
+        # The server as it is, the client with its bits inverted.
         server, client = number >> 64 & 0xFFFFFFFF, ~number & 0xFFFFFFFF
         return is_public(ipaddress.IPv4Address(server)) and is_public(ipaddress.IPv4Address(client))
     return address in _GLOBAL_V6 and not any(address in network for network in _REFUSED_V6)
 
 
 class PrivateAddress(OSError):
-    """A name has addresses, but none on the public internet."""
+    """A name has addresses, but none of them is on the public internet."""
 
 
 class CheckedResolver(AbstractResolver):
-    """Gives only the public addresses of a name, and those are what the connection is made to."""
+    """Resolves names to their public addresses only; connections are made to these."""
 
     def __init__(self, inner: AbstractResolver | None = None, *, allow_private_hosts: bool) -> None:
         self._inner = inner or ThreadedResolver()
@@ -187,20 +187,20 @@ class CheckedResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        """Looks a name up.
+        """Look a name up.
 
         Raises:
-            PrivateAddress: none of its addresses is public, and others are not allowed.
-            OSError: the name is not known, or the look-up failed.
+            PrivateAddress: none of its addresses is public, and private ones are not allowed.
+            OSError: the name is unknown, or the lookup failed.
         """
-        found = await self._inner.resolve(host, port, family)
+        results = await self._inner.resolve(host, port, family)
         if self._allow_private_hosts:
-            return found
-        public = [one for one in found if is_public(ipaddress.ip_address(one["host"].partition("%")[0]))]
-        if found and not public:
+            return results
+        public = [entry for entry in results if is_public(ipaddress.ip_address(entry["host"].partition("%")[0]))]
+        if results and not public:
             raise PrivateAddress(f"{host} is not on the public internet")
         return public
 
     async def close(self) -> None:
-        """Closes the resolver behind it."""
+        """Close the wrapped resolver."""
         await self._inner.close()

@@ -1,4 +1,4 @@
-"""What an answer means for a trip: its end, another try or another place."""
+"""Decides what a response means for a request: a result, a failure, another try or a redirect."""
 
 import time
 from collections.abc import Callable
@@ -18,56 +18,56 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 def classify_response(
-    trip: QueuedRequest, reply: HttpResponse | Failed, web: WebSettings, host_of: Callable[[FetchUrl], HostState]
+    request: QueuedRequest, response: HttpResponse | Failed, web: WebSettings, host_of: Callable[[FetchUrl], HostState]
 ) -> FetchResult | Failed | QueuedRequest:
-    """What is to become of the trip; what the answer says of its host is noted there."""
-    if isinstance(reply, HttpResponse) and reply.status in (200, 203):
-        trip.host.record_success()
-        if not reply.body:
-            return Failed("empty", f"{trip.place.host}: an answer of 0 bytes")
-        values = reply.headers.getall("X-Robots-Tag", ())
-        return FetchResult(str(trip.place.url), reply.body, robots.directives(values) if values else frozenset())
-    if isinstance(reply, HttpResponse) and reply.status in REDIRECTS:
-        trip.host.record_success()
-        return _elsewhere(trip, reply.headers.get("Location", ""), web, host_of)
-    return _failed(trip, reply, web)
+    """Return the result of a request, or the request to make next; record in its host whether it answered."""
+    if isinstance(response, HttpResponse) and response.status in (200, 203):
+        request.host.record_success()
+        if not response.body:
+            return Failed("empty", f"{request.target.host}: an answer of 0 bytes")
+        values = response.headers.getall("X-Robots-Tag", ())
+        return FetchResult(str(request.target.url), response.body, robots.directives(values) if values else frozenset())
+    if isinstance(response, HttpResponse) and response.status in REDIRECTS:
+        request.host.record_success()
+        return _follow_redirect(request, response.headers.get("Location", ""), web, host_of)
+    return _fail_or_retry(request, response, web)
 
 
-def _elsewhere(
-    trip: QueuedRequest, location: str, web: WebSettings, host_of: Callable[[FetchUrl], HostState]
+def _follow_redirect(
+    request: QueuedRequest, location: str, web: WebSettings, host_of: Callable[[FetchUrl], HostState]
 ) -> Failed | QueuedRequest:
-    host = trip.place.host
-    if len(trip.hops) >= web.redirects:
+    host = request.target.host
+    if len(request.hops) >= web.redirects:
         return Failed("redirects", f"{host}: more than {web.redirects} redirects")
     try:
-        place = parse_url(urljoin(str(trip.place.url), location))
+        target = parse_url(urljoin(str(request.target.url), location))
     except ValueError:
-        place = Failed("bad_url", "its host or port cannot be read")
-    if not location or isinstance(place, Failed):
-        return Failed("redirects", f"{host}: to nowhere{f' ({place.detail})' if isinstance(place, Failed) else ''}")
-    hops = (*trip.hops, trip.place)
-    if any(place.url == hop.url for hop in hops):
+        target = Failed("bad_url", "its host or port cannot be read")
+    if not location or isinstance(target, Failed):
+        return Failed("redirects", f"{host}: to nowhere{f' ({target.detail})' if isinstance(target, Failed) else ''}")
+    hops = (*request.hops, request.target)
+    if any(target.url == hop.url for hop in hops):
         return Failed("redirects", f"{host}: in a circle")
-    return replace(trip, place=place, host=host_of(place), hops=hops, tries=0)
+    return replace(request, target=target, host=host_of(target), hops=hops, tries=0)
 
 
-def _failed(trip: QueuedRequest, reply: HttpResponse | Failed, web: WebSettings) -> Failed | QueuedRequest:
+def _fail_or_retry(request: QueuedRequest, response: HttpResponse | Failed, web: WebSettings) -> Failed | QueuedRequest:
     now = time.time()
-    if isinstance(reply, Failed):
-        failed = reply
-    elif reply.status in (204, 205):
-        failed = Failed("empty", f"{trip.place.host}: an answer without a body")
+    if isinstance(response, Failed):
+        failed = response
+    elif response.status in (204, 205):
+        failed = Failed("empty", f"{request.target.host}: an answer without a body")
     else:
-        failed = Failed(f"http_{reply.status}", f"{trip.place.host} answered {reply.status}")
+        failed = Failed(f"http_{response.status}", f"{request.target.host} answered {response.status}")
     if is_host_failure(failed):
-        trip.host.record_failure(now)
+        request.host.record_failure(now)
     elif failed.failure_class != "private_address":
-        trip.host.record_success()
-    if isinstance(reply, HttpResponse) and reply.status in (429, 503):
-        pause = retry_after(reply.headers.get("Retry-After"))
-        trip.host.pause_for(now, pause)
+        request.host.record_success()
+    if isinstance(response, HttpResponse) and response.status in (429, 503):
+        pause = retry_after(response.headers.get("Retry-After"))
+        request.host.pause_for(now, pause)
         if pause > web.longest_wait:
-            return Failed("rate_limited", f"{trip.place.host}: asked to be left alone for {pause:.0f} s")
-    if trip.tries >= web.retries or not is_retriable(failed):
+            return Failed("rate_limited", f"{request.target.host}: asked to be left alone for {pause:.0f} s")
+    if request.tries >= web.retries or not is_retriable(failed):
         return failed
-    return replace(trip, tries=trip.tries + 1, spent=0.0, not_before=now + backoff(trip.tries))
+    return replace(request, tries=request.tries + 1, seconds_spent=0.0, not_before=now + backoff(request.tries))

@@ -1,7 +1,7 @@
-"""Fetches pictures and pages from web servers, as a guest: with a name, in turn, and not where it is unwelcome.
+"""Fetches images and pages from web servers: politely, with a name, and only where robots.txt and opt-outs allow it.
 
-All requests of a client go through one `RequestQueue`, from which its `FetchPool` takes them. Whoever has to wait – for a
-host's delay, for the next try – is put back there and holds up nobody.
+All requests of a client go through one `RequestQueue`, from which its `FetchPool` takes them. A request that has to
+wait, for a host's delay or for its next try, goes back to the queue and blocks no other.
 """
 
 import asyncio
@@ -20,33 +20,33 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from million_ird.candidate import Failed
 from million_ird.config.rules import WebSettings
-from million_ird.sources.web import content_type as sniff
-from million_ird.sources.web import robots
+from million_ird.sources.web import content_type, robots
 from million_ird.sources.web.addresses import CheckedResolver, FetchUrl, is_public, parse_url
 from million_ird.sources.web.classify import classify_response
 from million_ird.sources.web.fetch_pool import FetchPool
 from million_ird.sources.web.hosts import HostMemory, HostState
 from million_ird.sources.web.request_queue import QueuedRequest, RequestQueue
-from million_ird.sources.web.response import FetchResult, RequestProfile, exchange
+from million_ird.sources.web.response import FetchResult, RequestProfile, send_request
 from million_ird.sources.web.robots_gate import RobotsGate
 
 URLS_PER_TURN = 32
+"""URLs that are queued before the workers run again."""
 MAX_LOOKUPS = 32
-"""Names that are looked up at the same time."""
+"""Names that are resolved at the same time."""
 
 
 @dataclass(slots=True)
-class _Open:
-    """What a client has only while it is entered."""
+class _Running:
+    """What a client has only inside `async with`."""
 
     session: aiohttp.ClientSession
-    crew: FetchPool
+    pool: FetchPool
 
 
 class Client:
-    """A client for one event loop: limits, delays and retries hold over all that goes through it.
+    """A client for one event loop; limits, delays and retries apply to all requests that go through it.
 
-    What becomes of a request is `FetchResult` or `Failed`; nothing that a server does raises.
+    Every request ends in `FetchResult` or `Failed`; nothing that a server does raises.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Client:
         memory: HostMemory | None = None,
         resolver: AbstractResolver | None = None,
     ) -> None:
-        """`resolver` looks names up in the system's stead; which addresses are refused is decided here all the same."""
+        """Prepare a client; `resolver` replaces the system's resolver, but private addresses are still refused here."""
         self._web = web
         self._concurrency = concurrency
         self._allow_private_hosts = allow_private_hosts
@@ -67,14 +67,14 @@ class Client:
         self._hosts: dict[str, HostState] = {}
         agent = f"million-ird/{metadata.version('million-ird')}"
         agent += f" (+{' '.join(web.contact.split())})" if web.contact.strip() else ""
-        self._asks = {
-            "image": _ask(agent, "image/*,*/*;q=0.5", "identity", image=True, welcome=self._welcome),
-            "page": _ask(agent, "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.5", "gzip"),
+        self._profiles = {
+            "image": _profile(agent, "image/*,*/*;q=0.5", "identity", image=True, check_headers=self._opt_out),
+            "page": _profile(agent, "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.5", "gzip"),
         }
-        asking = _ask(agent, "text/plain,*/*;q=0.5", "identity", cut=True)
-        self._permissions = RobotsGate(web, self._memory, asking, self._refused)
-        self._schedule = RequestQueue(limit=self._limit, longest_wait=web.longest_wait)
-        self._entered: _Open | None = None
+        robots_profile = _profile(agent, "text/plain,*/*;q=0.5", "identity", cut=True)
+        self._robots_gate = RobotsGate(web, self._memory, robots_profile, self._refused)
+        self._queue = RequestQueue(limit=self._limit, longest_wait=web.longest_wait)
+        self._entered: _Running | None = None
 
     async def __aenter__(self) -> "Client":
         resolver = CheckedResolver(self._resolver, allow_private_hosts=self._allow_private_hosts)
@@ -86,149 +86,155 @@ class Client:
             trust_env=False,
             auto_decompress=False,
         )
-        self._entered = _Open(session, FetchPool(self._schedule, self._step, most=self._concurrency))
+        self._entered = _Running(session, FetchPool(self._queue, self._step, max_workers=self._concurrency))
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._open.crew.close()
-        await self._open.session.close()
+        await self._running.pool.close()
+        await self._running.session.close()
         self._entered = None
 
     async def get(self, url: str, *, max_bytes: int, want: Literal["image", "page"]) -> FetchResult | Failed:
-        """Fetches one URL, over redirects and retries; waits for its turn.
+        """Fetch one URL when its turn comes, with redirects and retries.
 
-        An image is refused by its first bytes if they are clearly something else, and where its server opts out; of a
-        page the directives are told.
+        An image is refused if its first bytes are clearly something else, or if its server opts out; a page comes with
+        its directives.
         """
-        ended: asyncio.Future[FetchResult | Failed] = asyncio.get_running_loop().create_future()
+        result: asyncio.Future[FetchResult | Failed] = asyncio.get_running_loop().create_future()
 
-        def hand_over(end: FetchResult | Failed) -> None:
-            if not ended.done():  # whoever asked may have gone
-                ended.set_result(end)
+        def hand_over(outcome: FetchResult | Failed) -> None:
+            if not result.done():  # the caller may have been cancelled
+                result.set_result(outcome)
 
-        place = parse_url(url)
-        if isinstance(place, Failed):
-            return place
-        self._schedule.put(self._request(place, want, max_bytes, hand_over, keep_open=True))
-        return await self._open.crew.until(ended)
+        target = parse_url(url)
+        if isinstance(target, Failed):
+            return target
+        self._queue.put(self._request(target, want, max_bytes, hand_over, keep_open=True))
+        return await self._running.pool.wait_for(result)
 
     async def get_all(
         self, urls: Sequence[str], *, max_bytes: int, deliver: Callable[[int, bytes | Failed], None]
     ) -> None:
-        """Fetches pictures and delivers each as soon as it is here; what `deliver` raises ends all, and is raised."""
-        left = len(urls)
-        all_here: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Fetch images and deliver each as soon as it arrives; an exception of `deliver` ends all, and is raised."""
+        n_pending = len(urls)
+        all_delivered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-        def hand_over(index: int, end: FetchResult | Failed) -> None:
-            nonlocal left
-            deliver(index, end.body if isinstance(end, FetchResult) else end)
-            left -= 1
-            if not left and not all_here.done():
-                all_here.set_result(None)
+        def hand_over(index: int, outcome: FetchResult | Failed) -> None:
+            nonlocal n_pending
+            deliver(index, outcome.body if isinstance(outcome, FetchResult) else outcome)
+            n_pending -= 1
+            if not n_pending and not all_delivered.done():
+                all_delivered.set_result(None)
 
         for index, url in enumerate(urls):
-            place = parse_url(url)
-            if isinstance(place, Failed):
-                hand_over(index, place)
+            target = parse_url(url)
+            if isinstance(target, Failed):
+                hand_over(index, target)
             else:
-                self._schedule.put(self._request(place, "image", max_bytes, partial(hand_over, index), keep_open=False))
+                self._queue.put(self._request(target, "image", max_bytes, partial(hand_over, index), keep_open=False))
             if index % URLS_PER_TURN == URLS_PER_TURN - 1:
-                await self._open.crew.breathe()
+                await self._running.pool.let_workers_run()
         if urls:
-            await self._open.crew.until(all_here)
+            await self._running.pool.wait_for(all_delivered)
 
     @property
-    def _open(self) -> _Open:
+    def _running(self) -> _Running:
         if self._entered is None:
-            raise RuntimeError("a client is used inside `async with`")
+            raise RuntimeError("use a client inside `async with`")
         return self._entered
 
     def _request(
         self,
-        place: FetchUrl,
+        target: FetchUrl,
         want: Literal["image", "page"],
         max_bytes: int,
-        done: Callable[[FetchResult | Failed], None],
+        on_done: Callable[[FetchResult | Failed], None],
         *,
         keep_open: bool,
     ) -> QueuedRequest:
-        host = self._host(place)
-        return QueuedRequest(place=place, host=host, want=want, max_bytes=max_bytes, done=done, keep_open=keep_open)
+        host = self._host(target)
+        return QueuedRequest(
+            target=target, host=host, want=want, max_bytes=max_bytes, on_done=on_done, keep_open=keep_open
+        )
 
-    def _host(self, place: FetchUrl) -> HostState:
-        host = self._hosts.get(place.host)
+    def _host(self, target: FetchUrl) -> HostState:
+        host = self._hosts.get(target.host)
         if host is None:
-            host = self._hosts[place.host] = self._memory.host(place.host)
-            host.delay = self._web.delay  # what was remembered may be of another recipe
+            host = self._hosts[target.host] = self._memory.host(target.host)
+            host.delay = self._web.delay  # the saved delay may be that of another recipe
         return host
 
-    def _limit(self, trip: QueuedRequest) -> int:
-        alone = trip.host.is_on_probation or not self._permissions.is_known(trip.place)
-        return 1 if alone else self._web.per_host
+    def _limit(self, request: QueuedRequest) -> int:
+        one_at_a_time = request.host.is_on_probation or not self._robots_gate.is_known(request.target)
+        return 1 if one_at_a_time else self._web.per_host
 
-    def _refused(self, place: FetchUrl) -> Failed | None:
-        # A name is judged when the resolver looks it up; an address never gets there.
-        if place.literal is None or self._allow_private_hosts or is_public(place.literal):
+    def _refused(self, target: FetchUrl) -> Failed | None:
+        # The resolver checks names; IP addresses in URLs never reach it.
+        if target.literal is None or self._allow_private_hosts or is_public(target.literal):
             return None
-        return Failed("private_address", f"{place.host} is not on the public internet")
+        return Failed("private_address", f"{target.host} is not on the public internet")
 
-    def _welcome(self, headers: CIMultiDictProxy[str]) -> Failed | None:
+    def _opt_out(self, headers: CIMultiDictProxy[str]) -> Failed | None:
         values = headers.getall("X-Robots-Tag", ())
         refusal = robots.refusal(robots.directives(values), self._web.opt_out) if values else None
         return Failed("opt_out", f"{refusal} (X-Robots-Tag)") if refusal else None
 
-    async def _step(self, trip: QueuedRequest) -> FetchResult | Failed | QueuedRequest:
-        place, host, now = trip.place, trip.host, time.time()
-        refused = self._refused(place)
+    async def _step(self, request: QueuedRequest) -> FetchResult | Failed | QueuedRequest:
+        target, host, now = request.target, request.host, time.time()
+        refused = self._refused(target)
         if refused is not None:
             return refused
         if host.is_circuit_open(now):
-            return Failed("circuit_open", f"{place.host}: failed too often, and is left alone for a while")
+            return Failed("circuit_open", f"{target.host}: failed too often, and is left alone for a while")
         if host.is_paused_too_long(now, self._web.longest_wait):
-            return Failed("rate_limited", f"{place.host}: asked to be left alone for too long")
-        refused = await self._permissions.refusal(self._open.session, place, host)
+            return Failed("rate_limited", f"{target.host}: asked to be left alone for too long")
+        refused = await self._robots_gate.refusal(self._running.session, target, host)
         if refused is not None:
             return refused
         now = time.time()
-        if host.wait(now, self._web.longest_wait) > 0:
-            return trip  # asking for its robots.txt was this turn
+        if host.wait_seconds(now, self._web.longest_wait) > 0:
+            return request  # fetching its robots.txt used up this turn
         host.record_start(now)
-        self._schedule.reconsider(trip)
-        self._open.crew.pump()
+        self._queue.recheck(request)
+        self._running.pool.start_workers()
         started = time.monotonic()
-        reply = await exchange(
-            self._open.session,
-            place,
-            self._asks[trip.want],
-            max_bytes=trip.max_bytes,
-            seconds=max(0.001, self._web.total_seconds - trip.spent),
-            close=not trip.keep_open and not self._schedule.has_more(trip),
+        response = await send_request(
+            self._running.session,
+            target,
+            self._profiles[request.want],
+            max_bytes=request.max_bytes,
+            seconds=max(0.001, self._web.total_seconds - request.seconds_spent),
+            close=not request.keep_open and not self._queue.has_more(request),
         )
-        trip.spent += time.monotonic() - started
-        return classify_response(trip, reply, self._web, self._host)
+        request.seconds_spent += time.monotonic() - started
+        return classify_response(request, response, self._web, self._host)
 
 
-def _look(head: bytes) -> Failed | None:
-    kind = sniff.foreign_type(head)
+def _refuse_other_types(head: bytes) -> Failed | None:
+    kind = content_type.foreign_type(head)
     return Failed("not_an_image", f"is {kind}") if kind else None
 
 
-def _ask(
+def _profile(
     agent: str,
     accept: str,
     encoding: str,
     *,
     image: bool = False,
-    welcome: Callable[[CIMultiDictProxy[str]], Failed | None] | None = None,
+    check_headers: Callable[[CIMultiDictProxy[str]], Failed | None] | None = None,
     cut: bool = False,
 ) -> RequestProfile:
     headers = CIMultiDict({"User-Agent": agent, "Accept": accept, "Accept-Encoding": encoding})
     closing = CIMultiDict({**headers, "Connection": "close"})
-    look = _look if image else None
     return RequestProfile(
-        headers=headers, closing=closing, look=look, look_at=sniff.HEAD_BYTES, welcome=welcome, cut=cut
+        headers=headers,
+        closing=closing,
+        check_head=_refuse_other_types if image else None,
+        head_bytes=content_type.HEAD_BYTES,
+        check_headers=check_headers,
+        cut=cut,
     )
 
 
@@ -242,10 +248,10 @@ def fetch_all(
     memory: HostMemory | None,
     deliver: Callable[[int, bytes | Failed], None],
 ) -> None:
-    """Fetches pictures, and delivers the index of each once, in any order, with its bytes or why there are none.
+    """Fetch images, and deliver the index of each once, in any order, with its bytes or its failure.
 
-    Runs an event loop of its own, in any thread that has none. At most `concurrency` pictures are in memory. What
-    `deliver` raises stops everything, and is raised.
+    The call runs an event loop of its own, so the thread must not have one. At most `concurrency` images are in memory.
+    An exception of `deliver` stops everything and is raised.
     """
 
     async def run() -> None:

@@ -1,9 +1,9 @@
-"""Tells by its first bytes what is clearly no picture, whatever its name or Content-Type says."""
+"""Detects by the first bytes what is clearly not an image, whatever name or Content-Type say."""
 
 import codecs
 
 HEAD_BYTES = 512
-"""Bytes that suffice to tell."""
+"""Bytes that are enough to decide."""
 
 _STARTS = (
     (b"%PDF", "PDF"),
@@ -30,16 +30,16 @@ _STARTS = (
 )
 _RIFF = {b"AVI ": "AVI video", b"WAVE": "WAV audio"}
 _STILL = (b"avif", b"avis", b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"jxl ")
-"""Brands of the ISO base media format that hold still pictures."""
+"""Brands of the ISO base media format for still images."""
 _BOMS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 _MARKUP = ((b"<svg", "SVG"), (b"<!doctype html", "HTML"), (b"<html", "HTML"), (b"<?xml", "XML"))
 _CONTROLS = frozenset(range(32)) - {9, 10, 12, 13}
 
 
 def foreign_type(head: bytes) -> str | None:
-    """What the beginning of a file says that it is, if that is clearly no picture; None where it may be one.
+    """Return the type of a file by its first bytes if it is clearly not an image; None if it may be one.
 
-    Formats without a signature (TGA) are why unknown binary passes.
+    Unknown binary data passes, because some image formats (TGA) have no signature.
     """
     for start, kind in _STARTS:
         if head.startswith(start):
@@ -53,11 +53,11 @@ def foreign_type(head: bytes) -> str | None:
 
 def _brands(head: bytes) -> list[bytes]:
     end = min(int.from_bytes(head[:4], "big"), len(head))
-    return [head[8:12], *(head[place : place + 4] for place in range(16, end - 3, 4))]
+    return [head[8:12], *(head[start : start + 4] for start in range(16, end - 3, 4))]
 
 
 def _text(head: bytes) -> str | None:
-    if not head or _is_picture_in_text(head):
+    if not head or _is_text_image(head):
         return None
     marked = head.startswith(_BOMS)
     start = (head.lstrip(b"".join(_BOMS)).replace(b"\x00", b"") if marked else head).lstrip()[:64].lower()
@@ -68,8 +68,8 @@ def _text(head: bytes) -> str | None:
     return "JSON" if start.startswith((b"{", b"[")) else "text"
 
 
-def _is_picture_in_text(head: bytes) -> bool:
-    """Portable any-maps and Radiance pictures begin with lines of text; the plain kinds are text to the end."""
+def _is_text_image(head: bytes) -> bool:
+    """Return whether it is a portable anymap or Radiance image: they begin with text, or are all text."""
     return (head[:1] == b"P" and head[1:2] in b"1234567fF" and head[2:3].isspace()) or head.startswith(b"#?R")
 
 

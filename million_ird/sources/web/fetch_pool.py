@@ -1,4 +1,4 @@
-"""The workers of a client: never more than may be busy at once, and none that only waits."""
+"""The workers of a client: at most a given number at a time, and none that only waits."""
 
 import asyncio
 import time
@@ -12,107 +12,107 @@ from million_ird.sources.web.response import FetchResult
 T = TypeVar("T")
 
 Step: TypeAlias = Callable[[QueuedRequest], Awaitable[FetchResult | Failed | QueuedRequest]]
-"""Takes a trip one hop on. It comes back where there is more to do: later, again or elsewhere."""
+"""Makes one attempt at a request; returns the next request if it has to be retried or redirected."""
 
 MAX_WAITING = 50_000
-"""Requests in line at once: only beyond so many of slow hosts would others come late."""
+"""Requests in the queue at once; large, so that requests to slow hosts do not keep others out of it."""
 
 
 class FetchPool:
-    """Takes trips from a schedule, one step at a time, and hands over what became of each.
+    """Takes requests from a queue, makes one attempt at each, and hands over the outcome.
 
-    An exception of a step or of a trip's `done` ends the crew's work, and is raised to whoever waits for it.
+    An exception of a step or of a request's `on_done` ends the pool, and is raised in `wait_for` and `let_workers_run`.
     """
 
-    def __init__(self, schedule: RequestQueue, step: Step, *, most: int) -> None:
-        """`most` workers are at work at once. To be made where the event loop runs."""
-        self._schedule = schedule
+    def __init__(self, queue: RequestQueue, step: Step, *, max_workers: int) -> None:
+        """Create a pool of at most `max_workers` workers; must be called in the running event loop."""
+        self._queue = queue
         self._step = step
-        self._most = most
+        self._max_workers = max_workers
         self._loop = asyncio.get_running_loop()
         self._workers: set[asyncio.Task[None]] = set()
         self._starting = 0
         self._alarm: asyncio.TimerHandle | None = None
-        self._trouble: asyncio.Future[None] = self._loop.create_future()
-        self._room = asyncio.Event()
+        self._error: asyncio.Future[None] = self._loop.create_future()
+        self._has_room = asyncio.Event()
 
-    def pump(self) -> None:
-        """Starts as many workers as there is work for, and sets the alarm for the next sleeper."""
-        if self._trouble.done():
+    def start_workers(self) -> None:
+        """Start as many workers as there is work for, and set the timer for the next sleeping request."""
+        if self._error.done():
             return
-        while self._schedule.ready > self._starting and len(self._workers) < self._most:
+        while self._queue.ready > self._starting and len(self._workers) < self._max_workers:
             self._starting += 1
             worker = self._loop.create_task(self._work())
             self._workers.add(worker)
             worker.add_done_callback(self._ended)
-        wake = self._schedule.next_wake
+        wake = self._queue.next_wake
         if wake is not None:
             self._set_alarm(self._loop.time() + max(0.0, wake - time.time()))
 
-    async def breathe(self) -> None:
-        """Lets the workers work, and waits while enough is in line."""
-        self.pump()
+    async def let_workers_run(self) -> None:
+        """Let the workers run, and wait while the queue is full."""
+        self.start_workers()
         await asyncio.sleep(0)
-        while self._schedule.waiting >= MAX_WAITING and not self._trouble.done():
-            self._room.clear()
-            await self._room.wait()
-        self._raise_trouble()
+        while self._queue.waiting >= MAX_WAITING and not self._error.done():
+            self._has_room.clear()
+            await self._has_room.wait()
+        self._raise_error()
 
-    async def until(self, end: asyncio.Future[T]) -> T:
-        """What `end` gives, unless the crew comes to grief before."""
-        self.pump()
-        await asyncio.wait((end, self._trouble), return_when=asyncio.FIRST_COMPLETED)
-        if not end.done():
-            self._raise_trouble()
-        return await end
+    async def wait_for(self, future: asyncio.Future[T]) -> T:
+        """Wait for a future and return its result; raise the pool's error if that comes first."""
+        self.start_workers()
+        await asyncio.wait((future, self._error), return_when=asyncio.FIRST_COMPLETED)
+        if not future.done():
+            self._raise_error()
+        return await future
 
     async def close(self) -> None:
-        """Stops all work; returns when nothing is under way."""
+        """Stop all work; return when nothing is in flight."""
         if self._alarm is not None:
             self._alarm.cancel()
         workers = list(self._workers)
         for worker in workers:
             worker.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
-        if not self._trouble.cancel() and not self._trouble.cancelled():
-            self._trouble.exception()  # marks it as seen: whoever waited has raised it
+        if not self._error.cancel() and not self._error.cancelled():
+            self._error.exception()  # marks it as retrieved: a waiting call has raised it
 
-    def _raise_trouble(self) -> None:
-        if self._trouble.done():
-            self._trouble.result()
+    def _raise_error(self) -> None:
+        if self._error.done():
+            self._error.result()
 
     async def _work(self) -> None:
-        trip = self._schedule.take(time.time())
+        request = self._queue.take(time.time())
         self._starting -= 1
-        while trip is not None:
-            self.pump()
-            outcome = await self._step(trip)
-            self._schedule.leave(trip)
+        while request is not None:
+            self.start_workers()
+            outcome = await self._step(request)
+            self._queue.release(request)
             if isinstance(outcome, QueuedRequest):
-                self._schedule.put(outcome, first=True)
+                self._queue.put(outcome, first=True)
             else:
-                trip.done(outcome)
+                request.on_done(outcome)
                 if isinstance(outcome, Failed):
-                    await asyncio.sleep(0)  # a row of those that fail at once must not hold up the others
-            self._room.set()
-            trip = self._schedule.take(time.time())
+                    await asyncio.sleep(0)  # many requests that fail at once must not block the others
+            self._has_room.set()
+            request = self._queue.take(time.time())
 
     def _ended(self, worker: asyncio.Task[None]) -> None:
         self._workers.discard(worker)
         error = None if worker.cancelled() else worker.exception()
-        if error is not None and not self._trouble.done():
-            self._trouble.set_exception(error)
-            self._room.set()
-        self.pump()
+        if error is not None and not self._error.done():
+            self._error.set_exception(error)
+            self._has_room.set()
+        self.start_workers()
 
-    def _set_alarm(self, at: float) -> None:
+    def _set_alarm(self, loop_time: float) -> None:
         if self._alarm is not None:
-            if self._alarm.when() <= at:
+            if self._alarm.when() <= loop_time:
                 return
             self._alarm.cancel()
-        self._alarm = self._loop.call_at(at, self._ring)
+        self._alarm = self._loop.call_at(loop_time, self._on_alarm)
 
-    def _ring(self) -> None:
+    def _on_alarm(self) -> None:
         self._alarm = None
-        self._schedule.wake(time.time())
-        self.pump()
+        self._queue.wake(time.time())
+        self.start_workers()

@@ -1,4 +1,4 @@
-"""Pictures by their web addresses: what tables of URLs and crawled sites have in common."""
+"""Images by their web addresses: what tables of URLs and crawled sites have in common."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +12,7 @@ from million_ird.sources.files import MAX_CHUNK_SIZE as MAX_FILES_PER_CHUNK
 from million_ird.sources.source import Deliver, DescribedEntry, SourceChunk, StreamContext, candidate_of
 
 LINKS_PER_CHUNK = 256
-"""On average."""
+"""Average number of links in a chunk."""
 MAX_CHUNK_SIZE = 4 * LINKS_PER_CHUNK
 _SECRET = frozenset(
     {
@@ -20,18 +20,18 @@ _SECRET = frozenset(
         *("awsaccesskeyid", "googleaccessid", "hdnts", "hdnea", "oh", "oe", "_nc_ohc"),
     }
 )
-"""Names of query parameters that sign an address or let somebody in, in small letters."""
+"""Lower-case names of query parameters that sign an address or grant access."""
 _AZURE = frozenset({"se", "sp", "sv", "sr", "st", "spr", "sip", "skoid", "sktid", "skt", "ske", "sks", "skv"})
-"""Those of a shared access signature, which are others' names for harmless things: only beside `sig`."""
+"""Parameters of a shared access signature; they have other, harmless meanings unless `sig` is there, too."""
 _SECRET_PREFIXES = ("x-amz-", "x-goog-", "x-ms-", "x-oss-")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkEntry(DescribedEntry):
-    """A picture that a table or a page names, and what it says of it."""
+    """An image that a table or a page names, with its metadata."""
 
     address: str
-    """Where its bytes are, whole: an address with its signature, a path. Never published."""
+    """The complete address with its signature, or a path. Never published."""
 
     @property
     def identity(self) -> str:
@@ -40,12 +40,12 @@ class LinkEntry(DescribedEntry):
 
 
 def is_web_url(address: str) -> bool:
-    """Whether something is to be fetched from a web server."""
+    """Return whether an address is fetched from a web server."""
     return address[:8].lower().startswith(("http://", "https://"))
 
 
 def public_url(address: str) -> str:
-    """An address without user names, passwords, signatures and tokens: the same however often it is signed anew."""
+    """Return an address without user name, password, signature and tokens; signing it again does not change it."""
     try:
         parts = urlsplit(address)
     except ValueError:
@@ -61,7 +61,7 @@ def public_url(address: str) -> str:
 
 
 def host_group_of(address: str, lanes: int) -> str:
-    """The lane that an address' host is in."""
+    """Return the group of an address's host, one of `lanes` groups."""
     try:
         host = urlsplit(address).hostname or ""
     except ValueError:
@@ -72,23 +72,23 @@ def host_group_of(address: str, lanes: int) -> str:
 
 @dataclass(slots=True)
 class LinkChunker:
-    """Deals entries to lanes and cuts each lane into units where a key says so.
+    """Distributes entries over host groups and cuts each group into chunks where a key hashes to a boundary.
 
-    An entry that is added or removed changes the unit that it is in and no other.
+    An entry that is added or removed changes its own chunk and no other.
     """
 
     label: str
     root: str
     _entries: dict[str, list[LinkEntry]] = field(default_factory=dict)
     _names: dict[str, str] = field(default_factory=dict)
-    """What the unit at hand of each lane is named by: the entry that it begins with, nothing for a lane's first."""
+    """The uri that names the current chunk of each group: that of its first entry, empty for a group's first chunk."""
 
     def add(self, host_group: str, key: str, entry: LinkEntry, *, local: bool = False) -> SourceChunk | None:
-        """The unit that this entry ends, if it does."""
-        every, most = (FILES_PER_CHUNK, MAX_FILES_PER_CHUNK) if local else (LINKS_PER_CHUNK, MAX_CHUNK_SIZE)
+        """Add an entry; return the chunk before it if the entry starts a new one."""
+        average, largest = (FILES_PER_CHUNK, MAX_FILES_PER_CHUNK) if local else (LINKS_PER_CHUNK, MAX_CHUNK_SIZE)
         entries = self._entries.setdefault(host_group, [])
-        boundary = int(key[-4:], 16) % every == 0
-        ended = self._unit(host_group, local) if entries and (boundary or len(entries) >= most) else None
+        boundary = int(key[-4:], 16) % average == 0
+        ended = self._chunk(host_group, local) if entries and (boundary or len(entries) >= largest) else None
         if ended or (boundary and not entries):
             self._names[host_group] = entry.uri
         if ended:
@@ -97,14 +97,14 @@ class LinkChunker:
         return ended
 
     def rest(self, *, local: str = "") -> Iterator[SourceChunk]:
-        """The units that nothing has ended; `local` is the lane of local files."""
+        """Yield the last chunk of every group; `local` is the group of local files."""
         yield from (
-            self._unit(host_group, host_group == local)
+            self._chunk(host_group, host_group == local)
             for host_group in sorted(self._entries)
             if self._entries[host_group]
         )
 
-    def _unit(self, host_group: str, local: bool) -> SourceChunk:
+    def _chunk(self, host_group: str, local: bool) -> SourceChunk:
         entries = tuple(self._entries[host_group])
         slot = candidate_key(self.label, self._names.get(host_group, ""), host_group)
         host_group = "" if local else host_group
@@ -115,7 +115,7 @@ class LinkChunker:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkFetcher:
-    """The terms on which pictures are fetched from the web."""
+    """Fetches images from the web with the settings of a recipe."""
 
     web: WebSettings
     max_bytes: int
@@ -130,15 +130,15 @@ class LinkFetcher:
         deliver: Deliver,
         context: StreamContext,
     ) -> None:
-        """Fetches the wanted ones among the entries of a lane; what is learned of its hosts is kept for the next."""
+        """Fetch the wanted entries of a host group; what is learned of its hosts is saved for the next chunk."""
         from million_ird.sources.web.client import fetch_all  # aiohttp takes time to import
         from million_ird.sources.web.hosts import HostMemory
 
         pairs = [(candidate_of(label, entry), entry.address) for entry in entries]
         pairs = [pair for pair in pairs if wanted(pair[0])]
 
-        def delivered(index: int, found: bytes | Failed) -> None:
-            deliver(pairs[index][0], found)
+        def deliver_index(index: int, content: bytes | Failed) -> None:
+            deliver(pairs[index][0], content)
 
         memory = HostMemory.of_host_group(context.out, host_group)
         try:
@@ -149,7 +149,7 @@ class LinkFetcher:
                 concurrency=context.concurrency,
                 allow_private_hosts=self.allow_private_hosts,
                 memory=memory,
-                deliver=delivered,
+                deliver=deliver_index,
             )
         finally:
             memory.save()

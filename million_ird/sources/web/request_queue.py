@@ -1,6 +1,6 @@
-"""Whose turn it is: requests wait in line by host, so that a slow host holds up nobody but itself.
+"""Orders requests in one queue per host, so that a slow host delays only its own requests.
 
-Knows neither network nor clock: the time is told to it.
+It uses neither network nor clock: callers pass the time.
 """
 
 import heapq
@@ -18,23 +18,24 @@ from million_ird.sources.web.response import FetchResult
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class QueuedRequest:
-    """One request on its way, over redirects and retries, to its end."""
+    """One request, with its redirects and retries so far."""
 
-    place: FetchUrl
+    target: FetchUrl
     host: HostState
     want: Literal["image", "page"]
     max_bytes: int
-    done: Callable[[FetchResult | Failed], None]
-    """Takes what became of it, once."""
+    on_done: Callable[[FetchResult | Failed], None]
+    """Takes the outcome, once."""
     keep_open: bool
-    """Whether more requests to the host may follow that are not in line yet."""
+    """Whether more requests to the host may follow that are not in the queue yet."""
     hops: tuple[FetchUrl, ...] = ()
-    """Where redirects led it from."""
-    spent: float = 0.0
-    """Seconds of its time, on earlier hops."""
+    """The addresses that redirected it."""
+    seconds_spent: float = 0.0
+    """Seconds of its time limit that earlier redirects used."""
     tries: int = 0
-    """Earlier tries of this hop."""
+    """Earlier tries at this address."""
     not_before: float = 0.0
+    """Earliest time of the next try; 0 is now."""
 
 
 @dataclass(slots=True, eq=False)
@@ -42,104 +43,104 @@ class _HostQueue:
     """The requests to one host."""
 
     host: HostState
-    trips: deque[QueuedRequest] = field(default_factory=deque)
-    busy: int = 0
-    listed: bool = False
-    """Whether it stands among the ready or the sleeping."""
+    requests: deque[QueuedRequest] = field(default_factory=deque)
+    in_flight: int = 0
+    is_scheduled: bool = False
+    """Whether it is among the ready or the sleeping queues."""
 
 
 class RequestQueue:
-    """Lines of requests by host. A request waits in a line, sleeps until it may be tried again, or is taken."""
+    """Queues of requests by host. A request waits in its queue, sleeps until its next try, or has been taken."""
 
     def __init__(self, *, limit: Callable[[QueuedRequest], int], longest_wait: float) -> None:
-        """`limit` says how many requests may be under way at a trip's host now."""
+        """Create an empty queue; `limit` returns how many requests to a request's host may be in flight now."""
         self._limit = limit
         self._longest_wait = longest_wait
-        self._lines: dict[str, _HostQueue] = {}
+        self._queues: dict[str, _HostQueue] = {}
         self._ready: deque[_HostQueue] = deque()
         self._sleeping: list[tuple[float, int, _HostQueue | QueuedRequest]] = []
         self._order = itertools.count()
         self.waiting = 0
-        """Requests in lines, those whose host sleeps included."""
+        """Requests in the hosts' queues, including hosts that sleep."""
 
     @property
     def ready(self) -> int:
-        """Hosts that `take` may find a request for."""
+        """Number of hosts for which `take` may return a request."""
         return len(self._ready)
 
     @property
     def next_wake(self) -> float | None:
-        """When the next sleeper wakes."""
+        """When the next sleeping request or host wakes; None if none sleeps."""
         return self._sleeping[0][0] if self._sleeping else None
 
-    def put(self, trip: QueuedRequest, *, first: bool = False) -> None:
-        """Puts a trip in its host's line, or to sleep until `not_before`."""
-        if trip.not_before > 0:
-            heapq.heappush(self._sleeping, (trip.not_before, next(self._order), trip))
+    def put(self, request: QueuedRequest, *, first: bool = False) -> None:
+        """Put a request in its host's queue, or to sleep until `not_before`."""
+        if request.not_before > 0:
+            heapq.heappush(self._sleeping, (request.not_before, next(self._order), request))
             return
-        line = self._lines.get(trip.place.host)
-        if line is None:
-            line = self._lines[trip.place.host] = _HostQueue(trip.host)
+        queue = self._queues.get(request.target.host)
+        if queue is None:
+            queue = self._queues[request.target.host] = _HostQueue(request.host)
         if first:
-            line.trips.appendleft(trip)
+            queue.requests.appendleft(request)
         else:
-            line.trips.append(trip)
+            queue.requests.append(request)
         self.waiting += 1
-        self._list(line)
+        self._make_ready(queue)
 
     def take(self, now: float) -> QueuedRequest | None:
-        """A trip whose turn it is, hosts in rotation; None while there is none."""
+        """Return a request whose turn it is, with hosts in rotation; None if there is none."""
         self.wake(now)
         while self._ready:
-            trip = self._from(self._ready.popleft(), now)
-            if trip is not None:
-                return trip
+            request = self._take_from(self._ready.popleft(), now)
+            if request is not None:
+                return request
         return None
 
-    def leave(self, trip: QueuedRequest) -> None:
-        """A trip that was taken is not under way any more."""
-        line = self._lines[trip.place.host]
-        line.busy -= 1
-        if line.trips:
-            self._list(line)
-        elif not line.busy:
-            del self._lines[trip.place.host]
+    def release(self, request: QueuedRequest) -> None:
+        """Record that a request that was taken is no longer in flight."""
+        queue = self._queues[request.target.host]
+        queue.in_flight -= 1
+        if queue.requests:
+            self._make_ready(queue)
+        elif not queue.in_flight:
+            del self._queues[request.target.host]
 
-    def reconsider(self, trip: QueuedRequest) -> None:
-        """The limit of the host of a trip that was taken has changed."""
-        self._list(self._lines[trip.place.host])
+    def recheck(self, request: QueuedRequest) -> None:
+        """Take note that the limit of the host of a taken request has changed."""
+        self._make_ready(self._queues[request.target.host])
 
-    def has_more(self, trip: QueuedRequest) -> bool:
-        """Whether others wait for the host of a trip that was taken."""
-        return bool(self._lines[trip.place.host].trips)
+    def has_more(self, request: QueuedRequest) -> bool:
+        """Return whether other requests wait for the host of a taken request."""
+        return bool(self._queues[request.target.host].requests)
 
     def wake(self, now: float) -> None:
-        """Puts back in line whoever has slept enough."""
+        """Put requests and hosts back into the queue that have slept long enough."""
         while self._sleeping and self._sleeping[0][0] <= now:
             _, _, sleeper = heapq.heappop(self._sleeping)
             if isinstance(sleeper, QueuedRequest):
                 sleeper.not_before = 0.0
                 self.put(sleeper, first=True)
             else:
-                sleeper.listed = False
-                self._list(sleeper)
+                sleeper.is_scheduled = False
+                self._make_ready(sleeper)
 
-    def _list(self, line: _HostQueue) -> None:
-        if not line.listed and line.trips and line.busy < self._limit(line.trips[0]):
-            line.listed = True
-            self._ready.append(line)
+    def _make_ready(self, queue: _HostQueue) -> None:
+        if not queue.is_scheduled and queue.requests and queue.in_flight < self._limit(queue.requests[0]):
+            queue.is_scheduled = True
+            self._ready.append(queue)
 
-    def _from(self, line: _HostQueue, now: float) -> QueuedRequest | None:
-        line.listed = False
-        if not line.trips or line.busy >= self._limit(line.trips[0]):
+    def _take_from(self, queue: _HostQueue, now: float) -> QueuedRequest | None:
+        queue.is_scheduled = False
+        if not queue.requests or queue.in_flight >= self._limit(queue.requests[0]):
             return None
-        wait = line.host.wait(now, self._longest_wait)
+        wait = queue.host.wait_seconds(now, self._longest_wait)
         if wait > 0:
-            line.listed = True
-            heapq.heappush(self._sleeping, (now + wait, next(self._order), line))
+            queue.is_scheduled = True
+            heapq.heappush(self._sleeping, (now + wait, next(self._order), queue))
             return None
-        trip = line.trips.popleft()
+        request = queue.requests.popleft()
         self.waiting -= 1
-        line.busy += 1
-        self._list(line)
-        return trip
+        queue.in_flight += 1
+        self._make_ready(queue)
+        return request

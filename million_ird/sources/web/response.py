@@ -1,6 +1,6 @@
-"""One request and its answer; every way in which it can go wrong has a name, and none raises.
+"""Sends one request and reads its response; every way in which it can fail has a failure class, and none raises.
 
-Details name the host alone: a URL may hold a token.
+Details name the host only, because a URL may contain a token.
 """
 
 import asyncio
@@ -19,14 +19,15 @@ from million_ird.errors import BuildError
 from million_ird.sources.web.addresses import FetchUrl, PrivateAddress
 
 MAX_DRAINED_BYTES = 65_536
-"""Bytes of an answer nobody wants that are read nevertheless, to keep the connection."""
+"""Bytes of an unwanted response that are read anyway, so that the connection can be kept."""
 
-Look: TypeAlias = Callable[[bytes], Failed | None]
+CheckHead: TypeAlias = Callable[[bytes], Failed | None]
+"""Returns why a body is refused by its first bytes; None if it is not."""
 
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
-    """What a server answered; the body is there where the status is 200 or 203."""
+    """What a server sent; only status 200 and 203 come with a body."""
 
     status: int
     headers: CIMultiDictProxy[str]
@@ -35,84 +36,91 @@ class HttpResponse:
 
 @dataclass(frozen=True, slots=True)
 class FetchResult:
-    """What was asked for."""
+    """A file that was fetched."""
 
     url: str
-    """Where it was in the end, after redirects."""
+    """Its address after redirects."""
     body: bytes
     robots_directives: frozenset[str]
-    """Of X-Robots-Tag."""
+    """Those of X-Robots-Tag."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestProfile:
-    """What one kind of request asks for and accepts."""
+    """What one kind of request sends and accepts."""
 
     headers: CIMultiDict[str]
     closing: CIMultiDict[str]
-    """The same, and to close the connection after it."""
-    look: Look | None = None
-    """Looks at the first bytes: the rest of a body that it refuses is not read."""
-    welcome: Callable[[CIMultiDictProxy[str]], Failed | None] | None = None
-    """Looks at the headers, before the body is read."""
-    look_at: int = 1
+    """The same headers, asking to close the connection afterwards."""
+    check_head: CheckHead | None = None
+    """Checks the first bytes; the rest of a refused body is not read."""
+    check_headers: Callable[[CIMultiDictProxy[str]], Failed | None] | None = None
+    """Checks the headers before the body is read."""
+    head_bytes: int = 1
+    """How many first bytes `check_head` needs."""
     cut: bool = False
     """Whether a body over the limit is cut off instead of refused."""
 
 
-async def exchange(
-    session: aiohttp.ClientSession, place: FetchUrl, ask: RequestProfile, *, max_bytes: int, seconds: float, close: bool
+async def send_request(
+    session: aiohttp.ClientSession,
+    target: FetchUrl,
+    profile: RequestProfile,
+    *,
+    max_bytes: int,
+    seconds: float,
+    close: bool,
 ) -> HttpResponse | Failed:
-    """Asks for `place` and reads the answer, in at most `seconds`. Redirects are answers.
+    """Request `target` and read the response, in at most `seconds`. Redirects are responses.
 
     Raises:
         BuildError: this machine has no file handles left.
     """
-    headers = ask.closing if close else ask.headers
+    headers = profile.closing if close else profile.headers
     try:
         async with asyncio.timeout(seconds):
-            response = await session.get(place.url, headers=headers, allow_redirects=False)
+            response = await session.get(target.url, headers=headers, allow_redirects=False)
             try:
-                return await _read(response, ask, max_bytes, session.timeout.sock_read)
+                return await _read(response, profile, max_bytes, session.timeout.sock_read)
             finally:
-                # To the pool if it was read to its end, otherwise closed.
+                # The connection is kept if the body was read to its end, otherwise closed.
                 response.release()
     except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
-        return _why(error, place, session.timeout)
+        return _failure_of(error, target, session.timeout)
 
 
 async def _read(
-    response: aiohttp.ClientResponse, ask: RequestProfile, max_bytes: int, silence: float | None
+    response: aiohttp.ClientResponse, profile: RequestProfile, max_bytes: int, silence: float | None
 ) -> HttpResponse | Failed:
-    refused = ask.welcome(response.headers) if ask.welcome else None
+    refused = profile.check_headers(response.headers) if profile.check_headers else None
     if response.status not in (200, 203):
         if response.content_length is not None and response.content_length <= MAX_DRAINED_BYTES:
             await response.content.read(MAX_DRAINED_BYTES)
         return refused if refused and response.status < 400 else HttpResponse(response.status, response.headers, b"")
     if refused:
         return refused
-    if response.content_length is not None and response.content_length > max_bytes and not ask.cut:
+    if response.content_length is not None and response.content_length > max_bytes and not profile.cut:
         return Failed("too_large", f"{response.content_length:,} bytes, more than {max_bytes:,}")
-    unpack = _decompressor(response.headers.get("Content-Encoding", ""))
-    if isinstance(unpack, Failed):
-        return unpack
-    body = await _body(response, ask, max_bytes, unpack, silence)
+    decompressor = _decompressor(response.headers.get("Content-Encoding", ""))
+    if isinstance(decompressor, Failed):
+        return decompressor
+    body = await _body(response, profile, max_bytes, decompressor, silence)
     return body if isinstance(body, Failed) else HttpResponse(response.status, response.headers, body)
 
 
 async def _body(
     response: aiohttp.ClientResponse,
-    ask: RequestProfile,
+    profile: RequestProfile,
     max_bytes: int,
-    unpack: "_Decompressor | None",
+    decompressor: "_Decompressor | None",
     silence: float | None,
 ) -> bytes | Failed:
-    """Reads to the end, or as far as it takes to know that the rest is not wanted."""
+    """Read to the end, or until it is known that the rest is not wanted."""
     chunks: list[bytes] = []
-    size, looked = 0, ask.look is None
+    size, checked = 0, profile.check_head is None
     while True:
         try:
-            # Of its own: aiohttp forgets its own when broken chunking made it close the connection.
+            # aiohttp drops its own timeout when broken chunking makes it close the connection.
             async with asyncio.timeout(silence):
                 chunk = await response.content.readany()
         except TimeoutError:
@@ -120,40 +128,42 @@ async def _body(
                 return Failed("truncated", "its chunks are broken")
             raise aiohttp.SocketTimeoutError from None
         ended = not chunk
-        if unpack is not None:
+        if decompressor is not None:
             try:
-                chunk = unpack.feed(chunk, max_bytes + 1 - size)
+                chunk = decompressor.feed(chunk, max_bytes + 1 - size)
             except zlib.error:
                 return Failed("bad_answer", "is not compressed as it says")
         chunks.append(chunk)
         size += len(chunk)
-        if not looked and ask.look is not None and size and (ended or size >= ask.look_at):
-            looked = True
-            refused = ask.look(b"".join(chunks)[: ask.look_at])
+        if not checked and profile.check_head is not None and size and (ended or size >= profile.head_bytes):
+            checked = True
+            refused = profile.check_head(b"".join(chunks)[: profile.head_bytes])
             if refused:
                 return refused
         if size > max_bytes:
-            return b"".join(chunks)[:max_bytes] if ask.cut else Failed("too_large", f"more than {max_bytes:,} bytes")
+            return (
+                b"".join(chunks)[:max_bytes] if profile.cut else Failed("too_large", f"more than {max_bytes:,} bytes")
+            )
         if ended:
             break
-    if unpack is not None and size and not unpack.is_whole:
+    if decompressor is not None and size and not decompressor.is_whole:
         return Failed("truncated", "its compressed body ends early")
     return b"".join(chunks) if len(chunks) != 2 else chunks[0]
 
 
 class _Decompressor:
-    """Takes gzip and deflate apart, never further than asked: a bomb does not go off."""
+    """Decompresses gzip and deflate, never more than asked for: safe against decompression bombs."""
 
     def __init__(self) -> None:
-        self._unpack = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
+        self._zlib = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
 
     @property
     def is_whole(self) -> bool:
-        return self._unpack.eof
+        return self._zlib.eof
 
     def feed(self, packed: bytes, at_most: int) -> bytes:
-        """The next bytes; what is over `at_most` is lost, since the caller stops there."""
-        return self._unpack.decompress(packed, max(at_most, 1))
+        """Decompress the next bytes; what is over `at_most` is lost, since the caller stops there."""
+        return self._zlib.decompress(packed, max(at_most, 1))
 
 
 def _decompressor(encoding: str) -> "_Decompressor | Failed | None":
@@ -166,14 +176,14 @@ def _decompressor(encoding: str) -> "_Decompressor | Failed | None":
             return Failed("bad_answer", "is compressed in a way that was not asked for")
 
 
-def _why(error: Exception, place: FetchUrl, limits: aiohttp.ClientTimeout) -> Failed:
-    host = place.host
+def _failure_of(error: Exception, target: FetchUrl, limits: aiohttp.ClientTimeout) -> Failed:
+    host = target.host
     if isinstance(error, TimeoutError):
-        return _which_timeout(error, host, limits)
+        return _timeout_failure(error, host, limits)
     if isinstance(error, aiohttp.ClientConnectorError):
-        return _no_connection(error, host)
+        return _connection_failure(error, host)
     if isinstance(error, ssl.SSLError | ssl.CertificateError):
-        return Failed("tls", f"{host}: {_reason(error)}")
+        return Failed("tls", f"{host}: {_tls_reason(error)}")
     if isinstance(error, aiohttp.ClientPayloadError):
         return Failed("truncated", f"{host}: the answer ended before its end")
     if isinstance(error, aiohttp.ClientConnectionError | OSError):
@@ -183,7 +193,7 @@ def _why(error: Exception, place: FetchUrl, limits: aiohttp.ClientTimeout) -> Fa
     return Failed("bad_answer", f"{host}: its answer is no HTTP")
 
 
-def _which_timeout(error: TimeoutError, host: str, limits: aiohttp.ClientTimeout) -> Failed:
+def _timeout_failure(error: TimeoutError, host: str, limits: aiohttp.ClientTimeout) -> Failed:
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return Failed("timeout", f"{host}: no connection within {limits.connect:g} s")
     if isinstance(error, aiohttp.SocketTimeoutError):
@@ -191,7 +201,7 @@ def _which_timeout(error: TimeoutError, host: str, limits: aiohttp.ClientTimeout
     return Failed("timeout", f"{host}: not done in the time that one picture has")
 
 
-def _no_connection(error: aiohttp.ClientConnectorError, host: str) -> Failed:
+def _connection_failure(error: aiohttp.ClientConnectorError, host: str) -> Failed:
     cause = error.os_error
     if isinstance(cause, PrivateAddress):
         return Failed("private_address", f"{host} is not on the public internet")
@@ -200,10 +210,10 @@ def _no_connection(error: aiohttp.ClientConnectorError, host: str) -> Failed:
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return Failed("dns", f"{host}: {cause.strerror or 'the name is not known'}")
     if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientSSLError):
-        return Failed("tls", f"{host}: {_reason(cause)}")
+        return Failed("tls", f"{host}: {_tls_reason(cause)}")
     kinds = {errno.ETIMEDOUT: "timeout", errno.ECONNRESET: "reset"}
     return Failed(kinds.get(cause.errno or 0, "refused"), f"{host}: {cause.strerror or 'no connection'}")
 
 
-def _reason(error: BaseException) -> str:
+def _tls_reason(error: BaseException) -> str:
     return str(getattr(error, "verify_message", "") or getattr(error, "reason", "") or "no secure connection")

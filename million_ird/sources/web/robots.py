@@ -1,4 +1,4 @@
-"""What the owners of web servers ask of robots: robots.txt (RFC 9309), X-Robots-Tag and its meta element."""
+"""What web servers ask of robots: robots.txt (RFC 9309), X-Robots-Tag and the directives of meta robots."""
 
 import re
 from collections.abc import Iterable
@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from protego import Protego
 
 TOKEN = "million-ird"
-"""What robots.txt and X-Robots-Tag call us."""
+"""This program's name in robots.txt and X-Robots-Tag."""
 MAX_BYTES = 500 * 1024
-"""Of a robots.txt, the rest is not read: RFC 9309, 2.5."""
+"""The rest of a robots.txt is not read: RFC 9309, 2.5."""
 
 _WITH_VALUE = frozenset({"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"})
 _MEANS = {"none": ("noindex", "nofollow"), "all": ()}
@@ -18,26 +18,26 @@ _NAME = re.compile(r"\s*([A-Za-z0-9_*.-]+)\s*:(.*)", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class RobotsRules:
-    """A robots.txt, as far as it concerns us."""
+    """The rules of a robots.txt for this program."""
 
     delay: float = 0.0
-    """Crawl-delay in seconds, or as much as its Request-rate asks for."""
+    """Crawl-delay in seconds, or the delay that its Request-rate implies if that is longer."""
     sitemaps: tuple[str, ...] = ()
     _parsed: Protego | None = field(default=None, repr=False)
 
     def allow(self, url: str) -> bool:
-        """Whether we may fetch it."""
+        """Return whether this URL may be fetched."""
         return self._parsed is None or self._parsed.can_fetch(url, TOKEN)
 
 
-EVERYTHING = RobotsRules()
-"""What a server without robots.txt allows."""
+ALLOW_ALL = RobotsRules()
+"""The rules of a server without robots.txt."""
 
 
 def parse(text: str) -> RobotsRules:
-    """Reads a robots.txt; lines that mean nothing are passed over, as RFC 9309 wants."""
+    """Parse a robots.txt; invalid lines are ignored, as RFC 9309 demands."""
     if not text.strip():
-        return EVERYTHING
+        return ALLOW_ALL
     parsed = Protego.parse(text)
     rate = parsed.request_rate(TOKEN)
     delay = max(parsed.crawl_delay(TOKEN) or 0.0, rate.seconds / rate.requests if rate else 0.0)
@@ -45,26 +45,26 @@ def parse(text: str) -> RobotsRules:
 
 
 def directives(values: Iterable[str]) -> frozenset[str]:
-    """The directives of X-Robots-Tag headers that concern us, in lower case; `none` is taken apart.
+    """Return the directives of X-Robots-Tag headers that apply to this program, in lower case.
 
-    A header may begin with a robot's name (`otherbot: noindex, noai`) and then speaks to that robot alone; a further
-    name in it hands over to that one. Directives with a value (`unavailable_after: …`) say nothing about us.
+    A header may begin with a robot's name (`otherbot: noindex, noai`) and then applies to that robot only, up to the
+    next name in it. Directives with a value (`unavailable_after: …`) are ignored; `none` is replaced by its parts.
     """
-    found: set[str] = set()
+    names: set[str] = set()
     for value in values:
-        ours = True
+        applies = True
         for item in value.split(","):
             named = _NAME.fullmatch(item)
             if named and named[1].lower() in _WITH_VALUE:
                 continue
             if named:
-                ours, item = named[1].lower() in {TOKEN, "*"}, named[2]
-            word = item.strip().lower()
-            if ours and word:
-                found.update(_MEANS.get(word, (word,)))
-    return frozenset(found)
+                applies, item = named[1].lower() in {TOKEN, "*"}, named[2]
+            name = item.strip().lower()
+            if applies and name:
+                names.update(_MEANS.get(name, (name,)))
+    return frozenset(names)
 
 
-def refusal(found: frozenset[str], opt_out: Iterable[str]) -> str | None:
-    """The directives that forbid us the picture, in the order in which the recipe lists them; None if none does."""
-    return ", ".join(word for word in opt_out if word in found) or None
+def refusal(names: frozenset[str], opt_out: Iterable[str]) -> str | None:
+    """Return the directives that forbid the image, in the order of the recipe's `opt_out`; None if none does."""
+    return ", ".join(name for name in opt_out if name in names) or None

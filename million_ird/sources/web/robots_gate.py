@@ -1,4 +1,4 @@
-"""Asks each origin for its robots.txt, once, and says what it allows."""
+"""Fetches the robots.txt of each origin once, and decides which requests it allows."""
 
 import asyncio
 import time
@@ -12,107 +12,116 @@ from million_ird.config.rules import WebSettings
 from million_ird.sources.web import robots
 from million_ird.sources.web.addresses import FetchUrl, parse_url
 from million_ird.sources.web.hosts import HostMemory, HostState, RobotsRecord
-from million_ird.sources.web.response import HttpResponse, RequestProfile, exchange
+from million_ird.sources.web.response import HttpResponse, RequestProfile, send_request
 from million_ird.sources.web.retries import backoff, is_host_failure, is_retriable
 
 MAX_REDIRECTS = 5
-"""Redirects of a robots.txt that are followed: RFC 9309, 2.3.1.2."""
+"""How many redirects of a robots.txt are followed: RFC 9309, 2.3.1.2."""
 
 
 class RobotsGate:
-    """What robots.txt files allow; each is fetched once, however many requests wait for it."""
+    """Decides by robots.txt; each file is fetched once, however many requests wait for it."""
 
     def __init__(
-        self, web: WebSettings, memory: HostMemory, ask: RequestProfile, refused: Callable[[FetchUrl], Failed | None]
+        self,
+        web: WebSettings,
+        memory: HostMemory,
+        profile: RequestProfile,
+        refused: Callable[[FetchUrl], Failed | None],
     ) -> None:
-        """`refused` says why an address is not asked at all."""
+        """Prepare a gate; `refused` returns why an address must not be requested at all, or None."""
         self._web = web
         self._memory = memory
-        self._ask = ask
+        self._profile = profile
         self._refused = refused
-        self._asking: dict[str, asyncio.Lock] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
 
-    def is_known(self, place: FetchUrl) -> bool:
-        """Whether nothing need be asked before a request to that origin."""
-        return not self._web.robots or self._memory.robots(place.origin, time.time()) is not None
+    def is_known(self, target: FetchUrl) -> bool:
+        """Return whether the robots.txt of the target's origin is known or not needed."""
+        return not self._web.robots or self._memory.robots(target.origin, time.time()) is not None
 
     async def rules(
-        self, session: aiohttp.ClientSession, place: FetchUrl, host: HostState
+        self, session: aiohttp.ClientSession, target: FetchUrl, host: HostState
     ) -> robots.RobotsRules | Failed:
-        """The rules of the place's origin, or why there are none and it must be left alone.
+        """Return the rules of the target's origin, or why nothing may be fetched from it.
 
-        A server that cannot be reached forbids everything, one without robots.txt nothing (RFC 9309).
+        An origin that cannot be reached forbids everything, one without a robots.txt nothing (RFC 9309).
         """
         if not self._web.robots:
-            return robots.EVERYTHING
-        known = self._memory.robots(place.origin, time.time())
+            return robots.ALLOW_ALL
+        known = self._memory.robots(target.origin, time.time())
         if known is None:
-            async with self._asking.setdefault(place.origin, asyncio.Lock()):
-                known = self._memory.robots(place.origin, time.time())
+            async with self._locks.setdefault(target.origin, asyncio.Lock()):
+                known = self._memory.robots(target.origin, time.time())
                 if known is None:
-                    known = await self._inquire(session, place, host)
-                    self._memory.save_robots(place.origin, known)
-            self._asking.pop(place.origin, None)
+                    known = await self._fetch(session, target, host)
+                    self._memory.save_robots(target.origin, known)
+            self._locks.pop(target.origin, None)
         if known.failed is not None:
             return known.failed
         host.delay = max(host.delay, min(known.rules.delay, self._web.longest_wait))
         return known.rules
 
-    async def refusal(self, session: aiohttp.ClientSession, place: FetchUrl, host: HostState) -> Failed | None:
-        """Why a place may not be asked for; None where it may."""
-        rules = await self.rules(session, place, host)
+    async def refusal(self, session: aiohttp.ClientSession, target: FetchUrl, host: HostState) -> Failed | None:
+        """Return why the target may not be fetched; None if it may."""
+        rules = await self.rules(session, target, host)
         if isinstance(rules, Failed):
             return rules
-        if not rules.allow(str(place.url)):
-            return Failed("robots", f"{place.host}: its robots.txt forbids it")
+        if not rules.allow(str(target.url)):
+            return Failed("robots", f"{target.host}: its robots.txt forbids it")
         if rules.delay > self._web.longest_wait:
-            return Failed("crawl_delay", f"{place.host}: its robots.txt wants {rules.delay:g} s between requests")
+            return Failed("crawl_delay", f"{target.host}: its robots.txt wants {rules.delay:g} s between requests")
         return None
 
-    async def _inquire(self, session: aiohttp.ClientSession, place: FetchUrl, host: HostState) -> RobotsRecord:
+    async def _fetch(self, session: aiohttp.ClientSession, target: FetchUrl, host: HostState) -> RobotsRecord:
         tries = 0
         while True:
             host.record_start(time.time())
-            answer = await self._follow(session, place)
-            if isinstance(answer, str):
+            outcome = await self._follow(session, target)
+            if isinstance(outcome, str):
                 host.record_success()
-                return RobotsRecord(at=time.time(), text=answer)
-            if is_host_failure(answer):
+                return RobotsRecord(fetched_at=time.time(), text=outcome)
+            if is_host_failure(outcome):
                 host.record_failure(time.time())
-            if tries >= self._web.retries or not is_retriable(answer) or host.is_circuit_open(time.time()):
-                return RobotsRecord(at=time.time(), failed=_unreachable(place, answer))
+            if tries >= self._web.retries or not is_retriable(outcome) or host.is_circuit_open(time.time()):
+                return RobotsRecord(fetched_at=time.time(), failed=_unreachable(target, outcome))
             await asyncio.sleep(backoff(tries))
             tries += 1
 
-    async def _follow(self, session: aiohttp.ClientSession, place: FetchUrl) -> str | Failed:
-        """The text of a robots.txt, empty where there is none; or why it cannot be had."""
-        there = parse_url(f"{place.origin}/robots.txt")
+    async def _follow(self, session: aiohttp.ClientSession, target: FetchUrl) -> str | Failed:
+        """Return the text of a robots.txt, empty if there is none, or why it cannot be fetched."""
+        robots_url = parse_url(f"{target.origin}/robots.txt")
         for _ in range(MAX_REDIRECTS + 1):
-            if isinstance(there, Failed):
-                return ""  # a redirect to nowhere: there is none
-            refused = self._refused(there)
+            if isinstance(robots_url, Failed):
+                return ""  # an invalid redirect: there is no robots.txt
+            refused = self._refused(robots_url)
             if refused is not None:
                 return refused
-            reply = await exchange(
-                session, there, self._ask, max_bytes=robots.MAX_BYTES, seconds=self._web.total_seconds, close=False
+            response = await send_request(
+                session,
+                robots_url,
+                self._profile,
+                max_bytes=robots.MAX_BYTES,
+                seconds=self._web.total_seconds,
+                close=False,
             )
-            if isinstance(reply, Failed) or reply.status in (301, 302, 303, 307, 308):
-                if isinstance(reply, Failed):
-                    return reply
-                there = parse_url(urljoin(str(there.url), reply.headers.get("Location", "")))
+            if isinstance(response, Failed) or response.status in (301, 302, 303, 307, 308):
+                if isinstance(response, Failed):
+                    return response
+                robots_url = parse_url(urljoin(str(robots_url.url), response.headers.get("Location", "")))
                 continue
-            return _text(reply)
+            return _text(response)
         return ""
 
 
-def _text(reply: HttpResponse) -> str | Failed:
-    if reply.status >= 500 or reply.status == 429:
-        return Failed(f"http_{reply.status}", "")
-    return reply.body.decode("utf-8-sig", errors="replace")
+def _text(response: HttpResponse) -> str | Failed:
+    if response.status >= 500 or response.status == 429:
+        return Failed(f"http_{response.status}", "")
+    return response.body.decode("utf-8-sig", errors="replace")
 
 
-def _unreachable(place: FetchUrl, failed: Failed) -> Failed:
-    """A host that is not there at all keeps the name of that; one that is there has not given permission."""
+def _unreachable(target: FetchUrl, failed: Failed) -> Failed:
+    """Return the failure of a host that cannot be reached as it is, otherwise `robots`: it gave no permission."""
     if failed.failure_class in {"dns", "refused", "tls", "timeout", "reset", "private_address"}:
         return failed
-    return Failed("robots", f"{place.host}: its robots.txt is unreachable ({failed.failure_class})")
+    return Failed("robots", f"{target.host}: its robots.txt is unreachable ({failed.failure_class})")

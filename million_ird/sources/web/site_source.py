@@ -1,6 +1,6 @@
-"""A web site as a source: the pictures that its sitemaps and pages name.
+"""A web site as a source: the images that its sitemaps and pages name.
 
-What a crawl found is kept under `.work/sites`, so that a build that is run again asks no page again; `--refresh` does.
+The result of a crawl is kept under `.work/sites`, so that a repeated build fetches no page again; `--refresh` does.
 """
 
 import itertools
@@ -26,68 +26,68 @@ _SCHEMA = pa.schema([pa.field(name, pa.string()) for name in ("url", "page", "li
 
 @dataclass(frozen=True, slots=True)
 class SiteSource:
-    """The pictures of a site; each one's `attribution` is the page that shows it."""
+    """The images of a site; the `attribution` of each is the page that shows it."""
 
     label: str
     root: str
     fetcher: LinkFetcher
     pages: int = 0
-    """Follow links to so many pages; 0 reads sitemaps only."""
+    """Follow links to at most this many pages; 0 reads sitemaps only."""
     depth: int = 2
-    """How many links away from `root`."""
+    """Follow links up to this distance from `root`."""
     out: Folder | None = None
-    """Where the crawl is remembered."""
+    """The output folder, in which the result of the crawl is kept."""
     refresh: bool = False
-    """Crawl again what was crawled before."""
+    """Whether to crawl again what was crawled before."""
     crawl: bool = True
-    """Whether it may be crawled at all; if not, and it never was, nothing is known of it."""
+    """Whether the site may be crawled; if not, and there is no earlier result, it has no images."""
 
     def check(self) -> None:
-        """Looks at the address; nothing is fetched yet.
+        """Check the address; nothing is fetched yet.
 
         Raises:
-            SourceError: it is no address of a web site.
+            SourceError: it is not the address of a web site.
         """
         try:
             parts = urlsplit(self.root)
-            good = parts.scheme in {"http", "https"} and bool(parts.hostname)
+            is_valid = parts.scheme in {"http", "https"} and bool(parts.hostname)
         except ValueError:
-            good = False
-        if not good:
-            raise SourceError(f"source site:{self.root}: is no web address; name one with https:// before it")
+            is_valid = False
+        if not is_valid:
+            raise SourceError(f"source site:{self.root}: is not a web address; write it with https://")
 
     def chunks(self, limit: int | None = None) -> Iterator[SourceChunk]:
-        """The pictures lane by lane: a picture's host is not always the site's.
+        """Yield the images by host group: an image's host is not always the site's.
 
         Raises:
-            SourceError: the site cannot be read, or names no pictures.
+            SourceError: the site cannot be read, or names no images.
         """
-        lanes = LinkChunker(self.label, self.root)
+        chunker = LinkChunker(self.label, self.root)
         for entry in itertools.islice(self._entries(), limit):
             host_group = host_group_of(entry.address, self.fetcher.web.lanes)
-            chunk = lanes.add(host_group, candidate_key(self.label, entry.uri), entry)
+            chunk = chunker.add(host_group, candidate_key(self.label, entry.uri), entry)
             if chunk is not None:
                 yield chunk
-        yield from lanes.rest()
+        yield from chunker.rest()
 
     def candidates(self, chunk: SourceChunk) -> list[Candidate]:
-        """One candidate per picture."""
+        """Return one candidate per image."""
         return [candidate_of(self.label, entry) for entry in chunk.entries if isinstance(entry, LinkEntry)]
 
     def fetch(self, candidate: Candidate) -> bytes | Failed:
-        """What was fetched once is in the store; nothing else is at hand."""
+        """Return `missing`: images of a site are read from `.work/originals`, not from here."""
         return Failed("missing", "its original is no longer in .work/originals; run the build again")
 
     def stream(
         self, chunk: SourceChunk, wanted: Callable[[Candidate], bool], deliver: Deliver, context: StreamContext
     ) -> None:
-        """Fetches the pictures of a unit."""
+        """Fetch the images of a chunk."""
         entries = [entry for entry in chunk.entries if isinstance(entry, LinkEntry)]
         self.fetcher.stream(self.label, entries, chunk.host_group, wanted, deliver, context)
 
     def _entries(self) -> Iterator[LinkEntry]:
         seen: set[str] = set()
-        for row in self._found().to_pylist():
+        for row in self._images().to_pylist():
             uri = public_url(row["url"])
             if uri not in seen:
                 seen.add(uri)
@@ -100,26 +100,26 @@ class SiteSource:
                     attribution=row["page"],
                 )
 
-    def _found(self) -> pa.Table:
+    def _images(self) -> pa.Table:
         name = f"{FOLDER}/{digest([self.root, self.pages, self.depth])}.parquet"
         if self.out is not None and not self.refresh and self.out.exists(name):
             return self.out.read_table(name)
         if not self.crawl:
-            log.warning("source %s: not crawled yet; nothing is known of it", self.label)
+            log.warning("source %s: not crawled yet, so its images are not known", self.label)
             return _SCHEMA.empty_table()
-        table = self._crawled()
+        table = self._crawl_now()
         if self.out is not None:
             self.out.write_table(name, table)
         return table
 
-    def _crawled(self) -> pa.Table:
+    def _crawl_now(self) -> pa.Table:
         from million_ird.sources.web.crawler import crawl_site  # aiohttp takes time to import
         from million_ird.sources.web.hosts import HostMemory
 
         host_group = host_group_of(self.root, self.fetcher.web.lanes)
         memory = HostMemory.of_host_group(self.out, host_group) if self.out is not None else None
         try:
-            links = crawl_site(
+            images = crawl_site(
                 self.root,
                 pages=self.pages,
                 depth=self.depth,
@@ -127,12 +127,12 @@ class SiteSource:
                 allow_private_hosts=self.fetcher.allow_private_hosts,
                 memory=memory,
             )
-            rows = [{"url": link.url, "page": link.page, "licence": link.licence} for link in links]
+            rows = [{"url": image.url, "page": image.page, "licence": image.licence} for image in images]
         finally:
             if memory is not None:
                 memory.save()
         if not rows:
             raise SourceError(
-                f"source site:{self.root}: its sitemaps name no pictures; pages in the recipe follows links"
+                f"source site:{self.root}: its sitemaps name no images; set `pages` in the recipe to follow links"
             )
         return pa.Table.from_pylist(rows, _SCHEMA)

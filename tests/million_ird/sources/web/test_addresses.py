@@ -11,7 +11,7 @@ from million_ird.candidate import Failed
 from million_ird.sources.web.addresses import CheckedResolver, FetchUrl, PrivateAddress, is_public, parse_url
 
 
-def place(text: str) -> FetchUrl:
+def target(text: str) -> FetchUrl:
     found = parse_url(text)
     assert isinstance(found, FetchUrl), found
     return found
@@ -40,7 +40,7 @@ def place(text: str) -> FetchUrl:
     ],
 )
 def test_a_url_is_asked_for_as_it_is_written_with_strange_characters_encoded(text: str, asked: str) -> None:
-    assert str(place(text).url) == asked
+    assert str(target(text).url) == asked
 
 
 @pytest.mark.parametrize(
@@ -64,10 +64,10 @@ def test_a_url_that_cannot_be_asked_for_is_a_bad_url_and_stays_untold(text: str)
 
 
 def test_pacing_counts_by_host_and_robots_by_origin() -> None:
-    plain, secure = place("http://X.org./a"), place("https://x.org/a")
+    plain, secure = target("http://X.org./a"), target("https://x.org/a")
     assert (plain.host, secure.host) == ("x.org", "x.org")
     assert (plain.origin, secure.origin) == ("http://x.org.", "https://x.org")
-    assert place("http://x.org:81/").host == "x.org:81"
+    assert target("http://x.org:81/").host == "x.org:81"
 
 
 LOOPBACK = (
@@ -78,10 +78,10 @@ LOOPBACK = (
 
 @pytest.mark.parametrize("spelling", LOOPBACK)
 def test_every_spelling_of_an_address_is_seen_through(spelling: str) -> None:
-    literal = place(f"http://{spelling}/").literal
+    literal = target(f"http://{spelling}/").literal
     assert literal is not None
     expected = "87.0.0.1" if spelling == "0127.0.0.1" else "127.0.0.1"
-    assert str(literal) == expected == place(f"http://{spelling}/").url.host
+    assert str(literal) == expected == target(f"http://{spelling}/").url.host
 
 
 @pytest.mark.parametrize(

@@ -276,8 +276,8 @@ def test_a_retry_after_beyond_what_we_wait_gives_up_the_host() -> None:
         assert site.asked == {"/a": 1}
 
 
-def to(place: str, status: int = 302) -> Handler:
-    return says(status=status, Location=place)
+def to(target: str, status: int = 302) -> Handler:
+    return says(status=status, Location=target)
 
 
 def test_redirects_are_followed_as_far_as_the_recipe_goes() -> None:

@@ -31,7 +31,7 @@ PAGE = """<html><head><base href="/gallery/"><meta property="og:image" content="
 def test_a_page_names_pictures_and_links() -> None:
     page = parse_page(PAGE, "http://x.org/start")
     root = "http://x.org/gallery"
-    assert page.pictures == [
+    assert page.images == [
         "http://x.org/og.jpg", f"{root}/large,comma.jpg", f"{root}/small.jpg", f"{root}/lazy.png", f"{root}/b.avif",
         f"{root}/a.jpg", f"{root}/photo.JPG",
     ]  # fmt: skip

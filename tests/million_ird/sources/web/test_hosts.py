@@ -16,25 +16,25 @@ NAME = ".work/hosts/07.json"
 
 def test_requests_begin_a_delay_apart() -> None:
     host = HostState(delay=2.0)
-    assert host.wait(100, 60) == 0
+    assert host.wait_seconds(100, 60) == 0
     host.record_start(100)
-    assert host.wait(100.5, 60) == 1.5
-    assert host.wait(102, 60) == 0
+    assert host.wait_seconds(100.5, 60) == 1.5
+    assert host.wait_seconds(102, 60) == 0
 
 
 def test_a_clock_that_was_set_back_does_not_make_anyone_wait_for_hours() -> None:
     host = HostState(delay=2.0)
     host.record_start(10_000)
-    assert host.wait(100, 60) == 2.0
+    assert host.wait_seconds(100, 60) == 2.0
 
 
 def test_a_host_that_asks_for_silence_gets_it_or_is_given_up() -> None:
     host = HostState()
     host.pause_for(100, 30)
-    assert (host.wait(110, 60), host.is_paused_too_long(110, 60)) == (20, False)
-    assert (host.wait(110, 10), host.is_paused_too_long(110, 10)) == (0, True)
+    assert (host.wait_seconds(110, 60), host.is_paused_too_long(110, 60)) == (20, False)
+    assert (host.wait_seconds(110, 10), host.is_paused_too_long(110, 10)) == (0, True)
     host.pause_for(100, 10)
-    assert host.wait(100, 60) == 30
+    assert host.wait_seconds(100, 60) == 30
     assert not host.is_paused_too_long(131, 10)
 
 

@@ -32,14 +32,14 @@ def patch(photo: np.ndarray, number: int) -> np.ndarray:
 
 
 def stored(pixels: np.ndarray) -> dict[str, object]:
-    """A picture as a column of pictures holds it."""
+    """An image as a column of images holds it."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "WEBP", lossless=True, quality=0, method=0)
     return {"bytes": buffer.getvalue(), "path": None}
 
 
 def write_set(folder: Path, photo: np.ndarray, shards: Shards) -> Path:
-    """Rows 0, 1, … in the order of the files; three neighbours are parts of one picture."""
+    """Rows 0, 1, … in the order of the files; three neighbours are parts of one image."""
     (folder / "patches").mkdir(parents=True)
     number = 0
     for split, files in shards.items():
@@ -56,7 +56,7 @@ def write_set(folder: Path, photo: np.ndarray, shards: Shards) -> Path:
 
 
 def write_file(file: Path, groups: Sequence[pa.Table]) -> None:
-    """One row group for each table; it says which columns are pictures, as `datasets` wants it."""
+    """One row group for each table; it says which columns are images, as `datasets` wants it."""
     schema = groups[0].schema
     compression = {name: kind for name, kind in COMPRESSION.items() if name.split(".")[0] in schema.names}
     features = {
@@ -84,13 +84,13 @@ def streamed(folder: Path | str, cache: Path, **options: int) -> StreamedSet:
     return StreamedSet(str(folder), None, cache, **options)
 
 
-def keep(picture: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    return picture
+def keep(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    return image
 
 
-def mix_of(pictures: StreamedSet, hold_out: int = 0) -> Mix:
+def mix_of(images: StreamedSet, hold_out: int = 0) -> Mix:
     task = TrainingTask(name="denoise", weight=1, degrade=keep)
-    return Mix([task], [(pictures, 1.0)], seed=3, hold_out=hold_out, exclude={})
+    return Mix([task], [(images, 1.0)], seed=3, hold_out=hold_out, exclude={})
 
 
 def await_fetches() -> None:
@@ -100,5 +100,5 @@ def await_fetches() -> None:
             thread.join(20)
 
 
-def whole(pictures: StreamedSet, row: int) -> np.ndarray:
-    return pictures.crop(row, SIDE, np.random.default_rng(0)).clean
+def whole(images: StreamedSet, row: int) -> np.ndarray:
+    return images.crop(row, SIDE, np.random.default_rng(0)).clean

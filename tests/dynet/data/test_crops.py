@@ -42,7 +42,7 @@ def batches(mix: Mix, rank: int, processes: int, workers: int) -> list[Batch]:
     return list(load_batches(crops, StepSampler(1, 5, growing, rank, processes), workers, pin=False))
 
 
-def test_a_crop_is_a_function_of_its_key_whatever_the_order(mix: Mix) -> None:
+def test_a_crop_is_a_function_of_its_key_in_any_order(mix: Mix) -> None:
     crops = CropDataset(mix=mix, size_schedule=growing)
     keys = [(step, index) for step in range(4) for index in range(3)]
     forward = {key: crops[key] for key in keys}
@@ -56,19 +56,19 @@ def test_a_crop_is_a_function_of_its_key_whatever_the_order(mix: Mix) -> None:
     assert len({clean.numpy().tobytes() for _, clean in forward.values()}) == len(keys)
 
 
-def test_a_process_that_is_started_anew_gives_the_same_crops(mix: Mix) -> None:
+def test_unpickled_crops_are_the_same(mix: Mix) -> None:
     crops = CropDataset(mix=mix, size_schedule=growing)
     sent = pickle.loads(pickle.dumps(crops))
     assert all(torch.equal(sent[key].degraded, crops[key].degraded) for key in ((0, 0), (0, 1), (4, 0), (4, 1)))
 
 
-def test_a_crop_is_its_example_with_the_channels_in_front(mix: Mix) -> None:
+def test_a_crop_is_its_example_with_channels_first(mix: Mix) -> None:
     crop, example = CropDataset(mix=mix, size_schedule=growing)[2, 1], mix.example(2, 1, 24)
     assert np.array_equal(crop.degraded.permute(1, 2, 0).numpy(), example.degraded)
     assert np.array_equal(crop.clean.permute(1, 2, 0).numpy(), example.clean)
 
 
-def test_batches_are_of_the_size_of_their_step(mix: Mix) -> None:
+def test_batches_have_the_size_of_their_step(mix: Mix) -> None:
     shapes = [tuple(degraded.shape) for degraded, _ in batches(mix, 0, 1, 0)]
     assert shapes == [(4, 3, 24, 24), (4, 3, 24, 24), (2, 3, 32, 32), (2, 3, 32, 32)]
     (_, clean), *_ = batches(mix, 0, 1, 0)
@@ -83,7 +83,7 @@ def test_workers_give_the_same_batches(mix: Mix, workers: int) -> None:
         assert all(torch.equal(*tensors) for tensors in zip(one, other, strict=True))
 
 
-def test_processes_share_the_same_batches_out(mix: Mix) -> None:
+def test_processes_divide_the_same_batches(mix: Mix) -> None:
     alone = batches(mix, 0, 1, 0)
     shares = [batches(mix, rank, 2, 0) for rank in (0, 1)]
     for step, whole in enumerate(alone):
@@ -91,13 +91,13 @@ def test_processes_share_the_same_batches_out(mix: Mix) -> None:
         assert all(torch.equal(tensor, torch.cat(both)) for tensor, *both in zip(whole, *parts, strict=True))
 
 
-def test_a_run_that_starts_later_goes_on_with_the_same_batches(mix: Mix) -> None:
+def test_a_run_that_starts_at_a_later_step_has_the_same_batches(mix: Mix) -> None:
     crops = CropDataset(mix=mix, size_schedule=growing)
     later = list(load_batches(crops, StepSampler(3, 5, growing, 0, 1), 0, pin=False))
     assert all(torch.equal(one[0], other[0]) for one, other in zip(later, batches(mix, 0, 1, 0)[2:], strict=True))
 
 
-def test_a_batch_that_does_not_divide_among_processes_is_refused() -> None:
+def test_a_batch_that_does_not_divide_among_processes_is_an_error() -> None:
     sampler = StepSampler(0, 5, growing, 0, 4)
     assert len(sampler) == 5
     with pytest.raises(ValueError, match="the batch of step 3 does not divide among 4 processes"):
@@ -109,7 +109,7 @@ def threads_of_opencv(image: np.ndarray, _: np.random.Generator) -> np.ndarray:
 
 
 @pytest.mark.timeout(60)
-def test_workers_start_with_one_thread_though_opencv_has_worked_in_many_before(data_set: Path, tmp_path: Path) -> None:
+def test_workers_have_one_thread_even_if_opencv_used_many_before(data_set: Path, tmp_path: Path) -> None:
     task = TrainingTask(name="count", weight=1.0, degrade=threads_of_opencv)
     mix = open_mix([task], [DataSource(str(data_set))], seed=0, hold_out=0, exclude=(), stream=False, cache=tmp_path)
     before = cv2.getNumThreads()
@@ -122,7 +122,7 @@ def test_workers_start_with_one_thread_though_opencv_has_worked_in_many_before(d
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_what_goes_wrong_in_a_worker_is_told_in_the_same_line(workers: int, tmp_path: Path) -> None:
+def test_an_error_in_a_worker_has_the_same_message(workers: int, tmp_path: Path) -> None:
     Image.new("RGB", (20, 20)).save(tmp_path / "small.png")
     task = TrainingTask(name="dust", weight=1.0, degrade=dust)
     mix = open_mix([task], [DataSource(str(tmp_path))], seed=0, hold_out=0, exclude=(), stream=False, cache=tmp_path)

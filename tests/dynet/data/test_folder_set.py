@@ -17,7 +17,7 @@ Make = Callable[..., Path]
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Make:
-    """Writes small pictures, each of one level that its place in the arguments gives."""
+    """Writes small images, each of one level that its place in the arguments gives."""
 
     def make(*files: str, size: tuple[int, int] = (20, 24), top: str = "Bilder дата") -> Path:
         for level, file in enumerate(files):
@@ -34,7 +34,7 @@ def one(folder: Path, task: str | None = None) -> FolderSet:
     return opened
 
 
-def test_pairs_and_clean_pictures_are_read_from_their_files(folder: Make) -> None:
+def test_pairs_and_clean_images_are_read_from_their_files(folder: Make) -> None:
     pairs = one(folder("input/b.png", "target/b.png", "input/a.png", "target/a.png"))
     levels = [[int(side.mean()) for side in (crop.degraded, crop.clean)] for crop in _cuts(pairs)]
     assert (pairs.paired, pairs.task, levels) == (True, None, [[2, 3], [0, 1]])
@@ -43,8 +43,8 @@ def test_pairs_and_clean_pictures_are_read_from_their_files(folder: Make) -> Non
     assert [(crop.degraded, int(crop.clean.mean())) for crop in _cuts(clean)] == [(None, 1), (None, 0)]
 
 
-def _cuts(pictures: FolderSet) -> list:
-    return [pictures.crop(row, 16, generator(0, "test", row)) for row in range(len(pictures))]
+def _cuts(images: FolderSet) -> list:
+    return [images.crop(row, 16, generator(0, "test", row)) for row in range(len(images))]
 
 
 def test_a_moved_folder_keeps_its_identity_and_other_files_change_it(folder: Make, tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_a_moved_folder_keeps_its_identity_and_other_files_change_it(folder: Mak
         before = after
 
 
-def test_the_order_of_a_listing_changes_nothing(folder: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_order_of_a_directory_listing_does_not_matter(folder: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     top = folder(*(f"{name}/{side}/1.png" for name in "cab" for side in ("blur", "sharp")))
     before = one(top)
     group_ids = before.group_ids().tolist()
@@ -89,7 +89,7 @@ def test_the_order_of_a_listing_changes_nothing(folder: Make, monkeypatch: pytes
     assert after.group_ids().tolist() == group_ids
 
 
-def test_a_scene_in_many_hazes_is_one_family_and_so_is_a_film(folder: Make) -> None:
+def test_a_scene_with_several_hazes_is_one_group_and_so_is_a_video(folder: Make) -> None:
     hazes = [f"synthetic/{scene}_{air}_0.1.png" for scene in ("0001", "0002") for air in (0.8, 0.9, 1)]
     hazy = one(folder(*hazes, "original/0001.png", "original/0002.png", top="haze"))
     assert [hazy.group_ids().tolist().count(family) for family in np.unique(hazy.group_ids())] == [3, 3]
@@ -99,7 +99,7 @@ def test_a_scene_in_many_hazes_is_one_family_and_so_is_a_film(folder: Make) -> N
     assert len(set(clean.group_ids().tolist())) == 2
 
 
-def test_rows_are_named_by_their_clean_file(folder: Make) -> None:
+def test_rows_are_found_by_their_clean_file(folder: Make) -> None:
     hazy = one(folder("synthetic/0001_1_0.1.png", "synthetic/0002_1_0.1.png", "original/0001.png", "original/0002.png"))
     assert hazy.rows_from_files({"0002", "0001_1_0.1"}).tolist() == [1]
     clean = one(folder("Sub/ABC.png", "abc.jpg", "x.png", top="clean"))
@@ -110,13 +110,16 @@ def test_rows_are_named_by_their_clean_file(folder: Make) -> None:
     ("spoil", "message"),
     [
         (lambda top: Image.new("RGB", (21, 24)).save(top / "input/a.png"), "input/a.png has 21x24 pixels, but"),
-        (lambda top: (top / "target/a.png").write_bytes(b"no picture"), "target/a.png is not an image that can be read"),
+        (
+            lambda top: (top / "target/a.png").write_bytes(b"no picture"),
+            "target/a.png is not an image that can be read",
+        ),
         (lambda top: (top / "input/a.png").unlink(), "input/a.png cannot be"),
         (lambda top: os.truncate(top / "target/a.png", 60), "target/a.png"),
         (lambda top: Image.new("RGB", (20, 15)).save(top / "target/a.png"), "target/a.png has 20x15 pixels, too few"),
     ],
 )
-def test_a_pair_that_cannot_be_used_is_named(folder: Make, spoil: Callable[[Path], object], message: str) -> None:
+def test_an_unusable_pair_is_named(folder: Make, spoil: Callable[[Path], object], message: str) -> None:
     pairs = one(folder("input/a.png", "target/a.png"))
     spoil(folder("x.png", top="other").parent / "Bilder дата")
     with pytest.raises(DataError) as caught:
@@ -125,7 +128,7 @@ def test_a_pair_that_cannot_be_used_is_named(folder: Make, spoil: Callable[[Path
     assert "\n" not in str(caught.value)
 
 
-def test_upright_is_how_the_file_says(folder: Make) -> None:
+def test_exif_orientation_is_applied(folder: Make) -> None:
     top = folder("a.jpg", size=(24, 40))
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -136,18 +139,18 @@ def test_upright_is_how_the_file_says(folder: Make) -> None:
         one(top).crop(0, 25, generator(0, "test"))
 
 
-def test_a_task_that_the_user_names_goes_before_that_of_the_layout(folder: Make) -> None:
+def test_the_users_task_overrides_that_of_the_layout(folder: Make) -> None:
     top = folder("rainy/rain-1.png", "gt/norain-1.png")
     assert (one(top).task, one(top, "rain").task) == ("derain", "rain")
 
 
-def test_a_task_for_a_folder_of_several_is_refused(folder: Make) -> None:
+def test_a_task_for_a_folder_of_several_tasks_is_an_error(folder: Make) -> None:
     top = folder("Denoise/a.png", "Derain/rainy/rain-1.png", "Derain/gt/norain-1.png")
     assert [(part.task, part.paired) for part in FolderSet.open(str(top), None)] == [(None, False), ("derain", True)]
     with pytest.raises(DataError, match=r"--data derain:.* is for several tasks \(clean images, derain\): name one"):
         FolderSet.open(str(top), "derain")
 
 
-def test_it_reads_the_same_after_a_journey_to_a_worker(folder: Make) -> None:
+def test_a_pickled_set_is_equal(folder: Make) -> None:
     pairs = one(folder("input/a.png", "target/a.png"))
     assert pickle.loads(pickle.dumps(pairs)) == pairs

@@ -41,7 +41,7 @@ def test_a_table_is_made_once_and_then_read(tmp_path: Path) -> None:
     assert files(tmp_path / "cache") == {"a.arrow"}
 
 
-def test_what_was_not_opened_for_longest_is_dropped_and_made_again(tmp_path: Path) -> None:
+def test_the_least_recently_opened_table_is_deleted_and_made_again(tmp_path: Path) -> None:
     cache = GroupCache(tmp_path, 27_000)
     for number, key in enumerate("abc"):
         cache.open(key, lambda number=number: table(number))
@@ -56,14 +56,14 @@ def test_what_was_not_opened_for_longest_is_dropped_and_made_again(tmp_path: Pat
     assert sum(path.stat().st_size for path in tmp_path.glob("*.arrow")) <= 27_000
 
 
-def test_a_table_larger_than_the_bound_is_kept_alone(tmp_path: Path) -> None:
+def test_a_table_larger_than_the_limit_is_the_only_one_kept(tmp_path: Path) -> None:
     cache = GroupCache(tmp_path, 100)
     cache.open("a", lambda: table(0))
     assert first(cache.open("b", lambda: table(1))) == 1
     assert files(tmp_path) == {"b.arrow"}
 
 
-def test_what_a_killed_process_left_is_removed_but_not_what_a_live_one_writes(tmp_path: Path) -> None:
+def test_unfinished_files_are_deleted_for_killed_processes_only(tmp_path: Path) -> None:
     cache = GroupCache(tmp_path, 10**6)
     (tmp_path / "dead.part").write_bytes(b"half")
     (tmp_path / "live.part").write_bytes(b"half")
@@ -72,7 +72,7 @@ def test_what_a_killed_process_left_is_removed_but_not_what_a_live_one_writes(tm
     assert files(tmp_path) == {"a.arrow", "live.part"}
 
 
-def test_a_fault_while_making_leaves_nothing_and_no_lock(tmp_path: Path) -> None:
+def test_an_error_while_making_leaves_no_file_and_no_lock(tmp_path: Path) -> None:
     cache = GroupCache(tmp_path, 10**6)
 
     def broken() -> pa.Table:
@@ -84,7 +84,7 @@ def test_a_fault_while_making_leaves_nothing_and_no_lock(tmp_path: Path) -> None
     assert first(cache.open("a", lambda: table(2))) == 2
 
 
-def test_one_ahead_does_not_wait_for_one_that_is_at_it(tmp_path: Path) -> None:
+def test_prefetching_does_not_wait_for_another_process(tmp_path: Path) -> None:
     cache = GroupCache(tmp_path, 10**6)
     with cache._lock("a", wait=True):
         cache.add_unless_locked("a", lambda: pytest.fail("another is at it"))
@@ -108,7 +108,7 @@ def _many(folder: Path, log: Path, most: int) -> None:
 
 
 @pytest.mark.parametrize(("most", "again"), [(10**6, False), (50_000, True)])
-def test_processes_share_and_never_make_one_twice_at_a_time(tmp_path: Path, most: int, again: bool) -> None:
+def test_processes_share_tables_and_never_make_one_simultaneously(tmp_path: Path, most: int, again: bool) -> None:
     context = multiprocessing.get_context("fork")
     processes = [context.Process(target=_many, args=(tmp_path / "c", tmp_path / "log", most)) for _ in range(3)]
     for process in processes:
@@ -123,7 +123,7 @@ def test_processes_share_and_never_make_one_twice_at_a_time(tmp_path: Path, most
         assert len(files(tmp_path / "c")) <= 5 + 3
 
 
-def test_a_process_forked_while_one_is_made_does_not_keep_its_lock(tmp_path: Path) -> None:
+def test_a_process_forked_while_a_table_is_made_does_not_keep_its_lock(tmp_path: Path) -> None:
     cache, context = GroupCache(tmp_path, 10**6), multiprocessing.get_context("fork")
     with cache._lock("a", wait=True):
         child = context.Process(target=time.sleep, args=(30,))
@@ -136,13 +136,13 @@ def test_a_process_forked_while_one_is_made_does_not_keep_its_lock(tmp_path: Pat
         child.join()
 
 
-def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_to_is_a_one_line_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(DataError, match=r"^\S+/file/cache cannot be written to: Not a directory$"):
         GroupCache(tmp_path / "file" / "cache", 10**6).open("a", lambda: table(0))
 
 
-def test_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_a_one_line_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
@@ -152,7 +152,7 @@ def test_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert files(tmp_path) == set()
 
 
-def test_a_file_that_never_reached_the_disk_is_made_again(tmp_path: Path) -> None:
+def test_a_file_that_did_not_reach_the_disk_is_made_again(tmp_path: Path) -> None:
     cache = GroupCache(tmp_path, 10**6)
     cache.open("a", lambda: table(0))
     for left in (b"", (tmp_path / "a.arrow").read_bytes()[:3000]):
@@ -160,7 +160,7 @@ def test_a_file_that_never_reached_the_disk_is_made_again(tmp_path: Path) -> Non
         assert first(cache.open("a", lambda: table(5))) == 5
 
 
-def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
+def test_the_lock_of_a_killed_process_is_released(tmp_path: Path) -> None:
     cache, context = GroupCache(tmp_path, 10**6), multiprocessing.get_context("fork")
     child = context.Process(target=lambda: cache.open("a", lambda: time.sleep(60) or table(0)))
     child.start()

@@ -35,13 +35,13 @@ def stored(level: int, size: int = 20) -> dict[str, object]:
     return {"bytes": buffer.getvalue(), "path": None}
 
 
-def write(file: Path, texts: dict[str, list[str | None]], **pictures: list[dict[str, object] | None]) -> None:
-    """A shard with columns of text and of pictures, as `datasets` writes them."""
+def write(file: Path, texts: dict[str, list[str | None]], **images: list[dict[str, object] | None]) -> None:
+    """A shard with columns of text and of images, as `datasets` writes them."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    features = {name: {"_type": "Image"} for name in pictures} | {
+    features = {name: {"_type": "Image"} for name in images} | {
         name: {"dtype": "string", "_type": "Value"} for name in texts
     }
-    columns = {name: pa.array(rows, IMAGE) for name, rows in pictures.items()}
+    columns = {name: pa.array(rows, IMAGE) for name, rows in images.items()}
     columns |= {name: pa.array(rows, pa.string()) for name, rows in texts.items()}
     metadata = {"huggingface": json.dumps({"info": {"features": features}})}
     table = pa.table(columns).replace_schema_metadata(metadata)
@@ -52,7 +52,7 @@ def write(file: Path, texts: dict[str, list[str | None]], **pictures: list[dict[
 
 @pytest.fixture
 def built(tmp_path: Path) -> Path:
-    """Two shards of patches and a split for validation, beside whole pictures, as million_ird leaves them."""
+    """Two shards of patches and a split for validation, beside whole images, as million_ird leaves them."""
     top = tmp_path / "set with spaces"
     rows = {"id": ["a", "b", "c"], "parent": ["p", "q", "p"], "uri": ["x/One.png", "two.jpg", "x/One.png"]}
     write(top / "patches/train-00000-of-00002.parquet", rows, image=[stored(n) for n in (10, 11, 12)])
@@ -65,23 +65,23 @@ def built(tmp_path: Path) -> Path:
     return top
 
 
-def levels(pictures: HubSet) -> list[int]:
-    return [int(pictures.crop(row, 16, generator(0, "test", row)).clean.mean()) for row in range(len(pictures))]
+def levels(images: HubSet) -> list[int]:
+    return [int(images.crop(row, 16, generator(0, "test", row)).clean.mean()) for row in range(len(images))]
 
 
-def test_patches_of_a_built_set_are_its_rows_in_their_order(built: Path) -> None:
+def test_rows_of_a_built_dataset_are_its_patches_in_order(built: Path) -> None:
     opened = HubSet.open(str(built), "denoise15")
     assert (opened.paired, opened.task, levels(opened)) == (False, "denoise15", [10, 11, 12, 13])
     assert opened.row_spans(0, 0) is None
 
 
-def test_a_split_for_validation_is_opened_beside_it(built: Path) -> None:
+def test_a_validation_split_is_opened(built: Path) -> None:
     validation = HubSet.open(str(built), None).validation
     assert validation is not None
     assert levels(validation) == [99]
 
 
-def test_a_split_for_validation_that_is_empty_is_none(built: Path) -> None:
+def test_an_empty_validation_split_is_none(built: Path) -> None:
     nothing = {"id": [], "parent": [], "uri": []}
     write(built / "patches/validation-00000-of-00001.parquet", nothing, image=[])
     opened = HubSet.open(str(built), None)
@@ -89,13 +89,13 @@ def test_a_split_for_validation_that_is_empty_is_none(built: Path) -> None:
     assert len(opened) == 4
 
 
-def test_patches_of_one_picture_are_one_family(built: Path) -> None:
+def test_patches_of_one_image_are_one_group(built: Path) -> None:
     group_ids = HubSet.open(str(built), None).group_ids()
     assert group_ids.dtype == np.uint64
     assert group_ids[0] == group_ids[2] != group_ids[1] == group_ids[3]
 
 
-def test_rows_are_named_by_the_file_that_the_builder_had_them_from(built: Path) -> None:
+def test_rows_are_found_by_the_file_that_they_come_from(built: Path) -> None:
     opened = HubSet.open(str(built), None)
     assert opened.rows_from_files({"one"}).tolist() == [0, 2]
     assert opened.rows_from_files({"two", "three"}).tolist() == [1, 3]
@@ -112,7 +112,7 @@ def test_columns_named_input_and_target_are_pairs(tmp_path: Path) -> None:
     assert opened.rows_from_files({"1"}).tolist() == []
 
 
-def test_pairs_keep_their_identity_where_they_are_moved_and_other_pictures_change_it(tmp_path: Path) -> None:
+def test_moved_pairs_keep_their_identity_and_other_images_change_it(tmp_path: Path) -> None:
     def identity(name: str, *targets: int) -> bytes:
         rows = [stored(1) for _ in targets]
         write(tmp_path / name / "train.parquet", {}, input=rows, target=[stored(9, size) for size in targets])
@@ -135,7 +135,7 @@ def test_pairs_keep_their_identity_where_they_are_moved_and_other_pictures_chang
         ({"image": [stored(1, 12)]}, "row 0 of .*broken has 12x12 pixels, too few for crop: 16"),
     ],
 )
-def test_a_row_that_cannot_be_used_is_named(rows: dict, message: str, tmp_path: Path) -> None:
+def test_an_unusable_row_is_named(rows: dict, message: str, tmp_path: Path) -> None:
     write(tmp_path / "broken/train.parquet", {}, **rows)
     with pytest.raises(DataError, match=message) as caught:
         HubSet.open(str(tmp_path / "broken"), None).crop(0, 16, generator(0, "test"))
@@ -143,7 +143,7 @@ def test_a_row_that_cannot_be_used_is_named(rows: dict, message: str, tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("name", "texts", "pictures", "message"),
+    ("name", "texts", "images", "message"),
     [
         ("train", {"text": ["a"]}, {}, "has neither a column 'image' nor 'input' and 'target', but text"),
         ("train", {"image": ["a"]}, {}, "column 'image' holds no images, but Value"),
@@ -152,10 +152,10 @@ def test_a_row_that_cannot_be_used_is_named(rows: dict, message: str, tmp_path: 
         ("test", {}, {"image": [stored(1)]}, "has no split 'train', but test"),
     ],
 )
-def test_what_is_no_set_to_train_on_is_refused(
-    name: str, texts: dict, pictures: dict, message: str, tmp_path: Path
+def test_a_folder_that_is_no_dataset_is_an_error(
+    name: str, texts: dict, images: dict, message: str, tmp_path: Path
 ) -> None:
-    write(tmp_path / f"set/{name}-00000-of-00001.parquet", texts, **pictures)
+    write(tmp_path / f"set/{name}-00000-of-00001.parquet", texts, **images)
     with pytest.raises(DataError) as caught:
         HubSet.open(str(tmp_path / "set"), None)
     assert str(caught.value).startswith(f"--data {tmp_path / 'set'}")
@@ -163,9 +163,7 @@ def test_what_is_no_set_to_train_on_is_refused(
     assert "\n" not in str(caught.value)
 
 
-def test_a_set_that_was_built_anew_and_another_of_the_same_name_are_read_as_they_are(
-    built: Path, tmp_path: Path
-) -> None:
+def test_a_rebuilt_dataset_and_another_of_the_same_name_are_not_confused(built: Path, tmp_path: Path) -> None:
     assert levels(HubSet.open(str(built), None)) == [10, 11, 12, 13]
     other = tmp_path / "elsewhere" / built.name
     shutil.copytree(built, other)
@@ -177,7 +175,7 @@ def test_a_set_that_was_built_anew_and_another_of_the_same_name_are_read_as_they
     assert levels(HubSet.open(str(built), None)) == [10, 11, 12, 15]
 
 
-def test_a_set_that_is_broken_or_nowhere_is_told_in_one_line(built: Path, tmp_path: Path) -> None:
+def test_a_damaged_or_missing_dataset_is_a_one_line_error(built: Path, tmp_path: Path) -> None:
     (built / "patches/train-00001-of-00002.parquet").write_bytes(b"PAR1 and no more")
     for location in (built, tmp_path / "missing" / "set", tmp_path / "not a name"):
         with pytest.raises(DataError, match="--data") as caught:
@@ -186,7 +184,7 @@ def test_a_set_that_is_broken_or_nowhere_is_told_in_one_line(built: Path, tmp_pa
         assert "\n" not in str(caught.value)
 
 
-def test_a_worker_gets_names_of_files_and_no_pictures(tmp_path: Path) -> None:
+def test_a_pickled_set_contains_no_images(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (8, 128, 128, 3), dtype=np.uint8)
     rows = []
     for picture in noise:

@@ -89,7 +89,7 @@ LAYOUTS = {
 
 @pytest.mark.parametrize("swap", [False, True], ids=["", "in the other case"])
 @pytest.mark.parametrize("name", LAYOUTS)
-def test_a_layout_is_known_by_its_structure(name: str, swap: bool, folder: Callable[..., Path]) -> None:
+def test_a_layout_is_recognised_by_its_structure(name: str, swap: bool, folder: Callable[..., Path]) -> None:
     files, task, expected = LAYOUTS[name]
     case = str.swapcase if swap else str
     top = folder(*map(case, files))
@@ -110,13 +110,13 @@ def test_letter_case_of_names_and_formats_does_not_matter(folder: Callable[..., 
     assert (pair.name, pair.degraded, pair.clean) == ("Éa 1", top / "Input/Éa 1.PNG", top / "TARGET/éA 1.jPeG")
 
 
-def test_pairs_are_in_the_order_of_their_names(folder: Callable[..., Path]) -> None:
+def test_pairs_are_sorted_by_name(folder: Callable[..., Path]) -> None:
     names = ["a", "a b", "a/b"]
     top = folder(*(f"{side}/{name}.png" for side in ("input", "target") for name in names))
     assert [pair.name for pair in find_pairs(top)] == names
 
 
-def test_the_root_of_promptir_has_a_part_for_each_task(
+def test_the_root_of_promptir_has_a_folder_for_each_task(
     folder: Callable[..., Path], caplog: pytest.LogCaptureFixture
 ) -> None:
     top = folder(
@@ -137,7 +137,7 @@ def test_the_root_of_promptir_has_a_part_for_each_task(
     ]
 
 
-def test_pictures_beside_the_two_sides_are_counted_as_left_out(
+def test_images_outside_of_the_two_sides_cause_a_warning(
     folder: Callable[..., Path], caplog: pytest.LogCaptureFixture
 ) -> None:
     top = folder("input/1.png", "target/1.png", "beside.png", "more/b.png")
@@ -148,7 +148,7 @@ def test_pictures_beside_the_two_sides_are_counted_as_left_out(
     ]
 
 
-def test_clean_pictures_are_found_in_the_order_of_their_paths(folder: Callable[..., Path]) -> None:
+def test_clean_images_are_sorted_by_path(folder: Callable[..., Path]) -> None:
     top = folder(
         "b.JPG",
         "a/2.png",
@@ -170,7 +170,9 @@ def test_clean_pictures_are_found_in_the_order_of_their_paths(folder: Callable[.
     assert (part.task, part.images, part.pairs) == (None, find_images(top), ())
 
 
-def test_the_order_of_a_listing_does_not_matter(folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_order_of_a_directory_listing_does_not_matter(
+    folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     files = [f"{root}/{side}/{name}.png" for root in ("p", "q") for side in ("blur", "sharp") for name in "abc"]
     top = folder(*files, "denoise/x/1.png", "denoise/y/2.png", "denoise/3.png")
     before = find_task_folders(top)
@@ -207,13 +209,16 @@ MISMATCHES = {
         "A.jpg and a.png have the same name (1 ambiguous name)",
     ),
     "two inputs": (["input/a.png", "input/a.jpg", "target/a.png"], "a.jpg and a.png have the same name"),
-    "one side": (["x/rainy/rain-1.png", "x/clean/norain-1.png"], "rainy has no clean images next to it: expected a folder gt/"),
+    "one side": (
+        ["x/rainy/rain-1.png", "x/clean/norain-1.png"],
+        "rainy has no clean images next to it: expected a folder gt/",
+    ),
     "an empty side": (["input/a.txt", "target/a.png"], "input holds no images"),
 }
 
 
 @pytest.mark.parametrize("name", MISMATCHES)
-def test_what_does_not_match_is_named(name: str, folder: Callable[..., Path]) -> None:
+def test_mismatches_are_named(name: str, folder: Callable[..., Path]) -> None:
     files, message = MISMATCHES[name]
     top = folder(*files)
     for find in (find_pairs, find_task_folders):
@@ -224,7 +229,7 @@ def test_what_does_not_match_is_named(name: str, folder: Callable[..., Path]) ->
         assert "\n" not in str(caught.value)
 
 
-def test_clean_pictures_that_belong_to_nothing_are_warned_of(
+def test_clean_images_without_a_degraded_one_cause_a_warning(
     folder: Callable[..., Path], caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
@@ -233,7 +238,7 @@ def test_clean_pictures_that_belong_to_nothing_are_warned_of(
     assert "1 clean image without a degraded one: target/b.png" in caplog.text
 
 
-def test_of_pairs_to_train_on_and_to_test_on_only_the_wanted_ones_are_taken(
+def test_only_the_pairs_of_the_given_split_are_used(
     folder: Callable[..., Path], caplog: pytest.LogCaptureFixture
 ) -> None:
     top = folder("LOL/our485/low/1.png", "LOL/our485/high/1.png", "LOL/eval15/low/2.png", "LOL/eval15/high/2.png")
@@ -246,18 +251,18 @@ def test_of_pairs_to_train_on_and_to_test_on_only_the_wanted_ones_are_taken(
         find_pairs(top)
 
 
-def test_clean_pictures_of_all_splits_are_taken(folder: Callable[..., Path]) -> None:
+def test_clean_images_of_all_splits_are_used(folder: Callable[..., Path]) -> None:
     top = folder("train/1.png", "test/2.png")
     assert len(find_task_folders(top, "train")[0].images) == 2
 
 
-def test_a_film_is_one_scene_and_other_pairs_are_their_own(folder: Callable[..., Path]) -> None:
+def test_a_video_is_one_scene_and_other_pairs_are_separate(folder: Callable[..., Path]) -> None:
     top = folder(*(f"{film}/{side}/{n}.png" for film in "ab" for side in ("blur", "sharp") for n in range(3)))
     assert [pair.scene for pair in find_pairs(top)] == ["a"] * 3 + ["b"] * 3
     assert {pair.scene for pair in find_pairs(top / "a")} == {""}
 
 
-def test_links_are_followed_and_circles_of_them_are_not(folder: Callable[..., Path], tmp_path: Path) -> None:
+def test_links_are_followed_but_not_in_circles(folder: Callable[..., Path], tmp_path: Path) -> None:
     top = folder("real/input/a.png", "real/target/a.png", "set/x.txt")
     elsewhere = tmp_path / "elsewhere"
     (top / "real").rename(elsewhere)
@@ -267,7 +272,7 @@ def test_links_are_followed_and_circles_of_them_are_not(folder: Callable[..., Pa
     assert len(find_images(top)) == 2
 
 
-def test_a_folder_without_pairs_and_none_at_all_are_told(folder: Callable[..., Path]) -> None:
+def test_a_folder_without_pairs_and_a_missing_folder_are_errors(folder: Callable[..., Path]) -> None:
     top = folder("a.png")
     with pytest.raises(DataError, match="holds no pairs: none of input/ \\+ target/"):
         find_pairs(top)
@@ -275,7 +280,7 @@ def test_a_folder_without_pairs_and_none_at_all_are_told(folder: Callable[..., P
         find_pairs(top / "missing")
 
 
-def test_names_of_hazy_pictures_lead_to_their_scene_and_no_other_names_do() -> None:
+def test_only_names_of_hazy_images_are_reduced_to_their_scene() -> None:
     hazy = ["0001_0.8_0.2", "0001_1_0.08", "1400_1", "x_y_0.2", "1_2_3_4"]
     matched = match_names(hazy, {"0001", "1400", "x", "1"})
     assert matched.clean_of == {"0001_0.8_0.2": "0001", "0001_1_0.08": "0001", "1400_1": "1400"}
@@ -283,12 +288,12 @@ def test_names_of_hazy_pictures_lead_to_their_scene_and_no_other_names_do() -> N
 
 
 @pytest.mark.skipif(not RAIN100L.is_dir(), reason="the pictures of Rain100L are not here")
-def test_rain100l_is_a_hundred_pairs() -> None:
+def test_rain100l_has_a_hundred_pairs() -> None:
     pairs = find_pairs(RAIN100L)
     assert len(pairs) == 100
     assert all(pair.degraded.name == pair.clean.name and pair.degraded.is_file() for pair in pairs)
 
 
 @pytest.mark.skipif(not BSDS500.is_dir(), reason="the pictures of BSDS500 are not here")
-def test_bsds500_is_five_hundred_clean_pictures() -> None:
+def test_bsds500_has_five_hundred_clean_images() -> None:
     assert [len(part.images) for part in find_task_folders(BSDS500, "train")] == [500]

@@ -1,4 +1,4 @@
-"""The draw: no picture is decoded here, but for the pictures whose pixels say where they were cut."""
+"""The draw: no image is decoded here, but for the images whose pixels say where they were cut."""
 
 import logging
 from collections import Counter
@@ -22,7 +22,7 @@ Rows = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Numbers:
-    """A set whose pictures hold nothing but their row, and a number of the set."""
+    """A set whose images hold nothing but their row, and a number of the set."""
 
     rows: int
     number: int = 0
@@ -89,7 +89,7 @@ def surprise(counts: Counter[object], shares: dict[object, float]) -> float:
     return sum((counts[name] - share * total) ** 2 / (share * total) for name, share in shares.items())
 
 
-def test_tasks_and_sets_are_drawn_by_weight_and_rows_evenly() -> None:
+def test_tasks_and_sets_are_drawn_by_weight_and_rows_uniformly() -> None:
     tasks = [clean_task("a", 5), pair_task("b", 3), clean_task("c", 2)]
     mix = mix_of((Numbers(4, 1), 3.0), (Numbers(8, 2), 1.0), Numbers(2, 3, paired=True), tasks=tasks)
     drawn = draws(mix, 4000)
@@ -102,7 +102,7 @@ def test_tasks_and_sets_are_drawn_by_weight_and_rows_evenly() -> None:
     assert {number for which, number, _ in drawn if which == 1} == {3}
 
 
-def test_an_example_is_the_same_whoever_asks_and_in_whatever_order() -> None:
+def test_an_example_is_the_same_in_any_process_and_order() -> None:
     mix, other = (mix_of(Numbers(1000), Numbers(500, 1), hold_out=4) for _ in range(2))
     keys = [(step, index) for step in range(4) for index in range(8)]
     forward = [told(mix.example(*key, 4)) for key in keys]
@@ -111,7 +111,7 @@ def test_an_example_is_the_same_whoever_asks_and_in_whatever_order() -> None:
     assert draws(mix_of(Numbers(1000), seed=4), 32) != draws(mix_of(Numbers(1000), seed=3), 32)
 
 
-def test_the_order_in_which_a_recipe_lists_its_tasks_changes_nothing() -> None:
+def test_the_order_of_tasks_in_a_recipe_does_not_matter() -> None:
     tasks = [clean_task("b", 2), clean_task("a", 1), clean_task("c", 3)]
     mixes = [mix_of(Numbers(50), tasks=order) for order in (tasks, tasks[::-1])]
     named = [[(mix.tasks[task].name, row) for task, _, row in draws(mix, 64)] for mix in mixes]
@@ -119,7 +119,7 @@ def test_the_order_in_which_a_recipe_lists_its_tasks_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("family_of", [1, 7])
-def test_families_that_are_held_out_are_never_drawn(family_of: int) -> None:
+def test_held_out_groups_are_never_drawn(family_of: int) -> None:
     mix = mix_of(Numbers(210, family_of=family_of), hold_out=5)
     held_out = {told(example)[2] for example in mix.validation(0, 1)}
     drawn = {row for _, _, row in draws(mix, 4000)}
@@ -137,18 +137,18 @@ def test_held_out_examples_are_the_same_at_every_call_and_spread_over_their_rows
 
 
 @pytest.mark.parametrize(("rows", "asked", "held"), [(2, 8, 1), (15, 8, 1), (40, 8, 4), (400, 8, 8)])
-def test_a_tenth_is_held_out_at_most_but_always_one(rows: int, asked: int, held: int) -> None:
+def test_at_most_a_tenth_but_at_least_one_is_held_out(rows: int, asked: int, held: int) -> None:
     mix = mix_of(Numbers(rows), hold_out=asked)
     assert len(mix.validation(0, 1)) == held
     assert len({row for _, _, row in draws(mix, 4000)}) == rows - held
 
 
-def test_a_set_of_one_picture_cannot_hold_one_out() -> None:
+def test_a_set_of_one_image_cannot_hold_one_out() -> None:
     with pytest.raises(DataError, match="somewhere holds one image, or crops of one"):
         mix_of(Numbers(5, family_of=5), hold_out=1)
 
 
-def test_a_split_for_validation_is_held_out_instead_of_rows_to_train_on() -> None:
+def test_a_validation_split_is_used_instead_of_training_rows() -> None:
     mix = mix_of(Numbers(20, 1, validation=Numbers(10, 2)), hold_out=4)
     assert [told(example)[1:] for example in mix.validation(0, 1)] == [(2, 0), (2, 2), (2, 5), (2, 7)]
     assert {row for _, _, row in draws(mix, 1000)} == set(range(20))
@@ -160,7 +160,7 @@ def test_without_validation_every_row_is_drawn_and_none_is_held_out() -> None:
     assert {row for _, _, row in draws(mix, 1000)} == set(range(20))
 
 
-def test_what_is_excluded_is_neither_drawn_nor_held_out(caplog: pytest.LogCaptureFixture) -> None:
+def test_excluded_images_are_neither_drawn_nor_held_out(caplog: pytest.LogCaptureFixture) -> None:
     names = {f"0-{row}" for row in range(0, 40, 2)}
     split = Numbers(4, 1, validation=Numbers(3, 2))
     with caplog.at_level(logging.WARNING):
@@ -173,7 +173,7 @@ def test_what_is_excluded_is_neither_drawn_nor_held_out(caplog: pytest.LogCaptur
     assert {row for number, row in held_out if number == 2} == {0, 2}
 
 
-def test_a_list_that_excludes_nothing_is_warned_of_and_one_that_excludes_all_refused(
+def test_a_list_without_matches_is_a_warning_and_one_that_excludes_all_is_an_error(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with caplog.at_level(logging.WARNING):
@@ -183,7 +183,7 @@ def test_a_list_that_excludes_nothing_is_warned_of_and_one_that_excludes_all_ref
         mix_of(Numbers(2), exclude={"all.txt": {"0-0", "0-1"}})
 
 
-def test_a_list_that_names_pictures_of_a_validation_split_alone_is_not_warned_of(
+def test_a_list_that_matches_only_the_validation_split_causes_no_warning(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with caplog.at_level(logging.WARNING):
@@ -191,12 +191,12 @@ def test_a_list_that_names_pictures_of_a_validation_split_alone_is_not_warned_of
     assert not caplog.records
 
 
-def test_only_the_spans_at_hand_are_drawn_from() -> None:
+def test_only_rows_in_open_spans_are_drawn() -> None:
     mix = mix_of(Numbers(100, spans=((10, 20), (50, 55))), exclude={"list.txt": {"0-11"}})
     assert {row for _, _, row in draws(mix, 2000)} == ({*range(10, 20)} | {*range(50, 55)}) - {11}
 
 
-def test_the_fingerprint_follows_rows_weights_tasks_and_exclusions() -> None:
+def test_the_fingerprint_depends_on_rows_weights_tasks_and_exclusions() -> None:
     tasks = [clean_task("a"), clean_task("b")]
     mixes = [
         mix_of(Numbers(5, 1), Numbers(6, 2), tasks=tasks),
@@ -210,7 +210,7 @@ def test_the_fingerprint_follows_rows_weights_tasks_and_exclusions() -> None:
     assert mix_of(Numbers(5, 1), Numbers(6, 2), tasks=tasks).fingerprint() == mixes[0].fingerprint()
 
 
-def test_clean_pictures_serve_every_task_that_degrades_them_unless_they_are_for_one() -> None:
+def test_clean_images_serve_every_degrading_task_unless_they_have_a_task() -> None:
     tasks = [clean_task("denoise15"), clean_task("denoise50"), pair_task("derain")]
     rain = Numbers(2, 3, paired=True, task="derain")
     served = {
@@ -219,7 +219,7 @@ def test_clean_pictures_serve_every_task_that_degrades_them_unless_they_are_for_
     assert served == {(0, 1), (1, 1), (1, 2), (2, 3)}
 
 
-def test_pairs_without_a_task_serve_the_only_task_of_pairs_and_are_refused_where_there_are_two() -> None:
+def test_pairs_without_a_task_serve_the_only_task_of_pairs() -> None:
     pairs = Numbers(3, paired=True)
     assert len(draws(mix_of(pairs, tasks=[pair_task("derain")]), 3)) == 3
     with pytest.raises(DataError) as caught:
@@ -230,7 +230,7 @@ def test_pairs_without_a_task_serve_the_only_task_of_pairs_and_are_refused_where
 
 
 @pytest.mark.parametrize(
-    ("pictures", "message"),
+    ("images", "message"),
     [
         (
             Numbers(2, task="rain"),
@@ -243,13 +243,13 @@ def test_pairs_without_a_task_serve_the_only_task_of_pairs_and_are_refused_where
         ),
     ],
 )
-def test_a_set_that_serves_no_task_is_refused_with_the_tasks_there_are(pictures: Numbers, message: str) -> None:
+def test_a_set_without_a_task_is_an_error_that_lists_the_tasks(images: Numbers, message: str) -> None:
     with pytest.raises(DataError) as caught:
-        mix_of(Numbers(1), Numbers(1, paired=True), pictures, tasks=[clean_task("a"), pair_task("b")])
+        mix_of(Numbers(1), Numbers(1, paired=True), images, tasks=[clean_task("a"), pair_task("b")])
     assert f"--data somewhere {message}" in str(caught.value)
 
 
-def test_a_task_that_no_set_serves_is_refused() -> None:
+def test_a_task_without_a_set_is_an_error() -> None:
     tasks = [clean_task("a"), pair_task("b")]
     with pytest.raises(DataError, match="task b needs pairs: --data b:DIR_OR_REPO"):
         mix_of(Numbers(1), tasks=tasks)
@@ -270,11 +270,11 @@ def coded(tmp_path: Path) -> FolderSet:
     for side, name in enumerate(("target", "input")):
         (tmp_path / name).mkdir()
         Image.fromarray(np.dstack([rows, columns, np.full_like(rows, side)])).save(tmp_path / name / "1.png")
-    (pictures,) = FolderSet.open(str(tmp_path), None)
-    return pictures
+    (images,) = FolderSet.open(str(tmp_path), None)
+    return images
 
 
-def test_pairs_are_cut_at_one_place_and_turned_one_way_and_every_place_and_way_occurs(coded: FolderSet) -> None:
+def test_pairs_share_position_and_orientation_and_all_of_them_occur(coded: FolderSet) -> None:
     mix = Mix([pair_task("any")], [(coded, 1.0)], seed=0, hold_out=0, exclude={})
     corners, ways = set(), Counter()
     for key in range(1500):
@@ -290,7 +290,7 @@ def test_pairs_are_cut_at_one_place_and_turned_one_way_and_every_place_and_way_o
     assert surprise(ways, dict.fromkeys(range(8), 1 / 8)) < 25  # 7 degrees of freedom
 
 
-def test_clean_crops_are_corrupted_with_numbers_of_their_own_key() -> None:
+def test_clean_crops_are_degraded_with_the_generator_of_their_key() -> None:
     def dust(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
         return np.where(random.random(image.shape) < 0.5, image, np.uint8(0))
 
@@ -316,7 +316,7 @@ def _mix_of(folder: Path) -> Mix:
     )
 
 
-def test_a_broken_picture_is_passed_over_with_a_warning_that_names_it(
+def test_a_damaged_image_is_skipped_with_a_warning_that_names_it(
     tmp_path: Path, photographs: list[np.ndarray], caplog: pytest.LogCaptureFixture
 ) -> None:
     mix = _mix_of(_folder(tmp_path / "few broken", photographs, 2))
@@ -330,13 +330,13 @@ def test_a_broken_picture_is_passed_over_with_a_warning_that_names_it(
     assert all(np.array_equal(again.example(step, 0, 32).clean, forward[step]) for step in reversed(range(40)))
 
 
-def test_a_set_of_which_nothing_can_be_used_is_an_error(tmp_path: Path, photographs: list[np.ndarray]) -> None:
+def test_a_set_without_usable_images_is_an_error(tmp_path: Path, photographs: list[np.ndarray]) -> None:
     folder = _folder(tmp_path / "small", photographs, 0)
     with pytest.raises(UnusableImage, match=r"64x64 pixels, too few for crop: 96"):
         _mix_of(folder).example(0, 0, 96)
 
 
-def test_sixteen_bits_of_grey_are_scaled_and_not_made_white(tmp_path: Path) -> None:
+def test_16_bit_grey_is_scaled_and_not_clipped_to_white(tmp_path: Path) -> None:
     (tmp_path / "deep").mkdir()
     grey = (np.arange(64 * 64, dtype=np.uint16).reshape(64, 64) * 15).astype(np.uint16)
     for number in range(2):

@@ -27,13 +27,13 @@ def as_pillow_has_it(encoded: bytes) -> np.ndarray:
         return np.array(upright.convert("RGB"))
 
 
-def saved(picture: Image.Image, kind: str, turn: int = 1, **options: object) -> bytes:
+def saved(image: Image.Image, kind: str, turn: int = 1, **options: object) -> bytes:
     buffer = io.BytesIO()
     if turn != 1:
         exif = Image.Exif()
         exif[ORIENTATION] = turn
         options["exif"] = exif
-    picture.save(buffer, kind, **options)
+    image.save(buffer, kind, **options)
     return buffer.getvalue()
 
 
@@ -141,48 +141,46 @@ def same_everywhere(encoded: bytes, name: str) -> None:
         assert np.array_equal(piece, whole[top : top + height, left : left + width]), (name, top, left, height, width)
 
 
-def test_a_piece_is_what_pillow_has_there_however_the_picture_is_stored(photo: Image.Image) -> None:
+def test_a_region_equals_pillows_in_every_format(photo: Image.Image) -> None:
     for name, encoded in ways_to_store(photo).items():
         same_everywhere(encoded, name)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (7, 300), (300, 7), (16, 16), (17, 33), (64, 15)])
-def test_pictures_of_every_shape_are_cut_alike(photographs: list[np.ndarray], size: tuple[int, int]) -> None:
+def test_regions_of_images_of_every_shape_equal_pillows(photographs: list[np.ndarray], size: tuple[int, int]) -> None:
     small = Image.fromarray(photographs[1][30 : 30 + size[0], 50 : 50 + size[1]])
     for kind, options in (("PNG", {}), ("JPEG", {}), ("JPEG", {"progressive": True}), ("WEBP", {"lossless": True})):
         same_everywhere(saved(small, kind, **options), f"{kind} {size}")
 
 
-def test_without_a_libwebp_to_call_pillow_decodes_the_whole(
-    photo: Image.Image, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_libwebp_pillow_decodes_the_whole_image(photo: Image.Image, monkeypatch: pytest.MonkeyPatch) -> None:
     encoded = saved(photo, "WEBP", lossless=True)
     monkeypatch.setattr(libwebp, "available", lambda: False)
     monkeypatch.setattr(libwebp, "crop", None)
     same_everywhere(encoded, "whole")
 
 
-def test_here_libwebp_is_called() -> None:
+def test_libwebp_is_called_on_this_machine() -> None:
     """Where this fails, pieces of million_ird's patches cost a whole decode: right, but slower."""
     assert libwebp.available()
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
-def test_rows_below_the_piece_are_not_decoded(photo: Image.Image, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+def test_rows_below_the_region_are_not_decoded(photo: Image.Image, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     stored = open_image(saved(photo, kind), "photo")
     heights, opened = [], Image.open
 
     def noted(file: io.BytesIO) -> Image.Image:
-        picture = opened(file)
-        heights.append(picture.height)
-        return picture
+        image = opened(file)
+        heights.append(image.height)
+        return image
 
     monkeypatch.setattr(Image, "open", noted)
     stored.region(8, 0, 8, 8)
     assert heights == [{"PNG": 16, "JPEG": 32}[kind]]
 
 
-def test_damage_below_the_piece_does_no_harm_to_it(photo: Image.Image) -> None:
+def test_damage_below_the_region_does_not_matter(photo: Image.Image) -> None:
     for kind, options in (("PNG", {}), ("WEBP", {"lossless": True})):
         whole = saved(photo, kind, **options)
         broken = bytearray(whole)
@@ -193,7 +191,7 @@ def test_damage_below_the_piece_does_no_harm_to_it(photo: Image.Image) -> None:
         open_image(saved(photo, "PNG")[:-3000] + bytes(1000), "torn.png").region(0, 0, *photo.size[::-1])
 
 
-def test_a_file_that_ends_too_early_is_one_line_wherever_the_piece_is(photo: Image.Image) -> None:
+def test_a_truncated_file_is_a_one_line_error_for_any_region(photo: Image.Image) -> None:
     for kind, options in (("PNG", {}), ("JPEG", {}), ("WEBP", {"lossless": True}), ("WEBP", {}), ("TIFF", {})):
         encoded = saved(photo, kind, **options)
         for part in (0.02, 0.5, 0.9):
@@ -201,7 +199,7 @@ def test_a_file_that_ends_too_early_is_one_line_wherever_the_piece_is(photo: Ima
                 open_image(encoded[: int(part * len(encoded))], "a/b.img").region(0, 0, 157, 157)
 
 
-def test_what_is_no_picture_or_not_there_is_one_line(tmp_path: Path) -> None:
+def test_a_file_that_is_missing_or_no_image_is_a_one_line_error(tmp_path: Path) -> None:
     for encoded in (b"", b"RIFF", b"RIFF\0\0\0\0WEBPVP8L\0\0\0\0\x2f", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"words"):
         with pytest.raises(DataError, match=r"^row 3 [^\n]+$"):
             open_image(encoded, "row 3").region(0, 0, 1, 1)
@@ -209,14 +207,12 @@ def test_what_is_no_picture_or_not_there_is_one_line(tmp_path: Path) -> None:
         open_image(tmp_path / "there.png", "there.png")
 
 
-def test_a_picture_too_small_is_named_with_its_size(photo: Image.Image) -> None:
+def test_an_image_that_is_too_small_is_named_with_its_size(photo: Image.Image) -> None:
     with pytest.raises(DataError, match=r"^tiny\.png has 157x199 pixels, too few for crop: 160$"):
         draw_crop_position(open_image(saved(photo, "PNG"), "tiny.png"), 160, np.random.default_rng(0))
 
 
-def test_a_picture_of_a_size_that_pillow_refuses_is_refused(
-    photo: Image.Image, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_image_too_large_for_pillow_is_an_error(photo: Image.Image, monkeypatch: pytest.MonkeyPatch) -> None:
     stored = [saved(photo, kind) for kind in ("PNG", "JPEG")] + [saved(photo, "WEBP", lossless=True)]
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 157 * 199 // 2 - 1)
     for encoded in stored:
@@ -224,21 +220,21 @@ def test_a_picture_of_a_size_that_pillow_refuses_is_refused(
             open_image(encoded, "bomb").region(0, 0, 1, 1)
 
 
-def test_a_header_whose_checksum_is_wrong_is_not_mended(photo: Image.Image) -> None:
+def test_a_header_with_a_wrong_checksum_is_not_repaired(photo: Image.Image) -> None:
     encoded = bytearray(saved(photo, "PNG"))
     encoded[30] ^= 1
     with pytest.raises(DataError, match=r"^torn is not an image that can be read$"):
         open_image(bytes(encoded), "torn").region(0, 0, 1, 1)
 
 
-def test_a_place_outside_the_picture_is_refused(photo: Image.Image) -> None:
+def test_a_region_outside_the_image_is_an_error(photo: Image.Image) -> None:
     stored = open_image(saved(photo, "PNG"), "photo")
     for place in ((-1, 0, 5, 5), (0, -1, 5, 5), (195, 0, 5, 5), (0, 153, 5, 5), (0, 0, 0, 5)):
         with pytest.raises(ValueError, match="is not inside 199x157"):
             stored.region(*place)
 
 
-def test_every_place_is_drawn_and_none_more_often(photo: Image.Image) -> None:
+def test_positions_are_drawn_uniformly(photo: Image.Image) -> None:
     random, stored = np.random.default_rng(1), open_image(saved(photo, "PNG"), "photo")
     drawn = np.array([draw_crop_position(stored, 155, random) for _ in range(9000)])
     assert set(drawn[:, 0]) == set(range(45))
@@ -281,15 +277,15 @@ def _each_file(folder: str, check: Callable[[Path], None]) -> None:
             check(path)
 
 
-def test_the_png_suite_is_cut_as_pillow_has_it() -> None:
+def test_regions_of_the_png_suite_equal_pillows() -> None:
     _each_file("pngsuite", _as_pillow_does)
 
 
-def test_the_eight_orientations_of_real_files_are_cut_as_pillow_has_them() -> None:
+def test_regions_of_real_files_in_eight_orientations_equal_pillows() -> None:
     _each_file("exif_orientation", _as_pillow_does)
 
 
 @pytest.mark.full
 @pytest.mark.parametrize("folder", ["gofuzz", "pillow", "zune", "avif"])
-def test_broken_and_rare_files_do_as_with_pillow(folder: str) -> None:
+def test_damaged_and_rare_files_behave_as_with_pillow(folder: str) -> None:
     _each_file(folder, _as_pillow_does)

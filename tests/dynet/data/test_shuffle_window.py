@@ -6,13 +6,13 @@ import pytest
 from dynet.data.shuffle_window import OPEN_GROUPS, STEPS_PER_GROUP, draw_row, next_group, open_groups
 
 
-def test_all_of_a_small_set_is_open_always() -> None:
+def test_a_small_set_is_always_open() -> None:
     for step in (0, 1, 10**6):
         assert open_groups(3, step, OPEN_GROUPS) == tuple(range(OPEN_GROUPS))
         assert next_group(3, step, OPEN_GROUPS) == ()
 
 
-def test_one_group_closes_and_the_one_announced_opens() -> None:
+def test_one_group_closes_and_the_announced_one_opens() -> None:
     groups = 5 * OPEN_GROUPS
     for turn in range(2 * groups):
         before, after = (open_groups(1, step * STEPS_PER_GROUP, groups) for step in (turn, turn + 1))
@@ -34,12 +34,12 @@ def test_every_group_opens_once_in_each_pass() -> None:
     assert passes[0] != passes[1] != passes[2]
 
 
-def test_seeds_have_orders_of_their_own() -> None:
+def test_each_seed_has_its_own_order() -> None:
     assert open_groups(1, 0, 1000) != open_groups(2, 0, 1000)
     assert open_groups(1, 0, 1000) == open_groups(1, 0, 1000)
 
 
-def test_a_row_is_drawn_out_of_the_open_ones_that_are_not_held_out_and_each_as_often() -> None:
+def test_open_rows_that_are_not_held_out_are_drawn_uniformly() -> None:
     rows = np.array([0, 1, 3, 4, 5, 8, 9, 12, 13, 14], np.int64)
     spans = np.array([[2, 5], [6, 8], [9, 14]], np.int64)  # the second holds none of the rows
     random = np.random.default_rng(5)
@@ -49,6 +49,6 @@ def test_a_row_is_drawn_out_of_the_open_ones_that_are_not_held_out_and_each_as_o
 
 
 @pytest.mark.parametrize("spans", [None, np.array([[6, 8]], np.int64)])
-def test_without_spans_or_where_all_in_them_is_held_out_any_row_is_drawn(spans: np.ndarray | None) -> None:
+def test_all_rows_are_drawn_without_spans_or_if_all_spans_are_held_out(spans: np.ndarray | None) -> None:
     rows, random = np.array([0, 5, 9], np.int64), np.random.default_rng(0)
     assert {draw_row(rows, spans, random) for _ in range(100)} == {0, 5, 9}

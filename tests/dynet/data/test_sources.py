@@ -48,7 +48,7 @@ def opened(argument: str | Path, tmp_path: Path, *, stream: bool = False) -> lis
 
 @pytest.fixture
 def promptir(tmp_path: Path) -> Path:
-    """PromptIR's folder with two pictures for each task."""
+    """PromptIR's folder with two images for each task."""
     root = tmp_path / "Train"
     for n in (1, 2):
         save(root / f"Denoise/{n}.png")
@@ -72,25 +72,25 @@ def promptir(tmp_path: Path) -> Path:
         ("rain:a:b", "a:b", 1, "rain"),
     ],
 )
-def test_a_source_is_a_place_with_a_task_and_a_weight(
+def test_a_source_has_a_location_a_task_and_a_weight(
     argument: str, location: str, weight: float, named: str | None
 ) -> None:
     assert DataSource.parse(argument) == DataSource(location, weight, named)
 
 
 @pytest.mark.parametrize("argument", ["x=", "x=a", "x=0", "x=-1", "x=nan", "x=inf"])
-def test_a_weight_that_is_none_is_refused(argument: str) -> None:
+def test_an_invalid_weight_is_an_error(argument: str) -> None:
     with pytest.raises(DataError, match="weight"):
         DataSource.parse(argument)
 
 
 @pytest.mark.parametrize("argument", ["", "=2"])
-def test_a_place_that_is_none_is_refused(argument: str) -> None:
+def test_a_missing_location_is_an_error(argument: str) -> None:
     with pytest.raises(DataError, match="names no folder and no dataset"):
         DataSource.parse(argument)
 
 
-def test_what_lies_there_decides_how_it_is_read(tmp_path: Path, data_set: Path, promptir: Path) -> None:
+def test_the_content_of_a_folder_decides_how_it_is_read(tmp_path: Path, data_set: Path, promptir: Path) -> None:
     (built,) = opened(data_set, tmp_path)
     (streamed,) = opened(f"denoise15:{data_set}", tmp_path, stream=True)
     assert isinstance(built, HubSet)
@@ -102,26 +102,26 @@ def test_what_lies_there_decides_how_it_is_read(tmp_path: Path, data_set: Path, 
         assert [(part.task, part.paired) for part in parts] == [(None, False), ("dehaze", True), ("derain", True)]
 
 
-def test_pictures_come_back_as_they_were_written(data_set: Path, photographs: list[np.ndarray]) -> None:
+def test_images_are_read_as_they_were_written(data_set: Path, photographs: list[np.ndarray]) -> None:
     written = [photo[y : y + 128, 100:228].tobytes() for photo in photographs for y in (0, 80, 160)]
-    (pictures,) = open_source(DataSource(str(data_set)), stream=False, cache=Path("unused"))
-    found = [pictures.crop(row, 128, np.random.default_rng(0)).clean.tobytes() for row in range(12)]
+    (images,) = open_source(DataSource(str(data_set)), stream=False, cache=Path("unused"))
+    found = [images.crop(row, 128, np.random.default_rng(0)).clean.tobytes() for row in range(12)]
     assert found == written
 
 
-def test_streamed_and_whole_a_set_has_the_same_rows(tmp_path: Path, data_set: Path) -> None:
+def test_a_streamed_dataset_has_the_same_rows_as_a_whole_one(tmp_path: Path, data_set: Path) -> None:
     whole, streamed = (opened(data_set, tmp_path, stream=stream)[0] for stream in (False, True))
     for row in range(12):
-        cuts = [pictures.crop(row, 50, np.random.default_rng(row)).clean for pictures in (whole, streamed)]
+        cuts = [images.crop(row, 50, np.random.default_rng(row)).clean for images in (whole, streamed)]
         assert np.array_equal(*cuts)
 
 
-def test_promptirs_root_serves_noise_of_every_strength_rain_and_haze(promptir: Path) -> None:
+def test_the_root_of_promptir_serves_noise_rain_and_haze(promptir: Path) -> None:
     mix = mix_of(promptir)
     assert {mix.example(step, 0, 16).task for step in range(60)} == {0, 1, 2, 3}
 
 
-def test_parts_that_the_recipe_has_no_task_for_are_left_out_with_a_warning(
+def test_folders_without_a_task_in_the_recipe_are_ignored_with_a_warning(
     promptir: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
@@ -131,7 +131,7 @@ def test_parts_that_the_recipe_has_no_task_for_are_left_out_with_a_warning(
     ]
 
 
-def test_a_source_that_no_task_draws_from_is_refused_with_the_tasks_there_are(promptir: Path) -> None:
+def test_a_source_without_a_task_is_an_error_that_lists_the_tasks(promptir: Path) -> None:
     wanted = "denoise15 (of clean images), denoise50 (of clean images), derain (of pairs), dehaze (of pairs)"
     for argument, what in (
         (f"noise:{promptir / 'Denoise'}", "clean images for task noise"),
@@ -144,7 +144,7 @@ def test_a_source_that_no_task_draws_from_is_refused_with_the_tasks_there_are(pr
 
 
 @pytest.mark.parametrize("name", ["missing", "empty", "texts", "none"])
-def test_what_is_no_data_set_is_refused_in_one_line(name: str, tmp_path: Path, write_patches: Write) -> None:
+def test_a_location_that_is_no_dataset_is_a_one_line_error(name: str, tmp_path: Path, write_patches: Write) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "texts").mkdir()
     (tmp_path / "texts" / "a.txt").write_text("not pictures")
@@ -155,14 +155,16 @@ def test_what_is_no_data_set_is_refused_in_one_line(name: str, tmp_path: Path, w
     assert "\n" not in str(caught.value)
 
 
-def test_pairs_that_do_not_match_are_told_with_the_argument(promptir: Path, tmp_path: Path) -> None:
+def test_mismatched_pairs_are_an_error_that_names_the_argument(promptir: Path, tmp_path: Path) -> None:
     (promptir / "Derain/gt/norain-2.png").unlink()
     with pytest.raises(DataError) as caught:
         opened(promptir, tmp_path)
     assert str(caught.value) == f"--data {promptir}/Derain: 1 image without a clean one in gt/: rainy/rain-2.png"
 
 
-def test_the_fingerprint_follows_pictures_and_weights_and_not_the_place(tmp_path: Path, write_patches: Write) -> None:
+def test_the_fingerprint_depends_on_images_and_weights_but_not_on_the_folder(
+    tmp_path: Path, write_patches: Write
+) -> None:
     patches = [np.full((16, 16, 3), value, np.uint8) for value in (0, 9)]
     write_patches(tmp_path / "a", patches)
     write_patches(tmp_path / "b", patches)
@@ -172,7 +174,7 @@ def test_the_fingerprint_follows_pictures_and_weights_and_not_the_place(tmp_path
     assert len(set(fingerprints.values())) == 3
 
 
-def test_pictures_whose_files_are_listed_are_left_out(tmp_path: Path) -> None:
+def test_images_from_listed_files_are_not_used(tmp_path: Path) -> None:
     save(*(tmp_path / "set" / name for name in ("a.png", "B.jpg", "c.png", "sub/A.png", "no#2.png")))
     listed = tmp_path / "list.txt"
     listed.write_text("# two of them\nb   # in the other case\n\n  a\nno#2\n", encoding="utf-8")
@@ -182,7 +184,7 @@ def test_pictures_whose_files_are_listed_are_left_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [None, b"# nothing\n", b"\xff\xfe\xff"])
-def test_a_list_that_cannot_be_used_is_told(content: bytes | None, tmp_path: Path, data_set: Path) -> None:
+def test_an_unusable_list_is_an_error(content: bytes | None, tmp_path: Path, data_set: Path) -> None:
     file = tmp_path / "list.txt"
     if content is not None:
         file.write_bytes(content)
@@ -190,7 +192,7 @@ def test_a_list_that_cannot_be_used_is_told(content: bytes | None, tmp_path: Pat
         mix_of(data_set, tasks=TASKS[:1], exclude=(str(file),))
 
 
-def test_the_shipped_list_has_what_the_comparison_of_pixels_found() -> None:
+def test_the_shipped_list_has_the_images_that_the_comparison_of_pixels_found() -> None:
     found = json.loads((PIPELINES.parent / "benchmarks/results/leaks.json").read_text())
     parts = [
         part for test in ("Rain100L", "CBSD68") for name, part in found[test].items() if name.startswith("BSDS500")
@@ -215,7 +217,7 @@ def test_weights_and_steps_are_the_published_crops_of_120_epochs(name: str, crop
 
 
 @pytest.mark.parametrize("name", ["3task", "5task"])
-def test_the_strict_form_differs_in_what_it_excludes_alone(name: str) -> None:
+def test_the_strict_recipe_differs_only_in_its_exclusions(name: str) -> None:
     published, strict = (
         yaml.safe_load((PIPELINES / f"dynet_finetune_{name}{form}.yaml").read_text()) for form in ("", "_strict")
     )
@@ -223,7 +225,7 @@ def test_the_strict_form_differs_in_what_it_excludes_alone(name: str) -> None:
 
 
 @pytest.mark.skipif(not BSDS500.is_dir(), reason="the pictures of BSDS500 are not here")
-def test_of_bsds500_the_strict_form_leaves_out_the_test_pictures(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_strict_recipe_excludes_the_test_images_of_bsds500(caplog: pytest.LogCaptureFixture) -> None:
     recipe = load_recipe(PIPELINES / "dynet_finetune_3task_strict.yaml", "finetune")
     with caplog.at_level(logging.INFO, "dynet"):
         mix = mix_of(BSDS500, tasks=TASKS[:1], exclude=recipe.exclude)
@@ -242,7 +244,7 @@ def test_real_pairs_are_the_same_scene() -> None:
 
 
 @pytest.mark.parametrize("name", ["nopics", "./nopics", "missing/folder/"])
-def test_a_name_that_is_no_folder_and_no_repository_is_refused_at_once(
+def test_a_name_that_is_no_folder_and_no_repository_is_an_error_at_once(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "missing").mkdir()

@@ -107,7 +107,9 @@ def from_hub(hub: Hub, place: Path, workers: int = 0) -> dict[str, object]:
     return found
 
 
-def test_from_the_hub_come_the_same_crops_and_each_row_group_once(hub: Weighed, many: Path, tmp_path: Path) -> None:
+def test_the_hub_gives_the_same_crops_and_each_row_group_is_fetched_once(
+    hub: Weighed, many: Path, tmp_path: Path
+) -> None:
     told = from_hub(hub, tmp_path, workers=2)
     mix = mix_of(streamed(many, tmp_path / "near"))
     assert told["rows"] == 140
@@ -124,7 +126,7 @@ def test_from_the_hub_come_the_same_crops_and_each_row_group_once(hub: Weighed, 
     assert sum(groups) < 9000 * len(groups)
 
 
-def test_a_network_that_fails_now_and_then_is_asked_again(hub: Weighed, many: Path, tmp_path: Path) -> None:
+def test_temporary_network_failures_are_retried(hub: Weighed, many: Path, tmp_path: Path) -> None:
     shard = "patches/train-00000-of-00002.parquet"
     hub.refuse[shard] = 1
     hub.hang_up["patches/train-00001-of-00002.parquet"] = 1
@@ -136,13 +138,13 @@ def test_a_network_that_fails_now_and_then_is_asked_again(hub: Weighed, many: Pa
     assert (hub.faults[0].times, sum(hub.refuse.values()), sum(hub.hang_up.values())) == (0, 0, 0)
 
 
-def test_a_network_that_stays_away_is_one_line(hub: Weighed, tmp_path: Path) -> None:
+def test_a_permanent_network_failure_is_a_one_line_error(hub: Weighed, tmp_path: Path) -> None:
     hub.faults.append(Fault(r"GET \S+/resolve/\S+parquet", "answer", status=404, times=10**6, skip=6))
     told = from_hub(hub, tmp_path)
     assert re.fullmatch(r"hf://datasets/user/far@\w{40}/patches/train-\S+ cannot be read: [^\n]+", str(told["error"]))
 
 
-def test_large_files_are_read_from_the_store_they_lie_in(hub: Weighed, many: Path, tmp_path: Path) -> None:
+def test_large_files_are_read_from_their_storage(hub: Weighed, many: Path, tmp_path: Path) -> None:
     hub.store = tmp_path / "store"
     hub.store.mkdir()
     files: dict[str, Content] = {}

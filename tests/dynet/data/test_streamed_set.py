@@ -69,7 +69,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, int]]:
     return noted
 
 
-def test_rows_pictures_and_families_are_those_of_the_set_opened_whole(small: Path, tmp_path: Path) -> None:
+def test_rows_images_and_groups_equal_those_of_the_whole_dataset(small: Path, tmp_path: Path) -> None:
     far, near = streamed(small, tmp_path), HubSet.open(str(small), None)
     assert (len(far), far.paired, far.task, far.location) == (18, False, None, str(small))
     assert far.validation is not None
@@ -87,32 +87,32 @@ def test_rows_pictures_and_families_are_those_of_the_set_opened_whole(small: Pat
     assert list(far.rows_from_files({"picture 2"})) == [6, 7, 8]
 
 
-def test_pairs_are_cut_at_the_same_place(photo: np.ndarray, tmp_path: Path) -> None:
+def test_pairs_are_cropped_at_the_same_position(photo: np.ndarray, tmp_path: Path) -> None:
     columns = {
         name: pa.array([stored(patch(photo, number + by)) for number in range(6)], IMAGE)
         for name, by in (("target", 0), ("input", 1))
     }
     (tmp_path / "set").mkdir()
     write_file(tmp_path / "set" / "train.parquet", [pa.table(columns)])
-    pictures = StreamedSet(str(tmp_path / "set"), "derain", tmp_path / "cache")
-    assert (pictures.paired, pictures.task, pictures.validation) == (True, "derain", None)
-    assert len(np.unique(pictures.group_ids())) == 6
+    images = StreamedSet(str(tmp_path / "set"), "derain", tmp_path / "cache")
+    assert (images.paired, images.task, images.validation) == (True, "derain", None)
+    assert len(np.unique(images.group_ids())) == 6
     for row in range(6):
-        crop = pictures.crop(row, 20, np.random.default_rng(row))
+        crop = images.crop(row, 20, np.random.default_rng(row))
         random = np.random.default_rng(row)
         top, left = (int(random.integers(SIDE - 20 + 1)) for _ in range(2))
         assert np.array_equal(crop.clean, patch(photo, row)[top : top + 20, left : left + 20])
         assert np.array_equal(crop.degraded, patch(photo, row + 1)[top : top + 20, left : left + 20])
 
 
-def test_opening_reads_the_footers_alone_and_a_row_reads_its_group(
+def test_opening_reads_footers_only_and_a_row_reads_its_group(
     small: Path, tmp_path: Path, reads: list[tuple[str, int, int]]
 ) -> None:
-    pictures = streamed(small, tmp_path)
+    images = streamed(small, tmp_path)
     assert Counter(name for name, _, _ in reads) == {path.name: 1 for path in (small / "patches").iterdir()}
     reads.clear()
     for row in (4, 3, 5, 4, 6):
-        whole(pictures, row)
+        whole(images, row)
     ((name, start, stop),) = reads
     assert name == "train-00000-of-00003.parquet"
     held = sum(len(stored_bytes(small, row)) for row in range(3, 7))
@@ -128,7 +128,7 @@ def stored_bytes(folder: Path, row: int) -> bytes:
     return found
 
 
-def test_a_footer_longer_than_the_first_request_is_read_whole(
+def test_a_footer_longer_than_the_first_request_is_read_completely(
     photo: np.ndarray, tmp_path: Path, reads: list[tuple[str, int, int]]
 ) -> None:
     folder = write_set(tmp_path / "set", photo, {"train": [[1] * 120]})
@@ -137,9 +137,7 @@ def test_a_footer_longer_than_the_first_request_is_read_whole(
     assert np.array_equal(whole(streamed(folder, tmp_path / "cache"), 119), patch(photo, 119))
 
 
-def test_identity_changes_with_the_pictures_and_not_with_their_place(
-    small: Path, photo: np.ndarray, tmp_path: Path
-) -> None:
+def test_identity_depends_on_the_images_but_not_on_their_folder(small: Path, photo: np.ndarray, tmp_path: Path) -> None:
     names = [streamed(small, tmp_path / "a").identity()]
     shutil.copytree(small, tmp_path / "moved")
     names.append(streamed(tmp_path / "moved", tmp_path / "b").identity())
@@ -148,7 +146,7 @@ def test_identity_changes_with_the_pictures_and_not_with_their_place(
     assert names[0] == names[1] != names[2]
 
 
-def test_a_file_that_was_written_anew_is_read_anew(small: Path, photo: np.ndarray, tmp_path: Path) -> None:
+def test_a_rewritten_file_is_read_again(small: Path, photo: np.ndarray, tmp_path: Path) -> None:
     folder = write_set(tmp_path / "set", photo, {"train": [[4]]})
     before = whole(streamed(folder, tmp_path / "cache"), 0)
     write_set(tmp_path / "other", photo[::-1], {"train": [[4]]})
@@ -158,19 +156,19 @@ def test_a_file_that_was_written_anew_is_read_anew(small: Path, photo: np.ndarra
     assert not np.array_equal(before, after)
 
 
-def test_what_is_drawn_lies_in_the_window_and_is_the_same_for_whoever_asks(many: Path, tmp_path: Path) -> None:
+def test_draws_are_in_the_window_and_the_same_in_any_process(many: Path, tmp_path: Path) -> None:
     mix, other = (mix_of(streamed(many, tmp_path / name)) for name in "ab")
     steps = [0, 5, STEPS_PER_GROUP, 40 * STEPS_PER_GROUP]
     wanted = {(step, index): mix.example(step, index, 16) for step in steps for index in range(4)}
     for (step, index), example in reversed(wanted.items()):
         assert np.array_equal(other.example(step, index, 16).clean, example.clean)
-    pictures = streamed(many, tmp_path / "c")
+    images = streamed(many, tmp_path / "c")
     for step in steps:
-        spans = pictures.row_spans(3, step)
+        spans = images.row_spans(3, step)
         assert [tuple(span) for span in spans] == [(2 * at, 2 * at + 2) for at in sorted(open_groups(3, step, GROUPS))]
 
 
-def test_each_row_group_is_fetched_once_however_many_crops_are_drawn(
+def test_each_row_group_is_fetched_once_for_all_its_crops(
     many: Path, tmp_path: Path, reads: list[tuple[str, int, int]]
 ) -> None:
     mix = mix_of(streamed(many, tmp_path))
@@ -213,7 +211,7 @@ def test_processes_share_what_is_fetched(many: Path, tmp_path: Path) -> None:
     assert max(Counter((tmp_path / "log").read_text().splitlines()).values()) == 1
 
 
-def test_a_small_cache_costs_fetches_but_no_pixels(
+def test_a_small_cache_causes_more_fetches_but_changes_no_pixels(
     many: Path, tmp_path: Path, reads: list[tuple[str, int, int]], caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
@@ -227,25 +225,25 @@ def test_a_small_cache_costs_fetches_but_no_pixels(
     assert sum(path.stat().st_size for path in (tmp_path / "tight").glob("*.arrow")) <= 60_000
 
 
-def test_a_set_goes_to_a_worker_and_works_there(small: Path, tmp_path: Path) -> None:
-    pictures = streamed(small, tmp_path)
-    before = whole(pictures, 7)
-    pictures.row_spans(1, 1)
-    assert np.array_equal(whole(pickle.loads(pickle.dumps(pictures)), 7), before)
+def test_a_pickled_set_works_in_a_worker(small: Path, tmp_path: Path) -> None:
+    images = streamed(small, tmp_path)
+    before = whole(images, 7)
+    images.row_spans(1, 1)
+    assert np.array_equal(whole(pickle.loads(pickle.dumps(images)), 7), before)
     queue = (context := multiprocessing.get_context("fork")).Queue()
-    child = context.Process(target=lambda: queue.put(whole(pictures, 7)))
+    child = context.Process(target=lambda: queue.put(whole(images, 7)))
     child.start()
     assert np.array_equal(queue.get(timeout=30), before)
     child.join()
 
 
-def test_held_out_rows_are_whole_pictures_and_never_drawn(many: Path, photo: np.ndarray, tmp_path: Path) -> None:
+def test_held_out_rows_are_whole_images_and_never_drawn(many: Path, photo: np.ndarray, tmp_path: Path) -> None:
     mix = mix_of(streamed(many, tmp_path), hold_out=4)
     held = {example.clean.tobytes() for example in mix.validation(0, SIDE)}
     numbers = [number for number in range(140) if patch(photo, number).tobytes() in held]
     assert 4 <= len(held) <= 6
-    pictures = {number // 3 for number in numbers}
-    kin = {patch(photo, number).tobytes() for number in range(140) if number // 3 in pictures}
+    images = {number // 3 for number in numbers}
+    kin = {patch(photo, number).tobytes() for number in range(140) if number // 3 in images}
     for step in range(0, 60 * STEPS_PER_GROUP, 16):
         example = mix.example(step, 0, SIDE).clean
         turned = [np.rot90(side, turn).tobytes() for side in (example, example[:, ::-1]) for turn in range(4)]

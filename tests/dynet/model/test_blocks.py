@@ -18,7 +18,7 @@ def _features(*shape: int) -> Tensor:
 
 
 @pytest.mark.parametrize(("channels", "heads"), [(6, 1), (8, 4)])
-def test_attention_is_that_of_queries_and_keys_of_unit_length(channels: int, heads: int) -> None:
+def test_attention_equals_that_of_normalised_queries_and_keys(channels: int, heads: int) -> None:
     torch.manual_seed(0)
     layer = ChannelAttention(channels, heads)
     torch.nn.init.uniform_(layer.temperature, 0.5, 2)
@@ -31,7 +31,7 @@ def test_attention_is_that_of_queries_and_keys_of_unit_length(channels: int, hea
 
 
 @pytest.mark.parametrize("channels", [6, 48])  # 15 and 127 hidden channels
-def test_filled_up_channels_change_neither_the_output_nor_a_gradient(channels: int) -> None:
+def test_padded_channels_change_neither_output_nor_gradients(channels: int) -> None:
     torch.manual_seed(0)
     layer = GatedFeedForward(channels)
     assert layer.to_out.weight.shape[1] % ALIGNMENT
@@ -96,7 +96,7 @@ def test_bfloat16_keeps_no_more_than_six_tenths_of_what_float32_keeps_for_the_ba
     assert mixed < 0.6 * plain
 
 
-def test_features_stay_channels_last_whatever_the_layout_of_the_input() -> None:
+def test_features_stay_channels_last_for_any_input_layout() -> None:
     block = TransformerBlock(8, 2)
     x = _features(2, 8, 6, 4)
     for layout in (torch.contiguous_format, torch.channels_last):

@@ -36,14 +36,14 @@ def _block(state: State, name: str, x: Tensor) -> Tensor:
     batch, channels, height, width = x.shape
     heads = part["attn.temperature"].shape[0]
     out = torch.empty_like(x)
-    for picture in range(batch):
-        q, k, v = y[picture].reshape(3, heads, channels // heads, height * width)
+    for image in range(batch):
+        q, k, v = y[image].reshape(3, heads, channels // heads, height * width)
         for head in range(heads):
             unit_q = q[head] / q[head].norm(dim=1, keepdim=True)
             unit_k = k[head] / k[head].norm(dim=1, keepdim=True)
             weights = softmax(unit_q @ unit_k.T * part["attn.temperature"][head], dim=1)
             share = channels // heads
-            out[picture, head * share : (head + 1) * share] = (weights @ v[head]).reshape(share, height, width)
+            out[image, head * share : (head + 1) * share] = (weights @ v[head]).reshape(share, height, width)
     x = x + conv2d(out, part["attn.project_out.weight"])
     y = _norm(x, part["norm2.body.weight"], part["norm2.body.bias"])
     y = _depthwise(conv2d(y, part["ffn.project_in.weight"]), part["ffn.dwconv.weight"])
@@ -63,8 +63,8 @@ def _prompt(state: State, number: int, x: Tensor) -> Tensor:
     return conv2d(x, state[f"reduce_noise_level{number}.weight"])
 
 
-def released_forward(state: State, picture: Tensor, schedule: tuple[int, int, int, int]) -> Tensor:
-    """picture: (B, 3, H, W), H and W multiples of 8, to the restored picture."""
+def released_forward(state: State, image: Tensor, schedule: tuple[int, int, int, int]) -> Tensor:
+    """image: (B, 3, H, W), H and W multiples of 8, to the restored image."""
 
     def repeat(name: str, x: Tensor, level: int) -> Tensor:
         for _ in range(schedule[level]):
@@ -77,7 +77,7 @@ def released_forward(state: State, picture: Tensor, schedule: tuple[int, int, in
     def up(name: str, x: Tensor) -> Tensor:
         return pixel_shuffle(conv2d(x, state[f"{name}.body.0.weight"], padding=1), 2)
 
-    one = repeat("encoder_level1", conv2d(picture, state["patch_embed.proj.weight"], padding=1), 0)
+    one = repeat("encoder_level1", conv2d(image, state["patch_embed.proj.weight"], padding=1), 0)
     two = repeat("encoder_level2", down("down1_2", one), 1)
     three = repeat("encoder_level3", down("down2_3", two), 2)
     x = repeat("latent", down("down3_4", three), 3)
@@ -89,11 +89,11 @@ def released_forward(state: State, picture: Tensor, schedule: tuple[int, int, in
     x = repeat("decoder_level1", torch.cat([x, one], 1), 0)
     for number in range(4):
         x = _block(state, f"refinement.{number}", x)
-    return conv2d(x, state["output.weight"], padding=1) + picture
+    return conv2d(x, state["output.weight"], padding=1) + image
 
 
 @pytest.mark.parametrize(("lightning", "variant"), [(False, SMALL), (True, LARGE)], ids=["plain-S", "lightning-L"])
-def test_converted_weights_give_what_the_released_names_give(
+def test_converted_weights_compute_the_same_as_the_released_ones(
     tmp_path: Path, random_state: Callable[[int], State], lightning: bool, variant: Variant
 ) -> None:
     state = random_state(7)
@@ -112,7 +112,7 @@ def test_converted_weights_give_what_the_released_names_give(
     torch.testing.assert_close(got, expected, atol=2e-5, rtol=2e-5)
 
 
-def test_dead_parameters_are_the_112_896_of_three_convolutions(released_shapes: dict[str, tuple[int, ...]]) -> None:
+def test_unused_parameters_are_the_112_896_of_three_convolutions(released_shapes: dict[str, tuple[int, ...]]) -> None:
     assert sum(torch.Size(released_shapes[name]).numel() for name in UNUSED_PARAMETERS) == 112_896
 
 
@@ -127,7 +127,7 @@ def test_dead_parameters_are_the_112_896_of_three_convolutions(released_shapes: 
     ],
     ids=["missing", "unknown", "shape", "empty", "not tensors"],
 )
-def test_what_does_not_fit_is_refused_in_one_line(
+def test_weights_that_do_not_fit_are_a_one_line_error(
     tmp_path: Path, random_state: Callable[[int], State], spoil: Callable[[State], object], message: str
 ) -> None:
     state = random_state(1)
@@ -139,7 +139,7 @@ def test_what_does_not_fit_is_refused_in_one_line(
     assert not (tmp_path / "w.safetensors").exists()
 
 
-def test_a_file_that_is_no_checkpoint_is_refused_in_one_line(tmp_path: Path) -> None:
+def test_a_file_that_is_no_checkpoint_is_a_one_line_error(tmp_path: Path) -> None:
     (tmp_path / "noise.ckpt").write_bytes(b"not a checkpoint")
     with pytest.raises(WeightsError, match=r"noise\.ckpt is not a checkpoint") as caught:
         convert(tmp_path / "noise.ckpt", tmp_path / "w.safetensors")

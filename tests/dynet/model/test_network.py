@@ -42,7 +42,7 @@ def test_cost_in_gmacs_is_the_published_one(full_width: DyNet, variant: Variant,
 
 
 @pytest.mark.parametrize("variant", [SMALL, LARGE], ids=lambda variant: variant.name)
-def test_output_and_gradients_are_those_of_the_published_form(tiny: DyNet, variant: Variant) -> None:
+def test_output_and_gradients_equal_those_of_the_published_network(tiny: DyNet, variant: Variant) -> None:
     published = published_form(tiny)
     x = _picture(32, 24)
     torch.testing.assert_close(tiny(x, variant), published(x, variant), atol=2e-6, rtol=0)
@@ -59,7 +59,7 @@ def test_output_and_gradients_are_those_of_the_published_form(tiny: DyNet, varia
     torch.testing.assert_close(*gradients, atol=1e-6, rtol=1e-3)
 
 
-def test_identical_weights_serve_every_schedule(tiny: DyNet) -> None:
+def test_the_same_weights_work_with_every_schedule(tiny: DyNet) -> None:
     before = {name: tensor.clone() for name, tensor in tiny.state_dict().items()}
     x = _picture()
     with torch.no_grad():
@@ -77,14 +77,14 @@ def test_every_parameter_receives_a_gradient(tiny: DyNet, variant: Variant) -> N
 
 
 @pytest.mark.parametrize("size", [(16, 16), (17, 16), (16, 31), (33, 47), (40, 64), (1, 3), (5, 2)])
-def test_any_size_works_and_comes_back_whole(tiny: DyNet, size: tuple[int, int]) -> None:
+def test_images_of_any_size_keep_their_size(tiny: DyNet, size: tuple[int, int]) -> None:
     x = _picture(*size)
     with torch.no_grad():
         assert tiny(x, variant=SMALL).shape == x.shape
 
 
-def test_nothing_of_the_picture_is_lost_to_padding(tiny: DyNet) -> None:
-    torch.nn.init.zeros_(tiny.output.weight)  # the network corrects nothing: the picture must come back as it was
+def test_padding_loses_nothing_of_the_image(tiny: DyNet) -> None:
+    torch.nn.init.zeros_(tiny.output.weight)  # the network corrects nothing: the image must come back as it was
     x = _picture(19, 29)
     with torch.no_grad():
         assert torch.equal(tiny(x), x)
@@ -99,7 +99,7 @@ def test_padding_reflects_at_the_right_and_bottom() -> None:
     assert torch.equal(padded[..., :11, 13], x[..., :, 11])
 
 
-def test_a_batch_is_the_same_as_its_pictures_one_by_one(tiny: DyNet) -> None:
+def test_a_batch_equals_its_images_one_by_one(tiny: DyNet) -> None:
     x = _picture()
     with torch.no_grad():
         torch.testing.assert_close(tiny(x), torch.cat([tiny(x[:1]), tiny(x[1:])]), atol=1e-5, rtol=0)
@@ -124,7 +124,7 @@ def test_bfloat16_agrees_with_float32_to_5_percent_of_the_correction(tiny: DyNet
         whole = tiny.bfloat16()(rounded).float() - rounded.float()
     size = correction.square().mean().sqrt()
     assert (mixed - correction).square().mean().sqrt() < 0.05 * size
-    # All of it in bfloat16: the sum with the picture is rounded as well, by up to 1/512 near 1.
+    # All of it in bfloat16: the sum with the image is rounded as well, by up to 1/512 near 1.
     assert (whole - correction).square().mean().sqrt() < 0.05 * size + 1 / 512
 
 

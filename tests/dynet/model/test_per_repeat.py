@@ -38,7 +38,7 @@ def test_eight_repeats_at_full_width_are_35_504_parameters_more() -> None:
     assert count[1] - count[0] == 35_504
 
 
-def test_without_them_names_and_header_are_those_of_the_released_network(tiny: DyNet, tmp_path: Path) -> None:
+def test_without_untied_repeats_names_and_header_are_unchanged(tiny: DyNet, tmp_path: Path) -> None:
     assert not [name for name in tiny.state_dict() if "repeat" in name]
     tiny.save(tmp_path / "w.safetensors")
     with safe_open(tmp_path / "w.safetensors", framework="np") as file:
@@ -47,7 +47,7 @@ def test_without_them_names_and_header_are_those_of_the_released_network(tiny: D
 
 
 @torch.no_grad()
-def test_fresh_ones_change_nothing_bitwise(tiny: DyNet, tmp_path: Path) -> None:
+def test_new_untied_repeats_change_nothing_bitwise(tiny: DyNet, tmp_path: Path) -> None:
     tiny.save(tmp_path / "w.safetensors")
     own = DyNet.from_pretrained(tmp_path / "w.safetensors", per_repeat=3)
     assert own.architecture.per_repeat == 3
@@ -56,7 +56,7 @@ def test_fresh_ones_change_nothing_bitwise(tiny: DyNet, tmp_path: Path) -> None:
 
 
 @torch.no_grad()
-def test_each_repeat_uses_its_own_and_later_ones_the_last() -> None:
+def test_each_repeat_uses_its_own_row_and_later_ones_the_last() -> None:
     model = _own(2, seed=5)
     block = model.encoder2
     x = torch.randn(1, 8, 8, 8, generator=torch.Generator().manual_seed(2))
@@ -75,7 +75,7 @@ def test_each_repeat_uses_its_own_and_later_ones_the_last() -> None:
 
 
 @torch.no_grad()
-def test_they_come_back_from_a_file_bitwise_and_grow_without_changing_the_network(tmp_path: Path) -> None:
+def test_untied_repeats_are_loaded_bitwise_and_can_be_extended(tmp_path: Path) -> None:
     model = _own(2, seed=5)
     model.save(tmp_path / "w.safetensors")
     again = DyNet.from_pretrained(tmp_path / "w.safetensors")
@@ -88,7 +88,7 @@ def test_they_come_back_from_a_file_bitwise_and_grow_without_changing_the_networ
 
 
 @pytest.mark.parametrize("levels", [(1, 1, 1, 1), (2, 3, 1, 5)])
-def test_every_one_receives_a_gradient_in_every_variant_zero_where_it_is_not_used(
+def test_every_untied_repeat_gets_a_gradient_which_is_zero_if_not_used(
     levels: tuple[int, int, int, int],
 ) -> None:
     model = _own(4)  # more rows than either variant has repeats at some level
@@ -98,7 +98,7 @@ def test_every_one_receives_a_gradient_in_every_variant_zero_where_it_is_not_use
     assert rows.tolist() == [number < levels[0] for number in range(4)]
 
 
-def test_checkpointing_gives_them_the_same_gradients_bitwise() -> None:
+def test_checkpointing_gives_untied_repeats_the_same_gradients_bitwise() -> None:
     gradients = []
     for saving in (False, True):
         model = _own(3, seed=5)
@@ -108,6 +108,6 @@ def test_checkpointing_gives_them_the_same_gradients_bitwise() -> None:
     assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))  # type: ignore[arg-type]
 
 
-def test_a_negative_number_of_them_is_refused() -> None:
+def test_a_negative_number_of_untied_repeats_is_an_error() -> None:
     with pytest.raises(ValueError, match="per_repeat must be a whole number from 0"):
         Architecture(**TINY, refinement_blocks=1, per_repeat=-1)  # type: ignore[arg-type]

@@ -17,7 +17,7 @@ def test_a_schedule_names_the_level_that_is_wrong(bad: object) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "a,b", "a/b", "a b"])
-def test_a_variants_name_fits_in_a_file_name(name: str) -> None:
+def test_a_variants_name_is_valid_in_a_file_name(name: str) -> None:
     with pytest.raises(ValueError, match="name"):
         Variant(name, SMALL.schedule)
 
@@ -42,7 +42,7 @@ MIDDLE = Variant("M", ReuseSchedule(3, 4, 4, 6))
 DEEPER = Variant("D", ReuseSchedule(3, 5, 5, 6))
 
 
-def test_alternate_takes_the_variants_in_turn() -> None:
+def test_alternate_uses_the_variants_in_turn() -> None:
     sampler = POLICIES["alternate"]([SMALL, MIDDLE, LARGE], [1, 1, 1], seed=0)
     assert [sampler.draw(step)[0].name for step in range(6)] == ["S", "M", "L", "S", "M", "L"]
 
@@ -56,5 +56,5 @@ def test_a_sandwich_is_the_deepest_the_shallowest_and_one_between() -> None:
 
 
 @pytest.mark.parametrize(("variants", "drawn"), [([SMALL], [SMALL]), ([SMALL, LARGE], [LARGE, SMALL])])
-def test_a_sandwich_of_fewer_has_no_layer_twice(variants: list[Variant], drawn: list[Variant]) -> None:
+def test_a_sandwich_of_fewer_variants_repeats_none(variants: list[Variant], drawn: list[Variant]) -> None:
     assert list(POLICIES["sandwich"](variants, [1] * len(variants), seed=0).draw(5)) == drawn

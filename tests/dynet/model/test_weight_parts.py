@@ -27,7 +27,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("most", [2, 5, 100])
-def test_parts_are_small_enough_and_hold_everything_once(weights: Path, most: int, tmp_path: Path) -> None:
+def test_parts_are_small_enough_and_have_every_tensor_once(weights: Path, most: int, tmp_path: Path) -> None:
     parts = split(str(weights), tmp_path / "parts", most, "same")
     assert all(part.stat().st_size <= most * 10**6 for part in parts)
     assert len(parts) == 1 if most == 100 else len(parts) <= weights.stat().st_size / (most * 10**6) * 1.5 + 1
@@ -43,12 +43,12 @@ def test_parts_are_small_enough_and_hold_everything_once(weights: Path, most: in
     assert header.architecture == read_header(weights).architecture
 
 
-def test_a_folder_of_parts_loads_as_one_file_does_and_joins_to_the_same(weights: Path, tmp_path: Path) -> None:
+def test_parts_load_like_one_file_and_join_to_the_same_file(weights: Path, tmp_path: Path) -> None:
     folder = tmp_path / "the parts"
     split(str(weights), folder, 3, "same")
-    picture = torch.rand(1, 3, 20, 20)
+    image = torch.rand(1, 3, 20, 20)
     whole = DyNet.from_pretrained(weights)
-    assert torch.equal(DyNet.from_pretrained(folder)(picture), whole(picture))
+    assert torch.equal(DyNet.from_pretrained(folder)(image), whole(image))
     join(str(folder), tmp_path / "joined.safetensors", overwrite=False)
     assert (tmp_path / "joined.safetensors").read_bytes() == weights.read_bytes()
     with pytest.raises(UsageError, match=r"joined\.safetensors exists already; --overwrite replaces it"):
@@ -56,7 +56,7 @@ def test_a_folder_of_parts_loads_as_one_file_does_and_joins_to_the_same(weights:
     join(str(folder), tmp_path / "joined.safetensors", overwrite=True)
 
 
-def test_bf16_halves_them(weights: Path, tmp_path: Path) -> None:
+def test_bf16_halves_the_size(weights: Path, tmp_path: Path) -> None:
     halves = split(str(weights), tmp_path / "bf16", 15, "bf16")
     assert sum(part.stat().st_size for part in halves) < 0.51 * weights.stat().st_size
     loaded = DyNet.from_pretrained(tmp_path / "bf16").state_dict()
@@ -81,7 +81,7 @@ def test_a_part_that_is_missing_or_of_other_weights_is_named(weights: Path, tmp_
     DyNet.from_pretrained(tmp_path / "a")
 
 
-def test_parts_of_another_type_or_number_are_not_taken_for_these(weights: Path, tmp_path: Path) -> None:
+def test_parts_of_another_type_or_number_are_not_mixed(weights: Path, tmp_path: Path) -> None:
     (first, *_), (_, other, *_) = (split(str(weights), tmp_path / kind, 6, kind) for kind in ("same", "fp32"))
     shutil.copy(other, tmp_path / "same")
     with pytest.raises(WeightsError, match="are not parts of the same weights"):
@@ -94,7 +94,7 @@ def test_parts_of_another_type_or_number_are_not_taken_for_these(weights: Path, 
             DyNet.from_pretrained(tmp_path / folder)
 
 
-def test_a_split_that_was_killed_goes_on_and_one_that_fails_leaves_nothing(
+def test_a_killed_split_is_continued_and_a_failed_one_leaves_nothing(
     weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parts = split(str(weights), tmp_path / "parts", 3, "bf16")
@@ -118,14 +118,14 @@ def test_a_split_that_was_killed_goes_on_and_one_that_fails_leaves_nothing(
     assert list((tmp_path / "new").iterdir()) == []
 
 
-def test_one_part_is_not_published(weights: Path, tmp_path: Path) -> None:
+def test_a_single_part_cannot_be_published(weights: Path, tmp_path: Path) -> None:
     parts = split(str(weights), tmp_path / "parts", 6, "same")
     for source in (parts[0], tmp_path / "parts"):
         with pytest.raises(WeightsError, match="`dynet join` makes one file of"):
             gather_release(source, "user/name", "mit", ())
 
 
-def test_a_folder_with_weights_and_a_part_too_small_are_refused(weights: Path, tmp_path: Path) -> None:
+def test_a_folder_with_weights_and_too_small_parts_are_errors(weights: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"holds other weights already: weights\.safetensors"):
         split(str(weights), weights.parent, 3, "same")
     huge = tmp_path / "huge.safetensors"
@@ -135,7 +135,7 @@ def test_a_folder_with_weights_and_a_part_too_small_are_refused(weights: Path, t
     assert not (tmp_path / "parts").exists()
 
 
-def test_the_commands(weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_split_and_join_as_commands(weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def run(*arguments: object) -> int:
         with pytest.raises(SystemExit) as ended:
             main([str(argument) for argument in arguments])

@@ -29,7 +29,7 @@ RECORD = TrainingRecord(
 STARTED = replace(RECORD, start=StartingWeights(sha256="cd" * 32, training=replace(RECORD, validated=None, best=None)))
 
 
-def test_saved_weights_come_back_bitwise_with_their_configuration(tiny: DyNet, tmp_path: Path) -> None:
+def test_saved_weights_are_loaded_bitwise_with_their_configuration(tiny: DyNet, tmp_path: Path) -> None:
     tiny.variants = (Variant("M", ReuseSchedule(1, 2, 3, 4)),)
     tiny.to(memory_format=torch.channels_last)
     tiny.save(tmp_path / "w.safetensors", notes={"stage": "pretrain"})
@@ -47,21 +47,21 @@ def test_saved_weights_come_back_bitwise_with_their_configuration(tiny: DyNet, t
     assert not list(tmp_path.glob(".*"))
 
 
-def test_the_same_weights_are_the_same_bytes(tiny: DyNet, tmp_path: Path) -> None:
+def test_the_same_weights_give_the_same_bytes(tiny: DyNet, tmp_path: Path) -> None:
     for name in ("one", "two"):
         tiny.save(tmp_path / name, notes={"b": "1", "a": "2", "c": "3"}, training=STARTED)
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
 
 
 @pytest.mark.parametrize("record", [RECORD, STARTED], ids=["begun fresh", "begun from others"])
-def test_how_they_were_trained_comes_back_from_the_file(tiny: DyNet, tmp_path: Path, record: TrainingRecord) -> None:
+def test_the_training_record_is_read_back_from_the_file(tiny: DyNet, tmp_path: Path, record: TrainingRecord) -> None:
     tiny.save(tmp_path / "w.safetensors", training=record)
     header = read_header(tmp_path / "w.safetensors")
     assert header.training == record
     assert header.version == "0.1.0"
 
 
-def test_files_from_before_they_told_how_they_were_trained_still_load(tiny: DyNet, tmp_path: Path) -> None:
+def test_older_files_without_a_training_record_still_load(tiny: DyNet, tmp_path: Path) -> None:
     path = _changed(tiny, tmp_path, lambda told, _: told.pop("dynet"))
     header = read_header(path)
     assert (header.training, header.version) == (None, None)
@@ -78,7 +78,7 @@ def test_a_header_is_read_without_torch(tiny_weights: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_a_network_is_saved_and_loaded_by_the_rules_of_the_mixin(tiny: DyNet, tmp_path: Path) -> None:
+def test_a_network_is_saved_and_loaded_as_the_mixin_does(tiny: DyNet, tmp_path: Path) -> None:
     assert isinstance(tiny, ModelHubMixin)
     assert tiny.save_pretrained(tmp_path) is None
     assert {path.name for path in tmp_path.iterdir()} == {"README.md", "config.json", "weights.safetensors"}
@@ -180,13 +180,13 @@ MISFITS: dict[str, tuple[Callable[[dict[str, Any], dict[str, torch.Tensor]], Non
 
 
 @pytest.mark.parametrize("case", MISFITS)
-def test_what_does_not_fit_is_refused_in_one_line(tiny: DyNet, tmp_path: Path, case: str) -> None:
-    change, said = MISFITS[case]
+def test_weights_that_do_not_fit_are_a_one_line_error(tiny: DyNet, tmp_path: Path, case: str) -> None:
+    change, message = MISFITS[case]
     path = _changed(tiny, tmp_path, change)
     with pytest.raises(WeightsError) as caught:
         DyNet.from_pretrained(path)
     assert str(caught.value).startswith(str(path))
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
@@ -212,18 +212,18 @@ OTHERS: dict[str, tuple[Callable[[Path, Path], object], str]] = {
 
 
 @pytest.mark.parametrize("case", OTHERS)
-def test_what_is_no_weights_file_is_refused_in_one_line(tmp_path: Path, tiny_weights: Path, case: str) -> None:
-    make, said = OTHERS[case]
+def test_a_file_that_is_no_weights_file_is_a_one_line_error(tmp_path: Path, tiny_weights: Path, case: str) -> None:
+    make, message = OTHERS[case]
     make(tmp_path / "w.safetensors", tiny_weights)
     with pytest.raises(WeightsError) as caught:
         DyNet.from_pretrained(tmp_path / "w.safetensors")
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert str(caught.value).startswith(str(tmp_path / "w.safetensors"))
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["nopics", "weights.safetensors", "./run", "a/b/c", "tests/nothing", "", "/nowhere"])
-def test_a_mistyped_path_is_told_at_once_and_the_hub_is_not_asked(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_a_mistyped_path_is_an_error_at_once_without_asking_the_hub(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr("dynet.model.weights.download", lambda *_: pytest.fail("the Hub was asked"))
     with pytest.raises(WeightsError) as caught:
@@ -232,12 +232,12 @@ def test_a_mistyped_path_is_told_at_once_and_the_hub_is_not_asked(monkeypatch: p
     assert ("a model on the Hub is named user/name" in str(caught.value)) == (name in ("nopics", "weights.safetensors"))
 
 
-def test_a_folder_without_weights_is_told_in_one_line(tmp_path: Path) -> None:
+def test_a_folder_without_weights_is_a_one_line_error(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"holds no weights\.safetensors: is its training finished\?"):
         DyNet.from_pretrained(tmp_path)
 
 
-def test_a_hub_that_nobody_can_reach_is_one_line(tmp_path: Path) -> None:
+def test_an_unreachable_hub_is_a_one_line_error(tmp_path: Path) -> None:
     """At a port of this machine where nobody listens; how often it is tried, test_round_trip.py counts."""
     code = (
         "from dynet.model import hub_download\nfrom dynet.model.weights import locate_weights\n"
@@ -246,8 +246,8 @@ def test_a_hub_that_nobody_can_reach_is_one_line(tmp_path: Path) -> None:
     )
     place = os.environ | {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=place, capture_output=True, text=True, check=True)
-    said = "user/nopics: no such file or folder here, and the Hub could not be asked for a model of that name: "
-    assert done.stdout.startswith(said), done
+    message = "user/nopics: no such file or folder here, and the Hub could not be asked for a model of that name: "
+    assert done.stdout.startswith(message), done
     assert done.stdout.count("\n") == 1
 
 

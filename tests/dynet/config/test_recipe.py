@@ -21,7 +21,7 @@ def test_every_shipped_recipe_is_valid(path: Path) -> None:
     assert type(recipe).model_validate(again) == recipe
 
 
-def test_the_papers_setting() -> None:
+def test_the_setting_of_the_paper() -> None:
     recipe = load_recipe(find_recipe("dynet_pretrain.yaml"), "pretrain")
     assert isinstance(recipe, PretrainRecipe)
     assert (recipe.crop, recipe.batch, recipe.learning_rate, recipe.steps) == (128, 32, 1e-4, 1_000_000)
@@ -107,7 +107,7 @@ def test_a_task_says_where_its_input_comes_from(
     assert said in _fault(tmp_path, recipe_text("finetune", tasks={"rain": task}), "finetune")
 
 
-def test_larger_crops_begin_at_their_steps(tmp_path: Path, recipe_text: Callable[..., str]) -> None:
+def test_larger_crops_start_at_their_steps(tmp_path: Path, recipe_text: Callable[..., str]) -> None:
     phases = [{"from_step": 3, "crop": 24, "batch": 6}, {"from_step": 5, "crop": 32, "batch": 4}]
     (tmp_path / "r.yaml").write_text(recipe_text("pretrain", crop=16, batch=8, larger_crops=phases))
     recipe = load_recipe(tmp_path / "r.yaml", "pretrain")
@@ -115,7 +115,7 @@ def test_larger_crops_begin_at_their_steps(tmp_path: Path, recipe_text: Callable
     assert [recipe.size_schedule(step) for step in range(7)] == sizes
 
 
-def test_a_list_is_found_beside_the_recipe_or_among_the_shipped(
+def test_a_list_is_found_next_to_the_recipe_or_among_the_shipped_ones(
     tmp_path: Path, recipe_text: Callable[..., str]
 ) -> None:
     (tmp_path / "mine.txt").write_text("12003\n")
@@ -125,20 +125,20 @@ def test_a_list_is_found_beside_the_recipe_or_among_the_shipped(
     assert shipped.parent.name == "pipelines"
 
 
-def test_a_key_that_is_there_twice_is_refused(tmp_path: Path, recipe_text: Callable[..., str]) -> None:
+def test_a_repeated_key_is_an_error(tmp_path: Path, recipe_text: Callable[..., str]) -> None:
     assert "crop is there twice" in _fault(tmp_path, recipe_text("pretrain") + "crop: 64\n")
 
 
 @pytest.mark.parametrize("text", ["", "- a", "a: [", "just words"])
-def test_a_file_that_is_no_recipe_is_said_to_be_none(tmp_path: Path, text: str) -> None:
+def test_a_file_that_is_no_recipe_is_an_error(tmp_path: Path, text: str) -> None:
     _fault(tmp_path, text)
 
 
-def test_a_warm_up_longer_than_the_run_is_refused(tmp_path: Path, recipe_text: Callable[..., str]) -> None:
+def test_a_warm_up_longer_than_the_run_is_an_error(tmp_path: Path, recipe_text: Callable[..., str]) -> None:
     assert "warmup_steps (2)" in _fault(tmp_path, recipe_text("finetune"), "finetune", steps=2)
 
 
-def test_a_bare_name_finds_the_shipped_recipe_unless_a_file_has_it(
+def test_a_bare_name_finds_the_shipped_recipe_unless_there_is_such_a_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

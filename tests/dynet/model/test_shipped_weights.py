@@ -22,7 +22,7 @@ RESULTS = json.loads((KEPT / "results" / "aio-paper.json").read_text(encoding="u
 ROWS = {(row["benchmark"], row.get("sigma"), row["variant"]): row for row in RESULTS["results"]}
 
 
-def test_figures_are_of_these_weights_and_their_recipes_can_be_run() -> None:
+def test_the_figures_are_of_these_weights_and_their_recipes_are_valid() -> None:
     assert RESULTS["weights"]["sha256"] == sha256_of(locate_weights(KEPT))
     training = read_header(locate_weights(KEPT)).training
     assert training is not None
@@ -45,7 +45,7 @@ def test_the_page_has_the_figures_of_the_evaluation() -> None:
 
 
 @pytest.mark.parametrize("variant", [0, 1])
-def test_they_take_noise_away(variant: int) -> None:
+def test_the_shipped_weights_remove_noise(variant: int) -> None:
     photo = pytest.importorskip("skimage.data").astronaut()[:128, 160:288].astype(np.float32) / 255
     noisy = photo + np.random.default_rng(0).normal(0, 25 / 255, photo.shape).astype(np.float32)
     model = DyNet.from_pretrained(KEPT)

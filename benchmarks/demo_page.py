@@ -1,7 +1,7 @@
-"""The picture of docs/demo.md: `dynet demo` in Chromium, a photograph with noise, and what the network makes of it.
+"""The screenshot of docs/demo.md: `dynet demo` in Chromium with a noisy photograph and its restoration.
 
-`--weights W` are those of the page, `--picture FILE` is what it is shown with, `--out FILE.jpg` is where the picture of
-the page goes. Without weights, those of a narrow network that was never trained.
+`--weights W` are the weights of the page, `--picture FILE` is the photograph, and `--out FILE.jpg` is the file for the
+screenshot. Without weights it uses a narrow, untrained network.
 """
 
 import argparse
@@ -17,22 +17,22 @@ from PIL import Image
 
 sys.path.insert(0, str(ROOT))
 from dynet import DyNet
-from tests.integration.chromium import Chromium, is_there
-from tests.integration.demo_page import choose, compared, message, opened, upload
+from tests.integration.chromium import Chromium, is_installed
+from tests.integration.demo_page import choose_degradation, open_page, slider_urls, upload, wait_for_message
 
 QUALITY = 72
 
 
-def screenshot(url: str, picture: Path) -> Image.Image:
-    """The page at 1280 pixels, after the deepest variant has restored the picture with noise of sigma 25."""
+def screenshot(url: str, photograph: Path) -> Image.Image:
+    """Return the page at a width of 1280 pixels, after the deepest variant has restored noise of sigma 25."""
     with Chromium() as browser, tempfile.TemporaryDirectory() as folder:
-        page = opened(browser, url)
-        upload(page, picture)
-        message(page, " pixels, ")
-        choose(page, "Gaussian noise")
+        page = open_page(browser, url)
+        upload(page, photograph)
+        wait_for_message(page, " pixels, ")
+        choose_degradation(page, "Gaussian noise")
         page.run("document.querySelector('#restore').click()")
-        message(page, "Restored by ")
-        compared(page)
+        wait_for_message(page, "Restored by ")
+        slider_urls(page)
         frames = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
         page.run(f"document.activeElement.blur(), {frames}")
         page.screenshot(Path(folder) / "page.png", whole=True)
@@ -40,16 +40,17 @@ def screenshot(url: str, picture: Path) -> Image.Image:
 
 
 def main() -> None:
+    """Start the page, take the screenshot and write it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--weights")
     parser.add_argument("--picture", type=Path)
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    if not is_there():
+    if not is_installed():
         sys.exit("no Chromium at /usr/bin/chromium")
     import skimage.data
 
-    picture = arguments.picture or Path(skimage.data.__file__).with_name("motorcycle_left.png")
+    photograph = arguments.picture or Path(skimage.data.__file__).with_name("motorcycle_left.png")
     with tempfile.TemporaryDirectory() as folder:
         if not arguments.weights:
             DyNet(dim=4, heads=(1, 1, 2, 2), prompt_channels=(4, 4, 8)).save_pretrained(folder)
@@ -57,7 +58,7 @@ def main() -> None:
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as program:
             assert program.stdout is not None
             try:
-                image = screenshot(program.stdout.readline().split()[0], picture.resolve())
+                image = screenshot(program.stdout.readline().split()[0], photograph.resolve())
             finally:
                 program.send_signal(signal.SIGINT)
         out = arguments.out or Path(folder) / "demo_page.jpg"

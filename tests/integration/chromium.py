@@ -1,4 +1,4 @@
-"""Drives Debian's Chromium over its DevTools protocol, through a pipe: no port, no further package.
+"""A driver for Debian's Chromium over its DevTools protocol, through a pipe: without a port or another package.
 
 with Chromium() as browser:
     page = browser.open(path.as_uri(), width=360)
@@ -13,8 +13,6 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,12 +25,13 @@ _FLAGS = (
 )
 
 
-def is_there() -> bool:
+def is_installed() -> bool:
+    """Return whether Chromium is installed."""
     return Path(PROGRAM).exists()
 
 
 class Chromium:
-    """A browser with a profile of its own that is removed in the end."""
+    """A browser with a temporary profile."""
 
     def __init__(self) -> None:
         self.events: list[dict[str, Any]] = []
@@ -43,7 +42,7 @@ class Chromium:
         self._profile = tempfile.mkdtemp(prefix="chromium-")
         to_browser, self._write = os.pipe()
         self._read, from_browser = os.pipe()
-        # Chromium reads commands on descriptor 3 and answers on 4.
+        # Chromium reads commands from descriptor 3 and writes answers to 4.
         command = f'exec "$@" 3<&{to_browser} 4>&{from_browser}'
         self._process = subprocess.Popen(
             ["bash", "-c", command, "bash", PROGRAM, *_FLAGS.split(), f"--user-data-dir={self._profile}"],
@@ -68,7 +67,7 @@ class Chromium:
         shutil.rmtree(self._profile, ignore_errors=True)
 
     def open(self, url: str, *, width: int = 1280, height: int = 900, dark: bool = False) -> "Page":
-        """Opens a page of that size and waits until it has loaded."""
+        """Open a page at that window size, and wait until it has loaded."""
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         page = Page(self, session)
@@ -87,7 +86,7 @@ class Chromium:
         return page
 
     def call(self, method: str, session: str | None = None, **parameters: object) -> dict[str, Any]:
-        """Sends a command and waits for its result; events that come between are kept in `events`."""
+        """Send a command and return its result; events that arrive before it are kept in `events`."""
         self._last += 1
         number = self._last
         message = {"id": number, "method": method, "params": parameters}
@@ -103,16 +102,16 @@ class Chromium:
                 return result
 
     def receive(self) -> dict[str, Any]:
-        """The next message; an event is added to `events`."""
-        until = time.monotonic() + SECONDS
+        """Return the next message; an event is added to `events`."""
+        deadline = time.monotonic() + SECONDS
         while b"\0" not in self._pending:
-            left = until - time.monotonic()
-            if left <= 0 or not select.select([self._read], [], [], left)[0]:
-                raise TimeoutError(f"Chromium said nothing for {SECONDS:.0f} s")
-            got = os.read(self._read, 1 << 20)
-            if not got:
+            remaining = deadline - time.monotonic()
+            if remaining <= 0 or not select.select([self._read], [], [], remaining)[0]:
+                raise TimeoutError(f"no message from Chromium for {SECONDS:.0f} s")
+            content = os.read(self._read, 1 << 20)
+            if not content:
                 raise RuntimeError(f"Chromium ended with {self._process.wait(10)}")
-            self._pending += got
+            self._pending += content
         first, _, self._pending = self._pending.partition(b"\0")
         message: dict[str, Any] = json.loads(first)
         if "method" in message:
@@ -129,57 +128,53 @@ class Page:
     seen: int = field(default=0)
 
     def call(self, method: str, **parameters: object) -> dict[str, Any]:
+        """Send a command to the tab and return its result."""
         return self.browser.call(method, self.session, **parameters)
 
     def go(self, url: str) -> None:
+        """Load a page and wait for it."""
         self.browser.events.clear()
         self.call("Page.navigate", url=url)
         while not self.events("Page.loadEventFired"):
             self.browser.receive()
 
     def run(self, script: str) -> Any:
-        """The value of an expression; a promise is waited for."""
-        done = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
-        if "exceptionDetails" in done:
-            raise RuntimeError(json.dumps(done["exceptionDetails"])[:2000])
-        return done["result"].get("value")
+        """Return the value of an expression; a promise is awaited."""
+        answer = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        if "exceptionDetails" in answer:
+            raise RuntimeError(json.dumps(answer["exceptionDetails"])[:2000])
+        return answer["result"].get("value")
 
     def press(self, key: str, code: int) -> None:
-        """Presses and lets go a key, as a person would: `press("ArrowRight", 39)`."""
+        """Press and release a key: `press("ArrowRight", 39)`."""
         for kind in ("rawKeyDown", "keyUp"):
             self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code)
 
     def events(self, method: str) -> list[dict[str, Any]]:
-        """What the page has sent of that kind."""
-        mine = [e for e in self.browser.events if e.get("sessionId") == self.session]
-        return [e["params"] for e in mine if e["method"] == method]
+        """Return the parameters of the tab's events of one kind."""
+        own = [event for event in self.browser.events if event.get("sessionId") == self.session]
+        return [event["params"] for event in own if event["method"] == method]
 
     def errors(self) -> list[str]:
-        """Everything that the console shows as an error or a warning, uncaught exceptions included."""
+        """Return all errors and warnings on the console, including uncaught exceptions."""
         self.run("new Promise(done => setTimeout(done, 50))")
-        thrown = [e["exceptionDetails"]["text"] for e in self.events("Runtime.exceptionThrown")]
-        said = [str(e["args"]) for e in self.events("Runtime.consoleAPICalled") if e["type"] in {"error", "warning"}]
-        logged = [e["entry"]["text"] for e in self.events("Log.entryAdded")]
-        return thrown + said + logged
+        thrown = [event["exceptionDetails"]["text"] for event in self.events("Runtime.exceptionThrown")]
+        calls = self.events("Runtime.consoleAPICalled")
+        printed = [str(event["args"]) for event in calls if event["type"] in {"error", "warning"}]
+        logged = [event["entry"]["text"] for event in self.events("Log.entryAdded")]
+        return thrown + printed + logged
 
     def requested(self) -> list[str]:
-        """Addresses asked for, those of `data:` aside; the page's own is the first."""
-        urls = [e["request"]["url"] for e in self.events("Network.requestWillBeSent")]
+        """Return the requested URLs without `data:` URLs; the page's own comes first."""
+        urls = [event["request"]["url"] for event in self.events("Network.requestWillBeSent")]
         return [url for url in urls if not url.startswith("data:")]
 
     def screenshot(self, path: Path, *, whole: bool = False) -> None:
-        """Writes a PNG of the window, or of the whole page."""
-        shot = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
-        path.write_bytes(base64.b64decode(shot["data"]))
+        """Write a PNG of the window, or of the whole page."""
+        screenshot = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
+        path.write_bytes(base64.b64decode(screenshot["data"]))
 
 
 def _write_all(descriptor: int, content: bytes) -> None:
     while content:
         content = content[os.write(descriptor, content) :]
-
-
-@contextmanager
-def opened(url: str, *, width: int = 1280, height: int = 900, dark: bool = False) -> Iterator[Page]:
-    """A page in a browser of its own."""
-    with Chromium() as browser:
-        yield browser.open(url, width=width, height=height, dark=dark)

@@ -1,4 +1,4 @@
-"""What a person does on the page of `dynet demo`, done in Chromium."""
+"""Actions of a visitor on the page of `dynet demo`, in Chromium."""
 
 import json
 import time
@@ -7,55 +7,58 @@ from pathlib import Path
 from tests.integration.chromium import Chromium, Page
 
 SECONDS = 60
-"""After which something that never comes is a fault."""
+"""The limit for waiting."""
 
 
-def until(page: Page, condition: str) -> None:
-    """Waits until an expression is true in the page; what the page says is told where it never is."""
-    end = time.monotonic() + SECONDS
+def wait_until(page: Page, condition: str) -> None:
+    """Wait until an expression is true in the page; a failure shows the text of the page."""
+    deadline = time.monotonic() + SECONDS
     within_a_second = f"""new Promise(done => {{
-      const began = performance.now();
-      const look = () => ({condition}) ? done(true) : performance.now() - began > 1000 ? done(false)
-        : setTimeout(look, 20);
-      look();
+      const start = performance.now();
+      const check = () => ({condition}) ? done(true) : performance.now() - start > 1000 ? done(false)
+        : setTimeout(check, 20);
+      check();
     }})"""
     while not page.run(within_a_second):
-        assert time.monotonic() < end, f"never: {condition}\n{page.run('document.body.innerText')}\n{page.errors()}"
+        assert time.monotonic() < deadline, (
+            f"never true: {condition}\n{page.run('document.body.innerText')}\n{page.errors()}"
+        )
 
 
-def opened(browser: Chromium, url: str, *, width: int = 1280, dark: bool = False) -> Page:
-    """The page of `dynet demo` at this address, when all of it is there."""
+def open_page(browser: Chromium, url: str, *, width: int = 1280, dark: bool = False) -> Page:
+    """Open the page of `dynet demo` at this address, and wait until it is complete."""
     page = browser.open(url, width=width, dark=dark)
-    until(page, "document.querySelectorAll('#examples button[aria-label] img').length > 0")
-    until(page, "!!document.querySelector('#picture input[type=file]')")
+    wait_until(page, "document.querySelectorAll('#examples button[aria-label] img').length > 0")
+    wait_until(page, "!!document.querySelector('#image input[type=file]')")
     return page
 
 
 def upload(page: Page, file: Path) -> None:
-    """Chooses a file as the picture."""
+    """Choose a file as the image."""
     root = page.call("DOM.getDocument")["root"]["nodeId"]
-    found = page.call("DOM.querySelector", nodeId=root, selector="#picture input[type=file]")
-    page.call("DOM.setFileInputFiles", nodeId=found["nodeId"], files=[str(file)])
+    element = page.call("DOM.querySelector", nodeId=root, selector="#image input[type=file]")
+    page.call("DOM.setFileInputFiles", nodeId=element["nodeId"], files=[str(file)])
 
 
-def message(page: Page, said: str, role: str = "status") -> None:
-    """Waits until the page says so, as what was done, or as an `alert`."""
-    until(page, f"document.querySelector('#message [role={role}]')?.innerText.includes({json.dumps(said)})")
+def wait_for_message(page: Page, text: str, role: str = "status") -> None:
+    """Wait until the page's message, a `status` or an `alert`, contains this text."""
+    wait_until(page, f"document.querySelector('#message [role={role}]')?.innerText.includes({json.dumps(text)})")
 
 
-def choose(page: Page, label: str) -> None:
-    """Chooses a degradation, with the mouse."""
+def choose_degradation(page: Page, label: str) -> None:
+    """Choose a degradation with the mouse."""
     page.run("document.querySelector('#kind input').focus()")
-    until(page, "document.querySelectorAll('[role=option]').length > 5")
-    option = f"[...document.querySelectorAll('[role=option]')].find(one => one.innerText.includes({json.dumps(label)}))"
+    wait_until(page, "document.querySelectorAll('[role=option]').length > 5")
+    options = "[...document.querySelectorAll('[role=option]')]"
+    option = f"{options}.find(element => element.innerText.includes({json.dumps(label)}))"
     page.run(f"{option}.dispatchEvent(new MouseEvent('mousedown', {{ bubbles: true }}))")
-    until(page, "!!document.querySelector('#strength input')")
+    wait_until(page, "!!document.querySelector('#strength input')")
 
 
-def compared(page: Page, variant: str = "L") -> list[str]:
-    """Addresses of the pictures before and after, when the variant's slider shows both at their place."""
-    pictures = f"[...document.querySelectorAll('#slider-{variant} [data-testid=imageslider-image]')]"
-    drawn = "one => one.complete && one.naturalWidth && one.getBoundingClientRect().height > 20"
-    until(page, f"{pictures}.length == 2 && {pictures}.every({drawn})")
-    addresses: list[str] = page.run(f"{pictures}.map(one => one.src)")
-    return addresses
+def slider_urls(page: Page, variant: str = "L") -> list[str]:
+    """Wait until a variant's slider shows the images before and after, and return their URLs."""
+    images = f"[...document.querySelectorAll('#slider-{variant} [data-testid=imageslider-image]')]"
+    shown = "image => image.complete && image.naturalWidth && image.getBoundingClientRect().height > 20"
+    wait_until(page, f"{images}.length == 2 && {images}.every({shown})")
+    urls: list[str] = page.run(f"{images}.map(image => image.src)")
+    return urls

@@ -1,1 +1,1 @@
-"""The only decoding and encoding of images."""
+"""Reading, decoding and encoding of images; nothing else in the package decodes or encodes."""

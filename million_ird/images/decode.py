@@ -9,8 +9,8 @@ How an image becomes pixels for measuring and for patches (the stored original i
 - depth: 16 bits become 8 by rounding v·255/65535; float and 32-bit integer images are refused
 - alpha: composited over white
 - animations: the first frame; `ImageHeader.frames` is their number
-- size: an image of more than `max_pixels` is refused before anything is allocated, and so is one that decodes to
-  another size than its header declares
+- size: an image of more than `max_pixels` is refused before anything is allocated; one that decodes to another
+  size than its header declares is refused, too
 - formats: those of `FORMATS`; everything else is `not_an_image`, so that no text or icon is taken for an image, and no
   plugin that starts another program (EPS) sees untrusted bytes
 """

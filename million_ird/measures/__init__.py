@@ -1,1 +1,1 @@
-"""What can be measured: one measure a file, pixels to numbers, no verdicts."""
+"""Measures: one per file, from an encoded image to numbers, no verdicts."""

@@ -1,1 +1,1 @@
-"""Metadata out of image files, one format a file, without touching coded pixels."""
+"""Removal of private metadata from image files: one format per file, without changing coded pixels."""

@@ -72,7 +72,7 @@ class Raising:
 
 @pytest.fixture
 def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The name of an importable module with measures, good and bad."""
+    """Create an importable module with measures, good and bad, and return its name."""
     name = f"measures_of_{tmp_path.name.replace('-', '_')}"
     (tmp_path / f"{name}.py").write_text(NOISE)
     monkeypatch.syspath_prepend(str(tmp_path))

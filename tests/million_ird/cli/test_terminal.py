@@ -1,4 +1,4 @@
-"""What is said on stdout, to people and to scripts."""
+"""What the command line prints, for people and for scripts."""
 
 import json
 
@@ -7,21 +7,21 @@ import pytest
 from million_ird.cli import terminal
 
 
-class _Named:
+class _Result:
     text = ":warning:.jpg [bold]"
 
     def as_json(self) -> dict[str, object]:
         return {"file": self.text, "also": "écran"}
 
 
-def test_a_name_is_shown_as_it_is_whatever_it_looks_like(capsys: pytest.CaptureFixture[str]) -> None:
-    terminal.emit(_Named(), as_json=False)
-    terminal.error(_Named.text)
-    said = capsys.readouterr()
-    assert (said.out, said.err) == (f"{_Named.text}\n", f"{_Named.text}\n")
+def test_names_that_look_like_markup_are_printed_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    terminal.emit(_Result(), as_json=False)
+    terminal.error(_Result.text)
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == (f"{_Result.text}\n", f"{_Result.text}\n")
 
 
-def test_a_script_gets_one_object_on_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    terminal.emit(_Named(), as_json=True)
+def test_json_output_is_one_object_on_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    terminal.emit(_Result(), as_json=True)
     (line,) = capsys.readouterr().out.splitlines()
-    assert json.loads(line) == _Named().as_json()
+    assert json.loads(line) == _Result().as_json()

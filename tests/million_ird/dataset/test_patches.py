@@ -1,4 +1,4 @@
-"""The grid: disjoint, inside, as many as fit, evenly spread."""
+"""Patches: a grid of disjoint squares, evenly spread, and what is measured of them."""
 
 import itertools
 
@@ -23,7 +23,7 @@ SIDES = st.integers(1, 3000)
 
 
 @given(width=SIDES, height=SIDES, size=st.integers(16, 700))
-def test_as_many_disjoint_squares_as_fit_lie_inside(width: int, height: int, size: int) -> None:
+def test_the_grid_has_as_many_disjoint_squares_as_fit(width: int, height: int, size: int) -> None:
     boxes = grid(width, height, size)
     assert len(boxes) == (width // size) * (height // size)
     for box in boxes:
@@ -36,7 +36,7 @@ def test_as_many_disjoint_squares_as_fit_lie_inside(width: int, height: int, siz
 
 
 @given(side=SIDES, size=st.integers(16, 700))
-def test_what_remains_is_spread_evenly(side: int, size: int) -> None:
+def test_the_remainder_is_spread_evenly(side: int, size: int) -> None:
     starts = [box.x for box in grid(side, size, size)]
     if starts:
         gaps = [starts[0], *(b - a - size for a, b in itertools.pairwise(starts)), side - starts[-1] - size]
@@ -46,7 +46,7 @@ def test_what_remains_is_spread_evenly(side: int, size: int) -> None:
         assert abs(gaps[0] - gaps[-1]) <= 1
 
 
-def test_a_picture_smaller_than_a_patch_yields_none() -> None:
+def test_an_image_smaller_than_a_patch_has_none() -> None:
     assert grid(511, 4000, 512) == []
     assert list(cut_patches(np.zeros((511, 4000, 3), np.uint8), 512)) == []
 
@@ -61,7 +61,7 @@ def test_patches_are_the_pixels_of_their_boxes() -> None:
         assert patch.flags["C_CONTIGUOUS"]
 
 
-def test_scaled_patches_come_from_the_shrunk_picture() -> None:
+def test_scaled_patches_are_cut_from_the_resized_image() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (150, 200, 3)).astype(np.uint8)
     half = [(box, patch) for scale, box, patch in cut_patches(pixels, 64, (1.0, 0.5)) if scale == 0.5]
     assert len(half) == 1
@@ -71,13 +71,13 @@ def test_scaled_patches_come_from_the_shrunk_picture() -> None:
     np.testing.assert_array_equal(patch, small[box.y : box.y + 64, box.x : box.x + 64])
 
 
-def test_scale_one_is_the_picture_itself_and_nothing_shrinks_to_nothing() -> None:
+def test_scale_one_returns_the_image_itself_and_sizes_are_at_least_one() -> None:
     pixels = np.zeros((3, 4, 3), np.uint8)
     assert resize_to_scale(pixels, 1.0) is pixels
     assert scaled_size(3, 4, 0.01) == (1, 1)
 
 
-def test_a_patch_s_name_tells_where_it_lies() -> None:
+def test_patches_at_different_places_have_different_names() -> None:
     names = {
         patch_id("p", 1.0, PatchBox(1, 23, 64)),
         patch_id("p", 1.0, PatchBox(12, 3, 64)),
@@ -87,7 +87,7 @@ def test_a_patch_s_name_tells_where_it_lies() -> None:
     assert len(names) == 4
 
 
-def test_numbers_of_a_patch_are_opencv_s_own() -> None:
+def test_measurements_of_a_patch_agree_with_opencv() -> None:
     patch = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
     luma = cv2.cvtColor(patch, cv2.COLOR_RGB2GRAY)
     numbers = measure_patch(patch)

@@ -1,4 +1,4 @@
-"""Shards: splits of whole families, row groups of bounded size, a page index."""
+"""Shards: splits that keep groups together, row groups of bounded size, a page index."""
 
 import io
 import shutil
@@ -21,16 +21,16 @@ from tests.million_ird import scenes
 
 
 @pytest.fixture(scope="module")
-def families(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Photographs, each also as two crops that show less than half of it and share some of that."""
-    folder = tmp_path_factory.mktemp("families")
+def crops(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Photographs, each with two crops that show less than half of it and overlap each other."""
+    folder = tmp_path_factory.mktemp("crops")
     for name in ("astronaut", "chelsea", "coffee", "rocket", "immunohistochemistry"):
-        picture = Image.fromarray(getattr(skimage.data, name)())
-        picture.thumbnail((600, 600))
-        width, height = picture.size
-        picture.save(folder / f"{name} whole.png")
-        picture.crop((0, 0, int(width * 0.66), int(height * 0.72))).save(folder / f"{name} left.png")
-        picture.crop((int(width * 0.34), int(height * 0.28), width, height)).save(folder / f"{name} right.png")
+        image = Image.fromarray(getattr(skimage.data, name)())
+        image.thumbnail((600, 600))
+        width, height = image.size
+        image.save(folder / f"{name} whole.png")
+        image.crop((0, 0, int(width * 0.66), int(height * 0.72))).save(folder / f"{name} left.png")
+        image.crop((int(width * 0.34), int(height * 0.28), width, height)).save(folder / f"{name} right.png")
     return folder
 
 
@@ -38,23 +38,23 @@ RECIPE = scenes.recipe(gates=[], validation=0.4, patches={"size": 128, "format":
 
 
 @pytest.fixture(scope="module")
-def split(tmp_path_factory: pytest.TempPathFactory, families: Path) -> Path:
+def split(tmp_path_factory: pytest.TempPathFactory, crops: Path) -> Path:
     out = tmp_path_factory.mktemp("split") / "out"
-    scenes.make(families, out, RECIPE)
+    scenes.make(crops, out, RECIPE)
     return out
 
 
-def test_what_shows_a_part_of_another_goes_into_its_split(split: Path) -> None:
+def test_images_that_show_parts_of_each_other_are_in_one_split(split: Path) -> None:
     found = defaultdict(set)
     kept = [row for row in load(Folder(str(split))).to_pylist() if row["verdict"] == "kept"]
     for row in kept:
         found[row["uri"].split()[0]].add(row["split"])
-    assert len(kept) == 15, "none of them is a copy of another"
+    assert len(kept) == 15, "none of them is a duplicate of another"
     assert all(len(splits) == 1 for splits in found.values())
     assert {split for splits in found.values() for split in splits} == {"train", "validation"}
 
 
-def test_a_split_set_loads_and_verifies(split: Path) -> None:
+def test_a_dataset_with_two_splits_loads_and_verifies(split: Path) -> None:
     rows = load(Folder(str(split))).to_pylist()
     for config, column in (("images", "id"), ("patches", "parent")):
         loaded = load_dataset(str(split), config)
@@ -64,35 +64,35 @@ def test_a_split_set_loads_and_verifies(split: Path) -> None:
     assert verify(str(split)).faults == []
 
 
-def test_a_picture_in_the_wrong_split_is_a_fault(split: Path, tmp_path: Path) -> None:
+def test_an_image_in_the_wrong_split_is_a_fault(split: Path, tmp_path: Path) -> None:
     out = Path(shutil.copytree(split, tmp_path / "out"))
     (train,), (held_out,) = out.glob("data/train-*"), out.glob("data/validation-*")
     spare = train.with_name("spare")
     train.rename(spare)
     held_out.rename(train)
     spare.rename(held_out)
-    assert any("not what the ledger says" in fault for fault in verify(str(out)).faults)
+    assert any("its columns differ from the ledger" in fault for fault in verify(str(out)).faults)
 
 
-def test_the_split_does_not_depend_on_the_order_of_the_sources(families: Path, tmp_path: Path) -> None:
-    names = sorted(path.name for path in families.iterdir())
+def test_the_split_does_not_depend_on_the_order_of_the_sources(crops: Path, tmp_path: Path) -> None:
+    names = sorted(path.name for path in crops.iterdir())
     places = []
     for number, order in enumerate((names, names[::-1])):
         parts = [tmp_path / f"{number}" / f"part {i}" for i in range(2)]
         for part, some in zip(parts, (order[:7], order[7:]), strict=True):
             part.mkdir(parents=True)
             for name in some:
-                shutil.copyfile(families / name, part / name)
+                shutil.copyfile(crops / name, part / name)
         scenes.make(sorted(parts), tmp_path / f"out {number}", RECIPE)
         rows = load(Folder(str(tmp_path / f"out {number}"))).to_pylist()
-        families_of = defaultdict(set)
+        splits_by_photograph = defaultdict(set)
         for row in rows:
-            families_of[row["uri"].split()[0]].add(row["split"])
-        places.append(families_of)
+            splits_by_photograph[row["uri"].split()[0]].add(row["split"])
+        places.append(splits_by_photograph)
     assert all(len(splits) == 1 for found in places for splits in found.values())
 
 
-def test_a_split_that_nothing_falls_into_can_still_be_loaded(pictures: Path, tmp_path: Path) -> None:
+def test_an_empty_split_can_be_loaded(pictures: Path, tmp_path: Path) -> None:
     scenes.make(pictures, tmp_path / "out", scenes.recipe(validation=1e-9))
     (path,) = (tmp_path / "out").glob("data/validation-*")
     assert pq.read_metadata(path).num_rows == 0
@@ -100,14 +100,12 @@ def test_a_split_that_nothing_falls_into_can_still_be_loaded(pictures: Path, tmp
     assert len(list(load_dataset(str(tmp_path / "out"), split="validation", streaming=True))) == 0
 
 
-def test_families_need_the_search_for_near_copies() -> None:
+def test_a_validation_split_needs_the_search_for_near_duplicates() -> None:
     with pytest.raises(RecipeError, match=r"validation: .*duplicates\.radius"):
         scenes.recipe(validation=0.1, duplicates={"radius": None})
 
 
-def test_row_groups_hold_no_more_than_their_limit_and_have_a_page_index(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_row_groups_are_bounded_and_have_a_page_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source, random = tmp_path / "source", np.random.default_rng(0)
     source.mkdir()
     sizes = {}

@@ -1,4 +1,4 @@
-"""The command that publishes, against a Hub of our own: what it sends, what it refuses, and what it says."""
+"""The command `publish` against a local Hub: what it sends, what it refuses, and its messages."""
 
 import os
 import re
@@ -21,21 +21,21 @@ from tests.million_ird.hub.publishing import NAME, READER, TOKEN, Done, Site, as
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A real build, which `verify` finds sound."""
+    """A real build without faults."""
     folder = tmp_path_factory.mktemp("built")
     scenes.make(scenes.lay_out(folder / "pictures"), folder / "out")
     return folder / "out"
 
 
-def whole(built: Path) -> set[str]:
-    """All files of a fresh build but its working files."""
+def release_names(built: Path) -> set[str]:
+    """All files of a new build, without its working files."""
     names = {path.relative_to(built).as_posix() for path in built.rglob("*") if path.is_file()}
     return {name for name in names if not name.startswith(".work/")}
 
 
-def test_an_unchanged_set_makes_no_commit_and_says_so(site: Site, hub: Hub, built: Path) -> None:
+def test_an_unchanged_dataset_makes_no_commit(site: Site, hub: Hub, built: Path) -> None:
     first = site.publish(built, "--json")
-    assert set(first.told["uploaded"]) == whole(built)
+    assert set(first.told["uploaded"]) == release_names(built)
     commits = len(hub.repositories[NAME].commits)
     again = site.publish(built)
     assert again.code == 0, again.err
@@ -44,7 +44,7 @@ def test_an_unchanged_set_makes_no_commit_and_says_so(site: Site, hub: Hub, buil
     assert len(asked(hub, "POST .*/commit/")) == 1
 
 
-def test_an_interrupted_command_ends_at_once_and_goes_on_later(site: Site, hub: Hub, built: Path) -> None:
+def test_an_interrupted_command_exits_at_once_and_can_be_resumed(site: Site, hub: Hub, built: Path) -> None:
     hub.faults.append(Fault("PUT /store", "hold", times=100, skip=1))
     command = [str(Path(sys.executable).parent / "million-ird"), "publish", str(built), "--repo-id", NAME]
     surroundings = environment(hub, site.home)
@@ -59,7 +59,7 @@ def test_an_interrupted_command_ends_at_once_and_goes_on_later(site: Site, hub: 
     assert len(hub.repositories[NAME].commits) == 2
 
 
-def test_a_dry_run_lists_and_asks_nothing(site: Site, hub: Hub, built: Path) -> None:
+def test_a_dry_run_lists_the_files_and_makes_no_request(site: Site, hub: Hub, built: Path) -> None:
     done = site.publish(built, "--dry-run", token="")
     assert done.code == 0, done.err
     assert hub.asked == []
@@ -68,10 +68,10 @@ def test_a_dry_run_lists_and_asks_nothing(site: Site, hub: Hub, built: Path) -> 
     assert ".work" not in done.said
     told = site.publish(built, "--dry-run", "--json").told
     assert told["dry_run"] is True
-    assert set(told["uploaded"]) == whole(built)
+    assert set(told["uploaded"]) == release_names(built)
 
 
-def test_a_set_with_faults_is_refused(site: Site, hub: Hub, built: Path, tmp_path: Path) -> None:
+def test_a_dataset_with_faults_is_refused(site: Site, hub: Hub, built: Path, tmp_path: Path) -> None:
     shutil.copytree(built, tmp_path / "broken")
     (shard,) = (tmp_path / "broken" / "patches").glob("*.parquet")
     shard.write_bytes(shard.read_bytes()[:-100])
@@ -82,7 +82,7 @@ def test_a_set_with_faults_is_refused(site: Site, hub: Hub, built: Path, tmp_pat
     assert asked(hub, "POST|PUT") == []
 
 
-def test_a_build_that_is_held_is_refused(site: Site, hub: Hub, built: Path) -> None:
+def test_a_locked_build_is_refused(site: Site, hub: Hub, built: Path) -> None:
     with locked(Folder(str(built)), LOCK):
         done = site.publish(built)
     assert done.code == 2
@@ -92,27 +92,37 @@ def test_a_build_that_is_held_is_refused(site: Site, hub: Hub, built: Path) -> N
 
 QUOTING = "no: you came with {authorization}"
 REFUSED: dict[str, tuple[str, str, int, str]] = {
-    "nobody": ("", NAME, 2, "not logged in to the Hub: set HF_TOKEN, or run `hf auth login`"),
-    "a token of nobody": (
+    "no token": ("", NAME, 2, "not logged in to the Hub: set HF_TOKEN, or run `hf auth login`"),
+    "an unknown token": (
         "hf_SecretOfNobody",
         NAME,
         2,
         f"{NAME}: the Hub does not accept the token; renew HF_TOKEN, or",
     ),
-    "a token run out": (TOKEN, "user/401", 2, "user/401: the Hub does not accept the token; renew HF_TOKEN, or run"),
-    "no right": (TOKEN, "user/403", 2, "user/403: this token may not write there (403 no: you came with …)"),
+    "an expired token": (TOKEN, "user/401", 2, "user/401: the Hub does not accept the token; renew HF_TOKEN, or run"),
+    "no write access": (TOKEN, "user/403", 2, "user/403: this token may not write there (403 no: you came with …)"),
     "a reader": (READER, "user/there", 2, "user/there: this token may not write there (403 You don't have the rights"),
-    "another's": (TOKEN, "other/set", 2, "other/set: this token may not write there (403 You don't have the rights"),
+    "a dataset of somebody else": (
+        TOKEN,
+        "other/set",
+        2,
+        "other/set: this token may not write there (403 You don't have the rights",
+    ),
     "gated": (TOKEN, "user/gated", 2, "user/gated: is gated: ask for access on its page, and set HF_TOKEN"),
-    "at last": (TOKEN, "user/400", 1, "user/400: the commit: 400 no: you came with …; run the same command again"),
-    "half a name": (TOKEN, "set", 2, "--repo-id set: not a valid name: write user/name"),
-    "no name": (TOKEN, "user/a b", 2, "--repo-id user/a b: not a valid name: "),
+    "the commit fails": (
+        TOKEN,
+        "user/400",
+        1,
+        "user/400: the commit: 400 no: you came with …; run the same command again",
+    ),
+    "no namespace": (TOKEN, "set", 2, "--repo-id set: not a valid name: write user/name"),
+    "an invalid name": (TOKEN, "user/a b", 2, "--repo-id user/a b: not a valid name: "),
 }
 
 
 @pytest.fixture(scope="module")
 def refusals(built: Path, site: Site, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Done]:
-    """What the command says in each case; the server quotes the token wherever it can."""
+    """The output of the command in each case; the server quotes the token wherever it can."""
     site.hub.store = tmp_path_factory.mktemp("store")
     gated = {"X-Error-Code": "GatedRepo"}
     site.hub.faults[:] = [
@@ -127,9 +137,7 @@ def refusals(built: Path, site: Site, tmp_path_factory: pytest.TempPathFactory) 
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_refusals_are_one_line_and_the_token_shows_nowhere(
-    refusals: dict[str, Done], site: Site, built: Path, case: str
-) -> None:
+def test_refusals_are_one_line_without_the_token(refusals: dict[str, Done], site: Site, built: Path, case: str) -> None:
     _, _, code, expected = REFUSED[case]
     done = refusals[case]
     assert done.code == code
@@ -139,7 +147,7 @@ def test_refusals_are_one_line_and_the_token_shows_nowhere(
     assert not [path for path in files if b"hf_Secret" in path.read_bytes()]
 
 
-def test_only_a_folder_on_a_disk_can_be_published(site: Site, hub: Hub) -> None:
+def test_only_a_local_folder_can_be_published(site: Site, hub: Hub) -> None:
     done = site.publish("memory://out")
     assert done.code == 2
     assert "only a folder on a local disk can be published" in done.last

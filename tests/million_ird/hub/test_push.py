@@ -1,4 +1,4 @@
-"""Pushing to a Hub of our own by the real client: what is sent, what is not, how often, and in spite of what."""
+"""Pushing to a local Hub with the real client: what is sent, how often, and despite which failures."""
 
 import hashlib
 import os
@@ -21,20 +21,20 @@ SMALL = {"README.md": b"---\npretty_name: x\n---\n", "recipe.yaml": b"# million-
 
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
-    """The layout of a build, with what is no part of the release beside it."""
+    """The layout of a build, with files that are not part of the release."""
     beside = {".work/lock": b"", ".work/units/a.parquet": b"x", "export/a.png": b"x", "notes.txt": b"x"}
     beside |= {"data/.tmp-1": b"x", "data/sub/a.parquet": b"x", "report/thumbs.db": b"x"}
-    lay(tmp_path / "out", SHARDS | SMALL | beside)
+    write_files(tmp_path / "out", SHARDS | SMALL | beside)
     return tmp_path / "out"
 
 
-def lay(folder: Path, files: dict[str, bytes]) -> None:
+def write_files(folder: Path, files: dict[str, bytes]) -> None:
     for name, content in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
 
 
-def held(hub: Hub, branch: str = "main") -> dict[str, bytes]:
+def branch_files(hub: Hub, branch: str = "main") -> dict[str, bytes]:
     """The files of a branch, with their bytes."""
     repository = hub.repositories[NAME]
     assert hub.store is not None
@@ -42,12 +42,12 @@ def held(hub: Hub, branch: str = "main") -> dict[str, bytes]:
     return {n: (hub.store / c.oid).read_bytes() if isinstance(c, Large) else c for n, c in files.items()}
 
 
-def ours(hub: Hub, branch: str = "main") -> dict[str, bytes]:
-    return {name: content for name, content in held(hub, branch).items() if name != ".gitattributes"}
+def release_on_branch(hub: Hub, branch: str = "main") -> dict[str, bytes]:
+    return {name: content for name, content in branch_files(hub, branch).items() if name != ".gitattributes"}
 
 
 def large_files(hub: Hub) -> int:
-    """How many the store holds whole."""
+    """The number of complete large files in the store."""
     assert hub.store is not None
     return len(list(hub.store.glob("[!.]*")))
 
@@ -61,39 +61,39 @@ def test_exactly_the_release_is_sent_in_one_commit(site: Site, hub: Hub, out: Pa
         "card/sizes.png": b"\x89PNG",
         "releases/kept.parquet": b"PAR1",
     }
-    lay(out, {"card/notes.txt": b"x"})
-    lay(out, more | {"releases/releases.json": b'[{"version": 1}]'})
-    told = site.push(out)
+    write_files(out, {"card/notes.txt": b"x"})
+    write_files(out, more | {"releases/releases.json": b'[{"version": 1}]'})
+    result = site.push(out)
     wanted = SHARDS | SMALL | more | {"releases/releases.json": b'[{"version": 1}]'}
-    assert ours(hub) == wanted
+    assert release_on_branch(hub) == wanted
     repository = hub.repositories[NAME]
     assert len(repository.commits) == 2, "that of a new data set, and ours"
-    assert ".gitattributes" in held(hub)
-    assert told["uploaded"] == {name: len(content) for name, content in wanted.items()}
-    assert repository.tags == {"v1": told["commit"]}
-    large = [n for n, c in repository.commits[str(told["commit"])].items() if isinstance(c, Large)]
+    assert ".gitattributes" in branch_files(hub)
+    assert result["uploaded"] == {name: len(content) for name, content in wanted.items()}
+    assert repository.tags == {"v1": result["commit"]}
+    large = [n for n, c in repository.commits[str(result["commit"])].items() if isinstance(c, Large)]
     assert large == sorted(n for n in wanted if n.endswith((".parquet", ".png")))
 
 
-def test_old_shards_go_in_the_same_commit_and_strangers_stay(site: Site, hub: Hub, out: Path) -> None:
+def test_old_shards_are_deleted_in_the_same_commit_and_foreign_files_stay(site: Site, hub: Hub, out: Path) -> None:
     site.push(out)
     repository = hub.repositories[NAME]
-    strangers = {"notes.txt": b"mine", "data/train.csv": b"a,b", "report/logo.svg": b"<svg/>"}
-    repository.commit({**repository.commits[repository.branches["main"]], **strangers})
+    foreign = {"notes.txt": b"mine", "data/train.csv": b"a,b", "report/logo.svg": b"<svg/>"}
+    repository.commit({**repository.commits[repository.branches["main"]], **foreign})
     before = len(repository.commits)
     for name in list(SHARDS)[5:]:
         (out / name).rename(out / name.replace("of-00012", "of-00007"))
     (out / next(iter(SHARDS))).unlink()
     hub.asked.clear()
-    told = site.push(out)
+    result = site.push(out)
     assert len(repository.commits) == before + 1
-    assert told["deleted"] == sorted([next(iter(SHARDS)), *list(SHARDS)[5:]])
+    assert result["deleted"] == sorted([next(iter(SHARDS)), *list(SHARDS)[5:]])
     assert asked(hub, "^PUT") == [], "the Hub has the bytes of renamed shards already"
     wanted = {n.replace("of-00012", "of-00007") if i >= 5 else n: c for i, (n, c) in enumerate(SHARDS.items()) if i}
-    assert ours(hub) == wanted | SMALL | strangers
+    assert release_on_branch(hub) == wanted | SMALL | foreign
 
 
-def test_a_listing_of_many_pages_is_read_whole(
+def test_a_listing_of_many_pages_is_read_completely(
     site: Site, hub: Hub, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tests.hub_server, "TREE_PAGE", 4)
@@ -101,15 +101,15 @@ def test_a_listing_of_many_pages_is_read_whole(
     for name in SHARDS:
         (out / name).unlink()
     assert site.push(out)["deleted"] == list(SHARDS)
-    assert ours(hub) == SMALL
+    assert release_on_branch(hub) == SMALL
 
 
-def test_a_killed_push_goes_on_and_sends_nothing_twice(site: Site, hub: Hub, out: Path) -> None:
-    """Killed for good in the middle: the old release stands, and what the Hub took before is not sent again."""
-    lay(out, {"data/train-00000-of-00012.parquet": b"old"})
+def test_a_killed_push_is_resumed_and_sends_nothing_twice(site: Site, hub: Hub, out: Path) -> None:
+    """After SIGKILL the old release is complete, and what the Hub has received is not sent again."""
+    write_files(out, {"data/train-00000-of-00012.parquet": b"old"})
     site.push(out)
-    old, commits = ours(hub), len(hub.repositories[NAME].commits)
-    lay(out, {name: hashlib.sha256(content).digest() * 900 for name, content in SHARDS.items()})
+    old, commits = release_on_branch(hub), len(hub.repositories[NAME].commits)
+    write_files(out, {name: hashlib.sha256(content).digest() * 900 for name, content in SHARDS.items()})
     stored = large_files(hub)
     hub.asked.clear()
     hub.faults.append(Fault("PUT /store", "hold", times=100, skip=5))
@@ -120,12 +120,12 @@ def test_a_killed_push_goes_on_and_sends_nothing_twice(site: Site, hub: Hub, out
     process.communicate()
     assert process.returncode == -signal.SIGKILL
     assert large_files(hub) == stored + 5
-    assert ours(hub) == old
+    assert release_on_branch(hub) == old
     hub.faults.clear()
     hub.asked.clear()
     site.push(out)
     assert len(asked(hub, "^PUT")) == 12 - 5
-    assert ours(hub) == {name: (out / name).read_bytes() for name in [*SHARDS, *SMALL]}
+    assert release_on_branch(hub) == {name: (out / name).read_bytes() for name in [*SHARDS, *SMALL]}
     assert len(hub.repositories[NAME].commits) == commits + 1
 
 
@@ -140,94 +140,94 @@ EVERYWHERE = ("GET .*/set$", "/repos/create", "GET .*/tree/", "/preupload/", "/o
         pytest.param([Fault(where, "answer", status=429) for where in EVERYWHERE], id="too many requests"),
         pytest.param([Fault(where, "drop") for where in EVERYWHERE], id="broken connections"),
         pytest.param([Fault(where, "lose") for where in EVERYWHERE], id="lost answers"),
-        pytest.param([Fault("/commit/", "answer", status=504, times=TRIES - 1)], id="many times"),
-        pytest.param([Fault("/commit/", "answer", status=412)], id="a commit between"),
-        pytest.param([Fault("PUT /store", "answer", status=403)], id="a signature that ran out"),
+        pytest.param([Fault("/commit/", "answer", status=504, times=TRIES - 1)], id="many failures"),
+        pytest.param([Fault("/commit/", "answer", status=412)], id="a commit in between"),
+        pytest.param([Fault("PUT /store", "answer", status=403)], id="an expired signature"),
     ],
 )
-def test_what_passes_is_outlasted(site: Site, hub: Hub, out: Path, faults: list[Fault]) -> None:
-    lay(out, {"releases/releases.json": b'[{"version": 7}]'})
+def test_temporary_failures_are_retried(site: Site, hub: Hub, out: Path, faults: list[Fault]) -> None:
+    write_files(out, {"releases/releases.json": b'[{"version": 7}]'})
     hub.faults += faults
-    told = site.push(out)
-    assert [fault.where for fault in faults if fault.times] == [], "not met"
-    assert ours(hub) == SHARDS | SMALL | {"releases/releases.json": b'[{"version": 7}]'}
+    result = site.push(out)
+    assert [fault.where for fault in faults if fault.times] == [], "faults that did not occur"
+    assert release_on_branch(hub) == SHARDS | SMALL | {"releases/releases.json": b'[{"version": 7}]'}
     assert len(hub.repositories[NAME].commits) == 2
-    assert hub.repositories[NAME].tags == {"v7": told["commit"]}
+    assert hub.repositories[NAME].tags == {"v7": result["commit"]}
 
 
-def test_a_lost_answer_to_the_commit_is_no_second_commit(site: Site, hub: Hub, out: Path) -> None:
+def test_a_lost_answer_to_the_commit_makes_no_second_commit(site: Site, hub: Hub, out: Path) -> None:
     hub.faults.append(Fault("POST .*/commit/", "lose"))
-    told = site.push(out)
+    result = site.push(out)
     assert len(asked(hub, "POST .*/commit/")) == 1
-    assert told["commit"] == hub.repositories[NAME].branches["main"]
-    assert len(told["uploaded"]) == len(SHARDS | SMALL)
+    assert result["commit"] == hub.repositories[NAME].branches["main"]
+    assert len(result["uploaded"]) == len(SHARDS | SMALL)
 
 
-def test_a_commit_of_somebody_else_in_between_leaves_no_mixture(site: Site, hub: Hub, out: Path) -> None:
+def test_a_foreign_commit_in_between_leaves_no_mixture(site: Site, hub: Hub, out: Path) -> None:
     site.push(out)
     repository = hub.repositories[NAME]
     theirs = {**repository.commits[repository.branches["main"]], "data/train-1.parquet": b"PAR1", "notes.txt": b"x"}
     hub.faults.append(Fault("/commit/", "serve", first=lambda: repository.commit(theirs)))
-    lay(out, {"README.md": b"---\na: 1\n---\nnew"})
-    told = site.push(out)
-    assert ours(hub) == SHARDS | SMALL | {"README.md": b"---\na: 1\n---\nnew", "notes.txt": b"x"}
-    assert told["deleted"] == ["data/train-1.parquet"]
+    write_files(out, {"README.md": b"---\na: 1\n---\nnew"})
+    result = site.push(out)
+    assert release_on_branch(hub) == SHARDS | SMALL | {"README.md": b"---\na: 1\n---\nnew", "notes.txt": b"x"}
+    assert result["deleted"] == ["data/train-1.parquet"]
     assert len(repository.commits) == 4
 
 
-def test_large_files_go_in_parts_and_a_broken_part_goes_again(site: Site, hub: Hub, out: Path) -> None:
+def test_large_files_are_sent_in_parts_and_a_broken_part_is_sent_again(site: Site, hub: Hub, out: Path) -> None:
     hub.part_bytes = 11_000
     hub.faults.append(Fault("PUT /store/.*/2", "drop"))
     site.push(out)
-    assert ours(hub) == SHARDS | SMALL
+    assert release_on_branch(hub) == SHARDS | SMALL
     assert len(asked(hub, "PUT /store/[^/]*$")) == 0
     assert len(asked(hub, "PUT /store/.*/3")) == len(SHARDS)
 
 
-def test_a_silent_server_is_given_up_and_asked_again(site: Site, hub: Hub, out: Path) -> None:
+def test_a_silent_connection_is_given_up_and_the_call_repeated(site: Site, hub: Hub, out: Path) -> None:
     hub.faults.append(Fault("POST .*/commit/", "hold"))
     assert site.order(out=str(out), repo_id=NAME, options={}, patience=1.0).code == 0
-    assert ours(hub) == SHARDS | SMALL
+    assert release_on_branch(hub) == SHARDS | SMALL
 
 
 @pytest.mark.parametrize("headers", [{"Retry-After": "2"}, {"RateLimit": '"api";r=0;t=2'}], ids=str)
-def test_the_server_says_how_long_to_wait(site: Site, hub: Hub, out: Path, headers: dict[str, str]) -> None:
+def test_the_pause_is_as_long_as_the_server_asks_for(site: Site, hub: Hub, out: Path, headers: dict[str, str]) -> None:
     hub.faults.append(Fault("POST .*/commit/", "answer", status=429, headers=headers))
     site.push(out)
     first, second = (hub.moments[n] for n, line in enumerate(hub.asked) if "/commit/" in line)
     assert second - first >= 2
 
 
-def test_tries_are_bounded_and_so_are_waits(site: Site, hub: Hub, out: Path) -> None:
+def test_attempts_and_pauses_are_bounded(site: Site, hub: Hub, out: Path) -> None:
     hub.faults.append(Fault("POST .*/commit/", "answer", status=503, times=1000))
-    told = site.order(out=str(out), repo_id=NAME, options={}).last
-    assert told == f"BuildError: {NAME}: the commit: 503 not now; run the same command again to continue"
+    result = site.order(out=str(out), repo_id=NAME, options={}).last
+    assert result == f"BuildError: {NAME}: the commit: 503 not now; run the same command again to continue"
     assert len(asked(hub, "POST .*/commit/")) == TRIES
     hub.faults[:] = [Fault("POST .*/commit/", "answer", status=429, headers={"Retry-After": "100000"}, times=1000)]
     hub.asked.clear()
     assert site.order(out=str(out), repo_id=NAME, options={}).last.startswith(f"BuildError: {NAME}: the commit: 429 ")
     assert len(asked(hub, "POST .*/commit/")) == 1
-    assert ours(hub) == {}
+    assert release_on_branch(hub) == {}
 
 
-def test_more_files_than_a_commit_takes_are_refused_before_any_is_sent(site: Site, hub: Hub, out: Path) -> None:
-    told = site.order(out=str(out), repo_id=NAME, options={}, max_files=14).last
-    assert told.startswith(f"UsageError: {NAME}: 15 changed files are more than the 14 ")
+def test_too_many_files_for_a_commit_are_refused_before_any_is_sent(site: Site, hub: Hub, out: Path) -> None:
+    result = site.order(out=str(out), repo_id=NAME, options={}, max_files=14).last
+    assert result.startswith(f"UsageError: {NAME}: 15 changed files are more than the 14 ")
     assert asked(hub, "^PUT|/commit/") == []
 
 
 def test_branches_and_tags(site: Site, hub: Hub, out: Path) -> None:
     site.push(out)
-    lay(out, {"README.md": b"---\na: 1\n---\nnew", "releases/releases.json": b'[{"version": 1}]'})
+    write_files(out, {"README.md": b"---\na: 1\n---\nnew", "releases/releases.json": b'[{"version": 1}]'})
     first = site.push(out, branch="next/1")
     repository = hub.repositories[NAME]
-    assert ours(hub, "next/1")["README.md"] == b"---\na: 1\n---\nnew"
-    assert ours(hub)["README.md"] == SMALL["README.md"]
+    assert release_on_branch(hub, "next/1")["README.md"] == b"---\na: 1\n---\nnew"
+    assert release_on_branch(hub)["README.md"] == SMALL["README.md"]
     assert repository.tags == {"v1": first["commit"]}
-    lay(out, {"README.md": b"---\na: 1\n---\nnewer"})
+    write_files(out, {"README.md": b"---\na: 1\n---\nnewer"})
     assert site.push(out)["tag"] == ""
     assert repository.tags == {"v1": first["commit"]}, "a tag never moves"
-    lay(out, {"releases/releases.json": b'[{"version": 1}, {"version": 2}]'})
+    write_files(out, {"releases/releases.json": b'[{"version": 1}, {"version": 2}]'})
     second = site.push(out)
     assert repository.tags == {"v1": first["commit"], "v2": second["commit"]}
     del repository.tags["v2"]  # killed between commit and tag
@@ -236,12 +236,12 @@ def test_branches_and_tags(site: Site, hub: Hub, out: Path) -> None:
     assert repository.tags["v2"] == second["commit"]
 
 
-def test_private_is_private_from_the_start_or_refused(site: Site, hub: Hub, out: Path) -> None:
+def test_a_dataset_is_private_from_the_start_or_refused(site: Site, hub: Hub, out: Path) -> None:
     site.push(out, private=True)
     assert hub.repositories[NAME].private
     hub.repositories[NAME].private = False
-    told = site.order(out=str(out), repo_id=NAME, options={"private": True}).last
-    assert told.startswith(f"UsageError: {NAME}: is public; ")
+    result = site.order(out=str(out), repo_id=NAME, options={"private": True}).last
+    assert result.startswith(f"UsageError: {NAME}: is public; ")
 
 
 def test_neither_token_nor_signed_address_is_in_the_log(site: Site, hub: Hub, out: Path) -> None:
@@ -253,8 +253,8 @@ def test_neither_token_nor_signed_address_is_in_the_log(site: Site, hub: Hub, ou
     assert not [word for word in ("hf_Secret", "signature") if word in done.said + done.err]
 
 
-def test_the_server_takes_no_other_bytes_than_were_announced(site: Site, hub: Hub, tmp_path: Path) -> None:
-    """The judge, judged: a file that changes on its way is noticed."""
+def test_the_test_server_rejects_bytes_that_were_not_announced(site: Site, hub: Hub, tmp_path: Path) -> None:
+    """A test of the test server: it notices a file that changes during the upload."""
     code = (
         "import sys, pathlib; from huggingface_hub import CommitOperationAdd, HfApi; api = HfApi()\n"
         f"api.create_repo({NAME!r}, repo_type='dataset'); path = pathlib.Path(sys.argv[1])\n"
@@ -267,4 +267,4 @@ def test_the_server_takes_no_other_bytes_than_were_announced(site: Site, hub: Hu
     done = subprocess.run(command, env=surroundings, text=True, capture_output=True, check=False)
     assert (done.returncode, done.stdout) == (1, "user\n")
     assert "the bytes are not those that were announced" in done.stderr
-    assert ours(hub) == {}
+    assert release_on_branch(hub) == {}

@@ -14,7 +14,7 @@ from million_ird.config.recipe import Recipe
 from million_ird.decide.gates import failures
 from million_ird.decide.verdicts import decide
 from million_ird.ledger import ledger_schema, scanned_schema
-from million_ird.sources.source import Unit
+from million_ird.sources.source import SourceChunk
 
 RECIPE = {
     "name": "made",
@@ -27,12 +27,12 @@ RECIPE = {
 }
 
 
-def recipe(**changes: object) -> Recipe:
+def make_recipe(**changes: object) -> Recipe:
     """The recipe of these tests, with some keys replaced."""
     return parse({**RECIPE, **changes}, origin="made")
 
 
-def scanned(rows: int, by: Recipe, *, seed: int = 0) -> pa.Table:
+def scan_rows(rows: int, recipe: Recipe, *, seed: int = 0) -> pa.Table:
     """Rows of a scan: some failed, many with copies, later tiers null where an earlier gate drops.
 
     Numbers lie on coarse steps, so that some are equal to limits.
@@ -53,7 +53,7 @@ def scanned(rows: int, by: Recipe, *, seed: int = 0) -> pa.Table:
     for tier in (("short_side", "jpeg_quality"), ("mean_luma", "top_colours"), ("sharpest_blocks",)):
         for name in tier:
             measured[name][alive] = numbers[name][alive]
-        for gate in by.gates:
+        for gate in recipe.gates:
             if gate.field in tier:
                 alive &= ~failures(gate, pa.chunked_array([pa.array(measured[gate.field], from_pandas=True)]))[0]
     keys = [hashlib.blake2b(str(i).encode(), digest_size=16).hexdigest() for i in range(rows)]
@@ -77,7 +77,7 @@ def scanned(rows: int, by: Recipe, *, seed: int = 0) -> pa.Table:
         "version": [""] * rows,
         **measured,
     }
-    schema = scanned_schema(by.ledger_entries)
+    schema = scanned_schema(recipe.ledger_entries)
     arrays = [
         pa.array(columns[one.name], one.type, from_pandas=True) if one.name in columns else pa.nulls(rows, one.type)
         for one in schema
@@ -85,10 +85,10 @@ def scanned(rows: int, by: Recipe, *, seed: int = 0) -> pa.Table:
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
-def decided(rows: pa.Table, by: Recipe) -> pa.Table:
+def decide_rows(rows: pa.Table, recipe: Recipe) -> pa.Table:
     """The ledger of these rows."""
-    schema = ledger_schema(by.ledger_entries)
-    verdicts = decide(rows, by)
+    schema = ledger_schema(recipe.ledger_entries)
+    verdicts = decide(rows, recipe)
     return pa.table({name: verdicts[name] if name in verdicts.column_names else rows[name] for name in schema.names})
 
 
@@ -103,24 +103,24 @@ def with_texts(rows: pa.Table, texts: Mapping[str, Mapping[int, str]]) -> pa.Tab
 
 
 @dataclass(frozen=True)
-class MadeSource:
+class SyntheticSource:
     """Answers with one small picture, or as it is told for a uri."""
 
     label: str
     answers: Mapping[str, bytes | Failed] = field(default_factory=dict)
     root: str = "made"
 
-    def units(self) -> list[Unit]:
+    def chunks(self) -> list[SourceChunk]:
         return []
 
-    def candidates(self, unit: Unit) -> list[Candidate]:
+    def candidates(self, chunk: SourceChunk) -> list[Candidate]:
         return []
 
     def fetch(self, candidate: Candidate) -> bytes | Failed:
         return self.answers.get(candidate.uri, Failed("missing", "no such file"))
 
 
-def picture(seed: int = 0) -> bytes:
+def small_jpeg(seed: int = 0) -> bytes:
     """A small JPEG with some texture."""
     noise = np.random.default_rng(seed).integers(0, 255, (12, 16, 3), np.uint8)
     done, encoded = cv2.imencode(".jpg", cv2.resize(noise, (320, 240), interpolation=cv2.INTER_CUBIC))

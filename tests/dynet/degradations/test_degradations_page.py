@@ -66,7 +66,7 @@ def test_the_example_on_the_page_is_a_degradation(
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    monkeypatch.setitem(DEGRADATIONS, "posterise", module.Posterise)
+    monkeypatch.setattr("dynet.config.recipe.DEGRADATIONS", {**DEGRADATIONS, "posterise": module.Posterise})
     crop = photographs[0][:50, :60]
     chosen = TypeAdapter(DegradationChoice).validate_python({"kind": "posterise", "shades": [4, 4]})
     assert len(np.unique(draw_degradation([chosen], crop, generator(0, "test")))) == 4

@@ -37,11 +37,11 @@ def test_the_page_has_the_figures_of_the_evaluation() -> None:
     page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
     for variant, name in (("input", "the input itself"), ("S", "ours, S"), ("L", "ours, L")):
         (line,) = re.findall(rf"^\| {name} \| (.*)$", page, re.MULTILINE)
-        told = re.findall(r"(\d\d\.\d\d) / (0\.\d{4})", line)
+        figures = re.findall(r"(\d\d\.\d\d) / (0\.\d{4})", line)
         keys = [("Rain100L", None), *(("CBSD68", sigma) for sigma in (15, 25, 50))]
         rows = [ROWS[*key, variant] for key in keys]
-        assert told == [(f"{row['psnr']['mean']:.2f}", f"{row['ssim']['mean']:.4f}") for row in rows]
-        assert f"({rows[0]['images']} pictures)" in line
+        assert figures == [(f"{row['psnr']['mean']:.2f}", f"{row['ssim']['mean']:.4f}") for row in rows]
+        assert f"({rows[0]['images']} images)" in line
 
 
 @pytest.mark.parametrize("variant", [0, 1])

@@ -74,29 +74,29 @@ def test_the_card_states_both_stages_their_data_and_their_recipes(trained: Train
     plain = json.dumps(run["recipe"], sort_keys=True, separators=(",", ":")).encode()
     assert hashlib.sha256(plain).hexdigest() == record.recipe_sha256
     assert hashlib.sha256((trained.pretrained / "weights.safetensors").read_bytes()).hexdigest() == record.start.sha256
-    assert "Left out of training were pictures with the names in left\\_out.txt." in card
+    assert "The images named in these lists were excluded from training: left\\_out.txt." in card
 
 
 def test_the_card_states_what_is_not_known(trained: Trained, tiny_weights: Path) -> None:
     assert "Not evaluated on any benchmark." in _card(trained, evaluated=False)
     assert "model-index" not in front_matter(_card(trained, evaluated=False))
     bare = gather_release(tiny_weights, "user/model", "other", ()).card
-    assert "The weights file says nothing of how it was trained." in bare
+    assert "The weights file does not record its training." in bare
     assert "example.png" not in bare
-    assert "Not one that the Hub has an identifier for" in bare
+    assert "A licence without an identifier on the Hub" in bare
     record = _facts(trained).header.training
     assert record
     orphan = replace(record, start=StartingWeights(sha256="ab" * 32, training=None))
     card = render_card(replace(_facts(trained), header=replace(_facts(trained).header, training=orphan)))
-    assert "It began from weights whose training is not recorded (SHA-256 `abababababababab`)." in card
+    assert "It started from weights whose training is not recorded (SHA-256 `abababababababab`)." in card
 
 
 def test_the_example_states_whether_the_run_may_have_trained_on_it(trained: Trained) -> None:
-    assert "Crops of pictures that were held out of training, after 8 steps" in _card(trained)
+    assert "Crops of images that were held out of training, after 8 steps" in _card(trained)
     content = gather_release(trained.run, "user/model", "mit", ()).files["example.png"]
     assert content == trained.run / "previews" / "step-00000008.png"
     card = render_card(replace(_facts(trained), example=CardExample(step=8, held_out=False)))
-    assert "this shows that the network runs and not how good it is" in card
+    assert "this only shows that the network runs, not how good it is" in card
 
 
 def test_datasets_on_the_hub_are_linked_and_folders_are_not(trained: Trained) -> None:
@@ -141,7 +141,7 @@ def test_cost_and_size_equal_the_published_figures() -> None:
 def test_the_card_of_a_network_in_memory_claims_nothing(tiny: DyNet, tmp_path: Path) -> None:
     tiny.save_pretrained(tmp_path)
     card = (tmp_path / "README.md").read_text()
-    assert "None is given: ask whoever published these weights" in card
+    assert "No licence is given: ask the publisher of these weights" in card
     assert "license" not in front_matter(card)
     (tmp_path / "README.md").write_text("mine")
     tiny.save_pretrained(tmp_path)
@@ -153,7 +153,7 @@ def test_the_card_of_converted_weights_states_their_origin(tiny: DyNet) -> None:
         architecture=tiny.architecture, variants=tiny.variants, notes={"converted_from": "model.ckpt"}
     )
     card = render_card(CardFacts(repo_id="user/model", licence="other", header=header, with_cost=False))
-    assert "Converted from a checkpoint of the code that the paper's authors released" in card
+    assert "Converted with `dynet convert` from a checkpoint of the paper authors' released code" in card
 
 
 def test_the_same_facts_give_the_same_card(trained: Trained) -> None:

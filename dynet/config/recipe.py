@@ -87,7 +87,7 @@ class SquareCells(StrictModel):
 
 
 class DegradedCells(SquareCells):
-    """The cells of a crop that are degraded, and by which degradations."""
+    """The cells of a crop that are degraded, and the degradations for them."""
 
     degradations: DegradationList
 

@@ -212,7 +212,7 @@ class DyNet(nn.Module, ModelHubMixin, library_name="dynet", pipeline_tag="image-
                 same as the one in the file.
 
         Returns:
-            The network on the CPU, in float32 whatever the type in the file, in evaluation mode.
+            The network on the CPU, in float32 for a file of any type, in evaluation mode.
 
         Raises:
             WeightsError: The weights are missing, damaged or of another network.

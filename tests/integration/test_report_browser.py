@@ -12,13 +12,20 @@ import pytest
 
 from million_ird.config.recipe import Recipe
 from million_ird.decide.verdicts import decide
-from million_ird.ledger import KEPT, NOT_MEASURED
 from million_ird.reporting.report import write_report
 from million_ird.runtime.storage import Folder
-from tests.integration.chromium import Chromium, Page, is_there
-from tests.million_ird.reporting.synthetic_ledgers import MadeSource, decided, picture, recipe, scanned, with_texts
+from million_ird.schema import KEPT, NOT_MEASURED
+from tests.integration.chromium import Chromium, Page, is_installed
+from tests.million_ird.reporting.synthetic_ledgers import (
+    SyntheticSource,
+    decide_rows,
+    make_recipe,
+    scan_rows,
+    small_jpeg,
+    with_texts,
+)
 
-pytestmark = pytest.mark.skipif(not is_there(), reason="no Chromium at /usr/bin/chromium")
+pytestmark = pytest.mark.skipif(not is_installed(), reason="no Chromium at /usr/bin/chromium")
 
 ROWS = 3000
 LONG = "a-name-without-any-place-to-break-" * 6 + ".jpg"
@@ -32,23 +39,25 @@ def browser() -> Iterator[Chromium]:
 
 @pytest.fixture(scope="module")
 def rows() -> pa.Table:
-    made = scanned(ROWS, recipe())
-    digest = hashlib.sha256(picture()).hexdigest()
+    made = scan_rows(ROWS, make_recipe())
+    digest = hashlib.sha256(small_jpeg()).hexdigest()
     # Copies are told by their hashes here; all pictures have the same bytes so that each has a thumbnail.
     return with_texts(made, {"id": dict.fromkeys(range(ROWS), digest), "uri": dict.fromkeys(range(0, ROWS, 7), LONG)})
 
 
 @pytest.fixture(scope="module")
-def by() -> Recipe:
-    return recipe(duplicates={"exact": False, "radius": 0})
+def recipe() -> Recipe:
+    return make_recipe(duplicates={"exact": False, "radius": 0})
 
 
 @pytest.fixture(scope="module")
-def report(rows: pa.Table, by: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def report(rows: pa.Table, recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("a report & 100% of Фото 写真")
     uris = set(rows["uri"].to_pylist())
-    sources = {f"source {i}": MadeSource(f"source {i}", dict.fromkeys(uris, picture())) for i in range(3)}
-    return Path(write_report(Folder(str(folder)), decided(rows, by), by, sources, {"header": 2.0, "decode": 5.0}))
+    sources = {f"source {i}": SyntheticSource(f"source {i}", dict.fromkeys(uris, small_jpeg())) for i in range(3)}
+    return Path(
+        write_report(Folder(str(folder)), decide_rows(rows, recipe), recipe, sources, {"header": 2.0, "decode": 5.0})
+    )
 
 
 def _move(page: Page, slider: int, stop: int) -> float:
@@ -72,14 +81,16 @@ def _shown(page: Page) -> tuple[int, int]:
     return int(kept), int(more)
 
 
-def _by_deciding(rows: pa.Table, by: Recipe, thresholds: dict[int, float]) -> tuple[int, int]:
+def _by_deciding(rows: pa.Table, recipe: Recipe, thresholds: dict[int, float]) -> tuple[int, int]:
     """The same by `decide` with other thresholds; the numbers are the positions of the page's sliders."""
-    sides = [(i, side) for i, gate in enumerate(by.gates) for side in ("min", "max") if getattr(gate, side) is not None]
-    gates = list(by.gates)
+    sides = [
+        (i, side) for i, gate in enumerate(recipe.gates) for side in ("min", "max") if getattr(gate, side) is not None
+    ]
+    gates = list(recipe.gates)
     for slider, value in thresholds.items():
         gate, side = sides[slider]
         gates[gate] = gates[gate].model_copy(update={side: value})
-    verdicts = decide(rows, by.model_copy(update={"gates": tuple(gates)}))
+    verdicts = decide(rows, recipe.model_copy(update={"gates": tuple(gates)}))
     counts = [
         pc.sum(pc.equal(verdicts[name], word)).as_py() for name, word in (("verdict", KEPT), ("reason", NOT_MEASURED))
     ]
@@ -97,24 +108,26 @@ def test_it_loads_without_an_error_and_asks_for_nothing_else(browser: Chromium, 
     assert page.run("[...document.images].every(image => image.alt)") is True
 
 
-def test_the_count_at_a_slider_is_that_of_deciding(browser: Chromium, report: Path, rows: pa.Table, by: Recipe) -> None:
+def test_the_count_at_a_slider_is_that_of_deciding(
+    browser: Chromium, report: Path, rows: pa.Table, recipe: Recipe
+) -> None:
     page = browser.open(report.as_uri())
-    start = _by_deciding(rows, by, {})
+    start = _by_deciding(rows, recipe, {})
     assert _shown(page) == start == (start[0], 0)
     for slider in range(5):
         base = page.run(f"Number(document.getElementById('slider-{slider}').value)")
         for stop in (base - 40, base - 1, base + 1, base + 8):
             threshold = _move(page, slider, stop)
-            assert _shown(page) == _by_deciding(rows, by, {slider: threshold}), (slider, stop)
+            assert _shown(page) == _by_deciding(rows, recipe, {slider: threshold}), (slider, stop)
         page.run("document.getElementById('reset').click()")
         assert _shown(page) == start
     assert page.errors() == []
 
 
-def test_sliders_respect_each_other(browser: Chromium, report: Path, rows: pa.Table, by: Recipe) -> None:
+def test_sliders_respect_each_other(browser: Chromium, report: Path, rows: pa.Table, recipe: Recipe) -> None:
     page = browser.open(report.as_uri())
     moved = {slider: _move(page, slider, stop) for slider, stop in ((0, 110), (1, 20), (3, 60), (4, 80))}
-    assert _shown(page) == _by_deciding(rows, by, moved)
+    assert _shown(page) == _by_deciding(rows, recipe, moved)
 
 
 def test_the_keyboard_moves_a_slider(browser: Chromium, report: Path) -> None:
@@ -127,14 +140,14 @@ def test_the_keyboard_moves_a_slider(browser: Chromium, report: Path) -> None:
     assert page.run("document.getElementById('slider-0').getAttribute('aria-valuetext')") == after
 
 
-def test_the_gates_that_it_offers_make_the_same_recipe(browser: Chromium, report: Path, by: Recipe) -> None:
+def test_the_gates_that_it_offers_make_the_same_recipe(browser: Chromium, report: Path, recipe: Recipe) -> None:
     import yaml
 
     page = browser.open(report.as_uri())
     text = "document.getElementById('yaml').textContent"
-    assert recipe(**yaml.safe_load(page.run(text))).gates == by.gates
+    assert make_recipe(**yaml.safe_load(page.run(text))).gates == recipe.gates
     threshold = _move(page, 2, 150)
-    assert recipe(**yaml.safe_load(page.run(text))).gates[1].max == threshold
+    assert make_recipe(**yaml.safe_load(page.run(text))).gates[1].max == threshold
 
 
 @pytest.mark.parametrize("width", [360, 768, 1280])
@@ -180,10 +193,10 @@ def test_text_stands_out_from_its_ground(browser: Chromium, report: Path, dark: 
 
 def test_hostile_names_run_nothing(browser: Chromium, tmp_path: Path) -> None:
     evil = "</script><script>window.ran = 1</script><img src=x onerror='window.ran = 2'>"
-    by = recipe(name=evil, gates=[{"field": "short_side", "min": 1024, "reason": evil}])
+    recipe = make_recipe(name=evil, gates=[{"field": "short_side", "min": 1024, "reason": evil}])
     cells = {name: dict.fromkeys(range(60), evil) for name in ("uri", "source", "licence", "failure_detail")}
-    ledger = decided(with_texts(scanned(60, by), cells), by)
-    page = browser.open(Path(write_report(Folder(str(tmp_path)), ledger, by, {}, {})).as_uri())
+    ledger = decide_rows(with_texts(scan_rows(60, recipe), cells), recipe)
+    page = browser.open(Path(write_report(Folder(str(tmp_path)), ledger, recipe, {}, {})).as_uri())
     assert page.errors() == []
     assert len(page.requested()) == 1
     assert page.run("window.ran === undefined") is True
@@ -192,11 +205,11 @@ def test_hostile_names_run_nothing(browser: Chromium, tmp_path: Path) -> None:
 
 
 def test_a_hundred_thousand_candidates_stay_quick(browser: Chromium, tmp_path: Path) -> None:
-    by = recipe(duplicates={"exact": True, "radius": None})
-    rows = scanned(100_000, by)
-    page = browser.open(Path(write_report(Folder(str(tmp_path)), decided(rows, by), by, {}, {})).as_uri())
+    recipe = make_recipe(duplicates={"exact": True, "radius": None})
+    rows = scan_rows(100_000, recipe)
+    page = browser.open(Path(write_report(Folder(str(tmp_path)), decide_rows(rows, recipe), recipe, {}, {})).as_uri())
     threshold = _move(page, 4, 100)
-    assert _shown(page) == _by_deciding(rows, by, {4: threshold})
+    assert _shown(page) == _by_deciding(rows, recipe, {4: threshold})
     spent = page.run(
         """(() => {
           const input = document.getElementById("slider-0");

@@ -1,4 +1,4 @@
-"""A Hub of our own for each file of tests, emptied before each test."""
+"""A local Hub for each test module, emptied before each test."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,6 +1,6 @@
-"""A process that publishes on demand: the real client reads the address of its Hub but once in a process.
+"""A process that publishes on demand: the real client reads the address of its Hub only once per process.
 
-It takes one order a line, as JSON, and answers each by a line: the exit code, what was said, and what was logged.
+It reads one order per line, as JSON, and answers each with a line: the exit code, stdout, and stderr with the log.
 """
 
 import contextlib
@@ -19,14 +19,14 @@ from million_ird.runtime.storage import Folder
 from million_ird.sources.web import retries
 
 
-def command(arguments: list[str]) -> int:
-    """Runs `million-ird` with these arguments."""
+def run_command(arguments: list[str]) -> int:
+    """Run `million-ird` with these arguments."""
     sys.argv[1:] = arguments
     return cli._run()
 
 
-def pushed(out: str, repo_id: str, options: dict[str, Any]) -> int:
-    """Pushes a folder as it is, and prints what was done."""
+def push_folder(out: str, repo_id: str, options: dict[str, Any]) -> int:
+    """Push a folder as it is, and print the result."""
     try:
         print(json.dumps(push.push(Folder(out), repo_id, **options).as_json()))
     except MillionIRDError as error:
@@ -35,28 +35,32 @@ def pushed(out: str, repo_id: str, options: dict[str, Any]) -> int:
     return 0
 
 
-def obey(order: dict[str, Any]) -> dict[str, object]:
-    """Does what one line asks for."""
+def carry_out(order: dict[str, Any]) -> dict[str, object]:
+    """Carry out one order."""
     os.environ["HF_TOKEN"] = order["token"]
-    said, err = io.StringIO(), io.StringIO()
-    handler = logging.StreamHandler(err)
+    stdout, stderr = io.StringIO(), io.StringIO()
+    handler = logging.StreamHandler(stderr)
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     with (
-        contextlib.redirect_stdout(said),
-        contextlib.redirect_stderr(err),
+        contextlib.redirect_stdout(stdout),
+        contextlib.redirect_stderr(stderr),
         mock.patch.object(retry, "PATIENCE", order.get("patience", retry.PATIENCE)),
         mock.patch.object(push, "MAX_FILES", order.get("max_files", push.MAX_FILES)),
     ):
-        known = "command" in order
-        code = command(order["command"]) if known else pushed(order["out"], order["repo_id"], order["options"])
-    return {"code": code, "said": said.getvalue(), "err": err.getvalue()}
+        is_command = "command" in order
+        code = (
+            run_command(order["command"])
+            if is_command
+            else push_folder(order["out"], order["repo_id"], order["options"])
+        )
+    return {"code": code, "stdout": stdout.getvalue(), "stderr": stderr.getvalue()}
 
 
 def main() -> None:
-    """Obeys until there are no more lines."""
-    retries.FIRST_BACKOFF = 0.01  # the pauses' order is tested by what the server asks for
+    """Carry out orders until stdin ends."""
+    retries.FIRST_BACKOFF = 0.01  # pauses are tested with those that the server asks for
     for line in sys.stdin:
-        sys.stdout.write(json.dumps(obey(json.loads(line))) + "\n")
+        sys.stdout.write(json.dumps(carry_out(json.loads(line))) + "\n")
         sys.stdout.flush()
 
 

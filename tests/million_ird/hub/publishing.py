@@ -1,4 +1,4 @@
-"""A Hub of our own and a process that publishes to it."""
+"""A local Hub and a process that publishes to it."""
 
 import json
 import os
@@ -21,31 +21,31 @@ NAME = "user/set"
 
 
 def environment(hub: Hub, home: Path, token: str = TOKEN) -> dict[str, str]:
-    """That of a process that takes `hub` for the Hub."""
-    told = {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(home), "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1"}
-    return os.environ | told | {"HF_TOKEN": token, "NO_PROXY": "127.0.0.1,localhost", "PYTHONPATH": str(ROOT)}
+    """Return the environment of a process that uses `hub` as the Hub."""
+    client = {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(home), "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1"}
+    return os.environ | client | {"HF_TOKEN": token, "NO_PROXY": "127.0.0.1,localhost", "PYTHONPATH": str(ROOT)}
 
 
 @dataclass
-class Done:
-    """What a publication said and ended with."""
+class CommandOutput:
+    """Exit code and output of a publication."""
 
     code: int
-    said: str
-    err: str
+    stdout: str
+    stderr: str
 
     @property
-    def told(self) -> dict[str, Any]:
-        """The JSON object of the last line."""
-        assert self.code == 0, self.err
-        found: dict[str, Any] = json.loads(self.said.splitlines()[-1])
-        return found
+    def result(self) -> dict[str, Any]:
+        """The JSON object on the last line of stdout."""
+        assert self.code == 0, self.stderr
+        result: dict[str, Any] = json.loads(self.stdout.splitlines()[-1])
+        return result
 
     @property
-    def last(self) -> str:
-        """The line that says what is wrong."""
-        assert (self.code != 0, self.said) == (True, ""), self
-        return self.err.strip().splitlines()[-1]
+    def error_line(self) -> str:
+        """The last line of stderr, which says what is wrong."""
+        assert (self.code != 0, self.stdout) == (True, ""), self
+        return self.stderr.strip().splitlines()[-1]
 
 
 @dataclass
@@ -57,43 +57,43 @@ class Site:
     process: "subprocess.Popen[str] | None" = None
 
     def start(self) -> "subprocess.Popen[str]":
-        """Another such process."""
+        """Start another such process."""
         command = [sys.executable, "-m", "tests.million_ird.hub.publisher"]
         surroundings = environment(self.hub, self.home)
         return subprocess.Popen(
             command, env=surroundings, cwd=self.home, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
 
-    def order(self, token: str = TOKEN, **order: object) -> Done:
-        """Has it publish."""
+    def order(self, token: str = TOKEN, **order: object) -> CommandOutput:
+        """Send an order to the process, and return its answer."""
         self.process = self.process or self.start()
         send(self.process, order | {"token": token})
         assert self.process.stdout
-        return Done(**json.loads(self.process.stdout.readline()))
+        return CommandOutput(**json.loads(self.process.stdout.readline()))
 
     def push(self, out: Path, **options: object) -> dict[str, Any]:
-        """Pushes a folder without a verification."""
-        return self.order(out=str(out), repo_id=NAME, options=options).told
+        """Push a folder without verification."""
+        return self.order(out=str(out), repo_id=NAME, options=options).result
 
-    def publish(self, out: Path | str, *more: str, token: str = TOKEN, name: str = NAME) -> Done:
-        """Runs the command."""
+    def publish(self, out: Path | str, *more: str, token: str = TOKEN, name: str = NAME) -> CommandOutput:
+        """Run the command `publish`."""
         return self.order(token, command=["publish", str(out), "--repo-id", name, *more])
 
 
 def send(process: "subprocess.Popen[str]", order: dict[str, object]) -> None:
-    """Gives a process its order."""
+    """Send an order to a process."""
     assert process.stdin
     process.stdin.write(json.dumps(order) + "\n")
     process.stdin.flush()
 
 
 def asked(hub: Hub, pattern: str) -> list[str]:
-    """The requests whose `METHOD /path` has the pattern in it."""
+    """Return the requests whose `METHOD /path` matches the pattern."""
     return [line for line in hub.asked if re.search(pattern, line)]
 
 
 def wait_until(reached: Callable[[], bool]) -> None:
-    """Returns when it is so; fails after a minute."""
+    """Return when the condition is true; fail after a minute."""
     until = time.monotonic() + 60
     while not reached():
         assert time.monotonic() < until

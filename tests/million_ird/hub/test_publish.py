@@ -16,7 +16,7 @@ from million_ird.runtime.storage import Folder
 from tests.hub_faults import Fault
 from tests.hub_server import Hub, Repository
 from tests.million_ird import scenes
-from tests.million_ird.hub.publishing import NAME, READER, TOKEN, Done, Site, asked, environment, wait_until
+from tests.million_ird.hub.publishing import NAME, READER, TOKEN, CommandOutput, Site, asked, environment, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -35,11 +35,11 @@ def release_names(built: Path) -> set[str]:
 
 def test_an_unchanged_dataset_makes_no_commit(site: Site, hub: Hub, built: Path) -> None:
     first = site.publish(built, "--json")
-    assert set(first.told["uploaded"]) == release_names(built)
+    assert set(first.result["uploaded"]) == release_names(built)
     commits = len(hub.repositories[NAME].commits)
     again = site.publish(built)
-    assert again.code == 0, again.err
-    assert again.said.startswith(f"Nothing to publish: {NAME}@main holds this dataset already")
+    assert again.code == 0, again.stderr
+    assert again.stdout.startswith(f"Nothing to publish: {NAME}@main holds this dataset already")
     assert len(hub.repositories[NAME].commits) == commits
     assert len(asked(hub, "POST .*/commit/")) == 1
 
@@ -61,14 +61,14 @@ def test_an_interrupted_command_exits_at_once_and_can_be_resumed(site: Site, hub
 
 def test_a_dry_run_lists_the_files_and_makes_no_request(site: Site, hub: Hub, built: Path) -> None:
     done = site.publish(built, "--dry-run", token="")
-    assert done.code == 0, done.err
+    assert done.code == 0, done.stderr
     assert hub.asked == []
     size = (built / "README.md").stat().st_size
-    assert f"{size:>16,}  README.md\n" in done.said
-    assert ".work" not in done.said
-    told = site.publish(built, "--dry-run", "--json").told
-    assert told["dry_run"] is True
-    assert set(told["uploaded"]) == release_names(built)
+    assert f"{size:>16,}  README.md\n" in done.stdout
+    assert ".work" not in done.stdout
+    result = site.publish(built, "--dry-run", "--json").result
+    assert result["dry_run"] is True
+    assert set(result["uploaded"]) == release_names(built)
 
 
 def test_a_dataset_with_faults_is_refused(site: Site, hub: Hub, built: Path, tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_a_dataset_with_faults_is_refused(site: Site, hub: Hub, built: Path, tmp
     for more in ((), ("--dry-run",)):
         done = site.publish(tmp_path / "broken", *more)
         assert done.code == 1
-        assert re.search(r"not published: verify finds \d+ faults?; the first: .*patches", done.last), done
+        assert re.search(r"not published: verify finds \d+ faults?; the first: .*patches", done.error_line), done
     assert asked(hub, "POST|PUT") == []
 
 
@@ -86,7 +86,7 @@ def test_a_locked_build_is_refused(site: Site, hub: Hub, built: Path) -> None:
     with locked(Folder(str(built)), LOCK):
         done = site.publish(built)
     assert done.code == 2
-    assert f"held by pid {os.getpid()}" in done.err
+    assert f"held by pid {os.getpid()}" in done.stderr
     assert hub.asked == []
 
 
@@ -121,7 +121,7 @@ REFUSED: dict[str, tuple[str, str, int, str]] = {
 
 
 @pytest.fixture(scope="module")
-def refusals(built: Path, site: Site, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Done]:
+def refusals(built: Path, site: Site, tmp_path_factory: pytest.TempPathFactory) -> dict[str, CommandOutput]:
     """The output of the command in each case; the server quotes the token wherever it can."""
     site.hub.store = tmp_path_factory.mktemp("store")
     gated = {"X-Error-Code": "GatedRepo"}
@@ -137,12 +137,14 @@ def refusals(built: Path, site: Site, tmp_path_factory: pytest.TempPathFactory) 
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_refusals_are_one_line_without_the_token(refusals: dict[str, Done], site: Site, built: Path, case: str) -> None:
+def test_refusals_are_one_line_without_the_token(
+    refusals: dict[str, CommandOutput], site: Site, built: Path, case: str
+) -> None:
     _, _, code, expected = REFUSED[case]
     done = refusals[case]
     assert done.code == code
-    assert done.last.startswith(f"million-ird: {expected}"), done.last
-    assert not [word for word in ("Traceback", "Secret", "signature") if word in done.err]
+    assert done.error_line.startswith(f"million-ird: {expected}"), done.error_line
+    assert not [word for word in ("Traceback", "Secret", "signature") if word in done.stderr]
     files = [path for place in (site.home, built.parent) for path in place.rglob("*") if path.is_file()]
     assert not [path for path in files if b"hf_Secret" in path.read_bytes()]
 
@@ -150,4 +152,4 @@ def test_refusals_are_one_line_without_the_token(refusals: dict[str, Done], site
 def test_only_a_local_folder_can_be_published(site: Site, hub: Hub) -> None:
     done = site.publish("memory://out")
     assert done.code == 2
-    assert "only a folder on a local disk can be published" in done.last
+    assert "only a folder on a local disk can be published" in done.error_line

@@ -200,18 +200,20 @@ def test_the_pause_is_as_long_as_the_server_asks_for(site: Site, hub: Hub, out: 
 
 def test_attempts_and_pauses_are_bounded(site: Site, hub: Hub, out: Path) -> None:
     hub.faults.append(Fault("POST .*/commit/", "answer", status=503, times=1000))
-    result = site.order(out=str(out), repo_id=NAME, options={}).last
+    result = site.order(out=str(out), repo_id=NAME, options={}).error_line
     assert result == f"BuildError: {NAME}: the commit: 503 not now; run the same command again to continue"
     assert len(asked(hub, "POST .*/commit/")) == TRIES
     hub.faults[:] = [Fault("POST .*/commit/", "answer", status=429, headers={"Retry-After": "100000"}, times=1000)]
     hub.asked.clear()
-    assert site.order(out=str(out), repo_id=NAME, options={}).last.startswith(f"BuildError: {NAME}: the commit: 429 ")
+    assert site.order(out=str(out), repo_id=NAME, options={}).error_line.startswith(
+        f"BuildError: {NAME}: the commit: 429 "
+    )
     assert len(asked(hub, "POST .*/commit/")) == 1
     assert release_on_branch(hub) == {}
 
 
 def test_too_many_files_for_a_commit_are_refused_before_any_is_sent(site: Site, hub: Hub, out: Path) -> None:
-    result = site.order(out=str(out), repo_id=NAME, options={}, max_files=14).last
+    result = site.order(out=str(out), repo_id=NAME, options={}, max_files=14).error_line
     assert result.startswith(f"UsageError: {NAME}: 15 changed files are more than the 14 ")
     assert asked(hub, "^PUT|/commit/") == []
 
@@ -240,7 +242,7 @@ def test_a_dataset_is_private_from_the_start_or_refused(site: Site, hub: Hub, ou
     site.push(out, private=True)
     assert hub.repositories[NAME].private
     hub.repositories[NAME].private = False
-    result = site.order(out=str(out), repo_id=NAME, options={"private": True}).last
+    result = site.order(out=str(out), repo_id=NAME, options={"private": True}).error_line
     assert result.startswith(f"UsageError: {NAME}: is public; ")
 
 
@@ -249,8 +251,8 @@ def test_neither_token_nor_signed_address_is_in_the_log(site: Site, hub: Hub, ou
     hub.faults.append(Fault("POST .*/commit/", "answer", status=503, text="you are {authorization}"))
     done = site.order(out=str(out), repo_id=NAME, options={})
     assert done.code == 0
-    assert len([line for line in done.err.splitlines() if "; again in" in line]) >= 2
-    assert not [word for word in ("hf_Secret", "signature") if word in done.said + done.err]
+    assert len([line for line in done.stderr.splitlines() if "; again in" in line]) >= 2
+    assert not [word for word in ("hf_Secret", "signature") if word in done.stdout + done.stderr]
 
 
 def test_the_test_server_rejects_bytes_that_were_not_announced(site: Site, hub: Hub, tmp_path: Path) -> None:

@@ -1,12 +1,11 @@
-"""Time and memory of restoring at full width, `python benchmarks/restore.py`: plain eager against ours, then ours
-alone.
+"""Time and memory of restoring at full width: the published network compared with ours, then the whole command.
 
-First a photograph of 1 megapixel in the same tiles: the network as it was published (`published_form.py`: eager,
-float32, plain layout), ours in float32, ours in bfloat16. Then 12 megapixels through `dynet
-restore` itself, from JPEG to JPEG. Every row is measured in a process of its own; its memory is the largest resident
-set of that process, from its start to its end, with Python and torch. The photograph is one of scikit-image's,
-enlarged, with noise; weights are random, which changes neither time nor memory. Run it with nothing else on the
-machine.
+`python benchmarks/restore.py` first restores a photograph of 1 megapixel in the same tiles with the network as it was
+published (`published_form.py`: eager, float32, plain layout), and with ours in float32 and in bfloat16. Then it
+restores 12 megapixels with `dynet restore` itself, from JPEG to JPEG. Each row is measured in its own process; its
+memory is the largest resident set of that process, including Python and torch. The photograph is one of
+scikit-image's, enlarged, with noise; the weights are random, which affects neither time nor memory. The machine should
+be idle.
 """
 
 import argparse
@@ -29,7 +28,7 @@ VARIANTS = ("S", "L")
 
 
 def photograph(height: int, width: int) -> Image.Image:
-    """scikit-image's coffee, enlarged, with noise of 25 levels."""
+    """Return scikit-image's coffee, enlarged, with noise of 25 levels."""
     from skimage import data
 
     enlarged = Image.fromarray(data.coffee()).resize((width, height), Image.Resampling.BICUBIC)
@@ -38,7 +37,7 @@ def photograph(height: int, width: int) -> Image.Image:
 
 
 def measure(task: dict[str, Any]) -> None:
-    """One row of the first table, in this process: prints the seconds, keeps the output."""
+    """Measure one row of the first table in this process: print the seconds and save the output."""
     import torch
     from published_form import published_form
 
@@ -51,54 +50,54 @@ def measure(task: dict[str, Any]) -> None:
 
     model, device = DyNet.from_pretrained(task["weights"]), torch.device("cpu")
     variant = {variant.name: variant for variant in model.variants}[task["variant"]]
-    rgb = np.divide(Image.open(task["picture"]), 255, dtype=np.float32)
+    rgb = np.divide(Image.open(task["image"]), 255, dtype=np.float32)
     tile = task["tile"]
     if task["form"] == "published":
         network = published_form(model).eval()
         if task["keep_memory"]:
             keep_freed_memory()
         with torch.inference_mode():
-            picture = torch.from_numpy(rgb.transpose(2, 0, 1)[None].copy())
-            began = time.perf_counter()
-            restored = run_tiled(lambda x: network(x, variant), picture, tile, tile // OVERLAP)
-            seconds = time.perf_counter() - began
+            image = torch.from_numpy(rgb.transpose(2, 0, 1)[None].copy())
+            start = time.perf_counter()
+            restored = run_tiled(lambda x: network(x, variant), image, tile, tile // OVERLAP)
+            seconds = time.perf_counter() - start
         output = restored[0].permute(1, 2, 0).numpy()
     else:
         memory.keep_small_freed_blocks()
         prepare_for_inference(model, choose_dtype(task["form"], device), None)
-        how = RestoreOptions(model=model, variants=(variant,), device=device, tile=tile)
-        began = time.perf_counter()
-        output = restore_rgb(rgb, variant, how)
-        seconds = time.perf_counter() - began
+        options = RestoreOptions(model=model, variants=(variant,), device=device, tile=tile)
+        start = time.perf_counter()
+        output = restore_rgb(rgb, variant, options)
+        seconds = time.perf_counter() - start
     np.save(task["output"], output)
     print(json.dumps({"seconds": round(seconds, 2)}))
 
 
 def run(*command: object) -> tuple[dict[str, Any], int]:
-    """What a process printed last, as JSON, and the largest resident set that it had, in MB of 2^20 bytes."""
+    """Run a process, and return its last line as JSON and its largest resident set in MB of 2^20 bytes."""
     environment = os.environ | {"OMP_WAIT_POLICY": "PASSIVE"}  # as `dynet.cli.app.main` sets it
-    started = subprocess.Popen([sys.executable, *map(str, command)], stdout=subprocess.PIPE, env=environment)
-    assert started.stdout is not None
-    printed = started.stdout.read().decode()
-    _, status, usage = os.wait4(started.pid, 0)
+    process = subprocess.Popen([sys.executable, *map(str, command)], stdout=subprocess.PIPE, env=environment)
+    assert process.stdout is not None
+    printed = process.stdout.read().decode()
+    _, status, usage = os.wait4(process.pid, 0)
     if status:
         sys.exit(f"{command}: ended with {os.waitstatus_to_exitcode(status)}")
     return json.loads(printed.splitlines()[-1]), round(usage.ru_maxrss / 1024)
 
 
-def tiled(folder: Path, weights: Path, arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """The first table."""
-    picture = folder / "tiled.png"
-    photograph(arguments.side, arguments.side).save(picture)
+def measure_tiled(folder: Path, weights: Path, arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """Measure the first table."""
+    image = folder / "tiled.png"
+    photograph(arguments.side, arguments.side).save(image)
     rows = []
     for variant in VARIANTS:
         first: dict[str, Any] = {}
         for form in FORMS:
             output = folder / f"{variant}.{form}.npy"
-            task = {"form": form, "variant": variant, "picture": str(picture), "weights": str(weights)}
+            task = {"form": form, "variant": variant, "image": str(image), "weights": str(weights)}
             task |= {"tile": arguments.tile, "output": str(output), "keep_memory": arguments.keep_memory}
             runs = [run(__file__, "--measure", json.dumps(task)) for _ in range(arguments.repeats)]
-            row = {"variant": variant, "form": form, "seconds": min(found["seconds"] for found, _ in runs)}
+            row = {"variant": variant, "form": form, "seconds": min(result["seconds"] for result, _ in runs)}
             row["peak_mb"] = max(peak for _, peak in runs)
             first = first or row
             row["ratio"] = round(first["seconds"] / row["seconds"], 2)
@@ -110,19 +109,19 @@ def tiled(folder: Path, weights: Path, arguments: argparse.Namespace) -> list[di
     return rows
 
 
-def alone(folder: Path, weights: Path, arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """The second table: the command, as anybody runs it."""
+def measure_command(folder: Path, weights: Path, arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """Measure the second table: the whole command."""
     height = round((arguments.megapixels * 1e6 * 3 / 4) ** 0.5)
-    picture = folder / "alone.jpg"
-    photograph(height, height * 4 // 3).save(picture, quality=95)
+    image = folder / "alone.jpg"
+    photograph(height, height * 4 // 3).save(image, quality=95)
     rows = []
     for variant in VARIANTS:
-        command = ["-m", "dynet", "restore", picture, "--out", folder / "restored", "--weights", weights]
-        began = time.perf_counter()
-        found, peak = run(*command, "--variants", variant, "--device", "cpu", "--json", "--overwrite")
-        whole = time.perf_counter() - began
-        output = found["outputs"][variant]
-        row = {"variant": variant, "width": found["width"], "height": found["height"], "tile": output["tile"]}
+        command = ["-m", "dynet", "restore", image, "--out", folder / "restored", "--weights", weights]
+        start = time.perf_counter()
+        result, peak = run(*command, "--variants", variant, "--device", "cpu", "--json", "--overwrite")
+        whole = time.perf_counter() - start
+        output = result["outputs"][variant]
+        row = {"variant": variant, "width": result["width"], "height": result["height"], "tile": output["tile"]}
         row |= {"seconds": output["seconds"], "command_seconds": round(whole, 1), "peak_mb": peak}
         rows.append(row)
         size = f"{row['width']}×{row['height']}"
@@ -132,13 +131,15 @@ def alone(folder: Path, weights: Path, arguments: argparse.Namespace) -> list[di
 
 
 def main() -> None:
-    """Measures, prints and writes `benchmarks/results/restore.json`."""
+    """Measure, print and write `benchmarks/results/restore.json`."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--side", type=int, default=1024, help="of the first photograph in pixels")
+    parser.add_argument("--side", type=int, default=1024, help="side of the first photograph in pixels")
     parser.add_argument("--tile", type=int, default=640, help="side of its tiles in pixels")
-    parser.add_argument("--megapixels", type=float, default=12, help="of the second photograph")
-    parser.add_argument("--repeats", type=int, default=1, help="of the first table; the least time counts")
-    parser.add_argument("--keep-memory", action="store_true", help="the published form keeps what it frees, too")
+    parser.add_argument("--megapixels", type=float, default=12, help="size of the second photograph")
+    parser.add_argument(
+        "--repeats", type=int, default=1, help="repetitions for the first table; the shortest time counts"
+    )
+    parser.add_argument("--keep-memory", action="store_true", help="let the published form keep freed memory, too")
     parser.add_argument("--out", type=Path, default=RESULT)
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -154,9 +155,9 @@ def main() -> None:
         result: dict[str, Any] = {"machine": describe(), "command": " ".join(["python", *sys.argv])}
         result |= {"side": arguments.side, "tile": arguments.tile, "megapixels": arguments.megapixels}
         print("| variant | form | s | × | peak MB | difference |\n|---|---|---|---|---|---|")
-        result["tiled"] = tiled(folder, folder / "weights", arguments)
-        print("\n| variant | picture | tile | restoring, s | whole command, s | peak MB |\n|---|---|---|---|---|---|")
-        result["alone"] = alone(folder, folder / "weights", arguments)
+        result["tiled"] = measure_tiled(folder, folder / "weights", arguments)
+        print("\n| variant | image | tile | restoring, s | whole command, s | peak MB |\n|---|---|---|---|---|---|")
+        result["alone"] = measure_command(folder, folder / "weights", arguments)
     arguments.out.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
 
 

@@ -1,13 +1,12 @@
-"""What tiles change: a picture restored in tiles against the same picture restored whole.
+"""The effect of tiles: images restored in tiles compared with the same images restored whole.
 
-`python benchmarks/seams.py --weights runs/three --window 192`: photographs of the shared data, 2048 pixels wide, with
-noise of 25 levels. PSNR and the largest difference, in levels of 255, are between tiled and whole; "to clean" is what
-tiles do to the PSNR against the clean picture. "Seam" is how much steeper the difference is across the edges of tiles,
-where they begin and where they end, than it is elsewhere: 1 for none. The last row has tiles that do not overlap, for
-contrast.
+`python benchmarks/seams.py --weights runs/three --window 192` uses photographs of the shared data, 2048 pixels wide,
+with noise of 25 levels. PSNR and the largest difference, in levels of 255, are between tiled and whole; "to clean" is
+how much tiles change the PSNR against the clean image. "Seam" is how much steeper the difference is at the edges of
+tiles than elsewhere: 1 means no seam. The last row has tiles without overlap, for comparison.
 
-Figures of the docs are of weights trained by `dynet train --data my-set --stage finetune --config
-benchmarks/narrow.yaml --out build/narrow`, where my-set is the set `bsds` of `benchmarks/studies/sets.py`.
+The figures of the docs are for weights trained with `dynet train --data my-set --stage finetune --config
+benchmarks/narrow.yaml --out build/narrow`, where my-set is the dataset `bsds` of `benchmarks/studies/sets.py`.
 """
 
 import argparse
@@ -31,12 +30,12 @@ from dynet.inference.tiling import tile_spans
 RESULT = ROOT / "benchmarks" / "results" / "seams.json"
 WHOLE = 2**20
 ALONG = 20
-"""Over so many pixels along an edge steps are averaged before their size is taken: those of a seam have one sign."""
+"""Steps are averaged over this many pixels along an edge before taking the absolute value: a seam has one sign."""
 Float = npt.NDArray[np.float32]
 
 
 def seam(difference: Float, tile: int, overlap: int) -> float:
-    """difference: (H, W, 3), tiled minus whole: its mean step across edges of tiles over its mean step elsewhere."""
+    """Return the mean step at edges of tiles divided by that elsewhere; difference: (H, W, 3), tiled minus whole."""
     across, elsewhere = [], []
     for part in (difference, difference.swapaxes(0, 1)):
         steps = np.diff(part, axis=0)  # between each row and the next, (H-1, W, 3)
@@ -51,21 +50,21 @@ def seam(difference: Float, tile: int, overlap: int) -> float:
 
 
 def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """A row for each variant, kind of statistics and tile: means over the pictures, and the largest difference."""
+    """Measure a row for each variant, kind of statistics and tile: means over images, and the largest difference."""
     rows = []
     variants = DyNet.from_pretrained(arguments.weights).variants
-    pictures = [_noisy(path, arguments.width) for path in photographs()[:: -(-31 // arguments.pictures)]]
+    images = [_noisy_and_clean(path, arguments.width) for path in photographs()[:: -(-31 // arguments.pictures)]]
     for variant in variants:
         for window in (None, arguments.window):
             model = DyNet.from_pretrained(arguments.weights)
             prepare_for_inference(model, torch.float32, window)
-            wholes = [_restored(model, variant, noisy, WHOLE) for noisy, _ in pictures]
+            wholes = [_restored(model, variant, noisy, WHOLE) for noisy, _ in images]
             for tile, overlapping in [*((tile, True) for tile in arguments.tiles), (arguments.tiles[0], False)]:
                 restore.OVERLAP = 8 if overlapping else WHOLE
-                found = []
-                for (noisy, clean), whole in zip(pictures, wholes, strict=True):
+                figures = []
+                for (noisy, clean), whole in zip(images, wholes, strict=True):
                     tiled = _restored(model, variant, noisy, tile)
-                    found.append(
+                    figures.append(
                         {
                             "psnr": psnr(tiled, whole),
                             "most_levels": float(np.abs(tiled - whole).max() * 255),
@@ -75,19 +74,19 @@ def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
                     )
                 restore.OVERLAP = 8
                 row: dict[str, Any] = {"variant": variant.name, "window": window, "tile": tile, "overlap": overlapping}
-                row |= {name: round(float(np.mean([one[name] for one in found])), 3) for name in found[0]}
-                row["most_levels"] = round(max(one["most_levels"] for one in found), 1)
+                row |= {name: round(float(np.mean([figure[name] for figure in figures])), 3) for name in figures[0]}
+                row["most_levels"] = round(max(figure["most_levels"] for figure in figures), 1)
                 rows.append(row)
                 print(_line(row), flush=True)
     return rows
 
 
 def _restored(model: DyNet, variant: Variant, noisy: Float, tile: int) -> Float:
-    how = RestoreOptions(model=model, variants=(variant,), device=torch.device("cpu"), tile=tile)
-    return np.clip(restore_rgb(noisy, variant, how), 0, 1)
+    options = RestoreOptions(model=model, variants=(variant,), device=torch.device("cpu"), tile=tile)
+    return np.clip(restore_rgb(noisy, variant, options), 0, 1)
 
 
-def _noisy(path: Any, width: int) -> tuple[Float, Float]:
+def _noisy_and_clean(path: Any, width: int) -> tuple[Float, Float]:
     with Image.open(path) as image:
         size = (width, round(image.height * width / image.width))
         clean = np.asarray(image.convert("RGB").resize(size, Image.Resampling.LANCZOS))
@@ -103,16 +102,24 @@ def _line(row: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Measures, prints and writes `benchmarks/results/seams.json`."""
+    """Measure, print and write `benchmarks/results/seams.json`."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", required=True)
-    parser.add_argument("--window", type=int, required=True, help="of local statistics: 1.5 times the crop of training")
-    parser.add_argument("--width", type=int, default=2048, help="of the pictures")
-    parser.add_argument("--pictures", type=int, default=3, help="about how many of the 31")
+    parser.add_argument(
+        "--window",
+        type=int,
+        required=True,
+        help="side of the windows of local statistics: 1.5 times the crop of training",
+    )
+    parser.add_argument("--width", type=int, default=2048, help="width of the images")
+    parser.add_argument("--pictures", type=int, default=3, help="approximate number of the 31 images")
     parser.add_argument("--tiles", type=int, nargs="+", default=[256, 384, 640])
     arguments = parser.parse_args()
     wait_passively()
-    print("| variant | statistics | tile | PSNR to whole, dB | most, levels | to clean, dB | seam |\n|" + "---|" * 7)
+    print(
+        "| variant | statistics | tile | PSNR to whole, dB | largest difference, levels | to clean, dB | seam |\n|"
+        + "---|" * 7
+    )
     result = {"machine": describe(), "command": " ".join(["python", *sys.argv]), "rows": measure(arguments)}
     RESULT.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
 

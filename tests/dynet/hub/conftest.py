@@ -16,7 +16,7 @@ from PIL import Image
 
 from dynet.cli.app import _run
 from tests.hub_server import Hub, served
-from tests.million_ird.hub.publishing import ACCOUNTS, ROOT, TOKEN, Done, environment, send
+from tests.million_ird.hub.publishing import ACCOUNTS, ROOT, TOKEN, CommandOutput, environment, send
 
 
 @dataclass
@@ -27,7 +27,7 @@ class Site:
     home: Path
     process: "subprocess.Popen[str] | None" = None
 
-    def order(self, token: str = TOKEN, **order: object) -> Done:
+    def order(self, token: str = TOKEN, **order: object) -> CommandOutput:
         """Send an order to the process, which starts at the first order, and return its answer."""
         if self.process is None:
             self.process = subprocess.Popen(
@@ -40,17 +40,17 @@ class Site:
             )
         send(self.process, order | {"token": token})
         assert self.process.stdout
-        return Done(**json.loads(self.process.stdout.readline()))
+        return CommandOutput(**json.loads(self.process.stdout.readline()))
 
-    def command(self, *arguments: object, token: str = TOKEN) -> Done:
+    def command(self, *arguments: object, token: str = TOKEN) -> CommandOutput:
         """Run `dynet`."""
         return self.order(token, command=[str(argument) for argument in arguments])
 
-    def publish(self, run: Path, *more: object, name: str = "user/model", token: str = TOKEN) -> Done:
+    def publish(self, run: Path, *more: object, name: str = "user/model", token: str = TOKEN) -> CommandOutput:
         """Run `dynet publish` with a licence."""
         return self.command("publish", run, "--repo-id", name, "--licence", "cc-by-nc-4.0", *more, token=token)
 
-    def load(self, source: object, token: str = TOKEN, **options: object) -> Done:
+    def load(self, source: object, token: str = TOKEN, **options: object) -> CommandOutput:
         """Load with `DyNet.from_pretrained`, and return the digest of the network."""
         return self.order(token, source=str(source), options=options)
 

@@ -23,13 +23,13 @@ LICENCE = ("--licence", "mit")
 
 def test_a_dry_run_shows_files_and_card_without_network(site: Site, hub: Hub, trained: Trained) -> None:
     done = site.publish(trained.run, *trained.arguments, "--dry-run", token="")
-    assert done.code == 0, done.err
+    assert done.code == 0, done.stderr
     assert hub.asked == []
     size = (trained.run / "weights.safetensors").stat().st_size
-    assert f"{size:>16,}  weights.safetensors\n" in done.said
-    result = site.publish(trained.run, *trained.arguments, "--dry-run", "--json").told
+    assert f"{size:>16,}  weights.safetensors\n" in done.stdout
+    result = site.publish(trained.run, *trained.arguments, "--dry-run", "--json").result
     assert (result["dry_run"], result["commit"]) == (True, "")
-    assert done.said.endswith(result["card"] + "\n")
+    assert done.stdout.endswith(result["card"] + "\n")
     assert result["files"]["README.md"] == len(result["card"].encode())
 
 
@@ -197,8 +197,8 @@ def test_a_refusal_of_the_hub_is_one_line_and_never_shows_the_token(
     token, name, code, message = REFUSED[case]
     done = site.publish(trained.run, token=token, name=name)
     assert done.code == code
-    assert done.last.startswith(f"dynet: {message}"), done.last
-    assert not [word for word in ("Traceback", "Secret", "signature") if word in done.err]
+    assert done.error_line.startswith(f"dynet: {message}"), done.error_line
+    assert not [word for word in ("Traceback", "Secret", "signature") if word in done.stderr]
     assert "weights.safetensors" not in (held(hub, name) if ".gitattributes" in _names(hub, name) else {})
 
 

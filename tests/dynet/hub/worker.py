@@ -63,7 +63,7 @@ def execute(order: dict[str, Any]) -> dict[str, object]:
             code = push(order["source"], order["repo_id"], order["options"])
         else:
             code = load(order["source"], order["options"])
-    return {"code": code, "said": out.getvalue(), "err": err.getvalue()}
+    return {"code": code, "stdout": out.getvalue(), "stderr": err.getvalue()}
 
 
 if __name__ == "__main__":

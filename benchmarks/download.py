@@ -1,14 +1,14 @@
-"""Downloading beside img2dataset: `python benchmarks/download.py --img2dataset /path/to/its/python`.
+"""Compares downloading with img2dataset: `python benchmarks/download.py --img2dataset /path/to/its/python`.
 
-One server on loopback, in a process of its own, gives real JPEGs (crops of the photographs of ../shared/data) after a
-delay drawn for each path (log-normal, median 40 ms), over 16 addresses. Both get the same table, the same number of
-requests at once, and neither resizes: ours through `FetchTask`, that is with robots.txt, opt-outs, checked addresses
-(loopback allowed), limits per host, sniffing, retries and its store; img2dataset with `--resize_mode no`,
-`--disallowed_header_directives []` (so that it, too, is at its quickest) and its webdataset output, retries equal.
-Then the same with 5 % faults: half of them answered 503 once and then well, half broken off in the middle at the first
-try. CPU seconds and highest resident memory are those of all processes of a side, the server aside.
+A loopback server in a separate process sends real JPEGs (crops of the photographs of ../shared/data) after a random
+delay per path (log-normal, median 40 ms), on 16 addresses. Both programs get the same table, the same number of
+concurrent requests and the same number of retries, and neither resizes. million-ird runs `FetchTask`: with robots.txt,
+opt-outs, checked addresses (loopback allowed), limits per host, content detection, retries and its download cache.
+img2dataset runs with `--resize_mode no`, `--disallowed_header_directives []` (its fastest setting) and webdataset
+output. Then both run with 5 % faults: half of them are one response 503, half are connections that break in the middle
+of the first try. CPU seconds and highest resident memory include all processes of a program, but not the server.
 
-img2dataset wants its own environment: `python -m venv /tmp/i2d && /tmp/i2d/bin/pip install img2dataset`.
+img2dataset needs its own environment: `python -m venv /tmp/i2d && /tmp/i2d/bin/pip install img2dataset`.
 """
 
 import argparse
@@ -28,7 +28,7 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 from aiohttp import web
-from loopback import FetchResult, crops, serving
+from loopback import Respond, crops, serving
 from machine import ROOT, describe
 
 HOSTS = 16
@@ -37,16 +37,16 @@ CONCURRENCY = 64
 RETRIES = 2
 
 
-def late(bodies: list[bytes]) -> FetchResult:
-    """Answers late, and wrongly at first where the run's name says so."""
-    asked: Counter[str] = Counter()
+def late(bodies: list[bytes]) -> Respond:
+    """Respond with a delay; in runs that are named faulty, some first tries fail."""
+    tries: Counter[str] = Counter()
 
     async def answer(request: web.Request, number: int) -> web.StreamResponse:
         draw = np.random.default_rng(number)
         await asyncio.sleep(min(1.0, 0.04 * float(draw.lognormal(0, 0.6))))
-        asked[request.path] += 1
+        tries[request.path] += 1
         body = bodies[number % len(bodies)]
-        if "faulty" in request.path and asked[request.path] == 1 and number % 20 == 0:
+        if "faulty" in request.path and tries[request.path] == 1 and number % 20 == 0:
             return web.Response(status=503) if number % 40 == 0 else await broken_off(request, body)
         return web.Response(body=body, content_type="image/jpeg")
 
@@ -54,7 +54,7 @@ def late(bodies: list[bytes]) -> FetchResult:
 
 
 async def broken_off(request: web.Request, body: bytes) -> web.StreamResponse:
-    """Half of the picture, then nothing."""
+    """Send half of the image, then break the connection."""
     response = web.StreamResponse(headers={"Content-Length": str(len(body)), "Content-Type": "image/jpeg"})
     await response.prepare(request)
     await response.write(body[: len(body) // 2])
@@ -69,7 +69,7 @@ def table(path: Path, count: int, port: int, run: str) -> None:
 
 
 def ours(source: Path, out: Path, processes: int) -> None:
-    """Streams the table's units as a scan does, in so many processes; prints how many pictures came."""
+    """Stream the table's chunks as a scan does, in `processes` processes; write how many images arrived."""
     code = f"""
 from million_ird.runtime.executor import Executor
 from million_ird.scan.fetch import FetchTask, fetch_name
@@ -87,27 +87,27 @@ sources = open_sources([SourceSpec(uri={str(source)!r})], context)
 
 class Work:
     def __init__(self):
-        self.lanes, self.busy, self.came = DiskQueue(None), set(), 0
+        self.queue, self.busy, self.came = DiskQueue(None), set(), 0
         for source in sources.values():
             for chunk in source.chunks():
                 task = FetchTask(out=out, source=source, chunk=chunk, recipe=recipe, name=fetch_name(chunk, recipe),
                                  concurrency={CONCURRENCY // processes})
-                self.lanes.add(task, chunk.host_group)
-    def take(self):
-        for lane in self.lanes.lanes():
-            if lane not in self.busy and len(self.busy) < {processes}:
-                self.busy.add(lane)
-                return self.lanes.take(lane)
-    def done(self, task, note):
+                self.queue.add(task, chunk.host_group)
+    def next(self):
+        for group in self.queue.lanes():
+            if group not in self.busy and len(self.busy) < {processes}:
+                self.busy.add(group)
+                return self.queue.take(group)
+    def complete(self, task, note):
         self.busy.discard(task.chunk.host_group)
         self.came += note.rows - sum(note.failures.values())
     def __len__(self):
-        return len(self.lanes)
+        return len(self.queue)
 
 if __name__ == "__main__":
     work = Work()
-    with Executor({0 if processes == 1 else processes}) as engine:
-        for _ in engine.work(work):
+    with Executor({0 if processes == 1 else processes}) as executor:
+        for _ in executor.work(work):
             pass
     print(work.came)
 """
@@ -118,7 +118,7 @@ if __name__ == "__main__":
 
 
 def theirs(python: str, source: Path, out: Path, processes: int) -> None:
-    """img2dataset from its command line."""
+    """Run img2dataset by its command line; write how many images arrived."""
     arguments = ["--url_list", source, "--input_format", "parquet", "--url_col", "url", "--output_folder", out]
     arguments += ["--output_format", "webdataset", "--resize_mode", "no", "--processes_count", processes]
     arguments += ["--thread_count", CONCURRENCY // processes, "--retries", RETRIES, "--timeout", 20]
@@ -127,11 +127,11 @@ def theirs(python: str, source: Path, out: Path, processes: int) -> None:
     environment = os.environ | {"NO_ALBUMENTATIONS_UPDATE": "1", "WANDB_MODE": "disabled"}
     subprocess.run([program, *map(str, arguments)], check=True, capture_output=True, env=environment)
     stats = [json.loads(path.read_text()) for path in out.glob("*_stats.json")]
-    (out / "came").write_text(str(sum(one["successes"] for one in stats)))
+    (out / "came").write_text(str(sum(shard["successes"] for shard in stats)))
 
 
 class Cost:
-    """CPU seconds and highest resident memory of everything below this process but the server."""
+    """CPU seconds and highest resident memory of all child processes except the server."""
 
     def __init__(self, server: int) -> None:
         self._server = server
@@ -165,8 +165,8 @@ class Cost:
             self.peak = max(self.peak, total)
 
 
-def one(kind: str, side: str, name: str, port: int, server: int, options: argparse.Namespace) -> dict[str, object]:
-    """One run of one side."""
+def measure(kind: str, side: str, name: str, port: int, server: int, options: argparse.Namespace) -> dict[str, object]:
+    """Run one program once."""
     with tempfile.TemporaryDirectory(prefix="download-") as temporary:
         folder = Path(temporary)
         table(folder / "urls.parquet", options.count, port, name)
@@ -189,7 +189,7 @@ def one(kind: str, side: str, name: str, port: int, server: int, options: argpar
 
 
 def main() -> None:
-    """Runs, prints and writes `benchmarks/results/download.json`."""
+    """Run both programs, and print and write `benchmarks/results/download.json`."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--img2dataset", default="/tmp/i2d/bin/python", help="python of its environment")
     parser.add_argument("--count", type=int, default=4000)
@@ -200,7 +200,7 @@ def main() -> None:
     with serving(late, crops(BODIES, 512), HOSTS) as (port, server):
         for kind in ("clean", "faulty"):
             for side in ("ours", "img2dataset") * options.repeat:
-                rows.append(one(kind, side, f"{kind}-{side}-{len(rows)}", port, server, options))
+                rows.append(measure(kind, side, f"{kind}-{side}-{len(rows)}", port, server, options))
                 print(rows[-1], flush=True)
     best = {
         (kind, side): max(float(str(r["images_a_second"])) for r in rows if (r["kind"], r["side"]) == (kind, side))

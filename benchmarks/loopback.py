@@ -1,4 +1,4 @@
-"""What the benchmarks of fetching share: a server on loopback in a process of its own, and real JPEGs for it."""
+"""Shared by the benchmarks of fetching: a loopback server in a separate process, and real JPEGs for it."""
 
 import asyncio
 import contextlib
@@ -11,34 +11,36 @@ from aiohttp import web
 from machine import photographs
 from PIL import Image
 
-Answer = Callable[[web.Request, int], Awaitable[web.StreamResponse]]
-"""Answers a request for the picture of a number."""
+Respond = Callable[[web.Request, int], Awaitable[web.StreamResponse]]
+"""Responds a request for the image with this number."""
 
 
 def crops(count: int, side: int) -> list[bytes]:
-    """Square JPEGs out of real photographs, each at a place of its own."""
-    found = []
+    """Return square JPEGs cut from real photographs at random positions."""
+    encoded = []
     paths = photographs()
     for number in range(count):
-        with Image.open(paths[number % len(paths)]) as picture:
-            picture.draft("RGB", (2048, 2048))
+        with Image.open(paths[number % len(paths)]) as image:
+            image.draft("RGB", (2048, 2048))
             draw = np.random.default_rng(number)
-            left, top = (int(draw.integers(max(1, length - side))) for length in picture.size)
+            left, top = (int(draw.integers(max(1, length - side))) for length in image.size)
             file = io.BytesIO()
-            picture.convert("RGB").crop((left, top, left + side, top + side)).save(file, "JPEG", quality=90)
-            found.append(file.getvalue())
-    return found
+            image.convert("RGB").crop((left, top, left + side, top + side)).save(file, "JPEG", quality=90)
+            encoded.append(file.getvalue())
+    return encoded
 
 
 @contextlib.contextmanager
-def serving(answering: Callable[[list[bytes]], Answer], bodies: list[bytes], hosts: int) -> Iterator[tuple[int, int]]:
-    """Serves `/…/<number>.jpg` on 127.0.0.1 and its neighbours; gives the port and the server's process id.
+def serving(
+    make_respond: Callable[[list[bytes]], Respond], bodies: list[bytes], hosts: int
+) -> Iterator[tuple[int, int]]:
+    """Serve `/…/<number>.jpg` on 127.0.0.1 and the next addresses; yield the port and the server's process id.
 
-    `answering(bodies)` is called in the server's process and gives what answers.
+    `make_respond(bodies)` is called in the server's process and returns the function that responds to requests.
     """
     context = multiprocessing.get_context("spawn")
     port: multiprocessing.Queue[int] = context.Queue()
-    server = context.Process(target=_serve, args=(answering, bodies, hosts, port), daemon=True)
+    server = context.Process(target=_serve, args=(make_respond, bodies, hosts, port), daemon=True)
     server.start()
     try:
         yield port.get(timeout=60), server.pid or 0
@@ -47,13 +49,13 @@ def serving(answering: Callable[[list[bytes]], Answer], bodies: list[bytes], hos
 
 
 def _serve(
-    answering: Callable[[list[bytes]], Answer], bodies: list[bytes], hosts: int, port: "multiprocessing.Queue[int]"
+    make_respond: Callable[[list[bytes]], Respond], bodies: list[bytes], hosts: int, port: "multiprocessing.Queue[int]"
 ) -> None:
-    answer = answering(bodies)
+    respond = make_respond(bodies)
 
     async def numbered(request: web.Request) -> web.StreamResponse:
         name = request.path.rsplit("/", 1)[-1].removesuffix(".jpg")
-        return await answer(request, int(name)) if name.isdigit() else web.Response(status=404)
+        return await respond(request, int(name)) if name.isdigit() else web.Response(status=404)
 
     async def run() -> None:
         app = web.Application()

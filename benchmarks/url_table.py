@@ -1,10 +1,10 @@
-"""A build from a table of URLs, however long: `python benchmarks/url_table.py 100000 1000000`.
+"""Builds from tables of URLs of any length: `python benchmarks/url_table.py 100000 1000000`.
 
-A server on loopback, in a process of its own, gives small real JPEGs (cut from the photographs of ../shared/data); the
-table declares sizes, and those declared too small are never asked for. Sampled each half second: the memory of the
-driver, of each worker and of each process that decodes (resident, as the kernel tells it), and the rate. Said for each
-length: the highest of each, the rate of the first and the last fifth, and the time. Fetching, measuring, deciding and
-writing are all in it; every protection is on but the one against private addresses.
+A loopback server in a separate process sends small real JPEGs (cut from the photographs of ../shared/data). The table
+declares sizes; images that are declared too small are never requested. Every half second, the benchmark samples the
+resident memory of the driver, of each worker and of each process that decodes, and the rate. For each length it reports
+the maximum of each, the rates of the first and the last fifth, and the time. Fetching, measuring, deciding and writing
+are included; every protection is on except the one against private addresses.
 """
 
 import argparse
@@ -20,7 +20,7 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 from aiohttp import web
-from loopback import Answer, crops, serving
+from loopback import Respond, crops, serving
 from machine import ROOT, describe
 
 from million_ird.config.recipe import Recipe
@@ -42,8 +42,8 @@ RECIPE = Recipe.model_validate(
 )
 
 
-def at_once(bodies: list[bytes]) -> Answer:
-    """Answers with the picture."""
+def at_once(bodies: list[bytes]) -> Respond:
+    """Respond with the image."""
 
     async def answer(request: web.Request, number: int) -> web.Response:
         return web.Response(body=bodies[number % len(bodies)], content_type="image/jpeg")
@@ -52,7 +52,7 @@ def at_once(bodies: list[bytes]) -> Answer:
 
 
 def write_table(path: Path, rows: int, port: int, fetched: float) -> None:
-    """A table in row groups; a share of the rows declares a size that the recipe takes."""
+    """Write a table in row groups; a share `fetched` of the rows declares a size that the recipe accepts."""
     schema = pa.schema([("url", pa.string()), ("width", pa.int32()), ("height", pa.int32()), ("licence", pa.string())])
     with pq.ParquetWriter(path, schema) as writer:
         for start in range(0, rows, 50_000):
@@ -65,7 +65,7 @@ def write_table(path: Path, rows: int, port: int, fetched: float) -> None:
 
 
 class Watch:
-    """Highest resident memory by kind of process, and how far the build was when."""
+    """Samples the highest resident memory by kind of process, and the progress of the build over time."""
 
     def __init__(self, ignore: int) -> None:
         self.peaks: dict[str, int] = {}
@@ -85,15 +85,15 @@ class Watch:
         self._thread.join()
 
     def stage(self, name: str, total: int, unit: str) -> None:
-        self.name, self._left = name, total
+        self.name, self._remaining = name, total
 
     def more(self, things: int) -> None:
-        """Nothing here is found out late."""
+        """Ignore it: the number of rows is known from the start."""
 
     def advance(self, done: int) -> None:
         if self.name == "scan":
-            self._left -= done
-            self.scanning = self._left > 0
+            self._remaining -= done
+            self.scanning = self._remaining > 0
             before = self.done[-1][1] if self.done else 0
             self.done.append((time.monotonic() - self._started, before + done))
 
@@ -107,7 +107,7 @@ class Watch:
                         line = " ".join(child.cmdline())
                     except psutil.Error:
                         continue
-                    self._see("decoder" if "isolation" in line else "worker", child)
+                    self._see("decoder" if "sandbox" in line else "worker", child)
 
     def _see(self, kind: str, process: psutil.Process) -> None:
         try:
@@ -116,21 +116,21 @@ class Watch:
             return
 
     def rates(self) -> tuple[float, float]:
-        """Candidates a second in the first and in the last fifth of the scan."""
+        """Return the candidates per second in the first and in the last fifth of the scan."""
         times, counts = np.array(self.done).T
         marks = np.interp(np.array([0, 0.2, 0.8, 1]) * counts[-1], counts, times)
         return counts[-1] * 0.2 / (marks[1] - times[0]), counts[-1] * 0.2 / (marks[3] - marks[2])
 
 
-def one(rows: int, port: int, server: int, workers: int, fetched: float) -> dict[str, object]:
-    """Builds from a table of so many rows."""
+def measure(rows: int, port: int, server: int, workers: int, fetched: float) -> dict[str, object]:
+    """Build from a table of this many rows."""
     folder = Path(tempfile.mkdtemp(prefix="url-table-"))
     try:
         write_table(folder / "urls.parquet", rows, port, fetched)
         started = time.perf_counter()
         with Watch(server) as watch:
-            how = Options(workers=workers, allow_private_hosts=True, listener=watch)
-            result = build([str(folder / "urls.parquet")], str(folder / "out"), RECIPE, how)
+            options = Options(workers=workers, allow_private_hosts=True, listener=watch)
+            result = build([str(folder / "urls.parquet")], str(folder / "out"), RECIPE, options)
         seconds = time.perf_counter() - started
         first, last = watch.rates()
         return {
@@ -152,17 +152,19 @@ def one(rows: int, port: int, server: int, workers: int, fetched: float) -> dict
 
 
 def main() -> None:
-    """Runs, prints and writes `benchmarks/results/url_table.json`."""
+    """Run all lengths, and print and write `benchmarks/results/url_table.json`."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("rows", type=int, nargs="*", default=[100_000, 1_000_000])
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--fetched", type=float, default=0.1, help="share of the rows whose declared size is taken")
+    parser.add_argument(
+        "--fetched", type=float, default=0.1, help="share of the rows whose declared size the recipe accepts"
+    )
     parser.add_argument("--result", default="url_table.json")
     options = parser.parse_args()
     runs = []
     with serving(at_once, crops(BODIES, SIDE), HOSTS) as (port, server):
         for rows in options.rows:
-            runs.append(one(rows, port, server, options.workers, options.fetched))
+            runs.append(measure(rows, port, server, options.workers, options.fetched))
             print(json.dumps(runs[-1], indent=1), flush=True)
     text = json.dumps({"machine": describe(), "runs": runs}, indent=1, ensure_ascii=False)
     (ROOT / "benchmarks" / "results" / options.result).write_text(text + "\n")

@@ -1,4 +1,4 @@
-"""The commands that look at a build and change nothing: how far it is, why a candidate was dropped, whether it is whole."""
+"""The commands that read a build and change nothing: progress, why a candidate was dropped, whether it is intact."""
 
 from typing import Annotated
 

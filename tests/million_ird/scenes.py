@@ -1,4 +1,4 @@
-"""Small pictures that pass for photographs, and builds of them."""
+"""Small images that measure like photographs, and builds of them."""
 
 import shutil
 from pathlib import Path
@@ -24,17 +24,17 @@ RECIPE = {
 
 
 def recipe(**changes: object) -> Recipe:
-    """The recipe of these tests, with some keys replaced."""
+    """Return the recipe of these tests, with some keys replaced."""
     return parse({**RECIPE, **changes}, origin="test")
 
 
 def gated(**limits: float) -> Recipe:
-    """The recipe of these tests with another limit on the short side."""
+    """Return the recipe of these tests with other limits on the short side."""
     return recipe(gates=[{"field": "short_side", "reason": "small", **limits}, RECIPE["gates"][1]])
 
 
 def photograph(seed: int, width: int = 80, height: int = 70) -> Image.Image:
-    """Smooth colours under noise, another for every seed."""
+    """Return smooth colours with noise, another image for every seed."""
     random = np.random.default_rng(seed)
     coarse = Image.fromarray(random.integers(0, 256, (5, 6, 3), dtype=np.uint8))
     smooth = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC), np.float64)
@@ -42,7 +42,7 @@ def photograph(seed: int, width: int = 80, height: int = 70) -> Image.Image:
 
 
 def lay_out(folder: Path, count: int = 5) -> Path:
-    """A folder of photographs, an exact and a re-encoded copy, a small, a blurred, a turned one, and three failures."""
+    """Fill a folder: photographs, an exact and a re-encoded copy, a small, blurred and rotated image, 3 failures."""
     (folder / "deep").mkdir(parents=True)
     for number in range(count):
         photograph(number).save(folder / f"p{number:03d}.png")
@@ -66,20 +66,20 @@ KEPT = 5 + 1
 
 
 def make(source: Path | list[Path], out: Path, by: Recipe | None = None, **options: object) -> Result:
-    """Builds in this process."""
+    """Build in this process."""
     sources = [str(one) for one in (source if isinstance(source, list) else [source])]
     return build(sources, str(out), by or recipe(), Options(**{"workers": 0, **options}))  # type: ignore[arg-type]
 
 
 def contents(out: Path) -> dict[str, bytes]:
-    """Everything of a build that is promised to be the same, by name."""
+    """Return the files of a build whose bytes must not change between runs, by name."""
     parts = [out / name for name in ("README.md", "LICENSE.md", "recipe.yaml", "card", "data", "patches", "ledger")]
     files = [path for part in parts for path in ([part] if part.is_file() else sorted(part.rglob("*")))]
     return {str(path.relative_to(out)): path.read_bytes() for path in files}
 
 
 def temporary(out: Path) -> list[Path]:
-    """Files that a writer left under a temporary name."""
+    """Return the files that a writer left under a temporary name."""
     return [path for path in out.rglob("*") if path.name.startswith(".tmp-")]
 
 

@@ -121,7 +121,7 @@ def test_a_killed_split_is_continued_and_a_failed_one_leaves_nothing(
 def test_a_single_part_cannot_be_published(weights: Path, tmp_path: Path) -> None:
     parts = split(str(weights), tmp_path / "parts", 6, "same")
     for source in (parts[0], tmp_path / "parts"):
-        with pytest.raises(WeightsError, match="`dynet join` turns (them|parts) into one file"):
+        with pytest.raises(WeightsError, match=r"`dynet join` turns (them|parts) into one file"):
             gather_release(source, "user/name", "mit", ())
 
 

@@ -31,7 +31,8 @@ def test_a_folder_is_held_by_one_and_the_message_names_pid_and_host(folder: Fold
 
 def test_the_kernel_lets_go_when_the_holder_is_killed(folder: Folder) -> None:
     script = (
-        "import sys, time\nfrom million_ird.runtime.lock import locked\nfrom million_ird.runtime.storage import Folder\n"
+        "import sys, time\nfrom million_ird.runtime.lock import locked\n"
+        "from million_ird.runtime.storage import Folder\n"
         "with locked(Folder(sys.argv[1]), 'lock'):\n    print('held', flush=True)\n    time.sleep(60)\n"
     )
     holder = subprocess.Popen([sys.executable, "-c", script, folder.root], stdout=subprocess.PIPE)

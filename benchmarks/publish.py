@@ -2,8 +2,8 @@
 
 A folder with the layout of a build, and shards of 500 MB that do not compress, is pushed by the unmodified client in
 one process to the tests' Hub in another process, on loopback, over LFS (Xet is switched off). Nothing is verified: that
-is measured elsewhere, and these shards hold no images. The second run has nothing to send; before the third, one shard is
-renamed and another replaced. The results of each run: seconds, MB/s, the peak resident memory of the publishing
+is measured elsewhere, and these shards hold no images. The second run has nothing to send; before the third, one shard
+is renamed and another replaced. The results of each run: seconds, MB/s, the peak resident memory of the publishing
 process, and the requests to the server. Both processes share the processor and the disk, and each hashes all bytes.
 """
 
@@ -116,7 +116,7 @@ def push_once(name: str, out: Path, server: "subprocess.Popen[str]", environment
 
 
 def main() -> None:
-    """Runs, prints and writes `benchmarks/results/publish.json`; stops with a line when too much memory was taken."""
+    """Run, print and write `benchmarks/results/publish.json`; stop with one line if too much memory was used."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--gigabytes", type=float, default=5)
     options = parser.parse_args()

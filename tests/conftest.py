@@ -1,9 +1,10 @@
-"""What all tests share: where the real pictures lie, and a home of its own for what libraries cache."""
+"""What all tests share: which of them run, where the real images are, and a separate home for caches of libraries."""
 
 import atexit
 import os
 import shutil
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 
 import hypothesis
@@ -11,24 +12,55 @@ import pytest
 
 hypothesis.settings.register_profile("here", deadline=None)  # a busy machine is no failure
 hypothesis.settings.load_profile("here")
-DATA = Path(os.environ.get("MILLION_IRD_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
+TESTS = Path(__file__).parent
+DATA = Path(os.environ.get("MILLION_IRD_SHARED_DATA", TESTS.parents[1] / "shared" / "data"))
+FAST = ("test_house.py",)
+"""Folders and files whose tests are marked `fast`: together under a minute on 2 cores.
 
-# Before any test module imports `datasets`, which reads these once: nothing goes into the user's home or onto the
-# network, and no run sees what an earlier one cached.
+Chosen by measurement: files of which no test starts a program or a server or builds a dataset, and of which all tests
+together take less than 4 s of processor time. A file that grows beyond that is taken out.
+"""
+NEEDS_EXTRAS = (
+    "dynet",
+    "integration",
+    "pins",
+    "million_ird/measures/test_neural.py",
+    "million_ird/measures/test_nss.py",
+    *(path.name for path in TESTS.glob("test_*.py")),
+)
+"""What an environment with core dependencies only cannot run (`make test-core`)."""
+
+# Set before any test module imports `datasets`, which reads these once: nothing is written to the user's home or sent
+# to the network, and no run sees the cache of an earlier one.
 _HOME = tempfile.mkdtemp(prefix="tests-hf-")
 atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
 os.environ |= {"HF_HOME": _HOME, "HF_HUB_OFFLINE": "1", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
 os.environ.pop("HF_DATASETS_CACHE", None)
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Skip files that cannot run here, and with `-m fast` those that are not fast: importing them takes long."""
+    if find_spec("torch") is None and _is_in(collection_path, NEEDS_EXTRAS):
+        return True
+    only_fast = config.getoption("markexpr") == "fast"
+    return True if only_fast and collection_path.is_file() and not _is_in(collection_path, FAST) else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What starts whole programs first: its files are few and long, and one that is begun last is waited for alone."""
+    """Mark fast tests, and run integration tests first: their files take longest, so they must not be last."""
+    for item in items:
+        if _is_in(item.path, FAST):
+            item.add_marker("fast")
     items.sort(key=lambda item: "integration" not in item.path.parts)
 
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """Real pictures; a test that needs them is skipped where they are not."""
+    """The folder of real images; tests that need it are skipped where it is missing."""
     if not DATA.is_dir():
-        pytest.skip(f"the real pictures of {DATA} are not there")
+        pytest.skip(f"there are no real images in {DATA}")
     return DATA
+
+
+def _is_in(path: Path, names: tuple[str, ...]) -> bool:
+    return any(path.is_relative_to(TESTS / name) for name in names)

@@ -10,8 +10,8 @@ with card, recipes and curves to a folder that `dynet restore --weights` accepts
 
 A rehearsal of all steps on a CPU:
 
-    python benchmarks/studies/full_width.py run --out /tmp/rehearsal --device cpu \\
-        --minutes 0.1 --crop 16 --batch 1 --pictures 1
+    python benchmarks/studies/full_width.py run --out /tmp/rehearsal --device cpu --minutes 0.1
+        --crop 16 --batch 1 --pictures 1
 """
 
 import argparse

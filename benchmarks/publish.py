@@ -1,9 +1,9 @@
 """Measure speed and memory of publishing a dataset: `python benchmarks/publish.py --gigabytes 5`.
 
 A folder with the layout of a build, and shards of 500 MB that do not compress, is pushed by the unmodified client in
-one process to the tests' Hub in another process, on loopback, over LFS (Xet is switched off). Nothing is verified: that
-is measured elsewhere, and these shards hold no images. The second run has nothing to send; before the third, one shard
-is renamed and another replaced. The results of each run: seconds, MB/s, the peak resident memory of the publishing
+one process to the tests' Hub in another process, on loopback, over LFS (Xet is off). Nothing is verified: that is
+measured elsewhere, and these shards hold no images. The second run has nothing to send; before the third, one shard is
+renamed and another replaced. The results of each run: seconds, MB/s, the peak resident memory of the publishing
 process, and the requests to the server. Both processes share the processor and the disk, and each hashes all bytes.
 """
 

@@ -1,4 +1,4 @@
-"""The commands that read a build and change nothing: progress, why a candidate was dropped, whether it is intact."""
+"""The commands that look at a build and change nothing: its progress, one candidate, and whether it is intact."""
 
 from typing import Annotated
 

@@ -5,13 +5,15 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
 const whole = bytes(data.whole);
-const at = (name, i) => document.getElementById(`${name}-${i}`);
+const element = (name, i) => document.getElementById(`${name}-${i}`);
 const count = (number) => Math.round(number).toLocaleString("en-US");
 const sampled = data.sampled < data.candidates;
 const scale = data.sampled ? data.candidates / data.sampled : 1;
 const about = sampled ? "about " : "";
 
-const sliders = data.sliders.map((one, i) => ({ ...one, codes: bytes(one.codes), now: one.start, input: at("slider", i) }));
+const sliders = data.sliders.map((slider, i) => ({
+  ...slider, codes: bytes(slider.codes), now: slider.start, input: element("slider", i),
+}));
 const broken = new Uint8Array(data.rows); // how many limits each candidate breaks with the sliders as they are set
 
 function breaks(slider, row) {
@@ -47,11 +49,11 @@ function describe(slider, i) {
     if (broken[row] === 1) alone++;
   }
   const label = slider.labels[slider.now];
-  at("value", i).textContent = label;
-  at("from", i).textContent = slider.now === slider.start ? "" : `recipe: ${slider.labels[slider.start]}`;
+  element("value", i).textContent = label;
+  element("from", i).textContent = slider.now === slider.start ? "" : `recipe: ${slider.labels[slider.start]}`;
   slider.input.setAttribute("aria-valuetext", label);
-  at("says", i).textContent = `${about}${count(dropped * scale)} beyond this limit, ${count(alone * scale)} of them within all others`;
-  const mark = at("mark", i);
+  element("says", i).textContent = `${about}${count(dropped * scale)} beyond this limit, ${count(alone * scale)} of them within all others`;
+  const mark = element("mark", i);
   mark.style.left = `${slider.places[slider.now]}%`;
   mark.hidden = slider.now === slider.start;
 }
@@ -100,5 +102,5 @@ document.getElementById("reset").addEventListener("click", () => {
   show();
 });
 const before = passing();
-document.querySelectorAll("#tally, .slide").forEach((part) => (part.hidden = false));
+document.querySelectorAll("#tally, .slide").forEach((shown) => (shown.hidden = false));
 show();

@@ -1,4 +1,4 @@
-"""A folder of pictures and a build of it, made once; the command line, called in this process."""
+"""A folder of images and a build of it, made once; the command line, called in this process."""
 
 import logging
 import shutil
@@ -16,13 +16,13 @@ from tests.million_ird import scenes
 
 @pytest.fixture(scope="session")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Pictures of every fate; nobody changes them."""
+    """Images that are kept, dropped or fail, for every reason; no test changes them."""
     return scenes.lay_out(tmp_path_factory.mktemp("pictures") / "pictures")
 
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory, pictures: Path) -> Path:
-    """A build of them; nobody changes it."""
+    """A build of these images; no test changes it."""
     out = tmp_path_factory.mktemp("finished") / "out"
     scenes.make(pictures, out)
     return out
@@ -30,13 +30,13 @@ def finished(tmp_path_factory: pytest.TempPathFactory, pictures: Path) -> Path:
 
 @pytest.fixture
 def built(finished: Path, tmp_path: Path) -> Path:
-    """A copy of that build, to spoil."""
+    """A copy of that build, which a test may damage."""
     return Path(shutil.copytree(finished, tmp_path / "built"))
 
 
 @dataclass(frozen=True)
-class Said:
-    """What a command answered."""
+class CommandResult:
+    """Exit code and output of a command."""
 
     code: int
     out: str
@@ -44,25 +44,27 @@ class Said:
 
     @property
     def line(self) -> str:
-        """The one line of an error."""
+        """The only line on stderr, an error."""
         (line,) = self.err.strip().splitlines()
         assert line.startswith("million-ird: ")
         return line
 
 
 @pytest.fixture
-def program(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Said]]:
-    """Runs `million-ird` with the given arguments."""
+def program(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Iterator[Callable[..., CommandResult]]:
+    """Run `million-ird` with the given arguments."""
     before, handlers = signal.getsignal(signal.SIGTERM), list(logging.getLogger().handlers)
 
-    def run(*arguments: object) -> Said:
+    def run(*arguments: object) -> CommandResult:
         monkeypatch.setattr(sys, "argv", ["million-ird", *map(str, arguments)])
         capfd.readouterr()
         with pytest.raises(SystemExit) as ended:
             cli.main()
-        said = capfd.readouterr()
-        assert "Traceback" not in said.err
-        return Said(int(str(ended.value.code or 0)), said.out, said.err)
+        output = capfd.readouterr()
+        assert "Traceback" not in output.err
+        return CommandResult(int(str(ended.value.code or 0)), output.out, output.err)
 
     yield run
     signal.signal(signal.SIGTERM, before)

@@ -1,4 +1,4 @@
-"""Builds from the web: a table of URLs, real servers on loopback, every picture fetched once."""
+"""Builds from the web: a table of URLs, real servers on loopback, every image fetched once."""
 
 import csv
 import hashlib
@@ -46,8 +46,8 @@ def bodies() -> dict[str, bytes]:
 
 @pytest.fixture
 def site(bodies: dict[str, bytes]) -> Iterator[Site]:
-    with serving(bodies, HOSTS) as found:
-        yield found
+    with serving(bodies, HOSTS) as ledger:
+        yield ledger
 
 
 def recipe(**changes: object) -> Recipe:
@@ -78,7 +78,7 @@ def rows(out: Path) -> dict[str, dict[str, object]]:
     return {str(row["uri"]).rsplit("/", 1)[-1]: row for row in load(Folder(str(out))).to_pylist()}
 
 
-def test_a_table_of_urls_becomes_a_data_set_and_nothing_is_fetched_twice(
+def test_a_table_of_urls_becomes_a_dataset_and_nothing_is_fetched_twice(
     tmp_path: Path, site: Site, bodies: dict[str, bytes]
 ) -> None:
     source, out = str(table(tmp_path, site, addresses(site))), str(tmp_path / "out")
@@ -89,47 +89,47 @@ def test_a_table_of_urls_becomes_a_data_set_and_nothing_is_fetched_twice(
     assert {row["licence"] for row in stored} == {"CC0"}
     assert verify(out).faults == []
     assert build([source], out, recipe(), HERE).did_nothing
-    other = build([source], out, recipe(patches={"size": 24}), HERE)  # writes again, from what was fetched
+    other = build([source], out, recipe(patches={"size": 24}), HERE)  # written again, from the cache
     assert other.written.patches > 0
     assert {path: n for path, n in site.asked.items() if path != "/robots.txt"} == dict.fromkeys(bodies, 1)
     assert site.asked["/robots.txt"] == HOSTS
 
 
 def test_declared_sizes_and_licences_drop_before_anything_is_fetched(tmp_path: Path, site: Site) -> None:
-    listed = addresses(site, 4)
-    listed[0] |= {"width": 50, "height": 900}
-    listed[1] |= {"width": 200, "height": 300}  # a lie: it is 80 × 70
-    listed[2] |= {"licence": "all rights reserved"}
-    source, out = str(table(tmp_path, site, listed)), tmp_path / "out"
+    entries = addresses(site, 4)
+    entries[0] |= {"width": 50, "height": 900}
+    entries[1] |= {"width": 200, "height": 300}  # wrong: it is 80 × 70
+    entries[2] |= {"licence": "all rights reserved"}
+    source, out = str(table(tmp_path, site, entries)), tmp_path / "out"
     strict = recipe(
         gates=[{"field": "short_side", "min": 60, "reason": "small"}], licences={"refuse": ["all rights reserved"]}
     )
     assert plan([source], str(out), strict).ruled_out == 2
     result = build([source], str(out), strict, HERE)
     assert result.funnel.dropped == {"small": 1, "licence": 1}
-    found = rows(out)
-    assert (found["0.png"]["measured"], found["0.png"]["limit"], found["0.png"]["tier"]) == (50.0, 60.0, 0)
-    assert (found["1.png"]["width"], found["1.png"]["verdict"]) == (80, "kept")
+    ledger = rows(out)
+    assert (ledger["0.png"]["measured"], ledger["0.png"]["limit"], ledger["0.png"]["tier"]) == (50.0, 60.0, 0)
+    assert (ledger["1.png"]["width"], ledger["1.png"]["verdict"]) == (80, "kept")
     assert set(site.asked) == {"/robots.txt", "/1.png", "/3.png"}
-    loose = build([source], str(out), recipe(), HERE)  # now they are wanted, and only they are fetched
+    loose = build([source], str(out), recipe(), HERE)  # the others now pass, and only they are fetched
     assert loose.funnel.kept == 4
     assert [site.asked[f"/{n}.png"] for n in range(4)] == [1, 1, 1, 1]
 
 
-def test_failures_have_classes_and_only_they_are_tried_again(
+def test_failures_have_classes_and_only_failures_are_retried(
     tmp_path: Path, site: Site, caplog: pytest.LogCaptureFixture
 ) -> None:
     site.pages["/1.png"] = 404
     site.pages["/2.png"] = 503
     site.pages["/3.png"] = b"<html><body>gone</body></html>"
     site.pages["/robots.txt"] = b"User-agent: million-ird\nDisallow: /4.png\n"
-    listed = addresses(site, 8)
-    listed[5]["url"] = "http://127.0.0.9:1/5.png"
-    listed[6]["url"] = "ftp://127.0.0.1/6.png"
-    source, out = str(table(tmp_path, site, listed)), tmp_path / "out"
+    entries = addresses(site, 8)
+    entries[5]["url"] = "http://127.0.0.9:1/5.png"
+    entries[6]["url"] = "ftp://127.0.0.1/6.png"
+    source, out = str(table(tmp_path, site, entries)), tmp_path / "out"
     first = build([source], str(out), recipe(), HERE)
-    found = {name: row["failure_class"] for name, row in rows(out).items() if row["failure_class"]}
-    assert found | {"6.png": ""} == {
+    ledger = {name: row["failure_class"] for name, row in rows(out).items() if row["failure_class"]}
+    assert ledger | {"6.png": ""} == {
         "1.png": "http_404", "2.png": "http_503", "3.png": "not_an_image", "4.png": "robots", "5.png": "refused",
         "6.png": "",
     }  # fmt: skip
@@ -137,13 +137,13 @@ def test_failures_have_classes_and_only_they_are_tried_again(
     asked = site.asked.copy()
     site.pages["/2.png"] = site.pages["/1.png"] = encoded(1)
     assert build([source], str(out), recipe(), HERE).did_nothing
-    some = build(
+    second = build(
         [source], str(out), recipe(), Options(workers=0, allow_private_hosts=True, retry=frozenset({"http_503"}))
     )
-    assert some.funnel.kept == 3
+    assert second.funnel.kept == 3
     assert site.asked - asked == {"/2.png": 1}
-    both = Options(workers=0, allow_private_hosts=True, retry=frozenset())
-    again = build([source], str(out), recipe(), both)
+    all_failed = Options(workers=0, allow_private_hosts=True, retry=frozenset())
+    again = build([source], str(out), recipe(), all_failed)
     assert again.funnel.dropped == {"duplicate_exact": 1}
     assert site.asked["/7.png"] == site.asked["/0.png"] == 1
     assert verify(str(out)).faults == []
@@ -160,15 +160,15 @@ def test_private_addresses_are_refused_unless_allowed(tmp_path: Path, site: Site
     assert not site.asked
 
 
-def test_new_rows_are_fetched_alone_and_lost_ones_vanish(tmp_path: Path, site: Site) -> None:
+def test_only_new_rows_are_fetched_and_removed_rows_vanish(tmp_path: Path, site: Site) -> None:
     out = tmp_path / "out"
     build([str(table(tmp_path, site, addresses(site, 8)))], str(out), recipe(), HERE)
     asked = site.asked.copy()
     build([str(table(tmp_path, site, addresses(site, 10)[1:]))], str(out), recipe(), HERE)
     assert site.asked - asked == {"/8.png": 1, "/9.png": 1}
-    found = rows(out)
-    assert found["0.png"]["reason"] == "vanished"
-    assert sum(row["verdict"] == "kept" for row in found.values()) == 9
+    ledger = rows(out)
+    assert ledger["0.png"]["reason"] == "vanished"
+    assert sum(row["verdict"] == "kept" for row in ledger.values()) == 9
     assert verify(str(out)).faults == []
 
 
@@ -194,25 +194,25 @@ def test_two_workers_fetch_politely_and_write_the_same_bytes(
 
         return answer
 
-    monkeypatch.setattr(links, "LINKS_PER_UNIT", 2)  # several units in each lane, which must not run at once
-    listed = addresses(site) + [{"url": site.url(f"/{n}.png?again=1", "127.0.0.1"), "licence": ""} for n in range(12)]
+    monkeypatch.setattr(links, "LINKS_PER_CHUNK", 2)  # several chunks per group, which must not run at once
+    entries = addresses(site) + [{"url": site.url(f"/{n}.png?again=1", "127.0.0.1"), "licence": ""} for n in range(12)]
     for number in range(12):
         site.pages[f"/{number}.png"] = slow(encoded(number))  # type: ignore[assignment]
-    source = str(table(tmp_path, site, listed))
+    source = str(table(tmp_path, site, entries))
     polite = recipe(web={"per_host": 2, "retries": 0, "lanes": 3}, duplicates={"exact": False, "radius": None})
     build([source], str(tmp_path / "none"), polite, HERE)
     build([source], str(tmp_path / "two"), polite, Options(workers=2, allow_private_hosts=True))
     assert scenes.contents(tmp_path / "none") == scenes.contents(tmp_path / "two")
     assert max(site.most_busy.values()) <= 2
-    assert site.asked["/robots.txt"] == 2 * HOSTS  # one question a host and build, however many units
+    assert site.asked["/robots.txt"] == 2 * HOSTS  # one request per host and build, however many chunks
 
 
-def command(source: Path, out: Path, by: Path, *more: str) -> list[str]:
-    return [PROGRAM, "build", "--sources", str(source), "--out", str(out), "--recipe", str(by),
+def command(source: Path, out: Path, recipe_path: Path, *more: str) -> list[str]:
+    return [PROGRAM, "build", "--sources", str(source), "--out", str(out), "--recipe", str(recipe_path),
             "--allow-private-hosts", "--workers", "0", "--json", *more]  # fmt: skip
 
 
-def test_pictures_from_the_web_are_published_without_what_they_tell(tmp_path: Path, site: Site) -> None:
+def test_images_from_the_web_are_published_without_personal_metadata(tmp_path: Path, site: Site) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     exif[0x010F] = "a camera's maker"
@@ -240,22 +240,24 @@ def test_pictures_from_the_web_are_published_without_what_they_tell(tmp_path: Pa
     assert (from_web["width"], from_web["height"]) == (60, 90)
     assert verify(str(out)).faults == []
     build([source, str(local)], str(out), recipe(privacy={"strip_metadata": "never"}), HERE)
-    told = {row["sha256"] for row in pq.read_table(next((out / "data").iterdir())).to_pylist()}
-    assert told == {own["id"], from_web["id"]}
+    hashes = {row["sha256"] for row in pq.read_table(next((out / "data").iterdir())).to_pylist()}
+    assert hashes == {own["id"], from_web["id"]}
     (out / "recipe.yaml").write_text(recipe(privacy={"strip_metadata": "always"}).dump())
     assert any("EXIF" in fault for fault in verify(str(out)).faults)
 
 
-def test_a_build_from_the_web_that_is_killed_ends_in_the_same_bytes(tmp_path: Path, site: Site) -> None:
-    source, by = table(tmp_path, site, addresses(site)), tmp_path / "recipe.yaml"
-    by.write_text(yaml.safe_dump(recipe(web={"delay": 0.2, "retries": 0}).model_dump(mode="json")))
-    whole = subprocess.run(command(source, tmp_path / "whole", by), capture_output=True, text=True, check=True)
+def test_a_killed_build_from_the_web_resumes_to_the_same_bytes(tmp_path: Path, site: Site) -> None:
+    source, recipe_path = table(tmp_path, site, addresses(site)), tmp_path / "recipe.yaml"
+    recipe_path.write_text(yaml.safe_dump(recipe(web={"delay": 0.2, "retries": 0}).model_dump(mode="json")))
+    whole = subprocess.run(command(source, tmp_path / "whole", recipe_path), capture_output=True, text=True, check=True)
     assert json.loads(whole.stdout.splitlines()[-1])["kept"] == 12
     for after in (1.2, 2.4):
         out = tmp_path / f"killed {after}"
-        process = subprocess.Popen(command(source, out, by), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            command(source, out, recipe_path), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         time.sleep(after)
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
-        subprocess.run(command(source, out, by), capture_output=True, check=True)
+        subprocess.run(command(source, out, recipe_path), capture_output=True, check=True)
         assert scenes.contents(out) == scenes.contents(tmp_path / "whole")

@@ -1,4 +1,4 @@
-"""A web server on loopback, in a thread of the test's process: pictures by path, and whatever else a test wants."""
+"""A loopback web server in a thread of the test's process, with any responses by path."""
 
 import asyncio
 import contextlib
@@ -14,39 +14,39 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @dataclass
 class Site:
-    """What is served, and what was asked for."""
+    """What a server serves, and what was requested."""
 
     port: int = 0
     pages: dict[str, bytes | int | Handler] = field(default_factory=dict)
-    """By path: a body, a status, or what answers."""
+    """By path: a body, a status, or a handler."""
     asked: Counter[str] = field(default_factory=Counter)
-    """How often each path was asked for."""
+    """How often each path was requested."""
     busy: Counter[str] = field(default_factory=Counter)
     most_busy: Counter[str] = field(default_factory=Counter)
-    """The most requests that were under way at once, by host."""
+    """The largest number of requests in flight at once, by host."""
 
     def url(self, path: str, host: str = "127.0.0.1") -> str:
-        """The address of a path."""
+        """Return the address of a path."""
         return f"http://{host}:{self.port}{path}"
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
-        """Answers one request."""
+        """Answer one request."""
         host = request.host.rpartition(":")[0]
         self.asked[request.path_qs if request.path_qs in self.pages else request.path] += 1
         self.busy[host] += 1
         self.most_busy[host] = max(self.most_busy[host], self.busy[host])
         try:
-            found = self.pages.get(request.path_qs, self.pages.get(request.path, 404))
-            if isinstance(found, bytes):
-                return web.Response(body=found)
-            return web.Response(status=found) if isinstance(found, int) else await found(request)
+            page = self.pages.get(request.path_qs, self.pages.get(request.path, 404))
+            if isinstance(page, bytes):
+                return web.Response(body=page)
+            return web.Response(status=page) if isinstance(page, int) else await page(request)
         finally:
             self.busy[host] -= 1
 
 
 @contextlib.contextmanager
 def serving(pages: Mapping[str, bytes | int | Handler], hosts: int = 1) -> Iterator[Site]:
-    """Serves on 127.0.0.1 and its neighbours, all on one port."""
+    """Serve on 127.0.0.1 and the next addresses, all on one port."""
     site = Site(pages=dict(pages))
     ready, loop = threading.Event(), asyncio.new_event_loop()
 

@@ -1,4 +1,4 @@
-"""Data sets in every shape that `datasets` leaves on a disk, and on a Hub of our own."""
+"""Datasets in every layout that `datasets` writes to a disk, and on a local Hub server."""
 
 import io
 import json
@@ -25,19 +25,19 @@ from million_ird.sources.source import StreamContext
 from million_ird.workflow import Options, build
 from tests.hub_server import Hub, Repository, served
 
-Told: TypeAlias = dict[str, Any]
+Answer: TypeAlias = dict[str, Any]
 
 
-def picture(seed: int) -> bytes:
+def png(seed: int) -> bytes:
     pixels = np.random.default_rng(seed).integers(0, 256, (24, 32, 3), dtype=np.uint8)
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG")
     return file.getvalue()
 
 
-def made(rows: int = 6) -> datasets.Dataset:
+def make_dataset(rows: int = 6) -> datasets.Dataset:
     columns = {
-        "image": [{"bytes": picture(n), "path": f"{n}.png"} for n in range(rows - 1)] + [None],
+        "image": [{"bytes": png(n), "path": f"{n}.png"} for n in range(rows - 1)] + [None],
         "license": [f"CC-{n}" for n in range(rows)],
         "score": [n / 2 for n in range(rows)],
         "caption": ["a"] * rows,
@@ -52,55 +52,60 @@ def made(rows: int = 6) -> datasets.Dataset:
 def as_parquet(folder: Path) -> None:
     folder.mkdir()
     for number in range(2):
-        part = made().shard(2, number, contiguous=True)
+        part = make_dataset().shard(2, number, contiguous=True)
         part.to_parquet(folder / f"train-{number:05d}-of-00002.parquet")
 
 
 def as_saved(folder: Path) -> None:
-    made().save_to_disk(folder)
+    make_dataset().save_to_disk(folder)
 
 
 def as_dict(folder: Path) -> None:
-    datasets.DatasetDict(train=made(), test=made(3)).save_to_disk(folder)
+    datasets.DatasetDict(train=make_dataset(), test=make_dataset(3)).save_to_disk(folder)
 
 
-def load_download_cache(source: DatasetSource) -> dict[str, tuple[Candidate, bytes | Failed]]:
-    found: dict[str, tuple[Candidate, bytes | Failed]] = {}
+def stream_all(source: DatasetSource) -> dict[str, tuple[Candidate, bytes | Failed]]:
+    results: dict[str, tuple[Candidate, bytes | Failed]] = {}
     for chunk in source.chunks():
         assert chunk.remote
         assert chunk.stream_only
         context = StreamContext(out=Folder("memory://nowhere"), concurrency=1)
-        source.stream(chunk, lambda _: True, lambda one, got: found.update({one.uri: (one, got)}), context)
-    return found
+        source.stream(
+            chunk,
+            lambda _: True,
+            lambda candidate, content: results.update({candidate.uri: (candidate, content)}),
+            context,
+        )
+    return results
 
 
 @pytest.mark.parametrize("lay_out", [as_parquet, as_saved])
-def test_bytes_and_columns_come_through_untouched(tmp_path: Path, lay_out: Callable[[Path], None]) -> None:
+def test_bytes_and_columns_stay_unchanged(tmp_path: Path, lay_out: Callable[[Path], None]) -> None:
     lay_out(tmp_path / "set")
     source = DatasetSource("set", str(tmp_path / "set"), 10**6, ("score",), ("caption",))
     source.check()
-    found = list(load_download_cache(source).values())
-    assert [got for _, got in found[:5]] == [picture(n) for n in range(5)]
-    assert isinstance(found[5][1], Failed)
-    assert [(one.licence, one.extra["score"], one.extra["caption"]) for one, _ in found] == [
+    results = list(stream_all(source).values())
+    assert [content for _, content in results[:5]] == [png(n) for n in range(5)]
+    assert isinstance(results[5][1], Failed)
+    assert [(candidate.licence, candidate.extra["score"], candidate.extra["caption"]) for candidate, _ in results] == [
         (f"CC-{n}", n / 2, "a") for n in range(6)
     ]
-    assert len({one.key for one, _ in found}) == 6
+    assert len({candidate.key for candidate, _ in results}) == 6
 
 
 def test_all_splits_unless_one_is_named(tmp_path: Path) -> None:
     as_dict(tmp_path / "set")
-    assert len(load_download_cache(DatasetSource("set", str(tmp_path / "set"), 10**6))) == 6 + 3
-    named = load_download_cache(DatasetSource("set", str(tmp_path / "set"), 10**6, split="test"))
+    assert len(stream_all(DatasetSource("set", str(tmp_path / "set"), 10**6))) == 6 + 3
+    named = stream_all(DatasetSource("set", str(tmp_path / "set"), 10**6, split="test"))
     assert list(named) == [f"test/00000/{n:06d}" for n in range(3)]
 
 
-def test_an_image_folder_is_a_data_set_too(tmp_path: Path) -> None:
+def test_an_image_folder_is_a_dataset(tmp_path: Path) -> None:
     (tmp_path / "set").mkdir()
     for number in range(3):
-        (tmp_path / "set" / f"{number}.png").write_bytes(picture(number))
-    found = load_download_cache(DatasetSource("set", str(tmp_path / "set"), 10**6))
-    assert [got for _, got in found.values()] == [picture(n) for n in range(3)]
+        (tmp_path / "set" / f"{number}.png").write_bytes(png(number))
+    results = stream_all(DatasetSource("set", str(tmp_path / "set"), 10**6))
+    assert [content for _, content in results.values()] == [png(n) for n in range(3)]
 
 
 @pytest.mark.parametrize(
@@ -112,23 +117,23 @@ def test_an_image_folder_is_a_data_set_too(tmp_path: Path) -> None:
         ({"columns": ("stars",)}, "has no column 'stars'"),
     ],
 )
-def test_what_is_wrong_is_one_line(tmp_path: Path, options: dict[str, object], told: str) -> None:
+def test_a_wrong_option_is_an_error_of_one_line(tmp_path: Path, options: dict[str, object], told: str) -> None:
     as_parquet(tmp_path / "set")
     with pytest.raises(SourceError, match=told) as raised:
         DatasetSource("set", str(tmp_path / "set"), 10**6, **options).check()  # type: ignore[arg-type]
     assert "\n" not in str(raised.value)
 
 
-def test_a_set_without_pictures_and_one_that_is_not_there(tmp_path: Path) -> None:
+def test_a_dataset_without_images_and_one_that_is_missing(tmp_path: Path) -> None:
     (tmp_path / "set").mkdir()
-    made().remove_columns("image").to_parquet(tmp_path / "set" / "train.parquet")
+    make_dataset().remove_columns("image").to_parquet(tmp_path / "set" / "train.parquet")
     with pytest.raises(SourceError, match="no column of images; name one of license, score, caption"):
         DatasetSource("set", str(tmp_path / "set"), 10**6).check()
     with pytest.raises(SourceError, match="dataset:nobody/nothing: cannot be reached: HF_HUB_OFFLINE is set"):
         DatasetSource("set", "nobody/nothing", 10**6).check()
 
 
-def test_a_build_from_a_data_set(tmp_path: Path) -> None:
+def test_a_build_from_a_dataset(tmp_path: Path) -> None:
     as_parquet(tmp_path / "set")
     recipe = parse({"patches": {"size": 16}, "columns": ["score"], "limits": {"failed_share": 1}}, origin="test")
     specs = [f"dataset:{tmp_path / 'set'}"]
@@ -139,52 +144,54 @@ def test_a_build_from_a_data_set(tmp_path: Path) -> None:
     assert build(specs, str(tmp_path / "out"), recipe, Options(workers=0)).did_nothing
 
 
-def test_storage_options_are_not_taken_and_not_ignored(tmp_path: Path) -> None:
+def test_storage_options_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="takes no storage options"):
         DatasetSource("set", str(tmp_path), 10**6, options=(("anon", True),)).check()
 
 
-def test_pictures_as_raw_bytes_are_taken_if_their_column_is_named(tmp_path: Path) -> None:
+def test_images_as_raw_bytes_are_read_if_their_column_is_named(tmp_path: Path) -> None:
     (tmp_path / "set").mkdir()
-    plain = datasets.Dataset.from_dict({"content": [picture(1), picture(2)], "number": [1, 2]})
+    plain = datasets.Dataset.from_dict({"content": [png(1), png(2)], "number": [1, 2]})
     plain.cast_column("content", datasets.Value("binary")).to_parquet(tmp_path / "set" / "train.parquet")
-    found = load_download_cache(DatasetSource("set", str(tmp_path / "set"), 10**6, image="content"))
-    assert [got for _, got in found.values()] == [picture(1), picture(2)]
+    results = stream_all(DatasetSource("set", str(tmp_path / "set"), 10**6, image="content"))
+    assert [content for _, content in results.values()] == [png(1), png(2)]
     with pytest.raises(SourceError, match="number holds no images"):
         DatasetSource("set", str(tmp_path / "set"), 10**6, image="number").check()
 
 
-def test_a_picture_over_the_limit_and_one_that_is_gone(tmp_path: Path) -> None:
+def test_an_image_over_the_limit_and_one_that_is_gone(tmp_path: Path) -> None:
     (tmp_path / "set").mkdir()
     for number in range(3):
-        (tmp_path / "set" / f"{number}.png").write_bytes(picture(number) + bytes(5000 * number))
+        (tmp_path / "set" / f"{number}.png").write_bytes(png(number) + bytes(5000 * number))
     source = DatasetSource("set", str(tmp_path / "set"), 9000)
     source.check()
-    assert [type(got) for _, got in load_download_cache(source).values()] == [bytes, bytes, Failed]
+    assert [type(content) for _, content in stream_all(source).values()] == [bytes, bytes, Failed]
     (chunk,) = source.chunks()
     (tmp_path / "set" / "1.png").unlink()
-    found: list[bytes | Failed] = []
+    results: list[bytes | Failed] = []
     context = StreamContext(out=Folder("memory://nowhere"), concurrency=8)
-    source.stream(chunk, lambda _: True, lambda _, got: found.append(got), context)
-    classes = [got.failure_class if isinstance(got, Failed) else "" for got in found]
+    source.stream(chunk, lambda _: True, lambda _, content: results.append(content), context)
+    classes = [content.failure_class if isinstance(content, Failed) else "" for content in results]
     assert classes == ["", "missing", "too_large"]
 
 
 def test_a_changed_folder_has_another_version_in_the_same_process(tmp_path: Path) -> None:
     as_parquet(tmp_path / "set")
     source = DatasetSource("set", str(tmp_path / "set"), 10**6)
-    before = load_download_cache(source)
-    made(12).to_parquet(tmp_path / "set" / "train-00000-of-00002.parquet")
-    after = load_download_cache(source)
+    before = stream_all(source)
+    make_dataset(12).to_parquet(tmp_path / "set" / "train-00000-of-00002.parquet")
+    after = stream_all(source)
     assert len(after) == 12 + 3
-    assert {one.version for one, _ in before.values()}.isdisjoint(one.version for one, _ in after.values())
+    assert {candidate.version for candidate, _ in before.values()}.isdisjoint(
+        candidate.version for candidate, _ in after.values()
+    )
 
 
-def tell(asked: list[dict[str, Any]]) -> None:
-    """Prints what each source holds, or what is wrong with it: the work of `read`'s process."""
-    answers: list[Told] = []
-    for arguments in asked:
-        told: Told = {"rows": {}, "slots": [], "error": None}
+def print_answers(requests: list[dict[str, Any]]) -> None:
+    """Print what each source holds, or its error; runs in the process of `read_in_process`."""
+    answers: list[Answer] = []
+    for arguments in requests:
+        told: Answer = {"rows": {}, "slots": [], "error": None}
         answers.append(told)
         source = DatasetSource("set", max_bytes=10**6, **arguments)
         try:
@@ -192,26 +199,28 @@ def tell(asked: list[dict[str, Any]]) -> None:
             for chunk in source.chunks():
                 told["slots"].append(chunk.slot)
 
-                def note(one: Candidate, got: bytes | Failed, told: Told = told) -> None:
-                    outcome = got.failure_class if isinstance(got, Failed) else got.hex()
-                    told["rows"][one.uri] = [outcome, one.licence, one.version]
+                def record(candidate: Candidate, content: bytes | Failed, told: Answer = told) -> None:
+                    outcome = content.failure_class if isinstance(content, Failed) else content.hex()
+                    told["rows"][candidate.uri] = [outcome, candidate.licence, candidate.version]
 
-                source.stream(chunk, lambda _: True, note, StreamContext(out=Folder("memory://nowhere"), concurrency=4))
+                source.stream(
+                    chunk, lambda _: True, record, StreamContext(out=Folder("memory://nowhere"), concurrency=4)
+                )
         except Exception as error:
             told["error"] = f"{type(error).__name__}: {error}"
     sys.stdout.write("\n" + json.dumps(answers))
 
 
-def read(hub: Hub, home: Path, *asked: dict[str, Any]) -> list[Told]:
-    """Reads sources from the Hub in a process of its own: `huggingface_hub` looks for its address but once."""
+def read_in_process(hub: Hub, home: Path, *requests: dict[str, Any]) -> list[Answer]:
+    """Read sources from the Hub in a separate process: `huggingface_hub` reads its address only once."""
     told = {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(home), "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1"}
     told |= {"PYTHONPATH": str(Path(__file__).parents[3]), "HF_TOKEN": "", "NO_PROXY": "127.0.0.1"}
-    code = f"from tests.million_ird.sources.test_hub import tell; tell({list(asked)!r})"
+    code = f"from tests.million_ird.sources.test_hub import tell; tell({list(requests)!r})"
     done = subprocess.run(
         [sys.executable, "-c", code], env=os.environ | told, cwd=home, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    answers: list[Told] = json.loads(done.stdout.splitlines()[-1])
+    answers: list[Answer] = json.loads(done.stdout.splitlines()[-1])
     return answers
 
 
@@ -222,23 +231,23 @@ def parquet(part: datasets.Dataset) -> bytes:
 
 
 def shards(rows: int = 6) -> dict[str, bytes]:
-    parts = [made(rows).shard(2, number, contiguous=True) for number in range(2)]
+    parts = [make_dataset(rows).shard(2, number, contiguous=True) for number in range(2)]
     return {f"data/train-{number:05d}-of-00002.parquet": parquet(part) for number, part in enumerate(parts)}
 
 
 @pytest.fixture(scope="module")
 def hub() -> Iterator[Hub]:
-    """A Hub with sound, odd and broken data sets."""
+    """A Hub with intact, unusual and damaged datasets."""
     with served(Hub()) as hub:
         names = ("set", "folder", "zipped", "gated", "broken")
         hub.repositories = {f"user/{name}": Repository(gated=name == "gated") for name in names}
         hub.repositories["user/set"].commit(shards())
         metadata = b"file_name,license\na.png,CC0\nb.png,MIT\ngone.png,MIT\n"
-        pictures = {"train/a.png": picture(1), "train/b.png": picture(2), "train/metadata.csv": metadata}
+        pictures = {"train/a.png": png(1), "train/b.png": png(2), "train/metadata.csv": metadata}
         hub.repositories["user/folder"].commit(pictures)
         packed = io.BytesIO()
         with zipfile.ZipFile(packed, "w") as archive:
-            archive.writestr("train/a.png", picture(1))
+            archive.writestr("train/a.png", png(1))
         hub.repositories["user/zipped"].commit({"pictures.zip": packed.getvalue()})
         hub.repositories["user/gated"].commit(shards())
         whole = shards()
@@ -247,23 +256,21 @@ def hub() -> Iterator[Hub]:
 
 
 @pytest.fixture(scope="module")
-def answers(hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Told]:
-    """What the real client makes of them; the first set's server stumbles on the way."""
+def answers(hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Answer]:
+    """What the real client reads from them; for the first dataset, the server fails once per shard."""
     first, second = shards()
     hub.refuse[first], hub.hang_up[second] = 1, 1
     roots = [*hub.repositories, "user/nothing"]
-    asked = [*({"root": root} for root in roots), {"root": "user/set", "revision": "nowhere"}]
-    told = read(hub, tmp_path_factory.mktemp("home"), *asked)
+    requests = [*({"root": root} for root in roots), {"root": "user/set", "revision": "nowhere"}]
+    told = read_in_process(hub, tmp_path_factory.mktemp("home"), *requests)
     return dict(zip([*roots, "nowhere"], told, strict=True))
 
 
-def test_the_real_client_streams_every_shard_through_stumbles(hub: Hub, answers: dict[str, Told]) -> None:
+def test_the_real_client_streams_every_shard_despite_server_errors(hub: Hub, answers: dict[str, Answer]) -> None:
     told = answers["user/set"]
     assert told["error"] is None
     sha = hub.repositories["user/set"].branches["main"]
-    assert list(told["rows"].values()) == [
-        ["missing" if n == 5 else picture(n).hex(), f"CC-{n}", sha] for n in range(6)
-    ]
+    assert list(told["rows"].values()) == [["missing" if n == 5 else png(n).hex(), f"CC-{n}", sha] for n in range(6)]
     assert not +hub.refuse
     assert not +hub.hang_up
     resolved = [line for line in hub.asked if "user/set/resolve" in line and ".parquet" in line]
@@ -272,11 +279,11 @@ def test_the_real_client_streams_every_shard_through_stumbles(hub: Hub, answers:
 
 
 @pytest.mark.parametrize("name", ["user/folder", "user/zipped"])
-def test_image_folders_on_the_hub_come_through_untouched(answers: dict[str, Told], name: str) -> None:
+def test_image_folders_on_the_hub_stay_unchanged(answers: dict[str, Answer], name: str) -> None:
     rows = list(answers[name]["rows"].values())
     assert [row[:2] for row in rows] == {
-        "user/folder": [[picture(1).hex(), "CC0"], [picture(2).hex(), "MIT"], ["missing", "MIT"]],
-        "user/zipped": [[picture(1).hex(), None]],
+        "user/folder": [[png(1).hex(), "CC0"], [png(2).hex(), "MIT"], ["missing", "MIT"]],
+        "user/zipped": [[png(1).hex(), None]],
     }[name]
 
 
@@ -289,19 +296,19 @@ def test_image_folders_on_the_hub_come_through_untouched(answers: dict[str, Told
         ("user/broken", "BuildError: source dataset:user/broken: train/00001: "),
     ],
 )
-def test_what_the_hub_refuses_is_one_line(answers: dict[str, Told], name: str, told: str) -> None:
+def test_a_refusal_of_the_hub_is_an_error_of_one_line(answers: dict[str, Answer], name: str, told: str) -> None:
     assert answers[name]["error"].startswith(told)
     assert "\n" not in answers[name]["error"]
     assert name != "user/gated" or "gated" in answers[name]["error"].removeprefix(told)
 
 
-def test_a_new_commit_is_read_anew_in_the_same_units(hub: Hub, tmp_path: Path) -> None:
+def test_a_new_commit_is_read_again_in_the_same_chunks(hub: Hub, tmp_path: Path) -> None:
     repository = Repository()
     hub.repositories["user/growing"] = repository
     old = repository.commit(shards())
-    (before,) = read(hub, tmp_path, {"root": "user/growing"})
+    (before,) = read_in_process(hub, tmp_path, {"root": "user/growing"})
     new = repository.commit(shards(8))
-    after, again = read(hub, tmp_path, {"root": "user/growing"}, {"root": "user/growing", "revision": old})
+    after, again = read_in_process(hub, tmp_path, {"root": "user/growing"}, {"root": "user/growing", "revision": old})
     assert again == before
     assert after["slots"] == before["slots"]
     assert (len(before["rows"]), len(after["rows"])) == (6, 8)

@@ -1,4 +1,4 @@
-"""Listings are whole and sorted, and never hang."""
+"""Listings are complete and sorted, and never hang."""
 
 import os
 import socket
@@ -19,16 +19,16 @@ def names(root: Path | str) -> list[str]:
     return [entry.uri for entry in list_files(str(root))[1]]
 
 
-def test_a_listing_is_sorted_by_path_whole_and_without_what_is_hidden(tmp_path: Path) -> None:
+def test_a_listing_is_complete_sorted_by_path_and_without_hidden_files(tmp_path: Path) -> None:
     for name in ("b/2", "b/1", "a", "b.x", ".hidden/1", "c/.hidden", "c/deep/er/1"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"xy")
-    found = list(list_files(str(tmp_path))[1])
-    assert [entry.uri for entry in found] == ["a", "b.x", "b/1", "b/2", "c/deep/er/1"]
-    assert {entry.size for entry in found} == {2}
+    files = list(list_files(str(tmp_path))[1])
+    assert [entry.uri for entry in files] == ["a", "b.x", "b/1", "b/2", "c/deep/er/1"]
+    assert {entry.size for entry in files} == {2}
 
 
-def test_pipes_sockets_and_devices_are_no_files(tmp_path: Path) -> None:
+def test_pipes_sockets_and_devices_are_left_out(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.jpg")
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(tmp_path / "socket.jpg"))
@@ -40,7 +40,7 @@ def test_pipes_sockets_and_devices_are_no_files(tmp_path: Path) -> None:
         list_files(str(tmp_path / "pipe.jpg"))
 
 
-def test_linked_folders_are_entered_once_and_circles_end(tmp_path: Path) -> None:
+def test_linked_folders_are_entered_once_also_in_circles(tmp_path: Path) -> None:
     for name in ("a/x/1", "b/2", "outside/3"):
         (tmp_path / "root" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "root" / name).touch()
@@ -53,7 +53,7 @@ def test_linked_folders_are_entered_once_and_circles_end(tmp_path: Path) -> None
     assert names(tmp_path / "root") == ["a/x/1", "b/2", "itself", "z/3"]
 
 
-def test_a_link_to_nowhere_is_listed_so_that_it_is_told(tmp_path: Path) -> None:
+def test_a_broken_link_is_listed_so_that_it_fails_visibly(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").symlink_to(tmp_path / "gone")
     assert names(tmp_path) == ["a.jpg"]
 
@@ -70,7 +70,7 @@ def test_a_changed_target_of_a_link_is_another_version(tmp_path: Path) -> None:
     assert before.version != after.version
 
 
-def test_a_name_that_is_not_utf_8_is_text_and_finds_its_file(tmp_path: Path) -> None:
+def test_a_name_that_is_not_utf_8_becomes_text_that_opens_its_file(tmp_path: Path) -> None:
     raw = os.fsencode(tmp_path) + b"/caf\xe9 \xff.jpg"
     with open(raw, "wb") as file:
         file.write(b"coffee")
@@ -81,7 +81,7 @@ def test_a_name_that_is_not_utf_8_is_text_and_finds_its_file(tmp_path: Path) -> 
     assert folder.read(entry.uri) == b"coffee"
 
 
-def test_a_name_that_looks_escaped_finds_itself(tmp_path: Path) -> None:
+def test_a_name_that_looks_escaped_opens_its_file(tmp_path: Path) -> None:
     (tmp_path / "a\\xe9.jpg").write_bytes(b"mine")
     folder, entries = list_files(str(tmp_path))
     assert [folder.read(entry.uri) for entry in entries] == [b"mine"]
@@ -92,7 +92,7 @@ def test_very_long_names_are_listed(tmp_path: Path) -> None:
     assert len(names(tmp_path)[0]) == 255
 
 
-def test_a_folder_that_cannot_be_listed_is_told_not_lost(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_listed_is_reported(tmp_path: Path) -> None:
     script = (
         "import logging, os, sys\nlogging.basicConfig(stream=sys.stdout, format='%(message)s')\n"
         "from million_ird.errors import SourceError\nfrom million_ird.sources.listing import list_files\n"
@@ -112,14 +112,14 @@ def test_a_folder_that_cannot_be_listed_is_told_not_lost(tmp_path: Path) -> None
     command = [sys.executable, "-c", script, root, root / "closed", secret]
     ran = subprocess.run(command, capture_output=True, text=True)
     (root / "closed").chmod(0o755)
-    told = ran.stdout.splitlines()
-    assert told[0] == f"{root}/closed: cannot be listed and is left out: Permission denied"
-    assert told[1] == "['open']"
-    assert told[2] == f"source {root}/closed: Permission denied"
-    assert told[3] == f"source {secret}: Permission denied"
+    lines = ran.stdout.splitlines()
+    assert lines[0] == f"{root}/closed: cannot be listed and is left out: Permission denied"
+    assert lines[1] == "['open']"
+    assert lines[2] == f"source {root}/closed: Permission denied"
+    assert lines[3] == f"source {secret}: Permission denied"
 
 
-def test_what_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_missing_path_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="nope: no such file or folder"):
         list_files(str(tmp_path / "nope"))
 
@@ -129,10 +129,10 @@ def test_a_remote_folder_is_listed_like_a_local_one() -> None:
     for name in ("b/2", "a", ".hidden/1"):
         folder.write(name, b"xyz")
     where, entries = list_files(folder.url)
-    found = list(entries)
-    assert [entry.uri for entry in found] == ["a", "b/2"]
+    files = list(entries)
+    assert [entry.uri for entry in files] == ["a", "b/2"]
     assert where.read("b/2") == b"xyz"
-    before = found[0].version
+    before = files[0].version
     time.sleep(0.01)
     folder.write("a", b"abc")
     assert next(iter(list_files(folder.url)[1])).version != before

@@ -52,15 +52,15 @@ def write(folder: Path, kind: str) -> Path:
 
 
 @pytest.mark.parametrize("kind", [".parquet", ".csv", ".tsv", ".jsonl", ".jsonl.gz"])
-def test_every_kind_of_table_gives_the_same_candidates(folder: Path, kind: str) -> None:
+def test_every_format_of_table_yields_the_same_candidates(folder: Path, kind: str) -> None:
     source = TableSource("list", str(write(folder, kind)), FETCHER, ("pwatermark",))
-    found = [candidate for chunk in source.chunks() for candidate in source.candidates(chunk)]
-    assert [(c.uri, c.licence, c.extra["pwatermark"]) for c in found] == [
+    candidates = [candidate for chunk in source.chunks() for candidate in source.candidates(chunk)]
+    assert [(c.uri, c.licence, c.extra["pwatermark"]) for c in candidates] == [
         (row["path"], row["license"] or None, row["pwatermark"]) for row in ROWS
     ]
 
 
-def test_gates_on_a_passed_column_and_on_licences_drop_before_anything_is_read(folder: Path) -> None:
+def test_gates_on_passed_columns_and_licences_drop_before_anything_is_read(folder: Path) -> None:
     recipe = parse(
         {
             "columns": ["pwatermark"],
@@ -85,8 +85,8 @@ def test_gates_on_a_passed_column_and_on_licences_drop_before_anything_is_read(f
     assert (again.scan.measured, again.funnel.kept) == (1, 3)
 
 
-def test_what_is_wrong_with_a_table_is_one_line_that_names_it(folder: Path) -> None:
-    def complaint(text: str, columns: tuple[str, ...] = ()) -> str:
+def test_a_faulty_table_is_an_error_of_one_line_that_names_it(folder: Path) -> None:
+    def error_of(text: str, columns: tuple[str, ...] = ()) -> str:
         (folder / "bad.csv").write_text(text)
         with pytest.raises(SourceError) as raised:
             TableSource("bad", str(folder / "bad.csv"), FETCHER, columns).check()
@@ -94,10 +94,10 @@ def test_what_is_wrong_with_a_table_is_one_line_that_names_it(folder: Path) -> N
         assert "bad.csv" in str(raised.value)
         return str(raised.value)
 
-    assert "no column names images" in complaint("a,b\n1,2\n")
-    assert "no column 'pwatermark', only path" in complaint("path\nc.png\n", ("pwatermark",))
-    assert "'high' in a row, not a number" in complaint("path,pwatermark\nc.png,high\n", ("pwatermark",))
-    assert "holds no rows" in complaint("path\n")
+    assert "no column names images" in error_of("a,b\n1,2\n")
+    assert "no column 'pwatermark', only path" in error_of("path\nc.png\n", ("pwatermark",))
+    assert "'high' in a row, not a number" in error_of("path,pwatermark\nc.png,high\n", ("pwatermark",))
+    assert "holds no rows" in error_of("path\n")
     with pytest.raises(RecipeError, match="'entropy' is already the name of a ledger column"):
         parse({"columns": ["entropy"]}, origin="test")
 

@@ -1,4 +1,4 @@
-"""Archives made by the standard library, whole and broken."""
+"""Archives written by the standard library, intact and damaged."""
 
 import bz2
 import contextlib
@@ -36,7 +36,7 @@ from million_ird.workflow import Options, build
 LIMIT = 1_000_000
 
 
-def picture(seed: int) -> bytes:
+def png(seed: int) -> bytes:
     pixels = np.random.default_rng(seed).integers(0, 256, (24, 32, 3), dtype=np.uint8)
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG")
@@ -62,43 +62,54 @@ def zipped(members: list[tuple[str, bytes]]) -> bytes:
 
 
 def webdataset(count: int = 5) -> list[tuple[str, bytes]]:
-    """As img2dataset writes it."""
+    """Return members as img2dataset writes them."""
     members = []
     for number in range(count):
-        told = {"license": f"CC-{number}", "author": "me", "url": "https://x", "aesthetic": number / 10, "caption": "a"}
-        members += [(f"{number:09d}.jpg", picture(number)), (f"{number:09d}.json", json.dumps(told).encode())]
+        fields = {
+            "license": f"CC-{number}",
+            "author": "me",
+            "url": "https://x",
+            "aesthetic": number / 10,
+            "caption": "a",
+        }
+        members += [(f"{number:09d}.jpg", png(number)), (f"{number:09d}.json", json.dumps(fields).encode())]
         members.append((f"{number:09d}.txt", b"a caption"))
     return members
 
 
-def listed(source: ArchiveSource) -> list[Candidate]:
+def list_candidates(source: ArchiveSource) -> list[Candidate]:
     return [candidate for chunk in source.chunks() for candidate in source.candidates(chunk)]
 
 
-def load_download_cache(source: ArchiveSource) -> dict[str, tuple[Candidate, bytes | Failed]]:
-    found: dict[str, tuple[Candidate, bytes | Failed]] = {}
+def stream_all(source: ArchiveSource) -> dict[str, tuple[Candidate, bytes | Failed]]:
+    results: dict[str, tuple[Candidate, bytes | Failed]] = {}
     context = StreamContext(out=Folder("memory://nowhere"), concurrency=4)
     for chunk in source.chunks():
         assert chunk.remote
-        source.stream(chunk, lambda _: True, lambda one, got: found.update({one.uri: (one, got)}), context)
-    return found
+        source.stream(
+            chunk,
+            lambda _: True,
+            lambda candidate, content: results.update({candidate.uri: (candidate, content)}),
+            context,
+        )
+    return results
 
 
 @pytest.mark.parametrize(("suffix", "pack"), [("tar", tar), ("zip", zipped)])
-def test_members_of_a_plain_archive_are_read_where_they_lie(
+def test_members_of_a_plain_archive_are_read_in_place(
     tmp_path: Path, suffix: str, pack: Callable[[list[tuple[str, bytes]]], bytes]
 ) -> None:
     (tmp_path / f"a.{suffix}").write_bytes(pack(webdataset()))
     source = ArchiveSource("a", str(tmp_path / f"a.{suffix}"), LIMIT, ("aesthetic",), ("caption",))
     source.check()
-    found = listed(source)
-    assert [one.uri for one in found] == [f"a.{suffix}/{n:09d}.jpg" for n in range(5)]
-    assert [one.licence for one in found] == [f"CC-{n}" for n in range(5)]
-    assert found[3].extra == {"aesthetic": 0.3, "caption": "a"}
-    assert found[0].attribution == "me"
-    for number, one in enumerate(found):
-        bare = Candidate(key=one.key, source=one.source, uri=one.uri, version="")
-        assert source.fetch(bare) == picture(number)
+    results = list_candidates(source)
+    assert [candidate.uri for candidate in results] == [f"a.{suffix}/{n:09d}.jpg" for n in range(5)]
+    assert [candidate.licence for candidate in results] == [f"CC-{n}" for n in range(5)]
+    assert results[3].extra == {"aesthetic": 0.3, "caption": "a"}
+    assert results[0].attribution == "me"
+    for number, candidate in enumerate(results):
+        bare = Candidate(key=candidate.key, source=candidate.source, uri=candidate.uri, version="")
+        assert source.fetch(bare) == png(number)
     assert not any(chunk.remote for chunk in source.chunks())
 
 
@@ -110,7 +121,7 @@ def in_zstd(content: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("suffix", ["tar.gz", "tgz", "tar.bz2", "tar.xz", "tar.zst"])
-def test_a_compressed_tar_is_streamed_with_what_comes_after_a_picture(tmp_path: Path, suffix: str) -> None:
+def test_a_compressed_tar_is_streamed_with_the_sidecars_after_images(tmp_path: Path, suffix: str) -> None:
     plain = tar(webdataset())
     packers: dict[str, Callable[[bytes], bytes]] = {
         "tar.gz": gzip.compress,
@@ -121,29 +132,31 @@ def test_a_compressed_tar_is_streamed_with_what_comes_after_a_picture(tmp_path: 
     }
     packed = packers[suffix](plain)
     (tmp_path / f"a.{suffix}").write_bytes(packed)
-    found = load_download_cache(ArchiveSource("a", str(tmp_path / f"a.{suffix}"), LIMIT, ("aesthetic",)))
-    assert [got for _, got in found.values()] == [picture(number) for number in range(5)]
-    assert [one.licence for one, _ in found.values()] == [f"CC-{n}" for n in range(5)]
+    results = stream_all(ArchiveSource("a", str(tmp_path / f"a.{suffix}"), LIMIT, ("aesthetic",)))
+    assert [content for _, content in results.values()] == [png(number) for number in range(5)]
+    assert [candidate.licence for candidate, _ in results.values()] == [f"CC-{n}" for n in range(5)]
 
 
 @pytest.mark.parametrize(("suffix", "pack"), [("tar", tar), ("zip", zipped)])
-def test_an_archive_elsewhere_is_streamed(suffix: str, pack: Callable[[list[tuple[str, bytes]]], bytes]) -> None:
+def test_a_remote_archive_is_streamed(suffix: str, pack: Callable[[list[tuple[str, bytes]]], bytes]) -> None:
     content = pack(webdataset())
     fsspec.filesystem("memory").pipe(f"/bucket/x.{suffix}", content)
-    found = load_download_cache(ArchiveSource("x", f"memory://bucket/x.{suffix}", LIMIT))
-    assert {uri: got for uri, (_, got) in found.items()} == {f"x.{suffix}/{n:09d}.jpg": picture(n) for n in range(5)}
+    results = stream_all(ArchiveSource("x", f"memory://bucket/x.{suffix}", LIMIT))
+    assert {uri: content for uri, (_, content) in results.items()} == {
+        f"x.{suffix}/{n:09d}.jpg": png(n) for n in range(5)
+    }
 
 
-def test_patterns_and_braces_name_several(tmp_path: Path) -> None:
+def test_patterns_and_braces_name_several_archives(tmp_path: Path) -> None:
     for number in range(3):
-        (tmp_path / f"{number:05d}.tar").write_bytes(tar([(f"{number}.png", picture(number))]))
+        (tmp_path / f"{number:05d}.tar").write_bytes(tar([(f"{number}.png", png(number))]))
     braces = ArchiveSource("s", f"{tmp_path}/{{00001..00002}}.tar", LIMIT)
-    assert [one.uri for one in listed(braces)] == ["00001.tar/1.png", "00002.tar/2.png"]
+    assert [candidate.uri for candidate in list_candidates(braces)] == ["00001.tar/1.png", "00002.tar/2.png"]
     star = ArchiveSource("s", f"{tmp_path}/*.tar", LIMIT)
-    assert [star.fetch(one) for one in listed(star)] == [picture(number) for number in range(3)]
+    assert [star.fetch(candidate) for candidate in list_candidates(star)] == [png(number) for number in range(3)]
 
 
-def test_what_is_no_picture_is_passed_over_and_names_are_only_names(tmp_path: Path) -> None:
+def test_members_that_are_not_images_are_skipped_and_names_are_never_paths(tmp_path: Path) -> None:
     file = io.BytesIO()
     with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for kind in (tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE):
@@ -153,31 +166,31 @@ def test_what_is_no_picture_is_passed_over_and_names_are_only_names(tmp_path: Pa
         names = ["../../up.png", "/root.png", "ünï 画.png", "x" * 300 + ".png", "same.png", "same.png"]
         for number, name in enumerate([".hidden.png", "__MACOSX/a.png", *names]):
             member = tarfile.TarInfo(name)
-            member.size = len(picture(number))
-            archive.addfile(member, io.BytesIO(picture(number)))
+            member.size = len(png(number))
+            archive.addfile(member, io.BytesIO(png(number)))
     (tmp_path / "odd.tar").write_bytes(file.getvalue())
     source = ArchiveSource("odd", str(tmp_path / "odd.tar"), LIMIT)
-    found = {one.uri.removeprefix("odd.tar/"): source.fetch(one) for one in listed(source)}
-    assert found == {name: picture(number + 2) for number, name in enumerate(names)}  # of two, the last
+    results = {candidate.uri.removeprefix("odd.tar/"): source.fetch(candidate) for candidate in list_candidates(source)}
+    assert results == {name: png(number + 2) for number, name in enumerate(names)}  # of two, the last
 
 
-def test_a_name_that_is_no_text_is_found_again(tmp_path: Path) -> None:
-    plain = tar([("aaaa.png", picture(1))]).replace(b"aaaa.png", b"a\xe9\xff\xe8.png"[:8], 1)
+def test_a_member_whose_name_is_not_utf8_can_be_read(tmp_path: Path) -> None:
+    plain = tar([("aaaa.png", png(1))]).replace(b"aaaa.png", b"a\xe9\xff\xe8.png"[:8], 1)
     header = bytearray(plain[:512])
     header[148:156] = b" " * 8
     header[148:156] = b"%06o\0 " % sum(header)
     (tmp_path / "odd.tar").write_bytes(bytes(header) + plain[512:])
     source = ArchiveSource("odd", str(tmp_path / "odd.tar"), LIMIT)
-    (one,) = listed(source)
-    assert "\\xe9" in one.uri
-    assert source.fetch(one) == picture(1)
+    (candidate,) = list_candidates(source)
+    assert "\\xe9" in candidate.uri
+    assert source.fetch(candidate) == png(1)
 
 
-def test_limits_and_damage_are_failures_of_the_picture(tmp_path: Path) -> None:
+def test_limits_and_damage_fail_single_images(tmp_path: Path) -> None:
     bomb = io.BytesIO()
     with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("bomb.png", bytes(LIMIT + 1))
-        archive.writestr("good.png", picture(0))
+        archive.writestr("good.png", png(0))
         archive.writestr("lies.png", bytes(500_000))
     content = bytearray(bomb.getvalue())
     for mark, at in ((b"PK\x03\x04", 22), (b"PK\x01\x02", 24)):  # says that it holds 100 bytes
@@ -188,43 +201,43 @@ def test_limits_and_damage_are_failures_of_the_picture(tmp_path: Path) -> None:
     content[where] ^= 0xFF
     (tmp_path / "bad.zip").write_bytes(content)
     source = ArchiveSource("bad", str(tmp_path / "bad.zip"), LIMIT)
-    found = {one.uri: source.fetch(one) for one in listed(source)}
-    classes = {uri: got.failure_class for uri, got in found.items() if isinstance(got, Failed)}
+    results = {candidate.uri: source.fetch(candidate) for candidate in list_candidates(source)}
+    classes = {uri: content.failure_class for uri, content in results.items() if isinstance(content, Failed)}
     assert classes == {"bad.zip/bomb.png": "too_large", "bad.zip/good.png": "damaged", "bad.zip/lies.png": "damaged"}
 
 
-def test_an_encrypted_member_says_so(tmp_path: Path) -> None:
-    content = bytearray(zipped([("a.png", picture(0))]))
+def test_an_encrypted_member_fails_as_encrypted(tmp_path: Path) -> None:
+    content = bytearray(zipped([("a.png", png(0))]))
     for mark, at in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
         content[content.index(mark) + at] |= 1
     (tmp_path / "locked.zip").write_bytes(content)
     source = ArchiveSource("locked", str(tmp_path / "locked.zip"), LIMIT)
-    (one,) = listed(source)
-    assert source.fetch(one) == Failed("encrypted", "the archive wants a password for it")
+    (candidate,) = list_candidates(source)
+    assert source.fetch(candidate) == Failed("encrypted", "the archive wants a password for it")
 
 
-def test_a_tar_that_is_cut_short_gives_what_it_has(tmp_path: Path) -> None:
-    whole = tar([(f"{n}.png", picture(n)) for n in range(3)])
+def test_a_truncated_tar_yields_its_readable_images(tmp_path: Path) -> None:
+    whole = tar([(f"{n}.png", png(n)) for n in range(3)])
     second = whole.index(b"2.png")
     (tmp_path / "cut.tar").write_bytes(whole[: second + 512 + 100])
     source = ArchiveSource("cut", str(tmp_path / "cut.tar"), LIMIT)
-    found = [source.fetch(one) for one in listed(source)]
-    assert found[:2] == [picture(0), picture(1)]
-    assert isinstance(found[2], Failed)
-    assert found[2].failure_class == "truncated"
-    longer = gzip.compress(tar([(f"{n}.png", picture(n)) for n in range(30)]))
+    results = [source.fetch(candidate) for candidate in list_candidates(source)]
+    assert results[:2] == [png(0), png(1)]
+    assert isinstance(results[2], Failed)
+    assert results[2].failure_class == "truncated"
+    longer = gzip.compress(tar([(f"{n}.png", png(n)) for n in range(30)]))
     (tmp_path / "cut.tar.gz").write_bytes(longer[: len(longer) // 2])
-    got = load_download_cache(ArchiveSource("cut", str(tmp_path / "cut.tar.gz"), LIMIT))
-    *before, (last, failed) = got.values()
+    content = stream_all(ArchiveSource("cut", str(tmp_path / "cut.tar.gz"), LIMIT))
+    *before, (last, failed) = content.values()
     assert 5 < len(before) < 29
-    assert [found for _, found in before] == [picture(n) for n in range(len(before))]
+    assert [results for _, results in before] == [png(n) for n in range(len(before))]
     assert isinstance(failed, Failed)
     assert (last.uri, failed.failure_class) == (f"cut.tar.gz/{len(before)}.png", "truncated")
 
 
 @pytest.mark.parametrize("name", ["a.tar", "a.zip"])
-def test_what_is_no_archive_is_one_line(tmp_path: Path, name: str) -> None:
-    (tmp_path / name).write_bytes(picture(0))
+def test_a_file_that_is_not_an_archive_is_an_error_of_one_line(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(png(0))
     with pytest.raises(SourceError, match=f"{name}: is not a readable archive"):
         ArchiveSource("a", str(tmp_path / name), LIMIT).check()
 
@@ -240,7 +253,7 @@ def test_a_header_of_gigabytes_is_not_read(tmp_path: Path) -> None:
         ArchiveSource("huge", str(file), LIMIT).check()
 
 
-def test_a_member_more_changes_one_unit(tmp_path: Path) -> None:
+def test_a_new_member_changes_one_chunk(tmp_path: Path) -> None:
     members = [(f"{n}.png", b"x%d" % n) for n in range(300)]
 
     def slots(content: bytes) -> dict[str, int]:
@@ -275,13 +288,13 @@ def test_a_build_from_an_archive_keeps_its_bytes(tmp_path: Path, suffix: str) ->
     assert taste.funnel.candidates == 2
 
 
-def test_names_tell_archives() -> None:
+def test_archives_are_recognised_by_their_names() -> None:
     assert all(map(is_archive, ("a.tar", "b.TAR.GZ", "s3://x/{00..10}.tar", "c.zip")))
     assert not any(map(is_archive, ("a.parquet", "tar", "a.tar.txt")))
 
 
 def header_of(name: str, size: int, kind: bytes = tarfile.REGTYPE, size_field: bytes | None = None) -> bytes:
-    """A header of any size; its check sum is right."""
+    """Return a header with any declared size and a correct checksum."""
     member = tarfile.TarInfo(name)
     member.type = kind
     member.size = size
@@ -294,17 +307,17 @@ def header_of(name: str, size: int, kind: bytes = tarfile.REGTYPE, size_field: b
 
 
 def classes(source: ArchiveSource) -> dict[str, str]:
-    """What becomes of each candidate, by its uri."""
-    found = {one.uri: source.fetch(one) for one in listed(source)}
-    return {uri: got.failure_class if isinstance(got, Failed) else "" for uri, got in found.items()}
+    """Return the failure class of each candidate by its uri; empty if it was read."""
+    results = {candidate.uri: source.fetch(candidate) for candidate in list_candidates(source)}
+    return {uri: content.failure_class if isinstance(content, Failed) else "" for uri, content in results.items()}
 
 
 @pytest.mark.parametrize("suffix", ["tar", "tar.gz"])
-@pytest.mark.parametrize(("spoil", "told"), [(600, "damaged"), (None, "truncated")])
-def test_what_follows_a_broken_header_is_one_failure_and_not_silence(
-    tmp_path: Path, suffix: str, spoil: int | None, told: str
+@pytest.mark.parametrize(("spoil", "failure_class"), [(600, "damaged"), (None, "truncated")])
+def test_the_rest_after_a_broken_header_is_one_failure(
+    tmp_path: Path, suffix: str, spoil: int | None, failure_class: str
 ) -> None:
-    content = bytearray(tar([(f"{n}.png", picture(n)) for n in range(4)]))
+    content = bytearray(tar([(f"{n}.png", png(n)) for n in range(4)]))
     header = content.index(b"2.png")
     content[header] ^= 0xFF
     if spoil is None:
@@ -313,11 +326,11 @@ def test_what_follows_a_broken_header_is_one_failure_and_not_silence(
     path.write_bytes(gzip.compress(bytes(content)) if suffix == "tar.gz" else bytes(content))
     source = ArchiveSource("a", str(path), LIMIT)
     if suffix == "tar":
-        found = classes(source)
+        results = classes(source)
     else:
-        pairs = load_download_cache(source).items()
-        found = {uri: got.failure_class if isinstance(got, Failed) else "" for uri, (_, got) in pairs}
-    assert found == {f"a.{suffix}/0.png": "", f"a.{suffix}/1.png": "", f"a.{suffix}": told}
+        pairs = stream_all(source).items()
+        results = {uri: content.failure_class if isinstance(content, Failed) else "" for uri, (_, content) in pairs}
+    assert results == {f"a.{suffix}/0.png": "", f"a.{suffix}/1.png": "", f"a.{suffix}": failure_class}
 
 
 @pytest.mark.parametrize(
@@ -333,84 +346,84 @@ def test_what_follows_a_broken_header_is_one_failure_and_not_silence(
 )
 @pytest.mark.parametrize("suffix", ["tar", "tar.gz"])
 def test_a_hostile_header_ends_the_tar_at_once(tmp_path: Path, hostile: bytes, suffix: str) -> None:
-    content = tar([("0.png", picture(0))])[: 512 + -(-len(picture(0)) // 512) * 512]
+    content = tar([("0.png", png(0))])[: 512 + -(-len(png(0)) // 512) * 512]
     path = tmp_path / f"a.{suffix}"
     packed = content + hostile + header_of("b.png", 0) + bytes(1024)
     path.write_bytes(gzip.compress(packed) if suffix == "tar.gz" else packed)
     source = ArchiveSource("a", str(path), LIMIT)
     started = time.monotonic()
     if suffix == "tar":
-        found = classes(source)
+        results = classes(source)
     else:
-        pairs = load_download_cache(source).items()
-        found = {uri: got.failure_class if isinstance(got, Failed) else "" for uri, (_, got) in pairs}
-    assert found.pop(f"a.{suffix}/0.png") == ""
-    assert list(found) == [f"a.{suffix}"]
+        pairs = stream_all(source).items()
+        results = {uri: content.failure_class if isinstance(content, Failed) else "" for uri, (_, content) in pairs}
+    assert results.pop(f"a.{suffix}/0.png") == ""
+    assert list(results) == [f"a.{suffix}"]
     assert time.monotonic() - started < 2
 
 
-def test_a_thousand_headers_about_one_member_are_no_matter(tmp_path: Path) -> None:
+def test_thousands_of_headers_for_one_member_are_read(tmp_path: Path) -> None:
     pax = header_of("././@PaxHeader", 11, tarfile.XHDTYPE) + b"11 path=ab\n".ljust(512, b"\0")
-    (tmp_path / "a.tar").write_bytes(5000 * pax + tar([("0.png", picture(0))]))
+    (tmp_path / "a.tar").write_bytes(5000 * pax + tar([("0.png", png(0))]))
     assert list(classes(ArchiveSource("a", str(tmp_path / "a.tar"), LIMIT)).values()) == [""]
 
 
-def test_every_format_of_a_header_names_the_same_members(tmp_path: Path) -> None:
+def test_every_header_format_yields_the_same_members(tmp_path: Path) -> None:
     names = ["d/" + "x" * 90 + "/" + "y" * 80 + ".png", "plain.png", "z" * 99 + "p"]
     for form in (tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
         path = tmp_path / f"{form}.tar"
-        path.write_bytes(tar([(name, picture(n)) for n, name in enumerate(names)], format=form))
+        path.write_bytes(tar([(name, png(n)) for n, name in enumerate(names)], format=form))
         source = ArchiveSource("a", str(path), LIMIT)
-        assert [source.fetch(one) for one in listed(source)] == [picture(n) for n in range(3)]
-        assert [one.uri.split("/", 1)[1] for one in listed(source)] == names
+        assert [source.fetch(candidate) for candidate in list_candidates(source)] == [png(n) for n in range(3)]
+        assert [candidate.uri.split("/", 1)[1] for candidate in list_candidates(source)] == names
 
 
-def test_a_sparse_file_and_a_link_in_a_zip_are_passed_over(tmp_path: Path) -> None:
+def test_a_sparse_file_and_a_link_in_a_zip_are_skipped(tmp_path: Path) -> None:
     holes = bytearray(header_of("holes.png", 512, tarfile.GNUTYPE_SPARSE))
     holes[482] = 1  # its map goes on in a block of its own
     holes[148:156] = b" " * 8
     holes[148:156] = b"%06o\0 " % sum(holes)
-    (tmp_path / "a.tar").write_bytes(bytes(holes) + bytes(1024) + tar([("0.png", picture(0))]))
+    (tmp_path / "a.tar").write_bytes(bytes(holes) + bytes(1024) + tar([("0.png", png(0))]))
     assert classes(ArchiveSource("a", str(tmp_path / "a.tar"), LIMIT)) == {"a.tar/0.png": ""}
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         link = zipfile.ZipInfo("link.png")
         link.create_system, link.external_attr = 3, (stat.S_IFLNK | 0o777) << 16
         archive.writestr(link, "/etc/passwd")
         archive.writestr("folder.png/", b"")
-        archive.writestr("0.png", picture(0))
+        archive.writestr("0.png", png(0))
     assert classes(ArchiveSource("a", str(tmp_path / "a.zip"), LIMIT)) == {"a.zip/0.png": ""}
 
 
-def test_no_method_of_a_zip_inflates_without_bound(tmp_path: Path) -> None:
+def test_no_zip_method_decompresses_without_bound(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_BZIP2) as archive:
         archive.writestr("bomb.png", bytes(200_000_000))
-        archive.writestr("fine.png", picture(1))
-        archive.writestr(zipfile.ZipInfo("stored.png"), picture(2))
-        archive.writestr("odd.png", picture(3), zipfile.ZIP_LZMA)
+        archive.writestr("fine.png", png(1))
+        archive.writestr(zipfile.ZipInfo("stored.png"), png(2))
+        archive.writestr("odd.png", png(3), zipfile.ZIP_LZMA)
     content = bytearray((tmp_path / "a.zip").read_bytes())
     record = content.index(b"bomb.png", content.index(b"PK\x01\x02")) - 46
     content[record + 24 : record + 28] = struct.pack("<I", 1000)
     (tmp_path / "a.zip").write_bytes(content)
     source = ArchiveSource("a", str(tmp_path / "a.zip"), LIMIT)
-    listed(source)
+    list_candidates(source)
     tracemalloc.start()
-    found = classes(source)
+    results = classes(source)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert list(found.values()) == ["damaged", "", "", "unsupported"]
+    assert list(results.values()) == ["damaged", "", "", "unsupported"]
     assert peak < 10_000_000
 
 
-def test_a_zip_with_zip64_fields_behind_a_programme(tmp_path: Path) -> None:
+def test_a_zip_with_zip64_fields_after_a_program(tmp_path: Path) -> None:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         for number in range(3):
             with archive.open(f"{number}.png", "w", force_zip64=True) as file:
-                file.write(picture(number))
+                file.write(png(number))
         archive.comment = b"PK\x05 as a comment"
     (tmp_path / "self.zip").write_bytes(b"#!/bin/sh\n" * 10 + packed.getvalue())
     source = ArchiveSource("a", str(tmp_path / "self.zip"), LIMIT)
-    assert [source.fetch(one) for one in listed(source)] == [picture(n) for n in range(3)]
+    assert [source.fetch(candidate) for candidate in list_candidates(source)] == [png(n) for n in range(3)]
 
 
 def zip_of(path: Path, count: int) -> ArchiveSource:
@@ -430,8 +443,8 @@ def traced_peak(work: Callable[[], object]) -> int:
         tracemalloc.stop()
 
 
-def test_a_large_zip_is_listed_in_less_memory_than_the_standard_library_takes(tmp_path: Path) -> None:
-    # Beside each other in one process: what either takes alone varies with the threads that earlier tests left.
+def test_a_large_zip_is_listed_in_less_memory_than_with_the_standard_library(tmp_path: Path) -> None:
+    # Both in one process, because the memory of either varies with the threads of earlier tests.
     count = 60_000
     source = zip_of(tmp_path / "a.zip", count)
 
@@ -445,16 +458,16 @@ def test_a_large_zip_is_listed_in_less_memory_than_the_standard_library_takes(tm
     assert traced_peak(ours) < 0.75 * traced_peak(standard)
 
 
-def test_more_members_than_an_old_zip_can_count(tmp_path: Path) -> None:
+def test_a_zip_with_more_members_than_16_bits_can_count(tmp_path: Path) -> None:
     source = zip_of(tmp_path / "a.zip", 66_000)
-    found = listed(source)
-    assert [found[n].uri for n in (0, 65_999)] == ["a.zip/folder/000000000.jpg", "a.zip/folder/000065999.jpg"]
-    assert len(found) == 66_000
-    assert source.fetch(found[65_999]) == b"65999"
+    results = list_candidates(source)
+    assert [results[n].uri for n in (0, 65_999)] == ["a.zip/folder/000000000.jpg", "a.zip/folder/000065999.jpg"]
+    assert len(results) == 66_000
+    assert source.fetch(results[65_999]) == b"65999"
 
 
-def test_a_cut_zip_is_no_archive(tmp_path: Path) -> None:
-    content = zipped([(f"{n}.png", picture(n)) for n in range(3)])
+def test_a_truncated_zip_is_an_error(tmp_path: Path) -> None:
+    content = zipped([(f"{n}.png", png(n)) for n in range(3)])
     for name, part in (("a.zip", content[:-100]), ("b.zip", content[: len(content) // 2]), ("c.zip", b"")):
         (tmp_path / name).write_bytes(part)
         with pytest.raises(SourceError, match=name):
@@ -462,7 +475,7 @@ def test_a_cut_zip_is_no_archive(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["tar", "zip", "tar.gz"])
-def test_random_damage_is_told_and_never_thrown(tmp_path: Path, suffix: str) -> None:
+def test_random_damage_becomes_failures_and_never_raises(tmp_path: Path, suffix: str) -> None:
     members = webdataset(8)
     whole = {"tar": tar(members), "zip": zipped(members), "tar.gz": gzip.compress(tar(members))}[suffix]
     chance, readable = random.Random(7), 0
@@ -474,8 +487,8 @@ def test_random_damage_is_told_and_never_thrown(tmp_path: Path, suffix: str) -> 
         path.write_bytes(content[: chance.choice([len(content), chance.randrange(len(content))])])
         source = ArchiveSource("a", str(path), LIMIT)
         with contextlib.suppress(SourceError):
-            found = load_download_cache(source) if suffix == "tar.gz" else classes(source)
-            assert found
+            results = stream_all(source) if suffix == "tar.gz" else classes(source)
+            assert results
             readable += 1
         path.unlink()
     assert readable > 10
@@ -484,10 +497,10 @@ def test_random_damage_is_told_and_never_thrown(tmp_path: Path, suffix: str) -> 
 def test_braces_may_stand_for_folders(tmp_path: Path) -> None:
     for number in range(2):
         (tmp_path / f"part{number}").mkdir()
-        (tmp_path / f"part{number}" / "a.tar").write_bytes(tar([("x.png", picture(number))]))
+        (tmp_path / f"part{number}" / "a.tar").write_bytes(tar([("x.png", png(number))]))
     source = ArchiveSource("s", f"{tmp_path}/part{{0..1}}/*.tar", LIMIT)
-    assert {one.uri: source.fetch(one) for one in listed(source)} == {
-        f"part{number}/a.tar/x.png": picture(number) for number in range(2)
+    assert {candidate.uri: source.fetch(candidate) for candidate in list_candidates(source)} == {
+        f"part{number}/a.tar/x.png": png(number) for number in range(2)
     }
     with pytest.raises(SourceError, match="no such file"):
         ArchiveSource("s", f"{tmp_path}/part{{0..2}}/a.tar", LIMIT).check()
@@ -497,34 +510,34 @@ def test_braces_may_stand_for_folders(tmp_path: Path) -> None:
 
 def test_a_changed_archive_gives_its_members_another_version(tmp_path: Path) -> None:
     path = tmp_path / "a.tar"
-    path.write_bytes(tar([("0.png", picture(0)), ("1.png", picture(1))]))
+    path.write_bytes(tar([("0.png", png(0)), ("1.png", png(1))]))
     source = ArchiveSource("a", str(path), LIMIT)
-    before = listed(source)
-    assert [source.fetch(one) for one in before] == [picture(0), picture(1)]
-    path.write_bytes(tar([("1.png", picture(2)), ("0.png", picture(3))]))
+    before = list_candidates(source)
+    assert [source.fetch(candidate) for candidate in before] == [png(0), png(1)]
+    path.write_bytes(tar([("1.png", png(2)), ("0.png", png(3))]))
     os.utime(path, ns=(1, 1))
-    after = listed(source)
-    assert {one.key for one in after} == {one.key for one in before}
-    assert {one.version for one in after}.isdisjoint(one.version for one in before)
-    assert [source.fetch(one) for one in before] == [picture(3), picture(2)]
+    after = list_candidates(source)
+    assert {candidate.key for candidate in after} == {candidate.key for candidate in before}
+    assert {candidate.version for candidate in after}.isdisjoint(candidate.version for candidate in before)
+    assert [source.fetch(candidate) for candidate in before] == [png(3), png(2)]
     path.unlink()
     assert isinstance(source.fetch(before[0]), Failed)
 
 
-def test_a_sample_of_many_pictures_is_not_held_whole(tmp_path: Path) -> None:
+def test_a_sample_of_many_images_is_not_held_in_memory(tmp_path: Path) -> None:
     path = tmp_path / "a.tar.gz"
     members = [(f"same.{number}.png", bytes(100_000)) for number in range(200)]
     path.write_bytes(gzip.compress(tar([*members, ("same.json", b'{"license": "CC0"}')])))
     source = ArchiveSource("a", str(path), 150_000)
     count = 0
 
-    def count_one(one: Candidate, got: bytes | Failed) -> None:
+    def count_candidate(candidate: Candidate, content: bytes | Failed) -> None:
         nonlocal count
-        count += got == bytes(100_000)
+        count += content == bytes(100_000)
 
     (chunk,) = source.chunks()
     tracemalloc.start()
-    source.stream(chunk, lambda _: True, count_one, StreamContext(out=Folder("memory://nowhere"), concurrency=1))
+    source.stream(chunk, lambda _: True, count_candidate, StreamContext(out=Folder("memory://nowhere"), concurrency=1))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert count == 200
@@ -532,7 +545,7 @@ def test_a_sample_of_many_pictures_is_not_held_whole(tmp_path: Path) -> None:
 
 
 class _Failing(io.BytesIO):
-    """A file whose end cannot be reached."""
+    """A file that fails before its end."""
 
     def read(self, size: int | None = -1) -> bytes:
         if self.tell() > 40_000:
@@ -541,8 +554,8 @@ class _Failing(io.BytesIO):
 
 
 @pytest.fixture
-def dead_line(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    whole = tar([(f"{n}.png", picture(n)) for n in range(40)])
+def broken_connection(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    whole = tar([(f"{n}.png", png(n)) for n in range(40)])
     fsspec.filesystem("memory").pipe("/dead/x.tar", whole)
     opened = Folder.open
 
@@ -555,9 +568,9 @@ def dead_line(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("dead_line")
-def test_a_line_that_goes_dead_is_told_from_an_archive_that_is_cut() -> None:
-    found = load_download_cache(ArchiveSource("x", "memory://dead/x.tar", LIMIT))
-    *before, (_, last) = found.values()
-    assert [got for _, got in before] == [picture(n) for n in range(len(before))]
+def test_a_broken_connection_differs_from_a_truncated_archive() -> None:
+    results = stream_all(ArchiveSource("x", "memory://dead/x.tar", LIMIT))
+    *before, (_, last) = results.values()
+    assert [content for _, content in before] == [png(n) for n in range(len(before))]
     assert len(before) > 10
     assert last == Failed("unreadable", "the line went dead")

@@ -1,4 +1,4 @@
-"""A server that speaks whatever bytes a test wants, well-formed or not; every connection in a thread of its own."""
+"""A server that sends any bytes, well-formed or not; each connection has its own thread."""
 
 import contextlib
 import socket
@@ -11,20 +11,20 @@ Speak = Callable[[socket.socket], None]
 
 @dataclass
 class Raw:
-    """What was heard."""
+    """The server's port and what it has received."""
 
     port: int
     requests: list[bytes] = field(default_factory=list)
     connections: int = 0
 
     def url(self, path: str, scheme: str = "http", host: str = "127.0.0.1") -> str:
-        """The address of a path."""
+        """Return the address of a path."""
         return f"{scheme}://{host}:{self.port}{path}"
 
 
 @contextlib.contextmanager
 def speaking(speak: bytes | Speak) -> Iterator[Raw]:
-    """Answers every request with those bytes, or as `speak` does, and closes the connection."""
+    """Answer every request with these bytes, or as `speak` does, and close the connection."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=256)
     raw = Raw(listener.getsockname()[1])
 

@@ -1,4 +1,4 @@
-"""What a URL names, and which addresses are refused: tables of spellings, each with its verdict."""
+"""Parsing of URLs, and which addresses are refused: tables of spellings with their results."""
 
 import asyncio
 import ipaddress
@@ -12,13 +12,13 @@ from million_ird.sources.web.addresses import CheckedResolver, FetchUrl, Private
 
 
 def target(text: str) -> FetchUrl:
-    found = parse_url(text)
-    assert isinstance(found, FetchUrl), found
-    return found
+    result = parse_url(text)
+    assert isinstance(result, FetchUrl), result
+    return result
 
 
 @pytest.mark.parametrize(
-    ("text", "asked"),
+    ("text", "expected"),
     [
         ("http://x.org", "http://x.org/"),
         ("HTTP://X.ORG/A", "http://x.org/A"),
@@ -39,8 +39,8 @@ def target(text: str) -> FetchUrl:
         ("http://x.org/'a'(1)[2]!*", "http://x.org/'a'(1)[2]!*"),
     ],
 )
-def test_a_url_is_asked_for_as_it_is_written_with_strange_characters_encoded(text: str, asked: str) -> None:
-    assert str(target(text).url) == asked
+def test_a_url_is_requested_as_written_with_invalid_characters_encoded(text: str, expected: str) -> None:
+    assert str(target(text).url) == expected
 
 
 @pytest.mark.parametrize(
@@ -55,15 +55,15 @@ def test_a_url_is_asked_for_as_it_is_written_with_strange_characters_encoded(tex
         *("http://" + "a" * 64 + ".org/", "http://x.org/" + "a" * 9000, "http://" + "a." * 200 + "org/"),
     ],
 )
-def test_a_url_that_cannot_be_asked_for_is_a_bad_url_and_stays_untold(text: str) -> None:
-    found = parse_url(text)
-    assert isinstance(found, Failed)
-    assert found.failure_class == "bad_url"
-    assert "secret" not in found.detail
-    assert "\n" not in found.detail
+def test_an_invalid_url_fails_as_bad_url_without_showing_it(text: str) -> None:
+    result = parse_url(text)
+    assert isinstance(result, Failed)
+    assert result.failure_class == "bad_url"
+    assert "secret" not in result.detail
+    assert "\n" not in result.detail
 
 
-def test_pacing_counts_by_host_and_robots_by_origin() -> None:
+def test_delays_are_counted_by_host_and_robots_by_origin() -> None:
     plain, secure = target("http://X.org./a"), target("https://x.org/a")
     assert (plain.host, secure.host) == ("x.org", "x.org")
     assert (plain.origin, secure.origin) == ("http://x.org.", "https://x.org")
@@ -77,7 +77,7 @@ LOOPBACK = (
 
 
 @pytest.mark.parametrize("spelling", LOOPBACK)
-def test_every_spelling_of_an_address_is_seen_through(spelling: str) -> None:
+def test_every_spelling_of_an_address_is_recognised(spelling: str) -> None:
     literal = target(f"http://{spelling}/").literal
     assert literal is not None
     expected = "87.0.0.1" if spelling == "0127.0.0.1" else "127.0.0.1"
@@ -93,10 +93,10 @@ def test_every_spelling_of_an_address_is_seen_through(spelling: str) -> None:
         *("::", "::1", "fe80::1", "fc00::1", "fd00:ec2::254", "ff02::1", "fec0::1", "2001:db8::1", "100::1"),
         *("::ffff:127.0.0.1", "::ffff:169.254.169.254", "::ffff:0:10.0.0.1", "64:ff9b::192.168.0.1", "::127.0.0.1"),
         *("64:ff9b:1::1", "2002:7f00:1::", "2002:a9fe:a9fe::1", "2001:0:7f00:1::1", "2001:20::1", "3fff::1"),
-        "2001:0:808:808::80ff:fffe",  # Teredo: a public server, and 127.0.0.1 with its bits turned round
+        "2001:0:808:808::80ff:fffe",  # Teredo: a public server, and 127.0.0.1 with its bits inverted
     ],
 )
-def test_what_is_not_on_the_public_internet(address: str) -> None:
+def test_addresses_that_are_not_public(address: str) -> None:
     assert not is_public(ipaddress.ip_address(address))
 
 
@@ -108,28 +108,28 @@ def test_what_is_not_on_the_public_internet(address: str) -> None:
         "2001:0:808:808::f7f7:f7f7",
     ],
 )
-def test_what_is(address: str) -> None:
+def test_addresses_that_are_public(address: str) -> None:
     assert is_public(ipaddress.ip_address(address))
 
 
 class Names(AbstractResolver):
-    """Gives whatever addresses a test says."""
+    """Resolves every name to the same addresses."""
 
     def __init__(self, *addresses: str) -> None:
         self.addresses = addresses
 
     async def resolve(self, host: str, port: int = 0, family: int = socket.AF_INET) -> list[ResolveResult]:
         return [
-            ResolveResult(hostname=host, host=one, port=port, family=socket.AF_INET, proto=0, flags=0)
-            for one in self.addresses
+            ResolveResult(hostname=host, host=address, port=port, family=socket.AF_INET, proto=0, flags=0)
+            for address in self.addresses
         ]
 
     async def close(self) -> None: ...
 
 
-def test_of_a_name_with_good_and_bad_addresses_only_the_good_are_used() -> None:
+def test_only_the_public_addresses_of_a_name_are_used() -> None:
     checked = CheckedResolver(Names("10.0.0.1", "8.8.8.8", "::1"), allow_private_hosts=False)
-    assert [one["host"] for one in asyncio.run(checked.resolve("x.org", 80))] == ["8.8.8.8"]
+    assert [address["host"] for address in asyncio.run(checked.resolve("x.org", 80))] == ["8.8.8.8"]
     private = CheckedResolver(Names("10.0.0.1", "fe80::1%eth0"), allow_private_hosts=False)
     with pytest.raises(PrivateAddress):
         asyncio.run(private.resolve("x.org", 80))

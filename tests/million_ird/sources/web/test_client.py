@@ -1,4 +1,4 @@
-"""One request and all that servers do to it; real servers on loopback."""
+"""Single requests and everything that servers may do to them; real servers on loopback."""
 
 import asyncio
 import gzip
@@ -45,14 +45,14 @@ def fetch(
 
 
 def failure(*args: object, **options: object) -> str:
-    found = fetch(*args, **options)  # type: ignore[arg-type]
-    assert isinstance(found, Failed), found
-    assert "\n" not in found.detail
-    assert found.detail
-    return found.failure_class
+    result = fetch(*args, **options)  # type: ignore[arg-type]
+    assert isinstance(result, Failed), result
+    assert "\n" not in result.detail
+    assert result.detail
+    return result.failure_class
 
 
-def says(body: bytes = b"", status: int = 200, **headers: str) -> Handler:
+def responding(body: bytes = b"", status: int = 200, **headers: str) -> Handler:
     async def answer(request: web.Request) -> web.StreamResponse:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return web.Response(body=body, status=status, headers=named)
@@ -61,7 +61,7 @@ def says(body: bytes = b"", status: int = 200, **headers: str) -> Handler:
 
 
 class Names(AbstractResolver):
-    """Looks names up in a table; what is not there does not exist, and `slow` never comes."""
+    """Looks names up in a table; other names do not exist, and `slow` never resolves."""
 
     def __init__(self, **table: tuple[str, ...]) -> None:
         self.table = table
@@ -81,10 +81,10 @@ class Names(AbstractResolver):
     async def close(self) -> None: ...
 
 
-def test_a_picture_comes_as_it_is_and_we_say_who_asks() -> None:
+def test_an_image_arrives_unchanged_and_the_user_agent_names_the_contact() -> None:
     with speaking(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nX-Robots-Tag: nofollow\r\n\r\n" + PICTURE) as raw:
-        found = fetch(raw.url("/a%2Fb%20c+d?s=%2B"), QUICK.model_copy(update={"contact": "mail@x.org"}))
-        assert found == FetchResult(raw.url("/a%2Fb%20c+d?s=%2B"), PICTURE, frozenset({"nofollow"}))
+        result = fetch(raw.url("/a%2Fb%20c+d?s=%2B"), QUICK.model_copy(update={"contact": "mail@x.org"}))
+        assert result == FetchResult(raw.url("/a%2Fb%20c+d?s=%2B"), PICTURE, frozenset({"nofollow"}))
     (heard,) = raw.requests
     assert heard.startswith(b"GET /a%2Fb%20c+d?s=%2B HTTP/1.1\r\n")
     assert b"User-Agent: million-ird/" in heard
@@ -181,24 +181,24 @@ def test_every_way_to_fail_has_a_name(spoken: bytes | Callable[[socket.socket], 
 )
 def test_every_way_to_succeed(spoken: bytes) -> None:
     with speaking(spoken) as raw:
-        found = fetch(raw.url("/a.jpg"))
-    assert isinstance(found, FetchResult), found
-    assert found.body == PICTURE
+        result = fetch(raw.url("/a.jpg"))
+    assert isinstance(result, FetchResult), result
+    assert result.body == PICTURE
 
 
-def test_timeouts_say_which_they_were() -> None:
+def test_timeouts_name_their_kind() -> None:
     with speaking(dripping) as raw:
         started = time.monotonic()
         assert "that one picture has" in fetch(raw.url("/"), QUICK).detail  # type: ignore[union-attr]
         assert 2.5 < time.monotonic() - started < 10
     with speaking(silent) as raw:
         assert "silent for 1 s" in fetch(raw.url("/"), QUICK).detail  # type: ignore[union-attr]
-    found = fetch("http://slow/a.jpg", QUICK, resolver=Names())
-    assert isinstance(found, Failed)
-    assert (found.failure_class, "no connection within 1 s" in found.detail) == ("timeout", True)
+    result = fetch("http://slow/a.jpg", QUICK, resolver=Names())
+    assert isinstance(result, Failed)
+    assert (result.failure_class, "no connection within 1 s" in result.detail) == ("timeout", True)
 
 
-def test_failures_before_any_answer() -> None:
+def test_failures_before_any_response() -> None:
     with socket.create_server(("127.0.0.1", 0)) as gone:
         port = gone.getsockname()[1]
     assert failure(f"http://127.0.0.1:{port}/") == "refused"
@@ -208,7 +208,7 @@ def test_failures_before_any_answer() -> None:
     assert failure("http://user:pass@x.org/") == "bad_url"
 
 
-def test_a_body_that_nobody_wants_is_not_read() -> None:
+def test_a_refused_body_is_not_read() -> None:
     sent = 0
 
     def endless(connection: socket.socket) -> None:
@@ -222,15 +222,17 @@ def test_a_body_that_nobody_wants_is_not_read() -> None:
     assert sent < 20_000_000
 
 
-def test_pages_are_neither_sniffed_nor_opted_out_but_their_directives_told() -> None:
-    with serving({"/": says(gzip.compress(b"<html>"), X_Robots_Tag="noai, none", Content_Encoding="gzip")}) as site:
-        found = fetch(site.url("/"), want="page")
-    assert isinstance(found, FetchResult)
-    assert (found.body, found.robots_directives) == (b"<html>", {"noai", "noindex", "nofollow"})
+def test_pages_are_not_refused_and_come_with_their_directives() -> None:
+    with serving(
+        {"/": responding(gzip.compress(b"<html>"), X_Robots_Tag="noai, none", Content_Encoding="gzip")}
+    ) as site:
+        result = fetch(site.url("/"), want="page")
+    assert isinstance(result, FetchResult)
+    assert (result.body, result.robots_directives) == (b"<html>", {"noai", "noindex", "nofollow"})
 
 
-def test_an_opt_out_that_the_recipe_does_not_list_is_none() -> None:
-    with serving({"/a": says(PICTURE, X_Robots_Tag="noindex")}) as site:
+def test_an_opt_out_that_the_recipe_does_not_list_is_ignored() -> None:
+    with serving({"/a": responding(PICTURE, X_Robots_Tag="noindex")}) as site:
         assert isinstance(fetch(site.url("/a"), QUICK.model_copy(update={"opt_out": ("noai",)})), FetchResult)
 
 
@@ -243,9 +245,13 @@ def in_turn(*answers: Handler) -> Handler:
     return answer
 
 
-def test_what_may_pass_is_tried_again_and_what_may_not_is_not() -> None:
+def test_temporary_failures_are_retried_and_others_are_not() -> None:
     again = QUICK.model_copy(update={"retries": 2})
-    pages = {"/503": in_turn(says(status=503), says(status=500), says(PICTURE)), "/502": 502, "/404": 404}
+    pages = {
+        "/503": in_turn(responding(status=503), responding(status=500), responding(PICTURE)),
+        "/502": 502,
+        "/404": 404,
+    }
     with serving(pages) as site:
         assert isinstance(fetch(site.url("/503"), again), FetchResult)
         assert failure(site.url("/502"), again) == "http_502"
@@ -257,37 +263,42 @@ def test_what_may_pass_is_tried_again_and_what_may_not_is_not() -> None:
 
 
 @pytest.mark.parametrize("date", [False, True])
-def test_a_retry_after_is_waited_for(date: bool) -> None:
+def test_the_client_waits_for_retry_after(date: bool) -> None:
     pause = formatdate(time.time() + 2, usegmt=True) if date else "1"
-    with serving({"/a": in_turn(says(status=429, Retry_After=pause), says(PICTURE))}) as site:
+    with serving({"/a": in_turn(responding(status=429, Retry_After=pause), responding(PICTURE))}) as site:
         started = time.monotonic()
         assert isinstance(fetch(site.url("/a"), QUICK.model_copy(update={"retries": 1})), FetchResult)
         assert time.monotonic() - started > 0.9
 
 
-def test_a_retry_after_beyond_what_we_wait_gives_up_the_host() -> None:
+def test_a_retry_after_beyond_longest_wait_fails_the_requests_of_the_host() -> None:
     async def run(port: int) -> list[FetchResult | Failed]:
         async with Client(QUICK.model_copy(update={"retries": 3}), concurrency=4, allow_private_hosts=True) as client:
             return [await client.get(f"http://127.0.0.1:{port}/{n}", max_bytes=99, want="image") for n in "ab"]
 
-    with serving({"/a": says(status=503, Retry_After="3600"), "/b": PICTURE}) as site:
-        found = asyncio.run(run(site.port))
-        assert [one.failure_class for one in found if isinstance(one, Failed)] == ["rate_limited", "rate_limited"]
+    with serving({"/a": responding(status=503, Retry_After="3600"), "/b": PICTURE}) as site:
+        result = asyncio.run(run(site.port))
+        assert [one.failure_class for one in result if isinstance(one, Failed)] == ["rate_limited", "rate_limited"]
         assert site.asked == {"/a": 1}
 
 
-def to(target: str, status: int = 302) -> Handler:
-    return says(status=status, Location=target)
+def redirecting_to(target: str, status: int = 302) -> Handler:
+    return responding(status=status, Location=target)
 
 
-def test_redirects_are_followed_as_far_as_the_recipe_goes() -> None:
-    pages: dict[str, bytes | int | Handler] = {f"/{n}": to(f"{n + 1}", 301 + n % 2) for n in range(5)}
-    pages |= {"/5": PICTURE, "/loop": to("/back"), "/back": to("/loop#x", 307), "/out": to("/noai", 308)}
-    pages["/noai"] = says(PICTURE, X_Robots_Tag="noai")
+def test_redirects_are_followed_up_to_the_limit_of_the_recipe() -> None:
+    pages: dict[str, bytes | int | Handler] = {f"/{n}": redirecting_to(f"{n + 1}", 301 + n % 2) for n in range(5)}
+    pages |= {
+        "/5": PICTURE,
+        "/loop": redirecting_to("/back"),
+        "/back": redirecting_to("/loop#x", 307),
+        "/out": redirecting_to("/noai", 308),
+    }
+    pages["/noai"] = responding(PICTURE, X_Robots_Tag="noai")
     with serving(pages) as site:
-        found = fetch(site.url("/0"))
-        assert isinstance(found, FetchResult)
-        assert found.url == site.url("/5")
+        result = fetch(site.url("/0"))
+        assert isinstance(result, FetchResult)
+        assert result.url == site.url("/5")
         assert failure(site.url("/0"), QUICK.model_copy(update={"redirects": 4})) == "redirects"
         assert failure(site.url("/loop")) == "redirects"
         assert site.asked["/loop"] == 1
@@ -305,8 +316,8 @@ def test_private_hosts_are_not_even_connected_to(host: str) -> None:
     assert raw.connections == 0
 
 
-def test_what_was_checked_is_what_is_connected_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    """127.0.0.1 plays the public internet here, its neighbour does not."""
+def test_the_checked_address_is_the_one_that_is_connected_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In this test, 127.0.0.1 counts as public and 127.0.0.2 does not."""
     private = tuple(
         network
         for network in addresses._REFUSED_V4
@@ -318,9 +329,9 @@ def test_what_was_checked_is_what_is_connected_to(monkeypatch: pytest.MonkeyPatc
     pages: dict[str, bytes | int | Handler] = {"/a": PICTURE}
     with serving(pages, hosts=2) as site:
         pages = site.pages
-        pages["/in"] = to(inside.format(port=site.port))
-        pages["/name"] = to(f"http://inner:{site.port}/a")
-        pages["/cloud"] = to("http://169.254.169.254/latest/meta-data")
+        pages["/in"] = redirecting_to(inside.format(port=site.port))
+        pages["/name"] = redirecting_to(f"http://inner:{site.port}/a")
+        pages["/cloud"] = redirecting_to("http://169.254.169.254/latest/meta-data")
         assert isinstance(fetch(site.url("/a", "both"), private=False, resolver=names), FetchResult)
         for path in ("/in", "/name", "/cloud"):
             assert failure(site.url(path, "both"), private=False, resolver=names) == "private_address"
@@ -328,17 +339,22 @@ def test_what_was_checked_is_what_is_connected_to(monkeypatch: pytest.MonkeyPatc
     assert sorted(names.asked) == ["both"] * 4 + ["inner"]  # once per client
 
 
-def test_no_token_of_a_url_is_ever_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_no_token_of_a_url_is_ever_shown(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     secret = "SECRET" + os.urandom(4).hex()
-    pages: dict[str, bytes | int | Handler] = {"/a": 404, "/b": to(f"ftp://x/{secret}"), "/c": b"<html>", "/d": 503}
+    pages: dict[str, bytes | int | Handler] = {
+        "/a": 404,
+        "/b": redirecting_to(f"ftp://x/{secret}"),
+        "/c": b"<html>",
+        "/d": 503,
+    }
     with serving(pages) as site, speaking(b"nonsense\r\n\r\n") as raw:
         urls = [f"{site.url(path)}?token={secret}" for path in pages]
         urls += [f"{raw.url('/')}?{secret}", f"{raw.url('/', 'https')}?{secret}", f"http://none/?{secret}"]
         urls += [f"http://u:{secret}@x.org/", f"http://x.org:{secret}/", f"gopher://{secret}/", f"http://[{secret}/"]
-        found = [fetch(url, WebSettings(retries=1), resolver=Names()) for url in urls]
-    assert all(isinstance(one, Failed) for one in found)
-    assert secret not in repr(found)
+        result = [fetch(url, WebSettings(retries=1), resolver=Names()) for url in urls]
+    assert all(isinstance(one, Failed) for one in result)
+    assert secret not in repr(result)
     assert secret not in caplog.text
 
 
@@ -352,27 +368,27 @@ def test_no_token_of_a_url_is_ever_told(caplog: pytest.LogCaptureFixture) -> Non
         (403, None),
         (500, "robots"),
         (429, "robots"),
-        (to("/other.txt"), "robots"),
-        (to("ftp://x/"), None),
+        (redirecting_to("/other.txt"), "robots"),
+        (redirecting_to("ftp://x/"), None),
         (b"\xef\xbb\xbfUser-agent: *\r\nDisallow: /a\r\n" + b"# long\n" * 100_000, "robots"),
     ],
 )
-def test_what_robots_txt_means(robots: bytes | int | Handler, expected: str | None) -> None:
+def test_robots_txt_is_interpreted_as_rfc_9309_says(robots: bytes | int | Handler, expected: str | None) -> None:
     pages: dict[str, bytes | int | Handler] = {"/robots.txt": robots, "/a": PICTURE}
     pages["/other.txt"] = b"User-agent: *\nDisallow: /a"
     with serving(pages) as site:
-        found = fetch(site.url("/a"), WebSettings(retries=0))
-        assert (found.failure_class if isinstance(found, Failed) else None) == expected
+        result = fetch(site.url("/a"), WebSettings(retries=0))
+        assert (result.failure_class if isinstance(result, Failed) else None) == expected
         assert site.asked["/a"] == (expected is None)
         assert isinstance(fetch(site.url("/a"), WebSettings(retries=0, robots=False)), FetchResult)
 
 
-def test_a_redirect_asks_the_robots_txt_of_where_it_leads() -> None:
+def test_a_redirect_obeys_the_robots_txt_of_its_target() -> None:
     with serving({"/robots.txt": b"User-agent: *\nDisallow: /b", "/b": PICTURE}) as there:
-        with serving({"/a": to(there.url("/b"))}) as here:
+        with serving({"/a": redirecting_to(there.url("/b"))}) as here:
             assert failure(here.url("/a"), WebSettings(retries=0)) == "robots"
         assert there.asked == {"/robots.txt": 1}
 
 
-def test_a_host_that_is_not_there_keeps_its_own_name_of_failure() -> None:
+def test_a_host_that_does_not_exist_fails_as_dns() -> None:
     assert failure("http://none/", WebSettings(retries=0), resolver=Names()) == "dns"

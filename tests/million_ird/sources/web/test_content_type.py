@@ -1,4 +1,4 @@
-"""What is clearly no picture, and what may be one."""
+"""First bytes that are clearly not an image, and those that may be one."""
 
 import io
 
@@ -32,14 +32,14 @@ from million_ird.sources.web.content_type import HEAD_BYTES, foreign_type
         (b"\x1f\x8b\x08\x00\x00", "a gzip file"),
     ],
 )  # fmt: skip
-def test_what_is_clearly_something_else(head: bytes, kind: str) -> None:
+def test_other_types_are_detected(head: bytes, kind: str) -> None:
     assert foreign_type(head) == kind
 
 
 @pytest.mark.parametrize(
     "kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF", "JPEG2000", "GIF", "BMP", "PPM", "TGA", "SGI", "PCX", "ICO", "QOI"]
 )
-def test_pictures_of_every_format_may_pass(kind: str) -> None:
+def test_images_of_every_format_pass(kind: str) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
     file = io.BytesIO()
     try:
@@ -64,5 +64,5 @@ def test_pictures_of_every_format_may_pass(kind: str) -> None:
         b"",
     ],
 )
-def test_pictures_that_look_like_something_else_may_pass(head: bytes) -> None:
+def test_images_that_resemble_other_types_pass(head: bytes) -> None:
     assert foreign_type(head) is None

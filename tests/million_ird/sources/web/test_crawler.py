@@ -1,4 +1,4 @@
-"""A site on loopback with all that sites have: sitemaps, galleries, traps and doors that are closed."""
+"""Crawling a loopback site with sitemaps, galleries, crawler traps and forbidden pages."""
 
 import gzip
 import json
@@ -28,7 +28,7 @@ PAGE = """<html><head><base href="/gallery/"><meta property="og:image" content="
 <img src="http://[broken/x.jpg"><source src="film.mp4" type="video/mp4"><a href="javascript:go()">go</a><p <<<>"""
 
 
-def test_a_page_names_pictures_and_links() -> None:
+def test_a_page_names_images_and_links() -> None:
     page = parse_page(PAGE, "http://x.org/start")
     root = "http://x.org/gallery"
     assert page.images == [
@@ -55,7 +55,7 @@ def test_the_largest_of_a_srcset(srcset: str, largest: str | None) -> None:
 
 
 @pytest.mark.timeout(20)
-def test_a_page_that_is_made_to_hang_does_not() -> None:
+def test_a_page_that_is_crafted_to_hang_is_parsed() -> None:
     for evil in ("<a " * 200_000, "<img srcset='" + "a," * 500_000 + "'>", "<!--" * 100_000, "<" * 1_000_000):
         parse_page(evil, "http://x.org/")
 
@@ -76,7 +76,7 @@ async def calendar(request: web.Request) -> web.StreamResponse:
     return web.Response(body=html(f"<a href='/calendar?day={number + 1}'>next</a><img src='/day{number}.jpg'>"))
 
 
-def a_site(site: Site) -> None:
+def fill_site(site: Site) -> None:
     site.pages |= {
         "/robots.txt": f"User-agent: *\nDisallow: /private\nSitemap: {site.url('/maps.xml')}\n".encode(),
         "/maps.xml": f"""<?xml version="1.0"?><sitemapindex xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">
@@ -103,46 +103,46 @@ def a_site(site: Site) -> None:
     }  # fmt: skip
 
 
-def found(site: Site, *, pages: int = 0, depth: int = 2) -> list[SiteImage]:
+def crawl(site: Site, *, pages: int = 0, depth: int = 2) -> list[SiteImage]:
     web = WebSettings(retries=0)
     return crawl_site(site.url("/"), pages=pages, depth=depth, web=web, allow_private_hosts=True, memory=None)
 
 
-def names(links: list[SiteImage]) -> list[str]:
-    return [link.url.rsplit("/", 1)[-1] for link in links]
+def names(images: list[SiteImage]) -> list[str]:
+    return [link.url.rsplit("/", 1)[-1] for link in images]
 
 
-def test_sitemaps_alone_unless_pages_are_asked_for() -> None:
+def test_only_sitemaps_are_read_unless_pages_are_requested() -> None:
     with serving({}, 2) as site:
-        a_site(site)
-        assert found(site) == [SiteImage(site.url("/mapped.png"), site.url("/listed"), "CC0")]
+        fill_site(site)
+        assert crawl(site) == [SiteImage(site.url("/mapped.png"), site.url("/listed"), "CC0")]
         assert not {"/a", "/listed"} & set(site.asked)
 
 
-def test_pages_are_followed_to_their_depth_where_it_is_allowed() -> None:
+def test_allowed_pages_are_followed_up_to_the_depth() -> None:
     with serving({}, 2) as site:
-        a_site(site)
-        links = found(site, pages=50, depth=2)
-        assert names(links) == [
+        fill_site(site)
+        images = crawl(site, pages=50, depth=2)
+        assert names(images) == [
             "mapped.png", "home.png", "a.png", "day0.jpg", "listed.png", "deep.png", "day1.jpg", "behind.png",
         ]  # fmt: skip
-        assert {link.url: link.page for link in links}[site.url("/a.png")] == site.url("/a")
+        assert {link.url: link.page for link in images}[site.url("/a.png")] == site.url("/a")
         assert site.asked["/private/p"] == 0
         assert site.asked["/robots.txt"] <= 2
-        assert names(found(site, pages=2, depth=2)) == ["mapped.png", "home.png", "a.png"]
+        assert names(crawl(site, pages=2, depth=2)) == ["mapped.png", "home.png", "a.png"]
         assert len([path for path in site.asked if path.startswith("/calendar")]) <= 2
 
 
-def test_a_site_that_cannot_be_read_is_one_line() -> None:
+def test_a_site_that_cannot_be_read_is_an_error_of_one_line() -> None:
     with serving({}, 1) as site, pytest.raises(SourceError, match=r"site:http://127.0.0.1:\d+/: http_404"):
-        found(site)
+        crawl(site)
 
 
-def test_a_site_becomes_a_data_set_and_is_crawled_once(tmp_path: Path) -> None:
+def test_a_site_becomes_a_dataset_and_is_crawled_once(tmp_path: Path) -> None:
     with serving(
         {f"/{name}.png": encoded(n) for n, name in enumerate(("home", "a", "mapped", "listed", "deep"))}
     ) as site:
-        a_site(site)
+        fill_site(site)
         spec = {"uri": f"site:{site.url('/')}", "pages": 7, "depth": 1}
         recipe = Recipe.model_validate(
             {"sources": [spec], "patches": {"size": 16}, "limits": {"failed_share": 1}, "web": {"retries": 0},

@@ -1,4 +1,4 @@
-"""What is remembered of hosts, and for how long."""
+"""What is kept about hosts, and for how long."""
 
 import time
 from pathlib import Path
@@ -14,7 +14,7 @@ from million_ird.sources.web.hosts import COOL_DOWN_SECONDS, DAY, MAX_FAILURES, 
 NAME = ".work/hosts/07.json"
 
 
-def test_requests_begin_a_delay_apart() -> None:
+def test_requests_start_a_delay_apart() -> None:
     host = HostState(delay=2.0)
     assert host.wait_seconds(100, 60) == 0
     host.record_start(100)
@@ -22,13 +22,13 @@ def test_requests_begin_a_delay_apart() -> None:
     assert host.wait_seconds(102, 60) == 0
 
 
-def test_a_clock_that_was_set_back_does_not_make_anyone_wait_for_hours() -> None:
+def test_a_clock_that_was_set_back_does_not_cause_long_waits() -> None:
     host = HostState(delay=2.0)
     host.record_start(10_000)
     assert host.wait_seconds(100, 60) == 2.0
 
 
-def test_a_host_that_asks_for_silence_gets_it_or_is_given_up() -> None:
+def test_a_retry_after_is_waited_for_or_fails_the_requests() -> None:
     host = HostState()
     host.pause_for(100, 30)
     assert (host.wait_seconds(110, 60), host.is_paused_too_long(110, 60)) == (20, False)
@@ -38,7 +38,7 @@ def test_a_host_that_asks_for_silence_gets_it_or_is_given_up() -> None:
     assert not host.is_paused_too_long(131, 10)
 
 
-def test_a_host_that_fails_in_a_row_is_left_alone_and_then_probed() -> None:
+def test_a_host_that_fails_repeatedly_gets_no_requests_then_one() -> None:
     host = HostState()
     for _ in range(MAX_FAILURES - 1):
         host.record_failure(100)
@@ -68,9 +68,9 @@ def test_memory_outlives_the_process(tmp_path: Path) -> None:
     memory.save()
     again = HostMemory.load(folder, NAME)
     assert again.host("x.org") == memory.host("x.org")
-    found = again.robots("http://x.org", now + DAY - 1)
-    assert found is not None
-    assert not found.rules.allow("http://x.org/a")
+    record = again.robots("http://x.org", now + DAY - 1)
+    assert record is not None
+    assert not record.rules.allow("http://x.org/a")
     assert again.robots("http://x.org", now + DAY) is None
     failed = again.robots("http://y.org", now + 100)
     assert failed is not None
@@ -78,7 +78,7 @@ def test_memory_outlives_the_process(tmp_path: Path) -> None:
     assert again.robots("http://y.org", now + hosts.UNREACHABLE_SECONDS) is None
 
 
-def test_what_is_older_than_a_day_is_forgotten(tmp_path: Path) -> None:
+def test_entries_older_than_a_day_are_forgotten(tmp_path: Path) -> None:
     folder, now = Folder(str(tmp_path)), time.time()
     memory = HostMemory.load(folder, NAME)
     memory.host("old.org").record_start(now - DAY - 1)
@@ -89,7 +89,9 @@ def test_what_is_older_than_a_day_is_forgotten(tmp_path: Path) -> None:
     assert (list(content["hosts"]), content["robots"]) == (["new.org"], {})
 
 
-def test_the_file_is_bounded_and_the_oldest_go_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_file_is_bounded_and_the_oldest_entries_are_dropped_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(hosts, "MAX_ROBOTS_TEXT", 1000)
     monkeypatch.setattr(hosts, "MAX_HOSTS", 3)
     folder, now = Folder(str(tmp_path)), time.time()
@@ -106,14 +108,14 @@ def test_the_file_is_bounded_and_the_oldest_go_first(tmp_path: Path, monkeypatch
 @pytest.mark.parametrize(
     "text", ["{", "[]", '{"schema": 1}', '{"schema": 1, "hosts": {"x": {"nonsense": 1}}, "robots": {}}']
 )
-def test_a_damaged_memory_is_an_error_that_names_it(tmp_path: Path, text: str) -> None:
+def test_a_damaged_file_is_an_error_that_names_it(tmp_path: Path, text: str) -> None:
     folder = Folder(str(tmp_path))
     folder.write(NAME, text.encode())
     with pytest.raises(DamagedFile, match=r"07\.json"):
         HostMemory.load(folder, NAME)
 
 
-def test_a_memory_of_another_version_is_begun_anew(tmp_path: Path) -> None:
+def test_a_file_of_another_version_is_ignored(tmp_path: Path) -> None:
     folder = Folder(str(tmp_path))
     folder.write_json(NAME, {"schema": 99, "hosts": {"x.org": {}}})
     HostMemory.load(folder, NAME).save()

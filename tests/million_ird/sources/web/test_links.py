@@ -1,4 +1,4 @@
-"""What is published of an address, and how addresses are dealt to lanes."""
+"""Removing secrets from addresses, and distributing addresses over host groups."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from million_ird.sources.web.links import MAX_CHUNK_SIZE, LinkChunker, LinkEntry
 
 
 @pytest.mark.parametrize(
-    ("address", "told"),
+    ("address", "expected"),
     [
         ("https://user:secret@x.org/a.jpg", "https://x.org/a.jpg"),
         ("https://x.org/a.jpg?X-Amz-Signature=1&X-Amz-Date=2&v=3#top", "https://x.org/a.jpg?v=3"),
@@ -22,28 +22,28 @@ from million_ird.sources.web.links import MAX_CHUNK_SIZE, LinkChunker, LinkEntry
         ("http://[broken", "http://[broken"),
     ],
 )
-def test_what_is_published_of_an_address(address: str, told: str) -> None:
-    assert public_url(address) == told
-    assert public_url(told) == told
+def test_secrets_are_removed_from_published_addresses(address: str, expected: str) -> None:
+    assert public_url(address) == expected
+    assert public_url(expected) == expected
 
 
-def test_a_host_is_in_one_lane() -> None:
+def test_a_host_is_in_one_group() -> None:
     spelt = [
         f"{scheme}://Example.org{port}/{n}" for scheme in ("http", "https") for port in ("", ":81") for n in (1, 2)
     ]
-    lanes = {host_group_of(address, 16) for address in spelt}
-    assert len(lanes) == 1
-    assert host_group_of("http://example.org./x", 16) in lanes
+    chunker = {host_group_of(address, 16) for address in spelt}
+    assert len(chunker) == 1
+    assert host_group_of("http://example.org./x", 16) in chunker
     assert len({host_group_of(f"http://{n}.org", 16) for n in range(200)}) == 16
 
 
 def chunks(numbers: list[int]) -> dict[str, list[str]]:
-    lanes, found = LinkChunker("l", "r"), []
+    chunker, results = LinkChunker("l", "r"), []
     for number in numbers:
         address = f"http://{number % 3}.org/{number}"
         entry = LinkEntry(uri=address, size=0, version="", address=address)
-        found.append(lanes.add(host_group_of(address, 4), candidate_key("l", address), entry))
-    kept = [chunk for chunk in [*found, *lanes.rest()] if chunk is not None]
+        results.append(chunker.add(host_group_of(address, 4), candidate_key("l", address), entry))
+    kept = [chunk for chunk in [*results, *chunker.rest()] if chunk is not None]
     assert sum(len(chunk.entries) for chunk in kept) == len(numbers)
     assert max(len(chunk.entries) for chunk in kept) <= MAX_CHUNK_SIZE
     assert len({chunk.slot for chunk in kept}) == len(kept)
@@ -51,7 +51,7 @@ def chunks(numbers: list[int]) -> dict[str, list[str]]:
 
 
 @pytest.mark.parametrize("change", [0, 2_500, 4_999])
-def test_an_entry_more_or_less_changes_few_units(change: int) -> None:
+def test_one_entry_more_or_less_changes_few_chunks(change: int) -> None:
     numbers = list(range(5_000))
     before, after = chunks(numbers), chunks(numbers[:change] + numbers[change + 1 :])
     assert len(before) > 10
@@ -60,7 +60,7 @@ def test_an_entry_more_or_less_changes_few_units(change: int) -> None:
 
 
 @given(st.lists(st.lists(st.integers(0, 300), max_size=50), max_size=20))
-def test_seen_knows_what_a_set_knows(batches: list[list[int]]) -> None:
+def test_a_key_set_equals_a_python_set(batches: list[list[int]]) -> None:
     seen, before = KeySet(), set[str]()
     for batch in batches:
         keys = [candidate_key("s", str(number)) for number in batch]
@@ -71,7 +71,7 @@ def test_seen_knows_what_a_set_knows(batches: list[list[int]]) -> None:
         assert np.array_equal(seen.add(keys), expected)
 
 
-def test_seen_grows() -> None:
+def test_a_key_set_grows() -> None:
     keys = [candidate_key("s", str(number)) for number in range(50_000)]
     seen = KeySet()
     assert all(seen.add(keys[start : start + 4096]).all() for start in range(0, len(keys), 4096))

@@ -1,4 +1,4 @@
-"""What robots.txt and X-Robots-Tag mean for us."""
+"""What robots.txt and X-Robots-Tag mean for this program."""
 
 import time
 
@@ -7,7 +7,7 @@ import pytest
 from million_ird.sources.web import robots
 
 
-def test_our_own_group_wins_over_everybodys() -> None:
+def test_the_group_for_this_program_wins_over_the_general_one() -> None:
     rules = robots.parse(
         "User-agent: *\nDisallow: /\n\nUser-agent: million-ird\nDisallow: /private/\nAllow: /private/open*.jpg$\n"
         "Crawl-delay: 3\nSitemap: https://x.org/s.xml\n"
@@ -20,13 +20,13 @@ def test_our_own_group_wins_over_everybodys() -> None:
 
 
 @pytest.mark.parametrize("agent", ["*", "Million-IRD", "million-ird/1.0"])
-def test_groups_that_are_ours(agent: str) -> None:
+def test_groups_that_apply_to_this_program(agent: str) -> None:
     expected = agent != "million-ird/1.0"  # a product token has no version: RFC 9309, 2.2.1
     assert robots.parse(f"User-agent: {agent}\nDisallow: /\n").allow("http://x.org/a") is not expected
 
 
 @pytest.mark.parametrize("text", ["", "   \n", "<html>not found</html>", "User-agent: otherbot\nDisallow: /\n"])
-def test_what_does_not_speak_to_us_allows_everything(text: str) -> None:
+def test_a_robots_txt_without_a_matching_group_allows_everything(text: str) -> None:
     assert robots.parse(text).allow("http://x.org/a.jpg")
     assert robots.parse(text).delay == 0
 
@@ -73,7 +73,7 @@ def test_directives(headers: list[str], expected: set[str]) -> None:
     assert robots.directives(headers) & known == expected  # a date's comma leaves words that mean nothing
 
 
-def test_only_directives_that_the_recipe_lists_are_a_refusal() -> None:
-    found = robots.directives(["noindex, noai"])
-    assert robots.refusal(found, ("noai", "noimageai", "noindex")) == "noai, noindex"
-    assert robots.refusal(found, ("noml",)) is None
+def test_only_directives_of_the_recipe_refuse_an_image() -> None:
+    names = robots.directives(["noindex, noai"])
+    assert robots.refusal(names, ("noai", "noimageai", "noindex")) == "noai, noindex"
+    assert robots.refusal(names, ("noml",)) is None

@@ -48,7 +48,7 @@ def figures_table(
 
     Args:
         name: The file name of the image.
-        comparison: The input, which has a row of its own if its quality is known, and the result of each variant.
+        comparison: The input, which has its own row if its quality is known, and the result of each variant.
         degradation: What was added to the image.
         device: Where the network ran.
         memory: What the peak memory includes, in words.

@@ -23,7 +23,7 @@ TRIES = 5
 FIRST_PAUSE = 1.0
 """The longest first pause in seconds; each further one is at most twice as long as the one before."""
 LONGEST_PAUSE = 120.0
-"""In seconds. If the server asks for a longer one, the run ends."""
+"""In seconds. If the server requests a longer one, the run ends."""
 _COMMIT_CONFLICT = 412
 HTTP_ERROR = http_error()
 

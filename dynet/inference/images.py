@@ -56,7 +56,7 @@ def read_image(path: Path) -> DecodedImage:
 
 
 def turn_upright(samples: Samples, orientation: int) -> Samples:
-    """Turn and mirror (H, W, …) samples as the Exif orientation, 1 to 8, asks for."""
+    """Turn and mirror (H, W, …) samples by the Exif orientation, 1 to 8."""
     if orientation in (5, 6, 7, 8):
         samples = samples.swapaxes(0, 1)
     flip_rows = orientation in (3, 4, 7, 8)

@@ -14,7 +14,7 @@ SHALLOW = Variant("T", ReuseSchedule(1, 1, 2, 2))
 
 @pytest.fixture(scope="session", autouse=True)
 def _allocator_stays_unchanged() -> Iterator[None]:
-    """A setting for the whole process would also affect the tests that run later."""
+    """Leave the allocator alone: a setting for the whole process would also affect later tests."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("dynet.inference.memory.keep_small_freed_blocks", lambda: False)
         yield
@@ -22,7 +22,7 @@ def _allocator_stays_unchanged() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def denoiser(photographs: list[np.ndarray]) -> DyNet:
-    """A tiny network trained for some seconds to remove noise of 25 levels; its variant is T."""
+    """Train a tiny network for some seconds to remove noise of 25 levels; its variant is T."""
     torch.manual_seed(0)
     model = DyNet(**TINY, refinement_blocks=1)
     model.variants = (SHALLOW,)

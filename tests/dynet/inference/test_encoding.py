@@ -86,25 +86,25 @@ def test_the_chosen_format_is_the_format_written(tmp_path: Path, photo: np.ndarr
     assert difference.max() == 0 if chosen in ("png", "tiff", "bmp") else difference.mean() < 3
 
 
-@pytest.mark.parametrize("asked", ["png", "tiff"])
+@pytest.mark.parametrize("target", ["png", "tiff"])
 @pytest.mark.parametrize("channels", [1, 2, 3, 4], ids=["grey", "grey with alpha", "colour", "colour with alpha"])
 @pytest.mark.parametrize("bits", [8, 16])
 def test_png_and_tiff_store_every_bit_depth_and_channel(
-    tmp_path: Path, photo: np.ndarray, asked: str, channels: int, bits: int
+    tmp_path: Path, photo: np.ndarray, target: str, channels: int, bits: int
 ) -> None:
     samples = photo if bits == 8 else deep(photo)
     colour = samples if channels > 2 else samples[..., 0]
     alpha = samples[..., 1] if channels in (2, 4) else None
-    path = write(tmp_path, DecodedImage(colour=colour, alpha=alpha, format="PNG"), Encoding(asked))
+    path = write(tmp_path, DecodedImage(colour=colour, alpha=alpha, format="PNG"), Encoding(target))
     again = read_image(path)
-    widened = asked == "tiff" and (bits, channels) == (16, 2)  # grey with alpha, which few programs read there
+    widened = target == "tiff" and (bits, channels) == (16, 2)  # grey with alpha, which few programs read there
     assert np.array_equal(again.colour, np.dstack([colour] * 3) if widened else colour)
     assert again.alpha is None if alpha is None else np.array_equal(again.alpha, alpha)
     read = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)  # an independent reader
     if channels in (1, 3) or (channels, bits) == (4, 16):  # for others it premultiplies alpha, or drops it
         assert np.array_equal(read if channels == 1 else read[..., 2::-1], colour)
         assert channels < 4 or np.array_equal(read[..., 3], alpha)
-    if asked == "tiff":
+    if target == "tiff":
         tifffile = pytest.importorskip("tifffile")
         stored = tifffile.imread(path)
         expected = again.colour if alpha is None else np.dstack([again.colour, alpha])
@@ -171,29 +171,29 @@ def test_webp_keeps_the_colours_of_transparent_pixels(tmp_path: Path, photo: np.
     assert np.array_equal(again.colour, photo)
 
 
-@pytest.mark.parametrize("asked", ["jpeg", "bmp"])
+@pytest.mark.parametrize("target", ["jpeg", "bmp"])
 def test_transparency_is_refused_where_it_cannot_be_stored_and_the_file_is_named(
-    tmp_path: Path, photo: np.ndarray, asked: str
+    tmp_path: Path, photo: np.ndarray, target: str
 ) -> None:
     alpha = np.full(photo.shape[:2], 255, np.uint8)
     Image.fromarray(np.dstack([photo, alpha])).save(tmp_path / "opaque.png")
     alpha[3, 4] = 254
     Image.fromarray(np.dstack([photo, alpha])).save(tmp_path / "glass.png")
     with pytest.raises(ImageError, match=r"glass\.png: has transparent pixels") as caught:
-        Encoding(asked).suffix(read_image(tmp_path / "glass.png"), ".png")
+        Encoding(target).suffix(read_image(tmp_path / "glass.png"), ".png")
     assert "\n" not in str(caught.value)
-    assert write(tmp_path, read_image(tmp_path / "opaque.png"), Encoding(asked)).exists()
+    assert write(tmp_path, read_image(tmp_path / "opaque.png"), Encoding(target)).exists()
 
 
-@pytest.mark.parametrize("asked", ["jpeg", "webp", "avif", "bmp"])
+@pytest.mark.parametrize("target", ["jpeg", "webp", "avif", "bmp"])
 def test_sixteen_bits_become_eight_with_a_warning(
-    tmp_path: Path, photo: np.ndarray, asked: str, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, photo: np.ndarray, target: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     image = DecodedImage(colour=deep(photo), alpha=None, format="PNG")
     with caplog.at_level(logging.WARNING):
-        path = write(tmp_path, image, Encoding(asked, None if asked == "bmp" else 100))
+        path = write(tmp_path, image, Encoding(target, None if target == "bmp" else 100))
     assert [record.getMessage() for record in caplog.records] == [
-        f"{path}: its 16 bits are rounded to 8, since {asked.upper()} has no more"
+        f"{path}: its 16 bits are rounded to 8, since {target.upper()} has no more"
     ]
     with Image.open(path) as again:
         assert np.abs(np.array(again).astype(float) - image.colour / 257).mean() < 1
@@ -213,31 +213,31 @@ def test_png_replaces_a_format_that_cannot_store_the_image(tmp_path: Path, photo
     assert np.array_equal(image.colour[..., ::-1], np.rint((deep(photo) >> 6) * (65535 / 1023)))
 
 
-@pytest.mark.parametrize("asked", ["webp", "jpeg"])
-def test_a_side_that_is_too_long_for_a_format_is_refused(asked: str) -> None:
+@pytest.mark.parametrize("target", ["webp", "jpeg"])
+def test_a_side_that_is_too_long_for_a_format_is_refused(target: str) -> None:
     image = DecodedImage(colour=np.zeros((1, 70000), np.uint8), alpha=None, format="PNG", name="long.png")
     with pytest.raises(ImageError, match=r"long\.png: has a side of 70000 pixels"):
-        Encoding(asked).suffix(image, ".png")
+        Encoding(target).suffix(image, ".png")
 
 
-@pytest.mark.parametrize("given", ["png", "jpeg", "webp", "tiff", "avif"])
-@pytest.mark.parametrize("asked", ["png", "jpeg", "webp", "tiff", "avif"])
+@pytest.mark.parametrize("source", ["png", "jpeg", "webp", "tiff", "avif"])
+@pytest.mark.parametrize("target", ["png", "jpeg", "webp", "tiff", "avif"])
 def test_profile_exif_and_xmp_are_copied_between_all_formats_and_state_upright(
-    tmp_path: Path, photo: np.ndarray, given: str, asked: str
+    tmp_path: Path, photo: np.ndarray, source: str, target: str
 ) -> None:
-    path = tmp_path / f"a{SUFFIX[given]}"
-    if given == "tiff":
+    path = tmp_path / f"a{SUFFIX[source]}"
+    if source == "tiff":
         exif = Image.Exif()
         exif.load(exif_of_a_camera().tobytes())  # otherwise Pillow omits the subdirectories in a TIFF
         exif[700] = XMP
         Image.fromarray(photo).save(path, exif=exif, icc_profile=ICC)
-    elif given == "png":
+    elif source == "png":
         text = PngImagePlugin.PngInfo()
         text.add_itxt("XML:com.adobe.xmp", XMP.decode(), zip=True)
         Image.fromarray(photo).save(path, exif=exif_of_a_camera(), icc_profile=ICC, pnginfo=text)
     else:
         Image.fromarray(photo).save(path, exif=exif_of_a_camera(), icc_profile=ICC, xmp=XMP)
-    with Image.open(write(tmp_path, read_image(path), Encoding(asked))) as again:
+    with Image.open(write(tmp_path, read_image(path), Encoding(target))) as again:
         tags = again.getexif()
         again.load()
         assert again.size == (37, 53)
@@ -246,7 +246,7 @@ def test_profile_exif_and_xmp_are_copied_between_all_formats_and_state_upright(
         details = tags.get_ifd(EXIF)
         assert details[TAKEN] == "2024:01:02 03:04:05"
         assert tags.get_ifd(GPS)[2] == (52.0, 30.0, 0.0)
-        if given != "tiff":
+        if source != "tiff":
             assert (details[0xA002], details[0xA003]) == (37, 53)  # width and height have changed places
         assert again.info["icc_profile"] == ICC
         xmp = again.info["xmp"]
@@ -254,20 +254,22 @@ def test_profile_exif_and_xmp_are_copied_between_all_formats_and_state_upright(
         assert b'Orientation="6"' not in xmp
 
 
-@pytest.mark.parametrize(("given", "asked"), [(".jpg", "png"), (".png", "jpeg"), (".tif", "png"), (".png", "tiff")])
-def test_resolution_is_copied(tmp_path: Path, photo: np.ndarray, given: str, asked: str) -> None:
-    Image.fromarray(photo).save(tmp_path / f"a{given}", dpi=(300, 300))
-    with Image.open(write(tmp_path, read_image(tmp_path / f"a{given}"), Encoding(asked))) as again:
+@pytest.mark.parametrize(("source", "target"), [(".jpg", "png"), (".png", "jpeg"), (".tif", "png"), (".png", "tiff")])
+def test_resolution_is_copied(tmp_path: Path, photo: np.ndarray, source: str, target: str) -> None:
+    Image.fromarray(photo).save(tmp_path / f"a{source}", dpi=(300, 300))
+    with Image.open(write(tmp_path, read_image(tmp_path / f"a{source}"), Encoding(target))) as again:
         assert again.info["dpi"] == pytest.approx((300, 300), abs=0.01)
 
 
-@pytest.mark.parametrize("asked", ["jpeg", "webp", "tiff", "avif"])
-def test_the_texts_of_a_png_become_exif_in_formats_without_texts(tmp_path: Path, photo: np.ndarray, asked: str) -> None:
+@pytest.mark.parametrize("target", ["jpeg", "webp", "tiff", "avif"])
+def test_the_texts_of_a_png_become_exif_in_formats_without_texts(
+    tmp_path: Path, photo: np.ndarray, target: str
+) -> None:
     text = PngImagePlugin.PngInfo()
     text.add_itxt("Author", "Käthe")
     text.add_text("Description", "A cup")
     Image.fromarray(photo).save(tmp_path / "a.png", pnginfo=text)
-    path = write(tmp_path, read_image(tmp_path / "a.png"), Encoding(asked))
+    path = write(tmp_path, read_image(tmp_path / "a.png"), Encoding(target))
     assert "Käthe".encode() in path.read_bytes()  # Pillow would read it as Latin-1
     with Image.open(path) as again:
         assert again.getexif()[DESCRIPTION] == "A cup"

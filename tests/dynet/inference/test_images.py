@@ -110,11 +110,11 @@ def test_a_png_keeps_its_texts_and_resolution_at_both_bit_depths(tmp_path: Path,
 
 
 @pytest.mark.parametrize(
-    ("given", "written"), [(".jpeg", ".jpeg"), (".JPG", ".JPG"), (".gif", ".png"), (".ppm", ".png")]
+    ("suffix", "expected"), [(".jpeg", ".jpeg"), (".JPG", ".JPG"), (".gif", ".png"), (".ppm", ".png")]
 )
-def test_the_suffix_is_kept_where_the_format_is(tmp_path: Path, photo: np.ndarray, given: str, written: str) -> None:
-    Image.fromarray(photo).save(tmp_path / f"a{given}")
-    assert SAME_AS_INPUT.suffix(read_image(tmp_path / f"a{given}"), given) == written
+def test_the_suffix_is_kept_where_the_format_is(tmp_path: Path, photo: np.ndarray, suffix: str, expected: str) -> None:
+    Image.fromarray(photo).save(tmp_path / f"a{suffix}")
+    assert SAME_AS_INPUT.suffix(read_image(tmp_path / f"a{suffix}"), suffix) == expected
 
 
 def test_values_are_rounded_and_clipped_not_truncated(photo: np.ndarray) -> None:

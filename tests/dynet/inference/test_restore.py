@@ -16,7 +16,7 @@ Command = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def images(tmp_path: Path, photographs: list[np.ndarray]) -> Path:
-    """A folder with an image of odd size, one in a subfolder, and a file that is not an image."""
+    """Make a folder with an image of odd size, one in a subfolder, and a file that is not an image."""
     (tmp_path / "in" / "below").mkdir(parents=True)
     Image.fromarray(photographs[0][:33, :47]).save(tmp_path / "in" / "a.png")
     Image.fromarray(photographs[1][:40, :40]).save(tmp_path / "in" / "below" / "b.jpg")

@@ -201,7 +201,7 @@ def test_tiles_get_smaller_when_memory_runs_out(
     _limit_memory(150)
     code, out, err = dynet_command(*arguments, "--out", tmp_path / "little")
     assert code == 0, err
-    assert "out of memory on cuda with the whole picture; going on with tiles of 640" in err
+    assert "out of memory on cuda with the whole image; continuing with tiles of 640" in err
     assert 0 < min(_tiles(out)) <= max(_tiles(out)) <= 640
     for one, other in zip(_levels(tmp_path / "little"), _levels(tmp_path / "enough"), strict=True):
         assert np.abs(one - other).mean() < 1

@@ -215,7 +215,7 @@ def read_in_process(hub: Hub, home: Path, *requests: dict[str, Any]) -> list[Ans
     """Read sources from the Hub in a separate process: `huggingface_hub` reads its address only once."""
     told = {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(home), "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1"}
     told |= {"PYTHONPATH": str(Path(__file__).parents[3]), "HF_TOKEN": "", "NO_PROXY": "127.0.0.1"}
-    code = f"from tests.million_ird.sources.test_hub import tell; tell({list(requests)!r})"
+    code = f"from tests.million_ird.sources.test_hub import print_answers; print_answers({list(requests)!r})"
     done = subprocess.run(
         [sys.executable, "-c", code], env=os.environ | told, cwd=home, capture_output=True, text=True, check=False
     )

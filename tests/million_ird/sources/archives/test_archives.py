@@ -567,7 +567,7 @@ def broken_connection(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     fsspec.filesystem("memory").rm("/dead/x.tar")
 
 
-@pytest.mark.usefixtures("dead_line")
+@pytest.mark.usefixtures("broken_connection")
 def test_a_broken_connection_differs_from_a_truncated_archive() -> None:
     results = stream_all(ArchiveSource("x", "memory://dead/x.tar", LIMIT))
     *before, (_, last) = results.values()

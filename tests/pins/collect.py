@@ -47,8 +47,8 @@ ENTRIES: dict[str, FileEntry] = {
     "quoted file": FileEntry(uri='it\'s "here"\n.jpg', size=0, version=""),
     "link": LinkEntry(uri="http://h/p.jpg", size=0, version="", address="http://h/p.jpg?s=1", **_TOLD),
     "bare link": LinkEntry(uri="p.jpg", size=0, version="v", address="/d/p.jpg"),
-    "tar member": MemberEntry(uri="a.tar/b.png", size=9, version="v", archive="a.tar", place=512, **_TOLD),
-    "zip member": MemberEntry(uri="a.zip/b.png", size=9, version="v", archive="a.zip", place=_ZIP),
+    "tar member": MemberEntry(uri="a.tar/b.png", size=9, version="v", archive="a.tar", location=512, **_TOLD),
+    "zip member": MemberEntry(uri="a.zip/b.png", size=9, version="v", archive="a.zip", location=_ZIP),
     "shard": ShardEntry(uri="train/0", size=0, version="r", split="train", shards=2, index=1),
 }
 

@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 
 from dynet.config.recipe import load_recipe
-from million_ird.config.recipe import parse
+from million_ird.config.loading import parse
 from tests.docs_pages import ROOT, Block
 
 FOREIGN = {"datasets": "BasicSR's"}

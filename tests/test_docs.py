@@ -18,7 +18,8 @@ from typer.main import get_command
 
 import dynet.cli.app
 import million_ird.cli.app
-from million_ird.config.recipe import Recipe, parse
+from million_ird.config.loading import parse
+from million_ird.config.recipe import Recipe
 from tests.docs_pages import (
     ELSEWHERE,
     PLAIN,

@@ -57,7 +57,7 @@ ONLY_IN = {
     "lxml": {"million_ird/sources/web/html.py"},
 }
 FORBIDDEN_NAMES = {"utils", "helpers", "common", "misc", "base"}
-NAMED_ALIKE = {"Recipe", "RecipeError", "UsageError", "MissingExtra"}
+NAMED_ALIKE = {"RecipeError", "UsageError", "MissingExtra"}
 """Classes that users import from either package, where they mean the same."""
 
 

@@ -68,7 +68,7 @@ class Trainer:
         self.log = RunLog(recipe, folder, self.accelerator, self.start)
 
     @property
-    def best_network(self) -> DyNet:
+    def result_network(self) -> DyNet:
         """The network to validate, preview and save: the average of the weights if the recipe asks for one."""
         return self.model if self.average is None else self.average.network
 
@@ -186,7 +186,7 @@ class Trainer:
     def _validate(self, done: int) -> None:
         """Measure every task and variant; save the weights if no earlier validation was as good."""
         assert self.validator is not None
-        network = self.best_network
+        network = self.result_network
         scores = self.validator.measure(network, network.variants)
         mean = mean_of(scores)
         rounded = {task: {name: round(db, 4) for name, db in psnr.items()} for task, psnr in scores.items()}
@@ -207,7 +207,7 @@ class Trainer:
         else:
             count = min(PREVIEW_IMAGES, self.recipe.batch)
             examples = [self.mix.example(0, index, self.recipe.crop) for index in range(count)]
-        write_preview(self.best_network, examples, self.folder.previews / f"step-{done:08d}.png")
+        write_preview(self.result_network, examples, self.folder.previews / f"step-{done:08d}.png")
 
     def _save_checkpoint(self, done: int) -> None:
         if not self.accelerator.is_main_process:
@@ -253,4 +253,4 @@ class Trainer:
     def _write_weights(self) -> None:
         if self.accelerator.is_main_process:
             record = with_step(self.record, self.recipe.steps, read_validations(self.folder.validation))
-            self.best_network.save(self.folder.weights, notes=summary(record), training=record)
+            self.result_network.save(self.folder.weights, notes=summary(record), training=record)

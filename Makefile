@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 export HF_HUB_DISABLE_TELEMETRY := 1
 export HF_DATASETS_DISABLE_PROGRESS_BARS := 1
 
-.PHONY: setup demo docs schemas lint format test test-fast test-full bench clean
+.PHONY: setup demo docs schemas lint format test test-fast test-core test-full bench clean
 
 setup: $(STAMP)
 
@@ -44,6 +44,10 @@ test-fast: $(STAMP)
 # first (tests/conftest.py), not those with the most tests.
 test: lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+# What core dependencies alone must pass, without torch; BIN names another environment. CI runs it with lowest versions.
+test-core:
+	$(BIN)/python -m pytest tests/million_ird
 
 test-full: lint
 	$(BIN)/python -m pytest -m ''

@@ -14,11 +14,32 @@ hypothesis.settings.register_profile("here", deadline=None)  # a busy machine is
 hypothesis.settings.load_profile("here")
 TESTS = Path(__file__).parent
 DATA = Path(os.environ.get("MILLION_IRD_SHARED_DATA", TESTS.parents[1] / "shared" / "data"))
-FAST = ("test_house.py",)
+FAST = (
+    "test_house.py",
+    "test_schemas.py",
+    "million_ird/config",
+    "million_ird/images",
+    "million_ird/metadata",
+    *(f"million_ird/measures/test_{name}.py" for name in ("artefacts", "exposure", "graphics", "header", "layout")),
+    *(f"million_ird/measures/test_{name}.py" for name in ("registry", "sharpness", "text", "texture")),
+    *(f"million_ird/sources/web/test_{name}.py" for name in ("addresses", "content_type", "hosts", "request_queue")),
+    "million_ird/sources/web/test_robots.py",
+    "million_ird/dedup/test_clusters.py",
+    "million_ird/dedup/test_overlap.py",
+    "million_ird/decide/test_thresholds.py",
+    "million_ird/dataset/test_patches.py",
+    "dynet/config",
+    "dynet/degradations",
+    "dynet/data/test_crops.py",
+    "dynet/data/test_folder_set.py",
+    "dynet/data/test_group_cache.py",
+    "dynet/data/test_layouts.py",
+    "dynet/model/test_variants.py",
+)
 """Folders and files whose tests are marked `fast`: together under a minute on 2 cores.
 
-Chosen by measurement: files of which no test starts a program or a server or builds a dataset, and of which all tests
-together take less than 4 s of processor time. A file that grows beyond that is taken out.
+Chosen by measurement: no test in them starts a program or a server, trains or builds a dataset, and each file takes a
+few seconds of processor time. A file that grows beyond that is taken out. Tests on real images are never fast.
 """
 NEEDS_EXTRAS = (
     "dynet",
@@ -49,7 +70,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark fast tests, and run integration tests first: their files take longest, so they must not be last."""
     for item in items:
-        if _is_in(item.path, FAST):
+        if _is_in(item.path, FAST) and "shared_data" not in getattr(item, "fixturenames", ()):
             item.add_marker("fast")
     items.sort(key=lambda item: "integration" not in item.path.parts)
 

@@ -1,5 +1,6 @@
 """The JSON schemas that editors check recipes by, against the models and the shipped recipes."""
 
+import functools
 import importlib.util
 import json
 from pathlib import Path
@@ -19,6 +20,7 @@ SCHEMAS = ("million_ird.json", "dynet.json")
 TRAINING = yaml.safe_load((PIPELINES / "dynet_laptop.yaml").read_text())
 
 
+@functools.cache
 def _script() -> ModuleType:
     spec = importlib.util.spec_from_file_location("schemas", PIPELINES / "schemas.py")
     assert spec is not None
@@ -28,6 +30,7 @@ def _script() -> ModuleType:
     return module
 
 
+@functools.cache
 def _validator(name: str) -> Any:
     schema = json.loads((PIPELINES / "schemas" / name).read_text())
     jsonschema.Draft202012Validator.check_schema(schema)

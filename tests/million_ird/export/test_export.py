@@ -11,12 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import cv2
-import lmdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import webdataset
 from numpy.typing import NDArray
 from PIL import Image
 from typer.testing import CliRunner
@@ -33,6 +31,9 @@ from million_ird.runtime.lock import locked
 from million_ird.runtime.storage import Folder
 from tests.million_ird import scenes
 from tests.million_ird.images.test_colour import ADOBE_RGB
+
+lmdb = pytest.importorskip("lmdb")
+webdataset = pytest.importorskip("webdataset")
 
 SMALL = {"patches": {"size": 32, "scales": [1.0, 0.5]}, "shards": {"bytes": 12_000}}
 FORM = pytest.mark.parametrize("form", sorted(FORMATS))

@@ -149,6 +149,9 @@ def known_options() -> set[str]:
 
 
 FOREIGN_OPTIONS = {
+    "--upgrade": "pip's",
+    "--no-deps": "pip's",
+    "--strict": "mypy's",
     "--loss_type": "MoCE-IR's",
     "--logdir": "tensorboard's",
     "--multi_gpu": "accelerate's",

@@ -38,7 +38,7 @@ format: $(STAMP)
 
 # Tests of functions and classes that start no other program: under a minute on 2 cores.
 test-fast: $(STAMP)
-	$(BIN)/python -m pytest -m fast -n 2
+	$(BIN)/python -m pytest -m fast -n 2 --dist loadfile
 
 # Two processes, each with whole files of tests: most tests wait for programs that they have started. The longest come
 # first (tests/conftest.py), not those with the most tests.

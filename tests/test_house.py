@@ -1,6 +1,7 @@
 """Rules that hold for the whole repository, read off its source."""
 
 import ast
+import functools
 import importlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -69,10 +70,17 @@ def module_of(path: Path) -> str:
 MODULES = {module_of(path): path for path in FILES}
 
 
+@functools.cache
+def parsed(path: Path) -> ast.Module:
+    """The syntax tree of a source file."""
+    return ast.parse(path.read_text())
+
+
+@functools.cache
 def imported_packages(path: Path) -> set[str]:
     """The packages that a file imports, anywhere in it."""
     names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             names |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -82,7 +90,7 @@ def imported_packages(path: Path) -> set[str]:
 
 def imported_modules(path: Path) -> Iterator[str]:
     """The modules of the repository that a file imports, anywhere in it."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name in MODULES)
         elif isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] in PACKAGES:
@@ -141,7 +149,7 @@ def test_a_library_is_imported_in_one_place(library: str) -> None:
 
 def test_libraries_log_and_do_not_print() -> None:
     for path in FILES:
-        calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+        calls = [node for node in ast.walk(parsed(path)) if isinstance(node, ast.Call)]
         printing = [node for node in calls if isinstance(node.func, ast.Name) and node.func.id == "print"]
         assert not printing or path.parent.name == "cli", path
 
@@ -153,7 +161,7 @@ def test_no_file_has_a_name_that_says_nothing() -> None:
 def test_a_class_name_means_one_thing() -> None:
     places = defaultdict(list)
     for path in FILES:
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(parsed(path)):
             if isinstance(node, ast.ClassDef):
                 places[node.name].append(module_of(path))
     shared = {name: modules for name, modules in places.items() if len(modules) > 1 and name not in NAMED_ALIKE}

@@ -122,7 +122,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(tempfile.gettempdir()) / "degradations.png")
     parser.add_argument("--pictures", type=int, default=2, help="photographs per kind")
     parser.add_argument("--crop", type=int, help="side of crops at full resolution, instead of whole photographs")
-    parser.add_argument("--kinds", nargs="+", choices=list(DEGRADATIONS), default=list(DEGRADATIONS))
+    parser.add_argument("--kinds", nargs="+", choices=list(STRENGTHS), default=list(STRENGTHS))
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     images = photographs(arguments.pictures, arguments.crop)

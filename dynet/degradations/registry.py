@@ -20,6 +20,7 @@ from dynet.degradations.impulse_noise import ImpulseNoise
 from dynet.degradations.jpeg import Jpeg
 from dynet.degradations.low_light import LowLight
 from dynet.degradations.motion_blur import MotionBlur
+from dynet.degradations.none import NoDegradation
 from dynet.degradations.poisson_gaussian_noise import PoissonGaussianNoise
 from dynet.degradations.rain import Rain
 from dynet.degradations.random_noise import RandomNoise
@@ -40,5 +41,6 @@ DEGRADATIONS: Mapping[str, type[Degradation]] = MappingProxyType(
         "haze": Haze,
         "low_light": LowLight,
         "downscale": Downscale,
+        "none": NoDegradation,
     }
 )

@@ -17,9 +17,11 @@ from pydantic import (
 )
 
 from dynet.degradations.degradation import Degradation
+from dynet.degradations.none import NoDegradation
 from dynet.degradations.parameter_types import MAX_COUNT, Count, Flag, Fraction, Positive, Steps, StrictModel
 from dynet.degradations.registry import DEGRADATIONS
 from dynet.errors import RecipeError
+from dynet.model.training_record import CLEAN_TASK
 from dynet.model.variants import POLICIES, ReuseSchedule, Variant, VariantSampler
 from dynet.model.weights import Architecture, PromptsAt
 
@@ -107,6 +109,9 @@ class ValidationSettings(StrictModel):
     pictures: Count = 8
 
 
+OptimizerName = Literal["adam", "adamw", "muon"]
+
+
 class TrainingRecipe(StrictModel):
     """The keys that both stages have."""
 
@@ -114,11 +119,12 @@ class TrainingRecipe(StrictModel):
     network: NetworkSettings = NetworkSettings()
     variants: Annotated[dict[str, VariantSettings], Field(min_length=1)]
     policy: Literal["random", "alternate", "sandwich"] = "random"
+    distil_from_step: Annotated[int, Field(ge=0, strict=True)] = 0
     crop: Annotated[int, Field(ge=16, le=MAX_COUNT, strict=True)]
     batch: Count
     larger_crops: tuple[CropPhase, ...] = ()
     steps: Steps
-    optimizer: Literal["adam", "adamw"]
+    optimizer: OptimizerName
     learning_rate: Positive
     schedule: Literal["constant", "cosine"]
     warmup_steps: Annotated[int, Field(ge=0, strict=True)] = 0
@@ -164,6 +170,12 @@ class TrainingRecipe(StrictModel):
         only_for_cost = {"workers", "gradient_checkpointing"}
         # What is excluded changes the data, and a run stores a fingerprint of the data.
         keys = self.model_dump(mode="json", exclude={*only_for_watching, *only_for_cost, "exclude"})
+        # Newer keys are left out at their defaults, so that the digests of older recipes stay.
+        if not self.distil_from_step:
+            del keys["distil_from_step"]
+        for task in keys.get("tasks", {}).values():
+            if not task["then"]:
+                del task["then"]
         # The draw depends on the order of the variants, but mappings in another order compare as equal.
         return keys | {"variants": [[name, entry] for name, entry in keys["variants"].items()]}
 
@@ -172,7 +184,7 @@ class PretrainRecipe(TrainingRecipe):
     """Pre-training: a part of each crop is degraded, a part is masked, and the network learns the clean crop."""
 
     stage: Literal["pretrain"]
-    optimizer: Literal["adam", "adamw"] = "adam"
+    optimizer: OptimizerName = "adam"
     schedule: Literal["constant", "cosine"] = "constant"
     corruption: DegradedCells
     mask: SquareCells
@@ -184,11 +196,15 @@ class TaskSettings(StrictModel):
     weight: Positive = 1.0
     pairs: Flag = False
     degradations: tuple[DegradationChoice, ...] = ()
+    then: tuple[DegradationChoice, ...] = ()
+    """A second degradation, of what the first has made: noise that is then compressed."""
 
     @model_validator(mode="after")
     def _has_one_kind_of_input(self) -> "TaskSettings":
         if self.pairs == bool(self.degradations):
             raise ValueError("a task has either degradations or pairs: true")
+        if self.pairs and self.then:
+            raise ValueError("then: pairs are degraded already")
         return self
 
 
@@ -196,9 +212,19 @@ class FinetuneRecipe(TrainingRecipe):
     """Fine-tuning: each crop is degraded by one of the tasks, or comes from a pair of that task."""
 
     stage: Literal["finetune"]
-    optimizer: Literal["adam", "adamw"] = "adamw"
+    optimizer: OptimizerName = "adamw"
     schedule: Literal["constant", "cosine"] = "cosine"
     tasks: Annotated[dict[str, TaskSettings], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _clean_is_clean(self) -> "FinetuneRecipe":
+        clean = self.tasks.get(CLEAN_TASK)
+        chosen = () if clean is None else (*clean.degradations, *clean.then)
+        if clean is not None and (clean.pairs or not all(isinstance(one, NoDegradation) for one in chosen)):
+            raise ValueError(
+                f"tasks.{CLEAN_TASK}: the name means clean input, so it may only have degradations: [{{kind: none}}]"
+            )
+        return self
 
 
 AnyRecipe = PretrainRecipe | FinetuneRecipe

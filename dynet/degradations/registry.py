@@ -10,6 +10,7 @@ What happens to stored levels is computed on them: noise, compression, resamplin
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from dynet.degradations.camera_noise import CameraNoise
 from dynet.degradations.defocus_blur import DefocusBlur
 from dynet.degradations.degradation import Degradation
 from dynet.degradations.downscale import Downscale
@@ -30,6 +31,7 @@ DEGRADATIONS: Mapping[str, type[Degradation]] = MappingProxyType(
     {
         "gaussian_noise": GaussianNoise,
         "poisson_gaussian_noise": PoissonGaussianNoise,
+        "camera_noise": CameraNoise,
         "random_noise": RandomNoise,
         "impulse_noise": ImpulseNoise,
         "jpeg": Jpeg,

@@ -17,7 +17,9 @@ from dynet.degradations.degradation import Degradation, Image8, draw_degradation
 def tasks(recipe: FinetuneRecipe) -> tuple[TrainingTask, ...]:
     """Return the tasks with the names and weights of the recipe."""
     return tuple(
-        TrainingTask(name=name, weight=task.weight, degrade=None if task.pairs else Degrade(task.degradations))
+        TrainingTask(
+            name=name, weight=task.weight, degrade=None if task.pairs else Degrade(task.degradations, task.then)
+        )
         for name, task in recipe.tasks.items()
     )
 
@@ -27,7 +29,9 @@ class Degrade:
     """The degradation of a clean crop by a task."""
 
     degradations: tuple[Degradation, ...]
+    then: tuple[Degradation, ...] = ()
 
     def __call__(self, clean: Image8, random: np.random.Generator) -> Image8:
-        """Return the crop `clean` (H, W, 3), all of it degraded by one of the degradations."""
-        return draw_degradation(self.degradations, clean, random)
+        """Return the crop `clean` (H, W, 3), all of it degraded by one of the degradations, then by one of `then`."""
+        degraded = draw_degradation(self.degradations, clean, random)
+        return draw_degradation(self.then, degraded, random) if self.then else degraded

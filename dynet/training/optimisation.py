@@ -11,15 +11,18 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from dynet.config.recipe import AnyRecipe
 from dynet.model.network import DyNet
+from dynet.training.muon import Muon
 
-OPTIMIZERS: Mapping[str, type[Adam]] = MappingProxyType({"adam": Adam, "adamw": AdamW})
+FUSED: Mapping[str, type[Adam]] = MappingProxyType({"adam": Adam, "adamw": AdamW})
 
 
 def make_optimizer(recipe: AnyRecipe, model: DyNet, device: torch.device) -> Optimizer:
     """Return the optimiser of the recipe, fused (one kernel for all weights) where the device supports it."""
-    fused = device.type in ("cpu", "cuda")
-    kind = OPTIMIZERS[recipe.optimizer]
-    return kind(model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=fused)
+    rate, decay = recipe.learning_rate, recipe.weight_decay
+    if recipe.optimizer == "muon":
+        return Muon(model.parameters(), lr=rate, weight_decay=decay)
+    kind, fused = FUSED[recipe.optimizer], device.type in ("cpu", "cuda")
+    return kind(model.parameters(), lr=rate, weight_decay=decay, fused=fused)
 
 
 def learning_rate(recipe: AnyRecipe, step: int) -> float:

@@ -29,7 +29,7 @@ from dynet.training.run_folder import RunFolder
 from dynet.training.run_log import RunLog, StepResult
 from dynet.training.run_options import RunOptions
 from dynet.training.stop_signals import StopSignals
-from dynet.training.validation import Validator, as_batch, as_float, mean_of, write_preview
+from dynet.training.validation import Validator, as_batch, as_float, mean_of, pairs_of, write_preview
 
 PREVIEW_IMAGES = 4
 """Images in a preview of a run that has no validation."""
@@ -147,7 +147,8 @@ class Trainer:
 
         The variants run one after the other, each forward and backward, so a sandwich of three needs no more memory
         than its deepest variant. The first learns from the clean crops, the others from what the first restored
-        (in-place distillation: US-Nets, arXiv 1903.05134).
+        (in-place distillation: US-Nets, arXiv 1903.05134); before `distil_from_step` they, too, learn from the clean
+        crops.
         """
         recipe, accelerator = self.recipe, self.accelerator
         degraded, clean = as_float(degraded, accelerator.device), as_float(clean, accelerator.device)
@@ -164,7 +165,7 @@ class Trainer:
                 loss = training_loss(restored, target, recipe.frequency_loss)
                 accelerator.backward(loss)
             losses[variant.name] = loss.detach()
-            if variant is variants[0]:
+            if variant is variants[0] and step >= recipe.distil_from_step:
                 target = restored.detach()
         norm = None
         if recipe.gradient_clip is not None:
@@ -203,11 +204,11 @@ class Trainer:
         if not self.accelerator.is_main_process:
             return
         if self.validator is not None:
-            examples = self.validator.first_of_each_task()
+            crops = self.validator.first_of_each_task()
         else:
             count = min(PREVIEW_IMAGES, self.recipe.batch)
-            examples = [self.mix.example(0, index, self.recipe.crop) for index in range(count)]
-        write_preview(self.result_network, examples, self.folder.previews / f"step-{done:08d}.png")
+            crops = pairs_of([self.mix.example(0, index, self.recipe.crop) for index in range(count)])
+        write_preview(self.result_network, crops, self.folder.previews / f"step-{done:08d}.png")
 
     def _save_checkpoint(self, done: int) -> None:
         if not self.accelerator.is_main_process:
@@ -243,7 +244,7 @@ class Trainer:
         """Write the whole batch of a step, made again from its keys, for a person to look at; return its file."""
         size, batch = self.recipe.size_schedule(step)
         examples = [self.mix.example(step, index, size) for index in range(batch)]
-        degraded, clean = as_batch(examples, torch.device("cpu"))
+        degraded, clean = as_batch(pairs_of(examples), torch.device("cpu"))
         self.folder.diverged.mkdir(exist_ok=True)
         path = self.folder.diverged / f"step-{step + 1:08d}.pt"
         tasks = [self.mix.tasks[example.task].name for example in examples]

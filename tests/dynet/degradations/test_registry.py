@@ -21,6 +21,7 @@ from dynet.runtime.rng import generator
 TYPICAL: dict[str, dict[str, float]] = {
     "gaussian_noise": {"sigma": 25},
     "poisson_gaussian_noise": {"gain": 3, "sigma": 5},
+    "camera_noise": {"shot": 0.01, "read": 0.005, "red": 2, "blue": 1.6, "crosstalk": 0.3, "smoothing": 0.6},
     "random_noise": {"amplitude": 40},
     "impulse_noise": {"share": 0.1, "extremes": 0.5},
     "jpeg": {"quality": 20},
@@ -37,6 +38,7 @@ TYPICAL: dict[str, dict[str, float]] = {
 NO_EFFECT: dict[str, dict[str, float]] = {
     "gaussian_noise": {"sigma": 0},
     "poisson_gaussian_noise": {"gain": 0, "sigma": 0},
+    "camera_noise": {"shot": 0, "read": 0, "red": 2, "blue": 1.6, "crosstalk": 0.3, "smoothing": 0.6},
     "random_noise": {"amplitude": 0},
     "impulse_noise": {"share": 0, "extremes": 1},
     "gaussian_blur": {"sigma": 0, "ratio": 0.5, "angle": 30},

@@ -9,6 +9,7 @@ import torch
 
 from dynet import DyNet
 from dynet.config.recipe import AnyRecipe, load_recipe
+from dynet.training.muon import Muon
 from dynet.training.optimisation import AveragedNetwork, learning_rate, make_optimizer
 
 Text = Callable[..., str]
@@ -42,7 +43,7 @@ def test_a_constant_rate_is_reached_by_the_warm_up_and_stays(recipe: Callable[..
     assert [learning_rate(settings, step) for step in range(9)] == pytest.approx([0.25, 0.5, 0.75, *[1.0] * 6])
 
 
-@pytest.mark.parametrize(("name", "kind"), [("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)])
+@pytest.mark.parametrize(("name", "kind"), [("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW), ("muon", Muon)])
 def test_the_optimiser_is_that_of_the_recipe(
     recipe: Callable[..., AnyRecipe], tiny: DyNet, name: str, kind: type[torch.optim.Optimizer]
 ) -> None:

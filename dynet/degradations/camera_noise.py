@@ -1,13 +1,13 @@
-"""Noise as a camera stores it: of a sensor with one colour per pixel, spread by demosaicking, mixed by white balance
-and colour matrix, smoothed, and bent by the sRGB curve.
+"""Noise as a camera stores it: that of a sensor with one colour per pixel, after all that the camera does to it.
 
-On the sensor the noise is N(0, shot · x + read²) for the raw light x. From there on the noise goes through what the camera
-does to an image, while the image itself stays as it is, so that a network learns to remove noise and not to sharpen.
+On the sensor the noise is N(0, shot · x + read²) for the raw light x. It then goes through demosaicking, white balance,
+colour matrix, smoothing and the sRGB curve, while the image itself stays as it is, so that a network learns to remove
+noise and not to sharpen.
 
-Sources: Brooks et al., "Unprocessing Images for Learned Raw Denoising", CVPR 2019 (sensor noise, sections 3.1 to 3.5: shot
-from 0.0001 to 0.012, gains of red 1.9 to 2.4 and of blue 1.5 to 1.9). The colour matrix has one parameter here: each
-channel gets `crosstalk` times its difference from the mean of the channels on top, so grey stays grey. Smoothing of the
-noise stands for noise reduction in the camera and for a reduced resolution.
+Sources: Brooks et al., "Unprocessing Images for Learned Raw Denoising", CVPR 2019 (sections 3.1 to 3.5: shot from
+0.0001 to 0.012, gains of red 1.9 to 2.4 and of blue 1.5 to 1.9). The colour matrix has one parameter here: each channel
+gets `crosstalk` times its difference from the mean of the channels on top, so grey stays grey. Smoothing of the noise
+stands for noise reduction in the camera and for a reduced resolution.
 """
 
 from typing import Any, ClassVar, Literal
@@ -68,7 +68,7 @@ def _mix_colours(light: Light, factor: float) -> Light:
 
 
 def _demosaic(noise: Light, row: int, column: int) -> Light:
-    """Keep of each pixel of (H, W, 3) the one colour that its filter passes, and fill the others by bilinear demosaicking.
+    """Keep of each pixel of (H, W, 3) the one colour that its filter passes, and fill in the others, bilinearly.
 
     Red is at rows `row`, `row` + 2, … and columns `column`, `column` + 2, …, blue one further in both directions.
     """
@@ -86,7 +86,7 @@ def _demosaic(noise: Light, row: int, column: int) -> Light:
 
 
 class CameraNoise(Degradation):
-    """Sensor noise of `shot` and `read` after demosaicking, white balance, colour matrix and smoothing; none at 0 and 0."""
+    """Sensor noise of `shot` and `read` after demosaicking, white balance, colour matrix and smoothing."""
 
     LIMITS: ClassVar = {
         "shot": (0, 0.1),

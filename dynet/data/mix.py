@@ -3,7 +3,7 @@
 import functools
 import hashlib
 import logging
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -161,21 +161,39 @@ class Mix:
         Raises:
             UnusableImage: No image gives a crop.
         """
-        examples: list[TrainingExample] = []
+        crops = self._held_out_crops(self._sets_of_task[task], size, "validation", task)
+        return [self._degrade(task, crop, random) for crop, random in crops]
+
+    def clean_crops(self, size: int) -> list[Image8]:
+        """Return held-out clean crops of all sets, of pairs the clean side; upright, the same at every call.
+
+        Args:
+            size: The side of the crops in pixels.
+
+        Raises:
+            UnusableImage: No image gives a crop.
+        """
+        return [crop.clean for crop, _ in self._held_out_crops(self._sets, size, "validation of clean images")]
+
+    def _held_out_crops(
+        self, splits: Sequence[_SplitSet], size: int, stream: str, *counters: int
+    ) -> Iterator[tuple[CropPair, np.random.Generator]]:
+        """Yield a crop of each held-out row, and the generator of this stream that chose it."""
+        has_crop = False
         last_error: UnusableImage | None = None
-        for number, split in enumerate(self._sets_of_task[task]):
+        for number, split in enumerate(splits):
             for row in split.held_out_rows:
-                random = generator(self.seed, "validation", task, number, int(row))
+                random = generator(self.seed, stream, *counters, number, int(row))
                 try:
                     crop = split.held_out.crop(int(row), size, random)
                 except UnusableImage as error:
                     last_error = error
                     _warn_once(f"skipped: {error}")
                     continue
-                examples.append(self._degrade(task, crop, random))
-        if not examples and last_error is not None:
+                has_crop = True
+                yield crop, random
+        if not has_crop and last_error is not None:
             raise last_error
-        return examples
 
     def _degrade(self, task: int, crop: CropPair, random: np.random.Generator) -> TrainingExample:
         degrade = self.tasks[task].degrade

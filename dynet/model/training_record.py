@@ -9,6 +9,9 @@ from typing import Any, Self
 Scores = Mapping[str, Mapping[str, float]]
 """PSNR in dB by task and variant."""
 
+CLEAN_TASK = "clean"
+"""The task of every validation whose input is clean: what a network does to an image that needs nothing done."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValidationResult:
@@ -16,7 +19,7 @@ class ValidationResult:
 
     step: int
     mean: float
-    """The mean over tasks and variants, in dB."""
+    """The mean over variants and all tasks but CLEAN_TASK, in dB."""
     psnr: Scores
 
 

@@ -1,15 +1,22 @@
-"""Validation and previews during training: how well the network restores held-out images, in numbers and to look at."""
+"""Validation and previews during training: how well the network restores held-out images, in numbers and to look at.
 
+A network that restores well can still harm: one that has never seen a clean image alters it. So every validation also
+has the task CLEAN_TASK, whose input is the target.
+"""
+
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from dynet.data.image_set import Image8
 from dynet.data.mix import Mix, TrainingExample
 from dynet.model.network import DyNet
+from dynet.model.training_record import CLEAN_TASK
 from dynet.model.variants import Variant
 from dynet.runtime.contact_sheet import labelled_sheet
 from dynet.training.compiling import uncompiled
@@ -21,37 +28,45 @@ if TYPE_CHECKING:
 ValidationScores = dict[str, dict[str, float]]
 """PSNR in dB by task and variant."""
 
+InputAndTarget: TypeAlias = tuple[Image8, Image8]
+"""Two images (size, size, 3)."""
+
 
 class Validator:
     """The held-out crops of each task, the same at every step; several processes share the work."""
 
     def __init__(self, mix: Mix, size: int, batch: int, accelerator: "Accelerator") -> None:
-        self._tasks = [task.name for task in mix.tasks]
-        self._examples = [mix.validation(number, size) for number in range(len(mix.tasks))]
+        """Read the crops, (size, size, 3), of each task of the mix, and clean ones if none of its tasks has them."""
+        self._crops_by_task = {
+            task.name: pairs_of(mix.validation(number, size)) for number, task in enumerate(mix.tasks)
+        }
+        self._previewed = [crops[0] for crops in self._crops_by_task.values()]
+        if CLEAN_TASK not in self._crops_by_task:
+            self._crops_by_task[CLEAN_TASK] = [(crop, crop) for crop in mix.clean_crops(size)]
         self._batch, self._accelerator = batch, accelerator
 
-    def first_of_each_task(self) -> list[TrainingExample]:
-        """Return the examples that previews show."""
-        return [examples[0] for examples in self._examples]
+    def first_of_each_task(self) -> list[InputAndTarget]:
+        """Return the crops that previews show: one of each task of the mix."""
+        return self._previewed
 
     def measure(self, network: DyNet, variants: tuple[Variant, ...]) -> ValidationScores:
         """Return the mean PSNR of each task and variant; all processes call this together."""
         with uncompiled(network):
             sums_by_task = [
-                torch.stack([self._sum(network, examples, variant) for variant in variants])
-                for examples in self._examples
+                torch.stack([self._sum(network, crops, variant) for variant in variants])
+                for crops in self._crops_by_task.values()
             ]
         sums = self._accelerator.reduce(torch.stack(sums_by_task), "sum").cpu()  # (tasks, variants)
         return {
-            task: {variant.name: float(value) / len(examples) for variant, value in zip(variants, row, strict=True)}
-            for task, examples, row in zip(self._tasks, self._examples, sums, strict=True)
+            task: {variant.name: float(value) / len(crops) for variant, value in zip(variants, row, strict=True)}
+            for (task, crops), row in zip(self._crops_by_task.items(), sums, strict=True)
         }
 
     @torch.no_grad()
-    def _sum(self, network: DyNet, examples: list[TrainingExample], variant: Variant) -> Tensor:
-        """Return the sum of the PSNR over this process's share of the examples."""
+    def _sum(self, network: DyNet, crops: list[InputAndTarget], variant: Variant) -> Tensor:
+        """Return the sum of the PSNR over this process's share of the crops."""
         accelerator = self._accelerator
-        share = examples[accelerator.process_index :: accelerator.num_processes]
+        share = crops[accelerator.process_index :: accelerator.num_processes]
         total = torch.zeros((), dtype=torch.float32, device=accelerator.device)
         for start in range(0, len(share), self._batch):
             degraded, clean = as_batch(share[start : start + self._batch], accelerator.device)
@@ -61,14 +76,18 @@ class Validator:
 
 
 def mean_of(scores: ValidationScores) -> float:
-    """Return the mean over tasks and variants, which decides whether a checkpoint is the best."""
-    values = [value for task in scores.values() for value in task.values()]
+    """Return the mean over tasks and variants, which decides whether a checkpoint is the best.
+
+    CLEAN_TASK does not count: its 50 to 100 dB would outweigh all others. It does if there is no other task.
+    """
+    restored = {task: of_task for task, of_task in scores.items() if task != CLEAN_TASK}
+    values = [value for of_task in (restored or scores).values() for value in of_task.values()]
     return sum(values) / len(values)
 
 
-def write_preview(model: DyNet, examples: list[TrainingExample], path: Path) -> None:
-    """Write an image with a row for each example: input, output of each variant, target."""
-    degraded, clean = as_batch(examples, next(model.parameters()).device)
+def write_preview(model: DyNet, crops: list[InputAndTarget], path: Path) -> None:
+    """Write an image with a row for each pair of crops: input, output of each variant, target."""
+    degraded, clean = as_batch(crops, next(model.parameters()).device)
     with torch.no_grad(), uncompiled(model):
         outputs = [model(degraded, variant) for variant in model.variants]
     labels = ["input", *(f"output {variant.name}" for variant in model.variants), "target"]
@@ -77,10 +96,16 @@ def write_preview(model: DyNet, examples: list[TrainingExample], path: Path) -> 
     labelled_sheet(rows, labels).save(path)
 
 
-def as_batch(examples: list[TrainingExample], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return inputs and targets of some examples, both (B, 3, size, size) of float32 in [0, 1] on the device."""
-    degraded = torch.stack([torch.from_numpy(example.degraded.copy()) for example in examples])
-    clean = torch.stack([torch.from_numpy(example.clean.copy()) for example in examples])
+def pairs_of(examples: Sequence[TrainingExample]) -> list[InputAndTarget]:
+    """Return the images of some examples without their tasks."""
+    return [(example.degraded, example.clean) for example in examples]
+
+
+def as_batch(crops: Sequence[InputAndTarget], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return inputs and targets of some crops, both (B, 3, size, size) of float32 in [0, 1] on the device."""
+    degraded, clean = (
+        torch.stack([torch.from_numpy(image.copy()) for image in side]) for side in zip(*crops, strict=True)
+    )
     return as_float(degraded.permute(0, 3, 1, 2), device), as_float(clean.permute(0, 3, 1, 2), device)
 
 

@@ -107,6 +107,24 @@ def test_a_task_says_where_its_input_comes_from(
     assert said in _fault(tmp_path, recipe_text("finetune", tasks={"rain": task}), "finetune")
 
 
+@pytest.mark.parametrize(
+    "task",
+    [
+        {"pairs": True},
+        {"degradations": [{"kind": "gaussian_noise", "sigma": 1}]},
+        {"degradations": [{"kind": "none"}, {"kind": "jpeg", "quality": 95}]},
+    ],
+)
+def test_a_task_named_clean_has_clean_input(
+    tmp_path: Path, recipe_text: Callable[..., str], task: dict[str, object]
+) -> None:
+    assert "tasks.clean: the name means clean input" in _fault(
+        tmp_path, recipe_text("finetune", tasks={"clean": task}), "finetune"
+    )
+    (tmp_path / "r.yaml").write_text(recipe_text("finetune", tasks={"clean": {"degradations": [{"kind": "none"}]}}))
+    load_recipe(tmp_path / "r.yaml", "finetune")
+
+
 def test_larger_crops_start_at_their_steps(tmp_path: Path, recipe_text: Callable[..., str]) -> None:
     phases = [{"from_step": 3, "crop": 24, "batch": 6}, {"from_step": 5, "crop": 32, "batch": 4}]
     (tmp_path / "r.yaml").write_text(recipe_text("pretrain", crop=16, batch=8, larger_crops=phases))

@@ -136,6 +136,17 @@ def test_held_out_examples_are_the_same_at_every_call_and_spread_over_their_rows
     assert np.diff(rows).tolist() == [25, 25, 25]
 
 
+def test_clean_crops_are_of_the_held_out_rows_of_every_set() -> None:
+    sets = (Numbers(1000), Numbers(300, 1, paired=True), Numbers(50, 2, validation=Numbers(10, 3)))
+    mix = mix_of(*sets, tasks=[clean_task("noise"), pair_task("rain")], hold_out=2)
+    first, again = ([crop[0, 0].tolist() for crop in mix.clean_crops(4)] for _ in range(2))
+    assert first == again
+    held_out = [told(example) for task in (0, 1) for example in mix.validation(task, 4)]
+    assert sorted(first) == sorted([row // 256, row % 256, number] for _, number, row in held_out)
+    assert {number for _, _, number in first} == {0, 1, 3}
+    assert mix_of(Numbers(20)).clean_crops(4) == []
+
+
 @pytest.mark.parametrize(("rows", "asked", "held"), [(2, 8, 1), (15, 8, 1), (40, 8, 4), (400, 8, 8)])
 def test_at_most_a_tenth_but_at_least_one_is_held_out(rows: int, asked: int, held: int) -> None:
     mix = mix_of(Numbers(rows), hold_out=asked)

@@ -14,7 +14,7 @@ from PIL import Image
 from dynet import DyNet
 from dynet.degradations.parameter_types import StrictModel
 from dynet.model.weights import read_header
-from tests.dynet.training.runs import load_weights, logged_steps, same_weights
+from tests.dynet.training.runs import load_weights, logged_steps, same_weights, tensorboard_curve
 
 Command = Callable[..., tuple[int, str, str]]
 Text = Callable[..., str]
@@ -62,14 +62,77 @@ def test_every_task_and_variant_is_validated_and_the_best_weights_are_kept(train
     lines = [json.loads(line) for line in (run / "validation.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [2, 4, 6, 8]
     for line in lines:
-        assert {task: set(of) for task, of in line["psnr"].items()} == {"light": {"S", "L"}, "heavy": {"S", "L"}}
-        values = [db for of in line["psnr"].values() for db in of.values()]
+        assert {(task, variant) for task, of in line["psnr"].items() for variant in of} == {
+            (task, variant) for task in ("heavy", "light", "clean") for variant in ("S", "L")
+        }
+        values = [db for task in tasks for db in line["psnr"][task].values()]
         assert line["mean"] == pytest.approx(np.mean(values), abs=1e-3)
     best = read_header(run / "checkpoints" / "best.safetensors").notes
     top = max(lines, key=lambda line: line["mean"])
     assert best["steps"] == str(top["step"])
     assert best["validation"] == f"{top['mean']:.4f} dB"
     assert Image.open(run / "previews" / "step-00000008.png").size[1] < 3 * 200  # one row a task
+
+
+@pytest.mark.parametrize("stage", ["pretrain", "finetune"])
+def test_clean_input_is_validated_in_every_stage_and_recorded(stage: str, train: Command, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    code, _, err = train(stage, run, validation={"every": 2, "pictures": 2}, learning_rate=0.01)
+    assert code == 0, err
+    header = read_header(run / "weights.safetensors")
+    assert header.training
+    assert header.training.validated
+    assert header.training.best
+    last = json.loads((run / "validation.jsonl").read_text().splitlines()[-1])
+    assert header.training.validated.psnr == last["psnr"]
+    assert set(header.training.best.psnr["clean"]) == {"S", "L"}
+    for variant in ("S", "L"):
+        curve = tensorboard_curve(run, f"validation/clean/{variant}")
+        assert list(curve) == [2, 4, 6, 8]
+        assert curve[8] == pytest.approx(last["psnr"]["clean"][variant], abs=1e-3)
+
+
+def test_the_psnr_of_clean_input_is_that_of_the_networks_output(
+    train: Command, tmp_path: Path, photographs: list[np.ndarray]
+) -> None:
+    skimage = pytest.importorskip("skimage.metrics")
+    run = tmp_path / "run"
+    code, _, err = train("finetune", run, validation={"every": 8, "pictures": 1}, crop=128)  # the size of the patches
+    assert code == 0, err
+    measured = json.loads((run / "validation.jsonl").read_text())["psnr"]["clean"]
+    model = DyNet.from_pretrained(run)
+    expected = []
+    for photograph in photographs:
+        for top in (0, 80, 160):  # the patches of the data set; one of them is held out
+            patch = photograph[top : top + 128, 100:228].astype(np.float32) / 255
+            with torch.no_grad():
+                outputs = [model(torch.from_numpy(patch).permute(2, 0, 1)[None], each) for each in model.variants]
+            restored = [output[0].permute(1, 2, 0).clamp(0, 1).numpy() for output in outputs]
+            expected.append([skimage.peak_signal_noise_ratio(patch, image, data_range=1) for image in restored])
+    assert sum(np.allclose(each, [measured["S"], measured["L"]], atol=1e-3) for each in expected) == 1
+
+
+def test_a_task_of_clean_images_is_validated_once_and_does_not_choose_the_best(train: Command, tmp_path: Path) -> None:
+    tasks = {
+        "clean": {"weight": 3, "degradations": [{"kind": "none"}]},
+        "denoise": {"degradations": [{"kind": "gaussian_noise", "sigma": 15}]},
+    }
+    run = tmp_path / "run"
+    code, _, err = train("finetune", run, tasks=tasks, validation={"every": 4, "pictures": 1})
+    assert code == 0, err
+    for text in (run / "validation.jsonl").read_text().splitlines():
+        line = json.loads(text)
+        assert list(line["psnr"]) == ["clean", "denoise"]
+        assert line["mean"] == pytest.approx(np.mean([*line["psnr"]["denoise"].values()]), abs=1e-3)
+    assert Image.open(run / "previews" / "step-00000008.png").size[1] > 2 * 160  # both are tasks of the recipe
+
+
+def test_a_mix_of_clean_images_alone_has_a_best_checkpoint(train: Command, tmp_path: Path) -> None:
+    only_clean = {"clean": {"degradations": [{"kind": "none"}]}}
+    code, _, err = train("finetune", tmp_path / "run", tasks=only_clean, validation={"every": 4, "pictures": 1})
+    assert code == 0, err
+    line = json.loads((tmp_path / "run" / "validation.jsonl").read_text().splitlines()[-1])
+    assert line["mean"] == pytest.approx(np.mean([*line["psnr"]["clean"].values()]), abs=1e-3)
 
 
 def test_validation_on_the_only_image_is_refused(

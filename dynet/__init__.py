@@ -12,8 +12,9 @@ from dynet.version import __version__
 if TYPE_CHECKING:
     from dynet.model.network import DyNet
     from dynet.model.variants import LARGE, SMALL, ReuseSchedule, Variant
+    from dynet.spandrel.foreign_network import load_spandrel
 
-__all__ = ["LARGE", "SMALL", "DyNet", "ReuseSchedule", "Variant", "__version__"]
+__all__ = ["LARGE", "SMALL", "DyNet", "ReuseSchedule", "Variant", "__version__", "load_spandrel"]
 
 _HOMES = {
     "DyNet": "dynet.model.network",
@@ -21,6 +22,7 @@ _HOMES = {
     "SMALL": "dynet.model.variants",
     "ReuseSchedule": "dynet.model.variants",
     "Variant": "dynet.model.variants",
+    "load_spandrel": "dynet.spandrel.foreign_network",
 }
 
 

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from dynet.errors import MissingExtra
 
 _DEMO, _EXPORT, _TRAIN = ("'million-ird[demo]'", "'million-ird[export]'", "'million-ird[train]'")
+_NCNN, _SPANDREL = ("'million-ird[ncnn]'", "'million-ird[spandrel]'")
 _SCORES = "'million-ird[scores]' (pyiqa is licensed for non-commercial use only)"
 INSTALL: Mapping[str, str] = MappingProxyType(
     {
@@ -14,13 +15,16 @@ INSTALL: Mapping[str, str] = MappingProxyType(
         "facexlib": "--upgrade --no-deps facexlib filterpy",
         "fastapi": _DEMO,
         "gradio": _DEMO,
+        "ncnn": _NCNN,
         "onnx": _EXPORT,
         "onnxruntime": _EXPORT,
         "onnxscript": _EXPORT,
+        "pnnx": _NCNN,
         "pooch": _DEMO,
         "pyiqa": _SCORES,
         "safetensors": _TRAIN,
         "skimage": _DEMO,
+        "spandrel": _SPANDREL,
         "starlette": _DEMO,
         "tensorboard": _TRAIN,
         "torch": _TRAIN,

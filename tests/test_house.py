@@ -42,6 +42,7 @@ LAYERS = {
         ("config",),
         ("data",),
         ("training", "inference"),
+        ("spandrel",),
         ("evaluation", "export"),
         ("hub",),
         ("demo",),

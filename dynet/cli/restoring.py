@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from dynet.cli.options import Device, DeviceOption, WeightsOption
+from dynet.errors import UsageError
 from dynet.extras import require
 
 app = typer.Typer()
@@ -25,7 +26,9 @@ def restore(
     inputs: Annotated[list[str], typer.Argument(help="Images, folders of images, and patterns such as 'in/*.jpg'.")],
     out: Annotated[Path, typer.Option(help="The folder to write to.")],
     weights: WeightsOption,
-    variants: Annotated[str, typer.Option(help="Variants of the weights, separated by commas.")] = "L",
+    variants: Annotated[
+        str | None, typer.Option(help="Variants of the weights, separated by commas; default: L, or the only one.")
+    ] = None,
     tile: Annotated[int | None, typer.Option(min=32, help="Side in pixels of the tiles to restore in.")] = None,
     compare: Annotated[bool, typer.Option("--compare", help="Also write input and output side by side.")] = False,
     format: Annotated[
@@ -51,15 +54,18 @@ def restore(
     from dynet.inference.report import restore_and_print
     from dynet.inference.restore import RestoreOptions, choose_variants, prepare_for_inference
     from dynet.inference.tiling import round_tile_to_stride
-    from dynet.model.network import DyNet
     from dynet.runtime.atomic_files import create_output_folder
     from dynet.runtime.devices import resolve_device
+    from dynet.spandrel.any_weights import load_any_weights
 
     where = resolve_device(device.value)
     encoding = Encoding.parse(format, quality)
     if where.type == "cpu":
         memory.keep_small_freed_blocks()
-    model = DyNet.from_pretrained(weights).to(where)
+    model, _ = load_any_weights(weights)
+    model.to(where)
+    if precision is Precision.bf16 and model.architecture is None:
+        raise UsageError("--precision bf16: only for a DyNet; networks of other kinds compute in fp32")
     options = RestoreOptions(
         model=model,
         variants=choose_variants(variants, model),
@@ -94,14 +100,15 @@ def demo(
     from dynet.inference import memory
     from dynet.inference.precision import choose_dtype
     from dynet.inference.restore import prepare_for_inference
-    from dynet.model.network import DyNet
     from dynet.runtime.devices import resolve_device
+    from dynet.spandrel.any_weights import load_any_weights
 
     listener = open_listener(host, port)
     where = resolve_device(device.value)
     if where.type == "cpu":
         memory.keep_small_freed_blocks()
-    model = DyNet.from_pretrained(weights).to(where)
+    model, _ = load_any_weights(weights)
+    model.to(where)
     prepare_for_inference(model, choose_dtype("auto", where), local_statistics=None)
     restorer = Restorer(model, where)
     if not listener.loopback:

@@ -91,17 +91,16 @@ def evaluate(
     from dynet.evaluation.report import Report
     from dynet.inference.restore import choose_variants
     from dynet.inference.tiling import round_tile_to_stride
-    from dynet.model.network import DyNet
-    from dynet.model.weights import locate_weights
     from dynet.runtime.atomic_files import create_output_folder
     from dynet.runtime.cost import CostMeter
     from dynet.runtime.devices import resolve_device
+    from dynet.spandrel.any_weights import load_any_weights
 
     benchmarks = [BenchmarkSet.parse(argument) for argument in benchmark]
     tasks = plan_tasks(benchmarks, None if sigma is None else parse_sigmas(sigma))
     where = resolve_device(device.value)
-    file = locate_weights(weights)
-    model = DyNet.from_pretrained(file).to(where)
+    model, file = load_any_weights(weights)
+    model.to(where)
     evaluation = Evaluation(
         model=model,
         variants=model.variants if variants is None else choose_variants(variants, model),

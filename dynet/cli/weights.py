@@ -1,12 +1,15 @@
 """The commands that convert, split, join, export and publish weights."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from dynet.cli.options import WeightsOption
+from dynet.errors import UsageError
+from dynet.extras import require
 
 app = typer.Typer()
 
@@ -55,15 +58,26 @@ def join(
 @app.command()
 def export(
     weights: WeightsOption,
-    out: Annotated[Path, typer.Option(help="The file to write; for several variants a folder with a file for each.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="The file to write; for several variants a folder with a file for each; or ComfyUI's folder."
+        ),
+    ],
     variants: Annotated[str, typer.Option(help="Variants of the weights, separated by commas.")] = "L",
     file_format: Annotated[
-        Literal["onnx", "torch-export"], typer.Option("--format", help="ONNX, or a program of torch.export.")
+        Literal["onnx", "torch-export", "ncnn", "spandrel", "comfyui"],
+        typer.Option("--format", help="ONNX, a program of torch.export, ncnn, or for programs that load by spandrel."),
     ] = "onnx",
+    local_statistics: Annotated[
+        int | None,
+        typer.Option(min=64, help="For spandrel: side in pixels of the windows of attention, as in `dynet restore`."),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
 ) -> None:
-    """Write a variant as a file that runs without dynet; it is kept only if its results equal those of torch."""
-    from dynet.export.export import describe_weights, plan_files
+    """Write a variant as a file for other programs; it is kept only if its results equal those of torch."""
+    from dynet.export.comfyui_folder import plan_comfyui_files, write_node
+    from dynet.export.export import FORMATS, describe_weights, plan_files, with_local_statistics
     from dynet.export.export import export as run_export
     from dynet.inference.restore import choose_variants
     from dynet.model.network import DyNet
@@ -71,21 +85,34 @@ def export(
 
     file = locate_weights(weights)
     model = DyNet.from_pretrained(file)
-    form, files = plan_files(file_format, out, choose_variants(variants, model), overwrite=overwrite)
+    chosen = choose_variants(variants, model)
+    if file_format == "comfyui":
+        require("spandrel")
+        form, files = FORMATS["spandrel"], plan_comfyui_files(out, chosen, overwrite=overwrite)
+    else:
+        form, files = plan_files(file_format, out, chosen, overwrite=overwrite)
+    if local_statistics is not None:
+        form = with_local_statistics(file_format, form, model, local_statistics)
     for exported in run_export(model, describe_weights(file), form, files):
         for (count, height, width), largest in exported.differences.items():
             typer.echo(f"{exported.path}: at most {largest:.1e} from torch for {count} of {width}x{height} pixels")
         typer.echo(exported.path)
+    if file_format == "comfyui":
+        typer.echo(write_node(out))
 
 
 @app.command()
 def publish(
     run: Annotated[Path, typer.Argument(help="A finished RUN folder, or a weights file.")],
-    repo_id: Annotated[str, typer.Option(help="The model on the Hub, user/name; created if it does not exist.")],
     licence: Annotated[
         str,
-        typer.Option("--licence", "--license", help="The licence of the weights: an identifier of the Hub, or other."),
+        typer.Option(
+            "--licence", "--license", help="The licence of the weights: an identifier of the Hub or other; or of SPDX."
+        ),
     ],
+    repo_id: Annotated[
+        str | None, typer.Option(help="The model on the Hub, user/name; created if it does not exist.")
+    ] = None,
     evaluation: Annotated[
         list[Path] | None,
         typer.Option(help="A folder of `dynet evaluate --out` for these weights; once for each protocol."),
@@ -94,8 +121,40 @@ def publish(
     revision: Annotated[str | None, typer.Option(help="The branch to publish to, instead of main.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show files and card, without network access.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")] = False,
+    openmodeldb: Annotated[
+        Path | None, typer.Option(help="Instead, write 1x-NAME.json for OpenModelDB, without network access.")
+    ] = None,
+    author: Annotated[list[str] | None, typer.Option(help="For OpenModelDB: the id of an author.")] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="For OpenModelDB: denoise, photo, jpeg, …")] = None,
+    description: Annotated[str, typer.Option(help="For OpenModelDB: what the model is for, in Markdown.")] = "",
+    resource: Annotated[list[str] | None, typer.Option(help="For OpenModelDB: an exported file, as FILE=URL.")] = None,
+    image: Annotated[list[str] | None, typer.Option(help="For OpenModelDB: URL-OF-INPUT,URL-OF-RESULT.")] = None,
+    date: Annotated[str | None, typer.Option(help="For OpenModelDB: yyyy-mm-dd; default: today.")] = None,
 ) -> None:
-    """Upload weights to the Hugging Face Hub, with a card about their training and evaluation."""
+    """Upload weights to the Hugging Face Hub, with a card about their training; or write an entry for OpenModelDB."""
+    for_hub = {"--repo-id": repo_id, "--evaluation": evaluation, "--private": private, "--revision": revision}
+    for_hub |= {"--dry-run": dry_run, "--json": as_json}
+    for_list = {"--author": author, "--tag": tag, "--description": description, "--resource": resource}
+    for_list |= {"--image": image, "--date": date}
+    if openmodeldb is not None:
+        _refuse(for_hub, "is for the Hub, and not with --openmodeldb")
+        from dynet.hub.openmodeldb import OpenModelDBEntry, write_entry
+
+        entry = OpenModelDBEntry.parse(
+            authors=tuple(author or ()),
+            licence=licence,
+            tags=tuple(tag or ()),
+            description=description,
+            resources=resource or (),
+            images=image or (),
+            date=date,
+        )
+        write_entry(run, openmodeldb, entry)
+        typer.echo(openmodeldb)
+        return
+    _refuse(for_list, "only with --openmodeldb")
+    if repo_id is None:
+        raise UsageError("--repo-id user/name is missing, or --openmodeldb FILE")
     from dynet.hub.publish import publish as run_publication
 
     published = run_publication(
@@ -108,3 +167,8 @@ def publish(
         dry_run=dry_run,
     )
     typer.echo(json.dumps(published.as_object()) if as_json else published.text)
+
+
+def _refuse(options: Mapping[str, object], why: str) -> None:
+    if given := [name for name, value in options.items() if value]:
+        raise UsageError(f"{given[0]}: {why}")

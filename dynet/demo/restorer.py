@@ -18,7 +18,7 @@ from dynet.evaluation.protocol import as_float
 from dynet.inference.decoded_image import DecodedImage
 from dynet.inference.memory import release_memory
 from dynet.inference.restore import ProgressCallback, RestoreOptions, restore_rgb
-from dynet.model.network import DyNet
+from dynet.model.variant_network import VariantNetwork
 from dynet.model.variants import Variant
 from dynet.runtime.cost import CostMeter
 
@@ -55,7 +55,7 @@ class Comparison:
 class Restorer:
     """One network, prepared on its device, that restores one image at a time for any number of callers."""
 
-    def __init__(self, model: DyNet, device: torch.device) -> None:
+    def __init__(self, model: VariantNetwork, device: torch.device) -> None:
         self.model = model
         self.device = device
         self._meter = CostMeter(device, model)

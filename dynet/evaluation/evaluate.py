@@ -15,7 +15,7 @@ from dynet.evaluation.metrics import psnr, ssim
 from dynet.evaluation.protocol import EvaluationProtocol, as_float
 from dynet.evaluation.pyiqa_metrics import PyiqaMetric
 from dynet.inference.tiling import run_tiled
-from dynet.model.network import DyNet
+from dynet.model.variant_network import VariantNetwork
 from dynet.model.variants import Variant
 from dynet.runtime.cost import MB, Cost, CostMeter
 from dynet.runtime.memory import is_out_of_memory
@@ -31,7 +31,7 @@ INPUT = "input"
 class Evaluation:
     """What is evaluated and by which rules; the same for all images."""
 
-    model: DyNet
+    model: VariantNetwork
     variants: tuple[Variant, ...]
     device: torch.device
     protocol: EvaluationProtocol

@@ -17,6 +17,7 @@ import torch
 from dynet.evaluation.evaluate import EvalResult, Evaluation
 from dynet.evaluation.markdown import WIDTH, TableColumn, tables
 from dynet.evaluation.summary import Spread, SummaryRow, TaskMean, count_not_finite, means_over_tasks, summarise
+from dynet.model.variants import Variant
 from dynet.model.weight_parts import sha256_of
 from dynet.runtime.atomic_files import write_atomically
 from dynet.version import __version__
@@ -75,7 +76,7 @@ class Report:
             "device": _device(evaluation.device),
             "tile": evaluation.tile,
             "peak_mb_is": self.memory,
-            "variants": {variant.name: asdict(variant.schedule) for variant in evaluation.variants},
+            "variants": {variant.name: _schedule(variant, evaluation) for variant in evaluation.variants},
             "lower_is_better": [metric.name for metric in evaluation.metrics if metric.lower_is_better],
             "results": [
                 {
@@ -145,6 +146,11 @@ def _tables(rows: Sequence[SummaryRow], means: Sequence[TaskMean], evaluation: E
     costs = [TableColumn("ms", times + nothing), TableColumn("MB", peaks + nothing)]
     keys = [TableColumn("task", labels, right=False), TableColumn("variant", variants, right=False)]
     return tables(keys, [first, second, *costs, *others])
+
+
+def _schedule(variant: Variant, evaluation: Evaluation) -> dict[str, int] | None:
+    """Return how often a DyNet applies its blocks; None for a network of another kind."""
+    return None if evaluation.model.architecture is None else asdict(variant.schedule)
 
 
 def _heads(evaluation: Evaluation) -> list[tuple[str, int]]:

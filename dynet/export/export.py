@@ -2,8 +2,9 @@
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import astuple, dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import astuple, dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
@@ -11,9 +12,10 @@ import torch
 from torch import Tensor
 
 from dynet.errors import UsageError, WriteError, reason_of
-from dynet.export import onnx_file, pt2_file
+from dynet.export import ncnn_file, ncnn_form, onnx_file, pt2_file, spandrel_file
 from dynet.export.one_variant import SMALLEST
 from dynet.extras import require
+from dynet.inference.tlc import use_local_statistics
 from dynet.model.network import DyNet
 from dynet.model.variants import Variant
 from dynet.model.weight_parts import sha256_of
@@ -35,10 +37,19 @@ class ExportFormat:
     suffix: str
     packages: tuple[str, ...]
     """The packages that must be installed besides torch."""
-    serialise: Callable[[DyNet, Variant, Mapping[str, str]], bytes]
+    serialise: Callable[[DyNet, Variant, Mapping[str, str]], bytes | tuple[bytes, ...]]
+    """From network, variant and metadata to the content of the file, or to those of all files of `suffixes_beside`."""
     load: Callable[[Path], Callable[[Tensor], Tensor]]
     test_shapes: tuple[Shape, ...]
     """The inputs for the comparison with torch: the smallest, and sides with and without padding."""
+    suffixes_beside: tuple[str, ...] = ()
+    """Of the files that belong to the first, with its name."""
+    traced: bool = True
+    """Whether writing takes a minute or more, since each application of a block is traced."""
+
+    def paths(self, path: Path) -> tuple[Path, ...]:
+        """Return the paths of all files, the given one first."""
+        return (path, *map(path.with_suffix, self.suffixes_beside))
 
 
 FORMATS = MappingProxyType(
@@ -56,6 +67,22 @@ FORMATS = MappingProxyType(
             serialise=pt2_file.serialise,
             load=pt2_file.load,
             test_shapes=((1, SMALLEST, SMALLEST), (1, 37, 53), (1, 64, 64), (1, 117, 160)),
+        ),
+        "ncnn": ExportFormat(
+            suffix=".param",
+            packages=("ncnn", "pnnx"),
+            serialise=ncnn_file.serialise,
+            load=ncnn_file.load,
+            test_shapes=((1, ncnn_form.SMALLEST, ncnn_form.SMALLEST), (1, 37, 53), (1, 64, 64), (1, 117, 160)),
+            suffixes_beside=(ncnn_file.WEIGHTS_SUFFIX,),
+        ),
+        "spandrel": ExportFormat(
+            suffix=".safetensors",
+            packages=("spandrel",),
+            serialise=spandrel_file.serialise,
+            load=spandrel_file.load,
+            test_shapes=((1, 1, 1), (2, 5, 12), (1, 37, 53), (1, 64, 64), (1, 117, 160)),
+            traced=False,
         ),
     }
 )
@@ -97,13 +124,47 @@ def plan_files(
         if out.suffix == form.suffix or out.is_file():
             raise UsageError(f"--out {out}: must be a folder for several variants")
         files = {variant: out / f"{variant.name}{form.suffix}" for variant in variants}
-    for path in files.values():
+    check_files(out, [path for file in files.values() for path in form.paths(file)], overwrite=overwrite)
+    return form, files
+
+
+def check_files(out: Path, files: Iterable[Path], *, overwrite: bool) -> None:
+    """Check that files can be written.
+
+    Raises:
+        UsageError: One exists and may not be replaced, or its folder cannot be written to; the message names `--out`.
+    """
+    for path in files:
         if path.exists() and not overwrite:
             raise UsageError(f"{path} already exists; --overwrite replaces it")
         folder = next(parent for parent in path.absolute().parents if parent.exists())
         if not folder.is_dir() or not os.access(folder, os.W_OK):
             raise UsageError(f"--out {out}: cannot write files to {folder}")
-    return form, files
+
+
+def with_local_statistics(name: str, form: ExportFormat, model: DyNet, window: int) -> ExportFormat:
+    """Return the format with windows of local statistics in its files, and make the model use such windows, too.
+
+    Args:
+        name: The name of the format.
+        form: The format.
+        model: The network that files are compared with.
+        window: The side of the windows in pixels.
+
+    Raises:
+        UsageError: The format has no local statistics.
+    """
+    if form.serialise is not spandrel_file.serialise:
+        raise UsageError(
+            f"--local-statistics: not with --format {name}, which has only the statistics of the whole image"
+        )
+    use_local_statistics(model, window, torch.float32)
+    larger = window + window // 4
+    return replace(
+        form,
+        serialise=partial(spandrel_file.serialise, local_statistics=window),
+        test_shapes=(*form.test_shapes, (1, larger, larger)),
+    )
 
 
 def export(
@@ -125,14 +186,17 @@ def export(
     """
     with ProgressReport("export", len(files)) as progress:
         for variant, path in files.items():
-            progress.print_line(f"export {path}: tracing every block takes a minute or more")
+            if form.traced:
+                progress.print_line(f"export {path}: tracing every block takes a minute or more")
             schedule = ",".join(map(str, astuple(variant.schedule)))
             content = form.serialise(model, variant, {**about, "variant": variant.name, "schedule": schedule})
 
             def compare(file: Path, variant: Variant = variant) -> dict[Shape, float]:
                 return max_differences(form.load(file), lambda image: model(image, variant), form.test_shapes)
 
-            yield ExportedVariant(path=path, variant=variant, differences=write_verified(path, content, compare))
+            contents = content if isinstance(content, tuple) else (content,)
+            written = dict(zip(form.paths(path), contents, strict=True))
+            yield ExportedVariant(path=path, variant=variant, differences=write_verified(written, compare))
             progress.advance(variant.name)
 
 
@@ -167,35 +231,41 @@ def max_differences(
     return differences
 
 
-def write_verified(path: Path, content: bytes, compare: Callable[[Path], dict[Shape, float]]) -> dict[Shape, float]:
-    """Write a file under a temporary name, compare it with torch, and rename it.
+def write_verified(
+    contents: Mapping[Path, bytes], compare: Callable[[Path], dict[Shape, float]]
+) -> dict[Shape, float]:
+    """Write files that belong together under temporary names, compare them with torch, and rename them.
 
     Args:
-        path: The final name; a file of that name stays as it was until the comparison has succeeded.
-        content: The bytes of the file.
-        compare: From the written file to its largest difference from torch for each shape.
+        contents: The bytes for each final name; files of those names stay as they were until the comparison has
+            succeeded.
+        compare: From the first written file to its largest difference from torch for each shape.
 
     Returns:
         The differences.
 
     Raises:
-        WriteError: The file cannot be written, or differs by more than MAX_DIFFERENCE; nothing new is left.
+        WriteError: A file cannot be written, or differs by more than MAX_DIFFERENCE; nothing new is left.
     """
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    first = next(iter(contents))
+    temporary = {path: path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}") for path in contents}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(content)
-        differences = compare(temporary)
+        first.parent.mkdir(parents=True, exist_ok=True)
+        for path, content in contents.items():
+            temporary[path].write_bytes(content)
+        differences = compare(temporary[first])
         for (count, height, width), largest in differences.items():
             if not largest <= MAX_DIFFERENCE:  # also catches nan
                 raise WriteError(
-                    f"{path} is discarded: for {count} of {width}x{height} pixels its results differ from torch by "
+                    f"{first} is discarded: for {count} of {width}x{height} pixels its results differ from torch by "
                     f"{largest:.1e}, more than {MAX_DIFFERENCE:.0e}"
                 )
-        os.replace(temporary, path)
+        for path in reversed(contents):  # the first, which names the others, appears last
+            os.replace(temporary[path], path)
     except OSError as error:
-        raise WriteError(f"{path} cannot be written: {reason_of(error)}") from error
+        raise WriteError(f"{first} cannot be written: {reason_of(error)}") from error
     finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+        for path in temporary.values():
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
     return differences

@@ -27,6 +27,7 @@ SMALLEST_TILE = 64
 _USABLE_FRACTIONS = {"cuda": 0.8}
 _DEFAULT_USABLE_FRACTION = 0.5
 _BYTES_PER_CHANNEL = 36  # for each pixel and channel of the base width: 34 measured in float32, fewer in bfloat16
+_FOREIGN_BYTES = 16_000  # a DyNet of full width takes 9,000 when it does not run in bands
 _FIXED_BYTES = 150 * 2**20  # bands, and small tensors that the allocator keeps
 _MAX_KEPT_BLOCK = 2**25  # the largest value that mallopt(3) allows
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
@@ -38,7 +39,7 @@ _CGROUP_FILES = (
 )
 
 
-def choose_tile(height: int, width: int, architecture: Architecture, device: torch.device) -> int | None:
+def choose_tile(height: int, width: int, architecture: Architecture | None, device: torch.device) -> int | None:
     """Return the tile side for an image of this size on this device now; None if it can be restored whole."""
     usable = available_bytes(device) * _USABLE_FRACTIONS.get(device.type, _DEFAULT_USABLE_FRACTION) - _FIXED_BYTES
     pixels = max(usable, 0) / bytes_per_pixel(architecture)
@@ -63,8 +64,13 @@ def halve_tile(height: int, width: int, tile: int | None) -> int | None:
     return halved if halved >= SMALLEST_TILE else None
 
 
-def bytes_per_pixel(architecture: Architecture) -> int:
-    """Return the memory for restoring in bands, for each pixel of the image or tile, in float32, with a margin."""
+def bytes_per_pixel(architecture: Architecture | None) -> int:
+    """Return the memory for restoring in bands, for each pixel of the image or tile, in float32, with a margin.
+
+    For None, a network of another kind, whose need is not known, it is that of a large one.
+    """
+    if architecture is None:
+        return _FOREIGN_BYTES
     return _BYTES_PER_CHANNEL * architecture.dim + 4 * architecture.prompt_channels[0]
 
 

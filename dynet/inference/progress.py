@@ -7,16 +7,18 @@ import torch
 from torch import Tensor
 
 from dynet.model.blocks import TransformerBlock
-from dynet.model.network import DyNet
+from dynet.model.variant_network import VariantNetwork
 from dynet.model.variants import Variant
 
 
-def count_work_per_pixel(model: DyNet, variant: Variant) -> float:
+def count_work_per_pixel(model: VariantNetwork, variant: Variant) -> float:
     """Return the work of a forward pass per pixel, counted in milliseconds on the smallest image.
 
     Work counts only the transformer blocks: channels squared for each pixel and application. Everything else is a few
-    per cent of it.
+    per cent of it. A network without such blocks has no work that could be counted.
     """
+    if not any(model.blocks()):
+        return 0.0
     parameter = next(model.parameters())
     work: list[float] = []
     with _block_hooks(model, work.append), torch.inference_mode():
@@ -27,7 +29,7 @@ def count_work_per_pixel(model: DyNet, variant: Variant) -> float:
 
 
 @contextmanager
-def report_forward_progress(model: DyNet, work: float, report: Callable[[float], None]) -> Iterator[None]:
+def report_forward_progress(model: VariantNetwork, work: float, report: Callable[[float], None]) -> Iterator[None]:
     """Call `report` after each block of a forward pass with the fraction of `work` that is done, 0 to 1."""
     done = 0.0
 
@@ -41,7 +43,7 @@ def report_forward_progress(model: DyNet, work: float, report: Callable[[float],
 
 
 @contextmanager
-def _block_hooks(model: DyNet, count: Callable[[float], None]) -> Iterator[None]:
+def _block_hooks(model: VariantNetwork, count: Callable[[float], None]) -> Iterator[None]:
     """Call `count` with the work of each block after it has run."""
 
     def after_block(block: TransformerBlock, inputs: tuple[Tensor, int], output: Tensor) -> None:

@@ -26,6 +26,7 @@ from dynet.inference.progress import count_work_per_pixel, report_forward_progre
 from dynet.inference.tiling import TileBox, iter_blended_rows, tile_boxes
 from dynet.inference.tlc import use_local_statistics
 from dynet.model.network import DyNet
+from dynet.model.variant_network import VariantNetwork
 from dynet.model.variants import Variant
 from dynet.runtime.cost import CostMeter
 
@@ -74,8 +75,8 @@ class RestoreFailure:
 class RestoreOptions:
     """The settings for restoring, the same for all images of a run."""
 
-    model: DyNet
-    """The network on its device; `prepare_for_inference` makes it run in bands."""
+    model: VariantNetwork
+    """The network on its device; `prepare_for_inference` makes a DyNet run in bands."""
     variants: tuple[Variant, ...]
     device: torch.device
     tile: int | None = None
@@ -95,12 +96,14 @@ ProgressCallback = Callable[[str, float], None]
 """Called during the work on an image with what is being done, and the fraction that is done so far, 0 to 1."""
 
 
-def choose_variants(names: str, model: DyNet) -> tuple[Variant, ...]:
-    """Return the variants of a comma-separated list.
+def choose_variants(names: str | None, model: VariantNetwork) -> tuple[Variant, ...]:
+    """Return the variants of a comma-separated list; for None the only one, or the one named L of several.
 
     Raises:
         UsageError: The weights were not trained with one of them, or one is named twice.
     """
+    if names is None:
+        names = model.variants[0].name if len(model.variants) == 1 else "L"
     known = {variant.name: variant for variant in model.variants}
     chosen = [name.strip() for name in names.split(",")]
     for name in chosen:
@@ -111,15 +114,21 @@ def choose_variants(names: str, model: DyNet) -> tuple[Variant, ...]:
     return tuple(known[name] for name in chosen)
 
 
-def prepare_for_inference(model: DyNet, dtype: torch.dtype, local_statistics: int | None) -> None:
-    """Make a network on its device ready to restore: its blocks run in bands.
+def prepare_for_inference(model: VariantNetwork, dtype: torch.dtype, local_statistics: int | None) -> None:
+    """Make a network on its device ready to restore: the blocks of a DyNet run in bands.
 
     Args:
         model: The network.
         dtype: float32 or bfloat16 for the computation inside the blocks.
         local_statistics: The side in pixels of the windows of `dynet.inference.tlc`; None for the whole image or tile.
+
+    Raises:
+        UsageError: Windows are asked of a network that is no DyNet. Its computation stays float32.
     """
-    if local_statistics is None:
+    if not isinstance(model, DyNet):
+        if local_statistics is not None:
+            raise UsageError("--local-statistics: only a DyNet has them, and these weights are of another network")
+    elif local_statistics is None:
         use_banded_blocks(model, dtype)
     else:
         use_local_statistics(model, local_statistics, dtype)

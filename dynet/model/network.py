@@ -16,6 +16,7 @@ from dynet.model.blocks import Downsample, TransformerBlock, Upsample
 from dynet.model.hub_download import CONFIG_FILE, HubAccess
 from dynet.model.prompts import PromptBlock
 from dynet.model.training_record import TrainingRecord
+from dynet.model.variant_network import VariantNetwork
 from dynet.model.variants import LARGE, SMALL, Variant
 from dynet.model.weights import (
     FILE_NAME,
@@ -33,7 +34,7 @@ from dynet.runtime.atomic_files import write_atomically
 STRIDE = 8  # three halvings: height and width are padded to a multiple of this
 
 
-class DyNet(nn.Module, ModelHubMixin, library_name="dynet", pipeline_tag="image-to-image"):
+class DyNet(VariantNetwork, ModelHubMixin, library_name="dynet", pipeline_tag="image-to-image"):
     """An image-restoration network whose depth is chosen per call, on one set of weights.
 
     Each level has one transformer block, which is applied as often as the variant's reuse schedule says. Any height and
@@ -46,6 +47,8 @@ class DyNet(nn.Module, ModelHubMixin, library_name="dynet", pipeline_tag="image-
         architecture: The shape of the network.
         variants: The variants that the weights were trained with; saved with the weights.
     """
+
+    architecture: Architecture
 
     def __init__(
         self,

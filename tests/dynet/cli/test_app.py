@@ -16,7 +16,7 @@ Command = Callable[..., tuple[int, str, str]]
 
 
 def test_the_public_names() -> None:
-    assert dynet.__all__ == ["LARGE", "SMALL", "DyNet", "ReuseSchedule", "Variant", "__version__"]
+    assert dynet.__all__ == ["LARGE", "SMALL", "DyNet", "ReuseSchedule", "Variant", "__version__", "load_spandrel"]
     assert all(getattr(dynet, name) is not None for name in dynet.__all__)
 
 

@@ -30,6 +30,9 @@ NOT_RUN = {
     "python benchmarks/train_speed.py --device cuda --batch 32 --compile": "needs a GPU",
     "python benchmarks/studies/full_width.py pack": "needs the shared pictures; test_studies.py rehearses all three",
     "python benchmarks/studies/full_width.py run --out out --minutes 60": "needs a GPU",
+    "python benchmarks/studies/timed_run.py --recipe pipelines/dynet_laptop.yaml --minutes 8 --out out-laptop "
+    "--set crop=64 batch=64 precision=bf16": "needs a GPU; test_studies.py rehearses it",
+    "python benchmarks/studies/full_width.py keep out-laptop --to weights/longer-laptop --licence other": "needs that",
     "python benchmarks/studies/full_width.py keep out --to weights/longer --licence other": "needs what the GPU left",
 }
 """Commands that stand on pages and are not run, each with the reason."""

@@ -157,6 +157,32 @@ def test_a_study_runs_to_its_report_and_again_without_training(
 
 
 @pytest.mark.full
+def test_a_run_of_given_minutes_by_a_recipe_can_be_kept_and_continued(shared: Path, tmp_path: Path) -> None:
+    pack, timed = (STUDIES / "full_width.py", "pack"), STUDIES / "timed_run.py"
+    _run(shared, *pack, "--to", tmp_path / "packed", "--work", tmp_path / "studies")
+    recipe = ("--recipe", ROOT / "pipelines" / "dynet_laptop.yaml", "--data", tmp_path / "packed")
+    small = ("--device", "cpu", "--work", tmp_path / "work", "--pictures", 1, "--set", "crop=16", "batch=2")
+    _run(shared, timed, *recipe, "--out", tmp_path / "first", "--minutes", 0.1, *small)
+    parts = tmp_path / "first" / "weights"
+    _run(shared, timed, *recipe, "--out", tmp_path / "second", "--steps", 2, "--init", parts, *small)
+    for out in ("first", "second"):
+        _run(
+            shared,
+            STUDIES / "full_width.py",
+            "keep",
+            tmp_path / out,
+            "--to",
+            tmp_path / "kept" / out,
+            "--licence",
+            "other",
+        )
+        card = (tmp_path / "kept" / out / "README.md").read_text()
+        assert "aio-paper" in card
+        assert "harm" in card
+    assert (tmp_path / "kept" / "second" / "start.yaml").is_file()
+
+
+@pytest.mark.full
 def test_the_full_width_run_works_from_packing_to_restoring(shared: Path, tmp_path: Path) -> None:
     script = STUDIES / "full_width.py"
     _run(shared, script, "pack", "--to", tmp_path / "packed", "--work", tmp_path / "studies")

@@ -35,6 +35,7 @@ from dynet.cli.app import main as dynet
 PACKED = ROOT / "build" / "full_width"
 FULL = {"dim": 48}
 SHARE_OF_PRETRAINING = 0.25
+STAGES = ("pretrain", "finetune")
 PROBE, SETTLING = 30, 10
 """Steps of each stage that are run to time it, and how many of them are not counted."""
 RESERVE = 100.0
@@ -56,7 +57,7 @@ def pack(to: Path, work: Path, rain: int) -> None:
             suffix = {b"\xff\xd8": "jpg", b"RI": "webp", b"\x89P": "png"}[row["image"]["bytes"][:2]]
             (folder / f"{number:05d}.{suffix}").write_bytes(row["image"]["bytes"])
     shutil.copytree(TESTS["CBSD68"], to / "test" / "CBSD68")
-    _copy_first(TESTS["Rain100L"], to / "test" / "Rain100L", rain)
+    copy_first(TESTS["Rain100L"], to / "test" / "Rain100L", rain)
     size = sum(path.stat().st_size for path in to.rglob("*") if path.is_file())
     print(f"{to}: {size / 2**20:.1f} MiB")
 
@@ -70,7 +71,7 @@ def _recipes(arguments: argparse.Namespace, steps: tuple[int, int], **more: Any)
     return before, tuned
 
 
-def _dynet(*arguments: Any) -> None:
+def run_dynet(*arguments: Any) -> None:
     """Run a command in this process, since each new process takes half a minute to load kernels on a new machine."""
     try:
         dynet([str(argument) for argument in arguments])
@@ -95,7 +96,7 @@ def run(arguments: argparse.Namespace) -> None:
         recipe.write_text(yaml.safe_dump(runner.recipe(run, 0), sort_keys=False))
         command = ["--stage", run.stage, "--config", recipe, "--out", work / name, "--device", arguments.device]
         command += ["--init", init] if init else []
-        _dynet("train", *command, *(word for dataset in data for word in ("--data", dataset)))
+        run_dynet("train", *command, *(word for dataset in data for word in ("--data", dataset)))
         return work / name
 
     steps = arguments.steps
@@ -115,7 +116,7 @@ def run(arguments: argparse.Namespace) -> None:
     trained = time.monotonic() - start
     arguments.out.mkdir(parents=True, exist_ok=True)
     parts = arguments.out / "weights"
-    _dynet("split", finished, "--out", parts, "--dtype", "bf16", "--max-mb", "15")
+    run_dynet("split", finished, "--out", parts, "--dtype", "bf16", "--max-mb", "15")
     for stage in ("pretrain", "finetune"):
         shutil.copy(work / stage / "metrics.jsonl", arguments.out / f"{stage}.jsonl")
     _evaluate(arguments, parts)
@@ -134,12 +135,12 @@ def _evaluate(arguments: argparse.Namespace, weights: Path) -> None:
     for name in TESTS:
         folder = arguments.data / "test" / name
         if arguments.pictures is not None:
-            folder = _copy_first(folder, arguments.work / name, arguments.pictures)
+            folder = copy_first(folder, arguments.work / name, arguments.pictures)
         command += ["--benchmark", f"{name}={folder}"]
-    _dynet("evaluate", *command, "--device", arguments.device)
+    run_dynet("evaluate", *command, "--device", arguments.device)
 
 
-def _copy_first(whole: Path, to: Path, count: int) -> Path:
+def copy_first(whole: Path, to: Path, count: int) -> Path:
     """Copy the first images of a test set to a folder, and return it."""
     for side in [side.name for side in whole.iterdir() if side.is_dir()] or [""]:
         (to / side).mkdir(parents=True, exist_ok=True)
@@ -159,33 +160,41 @@ def keep(arguments: argparse.Namespace) -> None:
     folder, to = arguments.folder, arguments.to
     weights = locate_weights(folder / "weights")
     DyNet.from_pretrained(weights)
-    evaluated = CardEvaluation.read(folder / "evaluation", sha256_of(weights))
+    evaluations = [
+        CardEvaluation.read(results.parent, sha256_of(weights))
+        for results in sorted((folder / "evaluation").rglob("results.json"))
+    ]
+    if not evaluations:
+        sys.exit(f"{folder}/evaluation holds no results.json: the run did not end")
     header = read_header(weights)
     facts = CardFacts(
         repo_id=f"weights/{to.name}",
         licence=arguments.licence,
         header=header,
-        excluded=tuple(TESTS),  # `pack` takes datasets that were built without them
+        excluded=tuple(arguments.excluded),
         recipe_file=True,
-        evaluations=(evaluated,),
+        evaluations=tuple(evaluations),
     )
     shutil.copytree(folder / "weights", to)
     (to / "README.md").write_text(render_card(facts))
-    for name, content in evaluated.files.items():
+    for name, content in (item for evaluated in evaluations for item in evaluated.files.items()):
         (to / name).parent.mkdir(parents=True, exist_ok=True)
         (to / name).write_bytes(content)
     assert header.training is not None
-    assert header.training.start is not None
-    for name, record in (("recipe", header.training), ("pretrain", header.training.start.training)):
-        assert record is not None
+    earlier = header.training.start.training if header.training.start else None
+    name_of_earlier = "pretrain" if earlier and earlier.stage == "pretrain" else "start"
+    for name, record in (("recipe", header.training), (name_of_earlier, earlier)):
+        if record is None:
+            continue
         every = {
             "preview_every": record.steps,
             "checkpoint_every": record.steps,
         }  # the weights do not depend on them, so they are not recorded
         recipe = dict(record.recipe) | {"variants": dict(record.recipe["variants"])} | every
         (to / f"{name}.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
-    for stage in ("pretrain", "finetune"):
-        shutil.copy(folder / f"{stage}.jsonl", to)
+    for stage in STAGES:
+        if (folder / f"{stage}.jsonl").is_file():
+            shutil.copy(folder / f"{stage}.jsonl", to)
     curves(folder, to / "training.svg")
     print(to)
 
@@ -198,12 +207,17 @@ def curves(folder: Path, chart_file: Path) -> None:
     mpl.rcParams["svg.hashsalt"] = "full width"
     from matplotlib import pyplot
 
-    figure, panels = pyplot.subplots(1, 2, figsize=(9, 3), layout="constrained")
-    for axes, stage in zip(panels, ("pretrain", "finetune"), strict=True):
+    stages = [stage for stage in STAGES if (folder / f"{stage}.jsonl").is_file()]
+    figure, panels = pyplot.subplots(
+        1, len(stages), figsize=(4.5 * len(stages), 3), squeeze=False, layout="constrained"
+    )
+    for axes, stage in zip(panels[0], stages, strict=True):
         lines = [json.loads(line) for line in (folder / f"{stage}.jsonl").read_text().splitlines()]
-        for variant, colour in (("S", "#30638e"), ("L", "#d1495b")):
+        for variant, colour in (("XS", "#3a9d5d"), ("S", "#30638e"), ("L", "#d1495b")):
             points = [(line["step"], line["loss"]) for line in lines if line["variant"] == variant]
             window = max(len(points) // 20, 1)
+            if not points:
+                continue
             means = [
                 statistics.fmean(loss for _, loss in points[n : n + window]) for n in range(0, len(points), window)
             ]
@@ -239,6 +253,9 @@ def main() -> None:
     keeping.add_argument("folder", type=Path)
     keeping.add_argument("--to", type=Path, required=True)
     keeping.add_argument("--licence", required=True)
+    keeping.add_argument(
+        "--excluded", nargs="*", default=[*TESTS], help="test sets that the training data were built without"
+    )
     packing.add_argument("--rain", type=int, default=24, help="pairs of Rain100L; all are 51 MB, too much to transfer")
     arguments = parser.parse_args()
     if arguments.command == "pack":

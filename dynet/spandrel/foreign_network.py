@@ -64,7 +64,7 @@ def load_spandrel(path: str | Path) -> ForeignNetwork:
         raise WeightsError(f"{path}: a file for spandrel ends in {', '.join(SUFFIXES)}")
     descriptor = _load(path)
     _check_use(path, descriptor)
-    network = ForeignNetwork(descriptor.float().eval())
+    network = ForeignNetwork(descriptor.float()).eval()
     for name, parameter in network.named_parameters():
         if not parameter.isfinite().all():
             raise WeightsError(f"{path}: tensor {name} has values that are infinite or no number")

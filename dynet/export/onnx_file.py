@@ -11,8 +11,9 @@ from dynet.export.one_variant import trace
 from dynet.model.network import DyNet
 from dynet.model.variants import Variant
 
-# The first with Gelu as one operator; before, it is five, each of which writes all hidden channels to memory.
-OPSET = 20
+# The lowest that torch writes, and the IR version that came with it: old programs refuse files with later ones. From 20
+# on Gelu is one operator; here it is five, which onnxruntime joins again when it loads the file.
+OPSET, IR_VERSION = 18, 8
 INPUT, OUTPUT = "image", "restored"
 AXES = ("batch", "", "height", "width")
 
@@ -36,6 +37,7 @@ def serialise(model: DyNet, variant: Variant, about: Mapping[str, str]) -> bytes
     if program is None:
         raise RuntimeError("torch.onnx.export returned no program")
     proto = program.model_proto
+    proto.ir_version = IR_VERSION
     _remove_trace_notes(proto)
     for value in (*proto.graph.input, *proto.graph.output):
         for axis, name in zip(value.type.tensor_type.shape.dim, AXES, strict=True):

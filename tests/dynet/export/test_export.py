@@ -12,15 +12,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import Tensor
 
-from dynet import LARGE, SMALL, DyNet, ReuseSchedule, Variant, __version__
+from dynet import LARGE, SMALL, DyNet, Variant, __version__
 from dynet.errors import UsageError, WriteError
 from dynet.export import export, onnx_file, pt2_file
 from dynet.export.export import FORMATS, MAX_DIFFERENCE, max_differences, plan_files, write_verified
 from dynet.export.one_variant import SMALLEST, OneVariant, padded_indices
 from dynet.model.network import pad_to_stride
-from tests.dynet.conftest import TINY
+from tests.dynet.export.conftest import MIXED, ONCE, ROOT, largest, network
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -29,45 +28,7 @@ pytest.importorskip("onnxscript")
 pytestmark = pytest.mark.timeout(900)  # torch needs most of a minute to trace even a narrow network
 
 Command = Callable[..., tuple[int, str, str]]
-ROOT = Path(__file__).parents[3]
-ONCE = Variant("once", ReuseSchedule(1, 1, 1, 1))  # tracing takes time for each application of a block
-MIXED = Variant("mixed", ReuseSchedule(2, 1, 1, 2))
 SHAPES = ((1, 64, 64), (1, 321, 481), (2, 37, 53), (1, 9, 200), (3, 3, 2))
-
-
-def network(**changes: object) -> DyNet:
-    torch.manual_seed(0)
-    model = DyNet(**{**TINY, "refinement_blocks": 1, **changes}).eval()
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if "repeat_" in name:
-                parameter.normal_(0, 0.2)  # they start at zero, where a wrong repeat would change nothing
-    model.variants = (ONCE, MIXED)
-    return model
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    file = tmp_path_factory.mktemp("narrow") / "weights.safetensors"
-    network().save(file, notes={"licence": "cc-by-4.0"})
-    return file
-
-
-@pytest.fixture(scope="module")
-def narrow(tmp_path_factory: pytest.TempPathFactory, weights: Path) -> tuple[Path, str]:
-    """Write an ONNX file with the command, and return it with the command's output."""
-    out = tmp_path_factory.mktemp("out") / "once.onnx"
-    options = ["--weights", weights, "--variants", "once", "--format", "onnx", "--out", out]
-    done = subprocess.run(
-        [sys.executable, "-m", "dynet", "export", *map(str, options)], cwd=ROOT, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    assert [path.name for path in out.parent.iterdir()] == [out.name]
-    return out, done.stdout
-
-
-def largest(run: Callable[[Tensor], Tensor], model: DyNet, variant: Variant, shape: tuple[int, int, int]) -> float:
-    return max_differences(run, lambda image: model(image, variant), (shape,))[shape]
 
 
 @pytest.mark.parametrize("size", range(1, 34))
@@ -99,7 +60,8 @@ def test_an_onnx_file_describes_itself(narrow: tuple[Path, str], weights: Path) 
         axes = value.type.tensor_type.shape.dim
         assert [axis.dim_param or axis.dim_value for axis in axes] == ["batch", 3, "height", "width"]
         assert value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
-    assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", onnx_file.OPSET)]
+    assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", 18)]
+    assert model.ir_version == 8 == onnx.helper.find_min_ir_version_for(model.opset_import)
     assert {entry.key: entry.value for entry in model.metadata_props} == {
         "dynet": __version__,
         "variant": "once",
@@ -249,7 +211,7 @@ def test_a_file_that_differs_from_torch_is_discarded_and_the_old_file_is_kept(
     with pytest.raises(
         WriteError, match=r"f\.onnx is discarded: for 1 of 53x37 pixels its results differ from torch by"
     ):
-        write_verified(path, b"after", compare)
+        write_verified({path: b"after"}, compare)
     assert (compared, path.read_text(), list(tmp_path.iterdir())) == ([b"after"], "before", [path])
 
 
@@ -265,7 +227,7 @@ def test_a_full_disk_is_one_line_and_keeps_the_old_file(tmp_path: Path) -> None:
         "import resource, signal, sys; from pathlib import Path; from dynet.export.export import write_verified\n"
         "from dynet.errors import WriteError\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
-        "try:\n    write_verified(Path(sys.argv[1]), bytes(2000), lambda file: {})\n"
+        "try:\n    write_verified({Path(sys.argv[1]): bytes(2000)}, lambda file: {})\n"
         "except WriteError as error:\n    print(error)\n"
     )
     done = subprocess.run([sys.executable, "-c", code, str(path)], cwd=ROOT, capture_output=True, text=True)

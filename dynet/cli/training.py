@@ -24,6 +24,7 @@ class ProtocolName(StrEnum):
 
     aio_paper = "aio-paper"
     strict = "strict"
+    harm = "harm"
 
 
 @app.command()
@@ -71,7 +72,7 @@ def train(
 def evaluate(
     weights: WeightsOption,
     benchmark: Annotated[list[str], typer.Option(help="NAME=DIR: a folder of pairs, or of clean images.")],
-    protocol: Annotated[ProtocolName, typer.Option(help="The rules of the papers, or those of a user.")],
+    protocol: Annotated[ProtocolName, typer.Option(help="The rules: of papers, of a user, or of the test for harm.")],
     variants: Annotated[str | None, typer.Option(help="Variants, separated by commas; default: all.")] = None,
     sigma: Annotated[str | None, typer.Option(help="Noise on clean images, in levels; default: 15,25,50.")] = None,
     metrics: Annotated[str | None, typer.Option(help="Metrics of pyiqa in addition to PSNR and SSIM: lpips,…")] = None,
@@ -83,12 +84,11 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
 ) -> None:
     """Measure how well, how fast and in how much memory a network restores benchmarks."""
-    from dynet.evaluation.benchmark import BenchmarkSet, parse_sigmas, plan_tasks
+    from dynet.evaluation.benchmark import BenchmarkSet, parse_sigmas
     from dynet.evaluation.evaluate import Evaluation
     from dynet.evaluation.evaluate import evaluate as run_evaluation
-    from dynet.evaluation.protocol import PROTOCOLS
+    from dynet.evaluation.kinds import KINDS
     from dynet.evaluation.pyiqa_metrics import load_metrics
-    from dynet.evaluation.report import Report
     from dynet.inference.restore import choose_variants
     from dynet.inference.tiling import round_tile_to_stride
     from dynet.runtime.atomic_files import create_output_folder
@@ -97,7 +97,8 @@ def evaluate(
     from dynet.spandrel.any_weights import load_any_weights
 
     benchmarks = [BenchmarkSet.parse(argument) for argument in benchmark]
-    tasks = plan_tasks(benchmarks, None if sigma is None else parse_sigmas(sigma))
+    kind = KINDS[protocol.value]
+    tasks = kind.plan(benchmarks, None if sigma is None else parse_sigmas(sigma))
     where = resolve_device(device.value)
     model, file = load_any_weights(weights)
     model.to(where)
@@ -105,8 +106,9 @@ def evaluate(
         model=model,
         variants=model.variants if variants is None else choose_variants(variants, model),
         device=where,
-        protocol=PROTOCOLS[protocol.value],
+        protocol=kind.protocol,
         tasks=tasks,
+        measures=kind.measures,
         metrics=() if metrics is None else load_metrics(metrics, where),
         tile=round_tile_to_stride(tile),
     )
@@ -114,7 +116,7 @@ def evaluate(
         create_output_folder(out)
     meter = CostMeter(where, model)
     results = run_evaluation(evaluation, meter)
-    report = Report(evaluation=evaluation, weights=file, memory=meter.memory, results=results)
+    report = kind.report(evaluation=evaluation, weights=file, memory=meter.memory, results=results)
     report.print(as_json=as_json)
     if out is not None:
         report.write(out)

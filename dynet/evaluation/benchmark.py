@@ -1,26 +1,28 @@
-"""Benchmarks as folders: pairs in any known layout, or clean images to which noise is added."""
+"""Benchmarks as folders: pairs in any known layout, or clean images that an evaluation degrades."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from dynet.data.layouts import find_task_folders
 from dynet.errors import DataError, ImageError, UsageError
+from dynet.evaluation.added_degradations import AddedNoise, CleanInput
 from dynet.evaluation.metrics import SSIM_WINDOW
 from dynet.evaluation.protocol import EvaluationProtocol
 from dynet.inference.images import read_image
 
 Image8 = npt.NDArray[np.uint8]
+TaskKey: TypeAlias = tuple[str, CleanInput | None]
 PUBLISHED_SIGMAS = (15.0, 25.0, 50.0)
 
 
 @dataclass(frozen=True, slots=True)
 class BenchmarkImage:
-    """One image of a benchmark: a pair, or a clean image to which noise is added."""
+    """One image of a benchmark: a pair, or a clean image that an evaluation degrades."""
 
     name: str
     """Path in the folder of the benchmark."""
@@ -38,8 +40,14 @@ class BenchmarkSet:
 
     @property
     def paired(self) -> bool:
-        """Whether its images are pairs; noise is added to the others."""
+        """Whether its images are pairs; an evaluation degrades the others."""
         return self.images[0].degraded is not None
+
+    def clean_side(self) -> "BenchmarkSet":
+        """Return the same benchmark with only the clean images, each once, sorted by name."""
+        files = {image.clean.relative_to(self.folder).as_posix(): image.clean for image in self.images}
+        images = tuple(BenchmarkImage(name, file, None) for name, file in sorted(files.items()))
+        return BenchmarkSet(self.name, self.folder, images) if self.paired else self
 
     @classmethod
     def parse(cls, argument: str) -> Self:
@@ -75,29 +83,36 @@ def _find_benchmark_images(folder: Path) -> tuple[BenchmarkImage, ...]:
 
 @dataclass(frozen=True, slots=True)
 class BenchmarkTask:
-    """A benchmark, at one sigma if it has clean images: what one row of a table is about."""
+    """A benchmark, with one degradation if it has clean images: what one row of a table is about."""
 
     benchmark: BenchmarkSet
-    sigma: float | None
+    degradation: CleanInput | None
+    """What is done to clean images; None for the degraded images of pairs."""
 
     @property
     def label(self) -> str:
         """The name in tables."""
-        return self.benchmark.name if self.sigma is None else f"{self.benchmark.name} σ{self.sigma:g}"
+        return self.benchmark.name if self.degradation is None else f"{self.benchmark.name} {self.degradation.label}"
+
+    @property
+    def key(self) -> TaskKey:
+        """What distinguishes it from the other tasks of an evaluation."""
+        return self.benchmark.name, self.degradation
+
+    @property
+    def sigma(self) -> float | None:
+        """The standard deviation of added noise in levels; None for other tasks."""
+        return self.degradation.sigma if isinstance(self.degradation, AddedNoise) else None
 
     def read(self, image: BenchmarkImage, protocol: EvaluationProtocol) -> tuple[Image8, Image8]:
         """Return the degraded and the clean image, both (H, W, 3) of uint8, prepared by the protocol.
 
         Raises:
-            ImageError: A file cannot be read, the images of a pair differ in size, or the protocol leaves less of the
-                image than SSIM's window. The message names the file.
+            ImageError: A file cannot be read or degraded, the images of a pair differ in size, or the protocol leaves
+                less of the image than SSIM's window. The message names the file.
         """
         clean = read_rgb8(image.clean)
-        if image.degraded is not None:
-            degraded = read_rgb8(image.degraded)
-        else:
-            assert self.sigma is not None
-            degraded = protocol.add_noise(clean, image.clean.stem, self.sigma)
+        degraded = self._degraded(image, clean, protocol)
         if degraded.shape != clean.shape:
             raise ImageError(
                 f"{image.degraded} is {_size(degraded)} pixels, but its clean image {image.clean} {_size(clean)}"
@@ -109,6 +124,15 @@ class BenchmarkTask:
                 f"{_size(target)} of it, and SSIM needs {SSIM_WINDOW}"
             )
         return protocol.crop_centre(degraded), target
+
+    def _degraded(self, image: BenchmarkImage, clean: Image8, protocol: EvaluationProtocol) -> Image8:
+        if self.degradation is None:
+            assert image.degraded is not None
+            return read_rgb8(image.degraded)
+        try:
+            return self.degradation.apply(clean, image.clean.stem, protocol)
+        except ImageError as error:
+            raise ImageError(f"{image.clean}: {error}") from error
 
 
 def read_rgb8(path: Path) -> Image8:
@@ -130,16 +154,25 @@ def plan_tasks(benchmarks: Sequence[BenchmarkSet], sigmas: Sequence[float] | Non
     Raises:
         UsageError: Two benchmarks have the same name, or no benchmark uses the sigmas.
     """
-    names = [benchmark.name for benchmark in benchmarks]
-    if len(set(names)) < len(names):
-        raise UsageError(f"--benchmark: two have the name {max(names, key=names.count)}")
+    check_names(benchmarks)
     if sigmas is not None and all(benchmark.paired for benchmark in benchmarks):
         raise UsageError("--sigma: every benchmark has pairs, and noise is added to clean images only")
     tasks: list[BenchmarkTask] = []
     for benchmark in benchmarks:
-        levels = [None] if benchmark.paired else (PUBLISHED_SIGMAS if sigmas is None else sigmas)
-        tasks += [BenchmarkTask(benchmark, sigma) for sigma in levels]
+        noises = [AddedNoise(sigma) for sigma in (PUBLISHED_SIGMAS if sigmas is None else sigmas)]
+        tasks += [BenchmarkTask(benchmark, added) for added in ([None] if benchmark.paired else noises)]
     return tuple(tasks)
+
+
+def check_names(benchmarks: Sequence[BenchmarkSet]) -> None:
+    """Check that no two benchmarks have the same name, by which tables and files distinguish them.
+
+    Raises:
+        UsageError: Two of them have.
+    """
+    names = [benchmark.name for benchmark in benchmarks]
+    if len(set(names)) < len(names):
+        raise UsageError(f"--benchmark: two have the name {max(names, key=names.count)}")
 
 
 def parse_sigmas(argument: str) -> tuple[float, ...]:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dynet.errors import ImageError, OutOfMemory, UsageError
 from dynet.evaluation.benchmark import BenchmarkImage, BenchmarkTask, Image8
-from dynet.evaluation.metrics import psnr, ssim
+from dynet.evaluation.measures import ImageMeasure
 from dynet.evaluation.protocol import EvaluationProtocol, as_float
 from dynet.evaluation.pyiqa_metrics import PyiqaMetric
 from dynet.inference.tiling import run_tiled
@@ -36,6 +36,7 @@ class Evaluation:
     device: torch.device
     protocol: EvaluationProtocol
     tasks: tuple[BenchmarkTask, ...]
+    measures: tuple[ImageMeasure, ...]
     metrics: tuple[PyiqaMetric, ...]
     tile: int | None
     """Side of the tiles in pixels; None restores whole images."""
@@ -47,7 +48,7 @@ class Evaluation:
     @property
     def value_names(self) -> tuple[str, ...]:
         """Names of the values that each image has."""
-        return "psnr", "ssim", *(metric.name for metric in self.metrics)
+        return *(measure.name for measure in self.measures), *(metric.name for metric in self.metrics)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +62,7 @@ class EvalResult:
     height: int
     variant: str
     values: tuple[float, ...]
-    """In the order of `Evaluation.value_names`; the PSNR of equal images is infinite, nan is a metric without value."""
+    """In the order of `Evaluation.value_names`; a PSNR of equal images is infinite, nan is a metric without value."""
     ms: float | None
     """None for an input."""
     peak_mb: float | None
@@ -134,7 +135,7 @@ def _measure(
 
 def _values(evaluation: Evaluation, restored: Float, clean: Float) -> tuple[float, ...]:
     others = [metric.measure(restored, clean) for metric in evaluation.metrics]
-    return psnr(restored, clean), ssim(restored, clean), *others
+    return *(measure.measure(restored, clean) for measure in evaluation.measures), *others
 
 
 def _restore(

@@ -1,7 +1,7 @@
 """Evaluation protocols: how images are cropped, how noise is added, and how the output is rounded.
 
-Everything else is the same in every protocol: 8-bit RGB, whole images, PSNR and SSIM over all three channels with a
-data range of 1, the mean over images.
+Everything else is the same in every protocol: 8-bit RGB, PSNR and SSIM over all three channels with a data range of 1,
+the mean over images.
 """
 
 import unicodedata
@@ -68,10 +68,11 @@ class EvaluationProtocol:
 
 AIO_PAPER = EvaluationProtocol(name="aio-paper", crop_to=16, noise_rounded=False, output_quantised=False)
 STRICT = EvaluationProtocol(name="strict", crop_to=1, noise_rounded=True, output_quantised=True)
+HARM = EvaluationProtocol(name="harm", crop_to=1, noise_rounded=True, output_quantised=True)
 
 # aio-paper does what the test scripts of PromptIR, DyNet and AdaIR do. strict measures what a user gets: no pixel is
-# left out, the noise has mean zero, and the result is the file that would be saved.
-PROTOCOLS = MappingProxyType({protocol.name: protocol for protocol in (AIO_PAPER, STRICT)})
+# left out, the noise has mean zero, and the result is the file that would be saved. harm has the rules of strict.
+PROTOCOLS = MappingProxyType({protocol.name: protocol for protocol in (AIO_PAPER, STRICT, HARM)})
 
 
 def as_float(levels: npt.NDArray[Any]) -> npt.NDArray[np.float32]:

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from dynet.evaluation.benchmark import BenchmarkTask
 from dynet.evaluation.evaluate import EvalResult, Evaluation
 from dynet.evaluation.markdown import WIDTH, TableColumn, tables
 from dynet.evaluation.summary import Spread, SummaryRow, TaskMean, count_not_finite, means_over_tasks, summarise
@@ -40,19 +41,28 @@ class Report:
     def as_markdown(self) -> str:
         """Return title, tables of at most 80 columns (more if names are longer), and what the figures mean."""
         rows = summarise(self.results)
-        means = means_over_tasks(rows) if len(self.evaluation.tasks) > 1 else []
         text = [
             f"# {self.evaluation.protocol.name}: {self.weights.name}\n",
-            _tables(rows, means, self.evaluation),
+            self._tables(rows),
             *(textwrap.fill(note, WIDTH) + "\n" for note in self._notes(rows)),
         ]
         return "\n".join(text)
 
+    def _tables(self, rows: Sequence[SummaryRow]) -> str:
+        return _tables(rows, self._means(rows) if len(self.evaluation.tasks) > 1 else [], self.evaluation)
+
+    def _means(self, rows: Sequence[SummaryRow]) -> Sequence[TaskMean]:
+        return means_over_tasks(rows)
+
+    def _setting(self) -> str:
+        """Return where and on what the network ran."""
+        tile = self.evaluation.tile
+        extent = "whole images" if tile is None else f"in tiles of {tile} pixels, not whole images"
+        return f"On {_device(self.evaluation.device)}; {extent}."
+
     def _notes(self, rows: Sequence[SummaryRow]) -> Iterable[str]:
         evaluation = self.evaluation
-        tile = evaluation.tile
-        extent = "whole images" if tile is None else f"in tiles of {tile} pixels, not whole images"
-        yield f"On {_device(evaluation.device)}; {extent}. PSNR in dB; ± is the standard deviation over images."
+        yield f"{self._setting()} PSNR in dB; ± is the standard deviation over images."
         yield f"ms: restoring one image that is on the device already. MB: {self.memory} (2^20 bytes)."
         if len(evaluation.tasks) > 1:
             yield f"mean of {len(evaluation.tasks)}: each task counts once, as in the published tables."
@@ -80,8 +90,7 @@ class Report:
             "lower_is_better": [metric.name for metric in evaluation.metrics if metric.lower_is_better],
             "results": [
                 {
-                    "benchmark": row.task.benchmark.name,
-                    "sigma": row.task.sigma,
+                    **self._task_fields(row.task),
                     "images": row.images,
                     "variant": row.variant,
                     **{name: _spread(value) for name, value in zip(evaluation.value_names, row.values, strict=True)},
@@ -95,20 +104,26 @@ class Report:
                     "variant": mean.variant,
                     **{name: _finite(value) for name, value in zip(evaluation.value_names, mean.values, strict=True)},
                 }
-                for mean in means_over_tasks(rows)
+                for mean in self._means(rows)
             ],
         }
+
+    def _task_fields(self, task: BenchmarkTask) -> dict[str, Any]:
+        """Return what identifies a task in JSON and CSV."""
+        return {"benchmark": task.benchmark.name, "sigma": task.sigma}
 
     def as_csv(self) -> str:
         """Return a line for each image, task and variant; an input has no ms, and an infinite PSNR is `inf`."""
         text = io.StringIO()
         lines = csv.writer(text, lineterminator="\n")
         names = self.evaluation.value_names
-        lines.writerow(["benchmark", "sigma", "file", "width", "height", "variant", *names, "ms", "peak_mb"])
+        task_names = self._task_fields(self.evaluation.tasks[0])
+        lines.writerow([*task_names, "file", "width", "height", "variant", *names, "ms", "peak_mb"])
         for result in self.results:
-            task = result.task
-            key = [task.benchmark.name, task.sigma, result.file, result.width, result.height, result.variant]
-            lines.writerow([*key, *result.values, result.ms, result.peak_mb])
+            image = [result.file, result.width, result.height, result.variant]
+            lines.writerow(
+                [*self._task_fields(result.task).values(), *image, *result.values, result.ms, result.peak_mb]
+            )
         return text.getvalue()
 
     def print(self, *, as_json: bool) -> None:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from dynet.evaluation.benchmark import BenchmarkTask
+from dynet.evaluation.benchmark import BenchmarkTask, TaskKey
 from dynet.evaluation.evaluate import EvalResult, Evaluation
 
 
@@ -60,9 +60,9 @@ def _mean(values: Sequence[float]) -> float:
 
 def summarise(results: Iterable[EvalResult]) -> list[SummaryRow]:
     """Return a row for each task and variant, in the order of their first images."""
-    groups: dict[tuple[str, float | None, str], list[EvalResult]] = {}
+    groups: dict[tuple[TaskKey, str], list[EvalResult]] = {}
     for result in results:
-        groups.setdefault((result.task.benchmark.name, result.task.sigma, result.variant), []).append(result)
+        groups.setdefault((result.task.key, result.variant), []).append(result)
     return [_row(group) for group in groups.values()]
 
 

@@ -26,6 +26,11 @@ def error_line(text: str) -> str:
     return f"<p role='alert' class='fault'>{escape(text)}</p>"
 
 
+def warning_line(text: str | None) -> str:
+    """Return a line that stays on the page, about what the weights may do; empty without a text."""
+    return "" if text is None else f"<p role='note' class='warning'>{escape(text[0].upper() + text[1:])}.</p>"
+
+
 def describe_image(name: str, image: DecodedImage) -> str:
     """Return one line about an image: name, size, bit depth and transparency."""
     height, width = image.colour.shape[:2]

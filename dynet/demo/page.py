@@ -18,6 +18,7 @@ from dynet.demo.html import (
     error_line,
     figures_table,
     status_line,
+    warning_line,
 )
 from dynet.demo.request_filter import RequestFilter
 from dynet.demo.restorer import Comparison, Restorer, VariantResult
@@ -26,6 +27,7 @@ from dynet.demo.uploads import PNG, PageFolder, UploadLimits, displayable_file, 
 from dynet.errors import DyNetError, ImageError, UsageError
 from dynet.inference.decoded_image import DecodedImage
 from dynet.inference.images import read_image, write_image
+from dynet.model.clean_input import clean_input_warning
 from dynet.model.variants import Variant
 
 NONE = "none"
@@ -48,6 +50,8 @@ class DemoPage:
         self.variants: tuple[Variant, ...] = tuple(restorer.model.variants)
         with gr.Blocks(title=TITLE, analytics_enabled=False) as self.blocks:
             gr.HTML(HEAD, elem_id="head")
+            warning = clean_input_warning(restorer.training, [variant.name for variant in self.variants])
+            self.warning = gr.HTML(warning_line(warning), elem_id="warning", visible=warning is not None)
             with gr.Row(equal_height=False):
                 with gr.Column(scale=4, min_width=320):
                     self._controls(write_examples(folder.path / "examples", int(limits.megapixels * 1e6)))

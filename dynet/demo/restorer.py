@@ -18,6 +18,7 @@ from dynet.evaluation.protocol import as_float
 from dynet.inference.decoded_image import DecodedImage
 from dynet.inference.memory import release_memory
 from dynet.inference.restore import ProgressCallback, RestoreOptions, restore_rgb
+from dynet.model.training_record import TrainingRecord
 from dynet.model.variant_network import VariantNetwork
 from dynet.model.variants import Variant
 from dynet.runtime.cost import CostMeter
@@ -55,9 +56,17 @@ class Comparison:
 class Restorer:
     """One network, prepared on its device, that restores one image at a time for any number of callers."""
 
-    def __init__(self, model: VariantNetwork, device: torch.device) -> None:
+    def __init__(self, model: VariantNetwork, device: torch.device, training: TrainingRecord | None = None) -> None:
+        """Load what the first call needs.
+
+        Args:
+            model: The network, on the device.
+            device: Where it runs.
+            training: How it was trained, if that is known.
+        """
         self.model = model
         self.device = device
+        self.training = training
         self._meter = CostMeter(device, model)
         self._one_at_a_time = threading.Lock()
         # The first call of a process also loads libraries and plans kernels; the page shows the times of later calls.

@@ -89,8 +89,8 @@ NAME_IMAGES_SCRIPT = """() => {
 
 STYLE = """
 .gradio-container { max-width: 80rem !important; }
-#head, #message, #figures { overflow: visible; }
-:is(#head, #message, #figures) .html-container { padding: 0; }
+#head, #warning, #message, #figures { overflow: visible; }
+:is(#head, #warning, #message, #figures) .html-container { padding: 0; }
 header h1 { margin: .5rem 0 .25rem; font-size: 1.75rem; font-weight: 600; line-height: 1.2; }
 header p { max-width: 44rem; color: var(--body-text-color-subdued); }
 :focus-visible { outline: 2px solid var(--primary-500); outline-offset: 2px; }
@@ -99,6 +99,11 @@ header p { max-width: 44rem; color: var(--body-text-color-subdued); }
 #message p { margin: 0; }
 #message .fault { padding: .6rem .8rem; border-left: 3px solid #b3261e; background: #fbeceb; color: #7d1a15; }
 .dark #message .fault { border-color: #f2a19b; background: #3a1f1d; color: #f8d3d0; }
+#warning .warning {
+  margin: 0; max-width: 44rem; padding: .6rem .8rem; border-left: 3px solid #8a5a00;
+  background: #fbf3e0; color: #5c3c00;
+}
+.dark #warning .warning { border-color: #e5b567; background: #33290f; color: #f3dfb8; }
 #figures .nothing {
   display: grid; place-items: center; min-height: 18rem; margin: 0; border: 1px dashed var(--border-color-primary);
   border-radius: var(--block-radius); color: var(--body-text-color-subdued);

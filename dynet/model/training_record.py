@@ -22,6 +22,19 @@ class ValidationResult:
     """The mean over variants and all tasks but CLEAN_TASK, in dB."""
     psnr: Scores
 
+    @classmethod
+    def from_object(cls, fields: Mapping[str, Any]) -> Self:
+        """Return the result that `dataclasses.asdict` made an object.
+
+        Raises:
+            KeyError, TypeError, ValueError: It made no such object.
+        """
+        psnr = {
+            str(task): {str(variant): float(db) for variant, db in dict(scores).items()}
+            for task, scores in dict(fields["psnr"]).items()
+        }
+        return cls(step=int(fields["step"]), mean=float(fields["mean"]), psnr=psnr)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartingWeights:
@@ -88,8 +101,8 @@ class TrainingRecord:
             steps=int(fields["steps"]),
             recipe=dict(fields["recipe"]),
             data_sets=tuple(map(str, fields["data_sets"])),
-            validated=ValidationResult(**fields["validated"]) if "validated" in fields else None,
-            best=ValidationResult(**fields["best"]) if "best" in fields else None,
+            validated=ValidationResult.from_object(fields["validated"]) if "validated" in fields else None,
+            best=ValidationResult.from_object(fields["best"]) if "best" in fields else None,
             start=None
             if start is None
             else StartingWeights(

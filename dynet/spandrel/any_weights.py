@@ -4,8 +4,9 @@ from pathlib import Path
 
 from dynet.errors import MissingExtra, WeightsError
 from dynet.model.network import DyNet
+from dynet.model.training_record import TrainingRecord
 from dynet.model.variant_network import VariantNetwork
-from dynet.model.weights import METADATA_KEY, locate_weights
+from dynet.model.weights import METADATA_KEY, locate_weights, read_header
 from dynet.spandrel.foreign_network import SUFFIXES, load_spandrel
 
 
@@ -31,6 +32,11 @@ def load_any_weights(weights: str) -> tuple[VariantNetwork, Path]:
             f"{file} is not a weights file of dynet; `dynet convert` turns a released one into one, and for other "
             f"networks {error}"
         ) from error
+
+
+def training_record(model: VariantNetwork, file: Path) -> TrainingRecord | None:
+    """Return how weights that `load_any_weights` loaded were trained; None if their file does not say so."""
+    return None if model.architecture is None else read_header(file).training
 
 
 def _is_foreign(file: Path) -> bool:

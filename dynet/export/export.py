@@ -231,9 +231,7 @@ def max_differences(
     return differences
 
 
-def write_verified(
-    contents: Mapping[Path, bytes], compare: Callable[[Path], dict[Shape, float]]
-) -> dict[Shape, float]:
+def write_verified(contents: Mapping[Path, bytes], compare: Callable[[Path], dict[Shape, float]]) -> dict[Shape, float]:
     """Write files that belong together under temporary names, compare them with torch, and rename them.
 
     Args:

@@ -76,6 +76,17 @@ def test_an_onnx_file_contains_no_path_of_the_machine(narrow: tuple[Path, str]) 
     assert [word for word in (b".py", b"File ", str(ROOT).encode()) if word in content] == []
 
 
+def test_onnxruntime_joins_the_operators_of_each_gelu_again(narrow: tuple[Path, str], tmp_path: Path) -> None:
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+    onnxruntime.InferenceSession(narrow[0], options, providers=["CPUExecutionProvider"])
+    operators = [node.op_type for node in onnx.load(tmp_path / "optimised.onnx").graph.node]
+    applications = [node.op_type for node in onnx.load(narrow[0]).graph.node].count("Erf")
+    gelus = [name for name in operators if name in ("Gelu", "QuickGelu", "BiasGelu", "FastGelu")]
+    assert (len(gelus), "Erf" in operators) == (applications, False)
+    assert applications == 11  # 7 blocks of levels, 3 of prompts, 1 of refinement
+
+
 def test_the_command_prints_each_difference_and_the_file(narrow: tuple[Path, str]) -> None:
     *compared, last = narrow[1].splitlines()
     assert last == str(narrow[0])

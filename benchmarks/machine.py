@@ -13,7 +13,8 @@ SHARED = Path(os.environ.get("MILLION_IRD_SHARED_DATA", ROOT.parent / "shared" /
 def describe() -> dict[str, object]:
     """Return processor, cores and versions of installed packages, for the results files."""
     names = [line.split(":", 1)[1].strip() for line in _cpuinfo() if line.startswith("model name")]
-    packages = ("numpy", "opencv-python", "pillow", "pyarrow", "pyiqa", "torch", "datasets")
+    packages = ("numpy", "opencv-python", "opencv-python-headless", "pillow", "pyarrow", "pyiqa", "torch", "datasets")
+    packages += ("scikit-image", "PyWavelets", "bm3d", "bm4d")
     return {
         "processor": names[0] if names else platform.processor(),
         "cores": os.cpu_count(),

@@ -54,10 +54,7 @@ class EvaluationProtocol:
             stem: Name of the file without its suffix.
             sigma: Standard deviation in levels of 255.
         """
-        # File systems store an accented letter in two forms, which are the same name, and bytes that are not text.
-        key = unicodedata.normalize("NFC", stem).encode(errors="backslashreplace").decode()
-        noise = generator(NOISE_SEED, f"benchmark noise/{float(sigma)}/{key}").standard_normal(clean.shape)
-        levels = np.clip(clean + sigma * noise, 0, 255)
+        levels = np.clip(clean + benchmark_noise(clean.shape, stem, sigma), 0, 255)
         return (np.rint(levels) if self.noise_rounded else levels).astype(np.uint8)
 
     def postprocess(self, restored: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -73,6 +70,19 @@ HARM = EvaluationProtocol(name="harm", crop_to=1, noise_rounded=True, output_qua
 # aio-paper does what the test scripts of PromptIR, DyNet and AdaIR do. strict measures what a user gets: no pixel is
 # left out, the noise has mean zero, and the result is the file that would be saved. harm has the rules of strict.
 PROTOCOLS = MappingProxyType({protocol.name: protocol for protocol in (AIO_PAPER, STRICT, HARM)})
+
+
+def benchmark_noise(shape: tuple[int, ...], stem: str, sigma: float) -> npt.NDArray[np.float64]:
+    """Return the Gaussian noise that belongs to an image of this shape, neither clipped nor rounded.
+
+    Args:
+        shape: Of the image, before any crop.
+        stem: Name of its file without the suffix.
+        sigma: Standard deviation in levels of 255.
+    """
+    # File systems store an accented letter in two forms, which are the same name, and bytes that are not text.
+    key = unicodedata.normalize("NFC", stem).encode(errors="backslashreplace").decode()
+    return sigma * generator(NOISE_SEED, f"benchmark noise/{float(sigma)}/{key}").standard_normal(shape)
 
 
 def as_float(levels: npt.NDArray[Any]) -> npt.NDArray[np.float32]:

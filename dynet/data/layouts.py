@@ -26,6 +26,8 @@ SUFFIXES = frozenset(
 )
 SIDES: tuple[tuple[str, str, str | None], ...] = (
     ("input", "target", None),
+    ("noisy", "clean", None),
+    ("noisy", "gt", None),
     ("rainy", "gt", "derain"),
     ("rain", "norain", "derain"),
     ("synthetic", "original", "dehaze"),

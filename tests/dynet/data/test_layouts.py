@@ -31,6 +31,8 @@ def folder(tmp_path: Path) -> Callable[..., Path]:
 LAYOUTS = {
     "plain": (["input/b.png", "input/a.jpg", "target/a.png", "target/b.png"], None, {"a": "target/a.png"}),
     "plain in folders": (["input/x/a.png", "target/x/a.png"], None, {"x/a": "target/x/a.png"}),
+    "real noise": (["noisy/b.png", "noisy/a.jpg", "clean/a.png", "clean/b.png"], None, {"a": "clean/a.png"}),
+    "real noise with gt": (["noisy/x/a.png", "gt/x/a.png"], None, {"x/a": "gt/x/a.png"}),
     "PromptIR's Derain": (
         ["rainy/rain-1.png", "rainy/rain-10.png", "gt/norain-1.png", "gt/norain-10.png"],
         "derain",
@@ -100,7 +102,7 @@ def test_a_layout_is_recognised_by_its_structure(name: str, swap: bool, folder: 
     for pair, clean in expected.items():
         assert clean_of[case(pair)] == case(clean)
     degraded = [pair.degraded.relative_to(top).as_posix() for pair in find_pairs(top)]
-    sides = {"input", "rainy", "rain", "synthetic", "hazy", "blur", "low"}
+    sides = {"input", "noisy", "rainy", "rain", "synthetic", "hazy", "blur", "low"}
     assert sorted(degraded) == sorted(file for file in map(case, files) if sides & set(file.casefold().split("/")))
 
 

@@ -1,7 +1,7 @@
 """Options that several commands share."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -16,4 +16,9 @@ class Device(StrEnum):
 
 
 DeviceOption = Annotated[Device, typer.Option(help="Where to compute; auto takes a GPU if there is one.")]
-WeightsOption = Annotated[str, typer.Option(help="A weights file, a folder that holds one, or a Hub repository.")]
+WeightsOption = Annotated[
+    str,
+    typer.Option(help="A weights file, a folder that holds one, the name of shipped weights, or a Hub repository."),
+]
+DEFAULT_WEIGHTS: Any = ...
+"""What `restore` and `demo` take without `--weights`; `...` has them ask for it."""

@@ -203,8 +203,8 @@ class DyNet(VariantNetwork, ModelHubMixin, library_name="dynet", pipeline_tag="i
         """Load trained weights.
 
         Args:
-            pretrained_model_name_or_path: A weights file, a folder with `weights.safetensors` (such as a RUN), or a
-                repository user/name on the Hub.
+            pretrained_model_name_or_path: A weights file, a folder with `weights.safetensors` (such as a RUN), the name
+                of shipped weights, or a repository user/name on the Hub.
             force_download: Download even if the file is in the cache. This and the following arguments are those of
                 `huggingface_hub`, and matter for a repository only.
             token: The token for the Hub.

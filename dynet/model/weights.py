@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from dynet.errors import WeightsError, WriteError, reason_of
 from dynet.model.hub_download import HubAccess, download
+from dynet.model.shipped_weights import find_shipped, shipped_names
 from dynet.model.training_record import TrainingRecord
 from dynet.model.variants import ReuseSchedule, Variant
 from dynet.version import __version__
@@ -273,10 +274,11 @@ def check_tensors_fit(path: Path, expected: "Mapping[str, Tensor]", actual: "Map
 def locate_weights(source: str | Path, revision: str | None = None, access: HubAccess | None = None) -> Path:
     """Return the path of the weights file that `source` names.
 
-    The Hub is asked only for a name of the form user/name that is no file, and whose first part is no folder here.
+    What exists at this path comes first, then shipped weights of this name. The Hub is asked only for a name of the
+    form user/name that is no file, and whose first part is no folder here.
 
     Args:
-        source: A file, a folder that contains one, or a repository user/name on the Hub.
+        source: A file, a folder that contains one, the name of shipped weights, or a repository user/name on the Hub.
         revision: A branch, a tag or a commit of the repository.
         access: How to download from the Hub.
 
@@ -291,10 +293,16 @@ def locate_weights(source: str | Path, revision: str | None = None, access: HubA
         return path
     if name and path.is_dir():
         return _weights_in(path)
+    if shipped := find_shipped(name):
+        return _weights_in(shipped)
     if path.suffix != ".safetensors" and name.count("/") == 1 and not path.parent.exists():
         return download(name, FILE_NAME, revision, access or HubAccess())
-    hint = "; a model on the Hub is named user/name" if name and "/" not in name else ""
-    raise WeightsError(f"{name!r}: no such file or folder{hint}")
+    raise WeightsError(f"{name!r}: no such file or folder{_naming_hint() if name and '/' not in name else ''}")
+
+
+def _naming_hint() -> str:
+    names = shipped_names()
+    return f"; a model on the Hub is named user/name{', shipped weights ' if names else ''}{' or '.join(names)}"
 
 
 def _weights_in(folder: Path) -> Path:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import skimage.data
 
+from dynet.model.shipped_weights import SHIPPED
 from tests import environments
 from tests.environments import ROOT
 
@@ -92,6 +93,11 @@ def test_the_wheel_holds_every_file_that_travels_and_nothing_else_at_top_level(w
     for path in (*shipped, *(ROOT / "cards").glob("*.md")):
         name = path.relative_to(ROOT).as_posix()
         assert {f"million_ird/{name}", f"dynet/{name}"} & names, name
+    for folder in SHIPPED.values():
+        files = [
+            path for path in (ROOT / "weights" / folder).glob("*") if path.name in ("weights.safetensors", "README.md")
+        ]
+        assert {f"dynet/weights/{folder}/{path.name}" for path in files} <= names
     for package in ("million_ird", "dynet"):
         assert f"{package}/py.typed" in names
         for source in (ROOT / package).rglob("*"):

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from dynet.cli.options import Device, DeviceOption, WeightsOption
+from dynet.cli.options import DEFAULT_WEIGHTS, Device, DeviceOption, WeightsOption
 from dynet.errors import UsageError
 from dynet.extras import require
 
@@ -25,7 +25,7 @@ class Precision(StrEnum):
 def restore(
     inputs: Annotated[list[str], typer.Argument(help="Images, folders of images, and patterns such as 'in/*.jpg'.")],
     out: Annotated[Path, typer.Option(help="The folder to write to.")],
-    weights: WeightsOption,
+    weights: WeightsOption = DEFAULT_WEIGHTS,
     variants: Annotated[
         str | None, typer.Option(help="Variants of the weights, separated by commas; default: L, or the only one.")
     ] = None,
@@ -54,15 +54,16 @@ def restore(
     from dynet.inference.report import restore_and_print
     from dynet.inference.restore import RestoreOptions, choose_variants, prepare_for_inference
     from dynet.inference.tiling import round_tile_to_stride
+    from dynet.model.clean_input import clean_input_warning
     from dynet.runtime.atomic_files import create_output_folder
     from dynet.runtime.devices import resolve_device
-    from dynet.spandrel.any_weights import load_any_weights
+    from dynet.spandrel.any_weights import load_any_weights, training_record
 
     where = resolve_device(device.value)
     encoding = Encoding.parse(format, quality)
     if where.type == "cpu":
         memory.keep_small_freed_blocks()
-    model, _ = load_any_weights(weights)
+    model, file = load_any_weights(weights)
     model.to(where)
     if precision is Precision.bf16 and model.architecture is None:
         raise UsageError("--precision bf16: only for a DyNet; networks of other kinds compute in fp32")
@@ -78,13 +79,16 @@ def restore(
     files = find_input_files(inputs, out, options.naming, overwrite=overwrite)
     create_output_folder(out)
     prepare_for_inference(model, choose_dtype(precision.value, where), local_statistics)
+    warning = clean_input_warning(training_record(model, file), [variant.name for variant in options.variants])
+    if warning is not None:
+        typer.echo(f"dynet: {warning}", err=True)
     if not restore_and_print(files, options, as_json=as_json):
         raise typer.Exit(1)
 
 
 @app.command()
 def demo(
-    weights: WeightsOption,
+    weights: WeightsOption = DEFAULT_WEIGHTS,
     host: Annotated[
         str, typer.Option(help="The address to listen on; by any but this machine's own, others can use the page.")
     ] = "127.0.0.1",
@@ -101,16 +105,16 @@ def demo(
     from dynet.inference.precision import choose_dtype
     from dynet.inference.restore import prepare_for_inference
     from dynet.runtime.devices import resolve_device
-    from dynet.spandrel.any_weights import load_any_weights
+    from dynet.spandrel.any_weights import load_any_weights, training_record
 
     listener = open_listener(host, port)
     where = resolve_device(device.value)
     if where.type == "cpu":
         memory.keep_small_freed_blocks()
-    model, _ = load_any_weights(weights)
+    model, file = load_any_weights(weights)
     model.to(where)
     prepare_for_inference(model, choose_dtype("auto", where), local_statistics=None)
-    restorer = Restorer(model, where)
+    restorer = Restorer(model, where, training_record(model, file))
     if not listener.loopback:
         typer.echo(
             f"dynet: --host {host}: everyone who can reach this machine can use the page; it has no password", err=True

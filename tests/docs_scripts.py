@@ -24,6 +24,8 @@ NOT_RUN = {
     "pip install million-ird[train,demo]": "the tests run with all extras",
     "pip install million-ird[demo]": "the tests run with all extras",
     "pip install million-ird[export]": "the tests run with all extras",
+    "pip install million-ird[ncnn]": "the tests run with all extras",
+    "pip install million-ird[spandrel]": "the tests run with all extras",
     "dynet demo --weights runs/laptop": "serves until it is stopped, as below",
     "dynet demo --weights runs/three": "serves until it is stopped; tests/dynet/demo/ and tests/integration/ start it",
     "hf auth login": "asks for a token of the real Hub",
@@ -64,6 +66,7 @@ state = {{"net." + name: torch.randn(*map(int, shape.split("x"))) / 100 for name
 torch.save({{"state_dict": state}}, "released.ckpt")
 """
 BEFORE = {
+    "docs/other_programs.md": "mkdir -p ComfyUI/custom_nodes ComfyUI/models",
     "docs/weights.md": f"dynet publish runs/three --repo-id user/name --licence mit\npython -c '{RELEASED}'",
 }
 """What the reader of a page has or does before: a model on the Hub, a checkpoint of the released code."""

@@ -258,7 +258,7 @@ def write_verified(contents: Mapping[Path, bytes], compare: Callable[[Path], dic
                     f"{first} is discarded: for {count} of {width}x{height} pixels its results differ from torch by "
                     f"{largest:.1e}, more than {MAX_DIFFERENCE:.0e}"
                 )
-        for path in reversed(contents):  # the first, which names the others, appears last
+        for path in reversed(tuple(contents)):  # the first, which names the others, appears last
             os.replace(temporary[path], path)
     except OSError as error:
         raise WriteError(f"{first} cannot be written: {reason_of(error)}") from error

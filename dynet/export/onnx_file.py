@@ -12,7 +12,7 @@ from dynet.model.network import DyNet
 from dynet.model.variants import Variant
 
 # The lowest that torch writes, and the IR version that came with it: old programs refuse files with later ones. From 20
-# on Gelu is one operator; here it is five, which onnxruntime joins again when it loads the file.
+# on Gelu is one operator; here it is five, which `_order_gelus` makes recognisable.
 OPSET, IR_VERSION = 18, 8
 INPUT, OUTPUT = "image", "restored"
 AXES = ("batch", "", "height", "width")
@@ -39,6 +39,7 @@ def serialise(model: DyNet, variant: Variant, about: Mapping[str, str]) -> bytes
     proto = program.model_proto
     proto.ir_version = IR_VERSION
     _remove_trace_notes(proto)
+    _order_gelus(proto.graph)
     for value in (*proto.graph.input, *proto.graph.output):
         for axis, name in zip(value.type.tensor_type.shape.dim, AXES, strict=True):
             if name:
@@ -59,6 +60,30 @@ def _remove_trace_notes(proto: Any) -> None:
         del holder.metadata_props[:]
         holder.doc_string = ""
     del graph.value_info[:]  # inner sizes in terms of torch's symbols
+
+
+def _order_gelus(graph: Any) -> None:
+    """Turn x * (0.5 * (1 + erf(…))) into (x * (1 + erf(…))) * 0.5, the order in which onnxruntime knows it as GELU.
+
+    It then runs one operator instead of five. The results are the same bits, since a product with 0.5 is exact.
+    """
+    readers: dict[str, list[Any]] = {}
+    for node in graph.node:
+        for name in node.input:
+            readers.setdefault(name, []).append(node)
+    for node in graph.node:
+        chain = [node]
+        while len(chain) < 4 and len(following := readers.get(chain[-1].output[0], [])) == 1:
+            chain += following
+        if [one.op_type for one in chain] == ["Erf", "Add", "Mul", "Mul"]:
+            inner, outer = chain[2:]
+            half, x = _other_input(inner, chain[1]), _other_input(outer, inner)
+            inner.input[half], outer.input[x] = outer.input[x], inner.input[half]
+
+
+def _other_input(product: Any, factor: Any) -> int:
+    """Return which input of a product of two is not the output of `factor`."""
+    return 1 if product.input[0] == factor.output[0] else 0
 
 
 def load(path: Path) -> Callable[[Tensor], Tensor]:

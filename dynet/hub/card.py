@@ -69,7 +69,8 @@ def render_card(facts: CardFacts) -> str:
         "excluded": facts.excluded,
         "data": facts.data,
         "recipe_file": facts.recipe_file,
-        "evaluations": facts.evaluations,
+        "evaluations": [evaluation for evaluation in facts.evaluations if evaluation.harm is None],
+        "harm": next((evaluation for evaluation in facts.evaluations if evaluation.harm is not None), None),
         "example": facts.example,
         "input_name": INPUT,
     }
@@ -88,7 +89,9 @@ def front_matter(facts: CardFacts) -> dict[str, Any]:
     ]
     if hub_datasets:
         front["datasets"] = sorted(set(hub_datasets))
-    results = [result for evaluation in facts.evaluations for result in _results(evaluation)]
+    # A PSNR of clean images says nothing about restoring: the Hub's lists are about that.
+    evaluations = [evaluation for evaluation in facts.evaluations if evaluation.harm is None]
+    results = [result for evaluation in evaluations for result in _results(evaluation)]
     if results:
         front["metrics"] = ["psnr", "ssim"]
         front["model-index"] = [{"name": facts.repo_id.rpartition("/")[2], "results": results}]

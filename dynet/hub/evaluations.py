@@ -10,6 +10,7 @@ from typing import Any, Self
 from dynet.errors import UsageError, reason_of
 from dynet.evaluation.evaluate import INPUT
 from dynet.evaluation.report import CSV, JSON
+from dynet.hub.harm import CardHarm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,15 +27,11 @@ class CardTask:
     """One row of a card's table."""
 
     benchmark: str
-    sigma: float | None
+    label: str
+    """The name of the task in the tables of `dynet evaluate`."""
     images: int
     scores: Mapping[str, CardScore]
     """By variant; the input comes first."""
-
-    @property
-    def label(self) -> str:
-        """The name of the task in the tables of `dynet evaluate`."""
-        return self.benchmark if self.sigma is None else f"{self.benchmark} σ{self.sigma:g}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +47,8 @@ class CardEvaluation:
     tasks: tuple[CardTask, ...]
     means: Mapping[str, CardScore]
     """By variant: means over all tasks, each counted once; empty for a single task."""
+    harm: CardHarm | None
+    """The table and the verdicts of protocol `harm`; None for other protocols."""
     files: Mapping[str, bytes]
     """The published files by their name in the repository, without paths of this machine."""
 
@@ -101,32 +100,39 @@ class CardEvaluation:
             tile=results["tile"],
             tasks=_tasks(results["results"]),
             means=_means(results),
+            harm=CardHarm.from_results(results),
             files=files,
         )
 
 
 def _tasks(rows: Sequence[Mapping[str, Any]]) -> tuple[CardTask, ...]:
-    scores_by_task: dict[tuple[str, float | None], dict[str, CardScore]] = {}
-    images: dict[tuple[str, float | None], int] = {}
+    scores_by_task: dict[tuple[str, str], dict[str, CardScore]] = {}
+    images: dict[tuple[str, str], int] = {}
     for row in rows:
-        task = (str(row["benchmark"]), row["sigma"])
+        task = (str(row["benchmark"]), _label(row))
         score = CardScore(psnr=row["psnr"]["mean"], ssim=row["ssim"]["mean"])
         scores_by_task.setdefault(task, {})[str(row["variant"])] = score
         images[task] = int(row["images"])
     return tuple(
         CardTask(
             benchmark=benchmark,
-            sigma=sigma,
-            images=images[benchmark, sigma],
+            label=label,
+            images=images[benchmark, label],
             scores=dict(sorted(scores.items(), key=lambda entry: entry[0] != INPUT)),
         )
-        for (benchmark, sigma), scores in scores_by_task.items()
+        for (benchmark, label), scores in scores_by_task.items()
     )
+
+
+def _label(row: Mapping[str, Any]) -> str:
+    sigma = row["sigma"]
+    default = "" if sigma is None else f"σ{sigma:g}"
+    return f"{row['benchmark']} {row.get('degradation', default)}".strip()
 
 
 def _means(results: Mapping[str, Any]) -> dict[str, CardScore]:
     tasks = {(row["benchmark"], row["sigma"]) for row in results["results"]}
-    if len(tasks) == 1:
+    if len(tasks) == 1 or not results["mean_over_tasks"]:
         return {}
     rows = results["mean_over_tasks"]
     return {str(row["variant"]): CardScore(psnr=row["psnr"], ssim=row["ssim"]) for row in rows}

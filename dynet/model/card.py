@@ -13,6 +13,8 @@ import jinja2
 import yaml
 from markupsafe import Markup
 
+from dynet.model.clean_input import clean_input_warning
+from dynet.model.meant_for import meant_for
 from dynet.model.weights import WeightsHeader
 from dynet.version import __version__
 
@@ -41,7 +43,7 @@ def render_template(values: Mapping[str, Any]) -> str:
         keep_trailing_newline=True,
         finalize=_escape,
     )
-    environment.filters |= {"db": _format_db, "ssim": _format_ssim, "count": _format_count}
+    environment.filters |= {"db": _format_db, "signed": _format_signed, "ssim": _format_ssim, "count": _format_count}
     front_matter = yaml.safe_dump(values["front_matter"], sort_keys=False, allow_unicode=True)
     template = environment.from_string(template_path().read_text(encoding="utf-8"))
     return template.render({**values, "front_matter": Markup(front_matter)})
@@ -72,6 +74,9 @@ def network_values(header: WeightsHeader, parameters: int, repo_id: str, licence
         "data": None,
         "recipe_file": False,
         "evaluations": (),
+        "harm": None,
+        "meant_for": meant_for(header.training),
+        "clean_warning": clean_input_warning(header.training, [variant.name for variant in header.variants]),
         "example": None,
         "input_name": None,
     }
@@ -108,6 +113,10 @@ def _visible(character: str) -> str:
 
 def _format_db(value: float | None) -> Markup:
     return Markup("–" if value is None else f"{value:.2f}")
+
+
+def _format_signed(value: float | None) -> Markup:
+    return Markup("–" if value is None else f"{value:+.2f}")
 
 
 def _format_ssim(value: float | None) -> Markup:

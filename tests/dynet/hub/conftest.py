@@ -112,6 +112,16 @@ def trained(tmp_path_factory: pytest.TempPathFactory, data_set: Path, recipe_tex
     return Trained(folder / "pretrain", folder / "finetune", evaluations)
 
 
+@pytest.fixture(scope="session")
+def harm(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An evaluation of the finished run by protocol `harm`."""
+    out = tmp_path_factory.mktemp("harm")
+    benchmark = f"*bench*={trained.run.parent / 'bench'}"
+    weights = ["--weights", str(trained.run), "--protocol", "harm", "--benchmark", benchmark]
+    _run_command(["evaluate", *weights, "--out", str(out), "--device", "cpu"])
+    return out
+
+
 def _run_command(arguments: list[str]) -> None:
     AcceleratorState._reset_state()  # accelerate allows one training per process; here there are two
     assert _run(arguments) == 0

@@ -11,6 +11,7 @@ from huggingface_hub import ModelCard
 from markdown_it import MarkdownIt
 
 from dynet import LARGE, SMALL, DyNet
+from dynet.errors import UsageError
 from dynet.hub.card import CardExample, CardFacts, count_gmacs, count_parameters, render_card
 from dynet.hub.evaluations import CardEvaluation, CardScore
 from dynet.hub.release import gather_release
@@ -106,6 +107,85 @@ def test_datasets_on_the_hub_are_linked_and_folders_are_not(trained: Trained) ->
     two_datasets = replace(record, data_sets=("user/far", "near"))
     card = render_card(replace(facts, header=replace(facts.header, training=two_datasets)))
     assert front_matter(card)["datasets"] == ["user/far"]
+
+
+def test_harm_has_a_table_and_a_verdict_for_each_variant_and_is_no_result_of_the_hub(
+    trained: Trained, harm: Path
+) -> None:
+    release = gather_release(trained.run, "user/model", "mit", (*trained.evaluations, harm))
+    html = MarkdownIt("commonmark").enable("table").render(release.card.split("---\n", 2)[2])
+    results = json.loads((harm / "results.json").read_text())
+    section = html[html.index("<h2>Harm</h2>") : html.index("<h2>Results</h2>")]
+    rows = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in re.findall(r"<tr>(.*?)</tr>", section, re.DOTALL)][1:]
+    assert len(rows) == len(results["results"]) == 5 * 3
+    for cells, row in zip(rows, results["results"], strict=True):
+        is_input = row["variant"] == "input"
+        gains = ["–", "–"] if is_input else [f"{row['gain'][name]:+.2f}" for name in ("mean", "worst")]
+        assert cells == [
+            f"*bench* {row['degradation']}", row["variant"], "2", f"{row['psnr']['mean']:.2f}", *gains,
+            *(f"{row[name]['mean']:+.2f}" for name in ("brightness", "red", "green", "blue")),
+        ]  # fmt: skip
+    for variant, verdict in results["harm"]["variants"].items():
+        assert not verdict["passes"]  # it has seen noise of σ 25 alone, for eight steps
+        said = ", ".join(verdict["reasons"]).replace("<", "&lt;")
+        assert f"<li><strong>{variant} fails</strong>: {said}.</li>" in section
+    assert {"results/harm.json", "results/harm.csv"} <= release.files.keys()
+    assert "harm" not in json.dumps(front_matter(release.card))
+    assert "<h2>Harm</h2>" not in _card(trained)
+    passing = CardEvaluation.read(harm, results["weights"]["sha256"])
+    assert passing.harm
+    all_pass = replace(passing, harm=replace(passing.harm, verdicts={"S": (), "L": ()}))
+    assert "- **S passes**.\n- **L passes**.\n" in render_card(replace(_facts(trained), evaluations=(all_pass,)))
+
+
+def test_results_of_harm_that_were_changed_by_hand_are_one_line(trained: Trained, harm: Path, tmp_path: Path) -> None:
+    results = json.loads((harm / "results.json").read_text())
+    for damage in ({"harm": {}}, {"harm": {"variants": [], "limits": 3}}, {"results": [{"benchmark": "a"}]}):
+        (tmp_path / "results.json").write_text(json.dumps(results | damage))
+        with pytest.raises(UsageError, match="was not written by `dynet evaluate`"):
+            CardEvaluation.read(tmp_path, results["weights"]["sha256"])
+
+
+def test_the_card_says_what_the_weights_are_meant_for(trained: Trained, tiny_weights: Path) -> None:
+    assert "**Meant for:** Gaussian noise (σ 25)." in _card(trained)
+    bare = gather_release(tiny_weights, "user/model", "mit", ()).card
+    assert "**Meant for:** not recorded" in bare
+    facts = _facts(trained)
+    record = facts.header.training
+    assert record
+    tasks = {
+        "clean": {"pairs": False, "degradations": [{"kind": "none"}]},
+        "rain*": {"pairs": True, "degradations": []},
+        "dejpeg": {"pairs": False, "degradations": [{"kind": "jpeg", "quality": [10, 40]}], "then": [{"kind": "<b>"}]},
+    }
+    changed = replace(record, recipe={**record.recipe, "tasks": {n: {"weight": 1, **t} for n, t in tasks.items()}})
+    card = render_card(replace(facts, header=replace(facts.header, training=changed)))
+    html = MarkdownIt("commonmark").render(card.split("---\n", 2)[2])
+    said = html[html.index("Meant for:") :].partition("Other")[0]
+    assert "clean images; what the pairs of task rain* show; JPEG compression (quality 10 to 40), also followed" in said
+    assert "&lt;b&gt;" in said
+    assert "dejpeg (jpeg, then &lt;b&gt;, weight 1)" in html
+
+
+@pytest.mark.parametrize("clean", [None, 39.0, 50.0])
+def test_a_warning_says_if_clean_input_was_never_validated_or_comes_out_changed(
+    trained: Trained, clean: float | None
+) -> None:
+    facts = _facts(trained)
+    record = facts.header.training
+    assert record
+    assert record.validated
+    psnr = {task: scores for task, scores in record.validated.psnr.items() if task != "clean"}
+    if clean is not None:
+        psnr["clean"] = {"S": 60.0, "L": clean}
+    record = replace(record, validated=replace(record.validated, psnr=psnr))
+    card = render_card(replace(facts, header=replace(facts.header, training=record)))
+    warnings = [line for line in card.splitlines() if "**Warning:**" in line]
+    assert len(warnings) == (clean != 50.0)
+    if clean is None:
+        assert "nothing says that these weights were validated on clean images" in warnings[0]
+    if clean == 39.0:
+        assert "in validation L 39.0 dB" in warnings[0]
 
 
 def test_text_from_outside_is_shown_literally(trained: Trained) -> None:

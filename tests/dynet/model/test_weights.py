@@ -163,8 +163,8 @@ def _damaged_training(told: dict[str, Any], tensors: dict[str, torch.Tensor]) ->
     told["training"] = ["steps"]
 
 
-def _scores_that_are_no_numbers(told: dict[str, Any], tensors: dict[str, torch.Tensor]) -> None:
-    told["training"]["validated"]["psnr"] = {"clean": {"L": "high"}}
+def _no_scores_in_training(told: dict[str, Any], tensors: dict[str, torch.Tensor]) -> None:
+    told["training"]["validated"] = {"step": 7, "mean": 20.5, "psnr": {"clean": {"L": "high"}}}
 
 
 MISFITS: dict[str, tuple[Callable[[dict[str, Any], dict[str, torch.Tensor]], None], str]] = {
@@ -179,7 +179,7 @@ MISFITS: dict[str, tuple[Callable[[dict[str, Any], dict[str, torch.Tensor]], Non
     "no variant": (_no_variant, "the configuration inside is unusable: it names no variant"),
     "another key": (_another_key, "the configuration inside is unusable: "),
     "another recipe": (_another_recipe_in_training, "the recipe does not match its digest"),
-    "no scores": (_scores_that_are_no_numbers, "the configuration inside is unusable: "),
+    "no scores": (_no_scores_in_training, "the configuration inside is unusable: "),
     "damaged": (_damaged_training, "the configuration inside is unusable: "),
 }
 

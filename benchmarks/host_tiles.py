@@ -5,7 +5,8 @@ it with spandrel, and restores a photograph of the shared data, 1280 pixels wide
 ComfyUI does: in tiles of 512 that begin every 480 pixels, each faded in and out along a line of 32. PSNR and the
 largest difference, in levels of 255, are between tiled and whole; "to clean" is the PSNR against the clean image, whole
 and tiled. "Seam" is how much steeper the difference is where tiles begin or end than elsewhere: 1 means no seam.
-`--precisions` restores one tile in bfloat16 and float16 instead, and compares it with float32.
+`--precisions` restores a crop of 128 pixels in float32, bfloat16 and float16 instead, and prints the largest product in
+its attention, which is a sum over pixels: float16 ends at 65504.
 """
 
 import argparse
@@ -29,6 +30,7 @@ from dynet import DyNet, Variant
 from dynet.evaluation.metrics import psnr
 from dynet.export.spandrel_file import serialise
 from dynet.inference.restore import prepare_for_inference
+from dynet.model.blocks import ChannelAttention
 from dynet.spandrel import register
 
 RESULT = ROOT / "benchmarks" / "results" / "host_tiles.json"
@@ -110,20 +112,31 @@ def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def measure_precisions(arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """Restore one tile in three types, without the descriptor's own refusal of float16."""
+    """Restore a crop in three types, and say how large attention's products get; they grow with the pixels."""
     model = DyNet.from_pretrained(arguments.weights)
-    noisy, _ = _noisy_and_clean(photographs()[arguments.picture], arguments.width)
-    tile, rows, exact = noisy[..., :TILE, :TILE], [], None
-    for variant in model.variants[: arguments.variants]:
-        for dtype in (torch.float32, torch.bfloat16, torch.float16):
-            network = loaded(model, variant, None).model.to(dtype)
-            with torch.inference_mode():
-                restored = network(tile.to(dtype)).float()
-            exact = restored if dtype == torch.float32 else exact
-            row = {"variant": variant.name, "type": str(dtype), "finite": bool(restored.isfinite().all())}
-            row["psnr"] = None if dtype == torch.float32 else round(psnr(_as_array(restored), _as_array(exact)), 2)
-            rows.append(row)
-            print(row, flush=True)
+    noisy, clean = _noisy_and_clean(photographs()[arguments.picture], arguments.width)
+    crop, target = noisy[..., 100:228, 300:428], clean[100:228, 300:428]
+    rows = []
+    for dtype in (torch.float32, torch.bfloat16, torch.float16):
+        largest: list[float] = []
+
+        def note(
+            attention: ChannelAttention, inputs: tuple[Tensor, ...], _: Tensor, seen: list[float] = largest
+        ) -> None:
+            q, k = attention.mix_qkv(attention.to_qkv(inputs[0]))[0].float().flatten(1).chunk(3)[:2]
+            parts = [part.unflatten(0, (attention.heads, -1)) for part in (q, k)]
+            seen.append(float((parts[0] @ parts[1].transpose(1, 2)).abs().max()))
+
+        network = loaded(model, model.variants[0], None).model.to(dtype)
+        for module in network.modules():
+            if isinstance(module, ChannelAttention):
+                module.register_forward_hook(note)
+        with torch.inference_mode():
+            restored = network(crop.to(dtype)).float()
+        row = {"type": str(dtype), "to_clean": round(psnr(_as_array(restored), target), 3)}
+        row |= {"largest_product": round(max(largest)), "in_tiles_of_512": round(max(largest) * 16)}
+        rows.append(row)
+        print(row, flush=True)
     return rows
 
 

@@ -20,8 +20,8 @@ class DyNetArch(Architecture):  # type: ignore[misc]  # spandrel has no types
     def load(self, state_dict: Mapping[str, Any]) -> Any:
         """Return an ImageModelDescriptor for the tensors of a file: restoration, from 3 to 3 channels, of any size.
 
-        float16 is refused, since sums over the pixels of a tile exceed its range; with local statistics, which are
-        computed in float32, so is bfloat16.
+        float16 is refused, since sums over pixels in attention exceed its range from some 128² pixels on; with local
+        statistics, which are computed in float32, so is bfloat16.
 
         Raises:
             WeightsError: The settings in the file are unusable, or do not fit its tensors.

@@ -85,7 +85,7 @@ def test_onnxruntime_joins_the_operators_of_each_gelu_again(narrow: tuple[Path, 
     assert (operators.count("Gelu"), operators.count("Erf")) == (
         11,
         0,
-    )  # 7 blocks of levels, 3 of prompts, 1 refinement
+    )  # 7 blocks of levels, 3 of prompts, 1 more
 
 
 def test_the_command_prints_each_difference_and_the_file(narrow: tuple[Path, str]) -> None:

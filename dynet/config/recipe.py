@@ -170,14 +170,18 @@ class TrainingRecipe(StrictModel):
         only_for_cost = {"workers", "gradient_checkpointing"}
         # What is excluded changes the data, and a run stores a fingerprint of the data.
         keys = self.model_dump(mode="json", exclude={*only_for_watching, *only_for_cost, "exclude"})
-        # Newer keys are left out at their defaults, so that the digests of older recipes stay.
-        if not self.distil_from_step:
-            del keys["distil_from_step"]
-        for task in keys.get("tasks", {}).values():
-            if not task["then"]:
-                del task["then"]
+        drop_newer_defaults(keys)
         # The draw depends on the order of the variants, but mappings in another order compare as equal.
         return keys | {"variants": [[name, entry] for name, entry in keys["variants"].items()]}
+
+
+def drop_newer_defaults(keys: dict[str, Any]) -> None:
+    """Remove the keys that older versions did not have where they are at their defaults, so that old digests stay."""
+    if not keys["distil_from_step"]:
+        del keys["distil_from_step"]
+    for task in keys.get("tasks", {}).values():
+        if not task["then"]:
+            del task["then"]
 
 
 class PretrainRecipe(TrainingRecipe):

@@ -22,8 +22,8 @@ from dynet.degradations.parameter_types import Range
 
 Plane = npt.NDArray[np.float32]
 
-_SPREAD_GREEN: Plane = np.array([[0, 1, 0], [1, 4, 1], [0, 1, 0]], np.float32) / 4
-_SPREAD_OTHERS: Plane = np.array([[1, 2, 1], [2, 4, 2], [1, 2, 1]], np.float32) / 4
+_SPREAD_GREEN: Plane = np.array([[0, 0.25, 0], [0.25, 1, 0.25], [0, 0.25, 0]], np.float32)
+_SPREAD_OTHERS: Plane = np.array([[0.25, 0.5, 0.25], [0.5, 1, 0.5], [0.25, 0.5, 0.25]], np.float32)
 
 
 def camera_noise(
@@ -57,14 +57,15 @@ def camera_noise(
     noise = deviation * generator.standard_normal(image.shape[:2], dtype=np.float32)[..., np.newaxis]
     spread = _demosaic(noise, *phase)
     if smoothing > 0:
-        spread = cv2.GaussianBlur(spread, (0, 0), smoothing, borderType=cv2.BORDER_REFLECT_101)
+        spread = np.asarray(cv2.GaussianBlur(spread, (0, 0), smoothing, borderType=cv2.BORDER_REFLECT_101), np.float32)
     return to_levels(light + _mix_colours(spread * gains, 1 + crosstalk))
 
 
 def _mix_colours(light: Light, factor: float) -> Light:
     """Multiply the difference of each channel from the mean of the channels, (H, W, 3), by `factor`."""
     mean = light.mean(axis=2, keepdims=True)
-    return mean + np.float32(factor) * (light - mean)
+    mixed: Light = mean + np.float32(factor) * (light - mean)
+    return mixed
 
 
 def _demosaic(noise: Light, row: int, column: int) -> Light:

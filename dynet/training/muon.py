@@ -52,24 +52,24 @@ class Muon(Optimizer):
             for weight in group["params"]:
                 if weight.grad is not None:
                     weight.mul_(1 - group["lr"] * group["weight_decay"])
-                    update(weight, group["lr"], self.state[weight])
+                    update(weight, weight.grad, group["lr"], self.state[weight])
 
     @staticmethod
-    def _orthogonal_update(weight: Tensor, rate: float, state: dict[str, Any]) -> None:
+    def _orthogonal_update(weight: Tensor, gradient: Tensor, rate: float, state: dict[str, Any]) -> None:
         if not state:
             state["momentum"] = torch.zeros_like(weight)
-        momentum = state["momentum"].lerp_(weight.grad, 1 - MOMENTUM)
-        update = orthogonal(weight.grad.lerp(momentum, MOMENTUM).flatten(1))
+        momentum = state["momentum"].lerp_(gradient, 1 - MOMENTUM)
+        update = orthogonal(gradient.lerp(momentum, MOMENTUM).flatten(1))
         # The root mean square of AdamW's updates is about 0.2; that of an orthogonal matrix is 1 / sqrt(longer side).
         weight.add_(update.view_as(weight), alpha=-rate * 0.2 * max(update.shape) ** 0.5)
 
     @staticmethod
-    def _adam_update(weight: Tensor, rate: float, state: dict[str, Any]) -> None:
+    def _adam_update(weight: Tensor, gradient: Tensor, rate: float, state: dict[str, Any]) -> None:
         if not state:
             state.update(step=0, mean=torch.zeros_like(weight), square=torch.zeros_like(weight))
         state["step"] += 1
-        mean = state["mean"].lerp_(weight.grad, 1 - BETAS[0])
-        square = state["square"].mul_(BETAS[1]).addcmul_(weight.grad, weight.grad, value=1 - BETAS[1])
+        mean = state["mean"].lerp_(gradient, 1 - BETAS[0])
+        square = state["square"].mul_(BETAS[1]).addcmul_(gradient, gradient, value=1 - BETAS[1])
         bias1, bias2 = (1 - beta ** state["step"] for beta in BETAS)
         weight.addcdiv_(mean, (square / bias2).sqrt_().add_(EPS), value=-rate / bias1)
 
@@ -85,9 +85,10 @@ def orthogonal(matrix: Tensor) -> Tensor:
     Every singular value other than 0 becomes one between about 0.7 and 1.2; the singular vectors stay.
     """
     a, b, c = COEFFICIENTS
-    wide = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
-    x = wide / wide.norm().clamp_min(1e-7)
+    tall = matrix.shape[0] > matrix.shape[1]
+    wide = matrix.T if tall else matrix
+    x: Tensor = wide / wide.norm().clamp_min(1e-7)
     for _ in range(ROUNDS):
         gram = x @ x.T
         x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
-    return x.T if matrix.shape[0] > matrix.shape[1] else x
+    return x.T if tall else x

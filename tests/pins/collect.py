@@ -17,6 +17,7 @@ import torch
 import yaml
 
 from dynet import DyNet
+from dynet.config.recipe import drop_newer_defaults
 from dynet.config.recipe import load_recipe as load_training
 from dynet.model.weights import read_header
 from million_ird.config.loading import load as load_recipe
@@ -83,6 +84,7 @@ def recipes() -> dict[str, str]:
         if path.name not in digests:
             stage = yaml.safe_load(path.read_text())["stage"]
             resolved = load_training(path, stage).model_dump(mode="json", exclude={"exclude"})
+            drop_newer_defaults(resolved)
             digests[path.name] = _hash(json.dumps(resolved, sort_keys=True).encode())
     return digests
 

@@ -57,7 +57,12 @@ def lay_out(folder: Path, web: str) -> None:
         for where in ("photos", "Pictures"):
             save(folder / where / name, bundled / name)
         save(folder / ("keep" if name in photographs else "drop") / name, bundled / name)
-    for name, taken in {"a.jpg": "rocket.jpg", "b.png": "coffee.png", "holiday.jpg": "rocket.jpg"}.items():
+    for name, taken in {
+        "a.jpg": "rocket.jpg",
+        "b.png": "coffee.png",
+        "holiday.jpg": "rocket.jpg",
+        "noisy.png": "coffee.png",
+    }.items():
         save(folder / name, bundled / taken)
     pieces = [np.asarray(Image.open(bundled / name).convert("RGB")) for name in sorted(photographs)]
     pieces = [picture[y : y + 64, 100:164] for picture in pieces for y in (0, 80, 160)]

@@ -52,13 +52,19 @@ def estimate_sigma(image: Float) -> float:
 
 
 def bm3d(image: Float, sigma: float, threads: int) -> Float:
-    """Return CBM3D's restoration."""
+    """Return CBM3D's restoration; a grey image, of which CBM3D makes values that are no numbers, by BM3D."""
     from bm3d import BM3DProfile, bm3d_rgb
+    from bm3d import bm3d as bm3d_of_one_channel
 
     profile = BM3DProfile()  # the profile `np`
     profile.num_threads = threads
-    restored: Float = bm3d_rgb(image.astype(np.float64), sigma / 255, profile).astype(np.float32)
-    return restored
+    levels = image.astype(np.float64)
+    if np.ptp(image, axis=2).any():
+        restored = bm3d_rgb(levels, sigma / 255, profile)
+    else:
+        restored = np.repeat(bm3d_of_one_channel(levels[..., 0], sigma / 255, profile)[..., None], 3, axis=2)
+    result: Float = restored.astype(np.float32)
+    return result
 
 
 def non_local_means(image: Float, sigma: float, threads: int) -> Float:

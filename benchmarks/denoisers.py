@@ -112,7 +112,8 @@ def all_methods(arguments: argparse.Namespace, threads: int) -> dict[str, Restor
 def measure_all(arguments: argparse.Namespace, rows: list[Row], save: Callable[[], None]) -> None:
     """Measure what is not among the rows yet, and save after each picture; print a table after each task."""
     methods: dict[str, Restore | None] = {INPUT: None, **all_methods(arguments, arguments.threads)}
-    warm_up = Picture(*[np.full((64, 64, 3), 0.5, np.float32)] * 2, sigma=25.0, rounded=False)
+    crop = np.random.default_rng(0).random((64, 64, 3), dtype=np.float32)
+    warm_up = Picture(crop, crop, sigma=25.0, rounded=False)
     for restore in methods.values():  # no picture's time includes what is done at a first call
         measure("", "", "", restore, warm_up)
     done = {(row.task, row.image, row.method) for row in rows}

@@ -202,6 +202,19 @@ def test_the_right_sigma_restores_better_than_half_or_twice_of_it(name: str, mon
     assert reached(None) == pytest.approx(right, abs=0.5)  # white noise is estimated well
 
 
+@pytest.mark.parametrize("name", ["bm3d", "nlm", "wavelets"])
+def test_a_grey_picture_is_restored(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = pytest.importorskip("skimage.data")
+    pytest.importorskip({"bm3d": "bm3d"}.get(name, "cv2"), reason="pip install bm3d")
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    classical = importlib.import_module("classical_denoisers")
+    clean = np.repeat(data.camera()[100:164, 180:244, None], 3, axis=2)
+    noise = benchmark_noise((64, 64, 1), name, 25)
+    noisy = ((clean + noise) / 255).astype(np.float32)
+    restored, _ = classical.denoiser(name, 1)(noisy, 25)
+    assert np.square(restored - clean / 255).mean() < np.square(noisy - clean / 255).mean()  # a number, and smaller
+
+
 def test_a_picture_without_noise_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
     classical = importlib.import_module("classical_denoisers")

@@ -136,5 +136,5 @@ def print_task(task: str, rows: Sequence[Row]) -> None:
         if method != INPUT:
             own = mean["core_seconds_per_megapixel"]
             cells += [f"{mean['seconds_per_megapixel']:.1f}", f"{own:.1f}"]
-            cells += [f"{own / means[name]['core_seconds_per_megapixel']:.2f}" for name in ours]
+            cells += [f"{own / means[name]['core_seconds_per_megapixel']:.2g}" for name in ours]
         print(f"| {' | '.join(cells + [''] * (len(heads) - len(cells)))} |", flush=True)

@@ -26,7 +26,11 @@ SIZE = (480, 320)
 STRENGTHS: dict[str, tuple[Parameters, Parameters, Parameters]] = {
     "gaussian_noise": ({"sigma": 15}, {"sigma": 25}, {"sigma": 50}),
     "poisson_gaussian_noise": ({"gain": 0.5, "sigma": 2}, {"gain": 3, "sigma": 5}, {"gain": 10, "sigma": 15}),
-    "camera_noise": ({"shot": 0.001, "read": 0.001}, {"shot": 0.004, "read": 0.003}, {"shot": 0.012, "read": 0.01}),
+    "camera_noise": (
+        {"shot": 0.001, "read": 0.001, "red": 2.1, "blue": 1.7, "crosstalk": 0.3, "smoothing": 0.5},
+        {"shot": 0.004, "read": 0.003, "red": 2.1, "blue": 1.7, "crosstalk": 0.3, "smoothing": 0.5},
+        {"shot": 0.012, "read": 0.01, "red": 2.1, "blue": 1.7, "crosstalk": 0.3, "smoothing": 0.5},
+    ),
     "random_noise": ({"amplitude": 20}, {"amplitude": 45}, {"amplitude": 90}),
     "impulse_noise": (
         {"share": 0.02, "extremes": 1},

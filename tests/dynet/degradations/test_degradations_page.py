@@ -59,7 +59,7 @@ def test_the_page_has_the_source_of_every_kind() -> None:
 def test_the_recipe_on_the_page_is_valid() -> None:
     tasks = yaml.safe_load(re.findall(r"```yaml\n(tasks:.*?)```", PAGE, re.DOTALL)[0])["tasks"]
     choices = [entry for task in tasks.values() for entry in task["degradations"]]
-    assert len([TypeAdapter(DegradationChoice).validate_python(entry) for entry in choices]) == 7
+    assert len([TypeAdapter(DegradationChoice).validate_python(entry) for entry in choices]) == 8
 
 
 def test_the_example_on_the_page_is_a_degradation(

@@ -116,23 +116,17 @@ def write_weights(path: Path, tensors: "Mapping[str, Tensor]", header: WeightsHe
     Raises:
         WriteError: It cannot be written; an older file of that name is unchanged.
     """
-    import torch
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     fields = replace(header, version=__version__).as_object()
     # One key, since safetensors writes several keys in an order that changes from run to run.
     metadata = {METADATA_KEY: json.dumps(fields)}
-    # safetensors stores no strides, so a channels_last network is stored in the contiguous layout.
-    contiguous = {
-        name: tensor.detach().to("cpu").contiguous(memory_format=torch.contiguous_format)
-        for name, tensor in tensors.items()
-    }
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         temporary.touch()  # its error says more about the folder than that of safetensors
-        save_file(contiguous, temporary, metadata)
+        save_file(as_contiguous(tensors), temporary, metadata)
         # safetensors creates files that only their owner can read.
         temporary.chmod(0o666 & ~_umask())
         os.replace(temporary, path)
@@ -140,6 +134,16 @@ def write_weights(path: Path, tensors: "Mapping[str, Tensor]", header: WeightsHe
         raise WriteError(f"{path} cannot be written: {reason_of(error)}") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def as_contiguous(tensors: "Mapping[str, Tensor]") -> "dict[str, Tensor]":
+    """Return the tensors on the CPU in the contiguous layout: safetensors stores no strides, as of channels_last."""
+    import torch
+
+    return {
+        name: tensor.detach().to("cpu").contiguous(memory_format=torch.contiguous_format)
+        for name, tensor in tensors.items()
+    }
 
 
 def _umask() -> int:

@@ -1,7 +1,7 @@
 """One variant of a DyNet as the module that programs with spandrel call: `module(image)`, no other argument."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Self, cast
+from typing import Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from dynet.errors import WeightsError
 from dynet.inference.tlc import use_local_statistics
 from dynet.model.network import DyNet
+from dynet.model.weights import as_contiguous
 from dynet.spandrel.file_settings import SpandrelSettings
 
 _NETWORK = "network."
@@ -63,13 +64,9 @@ class SpandrelNetwork(nn.Module):
         self._prepared_on = None
 
 
-def state_dict_of(network: DyNet, settings: SpandrelSettings) -> dict[str, Any]:
+def state_dict_of(network: DyNet, settings: SpandrelSettings) -> dict[str, Tensor]:
     """Return the tensors of the file, contiguous and on the CPU."""
-    tensors = SpandrelNetwork(network, settings).state_dict()
-    return {
-        name: tensor.detach().to("cpu").contiguous(memory_format=torch.contiguous_format)
-        for name, tensor in tensors.items()
-    }
+    return as_contiguous(SpandrelNetwork(network, settings).state_dict())
 
 
 def _same_shape(expected: Mapping[str, Tensor], actual: Mapping[str, Tensor], name: str) -> bool:

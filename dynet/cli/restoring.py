@@ -2,13 +2,19 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dynet.cli.options import DEFAULT_WEIGHTS, Device, DeviceOption, WeightsOption
 from dynet.errors import UsageError
 from dynet.extras import require
+
+if TYPE_CHECKING:
+    import torch
+
+    from dynet.model.training_record import TrainingRecord
+    from dynet.model.variant_network import VariantNetwork
 
 app = typer.Typer()
 
@@ -47,7 +53,6 @@ def restore(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per file.")] = False,
 ) -> None:
     """Restore images; the exit code is 1 if one of them could not be restored."""
-    from dynet.inference import memory
     from dynet.inference.encoding import Encoding
     from dynet.inference.inputs import find_input_files
     from dynet.inference.precision import choose_dtype
@@ -57,14 +62,10 @@ def restore(
     from dynet.model.clean_input import clean_input_warning
     from dynet.runtime.atomic_files import create_output_folder
     from dynet.runtime.devices import resolve_device
-    from dynet.spandrel.any_weights import load_any_weights, training_record
 
     where = resolve_device(device.value)
     encoding = Encoding.parse(format, quality)
-    if where.type == "cpu":
-        memory.keep_small_freed_blocks()
-    model, file = load_any_weights(weights)
-    model.to(where)
+    model, training = _load_for_inference(weights, where)
     if precision is Precision.bf16 and model.architecture is None:
         raise UsageError("--precision bf16: only for a DyNet; networks of other kinds compute in fp32")
     options = RestoreOptions(
@@ -79,7 +80,7 @@ def restore(
     files = find_input_files(inputs, out, options.naming, overwrite=overwrite)
     create_output_folder(out)
     prepare_for_inference(model, choose_dtype(precision.value, where), local_statistics)
-    warning = clean_input_warning(training_record(model, file), [variant.name for variant in options.variants])
+    warning = clean_input_warning(training, [variant.name for variant in options.variants])
     if warning is not None:
         typer.echo(f"dynet: {warning}", err=True)
     if not restore_and_print(files, options, as_json=as_json):
@@ -101,22 +102,28 @@ def demo(
     from dynet.demo.restorer import Restorer
     from dynet.demo.serve import open_listener, serve
     from dynet.demo.uploads import UploadLimits
-    from dynet.inference import memory
     from dynet.inference.precision import choose_dtype
     from dynet.inference.restore import prepare_for_inference
     from dynet.runtime.devices import resolve_device
-    from dynet.spandrel.any_weights import load_any_weights, training_record
 
     listener = open_listener(host, port)
     where = resolve_device(device.value)
-    if where.type == "cpu":
-        memory.keep_small_freed_blocks()
-    model, file = load_any_weights(weights)
-    model.to(where)
+    model, training = _load_for_inference(weights, where)
     prepare_for_inference(model, choose_dtype("auto", where), local_statistics=None)
-    restorer = Restorer(model, where, training_record(model, file))
+    restorer = Restorer(model, where, training)
     if not listener.loopback:
         typer.echo(
             f"dynet: --host {host}: everyone who can reach this machine can use the page; it has no password", err=True
         )
     serve(listener, restorer, UploadLimits(max_megapixels), lambda: typer.echo(f"{listener.address}  (Ctrl-C ends it)"))
+
+
+def _load_for_inference(weights: str, device: "torch.device") -> "tuple[VariantNetwork, TrainingRecord | None]":
+    """Return the network that `--weights` names, on its device, and how it was trained."""
+    from dynet.inference import memory
+    from dynet.spandrel.any_weights import load_any_weights, training_record
+
+    if device.type == "cpu":
+        memory.keep_small_freed_blocks()
+    model, file = load_any_weights(weights)
+    return model.to(device), training_record(model, file)

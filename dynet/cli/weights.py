@@ -141,13 +141,7 @@ def publish(
         from dynet.hub.openmodeldb import OpenModelDBEntry, write_entry
 
         entry = OpenModelDBEntry.parse(
-            authors=tuple(author or ()),
-            licence=licence,
-            tags=tuple(tag or ()),
-            description=description,
-            resources=resource or (),
-            images=image or (),
-            date=date,
+            author, tag, resource, image, licence=licence, description=description, date=date
         )
         write_entry(run, openmodeldb, entry)
         typer.echo(openmodeldb)

@@ -99,14 +99,27 @@ class OpenModelDBEntry:
             raise UsageError("--description: OpenModelDB needs a text")
 
     @classmethod
-    def parse(cls, *, resources: Sequence[str], images: Sequence[str], date: str | None, **others: Any) -> Self:
+    def parse(
+        cls,
+        authors: Sequence[str] | None,
+        tags: Sequence[str] | None,
+        resources: Sequence[str] | None,
+        images: Sequence[str] | None,
+        *,
+        licence: str,
+        description: str,
+        date: str | None,
+    ) -> Self:
         """Read the arguments of a command: resources as FILE=URL, images as URL,URL, and today for no date."""
-        files = dict(_split("--resource", text, "=", "FILE=URL") for text in resources)
+        files = dict(_split("--resource", text, "=", "FILE=URL") for text in resources or ())
         return cls(
             files={Path(path): url for path, url in files.items()},
-            images=tuple(_split("--image", text, ",", "URL-OF-INPUT,URL-OF-RESULT") for text in images),
+            images=tuple(_split("--image", text, ",", "URL-OF-INPUT,URL-OF-RESULT") for text in images or ()),
             date=date or datetime.date.today().isoformat(),
-            **others,
+            authors=tuple(authors or ()),
+            tags=tuple(tags or ()),
+            licence=licence,
+            description=description,
         )
 
 

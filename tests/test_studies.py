@@ -135,7 +135,7 @@ def _run(shared: Path, *command: object) -> str:
 
 @pytest.mark.full
 @pytest.mark.parametrize(
-    "name", ["joint_pretraining", "variants_and_policies", "pretraining_and_data", "prompts", "leaky_list"]
+    "name", ["joint_pretraining", "variants_and_policies", "pretraining_and_data", "prompts", "leaky_list", "laptop"]
 )
 def test_a_study_runs_to_its_report_and_again_without_training(
     name: str, shared: Path, tmp_path_factory: pytest.TempPathFactory

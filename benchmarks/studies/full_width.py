@@ -119,25 +119,32 @@ def run(arguments: argparse.Namespace) -> None:
     run_dynet("split", finished, "--out", parts, "--dtype", "bf16", "--max-mb", "15")
     for stage in ("pretrain", "finetune"):
         shutil.copy(work / stage / "metrics.jsonl", arguments.out / f"{stage}.jsonl")
-    _evaluate(arguments, parts)
+    out = arguments.out / "evaluation"
+    evaluate(arguments, parts, "aio-paper", tuple(TESTS), out)
     about = {"minutes": round((time.monotonic() - start) / 60, 1), "training_minutes": round(trained / 60, 1)}
-    about |= {"steps": steps, "machine": describe(), "command": " ".join(["python", *sys.argv])}
-    about["command"] = about["command"].replace(str(arguments.out), arguments.out.name)  # no path of this machine
     about |= {"validation": [json.loads(line) for line in (finished / "validation.jsonl").read_text().splitlines()]}
-    results = arguments.out / "evaluation" / "results.json"
-    results.write_text(json.dumps(json.loads(results.read_text()) | {"run": about}, indent=1) + "\n")
-    print((arguments.out / "evaluation" / "results.md").read_text())
+    describe_run(arguments, out, about | {"steps": steps})
+    print((out / "results.md").read_text())
 
 
-def _evaluate(arguments: argparse.Namespace, weights: Path) -> None:
+def evaluate(arguments: argparse.Namespace, weights: Path, protocol: str, names: tuple[str, ...], out: Path) -> None:
+    """Evaluate the weights on the packed test sets of these names, and write the results to `out`."""
     torch.use_deterministic_algorithms(False)  # training leaves it switched on
-    command: list[Any] = ["--weights", weights, "--protocol", "aio-paper", "--out", arguments.out / "evaluation"]
-    for name in TESTS:
+    command: list[Any] = ["--weights", weights, "--protocol", protocol, "--out", out]
+    for name in names:
         folder = arguments.data / "test" / name
         if arguments.pictures is not None:
             folder = copy_first(folder, arguments.work / name, arguments.pictures)
         command += ["--benchmark", f"{name}={folder}"]
     run_dynet("evaluate", *command, "--device", arguments.device)
+
+
+def describe_run(arguments: argparse.Namespace, out: Path, about: dict[str, Any]) -> None:
+    """Add machine, command and `about` to the results in `out`."""
+    command = " ".join(["python", *sys.argv]).replace(str(arguments.out), arguments.out.name)  # no path of this machine
+    results = out / "results.json"
+    described = {"run": about | {"machine": describe(), "command": command}}
+    results.write_text(json.dumps(json.loads(results.read_text()) | described, indent=1) + "\n")
 
 
 def copy_first(whole: Path, to: Path, count: int) -> Path:

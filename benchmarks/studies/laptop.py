@@ -35,7 +35,7 @@ def _settings(scale: Scale) -> dict[str, dict[str, Any]]:
         "averaged weights": {"ema": 0.99},
         "spectra in the loss": {"frequency_loss": 0.1},
         "growing crops": {
-            "crop": crop * 2 // 3,
+            "crop": max(crop * 2 // 3, 16),
             "batch": batch * 2,
             "larger_crops": [{"from_step": steps * 2 // 3, "crop": crop * 4 // 3, "batch": max(batch // 2, 1)}],
         },

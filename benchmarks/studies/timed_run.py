@@ -1,37 +1,34 @@
 """Fine-tuning by a recipe for a given time: the steps are those that fit, and the recipe is scaled to them.
 
     python benchmarks/studies/full_width.py pack                       # here: build/full_width, to copy to the GPU
-    python benchmarks/studies/timed_run.py --recipe pipelines/dynet_laptop.yaml --minutes 8 --out $OUT/laptop \
+    python benchmarks/studies/timed_run.py --recipe pipelines/dynet_laptop.yaml --minutes 8 --out $OUT/laptop
         --set crop=64 batch=64 precision=bf16
     python benchmarks/studies/full_width.py keep $OUT/laptop --to weights/NAME --licence other   # here
 
 It times some steps at the first size of crops, trains, writes the weights in bfloat16 in parts of at most 15 MB, and
 evaluates these parts by the protocols aio-paper and harm. With `--init` the network and its variants are those of these
-weights. The 25 minutes of a GPU that may be lent are planned as four calls, in which the machine stays the same:
+weights. 25 minutes of a GPU are planned as four calls on one machine:
 
     python -m pytest -q tests/dynet/training/test_cuda.py              # 1 minute
     the command above                                                  # 8 minutes
-    … --init WEIGHTS --minutes 9 --set crop=128 batch=32 learning_rate=5e-4 precision=bf16 compile=true
+    the same with --init WEIGHTS --minutes 9 --set crop=128 batch=32 learning_rate=5e-4 precision=bf16 compile=true
     python benchmarks/train_speed.py --device cuda --compile --batch 32                              # 2 minutes
 
 A rehearsal on a CPU: `--device cpu --minutes 0.2 --set crop=16 batch=2 --pictures 1`.
 """
 
 import argparse
-import json
 import os
 import shutil
-import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
-from full_width import PACKED, PROBE, SETTLING, copy_first, run_dynet
+from full_width import PACKED, PROBE, SETTLING, describe_run, evaluate, run_dynet
 from sets import TESTS
-from study import describe, step_seconds
+from study import step_seconds
 
 from dynet.model.weights import locate_weights, read_header
 
@@ -99,27 +96,11 @@ def run(arguments: argparse.Namespace) -> None:
     parts = arguments.out / "weights"
     run_dynet("split", finished, "--out", parts, "--dtype", "bf16", "--max-mb", "15")
     shutil.copy(finished / "metrics.jsonl", arguments.out / "finetune.jsonl")
-    about = {"training_minutes": round(trained / 60, 1), "steps": steps, "machine": describe()}
-    about |= {"command": " ".join(["python", *sys.argv]).replace(str(arguments.out), arguments.out.name)}
+    about = {"training_minutes": round(trained / 60, 1), "steps": steps}
     for protocol, names in PROTOCOLS.items():
-        evaluate(arguments, parts, protocol, names, about)
-
-
-def evaluate(
-    arguments: argparse.Namespace, weights: Path, protocol: str, names: tuple[str, ...], about: dict[str, Any]
-) -> None:
-    """Evaluate the weights by a protocol, and add `about`, what the run was, to its results."""
-    torch.use_deterministic_algorithms(False)  # training leaves it switched on
-    out = arguments.out / "evaluation" / protocol
-    command: list[Any] = ["--weights", weights, "--protocol", protocol, "--out", out, "--device", arguments.device]
-    for name in names:
-        folder = arguments.data / "test" / name
-        if arguments.pictures is not None:
-            folder = copy_first(folder, arguments.work / "test" / name, arguments.pictures)
-        command += ["--benchmark", f"{name}={folder}"]
-    run_dynet("evaluate", *command)
-    results = out / "results.json"
-    results.write_text(json.dumps(json.loads(results.read_text()) | {"run": about}, indent=1) + "\n")
+        out = arguments.out / "evaluation" / protocol
+        evaluate(arguments, parts, protocol, names, out)
+        describe_run(arguments, out, about)
 
 
 def main() -> None:

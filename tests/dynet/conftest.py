@@ -161,3 +161,14 @@ def dynet_command(capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int,
         return int(str(ended.value.code)), out, err
 
     return run
+
+
+def tiny_network(**changes: object) -> DyNet:
+    """Return a narrow network with random weights, also in its untied repeats, which start at zero."""
+    torch.manual_seed(0)
+    model = DyNet(**{**TINY, "refinement_blocks": 1, **changes}).eval()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "repeat_" in name:
+                parameter.normal_(0, 0.2)
+    return model

@@ -6,12 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 from torch import Tensor
 
 from dynet import DyNet, ReuseSchedule, Variant
 from dynet.export.export import max_differences
-from tests.dynet.conftest import TINY
+from tests.dynet.conftest import tiny_network
 
 ROOT = Path(__file__).parents[3]
 ONCE = Variant("once", ReuseSchedule(1, 1, 1, 1))  # tracing takes time for each application of a block
@@ -19,12 +18,7 @@ MIXED = Variant("mixed", ReuseSchedule(2, 1, 1, 2))
 
 
 def network(**changes: object) -> DyNet:
-    torch.manual_seed(0)
-    model = DyNet(**{**TINY, "refinement_blocks": 1, **changes}).eval()
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if "repeat_" in name:
-                parameter.normal_(0, 0.2)  # they start at zero, where a wrong repeat would change nothing
+    model = tiny_network(**changes)
     model.variants = (ONCE, MIXED)
     return model
 
@@ -47,10 +41,16 @@ def narrow(tmp_path_factory: pytest.TempPathFactory, weights: Path) -> tuple[Pat
     for module in ("onnx", "onnxruntime", "onnxscript"):
         pytest.importorskip(module)
     out = tmp_path_factory.mktemp("out") / "once.onnx"
-    options = ["--weights", weights, "--variants", "once", "--format", "onnx", "--out", out]
+    done = export_once(weights, "onnx", out)
+    assert [path.name for path in out.parent.iterdir()] == [out.name]
+    return out, done.stdout
+
+
+def export_once(weights: Path, file_format: str, out: Path) -> "subprocess.CompletedProcess[str]":
+    """Write the variant `once` with the command, which must succeed."""
+    options = ["--weights", weights, "--variants", "once", "--format", file_format, "--out", out]
     done = subprocess.run(
         [sys.executable, "-m", "dynet", "export", *map(str, options)], cwd=ROOT, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    assert [path.name for path in out.parent.iterdir()] == [out.name]
-    return out, done.stdout
+    return done

@@ -1,7 +1,5 @@
 """ncnn files compared with torch, run by ncnn."""
 
-import subprocess
-import sys
 from hashlib import sha256
 from pathlib import Path
 
@@ -13,7 +11,7 @@ from dynet.errors import UsageError, WriteError
 from dynet.export import export, ncnn_file
 from dynet.export.export import MAX_DIFFERENCE, plan_files, write_verified
 from dynet.export.ncnn_form import SMALLEST, NcnnForm
-from tests.dynet.export.conftest import MIXED, ONCE, ROOT, largest, network
+from tests.dynet.export.conftest import MIXED, ONCE, ROOT, export_once, largest, network
 
 pytestmark = pytest.mark.timeout(900)
 SHAPES = ((1, SMALLEST, SMALLEST), (1, 9, 200), (1, 37, 53), (1, 64, 64), (1, 321, 481))
@@ -25,11 +23,7 @@ def narrow_ncnn(tmp_path_factory: pytest.TempPathFactory, weights: Path) -> tupl
     for module in ("ncnn", "pnnx"):
         pytest.importorskip(module)
     out = tmp_path_factory.mktemp("out") / "once.param"
-    options = ["--weights", weights, "--variants", "once", "--format", "ncnn", "--out", out]
-    done = subprocess.run(
-        [sys.executable, "-m", "dynet", "export", *map(str, options)], cwd=ROOT, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
+    done = export_once(weights, "ncnn", out)
     assert "Warning" not in done.stderr
     return out, done.stdout
 

@@ -15,7 +15,7 @@ from dynet.inference.tlc import use_local_statistics
 from dynet.spandrel import register
 from dynet.spandrel.architecture import ARCHITECTURE_ID
 from dynet.spandrel.file_settings import SpandrelSettings
-from tests.dynet.conftest import TINY
+from tests.dynet.conftest import tiny_network
 
 spandrel = pytest.importorskip("spandrel")
 
@@ -37,16 +37,6 @@ def _registry_as_spandrel_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(registry, name, getattr(registry, name))
 
 
-def network(**changes: object) -> DyNet:
-    torch.manual_seed(0)
-    model = DyNet(**{**TINY, "refinement_blocks": 1, **changes}).eval()
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if "repeat_" in name:
-                parameter.normal_(0, 0.2)  # they start at zero, where a wrong repeat would change nothing
-    return model
-
-
 def written(folder: Path, model: DyNet, variant: object = SMALL, window: int | None = None) -> Path:
     file = folder / "w.safetensors"
     file.write_bytes(serialise(model, variant, {}, local_statistics=window))  # type: ignore[arg-type]
@@ -64,7 +54,7 @@ def test_a_loaded_file_equals_the_network_bit_for_bit(
     variant: object, changes: dict[str, object], tmp_path: Path
 ) -> None:
     register()
-    model = network(**changes)
+    model = tiny_network(**changes)
     loaded = spandrel.ModelLoader().load_from_file(written(tmp_path, model, variant))
     assert isinstance(loaded, spandrel.ImageModelDescriptor)
     with torch.inference_mode():
@@ -77,14 +67,14 @@ def test_a_loaded_file_equals_the_network_bit_for_bit(
 def test_the_variants_differ_so_the_equality_above_means_something(tmp_path: Path) -> None:
     register()
     small, large = (
-        spandrel.ModelLoader().load_from_file(written(tmp_path, network(), variant)) for variant in (SMALL, LARGE)
+        spandrel.ModelLoader().load_from_file(written(tmp_path, tiny_network(), variant)) for variant in (SMALL, LARGE)
     )
     assert not torch.equal(small(pictures()[2]), large(pictures()[2]))
 
 
 def test_local_statistics_of_a_file_equal_those_of_dynet_and_follow_the_device_and_the_weights(tmp_path: Path) -> None:
     register()
-    model, picture = network(), pictures()[-1]
+    model, picture = tiny_network(), pictures()[-1]
     loaded = spandrel.ModelLoader().load_from_file(written(tmp_path, model, SMALL, 64))
     plain = model(picture, SMALL).detach()
     use_local_statistics(model, 64, torch.float32)
@@ -104,7 +94,7 @@ def test_local_statistics_of_a_file_equal_those_of_dynet_and_follow_the_device_a
 
 def test_what_a_host_reads_off_the_descriptor(tmp_path: Path) -> None:
     register()
-    loaded = spandrel.ModelLoader().load_from_file(written(tmp_path, network()))
+    loaded = spandrel.ModelLoader().load_from_file(written(tmp_path, tiny_network()))
     assert (loaded.scale, loaded.input_channels, loaded.output_channels, loaded.purpose) == (1, 3, 3, "Restoration")
     assert loaded.architecture.id == ARCHITECTURE_ID
     assert loaded.tags == ["S", "4dim"]
@@ -114,7 +104,7 @@ def test_what_a_host_reads_off_the_descriptor(tmp_path: Path) -> None:
 
 def test_bfloat16_is_close_to_float32_and_refused_where_it_is_not_computed(tmp_path: Path) -> None:
     register()
-    model, picture = network(), pictures()[-1]
+    model, picture = tiny_network(), pictures()[-1]
     loaded = spandrel.ModelLoader().load_from_file(written(tmp_path, model)).bfloat16()
     with torch.inference_mode():
         assert (loaded(picture.bfloat16()).float() - model(picture, SMALL).clamp(0, 1)).abs().max() < 0.03
@@ -136,7 +126,7 @@ def test_registering_twice_changes_nothing() -> None:
 
 
 def test_no_other_architecture_takes_a_file_for_its_own(tmp_path: Path) -> None:
-    tensors = load_file(written(tmp_path, network()))
+    tensors = load_file(written(tmp_path, tiny_network()))
     for support in spandrel.MAIN_REGISTRY.architectures():
         assert not support.detect(tensors), support.architecture.id
 
@@ -144,7 +134,7 @@ def test_no_other_architecture_takes_a_file_for_its_own(tmp_path: Path) -> None:
 def test_no_foreign_file_is_taken_for_a_dynet(tmp_path: Path) -> None:
     register()
     ours = spandrel.MAIN_REGISTRY[ARCHITECTURE_ID]
-    for foreign in (network().state_dict(), nn.Conv2d(3, 3, 3).state_dict(), {}):
+    for foreign in (tiny_network().state_dict(), nn.Conv2d(3, 3, 3).state_dict(), {}):
         assert not ours.detect(foreign)
 
 
@@ -165,7 +155,7 @@ def test_no_foreign_file_is_taken_for_a_dynet(tmp_path: Path) -> None:
 )
 def test_a_damaged_file_is_one_line(change: dict[str, Tensor], words: str, tmp_path: Path) -> None:
     register()
-    file = written(tmp_path, network())
+    file = written(tmp_path, tiny_network())
     save_file(load_file(file) | change, file)
     with pytest.raises(WeightsError, match=words) as raised:
         spandrel.ModelLoader().load_from_file(file)
@@ -173,7 +163,9 @@ def test_a_damaged_file_is_one_line(change: dict[str, Tensor], words: str, tmp_p
 
 
 def test_settings_survive_their_tensors() -> None:
-    settings = SpandrelSettings(architecture=network(prompts_at="latent", per_repeat=1).architecture, variant=LARGE)
+    settings = SpandrelSettings(
+        architecture=tiny_network(prompts_at="latent", per_repeat=1).architecture, variant=LARGE
+    )
     assert SpandrelSettings.from_tensors(settings.as_tensors()) == settings
     windowed = replace(settings, local_statistics=192)
     assert SpandrelSettings.from_tensors(windowed.as_tensors()) == windowed
@@ -181,4 +173,6 @@ def test_settings_survive_their_tensors() -> None:
 
 
 def test_the_same_network_gives_the_same_bytes(tmp_path: Path) -> None:
-    assert serialise(network(), SMALL, {"b": "1", "a": "2"}) == serialise(network(), SMALL, {"a": "2", "b": "1"})
+    assert serialise(tiny_network(), SMALL, {"b": "1", "a": "2"}) == serialise(
+        tiny_network(), SMALL, {"a": "2", "b": "1"}
+    )

@@ -31,7 +31,7 @@ class Picture:
     degraded: Float
     clean: Float
     sigma: float | None
-    """What the classical methods are told, in levels of 255; None has them estimate it."""
+    """The noise level that the classical methods get, in levels of 255; with None they estimate it."""
     rounded: bool
     """Whether the output is rounded to 8 bits before it is measured."""
 
@@ -63,10 +63,10 @@ def read_picture(task: str, benchmark: BenchmarkSet, image: BenchmarkImage, blin
         levels = jpeg(clean, np.random.default_rng(0), quality=QUALITIES[task]) if task in QUALITIES else clean
         return Picture(as_float(levels), as_float(clean), None, True)
     sigma = NOISES[task]
-    told = None if blind or task == "weak5" else sigma
+    given_sigma = None if blind or task == "weak5" else sigma
     if task.startswith("float"):
-        return Picture(as_float(clean + benchmark_noise(clean.shape, stem, sigma)), as_float(clean), told, False)
-    return Picture(as_float(STRICT.add_noise(clean, stem, sigma)), as_float(clean), told, True)
+        return Picture(as_float(clean + benchmark_noise(clean.shape, stem, sigma)), as_float(clean), given_sigma, False)
+    return Picture(as_float(STRICT.add_noise(clean, stem, sigma)), as_float(clean), given_sigma, True)
 
 
 def measure(task: str, image: str, method: str, restore: Restore | None, picture: Picture) -> Row:

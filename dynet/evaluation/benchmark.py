@@ -165,7 +165,7 @@ def plan_tasks(benchmarks: Sequence[BenchmarkSet], sigmas: Sequence[float] | Non
 
 
 def check_names(benchmarks: Sequence[BenchmarkSet]) -> None:
-    """Check that no two benchmarks have the same name, by which tables and files distinguish them.
+    """Check that no two benchmarks have the same name, since tables and files identify them by it.
 
     Raises:
         UsageError: Two of them have.

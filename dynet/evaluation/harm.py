@@ -200,4 +200,4 @@ def _shift_reasons(
 LIMITS: Mapping[str, float] = MappingProxyType(
     {"clean_psnr": CLEAN_PSNR, "gain": 0.0, "shift": MAX_SHIFT, "highest_psnr": HIGHEST_PSNR}
 )
-"""The limits as they stand in results.json."""
+"""The limits, with their keys in results.json."""

@@ -5,7 +5,7 @@ the mean over images.
 """
 
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -65,10 +65,10 @@ class EvaluationProtocol:
 
 AIO_PAPER = EvaluationProtocol(name="aio-paper", crop_to=16, noise_rounded=False, output_quantised=False)
 STRICT = EvaluationProtocol(name="strict", crop_to=1, noise_rounded=True, output_quantised=True)
-HARM = EvaluationProtocol(name="harm", crop_to=1, noise_rounded=True, output_quantised=True)
+HARM = replace(STRICT, name="harm")
 
 # aio-paper does what the test scripts of PromptIR, DyNet and AdaIR do. strict measures what a user gets: no pixel is
-# left out, the noise has mean zero, and the result is the file that would be saved. harm has the rules of strict.
+# left out, the noise has mean zero, and the result is the file that would be saved.
 PROTOCOLS = MappingProxyType({protocol.name: protocol for protocol in (AIO_PAPER, STRICT, HARM)})
 
 

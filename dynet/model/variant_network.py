@@ -22,7 +22,7 @@ class VariantNetwork(nn.Module):
     variants: tuple[Variant, ...]
 
     def blocks(self) -> Iterator[TransformerBlock]:
-        """Return the transformer blocks, by which progress within an image is measured; a foreign network has none."""
+        """Return the transformer blocks, used to report progress within an image; networks of other kinds have none."""
         return iter(())
 
     def forward(self, x: Tensor, variant: Variant) -> Tensor:

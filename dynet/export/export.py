@@ -20,6 +20,7 @@ from dynet.model.network import DyNet
 from dynet.model.variants import Variant
 from dynet.model.weight_parts import sha256_of
 from dynet.model.weights import read_header
+from dynet.runtime.atomic_files import flush_file, flush_folder, make_folder, sweep, temporary_name
 from dynet.runtime.progress import ProgressReport
 from dynet.version import __version__
 
@@ -246,11 +247,13 @@ def write_verified(contents: Mapping[Path, bytes], compare: Callable[[Path], dic
         WriteError: A file cannot be written, or differs by more than MAX_DIFFERENCE; nothing new is left.
     """
     first = next(iter(contents))
-    temporary = {path: path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}") for path in contents}
+    temporary = {path: temporary_name(path, keep_suffix=True) for path in contents}
     try:
-        first.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(first.parent)
+        sweep(first.parent)
         for path, content in contents.items():
             temporary[path].write_bytes(content)
+            flush_file(temporary[path])
         differences = compare(temporary[first])
         for (count, height, width), largest in differences.items():
             if not largest <= MAX_DIFFERENCE:  # also catches nan
@@ -260,6 +263,7 @@ def write_verified(contents: Mapping[Path, bytes], compare: Callable[[Path], dic
                 )
         for path in reversed(tuple(contents)):  # the first, which names the others, appears last
             os.replace(temporary[path], path)
+        flush_folder(first.parent)
     except OSError as error:
         raise WriteError(f"{first} cannot be written: {reason_of(error)}") from error
     finally:

@@ -14,10 +14,7 @@ The rules:
 - a file with several frames or pages is refused: restoring one of them would lose the others.
 """
 
-import contextlib
 import errno
-import os
-import uuid
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +25,7 @@ from dynet.inference.decoding import decode_samples, open_image, raise_as_image_
 from dynet.inference.encoding import SAME_AS_INPUT, Encoding, encode, is_lossy, jpeg_quality
 from dynet.inference.image_metadata import read_metadata
 from dynet.inference.png_chunks import read_descriptive_chunks
+from dynet.runtime.atomic_files import make_folder, replacing
 
 
 def read_image(path: Path) -> DecodedImage:
@@ -72,15 +70,11 @@ def write_image(path: Path, image: DecodedImage, encoding: Encoding = SAME_AS_IN
         OSError: the disk is full, which concerns all files.
     """
     encoded = encode(path, image, encoding)
-    temporary = path.with_name(f".dynet-{uuid.uuid4().hex}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(encoded)
-        os.replace(temporary, path)
+        make_folder(path.parent)
+        with replacing(path) as temporary:
+            temporary.write_bytes(encoded)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise ImageError(f"{path}: cannot be written: {error.strerror}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)

@@ -17,6 +17,7 @@ from dynet.model.hub_download import HubAccess, download
 from dynet.model.shipped_weights import find_shipped, shipped_names
 from dynet.model.training_record import TrainingRecord
 from dynet.model.variants import ReuseSchedule, Variant
+from dynet.runtime.atomic_files import make_folder, replacing
 from dynet.version import __version__
 
 if TYPE_CHECKING:
@@ -122,18 +123,15 @@ def write_weights(path: Path, tensors: "Mapping[str, Tensor]", header: WeightsHe
     fields = replace(header, version=__version__).as_object()
     # One key, since safetensors writes several keys in an order that changes from run to run.
     metadata = {METADATA_KEY: json.dumps(fields)}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.touch()  # its error says more about the folder than that of safetensors
-        save_file(as_contiguous(tensors), temporary, metadata)
-        # safetensors creates files that only their owner can read.
-        temporary.chmod(0o666 & ~_umask())
-        os.replace(temporary, path)
+        make_folder(path.parent)
+        with replacing(path) as temporary:
+            temporary.touch()  # its error says more about the folder than that of safetensors
+            save_file(as_contiguous(tensors), temporary, metadata)
+            # safetensors creates files that only their owner can read.
+            temporary.chmod(0o666 & ~_umask())
     except (OSError, SafetensorError) as error:
         raise WriteError(f"{path} cannot be written: {reason_of(error)}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def as_contiguous(tensors: "Mapping[str, Tensor]") -> "dict[str, Tensor]":

@@ -1,5 +1,6 @@
 """The RUN folder: which run it belongs to, which process may write to it, and its files.
 
+RUN/.lock                which process may write here; the first file of a run
 RUN/config.yaml          the recipe as resolved
 RUN/run.json             what the result depends on: recipe, data and initial weights
 RUN/checkpoints/         to resume from, and best.safetensors, the weights with the best validation
@@ -12,8 +13,12 @@ RUN/stream/              cache of a streamed dataset
 RUN/weights.safetensors  the finished network
 """
 
+import contextlib
 import fcntl
 import json
+import os
+import re
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Self
@@ -24,8 +29,13 @@ from dynet.config.recipe import AnyRecipe
 from dynet.errors import RunError, reason_of
 from dynet.model.weight_parts import sha256_of
 from dynet.model.weights import FILE_NAME
-from dynet.runtime.atomic_files import write_atomically
-from dynet.training.checkpoints import last_step
+from dynet.runtime.atomic_files import is_temporary, make_folder, sweep, write_atomically
+from dynet.training.checkpoints import last_step, sweep_checkpoints
+
+_CACHE_NAMES = (".arrow", ".part")
+"""Suffixes of the files in RUN/stream, which a run may write before its run.json."""
+_OLD_TEMPORARY = re.compile(r"\.(run\.json|config\.yaml)\.\d+\.tmp")
+"""Names of unfinished files of earlier versions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +110,7 @@ class RunFolder:
                 "--resume goes on with it, another --out starts a new one"
             )
         if self.path.is_dir() and not record.exists():
-            foreign = sorted(entry.name for entry in self.path.iterdir() if entry.name != ".lock")
+            foreign = sorted(entry.name for entry in self.path.iterdir() if not _is_of_killed_start(entry))
             if "checkpoints" in foreign:
                 raise RunError(f"--out {self.path} holds a run without its run.json, and cannot be identified")
             if foreign:
@@ -112,13 +122,9 @@ class RunFolder:
         Raises:
             RunError: Another process is writing to the folder, or it belongs to another run.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        self._lock = (self.path / ".lock").open("w")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            self._lock.close()
-            raise RunError(f"{self.path} is in use: another run is writing to it") from error
+        make_folder(self.path)
+        self._lock = self._acquire()
+        self._sweep()
         record = self.path / "run.json"
         if self._is_begun():
             identity.check_equals(_read_record(record), self.path)
@@ -126,6 +132,34 @@ class RunFolder:
             fields = {"recipe": identity.recipe, "data": identity.data, "init": identity.init}
             write_atomically(record, json.dumps(fields, indent=1))
         write_atomically(self.path / "config.yaml", yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
+
+    def _sweep(self) -> None:
+        """Remove what killed processes left unfinished; this process has the lock and has written nothing yet."""
+        for folder in (self.path, self.previews, self.diverged):
+            sweep(folder)
+        sweep_checkpoints(self.checkpoints)
+        for entry in self.path.iterdir():
+            if _OLD_TEMPORARY.fullmatch(entry.name):
+                entry.unlink(missing_ok=True)
+
+    def _acquire(self) -> IO[str]:
+        """Lock RUN/.lock. Another process may remove or replace it meanwhile: then the lock is that of no name."""
+        path = self.path / ".lock"
+        while True:
+            lock = path.open("a+")
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                lock.seek(0)
+                owner = lock.readline(200).strip() or "another run"
+                lock.close()
+                raise RunError(f"{self.path} is in use: {owner} is writing to it") from error
+            if _is_at(lock, path):
+                lock.truncate(0)
+                lock.write(f"dynet train, pid {os.getpid()} on {socket.gethostname()}\n")
+                lock.flush()
+                return lock
+            lock.close()
 
     def _is_begun(self) -> bool:
         """Return whether there is a checkpoint or finished weights; a run may also stop before its first checkpoint."""
@@ -140,6 +174,21 @@ class RunFolder:
         if self._lock is not None:
             self._lock.close()
             self._lock = None
+
+
+def _is_at(file: IO[str], path: Path) -> bool:
+    """Return whether an open file is the one that has this path now."""
+    with contextlib.suppress(FileNotFoundError):
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    return False
+
+
+def _is_of_killed_start(entry: Path) -> bool:
+    """Return whether a run that was killed before its run.json may have left this in its folder."""
+    if entry.name == "stream":
+        # Others may have a folder of this name, so its content decides.
+        return all(inner.name == "locks" or inner.suffix in _CACHE_NAMES for inner in entry.iterdir())
+    return entry.name == ".lock" or is_temporary(entry) or _OLD_TEMPORARY.fullmatch(entry.name) is not None
 
 
 def _read_record(path: Path) -> dict[str, Any]:

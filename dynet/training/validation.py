@@ -18,6 +18,7 @@ from dynet.data.mix import Mix, TrainingExample
 from dynet.model.network import DyNet
 from dynet.model.training_record import CLEAN_TASK
 from dynet.model.variants import Variant
+from dynet.runtime.atomic_files import make_folder, replacing
 from dynet.runtime.contact_sheet import labelled_sheet
 from dynet.training.compiling import uncompiled
 from dynet.training.losses import psnr
@@ -91,9 +92,10 @@ def write_preview(model: DyNet, crops: list[InputAndTarget], path: Path) -> None
     with torch.no_grad(), uncompiled(model):
         outputs = [model(degraded, variant) for variant in model.variants]
     labels = ["input", *(f"output {variant.name}" for variant in model.variants), "target"]
-    path.parent.mkdir(parents=True, exist_ok=True)
     rows = list(zip(*(_as_levels(column) for column in (degraded, *outputs, clean)), strict=True))
-    labelled_sheet(rows, labels).save(path)
+    make_folder(path.parent)
+    with replacing(path) as temporary:
+        labelled_sheet(rows, labels).save(temporary, "PNG")
 
 
 def pairs_of(examples: Sequence[TrainingExample]) -> list[InputAndTarget]:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.dynet.disk_calls import recorded_disk_calls
+
 Command = Callable[..., tuple[int, str, str]]
 VARIANTS = {"S": {"schedule": [1, 1, 1, 1]}, "L": {"schedule": [1, 2, 2, 2]}}
 
@@ -80,3 +82,17 @@ def test_a_damaged_run_record_is_reported_in_one_line(train: Command, tmp_path: 
     code, _, err = train("pretrain", tmp_path / "run", "--resume", "--steps", 2)
     assert (code, err.count("\n")) == (2, 1)
     assert "run.json, which identifies the run, is missing or damaged" in err
+
+
+def test_every_file_of_a_run_is_flushed_around_its_renaming(train: Command, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with recorded_disk_calls() as disk:
+        assert train("finetune", run, "--steps", 3, validation={"every": 1, "pictures": 1})[0] == 0
+    written = {path for path in run.rglob("*") if path.is_file() and "tensorboard" not in path.parts}
+    appended = {run / "metrics.jsonl", run / "validation.jsonl"}
+    assert {run / "weights.safetensors", run / "run.json", run / "checkpoints" / "best.safetensors"} <= written
+    assert written - {run / ".lock"} <= {Path(path) for path in disk.renamed}
+    for path in appended:
+        assert disk.calls.count(("flush", str(path))) >= 1
+    for folder in (run.parent, run):  # which hold the new folders RUN and RUN/checkpoints
+        assert ("flush", str(folder)) in disk.calls

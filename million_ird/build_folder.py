@@ -11,8 +11,9 @@ from million_ird.sources.registry import SourceContext, absolute, open_sources
 from million_ird.sources.source import Source
 
 RECIPE = "recipe.yaml"
-SOURCES = ".work/sources.json"
-LOCK = ".work/lock"
+WORK = ".work"
+SOURCES = f"{WORK}/sources.json"
+LOCK = f"{WORK}/lock"
 
 
 def check_output(out: str) -> Folder:
@@ -26,7 +27,7 @@ def check_output(out: str) -> Folder:
         raise OutputError(f"{out}: is a file, not a folder")
     try:
         names = folder.names()
-        ours = folder.exists(LOCK) or (RECIPE in names and _is_recipe(folder))
+        ours = folder.exists(LOCK) or (RECIPE in names and _is_recipe(folder)) or _is_killed_start(folder, names)
     except OSError as error:
         raise OutputError(f"{out}: cannot be read: {error.strerror or error}") from error
     if names and not ours:
@@ -72,6 +73,15 @@ def load_sources(folder: Folder, terms: SourceContext) -> dict[str, Source]:
     if specs is None:
         raise LedgerError(f"{folder.url}: its sources are not known any more; run build with --sources")
     return open_sources([SourceSpec.model_validate(spec) for spec in specs], terms)
+
+
+def _is_killed_start(folder: Folder, names: Sequence[str]) -> bool:
+    """Return whether the folder holds what a build leaves that is killed at its start.
+
+    The lock is the first file of a build and says whose folder it is; before it there is only its empty folder. An
+    object store has neither lock nor folders: there the recipe is the first file.
+    """
+    return list(names) == [WORK] and folder.local and not folder.names(WORK)
 
 
 def _is_recipe(folder: Folder) -> bool:

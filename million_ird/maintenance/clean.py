@@ -81,8 +81,7 @@ def clean(out: str, *, everything: bool = False, dry_run: bool = False) -> Clean
             if path != LOCK and (path != ORIGINALS or not result.originals):
                 folder.remove(path)
         folder.remove(LOCK)
-        if not folder.names(WORK):
-            folder.remove(WORK)
+        folder.remove_empty(WORK)
     return replace(result, dry_run=False)
 
 

@@ -1,7 +1,7 @@
 """Read and write every file of the package: on local disks and in object stores alike.
 
-A file is visible only when it is complete: on a disk it is written under a temporary name, flushed and renamed; an
-object store shows an object only after its single put has ended.
+A file is visible only when it is complete: on a disk it is written by `renamed_when_done`; an object store shows an
+object only after its single put has ended.
 """
 
 import contextlib
@@ -9,7 +9,6 @@ import errno
 import json
 import os
 import re
-import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import IO, Any
@@ -21,8 +20,8 @@ from fsspec.implementations.local import LocalFileSystem
 
 from million_ird.errors import BuildError, DamagedFile, OutputError, SourceError, UsageError
 from million_ird.extras import missing_extra
+from million_ird.runtime.local_files import flush_folder, is_leftover, make_folder, renamed_when_done
 
-_TEMPORARY = ".tmp-"
 _UNUSABLE = frozenset(
     {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG}
 )
@@ -121,7 +120,7 @@ class Folder:
     def open(self, name: str) -> IO[bytes]:
         """Open for reading; buffered, seekable."""
         path = self.path(name)
-        opened: IO[bytes] = self.fs.open(_on_disk(path) if self.local else path, "rb")
+        opened: IO[bytes] = self.fs.open(on_disk(path) if self.local else path, "rb")
         return opened
 
     def read(self, name: str, at_most: int = -1) -> bytes:
@@ -138,7 +137,7 @@ class Folder:
         """
         with disk_errors(self.path(name)):
             if self.local:
-                with _renamed_when_done(self.path(name)) as file:
+                with renamed_when_done(self.path(name)) as file:
                     yield file
             else:
                 file = self.fs.open(self.path(name), "wb")
@@ -212,10 +211,12 @@ class Folder:
                 raise _damaged(self.path(name), error) from error  # pyarrow raises this for broken compression
 
     def rename(self, old: str, new: str) -> None:
-        """Move a file; atomic on a disk."""
+        """Move a file; atomic on a disk, and safe from a power cut."""
         if self.local:
-            os.makedirs(os.path.dirname(self.path(new)), exist_ok=True)
+            into = os.path.dirname(self.path(new))
+            make_folder(into)
             os.replace(self.path(old), self.path(new))
+            flush_folder(into)
         else:
             self.fs.mv(self.path(old), self.path(new))
 
@@ -225,17 +226,26 @@ class Folder:
             self.fs.rm(self.path(name), recursive=True)
 
     def leftovers(self) -> Iterator[str]:
-        """Yield the temporary files that killed writers left anywhere in the folder; object stores show none."""
+        """Yield the temporary files that dead processes of this machine left anywhere in the folder.
+
+        Those of other machines are not among them: whether their writers are alive cannot be known here. Ask before
+        this process writes. Object stores have none.
+        """
         for folder, _, names in os.walk(self.root) if self.local else ():
-            for name in names:
-                if name.startswith(_TEMPORARY):
-                    yield os.path.relpath(os.path.join(folder, name), self.root)
+            for name in filter(is_leftover, names):
+                yield os.path.relpath(os.path.join(folder, name), self.root)
 
     def sweep(self) -> None:
-        """Remove the temporary files that killed writers left."""
+        """Remove the temporary files that dead processes of this machine left; call it before this process writes."""
         for name in self.leftovers():
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self.path(name))
+
+    def remove_empty(self, name: str) -> None:
+        """Remove a folder on a disk if nothing is in it, in one step: what others put there meanwhile stays."""
+        if self.local:
+            with contextlib.suppress(OSError):
+                os.rmdir(self.path(name))
 
 
 def local_entry(name: str, status: os.stat_result) -> FileEntry:
@@ -254,7 +264,7 @@ def as_text(name: str) -> str:
     return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
-def _on_disk(path: str) -> str:
+def on_disk(path: str) -> str:
     """Return the path from which `as_text` made a text."""
     if "\\x" not in path or os.path.lexists(path):
         return path
@@ -283,20 +293,3 @@ def disk_errors(path: str) -> Iterator[None]:
             raise BuildError(f"{path}: no space left; free some and run the same command again") from error
         kind = OutputError if error.errno in _UNUSABLE else BuildError
         raise kind(f"{path}: cannot be written: {reason_of(error)}") from error
-
-
-@contextlib.contextmanager
-def _renamed_when_done(path: str) -> Iterator[IO[bytes]]:
-    folder, _name = os.path.split(path)
-    os.makedirs(folder, exist_ok=True)
-    temporary = os.path.join(folder, f"{_TEMPORARY}{uuid.uuid4().hex}")
-    try:
-        with open(temporary, "xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise

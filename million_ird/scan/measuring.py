@@ -136,7 +136,8 @@ def cache_key(recipe: Recipe) -> str:
 
 def row_files(out: Folder) -> list[str]:
     """Return all files of rows under `.work`, of this and earlier scans."""
-    return [f"{ROWS}/{part}/{name}" for part in out.names(ROWS) for name in out.names(f"{ROWS}/{part}")]
+    names = (f"{ROWS}/{part}/{name}" for part in out.names(ROWS) for name in out.names(f"{ROWS}/{part}"))
+    return [name for name in names if name.endswith(".parquet")]
 
 
 def failed_keys(out: Folder, name: str, classes: frozenset[str]) -> frozenset[str]:

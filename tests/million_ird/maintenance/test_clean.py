@@ -26,9 +26,9 @@ def sizes(folder: Path) -> dict[Path, int]:
 
 
 def test_a_cleaned_dataset_verifies_is_decided_and_builds_to_the_same_bytes(built: Path, pictures: Path) -> None:
-    (built / "data" / ".tmp-0123").write_bytes(b"left by a writer that was killed")
+    (built / "data" / ".tmp-0123456789abcdef0123456789abcdef").write_bytes(b"left by a writer that was killed")
     work, expected = sizes(built / ".work"), scenes.contents(built)
-    expected.pop("data/.tmp-0123")
+    expected.pop("data/.tmp-0123456789abcdef0123456789abcdef")
     done = clean(str(built))
     assert (done.files, done.originals) == (len([p for p in work if p.name != "lock"]) + 1, 0)
     assert done.bytes == sum(size for path, size in work.items() if path.name != "lock") + 32

@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -65,3 +66,45 @@ def test_asking_whether_a_folder_is_held_never_stops_a_run_from_taking_it(folder
         stop.set()
         for thread in asking:
             thread.join()
+
+
+WAITER = """
+import sys
+from million_ird.runtime import lock
+from million_ird.runtime.storage import Folder
+lock.LOCK_TIMEOUT = 60
+print("waiting", flush=True)
+with lock.locked(Folder(sys.argv[1]), "work/lock"):
+    print("held", flush=True)
+    sys.stdin.readline()
+"""
+
+
+def test_whoever_waited_for_a_lock_that_was_removed_does_not_hold_a_file_without_a_name(folder: Folder) -> None:
+    with locked(folder, "work/lock"):
+        waiter = subprocess.Popen(
+            [sys.executable, "-c", WAITER, folder.root], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert waiter.stdout is not None
+        assert waiter.stdin is not None
+        assert waiter.stdout.readline() == "waiting\n"
+        _wait_until_open(waiter.pid, folder.path("work/lock"))
+        folder.remove("work/lock")  # as `clean` does
+    assert waiter.stdout.readline() == "held\n"
+    # The waiter holds what has the name now, so a third process is kept out.
+    assert is_locked(folder, "work/lock")
+    with pytest.raises(OutputError, match=f"held by pid {waiter.pid} "), locked(folder, "work/lock"):
+        pass
+    waiter.communicate("\n", timeout=30)
+    with locked(folder, "work/lock"):
+        pass
+
+
+def _wait_until_open(pid: int, path: str) -> None:
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        for entry in Path(f"/proc/{pid}/fd").iterdir():
+            if entry.is_symlink() and os.readlink(entry) == path:
+                return
+        time.sleep(0.01)
+    pytest.fail("the other process did not open the lock")

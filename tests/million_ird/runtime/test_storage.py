@@ -16,6 +16,7 @@ from million_ird.runtime import storage
 from million_ird.runtime.lock import locked
 from million_ird.runtime.storage import Folder
 from million_ird.sources.listing import list_files
+from tests.million_ird import scenes
 
 
 @pytest.fixture
@@ -53,6 +54,94 @@ def test_what_a_killed_writer_left_is_swept_wherever_it_lies(folder: Folder) -> 
     with locked(folder, ".work/lock"):
         pass
     assert folder.names("deep/er") == []
+
+
+def test_temporary_files_of_living_processes_and_other_machines_stay(folder: Folder) -> None:
+    script = (
+        "import sys\nfrom million_ird.runtime.storage import Folder\n"
+        "with Folder(sys.argv[1]).writing('a') as file:\n    print('begun', flush=True)\n    sys.stdin.read()\n"
+    )
+    command = [sys.executable, "-c", script, folder.root]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as writer:
+        assert writer.stdout is not None
+        assert writer.stdin is not None
+        writer.stdout.readline()
+        (unfinished,) = folder.names()
+        _, machine, pid, unique = unfinished.split("-")
+        assert pid == str(writer.pid)
+        elsewhere = f".tmp-{'0' * 8}-{pid}-{unique}"
+        mine, old = f".tmp-{machine}-{os.getpid()}-{unique}", f".tmp-{unique}"
+        for name in (elsewhere, mine, old, ".tmp-of-somebody-else"):
+            Path(folder.path(name)).touch()
+        assert sorted(folder.leftovers()) == sorted([mine, old])
+        with locked(folder, ".work/lock"):
+            pass
+        assert {*folder.names()} == {".work", unfinished, elsewhere, ".tmp-of-somebody-else"}
+        writer.stdin.close()
+    assert {*folder.names()} == {".work", "a", elsewhere, ".tmp-of-somebody-else"}
+
+
+class DiskCalls:
+    """The calls that concern power cuts, in order: ("flush", path) and ("rename", from, to)."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.calls: list[tuple[str, ...]] = []
+        fsync, replace = os.fsync, os.replace
+
+        def recording_fsync(descriptor: int) -> None:
+            self.calls.append(("flush", os.readlink(f"/proc/self/fd/{descriptor}")))
+            fsync(descriptor)
+
+        def recording_replace(old: str, new: str) -> None:
+            self.calls.append(("rename", old, new))
+            replace(old, new)
+
+        patch.setattr(os, "fsync", recording_fsync)
+        patch.setattr(os, "replace", recording_replace)
+
+
+def test_every_file_of_a_build_is_flushed_around_its_renaming(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "out"
+    for number in range(2):
+        (tmp_path / "source").mkdir(exist_ok=True)
+        scenes.photograph(number).save(tmp_path / "source" / f"{number}.png")
+    disk = DiskCalls(monkeypatch)
+    scenes.make(tmp_path / "source", out)
+    files: dict[str, str] = {}  # the name under which each renamed file was written, by the name that it has at the end
+    for place, call in enumerate(disk.calls):
+        if call[0] == "rename":
+            _, old, new = call
+            files[new] = files.pop(old, old)
+            assert ("flush", files[new]) in disk.calls[:place], f"{new} got its name before its content was flushed"
+            assert ("flush", os.path.dirname(new)) in disk.calls[place:], f"the folder of {new} was not flushed"
+    written = {str(path) for path in out.rglob("*") if path.is_file()}
+    assert {f"{out}/{name}" for name in ("recipe.yaml", "README.md")} <= written
+    assert any(name.startswith(f"{out}/.work/scan/") for name in written)
+    assert written - {f"{out}/.work/lock"} <= files.keys()
+    assert ("flush", str(tmp_path)) in disk.calls, "the new folder OUT itself"
+
+
+@pytest.mark.parametrize(
+    ("error", "is_fatal"), [("EINVAL", False), ("ENOTSUP", False), ("EACCES", False), ("EIO", True)]
+)
+def test_a_file_system_that_cannot_flush_folders_is_no_error(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch, error: str, is_fatal: bool
+) -> None:
+    fsync = os.fsync
+
+    def refuse(descriptor: int) -> None:
+        if os.path.isdir(f"/proc/self/fd/{descriptor}"):
+            raise OSError(getattr(errno, error), "no luck")
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    if is_fatal:
+        with pytest.raises(BuildError, match="cannot be written: no luck"):
+            folder.write("a", b"content")
+    else:
+        folder.write("a", b"content")
+        folder.rename("a", "deep/b")
+        assert folder.read("deep/b") == b"content"
 
 
 def test_json_and_tables_come_back_as_they_went(folder: Folder) -> None:

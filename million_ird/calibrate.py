@@ -118,7 +118,7 @@ def calibrate(
 def _tasks(roots: Sequence[str], recipe: Recipe, models: str | None) -> list[_CalibrationTask]:
     tasks = []
     for root in roots:
-        source = FilesSource(label=root, root=Folder(root).url, max_bytes=recipe.limits.max_bytes)
+        source = FilesSource(root, Folder(root).url, recipe.limits.max_bytes, follow_links=True)  # nothing is published
         candidates = [candidate for chunk in source.chunks() for candidate in source.candidates(chunk)]
         tasks += [
             _CalibrationTask(source, tuple(candidates[start : start + IMAGES_PER_TASK]), recipe, models)

@@ -98,7 +98,7 @@ def get_fingerprints(benchmark: ReferenceSet, executor: Executor) -> pa.Table:
         return load_fingerprints(Folder(parent or "."), name)
     if Folder(benchmark.path).exists(ledgers.FOLDER) and Folder(benchmark.path).exists(RECIPE):
         return _fingerprints_of_build(Folder(benchmark.path))
-    folder, listed = list_files(benchmark.path)
+    folder, listed = list_files(benchmark.path, follow_links=True)  # the user's own; no image is published
     entries = list(listed)
     tasks = [
         _FingerprintTask(folder, tuple(entries[start : start + _FILES_PER_TASK]))

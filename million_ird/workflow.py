@@ -47,7 +47,7 @@ from million_ird.scan.scan import Scan, ScanSummary
 from million_ird.scan.scan_table import DECIDED, load_scan
 from million_ird.scan.source_bytes import load_download_cache
 from million_ird.schema import KEPT, NOT_MEASURED
-from million_ird.sources.registry import SourceContext, open_sources
+from million_ird.sources.registry import SourceContext, open_sources, source_specs
 from million_ird.sources.source import Source
 
 log = logging.getLogger(__name__)
@@ -87,6 +87,8 @@ class Options:
     """Whether sites are crawled again where an earlier run has done so."""
     allow_private_hosts: bool = False
     """Whether images may be fetched from private, loopback and link-local addresses."""
+    follow_links: bool = False
+    """Whether links may lead out of any of the sources of a build; saved with these."""
     benchmarks: tuple[ReferenceSet, ...] = ()
     """Evaluation sets whose images must not be in the dataset, in addition to those of the recipe."""
     listener: Listener | None = None
@@ -112,7 +114,7 @@ def build(sources: Sequence[str | SourceSpec], out: str, recipe: Recipe, options
     started = time.monotonic()
     options = options or Options()
     folder = check_output(out)
-    specs = [*recipe.sources, *map(SourceSpec.model_validate, sources)]
+    specs = source_specs(recipe, sources, follow_links=options.follow_links)
     opened = open_sources(specs, _source_context(folder, recipe, options))
     prepare(recipe, options.models)
     benchmarks = (*recipe_benchmarks(recipe), *options.benchmarks)

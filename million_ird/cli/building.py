@@ -30,6 +30,10 @@ PrivateHosts = Annotated[
     bool,
     typer.Option("--allow-private-hosts", help="Also fetch from private, loopback and link-local addresses."),
 ]
+FollowLinks = Annotated[
+    bool,
+    typer.Option("--follow-links", help="Also read what links in a source lead to outside it; kept for later runs."),
+]
 Refresh = Annotated[bool, typer.Option("--refresh", help="Crawl sites again that an earlier run has crawled.")]
 ExcludeBenchmark = Annotated[
     Optional[list[str]],
@@ -65,6 +69,7 @@ def build_command(
     retry_failed: RetryFailed = False,
     retry_class: RetryClass = None,
     allow_private_hosts: PrivateHosts = False,
+    follow_links: FollowLinks = False,
     refresh: Refresh = False,
     as_json: AsJson = False,
 ) -> None:
@@ -84,6 +89,7 @@ def build_command(
             retry=_classes_to_retry(retry_failed, retry_class),
             refresh=refresh,
             allow_private_hosts=allow_private_hosts,
+            follow_links=follow_links,
             listener=bar,
         )
         result = build(sources or [], out, resolved, options)
@@ -111,6 +117,7 @@ def plan_command(
     limit: Limit = None,
     models: Models = None,
     exclude_benchmark: ExcludeBenchmark = None,
+    follow_links: FollowLinks = False,
     as_json: AsJson = False,
 ) -> None:
     """Show what a build would do, without doing it."""
@@ -119,7 +126,15 @@ def plan_command(
     from million_ird.maintenance.plan import plan
 
     reference_sets = _reference_sets(exclude_benchmark)
-    build_plan = plan(sources or [], out, load(recipe), limit=limit, models=models, benchmarks=reference_sets)
+    build_plan = plan(
+        sources or [],
+        out,
+        load(recipe),
+        limit=limit,
+        models=models,
+        benchmarks=reference_sets,
+        follow_links=follow_links,
+    )
     terminal.emit(build_plan, as_json)
 
 

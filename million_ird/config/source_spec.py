@@ -16,6 +16,7 @@ SOURCE_KINDS: tuple[SourceKind, ...] = get_args(SourceKind)
 AUTO: Literal["auto"] = "auto"
 _ONLY = {
     "names": "table",
+    "root": "table",
     "config": "dataset",
     "split": "dataset",
     "image": "dataset",
@@ -38,6 +39,10 @@ class SourceSpec(BaseModel):
     storage: dict[str, Any] = Field(default_factory=dict)
     """Options of the file system: `anon`, `endpoint_url`, `client_kwargs`, …; keep credentials in the environment
     instead."""
+    follow_links: bool = False
+    """Whether links in a folder may lead out of it; otherwise what they lead to fails as `outside_source`."""
+    root: str | None = Field(default=None, min_length=1)
+    """table: the folder or bucket that paths in it are relative to and must be in; without it, the table's folder."""
     names: dict[Literal["url", "width", "height", "licence", "attribution"], str] = Field(default_factory=dict)
     """table: its names of the columns that are read."""
     config: str | None = None

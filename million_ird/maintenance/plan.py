@@ -12,7 +12,7 @@ from million_ird.measures.scores import missing_parameters
 from million_ird.reporting.formatting import plural
 from million_ird.scan.cascade import row_from_declared
 from million_ird.scan.scan import Scan
-from million_ird.sources.registry import SourceContext, open_sources
+from million_ird.sources.registry import SourceContext, open_sources, source_specs
 
 
 @dataclass(slots=True)
@@ -99,6 +99,7 @@ def plan(
     limit: int | None = None,
     models: str | None = None,
     benchmarks: Sequence[ReferenceSet] = (),
+    follow_links: bool = False,
 ) -> BuildPlan:
     """List the sources and compare them with earlier results; write nothing, fetch no image and crawl no site.
 
@@ -109,12 +110,13 @@ def plan(
         limit: Only plan for the first candidates.
         models: Folder of score parameters.
         benchmarks: Evaluation sets to exclude beside those of the recipe.
+        follow_links: Whether links may lead out of any of the sources.
 
     Raises:
         UsageError: A build with the same arguments would raise it.
     """
     folder = check_output(out)
-    specs = [*recipe.sources, *map(SourceSpec.model_validate, sources)]
+    specs = source_specs(recipe, sources, follow_links=follow_links)
     opened = open_sources(specs, SourceContext(recipe=recipe, out=folder, crawl=False))
     shares = {label: SourceShare() for label in opened}
     measured = ruled_out = 0

@@ -11,8 +11,9 @@ from pathlib import PurePosixPath
 from typing import TypeAlias, TypeVar
 
 from million_ird.candidate import Candidate, Failed, candidate_key
-from million_ird.errors import SourceError, one_line
+from million_ird.errors import ReadError, SourceError, one_line
 from million_ird.runtime.storage import FileEntry, Folder
+from million_ird.sources.containment import locate
 from million_ird.sources.listing import list_files
 from million_ird.sources.source import Deliver, SourceChunk, StreamContext
 
@@ -47,9 +48,11 @@ class FilesSource:
     label: str
     root: str
     max_bytes: int
-    excluded: str | None = None
+    excluded: Folder | None = None
     """A folder to leave out: the build's own output."""
     options: StorageOptions = ()
+    follow_links: bool = False
+    """Whether a link in the folder may lead out of it; otherwise it is a failed candidate (`outside_source`)."""
 
     def check(self) -> None:
         """Look for a first file.
@@ -92,31 +95,16 @@ class FilesSource:
         read_each(reads, wanted, deliver, context)
 
     def fetch(self, candidate: Candidate) -> bytes | Failed:
-        """Read the file, unless it is larger than `max_bytes`."""
+        """Read the file, unless it is larger than `max_bytes` or outside the source."""
         folder = root_folder(self.root, self.options)
-        try:
-            encoded = folder.read(candidate.uri, at_most=self.max_bytes + 1)
-            if len(encoded) > self.max_bytes:
-                return Failed("too_large", f"more than {self.max_bytes:,} bytes")
-            return encoded
-        except FileNotFoundError:
-            return Failed("missing", "listed, but gone when it was read")
-        except PermissionError:
-            return Failed("unreadable", "no permission to read it")
-        except OSError as error:
-            return Failed("unreadable", error.strerror or str(error))
-        except Exception as error:
-            if folder.local:
-                raise
-            return Failed("unreadable", one_line(error, 200))  # clients of object stores raise error types of their own
+        named = folder.path(candidate.uri) == Folder(self.root, dict(self.options)).root
+        follow_links = self.follow_links or named  # a single file that the user names may be a link to anywhere
+        return read_file(folder, candidate.uri, self.max_bytes, follow_links=follow_links)
 
     def _entries(self) -> Iterator[FileEntry]:
-        folder, entries = list_files(self.root, dict(self.options))
-        inside = _below(folder.root, self.excluded)
+        _, entries = list_files(self.root, dict(self.options), follow_links=self.follow_links, excluded=self.excluded)
         n_sidecars = n_files = 0
         for entry in entries:
-            if inside is not None and f"{entry.uri}/".startswith(inside):
-                continue
             if PurePosixPath(entry.uri).suffix.lower() in SIDECAR_SUFFIXES:
                 n_sidecars += 1
                 continue
@@ -127,6 +115,27 @@ class FilesSource:
             log.info("source %s: %s (.txt, .json, …) left out", self.label, files)
         if not n_files:
             raise SourceError(f"source {self.root}: holds no files that may be images")
+
+
+def read_file(folder: Folder, name: str, max_bytes: int, *, follow_links: bool = False) -> bytes | Failed:
+    """Read a file that something outside names, unless it is outside `folder` or larger than `max_bytes`."""
+    try:
+        encoded = folder.read(locate(folder, name, follow_links=follow_links), at_most=max_bytes + 1)
+        if len(encoded) > max_bytes:
+            return Failed("too_large", f"more than {max_bytes:,} bytes")
+        return encoded
+    except ReadError as error:
+        return Failed(error.failure_class, error.detail)
+    except FileNotFoundError:
+        return Failed("missing", "listed, but gone when it was read")
+    except PermissionError:
+        return Failed("unreadable", "no permission to read it")
+    except OSError as error:
+        return Failed("unreadable", error.strerror or str(error))
+    except Exception as error:
+        if folder.local:
+            raise
+        return Failed("unreadable", one_line(error, 200))  # clients of object stores raise error types of their own
 
 
 def read_each(
@@ -176,11 +185,3 @@ def cut_listing(entries: Iterable[Entry]) -> Iterator[tuple[str, tuple[Entry, ..
 
 def _is_boundary(uri: str) -> bool:
     return hashlib.blake2b(uri.encode(), digest_size=2).digest()[-1] % CHUNK_SIZE == 0
-
-
-def _below(root: str, excluded: str | None) -> str | None:
-    """Return how uris of files in `excluded` begin; None if that folder is not below `root`."""
-    prefix = root.rstrip("/") + "/"
-    if excluded is None or not f"{excluded}/".startswith(prefix):
-        return None
-    return excluded.removeprefix(prefix) + "/"

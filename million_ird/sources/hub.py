@@ -8,19 +8,21 @@ import functools
 import hashlib
 import itertools
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 from million_ird.candidate import Candidate, Failed, candidate_key
-from million_ird.errors import BuildError, SourceError, one_line
+from million_ird.errors import BuildError, ReadError, SourceError, one_line
 from million_ird.runtime.hub_errors import describe_refusal
-from million_ird.runtime.storage import FileEntry, Folder
-from million_ird.sources.files import MAX_READERS, StorageOptions
+from million_ird.runtime.storage import FileEntry
+from million_ird.sources.dataset_files import check_data_files, read_named
+from million_ird.sources.files import MAX_READERS, SIDECAR_SUFFIXES, StorageOptions
 from million_ird.sources.listing import list_files
 from million_ird.sources.sidecars import text_of
 from million_ird.sources.source import Deliver, SourceChunk, StreamContext
+from million_ird.sources.web.links import LinkFetcher, is_web_url, public_url
 
 _LICENCE, _ATTRIBUTION = ("licence", "license"), ("attribution", "author")
 
@@ -60,6 +62,10 @@ class DatasetSource:
     revision: str | None = None
     options: StorageOptions = ()
     """Must be empty: `datasets` reads its credentials from the environment."""
+    fetcher: LinkFetcher | None = None
+    """Fetches the images that rows name by a web address; if None, they fail."""
+    follow_links: bool = False
+    """Whether links in a folder may lead out of it."""
 
     def check(self) -> None:
         """Open the dataset and check its columns.
@@ -118,9 +124,12 @@ class DatasetSource:
         readers = min(MAX_READERS, context.concurrency)
         with ThreadPoolExecutor(readers) as pool:
             while batch := list(itertools.islice(rows, readers)):
-                contents = pool.map(self._bytes, [row[column] for _, row in batch])
-                for (number, row), encoded in zip(batch, contents, strict=True):
-                    deliver(self._candidate(row, f"{entry.uri}/{number:06d}", entry.version), encoded)
+                values = [row[column] for _, row in batch]
+                addresses = [_web_address(value) for value in values]
+                contents = self._fetched(addresses, pool.map(self._bytes, values), context)
+                for (number, row), address, encoded in zip(batch, addresses, contents, strict=True):
+                    name = f"{entry.uri}/{number:06d}"
+                    deliver(self._candidate(row, name, address, entry.version), encoded)
 
     def _rows(self, shard: Any, entry: ShardEntry) -> Iterator[Mapping[str, Any]]:
         try:
@@ -128,11 +137,24 @@ class DatasetSource:
         except Exception as error:
             raise BuildError(f"source dataset:{self.root}: {entry.uri}: {one_line(error)}") from error
 
-    def _candidate(self, row: Mapping[str, Any], uri: str, version: str) -> Candidate:
+    def _fetched(
+        self, addresses: Sequence[str], contents: Iterator[bytes | Failed], context: StreamContext
+    ) -> list[bytes | Failed]:
+        """Return the contents, with those of rows that name a web address fetched with the crawler's checks."""
+        results = list(contents)
+        numbers = [number for number, address in enumerate(addresses) if address]
+        if numbers and self.fetcher is not None:
+            answers = self.fetcher.fetch([addresses[number] for number in numbers], context)
+            for number, answer in zip(numbers, answers, strict=True):
+                results[number] = answer
+        return results
+
+    def _candidate(self, row: Mapping[str, Any], name: str, address: str, version: str) -> Candidate:
+        """Return the candidate of a row: named by its place, but published with the address it was fetched from."""
         return Candidate(
-            key=candidate_key(self.label, uri),
+            key=candidate_key(self.label, name),
             source=self.label,
-            uri=uri,
+            uri=public_url(address) if address else name,
             version=version,
             licence=text_of(row, *_LICENCE),
             attribution=text_of(row, *_ATTRIBUTION),
@@ -145,8 +167,13 @@ class DatasetSource:
     def _bytes(self, value: Any) -> bytes | Failed:
         encoded = value.get("bytes") if isinstance(value, Mapping) else value
         if encoded is None and isinstance(value, Mapping) and value.get("path"):
+            if _web_address(value):
+                return Failed("unsupported", "is an address, and nothing here may fetch it")
             try:
-                encoded = _read(str(value["path"]), self.max_bytes + 1)
+                path = str(value["path"])
+                encoded = read_named(self.root, path, self.max_bytes + 1, follow_links=self.follow_links)
+            except ReadError as error:
+                return Failed(error.failure_class, error.detail)
             except FileNotFoundError:
                 return Failed("missing", "the data set names a file that it does not hold")
             except Exception as error:  # `datasets` chose the file system, and each raises error types of its own
@@ -164,7 +191,7 @@ class DatasetSource:
             raise BuildError(f"source dataset:{self.root}: {name} is {value!r} in a row, not a number") from None
 
     def _splits(self, version: str) -> dict[str, Any]:
-        streams = _loaded(self.root, self.config, version)
+        streams = _loaded(self.root, self.config, version, self.follow_links)
         if self.split is None:
             return streams
         if self.split not in streams:
@@ -195,7 +222,7 @@ class DatasetSource:
     def _version(self) -> str:
         """Return the commit on the Hub; for a folder, a hash of its files' names, sizes and times."""
         if os.path.isdir(self.root):
-            _, entries = list_files(self.root)
+            _, entries = list_files(self.root, follow_links=self.follow_links)
             listing = "".join(f"{entry.uri} {entry.version}\n" for entry in entries)
             return hashlib.blake2b(listing.encode(), digest_size=8).hexdigest()
         from huggingface_hub import HfApi
@@ -205,8 +232,12 @@ class DatasetSource:
 
 
 @functools.lru_cache(maxsize=8)
-def _loaded(root: str, config: str | None, version: str) -> dict[str, Any]:
-    """Return the splits of a version as streams; each process opens them once."""
+def _loaded(root: str, config: str | None, version: str, follow_links: bool) -> dict[str, Any]:
+    """Return the splits of a version as streams; each process opens them once.
+
+    Raises:
+        SourceError: they cannot be opened, or one of their files is outside the data set.
+    """
     import datasets
 
     datasets.disable_progress_bars()
@@ -214,12 +245,19 @@ def _loaded(root: str, config: str | None, version: str) -> dict[str, Any]:
         if any(os.path.isfile(os.path.join(root, name)) for name in ("dataset_dict.json", "state.json")):
             loaded = datasets.load_from_disk(root)
             splits = loaded if isinstance(loaded, datasets.DatasetDict) else {"train": loaded}
+            files = [str(file["filename"]) for split in splits.values() for file in split.cache_files]
+            check_data_files(root, files, follow_links=follow_links)
             return {str(name): split.to_iterable_dataset(num_shards=_n_shards(split)) for name, split in splits.items()}
         revision = None if os.path.isdir(root) else version
         builder = datasets.load_dataset_builder(root, config, revision=revision)
         if hasattr(builder.config, "decode_num_threads"):
             # Otherwise `datasets` starts to decode the images of a folder before `cast_column` switches that off.
             builder.config.decode_num_threads = 0
+        data_files = (builder.config.data_files or {}).values()
+        files = [str(name) for part in data_files for name in part]
+        if hasattr(builder.config, "drop_labels"):  # an image folder: images are refused one by one
+            files = [name for name in files if os.path.splitext(name)[1].lower() in SIDECAR_SUFFIXES]
+        check_data_files(root, files, follow_links=follow_links)
         return {str(name): stream for name, stream in builder.as_streaming_dataset().items()}
 
 
@@ -253,15 +291,12 @@ def _holds_bytes(feature: Any) -> bool:
     return feature is None or getattr(feature, "dtype", None) in {"binary", "large_binary"}
 
 
-def _read(path: str, at_most: int) -> bytes:
-    """Read the first bytes of a file that `datasets` names: on this disk, on the Hub, or in an archive on either."""
-    if "://" not in path:
-        folder, name = os.path.split(path)
-        return Folder(folder).read(name, at_most)
-    from datasets.utils.file_utils import xopen
-
-    with xopen(path, "rb") as file:
-        return bytes(file.read(at_most))
+def _web_address(value: Any) -> str:
+    """Return the web address that a row names instead of an image; empty if it names none."""
+    if not isinstance(value, Mapping) or value.get("bytes") is not None:
+        return ""
+    path = str(value.get("path") or "")
+    return path if is_web_url(path) else ""
 
 
 @contextlib.contextmanager

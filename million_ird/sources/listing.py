@@ -5,18 +5,31 @@ import logging
 import os
 import stat
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from million_ird.errors import SourceError, one_line
-from million_ird.runtime.storage import FileEntry, Folder, local_entry, reason_of, remote_entry
+from million_ird.runtime.storage import FileEntry, Folder, as_text, local_entry, reason_of, remote_entry
+from million_ird.sources.containment import OUTSIDE, is_below, leads_out
 
 log = logging.getLogger(__name__)
 
 
-def list_files(root: str, options: Mapping[str, object] | None = None) -> tuple[Folder, Iterator[FileEntry]]:
+def list_files(
+    root: str,
+    options: Mapping[str, object] | None = None,
+    *,
+    follow_links: bool = False,
+    excluded: Folder | None = None,
+) -> tuple[Folder, Iterator[FileEntry]]:
     """List a folder (all files below it except hidden ones), the matches of a pattern, or a single file.
 
-    Links are followed, but each folder is entered only once; pipes, sockets and devices are left out.
+    Each folder is entered only once; pipes, sockets and devices are left out. A link out of the folder, to a file or to
+    a folder, is an entry of version `outside_source`, which `locate` refuses.
+
+    Args:
+        root: A path, a pattern or a URL of any file system.
+        options: Options of the file system.
+        follow_links: Whether links out of the folder are followed, too.
+        excluded: A folder to leave out, however it is spelled: the build's own output.
 
     Returns:
         The folder that the entries' uris are relative to, and the entries sorted by path.
@@ -27,10 +40,12 @@ def list_files(root: str, options: Mapping[str, object] | None = None) -> tuple[
     folder = Folder(root, options)
     try:
         if has_magic(folder.root) and not folder.exists():
-            return _matching(folder)
+            return _matching(folder, follow_links, excluded)
         info = folder.fs.info(folder.root)
         if info["type"] == "directory":
-            return folder, _local_files(folder.root) if folder.local else _remote_files(folder)
+            if folder.local:
+                return folder, _local_files(folder, follow_links, excluded)
+            return folder, _remote_files(folder, excluded)
         if info["type"] != "file":
             raise SourceError(f"source {root}: is neither a file nor a folder")
         name = folder.root.rsplit("/", 1)[-1]
@@ -53,7 +68,7 @@ def has_magic(path: str) -> bool:
     return any(mark in path for mark in "*?[")
 
 
-def _matching(pattern: Folder) -> tuple[Folder, Iterator[FileEntry]]:
+def _matching(pattern: Folder, follow_links: bool, excluded: Folder | None) -> tuple[Folder, Iterator[FileEntry]]:
     """Return what a pattern matches, relative to its longest part without wildcards; `**` matches any folders."""
     parts = pattern.root.split("/")
     fixed = next(number for number, part in enumerate(parts) if has_magic(part))
@@ -61,55 +76,95 @@ def _matching(pattern: Folder) -> tuple[Folder, Iterator[FileEntry]]:
     folder = Folder(pattern.url.rsplit("/", depth)[0] or "/", pattern.options)
     matches = pattern.fs.glob(pattern.root, detail=True)
     prefix = folder.root.rstrip("/") + "/"
-    names = sorted(path for path, info in matches.items() if info["type"] == "file")
-    visible = [n for n in names if not any(part.startswith(".") for part in n.removeprefix(prefix).split("/"))]
-    if not visible:
+    # On a disk, a match of another type may be a link, which `_local_match` looks at.
+    types = {"file", "link", "other"} if folder.local else {"file"}
+    names = sorted(path.removeprefix(prefix) for path, info in matches.items() if info["type"] in types)
+    visible = [name for name in names if not any(part.startswith(".") for part in name.split("/"))]
+    if folder.local:
+        entries = list(filter(None, (_local_match(folder, name, follow_links, excluded) for name in visible)))
+    else:
+        own = _prefix_of(excluded, folder)
+        chosen = [name for name in visible if own is None or not name.startswith(own)]
+        entries = [remote_entry(name, matches[prefix + name]) for name in chosen]
+    if not entries:
         raise SourceError(f"source {pattern.url}: matches no files")
-    entry = _local_entry_of if folder.local else remote_entry
-    return folder, (entry(name.removeprefix(prefix), matches[name]) for name in visible)
+    return folder, iter(entries)
 
 
-def _local_entry_of(name: str, info: dict[str, Any]) -> FileEntry:
-    return local_entry(name, os.stat(info["name"]))
+def _local_match(folder: Folder, name: str, follow_links: bool, excluded: Folder | None) -> FileEntry | None:
+    path = folder.path(name)
+    if excluded is not None and excluded.local and is_below(path, excluded.root):
+        return None
+    try:
+        status = os.stat(path)
+    except OSError:
+        status = os.lstat(path)
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode)):
+        return None
+    return _outside(name) if not follow_links and leads_out(folder, name) else local_entry(name, status)
 
 
-def _remote_files(folder: Folder) -> Iterator[FileEntry]:
+def _outside(name: str) -> FileEntry:
+    return FileEntry(uri=as_text(name), size=0, version=OUTSIDE)
+
+
+def _prefix_of(excluded: Folder | None, folder: Folder) -> str | None:
+    """Return how names in `excluded` begin; None if it is not in this folder of another machine."""
     prefix = folder.root.rstrip("/") + "/"
+    if excluded is None or excluded.local or not f"{excluded.root}/".startswith(prefix):
+        return None
+    return f"{excluded.root.removeprefix(prefix)}/"
+
+
+def _remote_files(folder: Folder, excluded: Folder | None) -> Iterator[FileEntry]:
+    prefix, own = folder.root.rstrip("/") + "/", _prefix_of(excluded, folder)
     files = folder.fs.find(folder.root, detail=True)
     for path in sorted(files):
         name = path.removeprefix(prefix)
-        if not any(part.startswith(".") for part in name.split("/")):
+        if not any(part.startswith(".") for part in name.split("/")) and not (own and name.startswith(own)):
             yield remote_entry(name, files[path])
 
 
-def _local_files(root: str) -> Iterator[FileEntry]:
+def _local_files(top: Folder, follow_links: bool, excluded: Folder | None) -> Iterator[FileEntry]:
     """Yield the files on a disk; links to folders are entered last, so that the order of a listing does not matter."""
-    files: list[FileEntry] = []
-    entered: set[tuple[int, int]] = set()
+    root, files = top.root, list[FileEntry]()
+    output = excluded.root if excluded is not None and excluded.local else None
+    entered = {_number_of(os.stat(output))} if output is not None and os.path.exists(output) else set()
     waiting, links = [""], list[str]()
     while waiting or links:
         folder = waiting.pop() if waiting else links.pop()
         try:
             with os.scandir(os.path.join(root, folder)) as listing:
-                itself = os.stat(os.path.join(root, folder))
+                itself = _number_of(os.stat(os.path.join(root, folder)))
                 entries = sorted(listing, key=lambda entry: entry.name, reverse=True)
         except OSError as error:
             if not folder:
                 raise SourceError(f"source {root}: {reason_of(error)}") from error
             _warn_once(f"{root}/{folder}: cannot be listed and is left out: {reason_of(error)}")
             continue
-        if (itself.st_dev, itself.st_ino) in entered:
+        if itself in entered:
             continue
-        entered.add((itself.st_dev, itself.st_ino))
+        entered.add(itself)
         for entry in entries:
             name = os.path.join(folder, entry.name)
             if entry.name.startswith("."):
                 continue
-            if os.path.isdir(os.path.join(root, name)):
-                (links if entry.is_symlink() else waiting).append(name)
-            elif _is_file(entry):
+            is_link, is_folder = entry.is_symlink(), os.path.isdir(os.path.join(root, name))
+            if not (is_folder or _is_file(entry)):
+                continue
+            if is_link and output is not None and is_below(entry.path, output):
+                continue
+            if is_link and not follow_links and leads_out(top, name):
+                files.append(_outside(name))
+            elif is_folder:
+                (links if is_link else waiting).append(name)
+            else:
                 files.append(local_entry(name, _stat(entry)))
     yield from sorted(files, key=lambda entry: entry.uri)
+
+
+def _number_of(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
 
 
 def _is_file(entry: "os.DirEntry[str]") -> bool:

@@ -11,6 +11,7 @@ from million_ird.config.source_spec import AUTO, SourceKind, SourceSpec
 from million_ird.errors import SourceError
 from million_ird.runtime.storage import Folder, as_text
 from million_ird.sources.archives.source import ArchiveSource, is_archive
+from million_ird.sources.containment import holds
 from million_ird.sources.files import FilesSource, StorageOptions
 from million_ird.sources.hub import DatasetSource
 from million_ird.sources.listing import has_magic
@@ -59,17 +60,36 @@ Open: TypeAlias = Callable[[str, str, SourceSpec, SourceContext], Source]
 
 
 def _files(label: str, root: str, spec: SourceSpec, context: SourceContext) -> Source:
-    excluded = context.out.root if context.out else None
-    return FilesSource(label, root, context.max_bytes, excluded, _options(spec))
+    return FilesSource(label, root, context.max_bytes, context.out, _options(spec), spec.follow_links)
 
 
 def _table(label: str, root: str, spec: SourceSpec, context: SourceContext) -> Source:
     names = tuple(sorted((str(ours), theirs) for ours, theirs in spec.names.items()))
-    return TableSource(label, root, context.fetcher, context.columns, context.texts, names, _options(spec))
+    return TableSource(
+        label,
+        root,
+        context.fetcher,
+        context.columns,
+        context.texts,
+        names,
+        _options(spec),
+        inside=None if spec.root is None else Folder(spec.root, spec.storage).url,
+        follow_links=spec.follow_links,
+        excluded=context.out,
+    )
 
 
 def _archive(label: str, root: str, spec: SourceSpec, context: SourceContext) -> Source:
-    return ArchiveSource(label, root, context.max_bytes, context.columns, context.texts, _options(spec))
+    return ArchiveSource(
+        label,
+        root,
+        context.max_bytes,
+        context.columns,
+        context.texts,
+        _options(spec),
+        follow_links=spec.follow_links,
+        excluded=context.out,
+    )
 
 
 def _dataset(label: str, root: str, spec: SourceSpec, context: SourceContext) -> Source:
@@ -84,6 +104,8 @@ def _dataset(label: str, root: str, spec: SourceSpec, context: SourceContext) ->
         image=spec.image,
         revision=spec.revision,
         options=_options(spec),
+        fetcher=context.fetcher,
+        follow_links=spec.follow_links,
     )
 
 
@@ -122,6 +144,12 @@ OPENERS: Mapping[SourceKind, Opener] = MappingProxyType(
 """Every kind of `million_ird.config.source_spec.SourceKind`."""
 
 
+def source_specs(recipe: Recipe, named: Sequence[str | SourceSpec], *, follow_links: bool = False) -> list[SourceSpec]:
+    """Return the sources of a build, those of the recipe first; `follow_links` sets the option of each."""
+    specs = [*recipe.sources, *map(SourceSpec.model_validate, named)]
+    return [spec.model_copy(update={"follow_links": True}) for spec in specs] if follow_links else specs
+
+
 def open_sources(specs: Sequence[SourceSpec], context: SourceContext) -> dict[str, Source]:
     """Open sources and check each, so that a missing or empty one is reported before anything is written.
 
@@ -147,7 +175,10 @@ def open_sources(specs: Sequence[SourceSpec], context: SourceContext) -> dict[st
 def absolute(spec: SourceSpec) -> SourceSpec:
     """Return the same source independent of the working directory, with its kind settled."""
     kind = _kind(spec)
-    return spec.model_copy(update={"uri": _root(spec, kind, None), "kind": kind})
+    changes = {"uri": _root(spec, kind, None), "kind": kind}
+    if spec.root is not None:
+        changes["root"] = Folder(spec.root, spec.storage).url
+    return spec.model_copy(update=changes)
 
 
 def _kind(spec: SourceSpec) -> SourceKind:
@@ -169,8 +200,10 @@ def _root(spec: SourceSpec, kind: SourceKind, out: Folder | None) -> str:
     if spec.uri.lower().startswith(("http://", "https://")) and kind == "files":
         raise SourceError(f"source {spec.uri}: a web page or image; name a site with site:{spec.uri}")
     folder = Folder(spec.uri, spec.storage)
-    if out is not None and out.holds(folder):
+    if out is not None and holds(out, folder):
         raise SourceError(f"source {folder.url}: is inside the output folder")
+    if out is not None and kind == "dataset" and holds(folder, out):
+        raise SourceError(f"source dataset:{folder.url}: holds the output folder; choose one outside it")
     return folder.url
 
 

@@ -1,9 +1,9 @@
 """Tables that list images: parquet, csv, tsv, jsonl or txt, plain or compressed, on any file system.
 
-One candidate per row. `url` (or `path`, `uri`, `file_name`, `image_url`, `URL`) names the image: a web address, any
-fsspec URL, or a path relative to the table's folder. `width`, `height`, `licence` (`license`), `attribution` (`author`)
-and the columns that the recipe passes through are read, too. A txt holds one address on each line and nothing else. A
-table is read in batches of rows, never whole.
+One candidate per row. `url` (or `path`, `uri`, `file_name`, `image_url`, `URL`) names the image: a web address, or a
+file in the table's folder, by its path or its bucket's address. `width`, `height`, `licence` (`license`),
+`attribution` (`author`) and the columns that the recipe passes through are read, too. A txt holds one address on each
+line and nothing else. A table is read in batches of rows, never whole.
 """
 
 import csv
@@ -22,9 +22,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from million_ird.candidate import Candidate, Failed, candidate_key
-from million_ird.errors import SourceError
+from million_ird.errors import ReadError, SourceError
 from million_ird.runtime.storage import Folder
-from million_ird.sources.files import FilesSource, StorageOptions, read_each, root_folder
+from million_ird.sources.containment import OUTSIDE, locate
+from million_ird.sources.files import StorageOptions, read_each, read_file, root_folder
 from million_ird.sources.keyset import KeySet
 from million_ird.sources.listing import list_files
 from million_ird.sources.source import Deliver, SourceChunk, StreamContext, candidate_of
@@ -34,8 +35,6 @@ log = logging.getLogger(__name__)
 
 TABLE_SUFFIXES = (".parquet", ".csv", ".tsv", ".jsonl", ".ndjson", ".txt")
 COMPRESSIONS = MappingProxyType({".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".lz4": "lz4"})
-FILE_SYSTEMS = frozenset({"s3", "s3a", "gs", "gcs", "hf", "az", "abfs", "abfss", "oci", "oss", "memory"})
-"""File systems that a row may name. Others could read this machine's files or bypass the checks on web addresses."""
 BATCH_ROWS = 4096
 MAX_FIELD_LENGTH = 1 << 20
 _NAMES = {
@@ -68,6 +67,12 @@ class TableSource:
     names: tuple[tuple[str, str], ...] = ()
     """Pairs of our name (`url`, `width`, `height`, `licence` or `attribution`) and the table's, if that is unusual."""
     options: StorageOptions = ()
+    inside: str | None = None
+    """The folder that paths and bucket addresses of rows are relative to and must be in; the table's own, if None."""
+    follow_links: bool = False
+    """Whether a link in that folder may lead out of it."""
+    excluded: Folder | None = None
+    """A folder to leave out when tables are listed: the build's own output."""
 
     def check(self) -> None:
         """Read the first row.
@@ -129,51 +134,53 @@ class TableSource:
         )
 
     def _read(self, address: str) -> bytes | Failed:
-        scheme = address.partition("://")[0].lower() if "://" in address else ""
-        if scheme and scheme not in FILE_SYSTEMS:
-            return Failed("unsupported", f"{scheme[:20]} addresses are not fetched")
-        file = address if "://" in address else f"{root_folder(self.root, self.options).url}/{address}"
-        source = FilesSource("", file, self.fetcher.max_bytes, options=self.options if "://" in address else ())
-        try:
-            root_folder(file, source.options)
-        except SourceError as error:
-            return Failed("missing", str(error))
-        return source.fetch(Candidate(key="", source="", uri=PurePosixPath(file).name, version=""))
+        return read_file(self._images, address, self.fetcher.max_bytes, follow_links=self.follow_links)
+
+    @property
+    def _images(self) -> Folder:
+        """The folder that rows may name files of."""
+        if self.inside is None:
+            return root_folder(self.root, self.options)
+        return Folder(self.inside, dict(self.options))
 
     def _group(self, entry: LinkEntry) -> str:
         if is_web_url(entry.address):
             return host_group_of(entry.address, self.fetcher.web.lanes)
-        return "" if self._is_remote(entry) else _LOCAL
-
-    def _is_remote(self, entry: LinkEntry) -> bool:
-        return "://" in entry.address or not root_folder(self.root, self.options).local
+        return _LOCAL if self._images.local else ""
 
     def _entries(self) -> Iterator[LinkEntry | None]:
-        folder, tables = list_files(self.root, dict(self.options))
+        folder, tables = list_files(
+            self.root, dict(self.options), follow_links=self.follow_links, excluded=self.excluded
+        )
+        images = self._images
         for table in tables:
+            if table.version == OUTSIDE:
+                link = f"{folder.url}/{table.uri}"
+                raise SourceError(f"source {link}: is a link that leads out of its folder; --follow-links allows it")
             try:
                 for row in read_rows(folder, table.uri):
-                    yield self._entry(row, folder)
+                    yield self._entry(row, images)
             except (pa.ArrowException, OSError, UnicodeDecodeError, csv.Error, EOFError) as error:
                 path = self.root if table.uri == PurePosixPath(self.root).name else f"{folder.url}/{table.uri}"
                 raise SourceError(f"source {path}: {' '.join(str(error).split())[:160]}") from error
 
-    def _entry(self, row: Row, folder: Folder) -> LinkEntry | None:
+    def _entry(self, row: Row, images: Folder) -> LinkEntry | None:
         address = self._value(row, "url")
         if address is None:
             raise SourceError(f"source {self.root}: no column names images (url, path, …); it has {_column_names(row)}")
         missing = [name for name in (*self.columns, *self.texts) if name not in row]
         if missing:
             raise SourceError(f"source {self.root}: has no column {missing[0]!r}, only {_column_names(row)}")
-        address = address.strip()
+        address = address.strip().encode(errors="backslashreplace").decode()  # JSON may hold what is no text
         if not address:
             return None
+        uri, version = (public_url(address), "") if is_web_url(address) else self._named(images, address)
         numbers = [(name, self._number(name, row[name])) for name in self.columns]
         texts = [(name, None if row[name] is None else str(row[name])) for name in self.texts]
         return LinkEntry(
-            uri=public_url(address) if "://" in address else address,
+            uri=uri,
             size=0,
-            version=_version(folder, address),
+            version=version,
             address=address,
             licence=self._value(row, "licence") or None,
             attribution=self._value(row, "attribution") or None,
@@ -181,6 +188,17 @@ class TableSource:
             height=_whole(self._value(row, "height")),
             extra=(*numbers, *texts),
         )
+
+    def _named(self, images: Folder, address: str) -> tuple[str, str]:
+        """Return how the file that a row names is published, and its version, which is empty where it is not known."""
+        shown = public_url(address) if "://" in address else address
+        try:
+            name = locate(images, address, follow_links=self.follow_links)
+        except ReadError:
+            return shown, OUTSIDE
+        if not images.local:
+            return shown, ""  # a request for each would cost too much
+        return name, images.version(name) if images.exists(name) else ""
 
     def _value(self, row: Row, name: str) -> str | None:
         """Return the row's text under one of the names of a column; None if it has no such column."""
@@ -254,13 +272,6 @@ def _format(name: str) -> str:
     for compression in COMPRESSIONS:
         stem = stem.removesuffix(compression)
     return next((suffix for suffix in TABLE_SUFFIXES if stem.endswith(suffix)), "")
-
-
-def _version(folder: Folder, address: str) -> str:
-    """Return size and time of a local file; empty for a remote file, since a request for each would cost too much."""
-    if "://" in address or not folder.local or not folder.exists(address):
-        return ""
-    return folder.version(address)
 
 
 def _whole(text: str | None) -> int | None:

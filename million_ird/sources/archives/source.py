@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from typing import IO
 
 from million_ird.candidate import Candidate, Failed, candidate_key
-from million_ird.errors import SourceError, one_line
+from million_ird.errors import ReadError, SourceError, one_line
 from million_ird.runtime.storage import FileEntry, Folder, as_text
 from million_ird.sources.archives.index import ArchiveIndex, ArchiveMember, build_index, is_zip, iter_members
 from million_ird.sources.archives.stream import COMPRESSED, iter_streamed
 from million_ird.sources.archives.tars import BrokenArchive
 from million_ird.sources.archives.zips import NotAZip, ZipMember, read_member
+from million_ird.sources.containment import OUTSIDE, leads_out, locate
 from million_ird.sources.files import StorageOptions, cut_listing, root_folder
 from million_ird.sources.listing import has_magic, list_files
 from million_ird.sources.sidecars import Sidecar, number_of, text_of
@@ -72,6 +73,10 @@ class ArchiveSource:
     texts: tuple[str, ...] = ()
     """Text fields of the sidecars to pass through."""
     options: StorageOptions = ()
+    follow_links: bool = False
+    """Whether an archive may be a link that leads out of the folder or pattern; otherwise it is a failed candidate."""
+    excluded: Folder | None = None
+    """A folder to leave out: the build's own output."""
 
     def check(self) -> None:
         """Check that all archives exist, and read as far as the first image.
@@ -110,15 +115,20 @@ class ArchiveSource:
         """Read one member, found by the candidate's uri alone; of a name that is used twice, the last."""
         folder = _base(self.root, self.options)
         archive = _archive_of(folder, candidate.uri)
+        if archive is None and self._is_refused(folder, candidate.uri):
+            return Failed(OUTSIDE, "is a link that leads out of its source")
         if archive is None:
             return Failed("missing", "no longer at hand: neither its archive nor what was streamed of it")
         try:
+            locate(folder, archive, follow_links=self._follows)
             index = _index(folder, archive, folder.version(archive))
             if archive == candidate.uri:
                 return index.broken or Failed("missing", "the archive is whole by now")
             with folder.open(archive) as file:
                 position = index.find(file, candidate.uri.removeprefix(f"{archive}/"))
                 return self._read(file, *position) if position else Failed("missing", f"no longer in {archive}")
+        except ReadError as error:
+            return Failed(error.failure_class, error.detail)
         except (NotAZip, BrokenArchive) as error:
             return Failed("damaged", str(error))
         except Exception as error:
@@ -162,16 +172,29 @@ class ArchiveSource:
         """Yield each archive once, with its path relative to the part of the root that all archives share."""
         base, seen = _base(self.root, self.options), set[str]()
         for root in _expand_braces(self.root):
-            folder, entries = list_files(root, dict(self.options))
+            folder, entries = list_files(
+                root, dict(self.options), follow_links=self.follow_links, excluded=self.excluded
+            )
             inside = folder.path("x").removesuffix("x").removeprefix(base.path("x").removesuffix("x"))
             for entry in entries:
-                if is_archive(entry.uri) and inside + entry.uri not in seen:
+                listed = is_archive(entry.uri) or (entry.version == OUTSIDE and os.path.isdir(folder.path(entry.uri)))
+                if listed and inside + entry.uri not in seen:
                     seen.add(inside + entry.uri)
                     yield FileEntry(uri=inside + entry.uri, size=entry.size, version=entry.version)
 
+    def _is_refused(self, folder: Folder, uri: str) -> bool:
+        return not self._follows and folder.local and os.path.islink(folder.path(uri)) and leads_out(folder, uri)
+
+    @property
+    def _follows(self) -> bool:
+        """Whether an archive may be a link to anywhere: always if the user names it, not just its folder."""
+        return self.follow_links or not (has_magic(self.root) or Folder(self.root, dict(self.options)).is_folder)
+
     def _is_streamed(self, archive: FileEntry) -> bool:
-        return not is_zip(archive.uri) and (
-            archive.uri.lower().endswith(COMPRESSED) or not _base(self.root, self.options).local
+        return (
+            archive.version != OUTSIDE
+            and not is_zip(archive.uri)
+            and (archive.uri.lower().endswith(COMPRESSED) or not _base(self.root, self.options).local)
         )
 
     def _chunk(
@@ -186,6 +209,9 @@ class ArchiveSource:
     def _members(self, archive: FileEntry) -> Iterator[MemberEntry]:
         """Yield the images of an archive; if it cannot be read to its end, a last entry stands for the rest."""
         folder = _base(self.root, self.options)
+        if archive.version == OUTSIDE:
+            yield MemberEntry(uri=archive.uri, size=0, version=OUTSIDE, archive=archive.uri, location=-1)
+            return
         try:
             index = _index(folder, archive.uri, archive.version)
             with folder.open(archive.uri) as file:

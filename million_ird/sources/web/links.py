@@ -131,25 +131,52 @@ class LinkFetcher:
         context: StreamContext,
     ) -> None:
         """Fetch the wanted entries of a host group; what is learned of its hosts is saved for the next chunk."""
-        from million_ird.sources.web.client import fetch_all  # aiohttp takes time to import
-        from million_ird.sources.web.hosts import HostMemory
-
         pairs = [(candidate_of(label, entry), entry.address) for entry in entries]
         pairs = [pair for pair in pairs if wanted(pair[0])]
 
         def deliver_index(index: int, content: bytes | Failed) -> None:
             deliver(pairs[index][0], content)
 
+        self._fetch([address for _, address in pairs], host_group, deliver_index, context)
+
+    def fetch(self, addresses: Sequence[str], context: StreamContext) -> list[bytes | Failed]:
+        """Fetch addresses of any hosts, one host group after another, with the same checks and limits as `stream`.
+
+        For sources whose rows name addresses now and then: unlike chunks of links, two such calls may ask one host at
+        the same time.
+        """
+        results: dict[int, bytes | Failed] = {}
+        groups: dict[str, list[int]] = {}
+        for number, address in enumerate(addresses):
+            groups.setdefault(host_group_of(address, self.web.lanes), []).append(number)
+        for host_group, numbers in sorted(groups.items()):
+
+            def deliver(index: int, content: bytes | Failed, numbers: list[int] = numbers) -> None:
+                results[numbers[index]] = content
+
+            self._fetch([addresses[number] for number in numbers], host_group, deliver, context)
+        return [results[number] for number in range(len(addresses))]
+
+    def _fetch(
+        self,
+        addresses: Sequence[str],
+        host_group: str,
+        deliver: Callable[[int, bytes | Failed], None],
+        context: StreamContext,
+    ) -> None:
+        from million_ird.sources.web.client import fetch_all  # aiohttp takes time to import
+        from million_ird.sources.web.hosts import HostMemory
+
         memory = HostMemory.of_host_group(context.out, host_group)
         try:
             fetch_all(
-                [address for _, address in pairs],
+                addresses,
                 self.web,
                 max_bytes=self.max_bytes,
                 concurrency=context.concurrency,
                 allow_private_hosts=self.allow_private_hosts,
                 memory=memory,
-                deliver=deliver_index,
+                deliver=deliver,
             )
         finally:
             memory.save()

@@ -12,11 +12,12 @@ import pytest
 
 from million_ird.errors import SourceError
 from million_ird.runtime.storage import Folder
+from million_ird.sources.containment import OUTSIDE
 from million_ird.sources.listing import list_files
 
 
-def names(root: Path | str) -> list[str]:
-    return [entry.uri for entry in list_files(str(root))[1]]
+def names(root: Path | str, *, follow_links: bool = False) -> list[str]:
+    return [entry.uri for entry in list_files(str(root), follow_links=follow_links)[1]]
 
 
 def test_a_listing_is_complete_sorted_by_path_and_without_hidden_files(tmp_path: Path) -> None:
@@ -50,7 +51,10 @@ def test_linked_folders_are_entered_once_also_in_circles(tmp_path: Path) -> None
     (tmp_path / "root" / "b" / "back").symlink_to(tmp_path / "root" / "a")
     (tmp_path / "root" / "z").symlink_to(tmp_path / "outside")
     (tmp_path / "root" / "itself").symlink_to("itself")
-    assert names(tmp_path / "root") == ["a/x/1", "b/2", "itself", "z/3"]
+    assert names(tmp_path / "root", follow_links=True) == ["a/x/1", "b/2", "itself", "z/3"]
+    versions = {entry.uri: entry.version for entry in list_files(str(tmp_path / "root"))[1]}
+    assert list(versions) == ["a/x/1", "b/2", "itself", "z"]
+    assert versions["z"] == OUTSIDE
 
 
 def test_a_broken_link_is_listed_so_that_it_fails_visibly(tmp_path: Path) -> None:
@@ -63,10 +67,10 @@ def test_a_changed_target_of_a_link_is_another_version(tmp_path: Path) -> None:
     (tmp_path / "real" / "a").write_bytes(b"1")
     (tmp_path / "root").mkdir()
     (tmp_path / "root" / "a").symlink_to(tmp_path / "real" / "a")
-    (before,) = list_files(str(tmp_path / "root"))[1]
+    (before,) = list_files(str(tmp_path / "root"), follow_links=True)[1]
     time.sleep(0.01)
     (tmp_path / "real" / "a").write_bytes(b"2")
-    (after,) = list_files(str(tmp_path / "root"))[1]
+    (after,) = list_files(str(tmp_path / "root"), follow_links=True)[1]
     assert before.version != after.version
 
 

@@ -17,7 +17,8 @@ class Candidate:
     source: str
     """The source's label, never a local path."""
     uri: str
-    """Where in the source: relative to its root, without access tokens."""
+    """Where in the source: relative to its root, or an address without credentials. The ledger has less of an address:
+    see `public_addresses`."""
     version: str
     """Changes when the bytes behind the uri may have changed (size and modification time, or etag)."""
     licence: str | None = None

@@ -16,9 +16,17 @@ MillionIRDError
 └── ReadError              one candidate could not be fetched, read or decoded (becomes `Failed`)
 """
 
+from million_ird.public_addresses import public_text
+
 
 class MillionIRDError(Exception):
-    """The root of the tree: `except MillionIRDError` catches all that the package raises on purpose."""
+    """The root of the tree: `except MillionIRDError` catches all that the package raises on purpose.
+
+    Its message has no secrets of addresses: sources, and errors of other libraries, contain whole ones.
+    """
+
+    def __str__(self) -> str:
+        return public_text(super().__str__())
 
 
 class UsageError(MillionIRDError):
@@ -87,5 +95,5 @@ class ReadError(MillionIRDError):
 
 
 def one_line(error: BaseException, at_most: int = 160) -> str:
-    """Return the message of another library's error as one line for a person."""
-    return " ".join(str(error).split())[:at_most] or type(error).__name__
+    """Return the message of another library's error as one line for a person, without secrets of addresses."""
+    return public_text(" ".join(str(error).split()))[:at_most] or type(error).__name__

@@ -211,11 +211,12 @@ def decide_stage(folder: Folder, recipe: Recipe, executor: Executor) -> Funnel:
         )
     versions = {name: folder.version(name) for name in reference_files(folder)}
     rules = [metadata.version("million-ird"), recipe.digest, versions]
-    decided: dict[str, object] = {"scan": rows.scan, "rules": rules}
+    published = [*recipe.uri_parameters]
+    decided: dict[str, object] = {"scan": rows.scan, "rules": rules, "uri_parameters": published}
     if rows.scan == "" or folder.read_json(DECIDED) != {**decided, "files": ledgers.versions(folder)}:
         folder.remove(DECIDED)  # a half-replaced ledger must be decided again
         schema = ledgers.ledger_schema(rows.measures)
-        ledgers.save(folder, rows.with_verdicts(verdicts), verdicts.num_rows, schema)
+        ledgers.save(folder, rows.with_verdicts(verdicts, published), verdicts.num_rows, schema)
         folder.write_json(DECIDED, {**decided, "files": ledgers.versions(folder)})
     counts = ledgers.funnel(verdicts.append_column("failure_class", columns["failure_class"]))
     unmeasured = counts.dropped.get(NOT_MEASURED, 0)

@@ -14,6 +14,8 @@ from typer.exceptions import TyperException
 from million_ird.cli import building, inspecting, measuring, releasing
 from million_ird.errors import MillionIRDError, UsageError
 from million_ird.extras import missing_extra
+from million_ird.public_addresses import public_text
+from million_ird.runtime.public_logs import hide_secrets_in_logs
 
 app = typer.Typer(
     name="million-ird",
@@ -46,7 +48,8 @@ def _global_options(
 
 def main() -> None:
     """Run the command line; an error becomes one line on stderr and an exit code."""
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    hide_secrets_in_logs()
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     signal.signal(signal.SIGTERM, _interrupt)
     for stream in (sys.stdout, sys.stderr):
@@ -80,7 +83,7 @@ def _run() -> int:
 
 
 def _fail(text: str, code: int) -> int:
-    sys.stderr.write(f"million-ird: {' '.join(text.split())}\n")
+    sys.stderr.write(f"million-ird: {public_text(' '.join(text.split()))}\n")
     return code
 
 

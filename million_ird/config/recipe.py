@@ -5,7 +5,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from functools import cached_property
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
@@ -48,6 +48,8 @@ class Recipe(RecipeSection):
     """Numeric columns of source tables that are passed through to the ledger, where gates may name them."""
     texts: tuple[str, ...] = ()
     """Columns of source tables that are passed through as text: captions, titles, …"""
+    uri_parameters: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    """Parameters of web addresses that are published, by name: `[id, w]`. Others may be secrets and are left out."""
     licences: LicenceRules = LicenceRules()
     measure_all: bool = False
     """Measure every image completely, also those that an early gate drops: to calibrate."""
@@ -85,10 +87,11 @@ class Recipe(RecipeSection):
 
     @model_serializer(mode="wrap")
     def _without_unused_sections(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out `measures` where there are none: digests and files of recipes that never had it stay the same."""
+        """Leave out newer keys where they are empty: digests and files of recipes that never had them stay the same."""
         content: dict[str, Any] = serialize(self)
-        if not self.measures:
-            content.pop("measures", None)
+        for name in ("measures", "uri_parameters"):
+            if not getattr(self, name):
+                content.pop(name, None)
         return content
 
     @property

@@ -20,6 +20,7 @@ from million_ird.errors import UsageError
 from million_ird.fingerprints import REMOVED, SCHEMA, load_removed
 from million_ird.runtime.storage import Folder
 from million_ird.scan.scan_table import ScanTable, from_ledger
+from million_ird.sources.web.links import keys_of_address
 
 _COLUMNS = ("id", "pixels_id", "width", "height", "phash", "points")
 """Without `frame`, which is a blurred image, and without `uri`, which may contain a name."""
@@ -79,7 +80,7 @@ def add_to_blocklist(folder: Folder, names: Sequence[str]) -> BlocklistUpdate:
 
 def _find_named(ledger: pa.Table, names: Sequence[str], out: str) -> NDArray[np.bool_]:
     """Return the mask of the rows that have one of the names."""
-    values = pa.array(names, pa.string())
+    values = pa.array([_key_of(ledger, name) for name in names], pa.string())
     with_source = pc.binary_join_element_wise(ledger["source"], ledger["uri"], "/")
     mask, known = np.zeros(ledger.num_rows, bool), np.zeros(len(names), bool)
     for column in (ledger["key"], ledger["id"], ledger["uri"], with_source):
@@ -91,6 +92,15 @@ def _find_named(ledger: pa.Table, names: Sequence[str], out: str) -> NDArray[np.
         first = ", ".join(map(repr, missing[:_LISTED_NAMES]))
         raise UsageError(f"{out}: no candidate has the id, key or uri {first}{more}; nothing was changed")
     return mask
+
+
+def _key_of(ledger: pa.Table, name: str) -> str:
+    """Return the key of the candidate with this whole address, whose parameters the ledger lacks; else the name."""
+    if "://" not in name or not {"?", ";", "#", "@"} & {*name}:
+        return name
+    keys = keys_of_address(name, ledger["source"].unique().to_pylist())
+    found = ledger["key"].filter(pa.array(_in(ledger["key"], pa.array(keys, pa.string()))))
+    return str(found[0].as_py()) if len(found) else name
 
 
 def _with_copies(ledger: pa.Table, members: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -14,6 +14,7 @@ from million_ird.errors import UsageError
 from million_ird.ledger import Row, check_version, load
 from million_ird.reporting.formatting import plural
 from million_ird.schema import DROPPED, HEADER_COLUMNS, KEPT, LEAK, measure_fields, null_reason
+from million_ird.sources.web.links import keys_of_address
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,7 @@ def _find(ledger: pa.Table, name: str, out: str) -> Row:
         if matches.num_rows:
             break
     else:
+        name = _key_of_address(ledger, name) or name
         prefixed = [pc.fill_null(pc.starts_with(ledger[c], name), False) for c in ("key", "id")]
         matches = ledger.filter(pc.or_(*prefixed)) if len(name) >= 4 else ledger.slice(0, 0)
     keys = [f"{row['source']}/{row['uri']} (key {row['key']})" for row in matches.slice(0, 5).to_pylist()]
@@ -65,6 +67,13 @@ def _find(ledger: pa.Table, name: str, out: str) -> Row:
         raise UsageError(f"{name!r} is {matches.num_rows} candidates: {', '.join(keys)}; give a key")
     row: Row = matches.to_pylist()[0]
     return row
+
+
+def _key_of_address(ledger: pa.Table, name: str) -> str | None:
+    """Return the key of the candidate with this whole address, of which the ledger has no parameters."""
+    keys = keys_of_address(name, ledger["source"].unique().to_pylist()) if "://" in name else []
+    found = ledger["key"].filter(pc.is_in(ledger["key"], value_set=pa.array(keys, pa.string())))
+    return str(found[0].as_py()) if len(found) else None
 
 
 def _describe(row: Row, ledger: pa.Table, recipe: Recipe) -> list[str]:

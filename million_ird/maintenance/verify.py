@@ -117,17 +117,17 @@ def _check_ledger(folder: Folder, ledger: pa.Table, recipe: Recipe, report: Veri
     if not verdicts.equals(ledger.select(verdicts.column_names)):
         report.add("ledger: the recipe and the numbers give other verdicts")
     rows = from_scan(folder)
-    if rows is not None and not _same_rows(rows, from_ledger(folder), ledger["reason"]):
+    if rows is not None and not _same_rows(rows, from_ledger(folder), ledger["reason"], recipe):
         report.add("ledger: its rows differ from the scanned rows")
 
 
-def _same_rows(scan: ScanTable, ledger: ScanTable, reasons: pa.ChunkedArray) -> bool:
-    """Return whether a scan and a ledger have the same rows, except for signatures of removed images."""
+def _same_rows(scan: ScanTable, ledger: ScanTable, reasons: pa.ChunkedArray, recipe: Recipe) -> bool:
+    """Return whether a scan, as it may be published, and a ledger have the same rows, but for what was removed."""
     if scan.measures != ledger.measures:
         return False
     start = 0
     others, unread = ledger.batches(), ledgers.measured_schema(ledger.measures).empty_table()
-    for table in scan.batches():
+    for table in scan.published(recipe.uri_parameters):
         while unread.num_rows < table.num_rows:
             batch = next(others, None)
             if batch is None:

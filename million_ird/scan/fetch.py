@@ -1,12 +1,14 @@
 """Stream a remote chunk into the download cache, once."""
 
 import contextlib
+import logging
 from dataclasses import dataclass
 from typing import ClassVar
 
 from million_ird.candidate import Candidate, Failed
 from million_ird.config.recipe import Recipe, digest
 from million_ird.errors import BuildError
+from million_ird.runtime.public_logs import hide_secrets_in_logs
 from million_ird.runtime.storage import Folder
 from million_ird.scan.cascade import row_from_declared
 from million_ird.scan.download_cache import ChunkCache, ChunkWriter, Manifest, earlier_rows
@@ -34,6 +36,8 @@ class FetchTask:
 
     def __call__(self) -> Manifest:
         """Streams what is not there yet; what declared sizes or the licence rule out is not asked for."""
+        if not logging.getLogger().handlers:  # in a worker: what it logs goes to the terminal of the program
+            hide_secrets_in_logs()
         # What a stream-only chunk holds shows only as it is streamed: it is streamed whole.
         before = () if self.chunk.stream_only else (*self.earlier, self.name)
         earlier = earlier_rows(self.out, before, self.retry_keys)

@@ -14,15 +14,17 @@ from million_ird import ledger
 from million_ird.config.recipe import Recipe, digest
 from million_ird.errors import LedgerError
 from million_ird.ledger import scanned_schema
+from million_ird.public_addresses import public_text, public_value
 from million_ird.runtime.storage import Folder
 from million_ird.scan.scan import INDEX
 from million_ird.scan.vanished import VANISHED_ROWS
-from million_ird.schema import REMOVED, measure_fields
+from million_ird.schema import REMOVED, TEXT, measure_fields
 
 BATCH_ROWS = 20_000
 """About 80 MB with signatures; also the size of a row group of the ledger."""
+_TEXTS = ("uri", "licence", "attribution", "failure_detail")
 DECIDED = ".work/decided.json"
-"""Holds which scan and which rules the ledger was decided by, and the versions of its files."""
+"""Holds which scan, rules and `uri_parameters` the ledger was decided by, and the versions of its files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +60,36 @@ class ScanTable:
                     ):
                         yield pa.Table.from_batches([batch]).select(schema.names).cast(schema)
 
-    def with_verdicts(self, verdicts: pa.Table) -> Iterator[pa.Table]:
-        """Yield all ledger columns, in batches of rows; `verdicts` has a row for each row."""
-        start = 0
+    def published(self, uri_parameters: Sequence[str]) -> Iterator[pa.Table]:
+        """Yield the same without secrets of addresses; these parameters of addresses are published."""
+        texts = [*_TEXTS, *(name.removesuffix(TEXT) for name in self.measures if name.endswith(TEXT))]
         for table in self.batches():
+            yield _published(table, texts, frozenset(uri_parameters))
+
+    def with_verdicts(self, verdicts: pa.Table, uri_parameters: Sequence[str] = ()) -> Iterator[pa.Table]:
+        """Yield all ledger columns, in batches of rows, without secrets of addresses.
+
+        Args:
+            verdicts: A row for each row.
+            uri_parameters: Parameters of addresses that are published.
+        """
+        start = 0
+        for table in self.published(uri_parameters):
             part = verdicts.slice(start, table.num_rows)
             start += table.num_rows
             table = without_signatures(table, part["reason"])
             yield pa.table([*table.columns, *part.columns], names=[*table.column_names, *part.column_names])
+
+
+def _published(table: pa.Table, texts: Sequence[str], keep: frozenset[str]) -> pa.Table:
+    """Return the rows with their addresses, and those in their texts, as they may be published."""
+    for name in texts:
+        column, publish = table[name], public_text if name == "failure_detail" else public_value
+        if pc.any(pc.match_substring(column, "//")).as_py() or pc.any(pc.match_substring(column, "\\\\")).as_py():
+            values = [value if value is None else publish(value, keep) for value in column.to_pylist()]
+            field = table.schema.field(name)
+            table = table.set_column(table.column_names.index(name), field, pa.array(values, field.type))
+    return table
 
 
 def without_signatures(table: pa.Table, reasons: pa.ChunkedArray) -> pa.Table:
@@ -89,6 +113,8 @@ def load_scan(out: Folder, recipe: Recipe) -> ScanTable:
     decided = out.read_json(DECIDED) or {}
     if table is None:
         table = from_ledger(out)
+    elif decided.get("uri_parameters") != [*recipe.uri_parameters]:
+        pass  # the ledger has fewer parameters of addresses, or more, than it is to have now
     elif decided.get("scan") == table.scan and decided.get("files") == ledger.versions(out):
         table = from_ledger(out, table.scan)
     missing = set(measure_fields(recipe.ledger_entries)) - set(measure_fields(table.measures))

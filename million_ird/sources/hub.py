@@ -22,7 +22,7 @@ from million_ird.sources.files import MAX_READERS, SIDECAR_SUFFIXES, StorageOpti
 from million_ird.sources.listing import list_files
 from million_ird.sources.sidecars import text_of
 from million_ird.sources.source import Deliver, SourceChunk, StreamContext
-from million_ird.sources.web.links import LinkFetcher, is_web_url, public_url
+from million_ird.sources.web.links import LinkFetcher, address_identity, is_web_url
 
 _LICENCE, _ATTRIBUTION = ("licence", "license"), ("attribution", "author")
 
@@ -154,7 +154,7 @@ class DatasetSource:
         return Candidate(
             key=candidate_key(self.label, name),
             source=self.label,
-            uri=public_url(address) if address else name,
+            uri=address_identity(address) if address else name,
             version=version,
             licence=text_of(row, *_LICENCE),
             attribution=text_of(row, *_ATTRIBUTION),

@@ -9,6 +9,7 @@ from typing import TypeAlias
 from million_ird.config.recipe import Recipe
 from million_ird.config.source_spec import AUTO, SourceKind, SourceSpec
 from million_ird.errors import SourceError
+from million_ird.public_addresses import public_address
 from million_ird.runtime.storage import Folder, as_text
 from million_ird.sources.archives.source import ArchiveSource, is_archive
 from million_ird.sources.containment import holds
@@ -217,7 +218,8 @@ def labels(roots: Sequence[str]) -> list[str]:
     Raises:
         SourceError: the same source twice.
     """
-    paths = [PurePosixPath(as_text(root.split("://", 1)[-1])).parts for root in roots]
+    public = [public_address(root) if "://" in root else root for root in roots]
+    paths = [PurePosixPath(as_text(root.split("://", 1)[-1])).parts for root in public]
     for number, root in enumerate(roots):
         if root in roots[:number]:
             raise SourceError(f"source {root}: given twice")
@@ -225,4 +227,9 @@ def labels(roots: Sequence[str]) -> list[str]:
         short = ["/".join(part for part in path[-depth:] if part != "/") for path in paths]
         if len(set(short)) == len(short):
             return short
-    return [root.replace("://", "/") for root in roots]
+    distinct = [root.replace("://", "/") for root in public]
+    # Addresses that differ in what is not published alone are told apart by their order.
+    return [
+        name if distinct.index(name) == number else f"{name} ({1 + distinct[:number].count(name)})"
+        for number, name in enumerate(distinct)
+    ]

@@ -17,19 +17,28 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from types import MappingProxyType
 from typing import IO, Any, TypeAlias
+from urllib.parse import urljoin
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from million_ird.candidate import Candidate, Failed, candidate_key
 from million_ird.errors import ReadError, SourceError
+from million_ird.public_addresses import public_address
 from million_ird.runtime.storage import Folder
 from million_ird.sources.containment import OUTSIDE, locate
 from million_ird.sources.files import StorageOptions, read_each, read_file, root_folder
 from million_ird.sources.keyset import KeySet
 from million_ird.sources.listing import list_files
 from million_ird.sources.source import Deliver, SourceChunk, StreamContext, candidate_of
-from million_ird.sources.web.links import LinkChunker, LinkEntry, LinkFetcher, host_group_of, is_web_url, public_url
+from million_ird.sources.web.links import (
+    LinkChunker,
+    LinkEntry,
+    LinkFetcher,
+    address_identity,
+    host_group_of,
+    is_web_url,
+)
 
 log = logging.getLogger(__name__)
 
@@ -174,7 +183,9 @@ class TableSource:
         address = address.strip().encode(errors="backslashreplace").decode()  # JSON may hold what is no text
         if not address:
             return None
-        uri, version = (public_url(address), "") if is_web_url(address) else self._named(images, address)
+        if is_web_url(images.url) and "://" not in address:
+            address = urljoin(self.root if self.inside is None else f"{images.url}/", address)
+        uri, version = (address_identity(address), "") if is_web_url(address) else self._named(images, address)
         numbers = [(name, self._number(name, row[name])) for name in self.columns]
         texts = [(name, None if row[name] is None else str(row[name])) for name in self.texts]
         return LinkEntry(
@@ -190,15 +201,18 @@ class TableSource:
         )
 
     def _named(self, images: Folder, address: str) -> tuple[str, str]:
-        """Return how the file that a row names is published, and its version, which is empty where it is not known."""
-        shown = public_url(address) if "://" in address else address
+        """Return the uri of the file that a row names, and its version, which is empty where it is not known.
+
+        What names no file may be half an address.
+        """
+        shown = address_identity(address) if "://" in address else public_address(address)
         try:
             name = locate(images, address, follow_links=self.follow_links)
         except ReadError:
             return shown, OUTSIDE
         if not images.local:
-            return shown, ""  # a request for each would cost too much
-        return name, images.version(name) if images.exists(name) else ""
+            return (shown if "://" in address else name), ""  # a request for each would cost too much
+        return (name, images.version(name)) if images.exists(name) else (shown, "")
 
     def _value(self, row: Row, name: str) -> str | None:
         """Return the row's text under one of the names of a column; None if it has no such column."""

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -19,8 +20,11 @@ from aiohttp import web
 from PIL import Image
 
 from million_ird.config.recipe import Recipe
+from million_ird.errors import UsageError
 from million_ird.ledger import load
+from million_ird.maintenance.explain import explain
 from million_ird.maintenance.plan import plan
+from million_ird.maintenance.takedown import take_down
 from million_ird.maintenance.verify import verify
 from million_ird.runtime.storage import Folder
 from million_ird.sources.web import links
@@ -181,7 +185,36 @@ def test_secrets_in_addresses_are_used_and_not_published(tmp_path: Path, site: S
     assert result.funnel.kept == 1
     public = [path for path in (tmp_path / "out").rglob("*") if path.is_file() and ".work" not in path.parts]
     assert not [path for path in public if b"s3cret" in path.read_bytes()]
+    assert next(iter(rows(tmp_path / "out"))) == "0.png"
+    named = recipe(uri_parameters=["v"])
+    again = build([source], str(tmp_path / "out"), named, HERE)  # decided anew, without asking the server
+    assert again.scan.measured == 0
     assert next(iter(rows(tmp_path / "out"))) == "0.png?v=2"
+    assert verify(str(tmp_path / "out")).faults == []
+    build([source], str(tmp_path / "out"), recipe(), HERE)
+    assert next(iter(rows(tmp_path / "out"))) == "0.png"
+    assert site.asked[secret] == 1
+
+
+def test_addresses_that_differ_in_a_parameter_alone_are_two_images(tmp_path: Path, site: Site) -> None:
+    whole = [site.url(f"/get?id={number}") for number in range(3)]
+    for number in range(3):
+        site.pages[f"/get?id={number}"] = encoded(number)
+    out = tmp_path / "out"
+    source = str(table(tmp_path, site, [{"url": address} for address in whole]))
+    assert build([source], str(out), recipe(), HERE).funnel.kept == 3
+    ledger = load(Folder(str(out))).to_pylist()
+    assert {row["uri"] for row in ledger} == {site.url("/get")}
+    assert len({row["key"] for row in ledger}) == len({row["id"] for row in ledger}) == 3
+    assert build([source], str(out), recipe(), HERE).did_nothing
+    found = [explain(str(out), address).row["id"] for address in whole]
+    assert found == [hashlib.sha256(encoded(number)).hexdigest() for number in range(3)]
+    with pytest.raises(UsageError, match=r"is 3 candidates: .*; give a key"):
+        explain(str(out), site.url("/get"))
+    take_down(str(out), [whole[1]], today=date(2026, 11, 28))
+    verdicts = {row["id"]: row["verdict"] for row in load(Folder(str(out))).to_pylist()}
+    assert sorted(verdicts[one] == "kept" for one in found) == [False, True, True]
+    assert verdicts[found[1]] != "kept"
 
 
 def test_two_workers_fetch_politely_and_write_the_same_bytes(

@@ -1,9 +1,9 @@
 """Images by their web addresses: what tables of URLs and crawled sites have in common."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote_plus, urlsplit, urlunsplit
 
 from million_ird.candidate import Candidate, Failed, candidate_key
 from million_ird.config.rules import WebSettings
@@ -20,7 +20,8 @@ _SECRET = frozenset(
         *("awsaccesskeyid", "googleaccessid", "hdnts", "hdnea", "oh", "oe", "_nc_ohc"),
     }
 )
-"""Lower-case names of query parameters that sign an address or grant access."""
+"""Lower-case names of query parameters that sign an address or grant access, as far as they are known: these alone may
+change while the image stays the same."""
 _AZURE = frozenset({"se", "sp", "sv", "sr", "st", "spr", "sip", "skoid", "sktid", "skt", "ske", "sks", "skv"})
 """Parameters of a shared access signature; they have other, harmless meanings unless `sig` is there, too."""
 _SECRET_PREFIXES = ("x-amz-", "x-goog-", "x-ms-", "x-oss-")
@@ -32,6 +33,8 @@ class LinkEntry(DescribedEntry):
 
     address: str
     """The complete address with its signature, or a path. Never published."""
+    failed: Failed | None = None
+    """Why it is not even requested: the page of a site that cannot be read."""
 
     @property
     def identity(self) -> str:
@@ -44,8 +47,11 @@ def is_web_url(address: str) -> bool:
     return address[:8].lower().startswith(("http://", "https://"))
 
 
-def public_url(address: str) -> str:
-    """Return an address without user name, password, signature and tokens; signing it again does not change it."""
+def address_identity(address: str) -> str:
+    """Return what tells an address from others: without user info and credentials, so that signing changes nothing.
+
+    Addresses that differ in other parameters are different images. Never published: see `public_addresses`.
+    """
     try:
         parts = urlsplit(address)
     except ValueError:
@@ -54,10 +60,15 @@ def public_url(address: str) -> str:
     if not parts.query:
         return urlunsplit((parts.scheme, host, parts.path, "", ""))
     pairs = parts.query.split("&")
-    names = [pair.split("=", 1)[0].lower() for pair in pairs]
+    names = [unquote_plus(pair.split("=", 1)[0]).lower() for pair in pairs]
     secret = _SECRET | _AZURE if "sig" in names else _SECRET
     kept = [p for p, n in zip(pairs, names, strict=True) if n not in secret and not n.startswith(_SECRET_PREFIXES)]
     return urlunsplit((parts.scheme, host, parts.path, "&".join(kept), ""))
+
+
+def keys_of_address(address: str, sources: Iterable[str]) -> list[str]:
+    """Return the keys that the candidate with this whole address has, in any of the sources with these labels."""
+    return [candidate_key(source, address_identity(address)) for source in sources]
 
 
 def host_group_of(address: str, lanes: int) -> str:

@@ -7,6 +7,7 @@ import itertools
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pyarrow as pa
@@ -16,12 +17,15 @@ from million_ird.config.recipe import digest
 from million_ird.errors import SourceError
 from million_ird.runtime.storage import Folder
 from million_ird.sources.source import Deliver, SourceChunk, StreamContext, candidate_of
-from million_ird.sources.web.links import LinkChunker, LinkEntry, LinkFetcher, host_group_of, public_url
+from million_ird.sources.web.links import LinkChunker, LinkEntry, LinkFetcher, address_identity, host_group_of
+
+if TYPE_CHECKING:
+    from million_ird.sources.web.crawler import SiteImage
 
 log = logging.getLogger(__name__)
 
 FOLDER = ".work/sites"
-_SCHEMA = pa.schema([pa.field(name, pa.string()) for name in ("url", "page", "licence")])
+_SCHEMA = pa.schema([pa.field(name, pa.string()) for name in ("url", "page", "licence", "failure_class", "detail")])
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +92,7 @@ class SiteSource:
     def _entries(self) -> Iterator[LinkEntry]:
         seen: set[str] = set()
         for row in self._images().to_pylist():
-            uri = public_url(row["url"])
+            uri = address_identity(row["url"])
             if uri not in seen:
                 seen.add(uri)
                 yield LinkEntry(
@@ -98,6 +102,7 @@ class SiteSource:
                     address=row["url"],
                     licence=row["licence"],
                     attribution=row["page"],
+                    failed=Failed(row["failure_class"], row["detail"]) if row.get("failure_class") else None,
                 )
 
     def _images(self) -> pa.Table:
@@ -127,7 +132,7 @@ class SiteSource:
                 allow_private_hosts=self.fetcher.allow_private_hosts,
                 memory=memory,
             )
-            rows = [{"url": image.url, "page": image.page, "licence": image.licence} for image in images]
+            rows = [_row(image) for image in images]
         finally:
             if memory is not None:
                 memory.save()
@@ -136,3 +141,8 @@ class SiteSource:
                 f"source site:{self.root}: its sitemaps name no images; set `pages` in the recipe to follow links"
             )
         return pa.Table.from_pylist(rows, _SCHEMA)
+
+
+def _row(image: "SiteImage") -> dict[str, str | None]:
+    failure = (image.failed.failure_class, image.failed.detail) if image.failed else (None, None)
+    return dict(zip(_SCHEMA.names, (image.url, image.page, image.licence, *failure), strict=True))

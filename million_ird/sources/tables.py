@@ -125,6 +125,8 @@ class TableSource:
 
     def fetch(self, candidate: Candidate) -> bytes | Failed:
         """Read the file that the row names."""
+        if candidate.version == OUTSIDE:  # its uri may be less than what the row names
+            return Failed(OUTSIDE, "names something outside its source")
         return self._read(candidate.uri)
 
     def stream(
@@ -203,9 +205,10 @@ class TableSource:
     def _named(self, images: Folder, address: str) -> tuple[str, str]:
         """Return the uri of the file that a row names, and its version, which is empty where it is not known.
 
-        What names no file may be half an address.
+        What names no file may be half an address: what is cut off it leaves a `?`, so that it still names no file.
         """
         shown = address_identity(address) if "://" in address else public_address(address)
+        shown += "?" if "://" not in address and shown != address else ""
         try:
             name = locate(images, address, follow_links=self.follow_links)
         except ReadError:

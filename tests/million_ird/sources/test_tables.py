@@ -106,3 +106,12 @@ def test_a_file_that_is_named_twice_is_one_candidate(folder: Path) -> None:
     (folder / "twice.csv").write_text("path\nc.png\nd.png\nc.png\n")
     source = TableSource("twice", str(folder / "twice.csv"), FETCHER)
     assert [entry.uri for chunk in source.chunks() for entry in chunk.entries] == ["c.png", "d.png"]
+
+
+def test_a_name_with_parameters_that_is_no_file_is_not_the_file_without_them(folder: Path) -> None:
+    (folder / "what?x=1.png").write_bytes((folder / "c.png").read_bytes())
+    (folder / "odd.csv").write_text("path\nc.png?token=s3cret\nc.png\nd.png;v=1\nwhat?x=1.png\n")
+    recipe = parse({"limits": {"failed_share": 1}, "duplicates": {"exact": False, "radius": None}}, origin="test")
+    build([str(folder / "odd.csv")], str(folder / "out"), recipe, Options(workers=0))
+    rows = {row["uri"]: row["failure_class"] for row in ledger.load(Folder(str(folder / "out"))).to_pylist()}
+    assert rows == {"c.png?": "missing", "c.png": None, "d.png?": "missing", "what?x=1.png": None}

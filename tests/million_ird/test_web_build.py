@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -162,6 +163,37 @@ def test_private_addresses_are_refused_unless_allowed(tmp_path: Path, site: Site
     result = build([source], str(tmp_path / "out"), recipe(), Options(workers=0))
     assert result.funnel.failures == {"private_address": 3}
     assert not site.asked
+
+
+def test_addresses_in_a_dataset_go_through_the_same_checks(tmp_path: Path, site: Site) -> None:
+    exif = Image.Exif()
+    exif[0x010F] = "a camera's maker"
+    file = io.BytesIO()
+    scenes.photograph(30).save(file, "JPEG", quality=95, exif=exif)
+    site.pages["/private.jpg"] = file.getvalue()
+    site.pages["/robots.txt"] = b"User-agent: *\nDisallow: /forbidden\n"
+    image = pa.struct({"bytes": pa.binary(), "path": pa.string()})
+    info = {"huggingface": json.dumps({"info": {"features": {"image": {"_type": "Image"}}}})}
+    names = ["/private.jpg?token=s3cret", "/forbidden.png", "/gone.png"]
+    paths = [*map(site.url, names), "http://169.254.169.254/latest/meta-data", "http://[broken"]
+    rows_of_set = [{"image": {"bytes": None, "path": path}} for path in paths]
+    (tmp_path / "set").mkdir()
+    schema = pa.schema([("image", image)], metadata=info)
+    pq.write_table(pa.Table.from_pylist(rows_of_set, schema), tmp_path / "set" / "train.parquet")
+    sources = [f"dataset:{tmp_path / 'set'}"]
+    refused = build(sources, str(tmp_path / "refused"), recipe(), Options(workers=0))
+    assert refused.funnel.failures == {"private_address": 4, "bad_url": 1}
+    assert not site.asked
+    out = tmp_path / "out"
+    build(sources, str(out), recipe(web={"retries": 0, "connect_seconds": 1}), HERE)
+    ledger = rows(out)
+    assert ledger["private.jpg"]["uri"] == site.url("/private.jpg")
+    assert [ledger[name]["failure_class"] for name in ("private.jpg", "forbidden.png", "gone.png")] == [
+        None, "robots", "http_404",
+    ]  # fmt: skip
+    assert site.asked["/robots.txt"] == 1
+    (stored,) = pq.read_table(next((out / "data").iterdir())).to_pylist()
+    assert b"maker" not in stored["image"]["bytes"]  # as of any image from the web
 
 
 def test_only_new_rows_are_fetched_and_removed_rows_vanish(tmp_path: Path, site: Site) -> None:

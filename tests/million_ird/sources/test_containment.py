@@ -10,6 +10,7 @@ import uuid
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import datasets
 import pyarrow as pa
@@ -199,6 +200,16 @@ def test_links_out_of_a_folder_are_failed_rows_unless_they_are_followed(world: P
     build([source], str(out), RECIPE, HERE)
     kept = {row["id"] for row in rows(out) if row["verdict"] == "kept"}
     assert kept == {hashlib.sha256(OWN).hexdigest()}
+
+
+def test_the_command_line_allows_links(world: Path, program: Callable[..., Any]) -> None:
+    (world / "in" / "link.png").symlink_to(world / "private" / SECRET)
+    (world / "in" / "linked").symlink_to(world / "private")
+    arguments = ("plan", "--sources", world / "in", "--out", world / "out", "--json")
+    counted = [json.loads(program(*arguments, *more).out)["candidates"] for more in ((), ("--follow-links",))]
+    assert counted == [4, 4]
+    sizes = [json.loads(program(*arguments, *more).out)["sources"] for more in ((), ("--follow-links",))]
+    assert sizes[1]["in"]["bytes"] == sizes[0]["in"]["bytes"] + 2 * len(PRIVATE)
 
 
 def test_a_source_that_is_itself_a_link_is_what_the_user_named(world: Path) -> None:

@@ -15,7 +15,7 @@ from million_ird.cli import building, inspecting, measuring, releasing
 from million_ird.errors import MillionIRDError, UsageError
 from million_ird.extras import missing_extra
 from million_ird.public_addresses import public_text
-from million_ird.runtime.public_logs import hide_secrets_in_logs
+from million_ird.runtime.public_logs import hide_secrets_in_logs, print_public_traceback
 
 app = typer.Typer(
     name="million-ird",
@@ -50,6 +50,7 @@ def main() -> None:
     """Run the command line; an error becomes one line on stderr and an exit code."""
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
     hide_secrets_in_logs()
+    sys.excepthook = print_public_traceback
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     signal.signal(signal.SIGTERM, _interrupt)
     for stream in (sys.stdout, sys.stderr):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from million_ird.errors import BuildError, ReadError, SourceError, one_line
 from million_ird.public_addresses import public_address, public_text, public_value
-from million_ird.runtime.public_logs import PublicFormatter
+from million_ird.runtime.public_logs import PublicFormatter, print_public_traceback
 
 S = "s3cret"
 
@@ -70,7 +70,7 @@ def test_publishing_twice_changes_nothing(text: str, beginning: str) -> None:
 
 
 @pytest.mark.parametrize("kind", [SourceError, BuildError])
-def test_messages_of_errors_and_logs_have_no_secrets(kind: type[Exception]) -> None:
+def test_messages_of_errors_and_logs_have_no_secrets(kind: type[Exception], capsys: pytest.CaptureFixture[str]) -> None:
     address = f"https://user:{S}@x.org/my list.csv?token={S}"
     assert S not in str(kind(f"source {address}: HTTPError: 403 for url: {address}"))
     assert S not in str(ReadError("unreadable", address))
@@ -80,9 +80,13 @@ def test_messages_of_errors_and_logs_have_no_secrets(kind: type[Exception]) -> N
     try:
         raise OSError(address)
     except OSError:
+        print_public_traceback(*sys.exc_info())  # type: ignore[arg-type]
         record = logging.getLogger("any").makeRecord("any", 40, "f", 1, "at %s", (address,), sys.exc_info())
     assert S not in PublicFormatter().format(record)
     assert "x.org" in PublicFormatter().format(record)
+    printed = capsys.readouterr().err
+    assert "OSError: https://x.org/my list.csv" in printed
+    assert S not in printed
 
 
 def test_a_local_path_is_left_alone() -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from dynet.errors import WeightsError, WriteError, reason_of
 from dynet.model.hub_download import HubAccess, download
+from dynet.model.safetensors_header import check_header
 from dynet.model.shipped_weights import find_shipped, shipped_names
 from dynet.model.training_record import TrainingRecord
 from dynet.model.variants import ReuseSchedule, Variant
@@ -160,6 +161,7 @@ def read_header(path: Path) -> WeightsHeader:
     from safetensors import SafetensorError, safe_open
 
     try:
+        _check_before_parsing(path)
         with safe_open(path, framework="np") as file:
             metadata = file.metadata() or {}
     except (SafetensorError, OSError) as error:
@@ -193,6 +195,14 @@ _OTHER_FILES = {
     b"version https://git-lfs": "is a pointer of git-lfs, not the file itself; `git lfs pull` fetches it",
     b"<": "is a web page, not the file itself; download it again",
 }
+
+
+def _check_before_parsing(path: Path) -> None:
+    """Check the header; a file of another kind is left to its readers, which say of what kind it is."""
+    with path.open("rb") as file:
+        first_bytes = file.read(32).lstrip()
+    if not first_bytes.startswith(tuple(_OTHER_FILES)):
+        check_header(path)
 
 
 def _describe_file(path: Path) -> str:
@@ -245,6 +255,7 @@ def _read_part(path: Path) -> "dict[str, Tensor]":
     from safetensors.torch import load_file
 
     try:
+        _check_before_parsing(path)
         tensors: dict[str, Tensor] = load_file(path)
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{path} cannot be read: {reason_of(error)}") from error

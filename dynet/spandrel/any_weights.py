@@ -4,6 +4,7 @@ from pathlib import Path
 
 from dynet.errors import MissingExtra, WeightsError
 from dynet.model.network import DyNet
+from dynet.model.safetensors_header import check_header
 from dynet.model.training_record import TrainingRecord
 from dynet.model.variant_network import VariantNetwork
 from dynet.model.weights import METADATA_KEY, locate_weights, read_header
@@ -48,7 +49,8 @@ def _is_foreign(file: Path) -> bool:
     if file.suffix.lower() != ".safetensors":
         return True
     try:
+        check_header(file)
         with safe_open(file, framework="np") as tensors:
             return METADATA_KEY not in (tensors.metadata() or {})
-    except (SafetensorError, OSError):
+    except (SafetensorError, OSError, WeightsError):
         return False  # damaged: the reader of weights says in what way

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from dynet.errors import WeightsError, reason_of
 from dynet.extras import require
+from dynet.model.safetensors_header import check_header
 from dynet.model.variant_network import VariantNetwork
 from dynet.model.variants import ReuseSchedule, Variant
 
@@ -62,6 +63,8 @@ def load_spandrel(path: str | Path) -> ForeignNetwork:
         raise WeightsError(f"{str(path)!r}: no such file")
     if path.suffix.lower() not in SUFFIXES:
         raise WeightsError(f"{path}: a file for spandrel ends in {', '.join(SUFFIXES)}")
+    if path.suffix.lower() == ".safetensors":
+        check_header(path)
     descriptor = _load(path)
     _check_use(path, descriptor)
     network = ForeignNetwork(descriptor.float()).eval()

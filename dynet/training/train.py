@@ -8,7 +8,7 @@ from dynet.config.recipe import AnyRecipe, PretrainRecipe
 from dynet.data.mix import Mix
 from dynet.data.sources import open_mix
 from dynet.errors import WeightsError
-from dynet.model.weights import read_header
+from dynet.model.weights import FILE_NAME, read_header, read_tensors
 from dynet.training import finetune, pretrain
 from dynet.training.run_folder import RunFolder, RunIdentity
 from dynet.training.run_options import RunOptions
@@ -74,6 +74,8 @@ def _check_init_and_device(recipe: AnyRecipe, options: RunOptions) -> None:
         difference = ours.difference(theirs)
         if difference:
             raise WeightsError(f"--init {options.init} is of another network: the recipe's has {difference}")
+        if not (options.out / FILE_NAME).is_file():
+            read_tensors(options.init)  # refuses values that are no numbers
     if options.device not in ("auto", "cpu"):
         from dynet.runtime.devices import resolve_device
 

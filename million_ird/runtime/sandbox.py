@@ -24,7 +24,7 @@ PIPE_BYTES = 1 << 20
 CALLS_PER_PROCESS = 5_000
 """Then it is replaced, and with it whatever leaked."""
 KINDS_KEPT = 2
-"""One for measuring, one for the report's thumbnails."""
+"""One for measuring, one for pages from the web or, at the end, the report's thumbnails."""
 _idle: dict[bytes, list["WorkerProcess"]] = {}
 _lock = threading.Lock()
 
@@ -152,11 +152,11 @@ def _put_back(name: bytes, processes: list[WorkerProcess]) -> None:
 
 def _death(code: int, seconds: float | None) -> WorkerDied:
     if seconds is not None:
-        return WorkerDied("hung", f"took longer than {seconds:g} s to decode and measure")
+        return WorkerDied("hung", f"took longer than {seconds:g} s to read")
     if code == -signal.SIGKILL:
-        return WorkerDied("killed", "the process that decoded it was killed, for want of memory most likely")
+        return WorkerDied("killed", "the process that read it was killed, for want of memory most likely")
     name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-    return WorkerDied("crashed", f"crashed the process that decoded it ({name})")
+    return WorkerDied("crashed", f"crashed the process that read it ({name})")
 
 
 def serve() -> None:

@@ -25,6 +25,7 @@ from million_ird.sources.web.addresses import CheckedResolver, FetchUrl, is_publ
 from million_ird.sources.web.classify import classify_response
 from million_ird.sources.web.fetch_pool import FetchPool
 from million_ird.sources.web.hosts import HostMemory, HostState
+from million_ird.sources.web.isolated_parser import IsolatedParser
 from million_ird.sources.web.request_queue import QueuedRequest, RequestQueue
 from million_ird.sources.web.response import FetchResult, RequestProfile, send_request
 from million_ird.sources.web.robots_gate import RobotsGate
@@ -72,7 +73,8 @@ class Client:
             "page": _profile(agent, "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.5", "gzip"),
         }
         robots_profile = _profile(agent, "text/plain,*/*;q=0.5", "identity", cut=True)
-        self._robots_gate = RobotsGate(web, self._memory, robots_profile, self._refused)
+        self.parser = IsolatedParser()
+        self._robots_gate = RobotsGate(web, self._memory, robots_profile, self._refused, self.parser)
         self._queue = RequestQueue(limit=self._limit, longest_wait=web.longest_wait)
         self._entered: _Running | None = None
 
@@ -95,6 +97,13 @@ class Client:
         await self._running.pool.close()
         await self._running.session.close()
         self._entered = None
+        self.parser.close()
+
+    def sitemaps_of(self, url: str) -> tuple[str, ...]:
+        """Return the sitemaps that the robots.txt of a URL's origin names, once something was requested from there."""
+        target = parse_url(url)
+        rules = None if isinstance(target, Failed) else self._robots_gate.known_rules(target)
+        return rules.sitemaps if isinstance(rules, robots.RobotsRules) else ()
 
     async def get(self, url: str, *, max_bytes: int, want: Literal["image", "page"]) -> FetchResult | Failed:
         """Fetch one URL when its turn comes, with redirects and retries.

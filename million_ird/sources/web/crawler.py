@@ -96,7 +96,9 @@ class _Crawl:
             self.images.setdefault(url, SiteImage(url, page, licence))
         elif not self.is_full:
             self.is_full = True
-            log.warning("site %s: names over %s images; the rest is not read", public_address(self.url), MAX_SITE_IMAGES)
+            log.warning(
+                "site %s: names over %s images; the rest is not read", public_address(self.url), MAX_SITE_IMAGES
+            )
 
     def _add_failed(self, url: str, failed: Failed) -> None:
         log.warning("%s: %s: %s", public_address(url), failed.failure_class, failed.detail)
@@ -123,15 +125,19 @@ class _Crawl:
             self._collect_sitemap(answer.url, sitemap)
             more = [other for other in dict.fromkeys(sitemap.sitemaps) if other not in seen]
             if len(seen) + len(more) > MAX_SITEMAPS:
-                log.warning("site %s: has over %s sitemaps; the rest is not read", public_address(self.url), MAX_SITEMAPS)
+                log.warning(
+                    "site %s: has over %s sitemaps; the rest is not read", public_address(self.url), MAX_SITEMAPS
+                )
             more = more[: MAX_SITEMAPS - len(seen)]
             seen.update(more)
             waiting.extend(more)
         return read
 
     def _collect_sitemap(self, address: str, sitemap: Sitemap) -> None:
-        if sitemap.fault is not None:
-            self._add_failed(address, Failed("malformed", sitemap.fault))
+        if sitemap.too_large is not None:
+            self._add_failed(address, Failed("too_large", sitemap.too_large))
+        if sitemap.malformed is not None:
+            log.warning("sitemap %s: cannot be read further: %s", public_address(address), sitemap.malformed)
         for image in sitemap.images:
             self._add(image.url, image.page, image.licence)
         room = MAX_LISTED_PAGES - len(self.listed_pages)
@@ -170,8 +176,8 @@ class _Crawl:
         if isinstance(page, Failed):
             self._add_failed(answer.url, page)
             return []
-        if page.fault is not None:
-            self._add_failed(answer.url, Failed("malformed", page.fault))
+        if page.too_large is not None:
+            self._add_failed(answer.url, Failed("too_large", page.too_large))
         directives = page.directives | answer.robots_directives
         if not forbids(directives, self.web.opt_out):
             for image in page.images:

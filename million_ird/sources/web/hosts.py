@@ -97,14 +97,8 @@ class RobotsRecord:
     text: str = ""
     failed: Failed | None = None
     """Why it could not be fetched; then everything is forbidden."""
-    _rules: robots.RobotsRules | None = field(default=None, repr=False, compare=False)
-
-    @property
-    def rules(self) -> robots.RobotsRules:
-        """The rules, parsed at first use."""
-        if self._rules is None:
-            self._rules = robots.parse(self.text)
-        return self._rules
+    rules: robots.RobotsRules | None = field(default=None, repr=False, compare=False)
+    """The text as it was parsed, at first use."""
 
     def is_valid(self, now: float) -> bool:
         """Return whether the record is recent enough to use."""

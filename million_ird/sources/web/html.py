@@ -5,10 +5,11 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
-from urllib.parse import urldefrag, urljoin, urlsplit
+from urllib.parse import urlsplit
 
 from lxml import etree
 
+from million_ird.sources.web.join_budget import BudgetExceeded, JoinBudget
 from million_ird.sources.web.robots import TOKEN, directives
 
 IMAGE_SUFFIXES = (
@@ -29,6 +30,8 @@ class HtmlPage:
     """Those of its meta robots elements, for all robots and for this one."""
     licence: str | None = None
     """The target of its `rel=license` link."""
+    too_large: str | None = None
+    """The limit that the page exceeds; what comes after is not read."""
 
 
 def parse_page(text: str, address: str) -> HtmlPage:
@@ -36,11 +39,14 @@ def parse_page(text: str, address: str) -> HtmlPage:
     target = _ParserTarget(address)
     # The standard library's parser needs quadratic time for input that is crafted for it.
     parser = etree.HTMLParser(target=cast(Any, target), encoding="utf-8")
-    with contextlib.suppress(etree.ParseError):
-        for start in range(0, len(text), 65_536):
-            parser.feed(text[start : start + 65_536].encode(errors="replace"))
-        parser.close()
     page = target.page
+    try:
+        with contextlib.suppress(etree.ParseError):
+            for start in range(0, len(text), 65_536):
+                parser.feed(text[start : start + 65_536].encode(errors="replace"))
+            parser.close()
+    except BudgetExceeded as error:
+        page.too_large = str(error)
     page.images, page.links = list(dict.fromkeys(page.images)), list(dict.fromkeys(page.links))
     page.directives = directives(target.robots)
     return page
@@ -66,12 +72,13 @@ class _ParserTarget:
         self.page = HtmlPage()
         self.robots: list[str] = []
         self._base = address
+        self._budget = JoinBudget()
 
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
         """Handle the start of an element."""
         match tag:
             case "base":
-                self._base = _joined(self._base, attributes.get("href", "")) or self._base
+                self._base = self._budget.join(self._base, attributes.get("href", "")) or self._base
             case "img" | "source":
                 self._image(
                     attributes, media=tag == "source" and attributes.get("type", "").startswith(("video", "audio"))
@@ -106,7 +113,7 @@ class _ParserTarget:
 
     def _link(self, tag: str, attributes: Mapping[str, str]) -> None:
         relations = attributes.get("rel", "").lower().split()
-        address = _joined(self._base, attributes.get("href", ""))
+        address = self._budget.join(self._base, attributes.get("href", ""))
         if address is None:
             return
         if "license" in relations:
@@ -116,21 +123,9 @@ class _ParserTarget:
             (self.page.images if is_image else self.page.links).append(address)
 
     def _add(self, addresses: list[str], address: str | None) -> None:
-        joined = _joined(self._base, address or "")
+        joined = self._budget.join(self._base, address or "")
         if joined is not None:
             addresses.append(joined)
-
-
-def _joined(base: str, address: str) -> str | None:
-    """Return the absolute web address without its fragment; None if it is not a web address."""
-    if not address.strip():
-        return None
-    try:
-        joined = urldefrag(urljoin(base, address.strip())).url
-        parts = urlsplit(joined)
-        return joined if parts.scheme in {"http", "https"} and parts.hostname else None
-    except ValueError:
-        return None
 
 
 def forbids(page_directives: Iterable[str], opt_out: Iterable[str]) -> bool:

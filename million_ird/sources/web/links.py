@@ -39,7 +39,8 @@ class LinkEntry(DescribedEntry):
     @property
     def identity(self) -> str:
         """See `FileEntry.identity`."""
-        return f"LinkEntry({self._described}, address={self.address!r})"
+        failed = f", failed={self.failed!r}" if self.failed else ""
+        return f"LinkEntry({self._described}, address={self.address!r}{failed})"
 
 
 def is_web_url(address: str) -> bool:
@@ -142,8 +143,12 @@ class LinkFetcher:
         context: StreamContext,
     ) -> None:
         """Fetch the wanted entries of a host group; what is learned of its hosts is saved for the next chunk."""
-        pairs = [(candidate_of(label, entry), entry.address) for entry in entries]
-        pairs = [pair for pair in pairs if wanted(pair[0])]
+        wanted_entries = [(candidate_of(label, entry), entry) for entry in entries]
+        wanted_entries = [pair for pair in wanted_entries if wanted(pair[0])]
+        for candidate, entry in wanted_entries:
+            if entry.failed is not None:
+                deliver(candidate, entry.failed)
+        pairs = [(candidate, entry.address) for candidate, entry in wanted_entries if entry.failed is None]
 
         def deliver_index(index: int, content: bytes | Failed) -> None:
             deliver(pairs[index][0], content)

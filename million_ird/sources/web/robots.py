@@ -1,15 +1,20 @@
 """What web servers ask of robots: robots.txt (RFC 9309), X-Robots-Tag and the directives of meta robots."""
 
+import itertools
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from protego import Protego
 
+from million_ird.sources.web.addresses import MAX_URL_LENGTH
+
 TOKEN = "million-ird"
 """This program's name in robots.txt and X-Robots-Tag."""
 MAX_BYTES = 500 * 1024
 """The rest of a robots.txt is not read: RFC 9309, 2.5."""
+MAX_SITEMAPS = 2_000
+"""Sitemaps of a site that are read."""
 
 _WITH_VALUE = frozenset({"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"})
 _MEANS = {"none": ("noindex", "nofollow"), "all": ()}
@@ -35,13 +40,19 @@ ALLOW_ALL = RobotsRules()
 
 
 def parse(text: str) -> RobotsRules:
-    """Parse a robots.txt; invalid lines are ignored, as RFC 9309 demands."""
+    """Parse a robots.txt; invalid lines are ignored, as RFC 9309 demands.
+
+    A crafted one may take hours: text of strangers is given to `IsolatedParser.robots`.
+    """
     if not text.strip():
         return ALLOW_ALL
     parsed = Protego.parse(text)
     rate = parsed.request_rate(TOKEN)
     delay = max(parsed.crawl_delay(TOKEN) or 0.0, rate.seconds / rate.requests if rate else 0.0)
-    return RobotsRules(delay=delay, sitemaps=tuple(parsed.sitemaps), _parsed=parsed)
+    sitemaps = itertools.islice(
+        (address for address in parsed.sitemaps if len(address) <= MAX_URL_LENGTH), MAX_SITEMAPS
+    )
+    return RobotsRules(delay=delay, sitemaps=tuple(sitemaps), _parsed=parsed)
 
 
 def directives(values: Iterable[str]) -> frozenset[str]:

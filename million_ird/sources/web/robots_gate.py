@@ -12,6 +12,7 @@ from million_ird.config.rules import WebSettings
 from million_ird.sources.web import robots
 from million_ird.sources.web.addresses import FetchUrl, parse_url
 from million_ird.sources.web.hosts import HostMemory, HostState, RobotsRecord
+from million_ird.sources.web.isolated_parser import IsolatedParser
 from million_ird.sources.web.response import HttpResponse, RequestProfile, send_request
 from million_ird.sources.web.retries import backoff, is_host_failure, is_retriable
 
@@ -28,8 +29,10 @@ class RobotsGate:
         memory: HostMemory,
         profile: RequestProfile,
         refused: Callable[[FetchUrl], Failed | None],
+        parser: IsolatedParser,
     ) -> None:
         """Prepare a gate; `refused` returns why an address must not be requested at all, or None."""
+        self._parser = parser
         self._web = web
         self._memory = memory
         self._profile = profile
@@ -49,18 +52,34 @@ class RobotsGate:
         """
         if not self._web.robots:
             return robots.ALLOW_ALL
-        known = self._memory.robots(target.origin, time.time())
-        if known is None:
+        rules = self.known_rules(target)
+        if rules is None:
             async with self._locks.setdefault(target.origin, asyncio.Lock()):
-                known = self._memory.robots(target.origin, time.time())
-                if known is None:
-                    known = await self._fetch(session, target, host)
-                    self._memory.save_robots(target.origin, known)
+                rules = self.known_rules(target) or await self._learn(session, target, host)
             self._locks.pop(target.origin, None)
-        if known.failed is not None:
-            return known.failed
-        host.delay = max(host.delay, min(known.rules.delay, self._web.longest_wait))
-        return known.rules
+        if isinstance(rules, robots.RobotsRules):
+            host.delay = max(host.delay, min(rules.delay, self._web.longest_wait))
+        return rules
+
+    def known_rules(self, target: FetchUrl) -> robots.RobotsRules | Failed | None:
+        """Return the rules of the target's origin, or why nothing may be fetched, if that is known and parsed."""
+        known = self._memory.robots(target.origin, time.time())
+        return None if known is None else known.failed or known.rules
+
+    async def _learn(
+        self, session: aiohttp.ClientSession, target: FetchUrl, host: HostState
+    ) -> robots.RobotsRules | Failed:
+        """Fetch the robots.txt of the target's origin where it is not in memory, and parse it."""
+        known = self._memory.robots(target.origin, time.time()) or await self._fetch(session, target, host)
+        if known.failed is None:
+            parsed = await self._parser.robots(known.text)
+            if isinstance(parsed, Failed):
+                detail = f"{target.host}: its robots.txt cannot be parsed ({parsed.failure_class})"
+                known = RobotsRecord(fetched_at=known.fetched_at, failed=Failed("robots", detail))
+            else:
+                known.rules = parsed
+        self._memory.save_robots(target.origin, known)
+        return known.failed or known.rules or robots.ALLOW_ALL
 
     async def refusal(self, session: aiohttp.ClientSession, target: FetchUrl, host: HostState) -> Failed | None:
         """Return why the target may not be fetched; None if it may."""

@@ -8,7 +8,7 @@ import pytest
 from million_ird.candidate import Failed
 from million_ird.errors import DamagedFile
 from million_ird.runtime.storage import Folder
-from million_ird.sources.web import hosts
+from million_ird.sources.web import hosts, robots
 from million_ird.sources.web.hosts import COOL_DOWN_SECONDS, DAY, MAX_FAILURES, HostMemory, HostState, RobotsRecord
 
 NAME = ".work/hosts/07.json"
@@ -70,7 +70,7 @@ def test_memory_outlives_the_process(tmp_path: Path) -> None:
     assert again.host("x.org") == memory.host("x.org")
     record = again.robots("http://x.org", now + DAY - 1)
     assert record is not None
-    assert not record.rules.allow("http://x.org/a")
+    assert not robots.parse(record.text).allow("http://x.org/a")
     assert again.robots("http://x.org", now + DAY) is None
     failed = again.robots("http://y.org", now + 100)
     assert failed is not None

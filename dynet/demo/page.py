@@ -218,7 +218,13 @@ def create_app(restorer: Restorer, limits: UploadLimits, folder: PageFolder, *, 
         css=STYLE,
         js=NAME_IMAGES_SCRIPT,
     )
-    return RequestFilter(app, folder.path, max_upload_bytes=limits.file_bytes + 2**16, loopback=loopback)
+    return RequestFilter(
+        app,
+        folder.path,
+        max_upload_bytes=limits.file_bytes + 2**16,
+        loopback=loopback,
+        room_for=folder.room_for,
+    )
 
 
 def _path_and_name(upload: Upload) -> tuple[Path, str]:

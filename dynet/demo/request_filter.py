@@ -6,13 +6,15 @@ monitoring, an editor. It also opens a file, or downloads a URL, that a request 
 - only the paths of ALLOWED_PATHS are answered; all others get 404;
 - a request may only name files in the page's own folder, and no URL;
 - a body must declare its length, which must be within the limits;
+- an upload must find room in the page's folder;
 - pages of other sites may not send requests, and a page for this machine only is not served under other host names;
 - the page may not contact other hosts: the response headers tell the browser to block that.
 """
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -22,6 +24,8 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from dynet.demo.uploads import NO_ROOM
 
 _API = "/gradio_api"
 _FILE = f"{_API}/file="
@@ -59,6 +63,7 @@ class RequestFilter:
     folder: Path  # resolved; requests may only name files in it
     max_upload_bytes: int  # for one upload
     loopback: bool  # whether requests must name a host of LOOPBACK
+    room_for: Callable[[int], AbstractContextManager[bool]]  # of `PageFolder`
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one ASGI request, or one of the server's lifespan messages."""
@@ -71,10 +76,19 @@ class RequestFilter:
             self._check_head(scope)
             if scope["path"] == _JOIN:
                 receive = await self._checked_body(receive)
+            if scope["path"] == _UPLOAD:
+                await self._upload(scope, receive, send)
+                return
         except _RefusedError as refusal:
             await PlainTextResponse(str(refusal), refusal.status)(scope, receive, send)
             return
         await self.app(scope, receive, _with_policy(scope["path"], send))
+
+    async def _upload(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self.room_for(int(Headers(scope=scope)["content-length"])) as has_room:
+            if not has_room:
+                raise _RefusedError(507, NO_ROOM)
+            await self.app(scope, receive, _with_policy(scope["path"], send))
 
     def _check_head(self, scope: Scope) -> None:
         path, headers = scope["path"], Headers(scope=scope)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dynet.demo.restorer import Restorer
-from dynet.demo.uploads import PageFolder, UploadLimits
+from dynet.demo.uploads import TOTAL_BYTES, PageFolder, UploadLimits
 from dynet.errors import UsageError
 
 SHUTDOWN_SECONDS = 1
@@ -73,12 +73,15 @@ def serve(listener: DemoListener, restorer: Restorer, limits: UploadLimits, on_r
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with tempfile.TemporaryDirectory(prefix="dynet-demo-") as name:
-            folder = PageFolder(Path(name))
+            folder = PageFolder(Path(name), max(TOTAL_BYTES, 4 * limits.file_bytes))
+            ended = threading.Event()
+            threading.Thread(target=folder.sweep_until, args=(ended,), daemon=True).start()
             try:
                 _run(listener, restorer, limits, folder, on_ready)
             except KeyboardInterrupt:  # uvicorn raises the signal again after it has ended
                 pass
             finally:
+                ended.set()
                 folder.close()
     finally:
         listener.socket.close()

@@ -21,6 +21,12 @@ BYTES_PER_PIXEL = 16
 """Twice the size of the largest samples, four of 16 bits, so that every image within the limit also fits as a file."""
 SECONDS_KEPT = 3600
 """How long uploads and results are kept while the page is served."""
+SECONDS_BETWEEN_SWEEPS = 60
+TOTAL_BYTES = 2**31
+"""The limit of all uploads and results together."""
+TOTAL_FILES = 5_000
+"""Looking for old files takes time for each file."""
+NO_ROOM = "The page has no room for more images now; try again in some minutes."
 
 
 class PageFolder:
@@ -29,8 +35,11 @@ class PageFolder:
     The caller creates the folder, and removes it after `close` has returned.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, total_bytes: int = TOTAL_BYTES) -> None:
         self.path = path.resolve()
+        self._total_bytes = total_bytes
+        self._arriving = 0
+        self._counting = threading.Lock()
         self._permanent: frozenset[Path] = frozenset()
         self._writing = threading.Lock()
         self._closed = False
@@ -40,11 +49,13 @@ class PageFolder:
         """Create a folder in it for one writer at a time.
 
         Raises:
-            ImageError: The page has ended.
+            ImageError: The page has ended, or has no room left.
         """
         with self._writing:
             if self._closed:
                 raise ImageError("The page has ended.")
+            if not self._has_room(0):
+                raise ImageError(NO_ROOM)
             yield Path(tempfile.mkdtemp(dir=self.path))
 
     def keep_present_files(self) -> None:
@@ -52,19 +63,53 @@ class PageFolder:
         self._permanent = frozenset(self.path.rglob("*"))
 
     def remove_old(self) -> None:
-        """Remove files that are older than SECONDS_KEPT."""
+        """Remove files and empty folders that are older than SECONDS_KEPT."""
         oldest = time.time() - SECONDS_KEPT
-        for path in self.path.rglob("*"):
+        for path in sorted(self.path.rglob("*"), reverse=True):  # files before their folders
             try:
-                if path not in self._permanent and path.is_file() and path.stat().st_mtime < oldest:
+                if path in self._permanent or path.stat().st_mtime >= oldest:
+                    continue
+                if path.is_dir():
+                    path.rmdir()
+                else:
                     path.unlink()
-            except FileNotFoundError:  # another request has removed it
+            except OSError:  # another request has removed it, or the folder has files
                 continue
+
+    @contextmanager
+    def room_for(self, n_bytes: int) -> Iterator[bool]:
+        """Reserve room for an upload while it arrives; yield whether there is enough."""
+        with self._counting:
+            has_room = self._has_room(n_bytes)
+            self._arriving += n_bytes
+        try:
+            yield has_room
+        finally:
+            with self._counting:
+                self._arriving -= n_bytes
+
+    def _has_room(self, n_bytes: int) -> bool:
+        self.remove_old()
+        sizes = [size for path in self.path.rglob("*") if (size := _file_size(path)) is not None]
+        return sum(sizes) + self._arriving + n_bytes <= self._total_bytes and len(sizes) < TOTAL_FILES
+
+    def sweep_until(self, ended: threading.Event) -> None:
+        """Remove old files every minute, also while nobody uses the page."""
+        while not ended.wait(SECONDS_BETWEEN_SWEEPS):
+            self.remove_old()
 
     def close(self) -> None:
         """Wait for the present writer; after this nothing is written into the folder."""
         with self._writing:
             self._closed = True
+
+
+def _file_size(path: Path) -> int | None:
+    """Return the size of a file; None for a folder, and for a file that another request has removed."""
+    try:
+        return path.stat().st_size if path.is_file() else None
+    except FileNotFoundError:
+        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from dynet import DyNet
 from dynet.demo.restorer import Restorer
-from dynet.demo.uploads import PageFolder, UploadLimits
+from dynet.demo.uploads import NO_ROOM, TOTAL_BYTES, PageFolder, UploadLimits
 
 pytest.importorskip("gradio")
 from starlette.testclient import TestClient
@@ -122,6 +122,18 @@ def test_an_upload_over_the_limit_is_refused_and_leaves_nothing(client: TestClie
     many = [("files", (f"{i}.png", b"x" * LIMITS.file_bytes)) for i in range(2)]
     assert client.post("/gradio_api/upload", files=many).status_code == 413
     assert set(folder.rglob("*")) == before
+
+
+def test_an_upload_into_a_full_folder_is_refused(client: TestClient, folder: Path) -> None:
+    upload = {"files": ("a.png", b"x")}
+    with (folder / "large.png").open("wb") as large:
+        large.truncate(TOTAL_BYTES)
+    try:
+        answer = client.post("/gradio_api/upload", files=upload)
+        assert (answer.status_code, answer.text) == (507, NO_ROOM)
+    finally:
+        (folder / "large.png").unlink()
+    assert client.post("/gradio_api/upload", files=upload).status_code == 200
 
 
 def test_an_upload_of_unknown_length_is_refused(client: TestClient) -> None:

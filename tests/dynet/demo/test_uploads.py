@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dynet.demo import uploads
 from dynet.demo.uploads import SECONDS_KEPT, PageFolder, UploadLimits, displayable_file, read_upload
 from dynet.errors import ImageError
 
@@ -150,6 +151,53 @@ def test_old_files_are_removed_except_those_of_the_beginning(tmp_path: Path) -> 
         os.utime(path, times=(path.stat().st_mtime - age * SECONDS_KEPT - 1,) * 2)
     folder.remove_old()
     assert {path.name for path in tmp_path.rglob("*.png")} == {"first.png", "new.png"}
+
+
+def test_a_full_folder_takes_nothing_until_its_files_are_old(tmp_path: Path) -> None:
+    folder = PageFolder(tmp_path, total_bytes=1000)
+    with folder.room_for(600) as first, folder.room_for(401) as second:  # at the same time
+        assert (first, second) == (True, False)
+    with folder.room_for(1000) as alone:
+        assert alone
+    with folder.new_folder() as new:
+        (new / "large.png").write_bytes(bytes(1001))
+    with folder.room_for(0) as has_room:
+        assert not has_room
+    with pytest.raises(ImageError, match="no room"), folder.new_folder():
+        pass
+    os.utime(new / "large.png", times=(0, 0))
+    os.utime(new, times=(0, 0))
+    with folder.room_for(1000) as has_room:
+        assert has_room
+    os.utime(new, times=(0, 0))  # it changed when its file went
+    folder.remove_old()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_many_small_files_fill_a_folder_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploads, "TOTAL_FILES", 3)
+    for number in range(3):
+        with PageFolder(tmp_path).room_for(1) as has_room:
+            assert has_room
+        (tmp_path / str(number)).touch()
+    with PageFolder(tmp_path).room_for(1) as has_room:
+        assert not has_room
+
+
+def test_old_files_go_while_nobody_uses_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploads, "SECONDS_BETWEEN_SWEEPS", 0.01)
+    (tmp_path / "old.png").touch()
+    os.utime(tmp_path / "old.png", times=(0, 0))
+    ended = threading.Event()
+    sweeper = threading.Thread(target=PageFolder(tmp_path).sweep_until, args=(ended,))
+    sweeper.start()
+    for _ in range(1000):
+        if not (tmp_path / "old.png").exists():
+            break
+        ended.wait(0.01)
+    ended.set()
+    sweeper.join(30)
+    assert not (tmp_path / "old.png").exists()
 
 
 def test_close_waits_for_the_present_writer_and_allows_no_other(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from million_ird.measures.identity import user_measures
 from million_ird.measures.neural import NeuralScore
 from million_ird.measures.registry import MEASURES
 from million_ird.measures.scores import measures_with, neural_scores, prepare_scores
+from million_ird.printable import printable
 from million_ird.runtime.storage import Folder
 from million_ird.runtime.threads import single_threaded
 from million_ird.sources.listing import list_files
@@ -30,7 +31,7 @@ class ImageScores:
         numbers = (
             f"{name} {'null' if value is None else format(value, '.6g')}" for name, value in self.numbers.items()
         )
-        return f"{self.path}  {'  '.join(numbers)}"
+        return f"{printable(self.path)}  {'  '.join(numbers)}"
 
     def as_json(self) -> dict[str, object]:
         """Return the numbers as a JSON object."""

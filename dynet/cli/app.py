@@ -1,6 +1,7 @@
 """The command line of `dynet`: it collects the commands, and turns errors into one line and an exit code."""
 
 import errno
+import logging
 import os
 import sys
 from typing import Annotated, Any
@@ -11,6 +12,7 @@ from rich.console import Console
 from dynet.cli import restoring, training, weights
 from dynet.errors import DyNetError, UsageError
 from dynet.extras import missing_extra
+from dynet.runtime.printable import printable
 from dynet.runtime.sigterm import Interruptible
 from dynet.version import __version__
 
@@ -49,7 +51,14 @@ def main(arguments: list[str] | None = None) -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # Without it cuBLAS may sum in another order at each call, and a resumed run would differ.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(_LineFormatter())
     sys.exit(_run(sys.argv[1:] if arguments is None else arguments))
+
+
+class _LineFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(f"dynet: {record.getMessage()}")
 
 
 def _run(arguments: list[str]) -> int:
@@ -103,5 +112,5 @@ def _one_line(error: Exception) -> str:
 
 
 def _say(message: str, code: int) -> int:
-    Console(stderr=True).print(f"dynet: {message}", markup=False, highlight=False, soft_wrap=True)
+    Console(stderr=True).print(printable(f"dynet: {message}"), markup=False, highlight=False, soft_wrap=True)
     return code

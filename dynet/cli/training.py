@@ -8,6 +8,7 @@ import typer
 
 from dynet.cli.options import Device, DeviceOption, WeightsOption
 from dynet.extras import require
+from dynet.runtime.printable import printable
 
 app = typer.Typer()
 
@@ -64,8 +65,8 @@ def train(
     )
     outcome = run_training(recipe, options)
     if outcome is Outcome.ALREADY_FINISHED:
-        print(f"{out} is finished: all {recipe.steps} steps are done, nothing to do")
-    print(out / "weights.safetensors")
+        print(f"{printable(out)} is finished: all {recipe.steps} steps are done, nothing to do")
+    print(printable(out / "weights.safetensors"))
 
 
 @app.command()

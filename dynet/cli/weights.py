@@ -10,6 +10,7 @@ import typer
 from dynet.cli.options import WeightsOption
 from dynet.errors import UsageError
 from dynet.extras import require
+from dynet.runtime.printable import printable, printable_lines
 
 app = typer.Typer()
 
@@ -24,8 +25,8 @@ def convert(
 
     left_out = run_conversion(released, out)
     for name in left_out:
-        typer.echo(f"left out (never used by the network): {name}")
-    typer.echo(out)
+        typer.echo(f"left out (never used by the network): {printable(name)}")
+    typer.echo(printable(out))
 
 
 @app.command()
@@ -39,7 +40,7 @@ def split(
     from dynet.model.weight_parts import split as run_split
 
     for path in run_split(weights, out, max_mb, dtype):
-        typer.echo(path)
+        typer.echo(printable(path))
 
 
 @app.command()
@@ -52,7 +53,7 @@ def join(
     from dynet.model.weight_parts import join as run_join
 
     run_join(weights, out, overwrite=overwrite)
-    typer.echo(out)
+    typer.echo(printable(out))
 
 
 @app.command()
@@ -95,10 +96,12 @@ def export(
         form = with_local_statistics(file_format, form, model, local_statistics)
     for exported in run_export(model, describe_weights(file), form, files):
         for (count, height, width), largest in exported.differences.items():
-            typer.echo(f"{exported.path}: at most {largest:.1e} from torch for {count} of {width}x{height} pixels")
-        typer.echo(exported.path)
+            typer.echo(
+                f"{printable(exported.path)}: at most {largest:.1e} from torch for {count} of {width}x{height} pixels"
+            )
+        typer.echo(printable(exported.path))
     if file_format == "comfyui":
-        typer.echo(write_node(out))
+        typer.echo(printable(write_node(out)))
 
 
 @app.command()
@@ -144,7 +147,7 @@ def publish(
             author, tag, resource, image, licence=licence, description=description, date=date
         )
         write_entry(run, openmodeldb, entry)
-        typer.echo(openmodeldb)
+        typer.echo(printable(openmodeldb))
         return
     _refuse(for_list, "only with --openmodeldb")
     if repo_id is None:
@@ -160,7 +163,7 @@ def publish(
         revision=revision,
         dry_run=dry_run,
     )
-    typer.echo(json.dumps(published.as_object()) if as_json else published.text)
+    typer.echo(json.dumps(published.as_object()) if as_json else printable_lines(published.text))
 
 
 def _refuse(options: Mapping[str, object], why: str) -> None:

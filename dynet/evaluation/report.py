@@ -21,8 +21,10 @@ from dynet.evaluation.summary import Spread, SummaryRow, TaskMean, count_not_fin
 from dynet.model.variants import Variant
 from dynet.model.weight_parts import sha256_of
 from dynet.runtime.atomic_files import write_atomically
+from dynet.runtime.printable import printable_lines
 from dynet.version import __version__
 
+_BEGIN_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 CSV, JSON, MARKDOWN = "per_image.csv", "results.json", "results.md"
 NOTHING = "–"
 
@@ -113,7 +115,10 @@ class Report:
         return {"benchmark": task.benchmark.name, "sigma": task.sigma}
 
     def as_csv(self) -> str:
-        """Return a line for each image, task and variant; an input has no ms, and an infinite PSNR is `inf`."""
+        """Return a line for each image, task and variant; an input has no ms, and an infinite PSNR is `inf`.
+
+        Names of files that a spreadsheet would read as a formula begin with an apostrophe, which it does not show.
+        """
         text = io.StringIO()
         lines = csv.writer(text, lineterminator="\n")
         names = self.evaluation.value_names
@@ -121,9 +126,8 @@ class Report:
         lines.writerow([*task_names, "file", "width", "height", "variant", *names, "ms", "peak_mb"])
         for result in self.results:
             image = [result.file, result.width, result.height, result.variant]
-            lines.writerow(
-                [*self._task_fields(result.task).values(), *image, *result.values, result.ms, result.peak_mb]
-            )
+            cells = [*self._task_fields(result.task).values(), *image, *result.values, result.ms, result.peak_mb]
+            lines.writerow(_not_a_formula(cell) if isinstance(cell, str) else cell for cell in cells)
         return text.getvalue()
 
     def print(self, *, as_json: bool) -> None:
@@ -131,7 +135,7 @@ class Report:
         text = json.dumps(self.as_object(), allow_nan=False) + "\n" if as_json else self.as_markdown()
         # A terminal that cannot show σ must not lose the results.
         encoding = sys.stdout.encoding or "utf-8"
-        sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
+        sys.stdout.write(printable_lines(text).encode(encoding, "replace").decode(encoding))
         sys.stdout.flush()
 
     def write(self, out: Path) -> None:
@@ -161,6 +165,11 @@ def _tables(rows: Sequence[SummaryRow], means: Sequence[TaskMean], evaluation: E
     costs = [TableColumn("ms", times + nothing), TableColumn("MB", peaks + nothing)]
     keys = [TableColumn("task", labels, right=False), TableColumn("variant", variants, right=False)]
     return tables(keys, [first, second, *costs, *others])
+
+
+def _not_a_formula(text: str) -> str:
+    """Return a text that spreadsheets show as it is: https://owasp.org/www-community/attacks/CSV_Injection."""
+    return f"'{text}" if text.startswith(_BEGIN_FORMULA) else text
 
 
 def _schedule(variant: Variant, evaluation: Evaluation) -> dict[str, int] | None:

@@ -10,6 +10,7 @@ from dynet.errors import InterruptedRun
 from dynet.inference.inputs import InputFile
 from dynet.inference.restore import RestoredFile, RestoreFailure, RestoreOptions, restore_all
 from dynet.runtime.cost import MB
+from dynet.runtime.printable import printable
 from dynet.runtime.progress import ProgressReport
 
 
@@ -61,9 +62,9 @@ def _print(result: RestoredFile | RestoreFailure, progress: ProgressReport, *, a
     elif not as_json:
         for output in result.outputs:
             tiles = f"in tiles of {output.tile}" if output.tile else "whole"
-            sys.stdout.write(f"{output.path}  {output.variant}  {output.seconds:.1f} s  {tiles}\n")
+            sys.stdout.write(f"{printable(output.path)}  {output.variant}  {output.seconds:.1f} s  {tiles}\n")
         if result.sheet:
-            sys.stdout.write(f"{result.sheet}\n")
+            sys.stdout.write(f"{printable(result.sheet)}\n")
     if as_json:
         sys.stdout.write(json.dumps(_as_object(result)) + "\n")
     sys.stdout.flush()

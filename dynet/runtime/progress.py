@@ -15,6 +15,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from dynet.runtime.printable import printable
+
 LINE_EVERY_S = 30.0
 
 
@@ -41,7 +43,7 @@ class ProgressReport:
             TextColumn("{task.description}"),
             BarColumn(),
             TaskProgressColumn() if as_percentage else MofNCompleteColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
             TimeRemainingColumn(),
         )
         self._bar = Progress(*columns, console=self._console) if self._console.is_terminal and shown else None
@@ -63,7 +65,7 @@ class ProgressReport:
         """Count steps as done, and show the note."""
         self._done += steps
         if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=self._done, note=note)
+            self._bar.update(self._task, completed=self._done, note=printable(note))
             return
         now = time.monotonic()
         finished = steps > 0 and self._total - self._done <= 1e-6 * self._total  # fractions of steps add up inexactly
@@ -72,9 +74,9 @@ class ProgressReport:
             rate = (self._done - self._first) / max(now - self._started, 1e-9)
             remaining = max(self._total - self._done, 0) / max(rate, 1e-9)
             done = f"{self._done / self._total:.0%}" if self._as_percentage else f"{self._done}/{self._total}"
-            line = f"{self._title} {done} {note} ETA {int(remaining // 60)}:{int(remaining % 60):02d}"
+            line = f"{self._title} {done} {printable(note)} ETA {int(remaining // 60)}:{int(remaining % 60):02d}"
             self._console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def print_line(self, line: str) -> None:
         """Print a line above the bar."""
-        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+        self._console.print(printable(line), highlight=False, markup=False, soft_wrap=True)

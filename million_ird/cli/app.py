@@ -14,6 +14,7 @@ from typer.exceptions import TyperException
 from million_ird.cli import building, inspecting, measuring, releasing
 from million_ird.errors import MillionIRDError, UsageError
 from million_ird.extras import missing_extra
+from million_ird.printable import printable
 from million_ird.public_addresses import public_text
 from million_ird.runtime.public_logs import hide_secrets_in_logs, print_public_traceback
 
@@ -84,7 +85,7 @@ def _run() -> int:
 
 
 def _fail(text: str, code: int) -> int:
-    sys.stderr.write(f"million-ird: {public_text(' '.join(text.split()))}\n")
+    sys.stderr.write(f"million-ird: {printable(public_text(' '.join(text.split())))}\n")
     return code
 
 

@@ -1,12 +1,12 @@
 """The commands for a finished dataset: publish and export it, take images down, list releases, clean up."""
 
-import json
 from datetime import date
 from typing import Annotated, Optional
 
 import typer
 
 from million_ird.cli.options import AsJson, Out
+from million_ird.printable import printable_json
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -99,6 +99,6 @@ def releases_command(out: Out, as_json: AsJson = False) -> None:
 
     releases = list_releases(open_build(out)[0])
     if as_json:
-        typer.echo(json.dumps([release.as_json() for release in releases], ensure_ascii=False))
+        typer.echo(printable_json([release.as_json() for release in releases]))
     else:
         terminal.info("\n".join(release.text for release in releases) or "No release was made yet.")

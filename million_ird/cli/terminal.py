@@ -18,6 +18,7 @@ from rich.table import Table
 from million_ird.calibrate import Calibration
 from million_ird.config.gates import Gate
 from million_ird.ledger import Funnel
+from million_ird.printable import printable, printable_json, printable_lines
 from million_ird.reporting.formatting import plural
 from million_ird.workflow import Result
 
@@ -106,7 +107,7 @@ def exit_on_signal() -> Iterator[None]:
 
 def result_json(result: Result) -> str:
     """Return a build's result as the JSON object that `--json` prints on the last line of stdout."""
-    return json.dumps(
+    return printable_json(
         {
             "candidates": result.funnel.candidates,
             "kept": result.funnel.kept,
@@ -119,8 +120,7 @@ def result_json(result: Result) -> str:
             "vanished": result.scan.vanished,
             "out": result.out,
             "seconds": round(result.seconds, 3),
-        },
-        ensure_ascii=False,
+        }
     )
 
 
@@ -206,16 +206,17 @@ class Printable(Protocol):
 def emit(result: Printable, as_json: bool) -> None:
     """Print a result on stdout: as text, or as one JSON object on one line."""
     if as_json:
-        typer.echo(json.dumps(result.as_json(), ensure_ascii=False))
+        typer.echo(printable_json(result.as_json()))
     else:
         info(result.text)
 
 
 def info(text: object) -> None:
-    """Print text or a table on stdout, as it is: a file name may look like markup or the code of an emoji."""
+    """Print lines or a table on stdout: a file name may look like markup or the code of an emoji."""
+    text = printable_lines(text) if isinstance(text, str) else text
     Console(file=sys.stdout, highlight=False, soft_wrap=True).print(text, markup=False, emoji=False)
 
 
 def error(text: str) -> None:
     """Print one line on stderr that says what is wrong."""
-    Console(stderr=True, highlight=False, soft_wrap=True).print(text, markup=False, emoji=False)
+    Console(stderr=True, highlight=False, soft_wrap=True).print(printable(text), markup=False, emoji=False)

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from million_ird.build_folder import LOCK, open_build
 from million_ird.dataset.shards import STAGING
 from million_ird.errors import OutputError
+from million_ird.printable import printable
 from million_ird.reporting.formatting import plural
 from million_ird.runtime.lock import is_locked, locked
 from million_ird.runtime.storage import Folder
@@ -37,7 +38,7 @@ class CleanResult:
     def text(self) -> str:
         """The result as text, for people."""
         action = "would be removed" if self.dry_run else "removed"
-        text = f"{plural(self.files, 'file')} with {plural(self.bytes, 'byte')} {action} from {self.out}"
+        text = f"{plural(self.files, 'file')} with {plural(self.bytes, 'byte')} {action} from {printable(self.out)}"
         if self.originals:
             text += f"; {plural(self.originals, 'byte')} of streamed originals stay (--all removes them too)"
         return text

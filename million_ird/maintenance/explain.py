@@ -12,6 +12,7 @@ from million_ird.config.recipe import Recipe
 from million_ird.decide.gate_order import in_cost_order
 from million_ird.errors import UsageError
 from million_ird.ledger import Row, check_version, load
+from million_ird.printable import printable
 from million_ird.reporting.formatting import plural
 from million_ird.schema import DROPPED, HEADER_COLUMNS, KEPT, LEAK, measure_fields, null_reason
 from million_ird.sources.web.links import keys_of_address
@@ -77,12 +78,12 @@ def _key_of_address(ledger: pa.Table, name: str) -> str | None:
 
 
 def _describe(row: Row, ledger: pa.Table, recipe: Recipe) -> list[str]:
-    lines = [f"{row['source']}/{row['uri']}", f"  key {row['key']}"]
+    lines = [printable(f"{row['source']}/{row['uri']}"), f"  key {row['key']}"]
     if row["id"]:
         lines.append(f"  id  {row['id']}")
     if row["format"]:
         lines.append(f"  {row['format']} {row['mode']}, {row['width']}×{row['height']}, {row['bytes']:,} bytes")
-    lines.append(f"  {_verdict(row, ledger)}")
+    lines.append(f"  {printable(_verdict(row, ledger))}")
     lines.append("  numbers")
     gates: dict[str, list[Gate]] = {}
     for gate in in_cost_order(recipe.gates, recipe.tiers):

@@ -9,6 +9,7 @@ from million_ird.config.source_spec import SourceSpec
 from million_ird.decide.gate_order import in_cost_order
 from million_ird.fingerprints import ReferenceSet, recipe_benchmarks
 from million_ird.measures.scores import missing_parameters
+from million_ird.printable import printable
 from million_ird.reporting.formatting import plural
 from million_ird.scan.cascade import row_from_declared
 from million_ird.scan.scan import Scan
@@ -80,7 +81,7 @@ class BuildPlan:
         lines += [f"  drop      images of {benchmark.name}, from {benchmark.path}" for benchmark in self.benchmarks]
         patches = self.recipe.patches
         lines.append(f"  write     kept images, and {patches.size}×{patches.size} patches of them as {patches.format}")
-        return "\n".join(lines)
+        return "\n".join(map(printable, lines))
 
 
 def _describe(share: SourceShare) -> str:

@@ -27,6 +27,7 @@ from million_ird.images.decode import decode, decode_thumbnail
 from million_ird.images.header import read_header
 from million_ird.ledger import Row
 from million_ird.metadata.strip import list_private
+from million_ird.printable import printable
 from million_ird.reporting.card import CARD
 from million_ird.reporting.formatting import plural
 from million_ird.runtime.storage import Folder
@@ -52,7 +53,9 @@ class VerifyReport:
     def text(self) -> str:
         """The faults, one per line, and the counts, for people."""
         images, patches = plural(self.images, "image"), plural(self.patches, "patch", "patches")
-        return "\n".join([*self.faults, f"{images} and {patches} read: {plural(len(self.faults), 'fault')}"])
+        return "\n".join(
+            [*map(printable, self.faults), f"{images} and {patches} read: {plural(len(self.faults), 'fault')}"]
+        )
 
     def as_json(self) -> dict[str, object]:
         """Return the report as a JSON object."""

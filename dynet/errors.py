@@ -11,6 +11,7 @@ DyNetError                 1
 ├── ImageError             1   one image that cannot be read or written
 ├── DivergedError          1   the loss is not a number, or larger than any image can cause
 ├── OutOfMemory            1   the device has too little memory for the recipe
+├── LoaderDied             1   a process that makes crops ended, for example because memory ran out
 ├── WriteError             1   a file that could not be written, such as on a full disk
 └── InterruptedRun       130   stopped by a signal; the checkpoint is written
 
@@ -69,6 +70,10 @@ class DivergedError(DyNetError):
 
 class OutOfMemory(DyNetError):
     """A training step for which the device has too little memory."""
+
+
+class LoaderDied(DyNetError):
+    """A process that makes the crops of a training run ended before it should."""
 
 
 class WriteError(DyNetError):

@@ -1,5 +1,6 @@
 """Crops for a device: each is a function of the run's seed, the step, and the position in the batch of that step."""
 
+import re
 import signal
 import warnings
 from collections.abc import Callable, Iterator
@@ -108,6 +109,19 @@ def load_batches(crops: CropDataset, sampler: StepSampler, workers: int, pin: bo
         if isinstance(batch, DyNetError):
             raise batch
         yield batch
+
+
+def dead_worker(error: RuntimeError) -> str | None:
+    """Return what became of a worker process, in words, if torch raised the error because it ended; else None.
+
+    torch raises it from a signal handler, so at any place of the main process, not only where a batch is awaited.
+    """
+    text = str(error)
+    match = re.search(r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\) (.*)", text)
+    if match is None:
+        return None
+    how = re.search(r"is killed by signal: (\w[\w ]*)", match[2])
+    return f"process {match[1]}, which made crops, " + (f"was killed ({how[1].strip()})" if how else "ended")
 
 
 @dataclass(frozen=True, slots=True)

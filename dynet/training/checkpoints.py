@@ -15,7 +15,6 @@ from typing import IO, TYPE_CHECKING, Any
 
 from dynet.errors import OutOfMemory, RunError, WriteError, reason_of
 from dynet.runtime.atomic_files import make_folder, replacing, sweep
-from dynet.runtime.memory import is_out_of_memory
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -60,7 +59,7 @@ def save_checkpoint(folder: Path, state: TrainState, keep: int) -> Path:
         make_folder(folder)
         with replacing(path) as temporary, temporary.open("wb") as file:
             hashing = _HashingFile(file)
-            torch.save(fields | {_HAS_DIGEST: True}, hashing)
+            torch.save(fields | {_HAS_DIGEST: True}, hashing)  # type: ignore[arg-type]  # it calls write and flush
             file.write(_end_of(hashing.digest.hexdigest()))
     except (OSError, RuntimeError) as error:  # torch's writer raises RuntimeError if the disk is full
         raise WriteError(f"{path} cannot be written: is the disk full? {reason_of(error)}") from error
@@ -152,6 +151,8 @@ def _read(path: Path) -> TrainState:
     """
     import torch
 
+    from dynet.runtime.memory import is_out_of_memory
+
     has_digest = _check_digest(path)
     try:
         fields = torch.load(path, map_location="cpu", weights_only=True)
@@ -163,7 +164,7 @@ def _read(path: Path) -> TrainState:
     except (_Damaged, MemoryError):
         raise
     except Exception as error:  # whatever a damaged archive or pickle makes its readers raise
-        if has_digest and is_out_of_memory(error):
+        if has_digest and isinstance(error, RuntimeError) and is_out_of_memory(error):
             raise OutOfMemory(f"out of memory while reading {path}") from error
         raise _Damaged(f"it cannot be read: {reason_of(error)}") from error
     if not has_digest:

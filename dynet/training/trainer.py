@@ -11,14 +11,15 @@ import torch
 from torch import Tensor
 
 from dynet.config.recipe import AnyRecipe
-from dynet.data.crops import CropDataset, StepSampler, load_batches
+from dynet.data.crops import CropDataset, StepSampler, dead_worker, load_batches
 from dynet.data.mix import Mix
-from dynet.errors import DyNetError, InterruptedRun, RunError, reason_of
+from dynet.errors import DyNetError, InterruptedRun, LoaderDied, RunError, reason_of
 from dynet.model.network import DyNet
 from dynet.model.variants import Variant
+from dynet.runtime.atomic_files import make_folder, replacing
 from dynet.runtime.memory import is_out_of_memory, out_of_memory
 from dynet.runtime.progress import ProgressReport
-from dynet.training.checkpoints import BEST, TrainState, load_checkpoint, save_checkpoint
+from dynet.training.checkpoints import BEST, TrainState, last_step, load_checkpoint, save_checkpoint
 from dynet.training.compiling import compile_blocks
 from dynet.training.initial_state import initial_network, make_accelerator
 from dynet.training.losses import training_loss
@@ -79,10 +80,12 @@ class Trainer:
             InterruptedRun: SIGINT or SIGTERM arrived; a checkpoint of the last finished step is saved.
             DivergedError: A loss is not finite or far too large; its batch is saved.
             OutOfMemory: A step does not fit into memory; the steps before it are saved.
+            LoaderDied: A process that makes crops ended; it can be resumed.
         """
         recipe, is_main = self.recipe, self.accelerator.is_main_process
         with (
             StopSignals() as signals,
+            self._dead_workers_as_errors(signals),
             ProgressReport(recipe.stage, recipe.steps, self.start, shown=is_main) as progress,
         ):
             for step, (degraded, clean) in enumerate(self._batches(), self.start):
@@ -138,6 +141,10 @@ class Trainer:
                 degraded, clean = next(batches)
             except DyNetError:  # no usable image is left, or a streamed dataset is out of reach
                 self._save_before_error(step)
+                raise
+            except RuntimeError as error:
+                if dead_worker(error):
+                    self._save_before_error(step)
                 raise
             self.log.add_waiting_time(time.monotonic() - asked_at)
             yield degraded, clean
@@ -223,6 +230,24 @@ class Trainer:
         save_checkpoint(self.folder.checkpoints, state, self.recipe.keep_checkpoints)
 
     @contextmanager
+    def _dead_workers_as_errors(self, signals: StopSignals) -> Iterator[None]:
+        """Turn torch's error for a worker process that ended into one of ours; a signal to all processes is a stop."""
+        try:
+            yield
+        except RuntimeError as error:
+            what = dead_worker(error)
+            if what is None:
+                raise
+            step = last_step(self.folder.checkpoints)
+            if signals.received is not None:
+                stopped = f"stopped after step {step} of {self.recipe.steps}; --resume goes on from there"
+                raise InterruptedRun(stopped) from error
+            raise LoaderDied(
+                f"{what}, perhaps because memory ran out: --resume goes on from step {step}, and needs less memory "
+                f"with fewer workers than {self.recipe.workers}"
+            ) from error
+
+    @contextmanager
     def _saving_when_out_of_memory(self, step: int) -> Iterator[None]:
         """Save the steps before this one and raise OutOfMemory if the device has no memory left."""
         try:
@@ -241,14 +266,21 @@ class Trainer:
             self._save_checkpoint(done)
 
     def _save_diverged_batch(self, step: int) -> str:
-        """Write the whole batch of a step, made again from its keys, for a person to look at; return its file."""
+        """Write the whole batch of a step, made again from its keys, for a person to look at; return its file.
+
+        If it cannot be written, return why: the error of the step matters more.
+        """
         size, batch = self.recipe.size_schedule(step)
         examples = [self.mix.example(step, index, size) for index in range(batch)]
         degraded, clean = as_batch(pairs_of(examples), torch.device("cpu"))
-        self.folder.diverged.mkdir(exist_ok=True)
         path = self.folder.diverged / f"step-{step + 1:08d}.pt"
         tasks = [self.mix.tasks[example.task].name for example in examples]
-        torch.save({"step": step + 1, "degraded": degraded, "clean": clean, "tasks": tasks}, path)
+        try:
+            make_folder(path.parent)
+            with replacing(path) as temporary:
+                torch.save({"step": step + 1, "degraded": degraded, "clean": clean, "tasks": tasks}, temporary)
+        except (OSError, RuntimeError) as error:  # torch's writer raises RuntimeError if the disk is full
+            return f"no file: {path} cannot be written ({reason_of(error)})"
         return str(path)
 
     def _write_weights(self) -> None:

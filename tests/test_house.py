@@ -16,7 +16,7 @@ PACKAGES = ("million_ird", "dynet")
 FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 LAYERS = {
     "million_ird": (
-        ("public_addresses",),
+        ("public_addresses", "printable"),
         ("errors",),
         ("measure_specs", "candidate", "extras"),
         ("schema",),

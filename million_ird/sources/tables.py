@@ -211,8 +211,8 @@ class TableSource:
         shown += "?" if "://" not in address and shown != address else ""
         try:
             name = locate(images, address, follow_links=self.follow_links)
-        except ReadError:
-            return shown, OUTSIDE
+        except ReadError as error:  # of a pipe or a folder it is `unreadable`, and said when it is read
+            return shown, OUTSIDE if error.failure_class == OUTSIDE else ""
         if not images.local:
             return (shown if "://" in address else name), ""  # a request for each would cost too much
         return (name, images.version(name)) if images.exists(name) else (shown, "")

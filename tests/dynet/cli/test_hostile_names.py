@@ -15,7 +15,7 @@ from dynet.runtime.printable import printable, printable_lines
 Command = Callable[..., tuple[int, str, str]]
 HOSTILE = (
     "\x1b[2J\x1b[1;1Hgone", "\x1b]0;title\x07", "two\nlines", "back\rover", "\x9b31mred", "gpj.\u202etxt",
-    "line\u2028separator", "[/red]", "delete\x7f",
+    "line\u2028separator", "[red]", "delete\x7f",
 )  # fmt: skip
 FORMULAS = ("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "＝1", '=HYPERLINK("http:x","y")')
 

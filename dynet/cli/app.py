@@ -4,6 +4,7 @@ import errno
 import logging
 import os
 import sys
+import threading
 from typing import Annotated, Any
 
 import typer
@@ -53,7 +54,14 @@ def main(arguments: list[str] | None = None) -> None:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     if logging.lastResort is not None:
         logging.lastResort.setFormatter(_LineFormatter())
+    threading.excepthook = _thread_failed
     sys.exit(_run(sys.argv[1:] if arguments is None else arguments))
+
+
+def _thread_failed(failure: threading.ExceptHookArgs) -> None:
+    # TensorBoard writes in a thread, and raises the error of its disk again where the training writes next.
+    if not isinstance(failure.exc_value, OSError):
+        threading.__excepthook__(failure)
 
 
 class _LineFormatter(logging.Formatter):
@@ -87,9 +95,9 @@ def _exit_code(arguments: list[str]) -> int:
     except OSError as error:
         if error.errno == errno.ENOSPC:
             return _say(f"the disk is full: {error.filename or error.strerror}", 1)
-        if error.filename is not None:
-            return _say(f"{error.filename}: {error.strerror}", UsageError.exit_code)
-        raise
+        if error.errno == errno.EIO or error.filename is None:
+            return _say(f"{error.filename or 'reading or writing'}: {error.strerror or error}", 1)
+        return _say(f"{error.filename}: {error.strerror}", UsageError.exit_code)
     except MemoryError:
         return _say("out of memory: the sizes in the recipe, or the images, are too large for this machine", 1)
     if code == INTERRUPTED:  # typer turns Ctrl-C into this code

@@ -37,13 +37,25 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     temporary = temporary_name(path)
     try:
-        yield temporary
-        flush_file(temporary)
-        os.replace(temporary, path)
+        with naming(path):
+            yield temporary
+            flush_file(temporary)
+            os.replace(temporary, path)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
     flush_folder(path.parent)
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Give an error of the disk that names no file, such as that of a flush, the name of the file it is about."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            error.filename = str(path)
+        raise
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -65,7 +77,8 @@ def flush_file(path: Path) -> None:
     """Return when the content of a file is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        with naming(path):
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
 

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dynet.runtime.atomic_files import write_atomically
+from dynet.runtime.atomic_files import naming, write_atomically
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class LineLog:
 
     def append(self, lines: Sequence[StepLine | ValidationLine]) -> None:
         """Write the lines and flush them to the disk, before the checkpoint that relies on them."""
-        with self._path.open("a", encoding="utf-8") as file:
+        with naming(self._path), self._path.open("a", encoding="utf-8") as file:
             file.writelines(json.dumps(_non_empty_fields(line)) + "\n" for line in lines)
             file.flush()
             os.fsync(file.fileno())

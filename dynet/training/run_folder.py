@@ -29,7 +29,7 @@ from dynet.config.recipe import AnyRecipe
 from dynet.errors import RunError, reason_of
 from dynet.model.weight_parts import sha256_of
 from dynet.model.weights import FILE_NAME
-from dynet.runtime.atomic_files import is_temporary, make_folder, sweep, write_atomically
+from dynet.runtime.atomic_files import is_temporary, make_folder, naming, sweep, write_atomically
 from dynet.training.checkpoints import last_step, sweep_checkpoints
 
 _CACHE_NAMES = (".arrow", ".part")
@@ -155,9 +155,10 @@ class RunFolder:
                 lock.close()
                 raise RunError(f"{self.path} is in use: {owner} is writing to it") from error
             if _is_at(lock, path):
-                lock.truncate(0)
-                lock.write(f"dynet train, pid {os.getpid()} on {socket.gethostname()}\n")
-                lock.flush()
+                with naming(path):
+                    lock.truncate(0)
+                    lock.write(f"dynet train, pid {os.getpid()} on {socket.gethostname()}\n")
+                    lock.flush()
                 return lock
             lock.close()
 

@@ -112,7 +112,7 @@ def load_batches(crops: CropDataset, sampler: StepSampler, workers: int, pin: bo
 
 
 def dead_worker(error: RuntimeError) -> str | None:
-    """Return what became of a worker process, in words, if torch raised the error because it ended; else None.
+    """Return how a worker process ended, as text, if torch raised the error because of that; else None.
 
     torch raises it from a signal handler, so at any place of the main process, not only where a batch is awaited.
     """

@@ -23,7 +23,7 @@ _LONGEST_NAME = 200
 _NO_FOLDER_FLUSH = frozenset(
     {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF, errno.EACCES, errno.EPERM, errno.EISDIR}
 )
-"""Errors by which a file system says that it cannot flush folders."""
+"""Errors of file systems that cannot flush folders."""
 
 
 @contextlib.contextmanager

@@ -22,7 +22,7 @@ _TEMPORARY = re.compile(r"\.tmp-(?:([0-9a-f]{8})-(\d+)-)?[0-9a-f]{32}")
 _NO_FOLDER_FLUSH = frozenset(
     {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF, errno.EACCES, errno.EPERM, errno.EISDIR}
 )
-"""Errors by which a file system says that it cannot flush folders."""
+"""Errors of file systems that cannot flush folders."""
 
 
 @contextlib.contextmanager

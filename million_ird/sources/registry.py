@@ -228,7 +228,7 @@ def labels(roots: Sequence[str]) -> list[str]:
         if len(set(short)) == len(short):
             return short
     distinct = [root.replace("://", "/") for root in public]
-    # Addresses that differ in what is not published alone are told apart by their order.
+    # Addresses that differ only in parameters that are not published are numbered.
     return [
         name if distinct.index(name) == number else f"{name} ({1 + distinct[:number].count(name)})"
         for number, name in enumerate(distinct)

@@ -15,7 +15,7 @@ from million_ird.sources.web.hosts import HostMemory
 from million_ird.sources.web.html import forbids
 from million_ird.sources.web.response import FetchResult
 from million_ird.sources.web.robots import MAX_SITEMAPS
-from million_ird.sources.web.sitemaps import SITEMAP_BYTES, Sitemap
+from million_ird.sources.web.sitemaps import SITEMAP_BYTES, SiteImage, Sitemap
 
 log = logging.getLogger(__name__)
 
@@ -23,18 +23,6 @@ PAGE_BYTES = 5_000_000
 MAX_SITE_IMAGES = 5_000_000
 MAX_LISTED_PAGES = 1_000_000
 _PAGE_SUFFIXES = ("", ".html", ".htm", ".xhtml", ".php", ".asp", ".aspx", ".jsp", ".cgi")
-
-
-@dataclass(frozen=True, slots=True)
-class SiteImage:
-    """An image that a site names, or a page or sitemap of it that cannot be read."""
-
-    url: str
-    page: str
-    """The page that shows it, or the sitemap that lists it."""
-    licence: str | None = None
-    failed: Failed | None = None
-    """Why the page at `url` was not read, or not to its end; None for an image."""
 
 
 def crawl_site(
@@ -91,9 +79,9 @@ class _Crawl:
             await self._follow(start)
         return list(self.images.values())
 
-    def _add(self, url: str, page: str, licence: str | None) -> None:
+    def _add(self, image: SiteImage) -> None:
         if len(self.images) < MAX_SITE_IMAGES:
-            self.images.setdefault(url, SiteImage(url, page, licence))
+            self.images.setdefault(image.url, image)
         elif not self.is_full:
             self.is_full = True
             log.warning(
@@ -139,7 +127,7 @@ class _Crawl:
         if sitemap.malformed is not None:
             log.warning("sitemap %s: cannot be read further: %s", public_address(address), sitemap.malformed)
         for image in sitemap.images:
-            self._add(image.url, image.page, image.licence)
+            self._add(image)
         room = MAX_LISTED_PAGES - len(self.listed_pages)
         self.listed_pages.update(dict.fromkeys(sitemap.pages[:room]))
 
@@ -181,7 +169,7 @@ class _Crawl:
         directives = page.directives | answer.robots_directives
         if not forbids(directives, self.web.opt_out):
             for image in page.images:
-                self._add(image, answer.url, page.licence)
+                self._add(SiteImage(image, answer.url, page.licence))
         return [] if "nofollow" in directives else page.links
 
 

@@ -46,7 +46,6 @@ class IsolatedParser:
         self._lock = asyncio.Lock()
         self._entered = contextlib.ExitStack()
         self._process: Callable[[], WorkerProcess] | None = None
-        self._is_parsing = False
 
     async def page(self, body: bytes, address: str) -> HtmlPage | Failed:
         """Parse a page of HTML that was fetched from `address`."""
@@ -61,9 +60,7 @@ class IsolatedParser:
         return cast(RobotsRules | Failed, await self._call("robots", ROBOTS_SECONDS, text))
 
     def close(self) -> None:
-        """Give the process back; it is ended where it still parses for a caller that was cancelled."""
-        if self._is_parsing and self._process is not None:
-            self._process().kill()
+        """Give the process back."""
         self._entered.close()
         self._process = None
 
@@ -72,10 +69,11 @@ class IsolatedParser:
             if self._process is None:
                 factory = f"{__name__}:{WebParser.__name__}"
                 self._process = self._entered.enter_context(worker_process(factory, (), MEMORY_BYTES))
-            self._is_parsing = True
-            answer = await asyncio.to_thread(_call, self._process, method, arguments, seconds)
-            self._is_parsing = False  # not reached by a cancelled caller, whose answer is still to come
-            return answer
+            try:
+                return await asyncio.to_thread(_call, self._process, method, arguments, seconds)
+            except asyncio.CancelledError:
+                self._process().kill()  # its answer would be taken for that of the next call
+                raise
 
 
 def _call(process: Callable[[], WorkerProcess], method: str, arguments: tuple[object, ...], seconds: float) -> object:

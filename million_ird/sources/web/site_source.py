@@ -20,7 +20,7 @@ from million_ird.sources.source import Deliver, SourceChunk, StreamContext, cand
 from million_ird.sources.web.links import LinkChunker, LinkEntry, LinkFetcher, address_identity, host_group_of
 
 if TYPE_CHECKING:
-    from million_ird.sources.web.crawler import SiteImage
+    from million_ird.sources.web.sitemaps import SiteImage
 
 log = logging.getLogger(__name__)
 

@@ -11,6 +11,7 @@ from xml.etree.ElementTree import ParseError
 import defusedxml.ElementTree
 from defusedxml.common import DefusedXmlException
 
+from million_ird.candidate import Failed
 from million_ird.errors import one_line
 from million_ird.sources.web.addresses import MAX_URL_LENGTH
 from million_ird.sources.web.join_budget import BudgetExceeded, JoinBudget
@@ -27,20 +28,22 @@ _WITH_TEXT = frozenset({"loc", "license"})
 
 
 @dataclass(frozen=True, slots=True)
-class ListedImage:
-    """An image that a sitemap lists."""
+class SiteImage:
+    """An image that a site names, or a page or sitemap of it that cannot be read."""
 
     url: str
     page: str
-    """The page that shows it, or the sitemap where that names none."""
+    """The page that shows it, or the sitemap that lists it."""
     licence: str | None = None
+    failed: Failed | None = None
+    """Why the page at `url` was not read, or not to its end; None for an image."""
 
 
 @dataclass(slots=True)
 class Sitemap:
     """What a sitemap lists, in its order."""
 
-    images: list[ListedImage] = field(default_factory=list)
+    images: list[SiteImage] = field(default_factory=list)
     pages: list[str] = field(default_factory=list)
     sitemaps: list[str] = field(default_factory=list)
     too_large: str | None = None
@@ -146,7 +149,7 @@ class _SitemapTarget:
         for image in self._images:
             url = self._budget.join(self._address, image["loc"])
             if url is not None:
-                self.found.images.append(ListedImage(url, page, image.get("license")))
+                self.found.images.append(SiteImage(url, page, image.get("license")))
         self.add_page(page)
 
     def _count(self) -> None:

@@ -13,8 +13,9 @@ from million_ird.config.rules import WebSettings
 from million_ird.errors import SourceError
 from million_ird.ledger import load
 from million_ird.runtime.storage import Folder
-from million_ird.sources.web.crawler import SiteImage, crawl_site
+from million_ird.sources.web.crawler import crawl_site
 from million_ird.sources.web.html import largest_of, parse_page
+from million_ird.sources.web.sitemaps import SiteImage
 from million_ird.workflow import Options, build
 from tests.million_ird.test_web_build import encoded
 from tests.million_ird.web_server import Site, serving

@@ -144,7 +144,6 @@ class DemoPage:
 
     def receive(self, upload: Upload) -> tuple[Any, str]:
         """Return the file to show for an upload, and a line about it; None removes an upload that cannot be read."""
-        self.folder.remove_old()
         try:
             path, name = _path_and_name(upload)
             image = read_upload(path, name, self.limits)
@@ -164,7 +163,6 @@ class DemoPage:
         progress: gr.Progress = gr.Progress(),  # noqa: B008  # gradio recognises such a default value
     ) -> list[Any]:
         """Return the message, the figures, and the updates of each variant's slider and download."""
-        self.folder.remove_old()
         try:
             path, name = _path_and_name(upload)
             degradation = None

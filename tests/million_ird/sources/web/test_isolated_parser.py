@@ -97,23 +97,26 @@ def total_length(answer: HtmlPage | Sitemap) -> int:
     return sum(map(len, (*images, *others)))
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_crafted_pages_end_in_an_answer(name: str, parser: IsolatedParser) -> None:
-    body = PAGES[name]()
-    assert len(body) <= 5_000_000
-    before = own_peak_mb()
-    answer = asyncio.run(_closing(parser, parser.page(body, ADDRESS)))
-    _check(answer, before)
+CRAFTED = [
+    *(pytest.param("page", make, 5_000_000, id=name) for name, make in PAGES.items()),
+    *(pytest.param("sitemap", make, 50_000_000, id=name, marks=pytest.mark.full) for name, make in SITEMAPS.items()),
+]
 
 
-@pytest.mark.full
-@pytest.mark.parametrize("name", SITEMAPS)
-def test_crafted_sitemaps_end_in_an_answer(name: str, parser: IsolatedParser) -> None:
-    body = SITEMAPS[name]()
-    assert len(body) <= 50_000_000
+@pytest.mark.parametrize(("kind", "make", "largest"), CRAFTED)
+def test_crafted_pages_and_sitemaps_end_in_an_answer(
+    kind: str, make: Callable[[], bytes], largest: int, parser: IsolatedParser
+) -> None:
+    body = make()
+    assert len(body) <= largest
     before = own_peak_mb()
-    answer = asyncio.run(_closing(parser, parser.sitemap(body, ADDRESS)))
-    _check(answer, before)
+    answer = asyncio.run(_closing(parser, getattr(parser, kind)(body, ADDRESS)))
+    if isinstance(answer, Failed):
+        assert answer.failure_class in {"hung", "out_of_memory", "crashed"}
+    else:
+        assert isinstance(answer, HtmlPage | Sitemap)
+        assert total_length(answer) <= MAX_JOINED_CHARACTERS
+    assert own_peak_mb() - before < 300
 
 
 @pytest.mark.parametrize("name", ROBOTS)
@@ -132,15 +135,6 @@ async def _closing(parser: IsolatedParser, answer: object) -> object:
         return await answer  # type: ignore[misc]
     finally:
         parser.close()
-
-
-def _check(answer: object, peak_before: float) -> None:
-    if isinstance(answer, Failed):
-        assert answer.failure_class in {"hung", "out_of_memory", "crashed"}
-    else:
-        assert isinstance(answer, HtmlPage | Sitemap)
-        assert total_length(answer) <= MAX_JOINED_CHARACTERS
-    assert own_peak_mb() - peak_before < 300
 
 
 def test_elements_within_each_other_are_counted() -> None:

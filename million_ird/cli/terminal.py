@@ -8,19 +8,21 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from types import FrameType
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import typer
 from rich.console import Console, Group
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from million_ird.calibrate import Calibration
 from million_ird.config.gates import Gate
 from million_ird.ledger import Funnel
 from million_ird.printable import printable, printable_json, printable_lines
 from million_ird.reporting.formatting import plural
 from million_ird.workflow import Result
+
+if TYPE_CHECKING:  # it loads scipy.stats, which no other command needs: a second at each start
+    from million_ird.calibrate import Calibration
 
 SECONDS_BETWEEN_LINES = 30.0
 
@@ -144,7 +146,7 @@ def funnel_table(funnel: Funnel) -> Table:
     return table
 
 
-def calibration_table(calibration: Calibration) -> Group:
+def calibration_table(calibration: "Calibration") -> Group:
     """Return a table of each measure's best threshold alone, and the gates that were chosen together."""
     title = f"Thresholds that keep {calibration.recall:.0%} of the good images"
     table = Table(title=title, title_justify="left", box=None)
@@ -162,7 +164,7 @@ def calibration_table(calibration: Calibration) -> Group:
     return Group(table, "", "Together", *gates, summary)
 
 
-def calibration_json(calibration: Calibration) -> str:
+def calibration_json(calibration: "Calibration") -> str:
     """Return a calibration as one JSON object."""
     joint = calibration.joint
     return json.dumps(

@@ -11,23 +11,16 @@ import pyarrow.compute as pc
 from million_ird.candidate import Failed
 from million_ird.config.rules import BuildLimits
 from million_ird.errors import MillionIRDError, ReadError
-from million_ird.images.decode import shrink
-from million_ird.images.encode import encode_jpeg
-from million_ird.images.encoded_image import EncodedImage
 from million_ird.ledger import Row
 from million_ird.reporting.formatting import apart, number
 from million_ird.reporting.rows import LedgerRows
 from million_ird.reporting.sliders import GateLimit
 from million_ird.reporting.steps import FunnelStep
 from million_ird.runtime.sandbox import WorkerDied, worker_process
-from million_ird.runtime.threads import single_threaded
 from million_ird.scan.source_bytes import DownloadCache, read_verified
 from million_ird.schema import EXACT, LEAK, NEAR, PIXELS, REMOVED
 from million_ird.sources.source import Reader, Source
 
-SIDE = 160
-"""Pixels of a thumbnail's longer side."""
-QUALITY = 72
 KEPT_SHOWN, DROPPED_SHOWN, BORDERLINE_SHOWN = 24, 12, 6
 GROUPS_SHOWN, DUPLICATES_SHOWN = 12, 3
 LEAKS_SHOWN, LEAKS_LISTED = 24, 1000
@@ -178,7 +171,7 @@ def thumbnails(
     keys = [str(row["key"]) for row in chosen.values()]
     readers: Mapping[str, Reader] = originals.wrap(sources, originals.places(keys)) if originals else sources
     made = {}
-    with worker_process("million_ird.reporting.gallery:ThumbnailMaker", (limits.max_pixels,)) as child:
+    with worker_process("million_ird.reporting.thumbnail_maker:ThumbnailMaker", (limits.max_pixels,)) as child:
         for position, row in chosen.items():
             try:
                 small = child().call("jpeg", _encoded(row, readers), seconds=limits.seconds)
@@ -189,24 +182,6 @@ def thumbnails(
                 src, problem = "", str(error)
             made[position] = Thumbnail(str(row["uri"]), str(row["source"]), src, problem)
     return made
-
-
-class ThumbnailMaker:
-    """Makes thumbnails, in the sandbox process."""
-
-    def __init__(self, max_pixels: int) -> None:
-        self._max_pixels = max_pixels
-        self._single_threaded = single_threaded()
-        self._single_threaded.__enter__()
-
-    def jpeg(self, encoded: bytes) -> bytes:
-        """Return a small JPEG of an encoded image.
-
-        Raises:
-            ReadError: It cannot be decoded.
-        """
-        image = EncodedImage(encoded, max_pixels=self._max_pixels)
-        return encode_jpeg(shrink(image.thumbnail, SIDE), QUALITY)
 
 
 def _encoded(row: Row, readers: Mapping[str, Reader]) -> bytes:

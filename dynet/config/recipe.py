@@ -132,6 +132,7 @@ class TrainingRecipe(StrictModel):
     gradient_clip: Positive | None = None
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
     frequency_loss: Annotated[float, Field(ge=0, le=1e3)] = 0.0
+    log_loss: Annotated[float, Field(ge=0, le=1e3)] = 0.0
     exclude: tuple[str, ...] = ()
     precision: Literal["fp32", "bf16"] = "fp32"
     compile: Flag = False
@@ -179,6 +180,8 @@ def drop_newer_defaults(keys: dict[str, Any]) -> None:
     """Remove the keys that older versions did not have where they are at their defaults, so that old digests stay."""
     if not keys["distil_from_step"]:
         del keys["distil_from_step"]
+    if not keys["log_loss"]:
+        del keys["log_loss"]
     for task in keys.get("tasks", {}).values():
         if not task["then"]:
             del task["then"]

@@ -22,6 +22,25 @@ def test_the_frequency_loss_equals_the_spectrum_of_numpy() -> None:
     assert float(training_loss(one, two, 0.5)) == pytest.approx(float(one.mean()) + 0.5 * expected, rel=1e-5)
 
 
+def test_the_log_loss_is_that_of_numpy_and_balances_the_gradients_of_the_images() -> None:
+    clean = torch.full((2, 3, 8, 8), 0.5)
+    offsets = torch.tensor([0.001, 0.1]).reshape(2, 1, 1, 1)
+    restored = (clean + offsets).requires_grad_()
+    loss = training_loss(restored, clean, log_scale=0.002)
+    loss.backward()
+    assert float(loss.detach()) == pytest.approx(0.002 * np.log1p(np.array([0.5, 50.0])).mean(), rel=1e-4)
+    assert restored.grad is not None
+    slight, strong = (float(restored.grad[index].sum()) for index in (0, 1))
+    assert slight / strong == pytest.approx((1 + 50) / (1 + 0.5), rel=1e-3)
+
+
+def test_the_log_loss_contains_the_frequency_loss_and_tends_to_the_plain_loss() -> None:
+    one, two = torch.rand(2, 3, 12, 10, generator=torch.Generator().manual_seed(0)), torch.zeros(2, 3, 12, 10)
+    plain = float(training_loss(one, two, 0.5))
+    assert float(training_loss(one, two, 0.5, log_scale=1e4)) == pytest.approx(plain, rel=1e-4)
+    assert float(training_loss(one, two, 0.5, log_scale=0.1)) < plain
+
+
 def test_the_frequency_loss_is_float32_under_bfloat16() -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         loss = frequency_loss(torch.ones(1, 3, 8, 8, dtype=torch.bfloat16), torch.zeros(1, 3, 8, 8))

@@ -68,6 +68,7 @@ def measured(folder: Path) -> tuple[str, dict[str, Any]]:
     return done.stdout, json.loads((folder / "raw.json").read_text())
 
 
+@pytest.mark.full
 def test_every_task_has_a_row_of_every_method(measured: tuple[str, dict[str, Any]]) -> None:
     printed, raw = measured
     tasks = [*DEGRADED, "clean", "real"]
@@ -143,6 +144,7 @@ def test_noise_in_floating_point_is_the_noise_in_8_bits_before_clipping() -> Non
     assert np.array_equal(STRICT.add_noise(clean, "Ärger", 50), np.rint(np.clip(clean + noise, 0, 255)))
 
 
+@pytest.mark.full
 def test_resuming_measures_only_what_is_missing_and_refuses_other_settings(
     folder: Path, measured: tuple[str, dict[str, Any]]
 ) -> None:
@@ -160,6 +162,7 @@ def test_resuming_measures_only_what_is_missing_and_refuses_other_settings(
     assert "blind" in refused.stderr
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("arguments", "without", "said"),
     [

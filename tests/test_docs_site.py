@@ -64,6 +64,7 @@ def test_every_page_is_in_the_navigation_once() -> None:
     assert sorted(told) == sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md"))
 
 
+@pytest.mark.full
 def test_nothing_is_fetched_from_elsewhere(site: Path) -> None:
     for path in site.rglob("*.html"):
         for tag, attribute, address in page(path).links:

@@ -206,6 +206,7 @@ def test_the_measure_is_measured(checkout: Checkout) -> None:
     assert "100" in proposed
 
 
+@pytest.mark.full
 def test_the_gate_drops_with_its_reason_and_explain_names_it(checkout: Checkout, quiet: list[str]) -> None:
     rows = {row["uri"]: row for row in checkout.ledger("quiet")}
     noisy = rows.pop("grainy.png")
@@ -233,6 +234,7 @@ def test_the_sources_pictures_arrive(checkout: Checkout, database: set[str]) -> 
     assert "0 faults" in verified
 
 
+@pytest.mark.full
 def test_the_degradation_is_trained_on_and_shown(checkout: Checkout) -> None:
     checkout.run_section("A degradation")
     run = checkout.folder / "runs" / "fringes"

@@ -92,6 +92,7 @@ def test_the_commands_above_are_all_commands_of_dynet() -> None:
         ("demo", [], "demo"),
     ],
 )
+@pytest.mark.full
 def test_with_train_alone_other_extras_are_named(
     train: Path, command: str, more: list[str], extra: str, tmp_path: Path
 ) -> None:
@@ -132,6 +133,7 @@ def test_a_missing_module_of_no_extra_is_a_bug_and_shows_as_one(package: object)
 
 
 @pytest.mark.parametrize("package", [million_ird.extras, dynet.extras])
+@pytest.mark.full
 def test_every_advice_installs_the_module_and_the_core_does_not(package: object) -> None:
     brought_by = metadata.packages_distributions()
     core = environments.distributions()

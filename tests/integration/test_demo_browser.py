@@ -164,6 +164,7 @@ def _downloaded(browser: Chromium, page: Page, variant: str, folder: Path) -> Pa
     return file
 
 
+@pytest.mark.full
 def test_an_uploaded_image_is_degraded_restored_and_downloaded(
     browser: Chromium, demo: Demo, weights: Path, photograph: Path, tmp_path: Path
 ) -> None:

@@ -11,6 +11,7 @@ from million_ird.runtime.storage import Folder
 from million_ird.workflow import Options, build
 
 
+@pytest.mark.full
 def test_every_hostile_file_has_a_row_and_none_stops_the_build(shared_data: Path, tmp_path: Path) -> None:
     folder = shared_data / "hostile"
     recipe = Recipe.model_validate({"limits": {"failed_share": 1, "max_pixels": 50_000_000, "seconds": 60}})

@@ -87,6 +87,7 @@ def survives(many: Path, recipe: Path, whole: dict[str, bytes], folder: Path, se
     assert scenes.contents(out) == whole
 
 
+@pytest.mark.full
 def test_killed_workers_change_nothing(many: Path, recipe: Path, whole: dict[str, bytes], tmp_path: Path) -> None:
     survives(many, recipe, whole, tmp_path, seed=1, kills=3)
 

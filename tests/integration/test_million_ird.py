@@ -179,6 +179,7 @@ def killed_and_resumed(pictures: Path, recipe: Path, out: Path, how: int, after:
     return process.returncode
 
 
+@pytest.mark.full
 def test_a_build_that_is_killed_ends_in_the_bytes_of_one_that_was_not(
     built: Path, pictures: Path, recipe: Path, tmp_path: Path
 ) -> None:
@@ -199,7 +200,7 @@ def test_thirty_kills_change_nothing(built: Path, pictures: Path, recipe: Path, 
         assert digest(out) == digest(built)
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("how", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.full)])
 def test_an_interrupt_ends_with_130_and_is_resumable(
     built: Path, pictures: Path, recipe: Path, tmp_path: Path, how: int
 ) -> None:
@@ -227,6 +228,7 @@ def test_deciding_works_from_the_ledger_alone(built: Path, tmp_path: Path) -> No
     run("verify", out)
 
 
+@pytest.mark.full
 def test_a_looser_gate_measures_just_what_was_never_measured(
     built: Path, pictures: Path, recipe: Path, tmp_path: Path
 ) -> None:
@@ -240,6 +242,7 @@ def test_a_looser_gate_measures_just_what_was_never_measured(
     assert "not_measured" not in again["dropped"]
 
 
+@pytest.mark.full
 def test_new_files_are_added_vanished_ones_are_told_and_leave_the_set(
     pictures: Path, recipe: Path, tmp_path: Path
 ) -> None:
@@ -258,6 +261,7 @@ def test_new_files_are_added_vanished_ones_are_told_and_leave_the_set(
     run("verify", tmp_path / "out")
 
 
+@pytest.mark.full
 def test_limit_is_a_first_taste(built: Path, pictures: Path, recipe: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     arguments = ("--sources", pictures, "--out", out, "--recipe", recipe, "--workers", 0)
@@ -298,6 +302,7 @@ def test_verify_finds_a_flipped_byte(built: Path, tmp_path: Path) -> None:
     assert "another sha256" in run("verify", out, code=1).stdout
 
 
+@pytest.mark.full
 def test_a_build_that_keeps_nothing_is_a_data_set_all_the_same(pictures: Path, tmp_path: Path) -> None:
     (tmp_path / "none.yaml").write_text(yaml.safe_dump({**RECIPE, "gates": [{"field": "short_side", "min": 9999}]}))
     result = build("--sources", pictures, "--out", tmp_path / "out", "--recipe", tmp_path / "none.yaml", "--workers", 0)
@@ -309,6 +314,7 @@ def test_a_build_that_keeps_nothing_is_a_data_set_all_the_same(pictures: Path, t
     assert list(load_dataset(str(tmp_path / "out"), "patches", split="train", streaming=True)) == []
 
 
+@pytest.mark.full
 def test_explain_and_status_tell_the_story(built: Path) -> None:
     story = run("explain", built, "zz small.png").stdout
     assert "dropped: small, measured 40, limit 100" in story
@@ -354,6 +360,7 @@ def test_bad_use_is_one_line_exit_2_and_nothing_written(tmp_path: Path, pictures
     assert sorted(tmp_path.rglob("*")) == before
 
 
+@pytest.mark.full
 def test_two_builds_on_one_folder_the_second_refuses_and_names_the_owner(
     pictures: Path, recipe: Path, tmp_path: Path
 ) -> None:

@@ -88,6 +88,7 @@ def test_what_was_published_is_loaded_as_it_was_built(run: Run, built: Path, pub
     assert json.loads(local.stdout.splitlines()[-1]) == told
 
 
+@pytest.mark.full
 def test_dynet_trains_on_it_whole_and_streamed_to_the_same_weights(
     run: Run, published: dict[str, object], tmp_path: Path
 ) -> None:

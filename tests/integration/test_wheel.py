@@ -123,6 +123,7 @@ def test_core_dependencies_build_verify_publish_and_load_a_dataset(environment: 
     assert where.count(str(environment)) == 2
 
 
+@pytest.mark.full
 def test_a_program_of_a_user_is_type_checked_against_the_wheel(wheel: Path, tmp_path: Path) -> None:
     folder = tmp_path / "environment"
     site = environments.create(folder, "train")

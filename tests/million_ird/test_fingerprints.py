@@ -129,6 +129,7 @@ def test_a_fingerprint_file_replaces_the_images_and_contains_no_pixels(
     assert path.stat().st_size < 3 * (size + 2000)
 
 
+@pytest.mark.full
 def test_a_build_can_exclude_another_build(
     finished: Path, pictures: Path, tmp_path: Path, program: Callable[..., object]
 ) -> None:
@@ -143,6 +144,7 @@ def test_a_build_can_exclude_another_build(
     assert leak.endswith("/p003.png")
 
 
+@pytest.mark.full
 def test_excluded_benchmarks_are_reported_and_apply_to_later_decisions(
     test_set: Path, tmp_path: Path, program: Callable[..., object], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -198,6 +200,7 @@ def test_an_unusable_benchmark_is_refused_in_one_line(tmp_path: Path) -> None:
         load_fingerprints(Folder(str(tmp_path)), "text.parquet")
 
 
+@pytest.mark.full
 def test_bsds500_val_leaks_its_68_images_of_cbsd68_and_no_other(shared_data: Path) -> None:
     """CBSD68 is 68 of the 100 images; none of the other 32 shows the same scene."""
     with Executor() as executor:

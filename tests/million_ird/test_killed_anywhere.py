@@ -31,6 +31,7 @@ def _build(folder: Path, points: Sequence[int]) -> list[dict[str, Any]]:
     )
 
 
+@pytest.mark.full
 def test_a_build_killed_at_its_start_is_accepted_again(tmp_path: Path) -> None:
     attempts = _build(tmp_path, [3, 5, 9, 40, NEVER])
     check_attempts(attempts, attempts[-1]["digests"])

@@ -200,6 +200,7 @@ def published(out: Path) -> Iterator[tuple[str, str]]:
                 yield str(path), repr(pq.read_table(path).to_pylist())
 
 
+@pytest.mark.full
 def test_no_secret_of_an_address_is_published_or_logged(tmp_path: Path, site: Site) -> None:
     secret = Secrets()
     sources = lay_out(tmp_path, site, secret)

@@ -100,6 +100,7 @@ def test_a_table_of_urls_becomes_a_dataset_and_nothing_is_fetched_twice(
     assert site.asked["/robots.txt"] == HOSTS
 
 
+@pytest.mark.full
 def test_declared_sizes_and_licences_drop_before_anything_is_fetched(tmp_path: Path, site: Site) -> None:
     entries = addresses(site, 4)
     entries[0] |= {"width": 50, "height": 900}
@@ -121,6 +122,7 @@ def test_declared_sizes_and_licences_drop_before_anything_is_fetched(tmp_path: P
     assert [site.asked[f"/{n}.png"] for n in range(4)] == [1, 1, 1, 1]
 
 
+@pytest.mark.full
 def test_failures_have_classes_and_only_failures_are_retried(
     tmp_path: Path, site: Site, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -165,6 +167,7 @@ def test_private_addresses_are_refused_unless_allowed(tmp_path: Path, site: Site
     assert not site.asked
 
 
+@pytest.mark.full
 def test_addresses_in_a_dataset_go_through_the_same_checks(tmp_path: Path, site: Site) -> None:
     exif = Image.Exif()
     exif[0x010F] = "a camera's maker"
@@ -196,6 +199,7 @@ def test_addresses_in_a_dataset_go_through_the_same_checks(tmp_path: Path, site:
     assert b"maker" not in stored["image"]["bytes"]  # as of any image from the web
 
 
+@pytest.mark.full
 def test_only_new_rows_are_fetched_and_removed_rows_vanish(tmp_path: Path, site: Site) -> None:
     out = tmp_path / "out"
     build([str(table(tmp_path, site, addresses(site, 8)))], str(out), recipe(), HERE)
@@ -208,6 +212,7 @@ def test_only_new_rows_are_fetched_and_removed_rows_vanish(tmp_path: Path, site:
     assert verify(str(out)).faults == []
 
 
+@pytest.mark.full
 def test_secrets_in_addresses_are_used_and_not_published(tmp_path: Path, site: Site) -> None:
     secret = "/0.png?X-Amz-Signature=s3cret&v=2"
     site.pages[secret] = encoded(0)
@@ -228,6 +233,7 @@ def test_secrets_in_addresses_are_used_and_not_published(tmp_path: Path, site: S
     assert site.asked[secret] == 1
 
 
+@pytest.mark.full
 def test_addresses_that_differ_in_a_parameter_alone_are_two_images(tmp_path: Path, site: Site) -> None:
     whole = [site.url(f"/get?id={number}") for number in range(3)]
     for number in range(3):
@@ -249,6 +255,7 @@ def test_addresses_that_differ_in_a_parameter_alone_are_two_images(tmp_path: Pat
     assert verdicts[found[1]] != "kept"
 
 
+@pytest.mark.full
 def test_two_workers_fetch_politely_and_write_the_same_bytes(
     tmp_path: Path, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -277,6 +284,7 @@ def command(source: Path, out: Path, recipe_path: Path, *more: str) -> list[str]
             "--allow-private-hosts", "--workers", "0", "--json", *more]  # fmt: skip
 
 
+@pytest.mark.full
 def test_images_from_the_web_are_published_without_personal_metadata(tmp_path: Path, site: Site) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -311,6 +319,7 @@ def test_images_from_the_web_are_published_without_personal_metadata(tmp_path: P
     assert any("EXIF" in fault for fault in verify(str(out)).faults)
 
 
+@pytest.mark.full
 def test_a_killed_build_from_the_web_resumes_to_the_same_bytes(tmp_path: Path, site: Site) -> None:
     source, recipe_path = table(tmp_path, site, addresses(site)), tmp_path / "recipe.yaml"
     recipe_path.write_text(yaml.safe_dump(recipe(web={"delay": 0.2, "retries": 0}).model_dump(mode="json")))

@@ -21,6 +21,7 @@ Command = Callable[..., tuple[int, str, str]]
 LICENCE = ("--licence", "mit")
 
 
+@pytest.mark.full
 def test_a_dry_run_shows_files_and_card_without_network(site: Site, hub: Hub, trained: Trained) -> None:
     done = site.publish(trained.run, *trained.arguments, "--dry-run", token="")
     assert done.code == 0, done.stderr

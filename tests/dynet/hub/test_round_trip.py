@@ -22,6 +22,7 @@ FILES = {
 }
 
 
+@pytest.mark.full
 def test_published_weights_load_as_the_same_tensors_and_give_the_same_outputs(
     site: Site, hub: Hub, trained: Trained, tmp_path: Path
 ) -> None:

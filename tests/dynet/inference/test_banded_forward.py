@@ -113,6 +113,7 @@ print(json.dumps(peaks))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a peak that can be reset")
+@pytest.mark.full
 def test_memory_is_a_fraction_of_the_plain_blocks_and_no_more_than_predicted() -> None:
     done = subprocess.run([sys.executable, "-c", _MEASURE], capture_output=True, text=True, check=True)
     peaks = json.loads(done.stdout)

@@ -113,6 +113,7 @@ def _with_memory(
     return subprocess.CompletedProcess(command, done.returncode, "\n".join(rest), done.stderr)
 
 
+@pytest.mark.full
 def test_out_of_memory_halves_the_tile_and_continues(shallow: Path, tmp_path: Path) -> None:
     images = _write_images(tmp_path / "in", 1, 1700, 1700)
     done = _with_memory(260, images, tmp_path / "little", "--weights", shallow, "--tile", 4096)

@@ -36,6 +36,7 @@ def _steps_at_edges_and_elsewhere(difference: np.ndarray, tile: int) -> tuple[fl
     return float(by_column[edges].mean()), float(np.delete(by_column, edges).mean())
 
 
+@pytest.mark.full
 def test_tiles_leave_no_seam_and_differ_little_from_the_whole(
     denoiser: DyNet, noisy_photograph: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -153,6 +153,7 @@ def test_a_compiled_block_agrees_with_eager_to_1e_5() -> None:
         torch.testing.assert_close(torch.compile(block)(x), block(x), atol=1e-5, rtol=0)
 
 
+@pytest.mark.full
 def test_the_whole_network_is_one_graph_per_variant(tiny: DyNet) -> None:
     # Traced as torch.compile does, run without generated code, which takes a compiler and minutes.
     x = _picture(16, 16)

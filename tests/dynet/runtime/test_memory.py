@@ -24,6 +24,7 @@ print(faults() - before)
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="mallopt is glibc's")
+@pytest.mark.full
 def test_a_freed_block_is_reused() -> None:
     faults = {}
     for how in ("keep", "leave"):

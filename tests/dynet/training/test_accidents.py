@@ -63,6 +63,7 @@ def workers_of(process: "subprocess.Popen[bytes]") -> list[int]:
     return [pid for pid in children if b"dynet.cli.app" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
+@pytest.mark.full
 def test_a_killed_loader_is_told_in_one_line_and_a_signal_to_all_processes_is_a_stop(
     start: Start, tmp_path: Path
 ) -> None:
@@ -95,6 +96,7 @@ def test_a_killed_loader_is_told_in_one_line_and_a_signal_to_all_processes_is_a_
     assert logged_steps(run) == list(range(1, logged_steps(run)[-1] + 1))
 
 
+@pytest.mark.full
 def test_two_trainings_in_one_run_do_not_disturb_each_other(start: Start, train: Command, tmp_path: Path) -> None:
     run = tmp_path / "run"
     process = start(run, checkpoint_every=2)

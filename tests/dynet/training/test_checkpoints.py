@@ -31,6 +31,7 @@ def test_a_checkpoint_without_a_tensor_is_reported_in_one_line(train: Command, t
     assert "the checkpoint of step 2 does not fit" in err
 
 
+@pytest.mark.full
 def test_a_full_disk_at_a_checkpoint_is_reported_in_one_line(train: Command, tmp_path: Path, data_set: Path) -> None:
     script = "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
     script += "resource.setrlimit(resource.RLIMIT_FSIZE, (ROOM, ROOM)); from dynet.cli.app import main; main()"
@@ -77,6 +78,7 @@ def test_a_checkpoint_comes_back_as_it_was(two_checkpoints: Path) -> None:
 DAMAGED = r"step-00000008\.pt is damaged .*; delete step-00000008\.pt, and --resume goes on from step 4, which is whole"
 
 
+@pytest.mark.full
 def test_every_flipped_bit_is_noticed(two_checkpoints: Path) -> None:
     file = two_checkpoints / "step-00000008.pt"
     whole = file.read_bytes()

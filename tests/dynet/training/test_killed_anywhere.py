@@ -28,6 +28,7 @@ def _train(folder: Path, data_set: Path, recipe_text: Text, points: Sequence[int
     )
 
 
+@pytest.mark.full
 def test_a_training_killed_at_its_start_is_accepted_again(tmp_path: Path, data_set: Path, recipe_text: Text) -> None:
     attempts = _train(tmp_path, data_set, recipe_text, [10, 12, 13, 60, NEVER])
     check_attempts(attempts, attempts[-1]["digests"])

@@ -41,6 +41,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("train")
 
 
+@pytest.mark.full
 def test_a_resumed_run_ends_in_the_same_bytes_as_an_uninterrupted_one(train: Command, tmp_path: Path) -> None:
     for stage, keys in (("pretrain", {}), ("finetune", EVERYTHING)):
         whole, broken = tmp_path / f"{stage}-whole", tmp_path / f"{stage}-broken"

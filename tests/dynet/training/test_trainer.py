@@ -92,6 +92,7 @@ def test_clean_input_is_validated_in_every_stage_and_recorded(stage: str, train:
         assert curve[8] == pytest.approx(last["psnr"]["clean"][variant], abs=1e-3)
 
 
+@pytest.mark.full
 def test_the_psnr_of_clean_input_is_that_of_the_networks_output(
     train: Command, tmp_path: Path, photographs: list[np.ndarray]
 ) -> None:
@@ -221,6 +222,7 @@ def test_a_crop_larger_than_the_images_is_reported_in_one_line_also_from_a_worke
         assert err.count("\n") == 1
 
 
+@pytest.mark.full
 def test_fine_tuning_starts_from_init_and_refuses_another_width(
     train: Command, tmp_path: Path, tiny_weights: Path
 ) -> None:

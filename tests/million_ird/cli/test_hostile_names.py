@@ -53,6 +53,7 @@ def command(*arguments: object, expected: set[int]) -> str:
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.full
 def test_no_command_prints_what_a_terminal_obeys(tmp_path: Path) -> None:
     source, out = tmp_path / "so\x1b[31murce", tmp_path / "out"
     source.mkdir()

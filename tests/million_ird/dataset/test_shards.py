@@ -44,6 +44,7 @@ def split(tmp_path_factory: pytest.TempPathFactory, crops: Path) -> Path:
     return out
 
 
+@pytest.mark.full
 def test_images_that_show_parts_of_each_other_are_in_one_split(split: Path) -> None:
     found = defaultdict(set)
     kept = [row for row in load(Folder(str(split))).to_pylist() if row["verdict"] == "kept"]
@@ -74,6 +75,7 @@ def test_an_image_in_the_wrong_split_is_a_fault(split: Path, tmp_path: Path) -> 
     assert any("its columns differ from the ledger" in fault for fault in verify(str(out)).faults)
 
 
+@pytest.mark.full
 def test_the_split_does_not_depend_on_the_order_of_the_sources(crops: Path, tmp_path: Path) -> None:
     names = sorted(path.name for path in crops.iterdir())
     places = []

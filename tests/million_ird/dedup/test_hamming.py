@@ -304,6 +304,7 @@ def test_workers_without_a_scratch_folder_are_refused() -> None:
         pairs_within(even(10), 4, run=lambda function, tasks: map(function, tasks))
 
 
+@pytest.mark.full
 def test_two_dask_workers_find_what_one_process_finds(tmp_path: Path) -> None:
     hashes = even(200_000)
     with Executor(workers=2) as executor:

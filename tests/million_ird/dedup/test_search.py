@@ -112,6 +112,7 @@ def test_the_result_is_the_same_in_one_process_on_disk_and_on_workers(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.full
 def test_real_duplicates_from_the_web_are_found(shared_data: Path) -> None:
     folder = shared_data / "duplicates"
     with open(folder / "groups.tsv", newline="") as file:

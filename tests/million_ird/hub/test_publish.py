@@ -33,6 +33,7 @@ def release_names(built: Path) -> set[str]:
     return {name for name in names if not name.startswith(".work/")}
 
 
+@pytest.mark.full
 def test_an_unchanged_dataset_makes_no_commit(site: Site, hub: Hub, built: Path) -> None:
     first = site.publish(built, "--json")
     assert set(first.result["uploaded"]) == release_names(built)

@@ -25,6 +25,7 @@ def sizes(folder: Path) -> dict[Path, int]:
     return {path: path.stat().st_size for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.full
 def test_a_cleaned_dataset_verifies_is_decided_and_builds_to_the_same_bytes(built: Path, pictures: Path) -> None:
     (built / "data" / ".tmp-0123456789abcdef0123456789abcdef").write_bytes(b"left by a writer that was killed")
     work, expected = sizes(built / ".work"), scenes.contents(built)
@@ -84,6 +85,7 @@ def test_shards_that_were_not_moved_into_place_yet_are_not_removed(built: Path) 
     assert not (built / ".work").exists()
 
 
+@pytest.mark.full
 def test_streamed_originals_stay_without_the_option_all(tmp_path: Path, program: Callable[..., CommandResult]) -> None:
     bodies = {}
     for number in range(3):

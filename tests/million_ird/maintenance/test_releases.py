@@ -76,6 +76,7 @@ def test_without_changes_there_is_no_release(folder: Folder, built: Path, pictur
     assert make_release(folder, today=date(2027, 1, 1)) is None
 
 
+@pytest.mark.full
 def test_added_and_removed_images_are_counted_with_the_reason(pictures: Path, built: Path, tmp_path: Path) -> None:
     folder = Folder(str(built))
     shutil.copytree(pictures, tmp_path / "in")
@@ -108,6 +109,7 @@ def test_added_and_removed_images_are_counted_with_the_reason(pictures: Path, bu
     assert text == render_changes(list_releases(folder))
 
 
+@pytest.mark.full
 def test_a_file_with_another_image_has_changed(pictures: Path, built: Path, tmp_path: Path) -> None:
     shutil.copytree(pictures, tmp_path / "in")
     scenes.make(tmp_path / "in", built)
@@ -144,6 +146,7 @@ def test_another_recipe_and_other_benchmarks_are_changes(folder: Folder, built: 
 
 
 @pytest.mark.parametrize("written", [(), (LAST_RELEASE,), (LAST_RELEASE, RELEASES), (LAST_RELEASE, RELEASES, CHANGES)])
+@pytest.mark.full
 def test_a_kill_between_any_two_files_gives_the_release_once(
     written: tuple[str, ...], folder: Folder, built: Path, pictures: Path, tmp_path: Path
 ) -> None:

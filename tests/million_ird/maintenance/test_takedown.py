@@ -168,6 +168,7 @@ def test_shards_without_it_keep_their_bytes(before: Path, after: tuple[Path, Tak
     assert len(old) >= len(changed) + 4
 
 
+@pytest.mark.full
 def test_the_next_build_equals_a_fresh_build_with_the_same_blocklist(
     after: tuple[Path, TakedownResult], source: Path, tmp_path: Path
 ) -> None:
@@ -207,6 +208,7 @@ def _save_altered_copies(picture: Image.Image, where: Path) -> None:
     )
 
 
+@pytest.mark.full
 def test_no_altered_copy_brings_it_back(after: tuple[Path, TakedownResult], source: Path, tmp_path: Path) -> None:
     out = Path(shutil.copytree(after[0], tmp_path / "out"))
     shutil.copytree(source, tmp_path / "in")
@@ -252,6 +254,7 @@ def _assert_same_as_without_kill(out: Path, expected: Path) -> None:
     assert scenes.temporary(out) == []
 
 
+@pytest.mark.full
 def test_a_kill_at_the_first_shard_keeps_the_blocklist_and_the_command_can_run_again(
     out: Path, after: tuple[Path, TakedownResult], tmp_path: Path
 ) -> None:
@@ -316,6 +319,7 @@ def _kills(before: Path, after: Path, tmp_path: Path, every: int) -> None:
         shutil.rmtree(out)
 
 
+@pytest.mark.full
 def test_after_some_kills_the_same_command_gives_the_same_result(
     before: Path, after: tuple[Path, TakedownResult], tmp_path: Path
 ) -> None:
@@ -422,6 +426,7 @@ def site() -> Iterator[Site]:
         yield found
 
 
+@pytest.mark.full
 def test_a_streamed_original_is_overwritten_and_never_fetched_again(tmp_path: Path, site: Site) -> None:
     listed = tmp_path / "urls.csv"
     with listed.open("w", newline="") as file:
@@ -454,6 +459,7 @@ def test_a_streamed_original_is_overwritten_and_never_fetched_again(tmp_path: Pa
     assert holding(out, wanted) == set()
 
 
+@pytest.mark.full
 def test_an_image_that_a_gate_dropped_can_be_blocked_too(tmp_path: Path) -> None:
     scenes.lay_out(tmp_path / "in")
     out = tmp_path / "out"

@@ -26,6 +26,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.full
 def test_imagehash_agrees_with_our_own_phash_on_every_image(built: Path) -> None:
     report = verify(str(built))
     assert (report.faults, report.images) == ([], 3)

@@ -85,6 +85,7 @@ def recipe_with(*references: str, **changes: object) -> Recipe:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.full
 def test_a_users_measure_is_measured_in_every_process(module: str, tmp_path: Path, workers: int) -> None:
     gates = [*scenes.RECIPE["gates"], {"field": "levels", "min": 40, "reason": "few_levels"}]  # type: ignore[misc]
     recipe = recipe_with(f"{module}:Spread", gates=gates)

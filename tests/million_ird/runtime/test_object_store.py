@@ -65,6 +65,7 @@ def test_a_bucket_gives_what_the_folder_gives(
     assert result.funnel.kept == scenes.KEPT
 
 
+@pytest.mark.full
 def test_each_object_is_read_once_and_new_ones_are_added(
     bucket: tuple[str, dict[str, object]], pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -81,6 +82,7 @@ def test_each_object_is_read_once_and_new_ones_are_added(
     assert [name for name in reads if name.endswith((".png", ".jpg"))] == ["zzz new.png"]
 
 
+@pytest.mark.full
 def test_patterns_name_objects(bucket: tuple[str, dict[str, object]], tmp_path: Path) -> None:
     root, options = bucket
     out = tmp_path / "out"
@@ -107,6 +109,7 @@ def test_a_data_set_is_written_to_a_bucket_and_verified_there(
     assert not [name for name in store.find(root) if "tmp-" in name]
 
 
+@pytest.mark.full
 def test_a_picture_is_taken_down_from_a_bucket(
     bucket: tuple[str, dict[str, object]], pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

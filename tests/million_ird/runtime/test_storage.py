@@ -100,6 +100,7 @@ class DiskCalls:
         patch.setattr(os, "replace", recording_replace)
 
 
+@pytest.mark.full
 def test_every_file_of_a_build_is_flushed_around_its_renaming(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "out"
     for number in range(2):

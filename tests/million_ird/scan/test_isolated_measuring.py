@@ -87,6 +87,7 @@ def poisoned(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("poisoned")
 @pytest.mark.parametrize("models", [None, "network"])
+@pytest.mark.full
 def test_each_picture_that_kills_is_a_failed_row_and_the_others_are_measured(models: str | None) -> None:
     good = {f"good {i}": encoded(i) for i in range(BATCH + 3)}
     bad = {mark: encoded(99) + mark.encode() for mark in ("crash", "sleep", "abort", "raise", "slain")}

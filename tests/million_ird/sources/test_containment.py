@@ -174,7 +174,9 @@ def test_no_row_of_a_table_reads_a_file_outside_its_folder(
     assert {row["uri"] for row in told if row["id"] == hashlib.sha256(OWN).hexdigest()} >= {"own.png", "sub/deep.png"}
 
 
-@pytest.mark.parametrize("pattern", ["", "/*", "/**/*.png"])
+@pytest.mark.parametrize(
+    "pattern", ["", pytest.param("/*", marks=pytest.mark.full), pytest.param("/**/*.png", marks=pytest.mark.full)]
+)
 def test_links_out_of_a_folder_are_failed_rows_unless_they_are_followed(world: Path, pattern: str) -> None:
     names = links(world / "in", world / "private")
     (world / "in" / "sub" / "broken.png").symlink_to("gone")
@@ -246,6 +248,7 @@ def add_archives(folder: Path, content: bytes) -> None:
             packed_tar.addfile(described, io.BytesIO(sidecar))
 
 
+@pytest.mark.full
 def test_archives_and_their_members_stay_inside(world: Path) -> None:
     add_archives(world / "private", PRIVATE)
     add_archives(world / "in", OWN)

@@ -266,6 +266,7 @@ def answers(hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ans
     return dict(zip([*roots, "nowhere"], told, strict=True))
 
 
+@pytest.mark.full
 def test_the_real_client_streams_every_shard_despite_server_errors(hub: Hub, answers: dict[str, Answer]) -> None:
     told = answers["user/set"]
     assert told["error"] is None
@@ -302,6 +303,7 @@ def test_a_refusal_of_the_hub_is_an_error_of_one_line(answers: dict[str, Answer]
     assert name != "user/gated" or "gated" in answers[name]["error"].removeprefix(told)
 
 
+@pytest.mark.full
 def test_a_new_commit_is_read_again_in_the_same_chunks(hub: Hub, tmp_path: Path) -> None:
     repository = Repository()
     hub.repositories["user/growing"] = repository

@@ -60,6 +60,7 @@ def test_every_format_of_table_yields_the_same_candidates(folder: Path, kind: st
     ]
 
 
+@pytest.mark.full
 def test_gates_on_passed_columns_and_licences_drop_before_anything_is_read(folder: Path) -> None:
     recipe = parse(
         {

@@ -270,7 +270,9 @@ def test_a_new_member_changes_one_chunk(tmp_path: Path) -> None:
     assert len(changed) <= 3
 
 
-@pytest.mark.parametrize("suffix", ["tar", "tar.gz", "zip"])
+@pytest.mark.parametrize(
+    "suffix", ["tar", pytest.param("tar.gz", marks=pytest.mark.full), pytest.param("zip", marks=pytest.mark.full)]
+)
 def test_a_build_from_an_archive_keeps_its_bytes(tmp_path: Path, suffix: str) -> None:
     members = webdataset(6)
     content = {"tar": tar(members), "tar.gz": gzip.compress(tar(members)), "zip": zipped(members)}[suffix]
@@ -443,6 +445,7 @@ def traced_peak(work: Callable[[], object]) -> int:
         tracemalloc.stop()
 
 
+@pytest.mark.full
 def test_a_large_zip_is_listed_in_less_memory_than_with_the_standard_library(tmp_path: Path) -> None:
     # Both in one process, because the memory of either varies with the threads of earlier tests.
     count = 60_000

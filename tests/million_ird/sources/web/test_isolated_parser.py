@@ -167,6 +167,7 @@ def test_a_parser_that_is_closed_while_it_parses_ends_its_process(parser: Isolat
     assert answer.images == ["http://x.org/a.png"]
 
 
+@pytest.mark.full
 def test_pages_that_cannot_be_parsed_are_failed_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(isolated_parser, "ROBOTS_SECONDS", 1.0)
     monkeypatch.setattr(isolated_parser, "SITEMAP_SECONDS", 2.0)

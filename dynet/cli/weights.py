@@ -17,14 +17,18 @@ app = typer.Typer()
 
 @app.command()
 def convert(
-    released: Annotated[Path, typer.Argument(help="A checkpoint of the released code, plain or Lightning.")],
+    released: Annotated[Path, typer.Argument(help="A checkpoint of the released code, with any wrappers.")],
     out: Annotated[Path, typer.Argument(help="The weights file to write, W.safetensors.")],
 ) -> None:
     """Convert weights of the released network to a weights file of dynet."""
     from dynet.model.convert import convert as run_conversion
 
-    left_out = run_conversion(released, out)
-    for name in left_out:
+    conversion = run_conversion(released, out)
+    for name in conversion.not_taken:
+        typer.echo(f"not taken: {printable(name or 'the network without a wrapper')}")
+    if conversion.taken:
+        typer.echo(f"taken: {printable(conversion.taken)}")
+    for name in conversion.left_out:
         typer.echo(f"left out (never used by the network): {printable(name)}")
     typer.echo(printable(out))
 

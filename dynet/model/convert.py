@@ -1,10 +1,12 @@
 """Conversion of checkpoints of the released code to our weights file."""
 
-import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dynet.errors import WeightsError
+from dynet.model.checkpoint import read_network
 from dynet.model.weights import Architecture, check_tensors_fit
 
 if TYPE_CHECKING:
@@ -13,6 +15,10 @@ if TYPE_CHECKING:
 # Three 1x1 convolutions that the released network creates and never calls.
 UNUSED_PARAMETERS = tuple(f"reduce_noise_channel_{level}.weight" for level in (1, 2, 3))
 
+_MARKER = "patch_embed.proj.weight"
+"""The parameter that every released network has."""
+_MAX_TENSORS = 4096
+"""The released network has 200."""
 _BLOCK_PARTS = {
     "norm1.body.": "norm_attention.",
     "norm2.body.": "norm_feed_forward.",
@@ -65,55 +71,70 @@ def converted_name(released: str) -> str:
     return released
 
 
-def convert(released: Path, out: Path) -> list[str]:
-    """Convert a released checkpoint, a bare state dict or a Lightning one, to the weights file `out`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conversion:
+    """What became of the tensors of a checkpoint."""
 
-    Returns:
-        The unused parameters that were left out.
+    taken: str
+    """The keys that lead to the network in the checkpoint; empty for a bare state dict."""
+    not_taken: tuple[str, ...]
+    """The keys of other networks in it, such as `params` where `params_ema` was taken."""
+    left_out: tuple[str, ...]
+    """The parameters of the network that it never uses."""
+
+
+def convert(released: Path, out: Path) -> Conversion:
+    """Convert a released checkpoint, wrapped as `dynet.model.checkpoint` says, to the weights file `out`.
 
     Raises:
-        WeightsError: The checkpoint is not one of the released network, or the name of `out` is wrong.
+        WeightsError: The checkpoint is not one of the released network, one of its tensors is not of finite
+            floating-point numbers, or the name of `out` is wrong.
         WriteError: `out` cannot be written.
     """
+    import torch
+
     from dynet.model.network import DyNet
 
-    state = _state_dict(released)
-    left_out = [name for name in UNUSED_PARAMETERS if state.pop(name, None) is not None]
+    if out.suffix != ".safetensors":
+        raise WeightsError(f"{out}: the weights file's name must end in .safetensors")
+    network = read_network(released, _MARKER)
+    state = dict(network.tensors)
+    left_out = tuple(name for name in UNUSED_PARAMETERS if state.pop(name, None) is not None)
+    _check_tensors(released, state)
     architecture = _architecture(state, released)
     tensors = {converted_name(name): tensor for name, tensor in state.items()}
     for name in [name for name in tensors if name.endswith(".prompts")]:
         if tensors[name].ndim == 5:
             tensors[name] = tensors[name].squeeze(0)  # (1, prompts, C, S, S): the first axis is always 1
+    with torch.device("meta"):  # the shapes alone: a wrong one must not allocate a network that is as large
+        expected = DyNet.from_architecture(architecture).state_dict()
+    check_tensors_fit(released, expected, tensors)
     model = DyNet.from_architecture(architecture)
-    check_tensors_fit(released, model.state_dict(), tensors)
-    model.load_state_dict(tensors)
-    model.float()
-    if out.suffix != ".safetensors":
-        raise WeightsError(f"{out}: the weights file's name must end in .safetensors")
+    model.load_state_dict(_finite(released, state, tensors))
     model.save(out, notes={"converted_from": released.name})
-    return left_out
+    return Conversion(taken=network.wrapper, not_taken=network.others, left_out=left_out)
 
 
-def _state_dict(path: Path) -> "dict[str, Tensor]":
-    """Return the tensors of the network from a bare state dict or a Lightning checkpoint."""
+def _check_tensors(path: Path, state: "Mapping[str, Tensor]") -> None:
+    """Check that tensors are of floating-point numbers and that each number is stored: a stride of 0 repeats one."""
     import torch
 
-    if not path.is_file():
-        raise WeightsError(f"{path}: no such file")
-    try:
-        loaded: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise WeightsError(f"{path} is not a checkpoint of tensors that torch reads safely: {reason}") from error
-    for key in ("state_dict", "params"):
-        if isinstance(loaded, dict) and isinstance(loaded.get(key), dict):
-            loaded = loaded[key]
-            break
-    if not isinstance(loaded, dict) or not all(isinstance(value, torch.Tensor) for value in loaded.values()):
-        raise WeightsError(f"{path} holds no state dict")
-    if any(name.startswith("net.") for name in loaded):  # Lightning; other entries are not weights of the network
-        loaded = {name.removeprefix("net."): value for name, value in loaded.items() if name.startswith("net.")}
-    return dict(loaded)
+    if len(state) > _MAX_TENSORS:
+        raise WeightsError(f"{path} is not a released DyNet: it has {len(state)} tensors")
+    for name, tensor in state.items():
+        if tensor.layout != torch.strided or not tensor.is_floating_point():
+            raise WeightsError(f"{path}: tensor {name} is of {tensor.dtype}, not plain floating-point numbers")
+        if tensor.is_meta or tensor.nbytes > tensor.untyped_storage().nbytes():
+            raise WeightsError(f"{path}: tensor {name} has a shape of more numbers than are stored")
+
+
+def _finite(path: Path, state: "Mapping[str, Tensor]", tensors: "Mapping[str, Tensor]") -> "dict[str, Tensor]":
+    """Return the tensors in float32; the messages name them as the checkpoint does."""
+    converted = {name: tensor.float() for name, tensor in tensors.items()}
+    for released in state:
+        if not converted[converted_name(released)].isfinite().all():
+            raise WeightsError(f"{path}: tensor {released} has values that are infinite or no number")
+    return converted
 
 
 def _architecture(state: "dict[str, Tensor]", path: Path) -> Architecture:

@@ -2,6 +2,7 @@
  *
  * FAULT_KIND=short: every write takes half of its bytes, as POSIX allows.
  * FAULT_KIND=EIO or ENOSPC: the operation number FAULT_AT (from 1, in each process) fails; with FAULT_AT=0 none does.
+ * FAULT_KIND=clock: the time of day jumps a day ahead and a day back, every 20 times that it is asked for.
  * FAULT_COUNT: a file to which a process appends the number of its operations at its end.
  */
 #define _GNU_SOURCE
@@ -15,6 +16,7 @@
 #include <string.h>
 #include <sys/types.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 static atomic_long operations;
@@ -38,11 +40,16 @@ static int is_short(void) {
     return kind && strcmp(kind, "short") == 0;
 }
 
+static int is_jumping(void) {
+    const char *kind = getenv("FAULT_KIND");
+    return kind && strcmp(kind, "clock") == 0;
+}
+
 /* Count an operation; return whether it is the one that fails, with errno set. */
 static int fails(void) {
     const char *at = getenv("FAULT_AT"), *kind = getenv("FAULT_KIND");
     long number = atomic_fetch_add(&operations, 1) + 1;
-    if (!at || !kind || is_short() || number != atol(at)) return 0;
+    if (!at || !kind || is_short() || is_jumping() || number != atol(at)) return 0;
     errno = strcmp(kind, "ENOSPC") == 0 ? ENOSPC : EIO;
     return 1;
 }
@@ -86,6 +93,16 @@ int fsync(int fd) {
 int rename(const char *from, const char *to) {
     REAL(rename);
     return below(to) && fails() ? -1 : real(from, to);
+}
+
+int clock_gettime(clockid_t clock, struct timespec *now) {
+    REAL(clock_gettime);
+    int code = real(clock, now);
+    if (code == 0 && clock == CLOCK_REALTIME && is_jumping()) {
+        static const long days[] = {0, 1, 0, -1};
+        now->tv_sec += 86400 * days[atomic_fetch_add(&operations, 1) / 20 % 4];
+    }
+    return code;
 }
 
 __attribute__((destructor)) static void report(void) {

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.disk_faults import FaultyDisk, check_failing_operations, check_short_writes
+from tests.disk_faults import FaultyDisk, check_failing_operations, check_same_results
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(3000)]
 
@@ -33,9 +33,10 @@ def restoration(tmp_path: Path, tiny_weights: Path) -> FaultyDisk:
     return FaultyDisk("dynet.cli.app", [*arguments, "--overwrite"], tmp_path / "out", ["."])
 
 
+@pytest.mark.parametrize("kind", ["short", "clock"])
 @pytest.mark.parametrize("name", ["training", "restoration"])
-def test_short_writes_change_nothing(name: str, request: pytest.FixtureRequest) -> None:
-    check_short_writes(request.getfixturevalue(name))
+def test_short_writes_and_a_jumping_clock_change_nothing(name: str, kind: str, request: pytest.FixtureRequest) -> None:
+    check_same_results(request.getfixturevalue(name), kind)
 
 
 @pytest.mark.parametrize("name", ["training", "restoration"])

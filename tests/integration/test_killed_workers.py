@@ -125,3 +125,42 @@ def test_thirty_killed_drivers_change_nothing(
 def test_four_workers_write_the_same_bytes(many: Path, recipe: Path, whole: dict[str, bytes], tmp_path: Path) -> None:
     finish(command(many, recipe, tmp_path / "out", 4))
     assert scenes.contents(tmp_path / "out") == whole
+
+
+def _stopped(arguments: list[str], name: str, seconds: float) -> int:
+    """Stop the driver, a worker, or a process that decodes, for that time; return the exit code."""
+    process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    found: list[psutil.Process] = []
+    deadline = time.monotonic() + 60
+    while not found and time.monotonic() < deadline:
+        time.sleep(0.2)
+        driver = psutil.Process(process.pid)
+        decoders = [one for one in driver.children(recursive=True) if "sandbox import serve" in " ".join(one.cmdline())]
+        found = {"driver": [driver], "worker": [one.parent() for one in decoders], "decoder": decoders}[name]  # type: ignore[list-item]
+        found = found if decoders else []
+    assert found, "no image is being measured"
+    found[0].suspend()
+    time.sleep(seconds)
+    found[0].resume()
+    return process.wait(timeout=240)
+
+
+@pytest.mark.full
+@pytest.mark.timeout(1500)
+@pytest.mark.parametrize(("name", "seconds"), [("driver", 90), ("worker", 90), ("worker", 330)])
+def test_a_driver_or_worker_that_stands_still_for_minutes_changes_nothing(
+    many: Path, recipe: Path, whole: dict[str, bytes], tmp_path: Path, name: str, seconds: float
+) -> None:
+    assert _stopped(command(many, recipe, tmp_path / "out", 2), name, seconds) == 0
+    assert scenes.contents(tmp_path / "out") == whole
+
+
+@pytest.mark.full
+@pytest.mark.timeout(1500)
+def test_a_decoder_that_stands_still_fails_its_image_alone_and_a_retry_mends_it(
+    many: Path, recipe: Path, whole: dict[str, bytes], tmp_path: Path
+) -> None:
+    arguments = command(many, recipe, tmp_path / "out", 2)
+    assert _stopped(arguments, "decoder", 120) == 0
+    finish([*arguments, "--retry-class", "hung"])
+    assert scenes.contents(tmp_path / "out") == whole

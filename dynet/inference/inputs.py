@@ -6,6 +6,7 @@ Conflicts that only the content shows, such as a .bmp that has to become PNG, ar
 """
 
 import glob
+import hashlib
 import os
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -26,6 +27,8 @@ SUFFIXES = (
 The formats of the last line cannot be read. They are searched for all the same, so that such files are reported as
 failed and not skipped silently.
 """
+_MAX_NAME_BYTES = 255
+"""The longest file name of most file systems."""
 _SKIPPED_FOLDERS = frozenset({"__macosx"})
 """Folders that macOS adds to archives."""
 
@@ -41,7 +44,10 @@ class InputFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutputNaming:
-    """The names of results: DIR/cat.png for one variant, DIR/cat.S.png and DIR/cat.L.png for two."""
+    """The names of results: DIR/cat.png for one variant, DIR/cat.S.png and DIR/cat.L.png for two.
+
+    A name that would be too long for a file system is shorter, and different for every input.
+    """
 
     encoding: Encoding = SAME_AS_INPUT
     variants: tuple[str, ...] = ("L",)
@@ -50,12 +56,12 @@ class OutputNaming:
     def result_paths(self, target: Path, suffix: str) -> list[Path]:
         """Return the path of each variant's result."""
         if len(self.variants) == 1:
-            return [target.with_suffix(suffix)]
-        return [target.with_suffix(f".{variant}{suffix}") for variant in self.variants]
+            return [_result_path(target, suffix)]
+        return [_result_path(target, f".{variant}{suffix}") for variant in self.variants]
 
     def sheet_path(self, target: Path) -> Path:
         """Return the path of the sheet that shows before and after."""
-        return target.with_suffix(".compare.png")
+        return _result_path(target, ".compare.png")
 
     def expected_paths(self, file: InputFile) -> list[Path]:
         """Return all paths that an input leads to, as far as its name shows."""
@@ -224,6 +230,20 @@ def _refuse_replaced_inputs(inputs: dict[str, InputFile], naming: OutputNaming, 
             if replaced is file:
                 raise UsageError(f"{replaced.path} would be replaced by its own result; --overwrite allows that")
             raise UsageError(f"{replaced.path} would be replaced by the result of {file.path}; use another --out")
+
+
+def _result_path(target: Path, suffix: str) -> Path:
+    """Return the target with another suffix; a name that is too long is cut, and ends with a digest of the whole one.
+
+    The digest is of the input's name, so that long names which begin alike stay apart, in every run in the same way.
+    """
+    stem = target.stem
+    if len(os.fsencode(stem + suffix)) > _MAX_NAME_BYTES:
+        ending = f"-{hashlib.blake2b(os.fsencode(target.name), digest_size=8).hexdigest()}"
+        while len(os.fsencode(stem + ending + suffix)) > _MAX_NAME_BYTES:
+            stem = stem[:-1]  # a whole character, which may take several bytes
+        stem += ending
+    return target.with_name(stem + suffix)
 
 
 def _fold(name: str) -> str:

@@ -252,3 +252,31 @@ def test_a_folder_without_permission_to_read_is_named(tree: Tree, tmp_path: Path
     else:
         assert message.startswith("UsageError: in/closed") or "no file matches" in message
         assert "Permission denied" in message or argument == "in/closed/*"
+
+
+@pytest.mark.parametrize("letter", ["n", "é", "語", "👩", "e\u0301", "\udce9"], ids=ascii)
+@pytest.mark.parametrize("suffix", ["", ".png", ".gif", ".jpeg"])
+def test_results_of_the_longest_names_fit_the_file_system_and_stay_apart(tree: Tree, letter: str, suffix: str) -> None:
+    size = len(os.fsencode(letter))
+    for room in range(255 - len(suffix) - 14, 255 - len(suffix)):  # the bytes of the stem, the last but its last digit
+        names = [letter * (room // size) + "-" * (room % size) + digit + suffix for digit in "12"]
+        tree(*(f"in/{name}" for name in names))
+        for variants, compare in ((("L",), False), (("L",), True), (("S", "L"), True)):
+            naming = OutputNaming(variants=variants, compare=compare)
+            inputs = find_input_files([f"in/{name}" for name in names], Path("out"), naming)
+            paths = [path for file in inputs for path in naming.expected_paths(file)]
+            assert len(set(paths)) == len(paths) == 2 * (len(variants) + compare)
+            assert paths == [path for file in inputs for path in naming.expected_paths(file)]
+            for path in paths:
+                tree(str(path))  # fails for a name that is too long
+                assert len(os.fsencode(path.name)) > 240 - 2 * size  # no shorter than it has to be
+                assert path.name.startswith(letter * 40)
+                assert path.name.count("\ufffd") == 0
+
+
+def test_a_name_that_fits_is_not_changed() -> None:
+    naming = OutputNaming(variants=("S", "L"), compare=True)
+    target = Path("out") / ("n" * 243 + ".png")  # 255 bytes with .compare.png
+    assert naming.sheet_path(target).name == "n" * 243 + ".compare.png"
+    assert naming.result_paths(target, ".png")[0].name == "n" * 243 + ".S.png"
+    assert naming.sheet_path(target.with_name(f"n{target.name}")).name != "n" * 244 + ".compare.png"

@@ -7,13 +7,13 @@ bounded, so that the scheduler's graph stays small however many there are.
 import contextlib
 import functools
 import itertools
-import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import version
 from typing import Any, Protocol, TypeVar
 
-from million_ird.errors import BuildError, UsageError, VersionMismatch, one_line
+from million_ird.errors import BuildError
+from million_ird.runtime.cluster import FinishedFutures, cancel, compare_versions, gone, join, own_workers, threads_of
 from million_ird.runtime.memory import memory_of_this_machine
 from million_ird.runtime.threads import single_threaded
 
@@ -21,8 +21,6 @@ T = TypeVar("T")
 Summary = TypeVar("Summary")
 
 IN_FLIGHT_PER_WORKER = 4
-SCHEDULER_TIMEOUT = 15
-"""Seconds in which a scheduler must answer."""
 
 
 class TaskQueue(Protocol):
@@ -73,7 +71,7 @@ class Executor:
     def parallelism(self) -> int:
         """How many units can be computed at once."""
         if self._scheduler is not None:
-            return max(1, int(sum(self._connected().nthreads().values())))
+            return threads_of(self._connected())
         return max(1, self._workers)
 
     @property
@@ -109,12 +107,12 @@ class Executor:
 
     def _distributed(self, queue: TaskQueue) -> Iterator[tuple[Any, Any]]:
         client = self._connected()
-        from distributed import KilledWorker, as_completed
+        from distributed import KilledWorker
         from distributed.client import FutureCancelledError
 
-        window = IN_FLIGHT_PER_WORKER * max(1, sum(client.nthreads().values()))
+        window = IN_FLIGHT_PER_WORKER * threads_of(client)
         running: dict[Any, Any] = {}
-        completed = as_completed(loop=client.loop)
+        finished = FinishedFutures(client)
         release = version("million-ird")
 
         def fill() -> None:
@@ -122,11 +120,11 @@ class Executor:
                 priority = int(getattr(task, "io_bound", False))
                 future = client.submit(_on_worker, task, release, pure=False, priority=priority)
                 running[future] = task
-                completed.add(future)
+                finished.add(future)
 
         fill()
         try:
-            for future in completed:
+            for future in finished:
                 task = running.pop(future)
                 result = future.result()
                 queue.complete(task, result)
@@ -138,9 +136,9 @@ class Executor:
                 "run the same command with fewer --workers"
             ) from error
         except FutureCancelledError as error:
-            raise BuildError("the scheduler went away; run the same command to go on") from error
+            raise gone() from error
         finally:
-            client.cancel(list(running), force=True)
+            cancel(client, running)
 
     def _connected(self) -> Any:
         if self._client is None:
@@ -150,64 +148,16 @@ class Executor:
             dask.config.set({"logging.distributed": "critical", "distributed.comm.timeouts.connect": "60s"})
             # A worker that something else kills is no fault of the units that it had.
             dask.config.set({"distributed.scheduler.allowed-failures": 10})
-            joined = self._own_workers() if self._scheduler is None else _join(self._scheduler)
-            self._client = self._stack.enter_context(joined)
-            if self._scheduler is not None:
-                _require_same_version(self._client, self._scheduler)
+            if self._scheduler is None:
+                self._client = own_workers(self._workers, self._stack)
+            else:
+                self._client = join(self._scheduler, self._stack)
         return self._client
-
-    def _own_workers(self) -> contextlib.AbstractContextManager[object]:
-        from distributed import Client, LocalCluster
-
-        cluster = LocalCluster(
-            n_workers=self._workers,
-            threads_per_worker=1,
-            processes=True,
-            dashboard_address="127.0.0.1:0",  # None would mean port 8787 on every interface
-            silence_logs=logging.CRITICAL,
-        )
-        joined: contextlib.AbstractContextManager[object] = Client(
-            self._stack.enter_context(cluster), set_as_default=False
-        )
-        return joined
-
-
-def _join(scheduler: str) -> contextlib.AbstractContextManager[object]:
-    from distributed import Client
-    from distributed.comm.addressing import get_address_host_port
-
-    try:
-        get_address_host_port(scheduler, strict=True)
-        joined: contextlib.AbstractContextManager[object] = Client(
-            scheduler, set_as_default=False, timeout=SCHEDULER_TIMEOUT
-        )
-    except (OSError, ValueError) as error:
-        raise UsageError(f"--scheduler {scheduler}: does not answer") from error
-    return joined
-
-
-def _require_same_version(client: Any, scheduler: str) -> None:
-    """Ask all workers of a cluster for their version of this program, before they get any work."""
-    try:
-        versions: dict[str, str] = client.run(_version_here)
-    except Exception as error:  # whatever a worker without this program raises, dask raises here
-        raise VersionMismatch(f"--scheduler {scheduler}: a worker cannot run million-ird: {one_line(error)}") from error
-    for address, theirs in sorted(versions.items()):
-        _compare_versions(theirs, version("million-ird"), f"--scheduler {scheduler}: the worker {address}")
-
-
-def _version_here() -> str:
-    return version("million-ird")
-
-
-def _compare_versions(theirs: str, ours: str, where: str) -> None:
-    if theirs != ours:
-        raise VersionMismatch(f"{where} runs million-ird {theirs}, this program is {ours}; install the same version")
 
 
 def _on_worker(task: Callable[[], Any], release: str) -> Any:
     """Run a task on a worker. One that joined later was not asked for its version when the build began."""
-    _compare_versions(_version_here(), release, "a dask worker")
+    compare_versions(version("million-ird"), release, "a dask worker")
     if getattr(task, "io_bound", False):
         from distributed import secede
 

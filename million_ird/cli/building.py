@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from million_ird.cli.options import AsJson, Models, Out, Workers
+from million_ird.cli.options import AsJson, Models, Out, Scheduler, Workers
 from million_ird.errors import BuildError
 
 if TYPE_CHECKING:
@@ -47,9 +47,6 @@ RecipeOption = Annotated[
     str, typer.Option("--recipe", help="A recipe file, or the name of a shipped recipe.", show_default=True)
 ]
 Limit = Annotated[Optional[int], typer.Option("--limit", min=1, help="Process only the first N candidates.")]
-Scheduler = Annotated[
-    Optional[str], typer.Option("--scheduler", help="Address of a dask scheduler to run on, instead of processes.")
-]
 
 
 @app.command("build")

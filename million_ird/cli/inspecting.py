@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from million_ird.cli.options import AsJson, Out
+from million_ird.cli.options import AsJson, Out, Scheduler, Workers
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -32,12 +32,13 @@ def explain_command(
 
 
 @app.command("verify")
-def verify_command(out: Out, as_json: AsJson = False) -> None:
+def verify_command(out: Out, workers: Workers = None, scheduler: Scheduler = None, as_json: AsJson = False) -> None:
     """Check hashes, counts, boxes and the ledger. Everything is read again; with faults the exit code is 1."""
     from million_ird.cli import terminal
     from million_ird.maintenance.verify import verify
 
-    report = verify(out)
+    with terminal.ProgressBar() as bar:
+        report = verify(out, workers, scheduler, bar)
     terminal.emit(report, as_json)
     if report.faults:
         raise typer.Exit(1)

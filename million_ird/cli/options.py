@@ -9,6 +9,9 @@ Workers = Annotated[
     Optional[int],
     typer.Option("--workers", min=0, help="Worker processes; 0 works in this process. Default: one per core."),
 ]
+Scheduler = Annotated[
+    Optional[str], typer.Option("--scheduler", help="Address of a dask scheduler to run on, instead of processes.")
+]
 Models = Annotated[
     Optional[str],
     typer.Option(

@@ -1,44 +1,31 @@
 """Verification of a built dataset: everything is read again and compared with the recipe and the ledger."""
 
-import hashlib
-import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-import imagehash
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
-from PIL import Image
 
 from million_ird import ledger as ledgers
 from million_ird.build_folder import open_build
-from million_ird.config.gates import first_drop
 from million_ird.config.recipe import Recipe
 from million_ird.dataset.columns import image_columns
 from million_ird.dataset.layout import data_files, hub_configs, linked_files, read_front_matter, split_rows
-from million_ird.dataset.patches import PatchBox, cut_patches, measure_patch, patch_id
 from million_ird.decide.verdicts import decide, needed_columns
-from million_ird.errors import DamagedFile, LedgerError, ReadError, one_line
+from million_ird.errors import DamagedFile, LedgerError, one_line
 from million_ird.fingerprints import load_reference_fingerprints
-from million_ird.images.decode import decode, decode_thumbnail
-from million_ird.images.header import read_header
-from million_ird.ledger import Row
-from million_ird.metadata.strip import list_private
+from million_ird.maintenance.verify_images import ImagesFound, verify_images
 from million_ird.printable import printable
 from million_ird.reporting.card import CARD
 from million_ird.reporting.formatting import plural
+from million_ird.runtime.executor import Executor
+from million_ird.runtime.progress import Listener
 from million_ird.runtime.storage import Folder
-from million_ird.runtime.threads import single_threaded
 from million_ird.scan.scan_table import ScanTable, from_ledger, from_scan, without_signatures
 from million_ird.schema import KEPT
 
 MAX_FAULTS = 1000
 """Number of faults after which no more are listed."""
-_FILE_COLUMNS = frozenset({"image", "sha256"})
-"""Columns of published images that the ledger does not have."""
 
 
 @dataclass(slots=True)
@@ -69,8 +56,12 @@ class VerifyReport:
             self.faults.append("… and more")
 
 
-def verify(out: str) -> VerifyReport:
+def verify(
+    out: str, workers: int | None = 0, scheduler: str | None = None, listener: Listener | None = None
+) -> VerifyReport:
     """Verify a build from its files.
+
+    The findings do not depend on the number of workers.
 
     Ledger: kept + dropped + failed = candidates; keys are unique; deciding again gives the same verdicts; the rows are
     those of the scan. Images: each kept image is in the data exactly once, and nothing else; its bytes have its sha256;
@@ -78,8 +69,15 @@ def verify(out: str) -> VerifyReport:
     metadata where the recipe removes it. Patches: each patch that passes the gates is there exactly once, and nothing
     else, with exactly the pixels of its box in its parent. Card: it lists the files and the right counts.
 
+    Args:
+        out: The output folder of a build.
+        workers: Worker processes that check images and patches; 0 works in this process, None takes one per core.
+        scheduler: The address of a dask scheduler, used instead of `workers`.
+        listener: Is told the progress.
+
     Raises:
         OutputError: There is no build.
+        UsageError: The scheduler does not answer, or has no workers.
         LedgerError: It has no ledger.
         DamagedFile: The ledger cannot be read.
     """
@@ -92,8 +90,8 @@ def verify(out: str) -> VerifyReport:
             raise LedgerError(f"{folder.url}/{name}: does not have the columns of a ledger")
     _check_ledger(folder, ledger, recipe, report)
     kept = ledger.filter(pc.equal(ledger["verdict"], KEPT)).select([*image_columns(measures), "split"])
-    with single_threaded():
-        _check_images(folder, kept, recipe, report)
+    with Executor(workers, scheduler) as executor:
+        _add_images(verify_images(folder, kept, recipe, executor, listener), report)
     _check_card(folder, ledger.num_rows, report)
     return report
 
@@ -143,104 +141,10 @@ def _same_rows(scan: ScanTable, ledger: ScanTable, reasons: pa.ChunkedArray, rec
     return unread.num_rows == 0 and next(others, None) is None
 
 
-def _check_images(folder: Folder, kept: pa.Table, recipe: Recipe, report: VerifyReport) -> None:
-    positions = {name: position for position, name in enumerate(kept["id"].to_pylist())}
-    patches = _Grouped(_rows(folder, "patches", report))
-    seen: set[str] = set()
-    for row in _rows(folder, "data", report):
-        report.images += 1
-        name, encoded = str(row.get("id")), _bytes(row)
-        _check_bytes(name, encoded, row, recipe, report)
-        _check_phash(name, encoded, row, recipe, report)
-        if name in seen:
-            report.add(f"images: {name} appears twice")
-            continue
-        seen.add(name)
-        if name not in positions:
-            report.add(f"images: {name} is not kept in the ledger")
-        elif {k: v for k, v in row.items() if k not in _FILE_COLUMNS} != kept.slice(positions[name], 1).to_pylist()[0]:
-            report.add(f"images: {name}: its columns differ from the ledger")
-        _check_patches(name, encoded, patches.of(name), recipe, report)
-    for name in positions.keys() - seen:
-        report.add(f"images: {name} is kept in the ledger, but not in the data")
-    for row in patches.rest():
-        report.patches += 1
-        report.add(f"patches: {row.get('id')}: its parent is not in the data, or in another order")
-
-
-def _check_bytes(name: str, encoded: bytes, row: Row, recipe: Recipe, report: VerifyReport) -> None:
-    if hashlib.sha256(encoded).hexdigest() != row.get("sha256"):
-        report.add(f"images: {name}: the bytes have another sha256")
-    if recipe.privacy.covers(str(row.get("uri"))):
-        try:
-            private = list_private(encoded, str(row.get("format")))
-        except ReadError as error:
-            private = [str(error)]
-        if private:
-            report.add(f"images: {name}: has private metadata: {', '.join(private)}")
-    elif row.get("sha256") != name:
-        report.add(f"images: {name}: the bytes are not those of the source")
-
-
-def _check_phash(name: str, encoded: bytes, row: Row, recipe: Recipe, report: VerifyReport) -> None:
-    """Compute the pHash of the thumbnail by imagehash, which shares no code with `measures.signature.phash`."""
-    try:
-        thumbnail = decode_thumbnail(encoded, read_header(encoded, max_pixels=recipe.limits.max_pixels))
-    except ReadError:
-        return  # `_check_patches` decodes the whole image and reports the fault
-    phash = str(imagehash.phash(Image.fromarray(thumbnail)))
-    if phash != row.get("phash"):
-        report.add(f"images: {name}: imagehash computes the pHash {phash}, not {row.get('phash')}")
-
-
-def _check_patches(name: str, encoded: bytes, patches: list[Row], recipe: Recipe, report: VerifyReport) -> None:
-    report.patches += len(patches)
-    try:
-        parent = decode(encoded, read_header(encoded, max_pixels=recipe.limits.max_pixels))
-    except ReadError as error:
-        report.add(f"images: {name}: {error}")
-        return
-    expected = dict(_expected_patches(name, parent, recipe))
-    for row in patches:
-        patch = str(row.get("id"))
-        content = expected.pop(patch, None)
-        if content is None:
-            report.add(f"patches: {patch} appears twice, or the recipe does not cut it")
-        elif not _is_patch(row, *content):
-            report.add(f"patches: {patch}: not the pixels of its box, or not its numbers")
-    for patch in expected:
-        report.add(f"patches: {patch} is missing")
-
-
-def _expected_patches(
-    name: str, parent: NDArray[np.uint8], recipe: Recipe
-) -> Iterator[tuple[str, tuple[NDArray[np.uint8], Row]]]:
-    """Yield the patches that the recipe cuts from an image: id, and pixels with columns."""
-    for scale, box, pixels in cut_patches(parent, recipe.patches.size, recipe.patches.scales):
-        numbers = measure_patch(pixels)
-        if first_drop(recipe.patches.gates, numbers) is None:
-            yield patch_id(name, scale, box), (pixels, {**_box_columns(box), "scale": scale, **numbers})
-
-
-def _box_columns(box: PatchBox) -> Row:
-    return {"x": box.x, "y": box.y, "size": box.size}
-
-
-def _is_patch(row: Row, pixels: NDArray[np.uint8], columns: Mapping[str, object]) -> bool:
-    if not all(_same(row.get(name), value) for name, value in columns.items()):
-        return False
-    try:
-        encoded = _bytes(row)
-        return np.array_equal(decode(encoded, read_header(encoded)), pixels)
-    except ReadError:
-        return False
-
-
-def _same(value: object, expected: object) -> bool:
-    """Return whether two values are equal; floats may differ by the rounding of another processor."""
-    if isinstance(value, float) and isinstance(expected, float):
-        return math.isclose(value, expected, rel_tol=1e-6)
-    return value == expected
+def _add_images(found: ImagesFound, report: VerifyReport) -> None:
+    report.images, report.patches = found.images, found.patches
+    for fault in found.faults:
+        report.add(fault)
 
 
 def _check_card(folder: Folder, candidates: int, report: VerifyReport) -> None:
@@ -269,44 +173,3 @@ def _check_card(folder: Folder, candidates: int, report: VerifyReport) -> None:
     for name in linked_files(card):
         if not folder.exists(name):
             report.add(f"{CARD}: links to {name}, which does not exist")
-
-
-def _rows(folder: Folder, kind: str, report: VerifyReport) -> Iterator[Row]:
-    """Yield the rows of all files of one kind, with their split; a file that cannot be read is a fault."""
-    for name in folder.names(kind):
-        split = {"split": name.split("-", 1)[0]}
-        try:
-            with folder.parquet(f"{kind}/{name}") as file:
-                for group in range(file.num_row_groups):  # pyarrow would keep all groups that are asked for at once
-                    for batch in file.iter_batches(batch_size=16, row_groups=[group]):
-                        yield from (row | split for row in batch.to_pylist())
-        except DamagedFile as error:
-            report.add(str(error))
-
-
-def _bytes(row: Row) -> bytes:
-    image = row.get("image")
-    encoded = image.get("bytes") if isinstance(image, dict) else None
-    return encoded if isinstance(encoded, bytes) else b""
-
-
-class _Grouped:
-    """Groups patches by parent in one pass: patches are stored in the order of their parents."""
-
-    def __init__(self, rows: Iterator[Row]) -> None:
-        self._rows = rows
-        self._next = next(rows, None)
-
-    def of(self, parent: str) -> list[Row]:
-        """Return the next patches, as long as they are of this parent."""
-        patches = []
-        while self._next is not None and self._next.get("parent") == parent:
-            patches.append(self._next)
-            self._next = next(self._rows, None)
-        return patches
-
-    def rest(self) -> Iterator[Row]:
-        """Yield the patches that were not returned yet."""
-        if self._next is not None:
-            yield self._next
-        yield from self._rows

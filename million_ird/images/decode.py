@@ -3,16 +3,12 @@
 How an image becomes pixels for measuring and for patches (the stored original is never changed):
 
 - upright: the EXIF orientation is applied; `ImageHeader.width` and `height` are as displayed
-- colour: an embedded ICC profile is converted to sRGB (perceptual) unless its description says sRGB; a broken profile
-  is ignored and recorded in `ImageHeader.icc`; grey is repeated in three channels; CMYK without a profile is converted
-  by Pillow's formula; a palette is resolved
-- depth: 16 bits become 8 by rounding v·255/65535; float and 32-bit integer images are refused
-- alpha: composited over white
+- colour, depth and alpha: by the table in `colour_rules.py`, which also stands in docs/sources.md
 - animations: the first frame; `ImageHeader.frames` is their number
 - size: an image of more than `max_pixels` is refused before anything is allocated; one that decodes to another
   size than its header declares is refused, too
-- formats: those of `FORMATS`; everything else is `not_an_image`, so that no text or icon is taken for an image, and no
-  plugin that starts another program (EPS) sees untrusted bytes
+- formats: those that `opened_image.py` opens; what is no picture is `not_an_image`, another kind of picture is
+  `unsupported` by name, and no plugin that starts another program (EPS) sees untrusted bytes
 """
 
 import cv2
@@ -21,8 +17,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from million_ird.errors import ReadError
-from million_ird.images.colour import to_eight_bits, to_srgb
-from million_ird.images.header import ImageHeader, as_read_error, open_image, read_orientation
+from million_ird.images.colour import to_srgb
+from million_ird.images.header import ImageHeader, as_read_error, read_orientation
+from million_ird.images.opened_image import OpenedImage, open_image
+from million_ird.schema import MAX_PIXELS
 
 THUMBNAIL_SIDE = 256
 _BAND = 512
@@ -43,8 +41,8 @@ def decode(encoded: bytes, header: ImageHeader) -> NDArray[np.uint8]:
     Raises:
         ReadError: `truncated`, `undecodable`, `not_an_image` or `too_large`.
     """
-    with as_read_error(), open_image(encoded) as image:
-        pixels = _to_array(image, header, encoded)
+    with as_read_error():
+        pixels = _to_array(open_image(encoded, max(MAX_PIXELS, header.pixels)), header)
     if pixels.shape != (header.height, header.width, 3):
         size = f"{pixels.shape[1]}×{pixels.shape[0]}"
         raise ReadError("undecodable", f"decodes to {size}, its header says {header.width}×{header.height}")
@@ -60,11 +58,13 @@ def decode_thumbnail(encoded: bytes, header: ImageHeader, side: int = THUMBNAIL_
     Raises:
         ReadError: as `decode`.
     """
-    with as_read_error(), open_image(encoded) as image:
-        if header.format in {"JPEG", "MPO"}:
+    with as_read_error():
+        opened = open_image(encoded, max(MAX_PIXELS, header.pixels))
+        image = opened.image
+        if image is not None and header.format in {"JPEG", "MPO"}:
             scale = min(1.0, 2 * side / max(image.size))
             image.draft(None, (max(1, int(image.width * scale)), max(1, int(image.height * scale))))
-        return shrink(_to_array(image, header, encoded), side)
+        return shrink(_to_array(opened, header), side)
 
 
 def shrink(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
@@ -78,27 +78,28 @@ def shrink(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     return small
 
 
-def _to_array(image: Image.Image, header: ImageHeader, encoded: bytes) -> NDArray[np.uint8]:
-    image.load()  # also for 16-bit colour: OpenCV does not notice that a file is truncated
-    orientation = read_orientation(image)  # what Pillow has not applied yet
-    profile = image.info.get("icc_profile") if header.icc == "converted" else None
-    colour = to_srgb(_decode_deep_colour(encoded, header) or image, alpha=header.alpha, profile=profile)
+def _to_array(opened: OpenedImage, header: ImageHeader) -> NDArray[np.uint8]:
+    image = opened.image
+    orientation = header.orientation
+    if image is not None:
+        image.load()  # also where samples are read otherwise: OpenCV does not notice that a file is truncated
+        orientation = read_orientation(image)  # what Pillow has not applied yet
+    if opened.samples is not None:
+        colour = Image.fromarray(opened.samples().to_srgb())
+    else:
+        assert image is not None
+        profile = opened.profile if opened.layout.space == "icc" else None
+        colour = to_srgb(image, alpha=header.alpha, profile=profile)
+    if opened.shown is not None:
+        colour = colour.crop(opened.shown) if opened.cropped else _on_white(colour, opened.shown)
     return _upright(colour, orientation)
 
 
-def _decode_deep_colour(encoded: bytes, header: ImageHeader) -> Image.Image | None:
-    """Decode 16-bit colour, which Pillow would truncate to 8 bits, as RGB or RGBA; None if OpenCV sees another depth.
-
-    The orientation is as after Pillow's `load`: a TIFF is upright, a PNG as stored.
-    """
-    if header.bits != 16 or header.format not in {"PNG", "TIFF"} or header.mode not in {"RGB", "RGBA"}:
-        return None
-    raw = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED)
-    if raw is None or raw.dtype != np.uint16 or raw.ndim != 3:
-        return None
-    levels = to_eight_bits(np.asarray(raw))
-    has_alpha = header.alpha and levels.shape[2] == 4
-    return Image.fromarray(np.ascontiguousarray(levels[..., [2, 1, 0, 3] if has_alpha else [2, 1, 0]]))
+def _on_white(image: Image.Image, extent: tuple[int, int, int, int]) -> Image.Image:
+    """Return an image that is white outside of a rectangle."""
+    canvas = Image.new("RGB", image.size, (255, 255, 255))
+    canvas.paste(image.crop(extent), extent)
+    return canvas
 
 
 def _upright(image: Image.Image, orientation: int) -> NDArray[np.uint8]:

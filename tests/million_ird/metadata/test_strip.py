@@ -12,7 +12,8 @@ from PIL import Image, PngImagePlugin
 
 from million_ird.errors import ReadError
 from million_ird.images.decode import decode
-from million_ird.images.header import FORMATS, ORIENTATION_TAG, ImageHeader, read_header
+from million_ird.images.header import ORIENTATION_TAG, ImageHeader, read_header
+from million_ird.images.opened_image import FORMATS
 from million_ird.metadata.strip import list_private, strip_metadata
 from tests.million_ird.metadata.file_parts import SECRET, exif, profile, saved, xmp
 from tests.million_ird.metadata.secret_files import SECRET_FILES

@@ -1,0 +1,55 @@
+"""Embedded ICC profiles: whether one can be used, and conversion of 8-bit images by LittleCMS."""
+
+import functools
+import io
+import logging
+import struct
+
+from PIL import Image, ImageCms
+
+log = logging.getLogger(__name__)
+
+_SPACES = {"grey": "GRAY", "rgb": "RGB", "palette": "RGB", "ycbcr": "RGB", "cmyk": "CMYK"}
+_MODES = {"GRAY": "L", "RGB": "RGB", "CMYK": "CMYK"}
+
+
+def classify_profile(profile: bytes | None, model: str) -> str:
+    """Return what is to be done about the embedded ICC profile of an image.
+
+    Args:
+        profile: the profile, if there is one.
+        model: the image's colour model, as in `ColourLayout`.
+
+    Returns:
+        `none`, `srgb`, `icc` (it is to be converted from) or `broken` (damaged, or for another colour model).
+    """
+    if not profile:
+        return "none"
+    return _classify(bytes(profile), _SPACES.get(model, ""))
+
+
+def convert_8_bits(image: Image.Image, profile: bytes) -> Image.Image:
+    """Convert an L, RGB or CMYK image to sRGB, mode RGB, from a profile that `classify_profile` calls `icc`."""
+    return _transform(bytes(profile), image.mode).apply(image)
+
+
+@functools.lru_cache(maxsize=4)
+def _classify(profile: bytes, space: str) -> str:
+    try:
+        parsed = ImageCms.ImageCmsProfile(io.BytesIO(profile)).profile
+        if parsed.xcolor_space.strip() != space:
+            return "broken"
+        description = parsed.profile_description or ""
+        if "srgb" in description.lower() and "linear" not in description.lower():
+            return "srgb"
+        _transform(profile, _MODES[space])
+    except (ImageCms.PyCMSError, OSError, ValueError, struct.error) as error:
+        log.debug("ICC profile ignored: %s", error)
+        return "broken"
+    return "icc"
+
+
+@functools.lru_cache(maxsize=4)
+def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform:
+    parsed = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+    return ImageCms.buildTransform(parsed, ImageCms.createProfile("sRGB"), mode, "RGB")

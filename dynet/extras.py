@@ -8,6 +8,7 @@ from dynet.errors import MissingExtra
 
 _DEMO, _EXPORT, _TRAIN = ("'million-ird[demo]'", "'million-ird[export]'", "'million-ird[train]'")
 _NCNN, _SPANDREL = ("'million-ird[ncnn]'", "'million-ird[spandrel]'")
+_FORMATS = "'million-ird[formats]'"
 _SCORES = "'million-ird[scores]' (pyiqa is licensed for non-commercial use only)"
 INSTALL: Mapping[str, str] = MappingProxyType(
     {
@@ -15,11 +16,14 @@ INSTALL: Mapping[str, str] = MappingProxyType(
         "facexlib": "--upgrade --no-deps facexlib filterpy",
         "fastapi": _DEMO,
         "gradio": _DEMO,
+        "imagecodecs": _TRAIN,
         "ncnn": _NCNN,
         "onnx": _EXPORT,
         "onnxruntime": _EXPORT,
         "onnxscript": _EXPORT,
         "pnnx": _NCNN,
+        "pillow_heif": _FORMATS,
+        "pillow_jxl": _FORMATS,
         "pooch": _DEMO,
         "pyiqa": _SCORES,
         "safetensors": _TRAIN,
@@ -27,6 +31,7 @@ INSTALL: Mapping[str, str] = MappingProxyType(
         "spandrel": _SPANDREL,
         "starlette": _DEMO,
         "tensorboard": _TRAIN,
+        "tifffile": _TRAIN,
         "torch": _TRAIN,
         "torchvision": _SCORES,
         "uvicorn": _DEMO,

@@ -10,9 +10,8 @@ from pathlib import Path
 
 from dynet.errors import ImageError
 from dynet.inference.decoded_image import DecodedImage
-from dynet.inference.decoding import open_image, raise_as_image_error
 from dynet.inference.encoding import Encoding
-from dynet.inference.images import read_image, write_image
+from dynet.inference.images import read_image, read_size, write_image
 
 PNG = Encoding("png")
 BROWSER_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "AVIF")
@@ -136,14 +135,16 @@ def read_upload(path: Path, name: str, limits: UploadLimits) -> DecodedImage:
         ImageError: One line that begins with the name.
     """
     try:
-        with raise_as_image_error(path), open_image(path) as (image, _):
-            width, height = image.size
+        width, height = read_size(path)
         if width * height > limits.megapixels * 1e6:
             raise ImageError(
                 f"{path}: has {width * height / 1e6:.1f} megapixels ({width} × {height}); this page accepts up to "
                 f"{limits.megapixels:g}"
             )
-        return read_image(path)
+        image = read_image(path)
+        if image.is_float:
+            raise ImageError(f"{path}: has floating-point samples, which this page does not show")
+        return image
     except ImageError as error:
         raise ImageError(str(error).replace(str(path), name)) from error
 

@@ -3,7 +3,7 @@
 | format | stores | quality without `--quality` |
 |---|---|---|
 | PNG | everything: 8 and 16 bits, alpha, profile, Exif, XMP, resolution, texts | lossless |
-| TIFF | the same, texts in Exif | lossless |
+| TIFF | the same, texts in Exif; floating-point samples | lossless |
 | JPEG | 8 bits, no alpha; colour at full resolution | the input's, but at least 95 |
 | WebP | 8 bits, no grey, no resolution | lossless, but 95 if the input was a lossy file |
 | AVIF | 8 bits, no grey, no resolution; colour at full resolution | 95 |
@@ -29,7 +29,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from dynet.errors import ImageError, UsageError, reason_of
-from dynet.inference.decoded_image import DecodedImage
+from dynet.inference.decoded_image import DecodedImage, Samples
 from dynet.inference.image_metadata import ImageMetadata, add_texts_to_exif
 from dynet.inference.lossless_files import encode_png, encode_tiff
 from dynet.inference.png_chunks import insert_png_chunks, metadata_chunks
@@ -99,7 +99,7 @@ class Encoding:
             ImageError: the format that the user chose cannot store the image.
         """
         if self.format is None:
-            return image.format if _can_store(image, image.format) else "PNG"
+            return image.format if _can_store(image, image.format) else "TIFF" if image.is_float else "PNG"
         chosen = self.format.upper()
         if obstacle := _obstacle(image, chosen):
             raise ImageError(f"{image.name}: {obstacle}")
@@ -107,13 +107,13 @@ class Encoding:
 
     def suffix(self, image: DecodedImage, input_suffix: str) -> str:
         """Return the file suffix for this image: the input's where it fits the format. Raises as `resolve_format`."""
-        return _suffix(self.resolve_format(image), input_suffix)
+        return format_suffix(self.resolve_format(image), input_suffix)
 
     def expected_suffix(self, input_suffix: str) -> str:
         """Return the suffix for an input of which only the file name is known."""
         lower = input_suffix.lower()
         named = next((name for name, suffixes in _SUFFIXES.items() if lower in suffixes), "PNG")
-        return _suffix(self.format.upper() if self.format else named, input_suffix)
+        return format_suffix(self.format.upper() if self.format else named, input_suffix)
 
 
 SAME_AS_INPUT = Encoding()
@@ -131,6 +131,26 @@ def encode(path: Path, image: DecodedImage, encoding: Encoding) -> bytes:
         ImageError: the image cannot be stored in that format; the message names the file.
     """
     file_format = encoding.resolve_format(image)
+    samples = samples_to_store(path, image, file_format, encoding)
+    try:
+        if file_format == "TIFF":
+            return encode_tiff([(samples, image.metadata)])
+        if file_format == "PNG":
+            deep = samples.dtype == np.uint16
+            pixels = encode_png(samples) if deep else _encode_with_pillow(samples, file_format, compress_level=4)
+            return insert_png_chunks(pixels, metadata_chunks(image.metadata, image.png_chunks))
+        return _encode_with_pillow(samples, file_format, **save_options(file_format, path, image, encoding))
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ImageError(f"{path}: cannot be written as {file_format}: {reason_of(error)}") from error
+
+
+def save_options(file_format: str, path: Path, image: DecodedImage, encoding: Encoding) -> dict[str, Any]:
+    """Return Pillow's options for saving: quality, and the metadata that the format can store."""
+    return _quality_options(file_format, image, encoding.quality) | _metadata_options(file_format, path, image.metadata)
+
+
+def samples_to_store(path: Path, image: DecodedImage, file_format: str, encoding: Encoding) -> Samples:
+    """Return (H, W, channels) as a format stores them; what is lost gives a warning that names `path`."""
     colour, alpha = image.colour, image.alpha
     if colour.dtype == np.uint16 and file_format not in _WITH_16_BITS:
         logger.warning("%s: its 16 bits are rounded to 8, since %s has no more", path, file_format)
@@ -141,21 +161,13 @@ def encode(path: Path, image: DecodedImage, encoding: Encoding) -> bytes:
         logger.warning("%s: its colour space is lost, and viewers will take it for sRGB; --format png keeps it", path)
     if alpha is not None and file_format in _WITHOUT_ALPHA:
         alpha = None  # every pixel is opaque: `resolve_format` refuses transparency here
-    if file_format == "TIFF" and colour.dtype == np.uint16 and colour.ndim == 2 and alpha is not None:
-        colour = np.repeat(colour[..., None], 3, axis=2)  # few programs read 16-bit grey with alpha
-    samples = np.dstack([colour] if alpha is None else [colour, alpha])
-    try:
-        if file_format == "TIFF":
-            return encode_tiff(samples, image.metadata)
-        if file_format == "PNG":
-            deep = samples.dtype == np.uint16
-            pixels = encode_png(samples) if deep else _encode_with_pillow(samples, file_format, compress_level=4)
-            return insert_png_chunks(pixels, metadata_chunks(image.metadata, image.png_chunks))
-        options = _quality_options(file_format, image, encoding.quality)
-        options |= _metadata_options(file_format, path, image.metadata)
-        return _encode_with_pillow(samples, file_format, **options)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise ImageError(f"{path}: cannot be written as {file_format}: {reason_of(error)}") from error
+    return np.dstack([colour] if alpha is None else [colour, alpha])
+
+
+def format_suffix(file_format: str, input_suffix: str) -> str:
+    """Return the suffix for a format, by Pillow's name: the input's where it is one of the format's."""
+    allowed = _SUFFIXES[file_format]
+    return input_suffix if input_suffix.lower() in allowed else allowed[0]
 
 
 def jpeg_quality(tables: dict[int, list[int]]) -> int | None:
@@ -187,20 +199,17 @@ def is_lossy(file_format: str, encoded: bytes) -> bool:
     return encoded[position : position + 4] == b"VP8 "
 
 
-def _suffix(file_format: str, input_suffix: str) -> str:
-    allowed = _SUFFIXES[file_format]
-    return input_suffix if input_suffix.lower() in allowed else allowed[0]
-
-
 def _can_store(image: DecodedImage, file_format: str) -> bool:
     """Return whether a format stores an image's bit depth, alpha and colour space."""
-    deep_enough = image.colour.dtype == np.uint8 or file_format in _WITH_16_BITS
+    deep_enough = image.colour.dtype == np.uint8 or file_format in _WITH_16_BITS  # floating point: `_obstacle`
     keeps_colour_space = file_format == "PNG" or "cicp" not in image.metadata
     return file_format in _SUFFIXES and deep_enough and keeps_colour_space and not _obstacle(image, file_format)
 
 
 def _obstacle(image: DecodedImage, file_format: str) -> str:
     """Return why a format cannot store an image even with 8 bits; empty if it can."""
+    if image.is_float and file_format != "TIFF":
+        return "has floating-point samples, which only TIFF stores; use --format tiff"
     if file_format in _WITHOUT_ALPHA and image.has_transparency:
         return f"has transparent pixels, and {file_format} has no alpha; use --format png, tiff, webp or avif"
     side = max(image.colour.shape[:2])

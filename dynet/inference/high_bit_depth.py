@@ -1,23 +1,18 @@
-"""Decoding images of 9 to 16 bits per sample, whose lower bits Pillow drops for colour images."""
+"""Decoding images of 9 to 16 bits per sample but TIFF; Pillow drops the lower bits of colour images."""
 
 import logging
 import re
-from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from dynet.errors import ImageError
 from dynet.inference.decoded_image import Samples
+from dynet.inference.pillow_samples import ColourAndAlpha, scale_to_16_bits
+from dynet.inference.png_chunks import without_unreadable_chunks
 
 logger = logging.getLogger(__name__)
-ColourAndAlpha = tuple[Samples, Samples | None]
-"""Colour, (H, W, 3) or (H, W), and alpha, (H, W) or None."""
-
 _PNM_HEADER = re.compile(rb"P[2356]" + 3 * rb"(?:\s|#[^\r\n]*[\r\n])+(\d+)")
-_BITS_TAG, _PHOTOMETRIC_TAG, _PLANAR_TAG, _EXTRA_SAMPLES_TAG, _SAMPLE_FORMAT_TAG = 258, 262, 284, 338, 339
-_WHITE_IS_ZERO, _SEPARATE_PLANES, _UNSIGNED = 0, 2, 1
-_PREMULTIPLIED, _NOT_PREMULTIPLIED = 1, 2
 _PNG_GREY_WITH_ALPHA = 4
 
 
@@ -30,21 +25,19 @@ def decode_high_bit_depth(image: Image.Image, encoded: bytes, name: str) -> Colo
         name: the file's name, for warnings.
 
     Returns:
-        Colour and alpha, upright for a TIFF and as stored for other formats; None for an image of up to 8 bits.
+        Colour and alpha, as stored; None for an image of up to 8 bits.
 
     Raises:
-        ImageError: the samples are signed, floating-point, of more than 16 bits, or cannot be decoded.
+        ImageError: the samples are floating-point or of more than 16 bits, or cannot be decoded.
     """
-    bits = _bits_per_sample(image, encoded)
+    bits = bits_per_sample(image, encoded)
     if bits > 16:
         raise ImageError(f"has samples of {bits} bits or floating-point samples; at most 16 bits are supported")
     if bits <= 8 or image.mode == "CMYK":  # CMYK becomes sRGB of 8 bits
         return None
-    if image.format == "TIFF":
-        return _decode_tiff(image, encoded, bits)
     if image.format == "PPM":
         return _decode_pnm(encoded), None
-    samples = _decode_with_opencv(encoded)
+    samples = _decode_with_opencv(without_unreadable_chunks(encoded))
     if samples is None:
         if image.mode not in ("RGB", "RGBA"):
             raise ImageError(f"has samples of {bits} bits that cannot be decoded")
@@ -57,19 +50,14 @@ def decode_high_bit_depth(image: Image.Image, encoded: bytes, name: str) -> Colo
         elif (key := image.info.get("transparency")) is not None:
             alpha = _alpha_from_key(colour, key)
     white = (1 << bits) - 1
-    return _scale_to_16_bits(colour, white), None if alpha is None else _scale_to_16_bits(alpha, white)
+    return scale_to_16_bits(colour, white), None if alpha is None else scale_to_16_bits(alpha, white)
 
 
-def _bits_per_sample(image: Image.Image, encoded: bytes) -> int:
+def bits_per_sample(image: Image.Image, encoded: bytes) -> int:
     """Return how many bits a sample has; 32 for floating-point numbers, and for integers of more than 16 bits."""
     match image.format:
         case "PNG":
             return encoded[24]
-        case "TIFF":
-            tags = getattr(image, "tag_v2", {})
-            if any(number != _UNSIGNED for number in np.atleast_1d(tags.get(_SAMPLE_FORMAT_TAG, _UNSIGNED))):
-                raise ImageError("has signed or floating-point samples, whose value for white is not defined")
-            return int(max(np.atleast_1d(tags.get(_BITS_TAG, 1))))
         case "PPM" if (header := _PNM_HEADER.match(encoded)) is not None:
             return int(header[3]).bit_length()
         case "AVIF":
@@ -85,30 +73,10 @@ def _bits_per_sample(image: Image.Image, encoded: bytes) -> int:
             return {"I": 32, "F": 32}.get(image.mode, 16 if image.mode.startswith("I;16") else 8)
 
 
-def _decode_tiff(image: Image.Image, encoded: bytes, bits: int) -> ColourAndAlpha:
-    tags: dict[int, Any] = getattr(image, "tag_v2", {})
-    if image.mode.startswith("I;16"):
-        grey = _scale_to_16_bits(np.array(image).astype(np.uint16), (1 << bits) - 1)
-        return (65535 - grey if tags.get(_PHOTOMETRIC_TAG) == _WHITE_IS_ZERO else grey), None
-    if image.mode not in ("RGB", "RGBA") or bits != 16 or tags.get(_PLANAR_TAG, 1) == _SEPARATE_PLANES:
-        raise ImageError(f"samples of {bits} bits in this layout cannot be read; save it as a plain 16-bit TIFF")
-    samples = _decode_with_opencv(encoded)
-    if samples is None or samples.ndim != 3:
-        raise ImageError("has samples of 16 bits that cannot be decoded")
-    colour, alpha = _split_alpha(samples)
-    extra = np.atleast_1d(tags.get(_EXTRA_SAMPLES_TAG, _NOT_PREMULTIPLIED))[0]
-    if alpha is None or extra not in (_PREMULTIPLIED, _NOT_PREMULTIPLIED):  # the fourth channel is not alpha
-        return colour, None
-    if extra == _PREMULTIPLIED:
-        divisor = np.maximum(alpha, 1)[..., None].astype(np.float64)
-        colour = np.rint(np.minimum(colour / divisor, 1) * 65535).astype(np.uint16)
-    return colour, alpha
-
-
 def _decode_pnm(encoded: bytes) -> Samples:
     """Decode grey or RGB in two bytes each, the higher byte first, or in decimal numbers (P2 and P3)."""
     header = _PNM_HEADER.match(encoded)
-    assert header is not None  # otherwise `_bits_per_sample` would have returned 8
+    assert header is not None  # otherwise `bits_per_sample` would have returned 8
     width, height, white = map(int, header.groups())
     shape = (height, width, 3) if encoded[1:2] in b"36" else (height, width)
     count = int(np.prod(shape))
@@ -118,7 +86,7 @@ def _decode_pnm(encoded: bytes) -> Samples:
         stored = np.array(encoded[header.end() :].split(maxsplit=count)[:count], np.uint32)
     if stored.size < count or stored.max() > white:
         raise ImageError("the file is truncated, or has samples above its own maximum")
-    return _scale_to_16_bits(stored.reshape(shape).astype(np.uint16), white)
+    return scale_to_16_bits(stored.reshape(shape).astype(np.uint16), white)
 
 
 def _decode_with_opencv(encoded: bytes) -> Samples | None:
@@ -147,9 +115,3 @@ def _alpha_from_key(colour: Samples, key: int | tuple[int, ...]) -> Samples:
     """Return the alpha of an image in which one colour means transparent."""
     same = colour == np.asarray(key, np.uint16)
     return np.where(same if colour.ndim == 2 else same.all(axis=2), 0, 65535).astype(np.uint16)
-
-
-def _scale_to_16_bits(samples: Samples, white: int) -> Samples:
-    if white == 65535:
-        return samples
-    return np.rint(np.minimum(samples, white) * (65535 / white)).astype(np.uint16)

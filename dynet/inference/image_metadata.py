@@ -47,6 +47,8 @@ class ImageMetadata(TypedDict, total=False):
     """The texts of a PNG by keyword; the comment of a JPEG as `Comment`."""
     photoshop: bytes
     """The APP13 segments of a JPEG, which hold IPTC captions."""
+    sample_range: tuple[float, float]
+    """The smallest and largest sample that a TIFF states, in its own units."""
     cicp: bytes
     """The body of PNG's cICP chunk: a colour space other than sRGB by its numbers (ITU-T H.273)."""
 
@@ -63,7 +65,7 @@ def read_metadata(image: Image.Image, encoded: bytes, *, sideways: bool) -> Imag
     metadata = ImageMetadata()
     if profile := info.get("icc_profile"):
         metadata["icc_profile"] = profile
-    if exif := _read_exif(image, encoded):
+    if exif := _read_exif(image):
         metadata["exif"] = make_exif_upright(exif, sideways=sideways)
     if isinstance(xmp := info.get("xmp"), bytes) and b"hdrgm:" not in xmp:
         # XMP with `hdrgm:` describes an HDR gain map in the same file, which the result does not have.
@@ -138,9 +140,7 @@ def _entry_offsets(exif: bytes, directory: int, order: str) -> tuple[dict[int, i
     return {struct.unpack_from(f"{order}H", exif, entry)[0]: entry for entry in entries}, end
 
 
-def _read_exif(image: Image.Image, encoded: bytes) -> bytes:
-    if image.format == "TIFF":
-        return read_exif_description(encoded).exif_block()
+def _read_exif(image: Image.Image) -> bytes:
     block = image.info.get("exif", b"")
     if not block and isinstance(text := image.info.get("Raw profile type exif"), str):
         with contextlib.suppress(ValueError):

@@ -11,6 +11,9 @@ _COPIED_CHUNKS = {b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"cICP", b"mDCV", b"cLLI",
 _EXIF_AS_TEXT = (b"Raw profile type exif\0", b"Raw profile type APP1\0")
 """Exif as old versions of ImageMagick wrote it; it becomes an eXIf chunk, whose orientation can be corrected."""
 _MAX_TEXT_BYTES = 1 << 24
+_TEXTS = (b"tEXt", b"zTXt", b"iTXt")
+_LONG_TEXT = 1 << 20
+"""The longest text that Pillow decompresses."""
 _INCH = 0.0254
 """In metres, PNG's unit of resolution."""
 
@@ -21,7 +24,7 @@ def read_descriptive_chunks(encoded: bytes) -> bytes:
     Exif is not among them (`metadata_chunks` adds it), and XMP states that the image is upright.
     """
     kept = []
-    for kind, body in _iter_chunks(encoded):
+    for kind, body in iter_chunks(encoded):
         if kind == b"iTXt":
             kept.append(png_chunk(kind, _make_text_upright(body)))
         elif kind in _COPIED_CHUNKS and not body.startswith(_EXIF_AS_TEXT):
@@ -60,17 +63,38 @@ def insert_png_chunks(encoded: bytes, chunks: bytes) -> bytes:
     return encoded[:header] + chunks + encoded[header:]
 
 
-def png_chunk(kind: bytes, body: bytes) -> bytes:
-    """Return a chunk with its length and checksum."""
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
-
-def _iter_chunks(encoded: bytes) -> Iterator[tuple[bytes, bytes]]:
+def iter_chunks(encoded: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the name and the body of each chunk, as far as the file reaches."""
     position = len(SIGNATURE)
     while position + 12 <= len(encoded):
         length, kind = struct.unpack_from(">I4s", encoded, position)
         yield kind, encoded[position + 8 : position + 8 + length]
         position += 12 + length
+
+
+def without_unreadable_chunks(encoded: bytes) -> bytes:
+    """Return a PNG file without the chunks beside the image that Pillow refuses the whole file for; others unchanged.
+
+    These are chunks with a wrong checksum that are not needed for the image, and long texts. A missing end is added.
+    """
+    if not encoded.startswith(SIGNATURE):
+        return encoded
+    kept, position = [SIGNATURE], len(SIGNATURE)
+    for kind, body in iter_chunks(encoded):
+        end = position + 12 + len(body)
+        needed = kind[:1].isupper() or kind in (b"tRNS", b"fdAT", b"fcTL", b"acTL")
+        intact = needed or encoded[end - 4 : end] == struct.pack(">I", zlib.crc32(kind + body))
+        if intact and not (kind in _TEXTS and _is_long_text(kind, body)):
+            kept.append(encoded[position:end])
+        position = end
+    if position == len(encoded) and kept[-1][4:8] != b"IEND":
+        kept.append(png_chunk(b"IEND", b""))
+    return b"".join(kept) + encoded[position:]
+
+
+def png_chunk(kind: bytes, body: bytes) -> bytes:
+    """Return a chunk with its length and checksum."""
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
 def _make_text_upright(body: bytes) -> bytes:
@@ -88,3 +112,15 @@ def _make_text_upright(body: bytes) -> bytes:
             return body
     upright = make_xmp_upright(text)
     return body if upright == text else keyword + b"\0\0\0" + language + b"\0" + translated + b"\0" + upright
+
+
+def _is_long_text(kind: bytes, body: bytes) -> bool:
+    """Return whether a text is longer than Pillow reads it, or cannot be decompressed."""
+    _, _, rest = body.partition(b"\0")
+    if kind == b"tEXt" or (kind == b"iTXt" and rest[:1] != b"\1"):
+        return False
+    compressed = rest[1:] if kind == b"zTXt" else rest[2:].partition(b"\0")[2].partition(b"\0")[2]
+    try:
+        return len(zlib.decompressobj().decompress(compressed, _LONG_TEXT)) >= _LONG_TEXT
+    except zlib.error:
+        return True

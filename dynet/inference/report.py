@@ -86,6 +86,7 @@ def _as_object(result: RestoredFile | RestoreFailure) -> dict[str, object]:
         "input": str(result.input),
         "width": result.width,
         "height": result.height,
+        "images": result.images,
         "outputs": outputs,
         "compare": None if result.sheet is None else str(result.sheet),
     }

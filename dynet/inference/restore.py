@@ -1,6 +1,7 @@
 """`dynet restore`: images in, restored images out, each file written completely or not at all.
 
-For one image, memory holds what was read, its restoration at the same bit depth, and one tile with its features.
+For one file, memory holds the images that were read, their restorations at the same bit depth, and one tile with its
+features.
 """
 
 import logging
@@ -17,9 +18,10 @@ from torch import Tensor
 from dynet.errors import ImageError, UsageError
 from dynet.inference.banded_forward import use_banded_blocks
 from dynet.inference.comparison_sheet import make_comparison_sheet
-from dynet.inference.decoded_image import DecodedImage
+from dynet.inference.decoded_image import DecodedFile, DecodedImage
 from dynet.inference.encoding import SAME_AS_INPUT, Encoding
-from dynet.inference.images import read_image, write_image
+from dynet.inference.file_encoding import file_suffix
+from dynet.inference.images import read_file, write_file, write_image
 from dynet.inference.inputs import InputFile, OutputNaming, ReservedPaths
 from dynet.inference.memory import choose_tile, halve_tile, ran_out_of_memory, release_memory
 from dynet.inference.progress import count_work_per_pixel, report_forward_progress
@@ -45,20 +47,23 @@ class VariantOutput:
     variant: str
     path: Path
     seconds: float
-    """The time for restoring, without reading and writing files."""
+    """The time for restoring all images of the file, without reading and writing files."""
     tile: int | None
-    """The side of the tiles in pixels; None if the image was restored whole."""
+    """The side of the smallest tiles in pixels; None if the image was restored whole, or all images were."""
     peak_bytes: int | None
     """The peak memory by `dynet.runtime.cost`; None where it cannot be measured."""
 
 
 @dataclass(frozen=True, slots=True)
 class RestoredFile:
-    """The results of all variants for one image."""
+    """The results of all variants for one file."""
 
     input: Path
     width: int
+    """Of the first image."""
     height: int
+    images: int
+    """The number of pages or frames; 1 for a still image."""
     outputs: tuple[VariantOutput, ...]
     sheet: Path | None
 
@@ -155,52 +160,59 @@ def _restore_file(
     meter: CostMeter,
     on_progress: ProgressCallback,
 ) -> RestoredFile:
-    image = read_image(file.path)
-    height, width = image.colour.shape[:2]
-    paths = options.naming.result_paths(file.target, options.encoding.suffix(image, file.path.suffix))
+    decoded = read_file(file.path)
+    height, width = decoded.images[0].colour.shape[:2]
+    paths = options.naming.result_paths(file.target, file_suffix(decoded, options.encoding, file.path.suffix))
     sheet = options.naming.sheet_path(file.target) if options.compare else None
     for path in [*paths, *([sheet] if sheet else [])]:
         reserved.reserve(file, path)
         if path.exists() and not options.overwrite:
             raise ImageError(f"{path} already exists; --overwrite replaces it")
-    outputs, panels = [], [("input", image)]
+    outputs, panels = [], [("input", decoded.images[0])]
     for number, (variant, path) in enumerate(zip(options.variants, paths, strict=True)):
 
         def on_file_progress(note: str, done: float, number: int = number) -> None:
             on_progress(f"{file.path.name} {note}", (number + done) / len(options.variants))
 
-        restored, output = _restore_with_variant(image, variant, path, options, meter, on_file_progress)
-        write_image(path, restored, options.encoding)
+        restored, output = _restore_with_variant(decoded, variant, path, options, meter, on_file_progress)
+        write_file(path, restored, options.encoding)
         outputs.append(output)
         if sheet:
-            panels.append((f"{variant.name}  {output.seconds:.1f} s", restored))
+            panels.append((f"{variant.name}  {output.seconds:.1f} s", restored.images[0]))
     if sheet:
         write_image(sheet, make_comparison_sheet(panels))
-    return RestoredFile(file.path, width, height, tuple(outputs), sheet)
+    return RestoredFile(file.path, width, height, len(decoded.images), tuple(outputs), sheet)
 
 
 def _restore_with_variant(
-    image: DecodedImage,
+    decoded: DecodedFile,
     variant: Variant,
     path: Path,
     options: RestoreOptions,
     meter: CostMeter,
     on_progress: ProgressCallback,
-) -> tuple[DecodedImage, VariantOutput]:
-    canvas = _ImageCanvas(image)
-    tile: int | None = None
+) -> tuple[DecodedFile, VariantOutput]:
+    canvases = [_ImageCanvas(image) for image in decoded.images]
+    tiles: list[int] = []
 
     def call(unused: Tensor) -> Tensor:
-        nonlocal tile
-        tile = _restore(canvas, variant, options, on_progress)
+        for number, canvas in enumerate(canvases):
+
+            def on_image_progress(note: str, done: float, number: int = number) -> None:
+                part = f", {number + 1} of {decoded.parts}" if len(canvases) > 1 else ""
+                on_progress(f"{note}{part}", (number + done) / len(canvases))
+
+            if tile := _restore(canvas, variant, options, on_image_progress):
+                tiles.append(tile)
         return unused
 
     try:
         _, cost = meter.measure(call, torch.empty(0))
     except ImageError as error:
-        raise ImageError(f"{image.name}: {error}") from error
-    output = VariantOutput(variant.name, path, round(cost.seconds, 3), tile, cost.peak_bytes)
-    return replace(image, colour=canvas.restored), output
+        raise ImageError(f"{decoded.name}: {error}") from error
+    output = VariantOutput(variant.name, path, round(cost.seconds, 3), min(tiles, default=None), cost.peak_bytes)
+    restored = [replace(image, colour=canvas.restored) for image, canvas in zip(decoded.images, canvases, strict=True)]
+    return replace(decoded, images=tuple(restored)), output
 
 
 def restore_rgb(
@@ -252,7 +264,9 @@ class _ImageCanvas:
         return replace(self._image, colour=self._image.colour[top:bottom, left:right]).as_rgb()
 
     def write(self, top: int, rows: FloatRGB) -> None:
-        self.restored[top : top + len(rows)] = self._image.with_rgb(rows).colour
+        bottom = top + len(rows)
+        before = replace(self._image, colour=self._image.colour[top:bottom])
+        self.restored[top:bottom] = before.with_rgb(rows).colour
 
 
 class _ArrayCanvas:

@@ -12,7 +12,7 @@ from typing import Literal
 
 ByteOrder = Literal["<", ">"]
 """Byte order, by the character that `struct` uses."""
-SHORT, LONG, RATIONAL, ASCII, UNDEFINED = 3, 4, 5, 2, 7
+SHORT, LONG, RATIONAL, ASCII, UNDEFINED, DOUBLE = 3, 4, 5, 2, 7, 12
 EXIF, GPS = 34665, 34853
 """Tags that point to subdirectories."""
 ORIENTATION = 0x0112
@@ -85,8 +85,13 @@ class ExifDescription:
         return header + encode_directory(self.order, self.main, {EXIF: self.exif, GPS: self.gps}, offset=8)
 
 
-def read_exif_description(block: bytes) -> ExifDescription:
-    """Read an Exif block, with or without its prefix, or a whole TIFF or BigTIFF file; empty for a broken one."""
+def read_exif_description(block: bytes, directory: int | None = None) -> ExifDescription:
+    """Read an Exif block, with or without its prefix, or a page of a TIFF or BigTIFF file; empty for a broken one.
+
+    Args:
+        block: the block, or the whole file.
+        directory: where the page's directory begins; None for the first one.
+    """
     block = block.removeprefix(b"Exif\0\0")
     orders: dict[bytes, ByteOrder] = {b"II": "<", b"MM": ">"}
     if (order := orders.get(block[:2])) is None:
@@ -97,7 +102,7 @@ def read_exif_description(block: bytes) -> ExifDescription:
             return ExifDescription()
         big = version == 43
         first = struct.unpack_from(f"{order}Q" if big else f"{order}I", block, 8 if big else 4)[0]
-        tags = dict(_entries(block, order, first, big))
+        tags = dict(_entries(block, order, first if directory is None else directory, big))
         subdirectories = {
             tag: dict(_entries(block, order, _as_offset(tags[tag], order), big)) for tag in (EXIF, GPS) if tag in tags
         }
@@ -145,6 +150,11 @@ def short(order: ByteOrder, *numbers: int) -> TagValue:
 def long(order: ByteOrder, *numbers: int) -> TagValue:
     """Return unsigned integers of 32 bits as a value."""
     return TagValue(LONG, struct.pack(f"{order}{len(numbers)}I", *numbers))
+
+
+def double(order: ByteOrder, *numbers: float) -> TagValue:
+    """Return floating-point numbers of 64 bits as a value."""
+    return TagValue(DOUBLE, struct.pack(f"{order}{len(numbers)}d", *numbers))
 
 
 def rational(order: ByteOrder, number: float) -> TagValue:

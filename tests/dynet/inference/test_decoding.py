@@ -63,14 +63,14 @@ def test_a_file_that_cannot_be_read_is_named_in_one_line(tmp_path: Path, photo: 
     (tmp_path / "empty.png").write_bytes(b"")
     Image.fromarray(photo).save(tmp_path / "whole.png")
     (tmp_path / "cut.png").write_bytes((tmp_path / "whole.png").read_bytes()[:400])
-    Image.fromarray(np.zeros((4, 4), np.float32)).save(tmp_path / "float.tif")
+    Image.fromarray(np.full((4, 4), np.nan, np.float32)).save(tmp_path / "float.tif")
     (tmp_path / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(40))
     (tmp_path / "folder.png").mkdir()
     reasons = {
         "noise.png": "not an image that can be read",
         "empty.png": "the file is empty",
         "cut.png": "truncated",
-        "float.tif": "signed or floating-point samples",
+        "float.tif": "samples that are infinite or no number",
         "missing.png": "No such file",
         "phone.heic": "a HEIC image, which cannot be read; convert it",
         "folder.png": "is not a file",
@@ -185,14 +185,11 @@ def test_the_meaning_of_a_fourth_channel_is_respected(tmp_path: Path) -> None:
         assert np.array_equal(image.colour, np.rint(unmultiplied) if meaning == "assocalpha" else stored[..., :3])
 
 
-@pytest.mark.parametrize("kind", ["planes", "int16", "half", "uint32"])
+@pytest.mark.parametrize("kind", ["int16", "uint32", "complex64"])
 def test_samples_that_would_be_misread_are_refusal(tmp_path: Path, kind: str) -> None:
     tifffile = pytest.importorskip("tifffile")
-    stored = np.random.default_rng(0).integers(0, 65536, (3, 37, 53), dtype=np.uint16)
-    if kind == "planes":
-        tifffile.imwrite(tmp_path / "a.tif", stored, photometric="rgb", planarconfig="separate", metadata=None)
-    else:
-        tifffile.imwrite(tmp_path / "a.tif", stored[0].astype(kind.replace("half", "float16")), metadata=None)
+    stored = np.random.default_rng(0).integers(0, 65536, (37, 53), dtype=np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", stored.astype(kind), metadata=None)
     refusal(tmp_path / "a.tif")
 
 
@@ -279,8 +276,14 @@ def test_tiffs_are_read_as_tifffile_reads_them() -> None:
                 pixels = page.asarray()
         except Exception:  # only files that both can read are compared
             continue
-        if page.photometric.name in ("RGB", "MINISBLACK") and pixels.ndim == image.colour.ndim and pixels.dtype != bool:
+        if (
+            getattr(page.photometric, "name", "") in ("RGB", "MINISBLACK")
+            and pixels.ndim == image.colour.ndim
+            and pixels.dtype != bool
+        ):
             colours = pixels[..., :3] if pixels.ndim == 3 else pixels
+            if page.bitspersample < 8:
+                colours = colours * (255 // (2**page.bitspersample - 1))
             if colours.shape == image.colour.shape and page.planarconfig == 1 and 1 not in page.extrasamples:
                 assert np.array_equal(image.colour, colours), file.name
                 compared += 1

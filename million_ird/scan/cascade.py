@@ -20,6 +20,7 @@ from million_ird.measures.registry import Measure
 from million_ird.measures.scores import measures_with, neural_scores
 from million_ird.measures.signature import compute_signature
 from million_ird.metadata.strip import strip_metadata
+from million_ird.sources.cells import failure_in
 
 _SIMPLE = frozenset({"JPEG", "PNG", "WEBP"})
 """Formats whose metadata is stored apart from the coded pixels."""
@@ -49,7 +50,7 @@ def row_from_declared(candidate: Candidate, recipe: Recipe) -> tuple[Row, bool]:
         "tier": int(Tier.DECLARED),
         **{name: candidate.extra.get(name) for name in recipe.passed},
     }
-    if recipe.measure_all:
+    if recipe.measure_all or failure_in(candidate.version) is not None:  # nothing else is known of a failed row
         return row, False
     if recipe.licences.refuses(candidate.licence):
         return row, True

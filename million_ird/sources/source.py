@@ -27,6 +27,12 @@ class DescribedEntry(FileEntry):
     height: int | None = None
     extra: tuple[tuple[str, float | str | None], ...] = ()
     """Columns that the recipe passes through."""
+    member: str = ""
+    """What its key has besides the uri; empty, except of what names no image and must not have the key of one."""
+
+    def key(self, label: str) -> str:
+        """Return the key of the candidate in the source with this label."""
+        return candidate_key(label, self.uri, self.member)
 
     @property
     def _described(self) -> str:
@@ -38,7 +44,7 @@ class DescribedEntry(FileEntry):
 def candidate_of(label: str, entry: DescribedEntry) -> Candidate:
     """Return the candidate that an entry of the source with this label describes."""
     return Candidate(
-        key=candidate_key(label, entry.uri),
+        key=entry.key(label),
         source=label,
         uri=entry.uri,
         version=entry.version,

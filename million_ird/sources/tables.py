@@ -6,31 +6,33 @@ file in the table's folder, by its path or its bucket's address. `width`, `heigh
 line and nothing else. A table is read in batches of rows, never whole.
 """
 
-import csv
 import functools
-import io
 import itertools
-import json
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from types import MappingProxyType
-from typing import IO, Any, TypeAlias
+from typing import Any
 from urllib.parse import urljoin
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from million_ird.candidate import Candidate, Failed, candidate_key
-from million_ird.errors import ReadError, SourceError
+from million_ird.candidate import Candidate, Failed
+from million_ird.errors import ReadError, SourceError, one_line
 from million_ird.public_addresses import public_address
-from million_ird.runtime.storage import Folder
+from million_ird.runtime.storage import Folder, as_text
+from million_ird.sources import hints
+from million_ird.sources.cells import UNREADABLE, failure_in, version_of
 from million_ird.sources.containment import OUTSIDE, locate
 from million_ird.sources.files import StorageOptions, read_each, read_file, root_folder
 from million_ird.sources.keyset import KeySet
 from million_ird.sources.listing import list_files
 from million_ird.sources.source import Deliver, SourceChunk, StreamContext, candidate_of
+from million_ird.sources.table_columns import TableColumns
+from million_ird.sources.table_parquet import read_parquet
+from million_ird.sources.table_text import JsonArray, NumberedRow, UnknownEncoding, rows_of
 from million_ird.sources.web.links import (
     LinkChunker,
     LinkEntry,
@@ -45,21 +47,11 @@ log = logging.getLogger(__name__)
 TABLE_SUFFIXES = (".parquet", ".csv", ".tsv", ".jsonl", ".ndjson", ".txt")
 COMPRESSIONS = MappingProxyType({".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".lz4": "lz4"})
 BATCH_ROWS = 4096
-MAX_FIELD_LENGTH = 1 << 20
-_NAMES = {
-    "url": ("url", "URL", "image_url", "path", "uri", "file_name"),
-    "width": ("width", "WIDTH", "original_width"),
-    "height": ("height", "HEIGHT", "original_height"),
-    "licence": ("licence", "license", "LICENSE"),
-    "attribution": ("attribution", "author"),
-}
-"""Our name of a column, and the names that tables use; the first that a table has is read."""
-Row: TypeAlias = Mapping[str, Any]
 
 
 def is_table(root: str) -> bool:
     """Return whether a file name is that of a table."""
-    return _format(root) != ""
+    return _format(root) in TABLE_SUFFIXES
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +76,21 @@ class TableSource:
     """A folder to leave out when tables are listed: the build's own output."""
 
     def check(self) -> None:
-        """Read the first row.
+        """Read as far as the first row that can be read.
 
         Raises:
-            SourceError: the table cannot be read, has no rows, no column that names images, or lacks a column that the
-                recipe passes through.
+            SourceError: the table cannot be read, has no rows, no column that names images, lacks a column that the
+                recipe passes through, or none of its rows can be read.
         """
-        if next(filter(None, self._entries()), None) is None:
-            raise SourceError(f"source {self.root}: holds no rows")
+        n_failed, first = 0, ""
+        for entry in filter(None, self._entries()):
+            failed = failure_in(entry.version)
+            if failed is None:
+                return
+            n_failed, first = n_failed + 1, first or failed.detail
+        if n_failed:
+            raise SourceError(f"source {self.root}: none of its rows can be read ({n_failed:,}): {first}")
+        raise SourceError(f"source {self.root}: holds no rows")
 
     def chunks(self, limit: int | None = None) -> Iterator[SourceChunk]:
         """Yield the rows by host group, cut where a key hashes to a boundary; an image that is named again is skipped.
@@ -104,7 +103,7 @@ class TableSource:
         while rows := list(itertools.islice(remaining, BATCH_ROWS)):
             batch = [entry for entry in rows if entry is not None]
             n_empty += len(rows) - len(batch)
-            keys = [candidate_key(self.label, entry.uri) for entry in batch]
+            keys = [entry.key(self.label) for entry in batch]
             for entry, key, new in zip(batch, keys, seen.add(keys), strict=True):
                 n_repeated += not new
                 group = self._group(entry)
@@ -125,6 +124,9 @@ class TableSource:
 
     def fetch(self, candidate: Candidate) -> bytes | Failed:
         """Read the file that the row names."""
+        failed = failure_in(candidate.version)
+        if failed is not None:
+            return failed
         if candidate.version == OUTSIDE:  # its uri may be less than what the row names
             return Failed(OUTSIDE, "names something outside its source")
         return self._read(candidate.uri)
@@ -138,11 +140,14 @@ class TableSource:
             self.fetcher.stream(self.label, entries, chunk.host_group, wanted, deliver, context)
             return
         read_each(
-            [(candidate_of(self.label, entry), functools.partial(self._read, entry.address)) for entry in entries],
+            [(candidate_of(self.label, entry), functools.partial(self._content, entry)) for entry in entries],
             wanted,
             deliver,
             context,
         )
+
+    def _content(self, entry: LinkEntry) -> bytes | Failed:
+        return failure_in(entry.version) or self._read(entry.address)
 
     def _read(self, address: str) -> bytes | Failed:
         return read_file(self._images, address, self.fetcher.max_bytes, follow_links=self.follow_links)
@@ -155,51 +160,107 @@ class TableSource:
         return Folder(self.inside, dict(self.options))
 
     def _group(self, entry: LinkEntry) -> str:
-        if is_web_url(entry.address):
+        if is_web_url(entry.address) and not entry.member:
             return host_group_of(entry.address, self.fetcher.web.lanes)
         return _LOCAL if self._images.local else ""
 
     def _entries(self) -> Iterator[LinkEntry | None]:
+        """Yield what each row names, None if it names nothing; a row that cannot be read is a failed entry.
+
+        Of several tables, one that cannot be read (further) is a failed entry as well.
+        """
         folder, tables = list_files(
             self.root, dict(self.options), follow_links=self.follow_links, excluded=self.excluded
         )
-        images = self._images
+        in_folder = folder.url == self.root  # else the user chose the names: by a pattern, or one
         for table in tables:
+            if in_folder and not is_table(table.uri) and failure_in(table.version) is None:
+                continue
             if table.version == OUTSIDE:
                 link = f"{folder.url}/{table.uri}"
                 raise SourceError(f"source {link}: is a link that leads out of its folder; --follow-links allows it")
             try:
-                for row in read_rows(folder, table.uri):
-                    yield self._entry(row, images)
-            except (pa.ArrowException, OSError, UnicodeDecodeError, csv.Error, EOFError) as error:
-                path = self.root if table.uri == PurePosixPath(self.root).name else f"{folder.url}/{table.uri}"
-                raise SourceError(f"source {path}: {' '.join(str(error).split())[:160]}") from error
+                yield from self._entries_of(folder, table.uri)
+            except _READ_ERRORS as error:
+                reason = error.detail if isinstance(error, ReadError) else one_line(error)
+                if table.uri == as_text(PurePosixPath(self.root).name):
+                    raise SourceError(f"source {self.root}: {reason}") from error
+                log.warning("source %s/%s: cannot be read: %s", folder.url, table.uri, reason)
+                yield _failed(table.uri, Failed(UNREADABLE, f"{table.uri}: {reason}"))
 
-    def _entry(self, row: Row, images: Folder) -> LinkEntry | None:
-        address = self._value(row, "url")
-        if address is None:
-            raise SourceError(f"source {self.root}: no column names images (url, path, …); it has {_column_names(row)}")
-        missing = [name for name in (*self.columns, *self.texts) if name not in row]
-        if missing:
-            raise SourceError(f"source {self.root}: has no column {missing[0]!r}, only {_column_names(row)}")
-        address = address.strip().encode(errors="backslashreplace").decode()  # JSON may hold what is no text
+    def _entries_of(self, folder: Folder, name: str) -> Iterator[LinkEntry | None]:
+        unit = "row" if _format(name) == ".parquet" else "line"
+        by_row = _format(name) in _OBJECTS  # each row says itself which columns it has
+        images, columns, checked = self._images, self._columns, by_row
+        for number, row in self._rows(folder, name):
+            try:
+                if isinstance(row, ReadError):
+                    raise row
+                if not checked:
+                    self._check(row, f"{folder.url}/{name}")
+                    checked = True
+                yield self._entry(row, images, columns)
+            except ReadError as error:
+                place = f"{name}, {unit} {number}"
+                told = f"{place}{', ' if error.detail.startswith('column ') else ': '}{error.detail}"
+                yield _failed(place, Failed(error.failure_class, told))
+
+    def _rows(self, folder: Folder, name: str) -> Iterator[NumberedRow]:
+        """Yield the rows of a table; only a batch of them is in memory."""
+        kind, compression = _format(name), COMPRESSIONS.get(PurePosixPath(name).suffix.lower())
+        with folder.open(name) as raw:
+            if kind == ".parquet":
+                file = pq.ParquetFile(raw)
+                self._check(file.schema_arrow, f"{folder.url}/{name}")
+                yield from read_parquet(file, list(self._columns.uses(file.schema_arrow.names)))
+                return
+            plain: Any = pa.CompressedInputStream(pa.PythonFile(raw), compression) if compression else raw
+            try:
+                yield from rows_of(kind, plain)
+            except JsonArray as error:
+                raise SourceError(f"source {self.root}: {hints.for_json(f'{folder.url}/{name}', b'[')}") from error
+
+    def _check(self, columns: pa.Schema | Mapping[str, Any], path: str) -> None:
+        """Make sure that a table has all columns that are read, of types that can be read.
+
+        Raises:
+            SourceError: it has not.
+        """
+        try:
+            if isinstance(columns, pa.Schema):
+                self._columns.check_types(columns, path.rpartition("/")[0])
+            else:
+                self._columns.require(columns)
+        except ReadError as error:
+            raise SourceError(f"source {path}: {error.detail}") from error
+
+    @property
+    def _columns(self) -> TableColumns:
+        return TableColumns(self.columns, self.texts, self.names)
+
+    def _entry(self, row: Mapping[str, Any], images: Folder, columns: TableColumns) -> LinkEntry | None:
+        """Return what a row names; None if it names nothing.
+
+        Raises:
+            ReadError: `bad_row`: a cell that is read cannot be, or a column is missing.
+        """
+        columns.require(row)
+        address = columns.address(row)
         if not address:
             return None
         if is_web_url(images.url) and "://" not in address:
             address = urljoin(self.root if self.inside is None else f"{images.url}/", address)
         uri, version = (address_identity(address), "") if is_web_url(address) else self._named(images, address)
-        numbers = [(name, self._number(name, row[name])) for name in self.columns]
-        texts = [(name, None if row[name] is None else str(row[name])) for name in self.texts]
         return LinkEntry(
             uri=uri,
             size=0,
             version=version,
             address=address,
-            licence=self._value(row, "licence") or None,
-            attribution=self._value(row, "attribution") or None,
-            width=_whole(self._value(row, "width")),
-            height=_whole(self._value(row, "height")),
-            extra=(*numbers, *texts),
+            licence=columns.name(row, "licence"),
+            attribution=columns.name(row, "attribution"),
+            width=columns.pixels(row, "width"),
+            height=columns.pixels(row, "height"),
+            extra=tuple(columns.extra(row)),
         )
 
     def _named(self, images: Folder, address: str) -> tuple[str, str]:
@@ -217,87 +278,21 @@ class TableSource:
             return (shown if "://" in address else name), ""  # a request for each would cost too much
         return (name, images.version(name)) if images.exists(name) else (shown, "")
 
-    def _value(self, row: Row, name: str) -> str | None:
-        """Return the row's text under one of the names of a column; None if it has no such column."""
-        mapped = dict(self.names).get(name)
-        for column in (mapped,) if mapped else _NAMES[name]:
-            if column in row:
-                return "" if row[column] is None else str(row[column])
-        return None
-
-    def _number(self, name: str, value: object) -> float | None:
-        if value is None or value == "":
-            return None
-        try:
-            return float(str(value))
-        except ValueError:
-            raise SourceError(f"source {self.root}: {name} is {value!r} in a row, not a number") from None
-
 
 _LOCAL = "local"
+_OBJECTS = frozenset({".jsonl", ".ndjson", ".json"})
+_READ_ERRORS = (pa.ArrowException, OSError, EOFError, UnicodeError, UnknownEncoding, ReadError)
+"""What reading a table raises that is damaged, or whose encoding is not known."""
 
 
-def read_rows(folder: Folder, name: str) -> Iterator[Row]:
-    """Yield the rows of a table as mappings; only a batch of them is in memory."""
-    suffix, compression = _format(name), COMPRESSIONS.get(PurePosixPath(name).suffix.lower())
-    with folder.open(name) as raw:
-        if suffix == ".parquet":
-            for batch in pq.ParquetFile(raw).iter_batches(BATCH_ROWS):
-                yield from batch.to_pylist()
-            return
-        plain: Any = pa.CompressedInputStream(pa.PythonFile(raw), compression) if compression else raw
-        text = io.TextIOWrapper(io.BufferedReader(_Readable(plain)), encoding="utf-8-sig", newline="")
-        if suffix == ".txt":
-            yield from ({"url": line.strip()} for line in text if line.strip())
-        elif suffix in {".jsonl", ".ndjson"}:
-            yield from _objects(text)
-        else:
-            csv.field_size_limit(MAX_FIELD_LENGTH)
-            yield from csv.DictReader(text, delimiter="\t" if suffix == ".tsv" else ",", strict=True)
-
-
-def _objects(lines: Iterable[str]) -> Iterator[Row]:
-    for number, line in enumerate(lines, 1):
-        if line.strip():
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise csv.Error(f"line {number}: not JSON: {error.msg}") from error
-            if not isinstance(row, dict):
-                raise csv.Error(f"line {number}: not a JSON object")
-            yield row
-
-
-class _Readable(io.RawIOBase):
-    """Adapts a stream of arrow, which decompresses, to the standard library."""
-
-    def __init__(self, stream: IO[bytes]) -> None:
-        self._stream = stream
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        content = self._stream.read(len(buffer))
-        buffer[: len(content)] = content
-        return len(content)
+def _failed(place: str, failed: Failed) -> LinkEntry:
+    """Return the entry of a row, or of a table, that cannot be read; its key is none that an image may have."""
+    return LinkEntry(uri=place, size=0, version=version_of(failed), address="", member=failed.failure_class)
 
 
 def _format(name: str) -> str:
-    """Return the suffix that tells a table's format, without that of its compression; empty if it is not a table."""
+    """Return the suffix that tells a table's format, without that of its compression; empty if it is not known."""
     stem = name.lower()
     for compression in COMPRESSIONS:
         stem = stem.removesuffix(compression)
-    return next((suffix for suffix in TABLE_SUFFIXES if stem.endswith(suffix)), "")
-
-
-def _whole(text: str | None) -> int | None:
-    try:
-        number = float(text) if text else 0.0
-    except ValueError:
-        return None
-    return int(number) if 0 < number < 1e9 else None
-
-
-def _column_names(row: Row) -> str:
-    return ", ".join(str(name) for name in row)[:200]
+    return next((suffix for suffix in (*TABLE_SUFFIXES, ".json") if stem.endswith(suffix)), "")

@@ -39,9 +39,6 @@ FORMATS = (
 """Pillow's names of all formats but TIFF; its JPEG includes MPO, the JPEG with a second view."""
 _TGA_SUFFIXES = frozenset({".tga", ".icb", ".vda", ".vst"})
 _UNREADABLE_FORMATS = (
-    (slice(4, 12), (b"ftypheic", b"ftypheix", b"ftyphevc", b"ftypmif1", b"ftypmsf1"), "a HEIC image"),
-    (slice(0, 12), (b"\0\0\0\x0cJXL \r\n\x87\n",), "a JPEG XL image"),
-    (slice(0, 2), (b"\xff\x0a",), "a JPEG XL image"),
     (slice(0, 5), (b"%PDF-",), "a PDF"),
     (slice(0, 8), (b"FUJIFILM",), "a camera raw file"),
 )

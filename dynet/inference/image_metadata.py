@@ -156,7 +156,11 @@ def _read_cicp(image: Image.Image, encoded: bytes) -> bytes:
     offset = encoded.find(b"colrnclx") if image.format == "AVIF" and "icc_profile" not in image.info else -1
     if offset < 0 or len(encoded) < offset + 12:
         return b""
-    primaries, transfer = struct.unpack_from(">HH", encoded, offset + 8)
+    return code_points(*struct.unpack_from(">HH", encoded, offset + 8))
+
+
+def code_points(primaries: int, transfer: int) -> bytes:
+    """Return the body of a cICP chunk for code points of ITU-T H.273, full range; empty for those of sRGB."""
     if primaries in _PRIMARIES_OF_SRGB and transfer in _TRANSFERS_OF_SRGB:
         return b""
     return bytes([primaries & 255, transfer & 255, 0, 1])

@@ -36,6 +36,7 @@ from dynet.inference.decoding import (
     silence_libtiff,
 )
 from dynet.inference.encoding import SAME_AS_INPUT, Encoding, is_lossy, jpeg_quality
+from dynet.inference.extra_formats import extra_format, read_extra, read_extra_size
 from dynet.inference.file_encoding import encode_file
 from dynet.inference.image_metadata import read_metadata
 from dynet.inference.orientation import turn_upright
@@ -75,6 +76,8 @@ def read_size(path: Path) -> tuple[int, int]:
         if is_tiff(path):
             with pixel_limit(), open_pages(path.read_bytes()) as pages:
                 return pages[0][1].imagewidth, pages[0][1].imagelength
+        if (name := extra_format(path)) is not None:
+            return read_extra_size(path, name)
         with open_image(path) as (image, _):
             return image.size
 
@@ -82,6 +85,8 @@ def read_size(path: Path) -> tuple[int, int]:
 def _read(path: Path, *, only_one: bool) -> DecodedFile:
     if is_tiff(path):
         return _read_pages(path, only_one=only_one)
+    if (name := extra_format(path)) is not None:
+        return DecodedFile(images=(read_extra(path, name),))
     with open_image(path) as (image, encoded):
         frames = count_frames(image, encoded)
         if frames == 0:

@@ -24,8 +24,8 @@ SUFFIXES = (
 )
 """The suffixes that a folder is searched for; a file that the user names is tried with any suffix.
 
-The formats of the last line cannot be read. They are searched for all the same, so that such files are reported as
-failed and not skipped silently.
+Camera raw files, the last of them, cannot be read. They are searched for all the same, so that such files are reported
+as failed and not skipped silently.
 """
 _MAX_NAME_BYTES = 255
 """The longest file name of most file systems."""

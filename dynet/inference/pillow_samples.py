@@ -7,7 +7,8 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from dynet.errors import ImageError
-from dynet.inference.decoded_image import Samples
+from dynet.inference.decoded_image import Samples, opaque_value
+from dynet.inference.image_metadata import ImageMetadata
 
 logger = logging.getLogger(__name__)
 
@@ -76,3 +77,25 @@ def scale_to_16_bits(samples: Samples, white: int) -> Samples:
     if white == 65535:
         return samples
     return np.rint(np.minimum(samples, white) * (65535 / white)).astype(np.uint16)
+
+
+def unmultiply(colour: Samples, alpha: Samples) -> Samples:
+    """Divide colours by their alpha; where that is 0 they stay as they are."""
+    white = opaque_value(alpha.dtype)
+    divisor = np.where(alpha == 0, white, alpha).astype(np.float64)
+    quotient = colour / (divisor[..., None] if colour.ndim == 3 else divisor)
+    if alpha.dtype.kind == "f":
+        return quotient.astype(colour.dtype)
+    return np.rint(np.minimum(quotient, 1) * white).astype(colour.dtype)
+
+
+def float_range(samples: Samples, metadata: ImageMetadata) -> tuple[float, float]:
+    """Return the values that are shown to the network as black and white; see the module."""
+    smallest, largest = float(samples.min()), float(samples.max())
+    stated = metadata.get("sample_range")
+    if stated is not None and stated[0] <= smallest and largest <= stated[1]:
+        return stated
+    black, white = min(0.0, smallest), max(1.0, largest)
+    if not np.isfinite(white - black):
+        raise ImageError(f"has samples from {smallest:g} to {largest:g}, a range that is too large")
+    return black, white

@@ -21,11 +21,11 @@ import tifffile
 from PIL import Image, UnidentifiedImageError
 
 from dynet.errors import ImageError
-from dynet.inference.decoded_image import DecodedImage, Samples, opaque_value
+from dynet.inference.decoded_image import DecodedImage, Samples
 from dynet.inference.decoding import require_file
 from dynet.inference.image_metadata import ImageMetadata, make_xmp_upright
 from dynet.inference.orientation import turn_upright
-from dynet.inference.pillow_samples import ColourAndAlpha, decode_8_bits, scale_to_16_bits
+from dynet.inference.pillow_samples import ColourAndAlpha, decode_8_bits, float_range, scale_to_16_bits, unmultiply
 from dynet.inference.tiff_directories import ORIENTATION, read_exif_description
 
 logger = logging.getLogger(__name__)
@@ -92,13 +92,13 @@ def decode_page(encoded: bytes, number: int, page: tifffile.TiffPage, name: str)
     Raises:
         ImageError: Its samples are of a kind that is not read, or not finite.
     """
-    metadata, float_range = _read_metadata(page, encoded), (0.0, 1.0)
+    metadata, shown_range = _read_metadata(page, encoded), (0.0, 1.0)
     if page.photometric in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB) and page.compression not in _BY_PILLOW:
         stored, alpha = _decode_with_tifffile(page, name)
         if stored.dtype.kind == "f":
-            float_range = _float_range(stored, metadata)
+            shown_range = float_range(stored, metadata)
         if page.photometric == _WHITE_IS_ZERO:
-            black, white = float_range if stored.dtype.kind == "f" else (0, np.iinfo(stored.dtype).max)
+            black, white = shown_range if stored.dtype.kind == "f" else (0, np.iinfo(stored.dtype).max)
             stored = (black + white - stored).astype(stored.dtype)
         orientation = _tag(page, ORIENTATION, 1)
         colour = turn_upright(stored, orientation)
@@ -108,7 +108,7 @@ def decode_page(encoded: bytes, number: int, page: tifffile.TiffPage, name: str)
         if was_converted:
             metadata.pop("icc_profile", None)
     return DecodedImage(
-        colour=colour, alpha=alpha, format="TIFF", metadata=metadata, name=name, float_range=float_range
+        colour=colour, alpha=alpha, format="TIFF", metadata=metadata, name=name, float_range=shown_range
     )
 
 
@@ -149,7 +149,7 @@ def _decode_with_tifffile(page: tifffile.TiffPage, name: str) -> ColourAndAlpha:
         logger.warning("%s: its channel of no stated meaning, beside the colours, is left out", name)
         return colour, None
     alpha = np.ascontiguousarray(samples[..., -1])
-    return (_unmultiply(colour, alpha) if meaning == _PREMULTIPLIED else colour), alpha
+    return (unmultiply(colour, alpha) if meaning == _PREMULTIPLIED else colour), alpha
 
 
 def _require_readable_samples(page: tifffile.TiffPage, colours: int) -> None:
@@ -172,28 +172,6 @@ def _scale(samples: Samples, bits: int) -> Samples:
         return samples.astype(np.uint8, copy=False)
     levels = np.rint(np.arange(1 << bits) * (255 / ((1 << bits) - 1))).astype(np.uint8)
     return levels[samples.astype(np.uint8)]
-
-
-def _unmultiply(colour: Samples, alpha: Samples) -> Samples:
-    """Divide colours by their alpha; where that is 0 they stay as they are."""
-    white = opaque_value(alpha.dtype)
-    divisor = np.where(alpha == 0, white, alpha).astype(np.float64)
-    quotient = colour / (divisor[..., None] if colour.ndim == 3 else divisor)
-    if alpha.dtype.kind == "f":
-        return quotient.astype(colour.dtype)
-    return np.rint(np.minimum(quotient, 1) * white).astype(colour.dtype)
-
-
-def _float_range(samples: Samples, metadata: ImageMetadata) -> tuple[float, float]:
-    """Return the values that are shown to the network as black and white; see the module."""
-    smallest, largest = float(samples.min()), float(samples.max())
-    stated = metadata.get("sample_range")
-    if stated is not None and stated[0] <= smallest and largest <= stated[1]:
-        return stated
-    black, white = min(0.0, smallest), max(1.0, largest)
-    if not np.isfinite(white - black):
-        raise ImageError(f"has samples from {smallest:g} to {largest:g}, a range that is too large")
-    return black, white
 
 
 def _decode_with_pillow(encoded: bytes, number: int, name: str) -> tuple[Samples, Samples | None, bool]:

@@ -64,7 +64,7 @@ def test_a_file_that_cannot_be_read_is_named_in_one_line(tmp_path: Path, photo: 
     Image.fromarray(photo).save(tmp_path / "whole.png")
     (tmp_path / "cut.png").write_bytes((tmp_path / "whole.png").read_bytes()[:400])
     Image.fromarray(np.full((4, 4), np.nan, np.float32)).save(tmp_path / "float.tif")
-    (tmp_path / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(40))
+    (tmp_path / "book.pdf").write_bytes(b"%PDF-1.7" + bytes(40))
     (tmp_path / "folder.png").mkdir()
     reasons = {
         "noise.png": "not an image that can be read",
@@ -72,7 +72,7 @@ def test_a_file_that_cannot_be_read_is_named_in_one_line(tmp_path: Path, photo: 
         "cut.png": "truncated",
         "float.tif": "samples that are infinite or no number",
         "missing.png": "No such file",
-        "phone.heic": "a HEIC image, which cannot be read; convert it",
+        "book.pdf": "a PDF, which cannot be read; convert it",
         "folder.png": "is not a file",
     }
     for name, reason in reasons.items():

@@ -11,6 +11,8 @@ INSTALL: Mapping[str, str] = MappingProxyType(
     {
         "facexlib": "--upgrade --no-deps facexlib filterpy",
         "lmdb": "'million-ird[lmdb]'",
+        "pillow_heif": "'million-ird[formats]'",
+        "pillow_jxl": "'million-ird[formats]'",
         "pyiqa": _SCORES,
         "s3fs": "'million-ird[s3]'",
         "torch": _SCORES,

@@ -45,6 +45,8 @@ NEEDS_EXTRAS = (
     "dynet",
     "integration",
     "pins",
+    "million_ird/images/test_colour_matrix.py",
+    "million_ird/images/test_formats.py",
     "million_ird/measures/test_neural.py",
     "million_ird/measures/test_nss.py",
     *(path.name for path in TESTS.glob("test_*.py")),

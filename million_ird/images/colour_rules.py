@@ -137,7 +137,7 @@ COLOUR_RULES: tuple[ColourRule, ...] = (
     ColourRule(
         "colour space",
         "ICC profile of the same colour model, up to 8 bits",
-        "converted by LittleCMS, perceptual intent",
+        "converted by LittleCMS, perceptual intent; a grey curve where it errs by more than 2 levels by that curve",
         lambda it: it.space == "icc" and it.bits <= 8,
     ),
     ColourRule(

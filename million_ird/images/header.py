@@ -102,6 +102,8 @@ def as_read_error() -> Iterator[None]:
     except Exception as error:
         # Pillow's plugins let anything escape on crafted input: struct.error, KeyError, zlib.error, …
         text = one_line(error, 200)
+        if text.startswith(("Unsupported", "unsupported")):
+            raise ReadError("unsupported", text) from error
         short = "truncated" in text.lower() or isinstance(error, EOFError)
         raise ReadError("truncated" if short else "undecodable", text) from error
 

@@ -5,11 +5,16 @@ import io
 import logging
 import struct
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageCms
+
+from million_ird.images.colour_spaces import read_profile
 
 log = logging.getLogger(__name__)
 
 _SPACES = {"grey": "GRAY", "rgb": "RGB", "palette": "RGB", "ycbcr": "RGB", "cmyk": "CMYK"}
+_MAX_ERROR = 2
 _MODES = {"GRAY": "L", "RGB": "RGB", "CMYK": "CMYK"}
 
 
@@ -30,7 +35,11 @@ def classify_profile(profile: bytes | None, model: str) -> str:
 
 def convert_8_bits(image: Image.Image, profile: bytes) -> Image.Image:
     """Convert an L, RGB or CMYK image to sRGB, mode RGB, from a profile that `classify_profile` calls `icc`."""
-    return _transform(bytes(profile), image.mode).apply(image)
+    profile = bytes(profile)
+    if image.mode == "L" and (table := _exact_grey(profile)) is not None:
+        grey = Image.fromarray(table[np.asarray(image)])
+        return Image.merge("RGB", (grey, grey, grey))
+    return _transform(profile, image.mode).apply(image)
 
 
 @functools.lru_cache(maxsize=4)
@@ -47,6 +56,21 @@ def _classify(profile: bytes, space: str) -> str:
         log.debug("ICC profile ignored: %s", error)
         return "broken"
     return "icc"
+
+
+@functools.lru_cache(maxsize=4)
+def _exact_grey(profile: bytes) -> NDArray[np.uint8] | None:
+    """Return the 8-bit sRGB of all 256 levels of a grey profile where LittleCMS is off by more than 2 levels.
+
+    It computes a grey curve by few points: of linear light it makes 6 instead of 13.
+    """
+    space = read_profile(profile)
+    if space is None:
+        return None
+    ramp = np.arange(256, dtype=np.uint8)
+    exact = np.rint(space.to_srgb(ramp[:, None].astype(np.float32) / np.float32(255))[:, 0] * 255)
+    theirs = np.asarray(_transform(profile, "L").apply(Image.fromarray(ramp[None])))[0, :, 1]
+    return exact.astype(np.uint8) if np.abs(exact - theirs).max() > _MAX_ERROR else None
 
 
 @functools.lru_cache(maxsize=4)

@@ -6,14 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from PIL import Image, ImageFile, PngImagePlugin, UnidentifiedImageError
 
 from million_ird.errors import ReadError
 from million_ird.images import bmp_file, ico_file, png_file, pnm_file, tga_file, tiff_file, tiff_samples
 from million_ird.images.avif_file import crop_of, read_avif_properties
 from million_ird.images.colour_rules import ColourLayout
+from million_ird.images.jp2_file import read_jp2_colours, read_jp2_samples
 from million_ird.images.jxl_file import read_jxl_size
-from million_ird.images.pillow_layout import DEEP_MODES, jpeg_variant, lab_samples, layout_of
+from million_ird.images.pillow_layout import jpeg_variant, lab_samples, layout_of
 from million_ird.images.samples import Samples, eight_bit_levels
 from million_ird.images.signatures import format_by_signature, missing_decoder, unread_picture
 
@@ -235,7 +237,9 @@ def _open_coded(encoded: bytes, image: Image.Image, bits: int, code_points: tupl
         name, space = png_file.code_point_space(*code_points)
         layout = layout_of(image, profile, bits, "none" if name == "srgb" else name)
     opened = _opened(image, layout, encoded, profile)
-    if space is not None:
+    if image.mode == "F":
+        opened.samples = lambda: Samples(levels=np.asarray(image, np.float32)[..., None], model="grey", white=1)
+    elif space is not None:
         alpha = "straight" if layout.alpha == "straight" else "none"
 
         def samples() -> Samples:
@@ -253,7 +257,7 @@ def _open_other(encoded: bytes, max_pixels: int) -> OpenedImage:
     profile = image.info.get("icc_profile")
     if image.format == "TGA":
         return _open_tga(encoded, image)
-    opened = _opened(image, layout_of(image, profile, 16 if image.mode in DEEP_MODES else 8), encoded, profile)
+    opened = _opened(image, layout_of(image, profile, 8), encoded, profile)
     if image.format == "GIF" and (tiles := getattr(image, "tile", None)):
         opened.shown = None if tiles[0][1] == (0, 0, *image.size) else tiles[0][1]
     if image.mode == "LAB":
@@ -261,14 +265,27 @@ def _open_other(encoded: bytes, max_pixels: int) -> OpenedImage:
     return opened
 
 
+def _open_jp2(encoded: bytes, max_pixels: int) -> OpenedImage:
+    colours = read_jp2_colours(encoded)
+    image = _with_pillow(encoded, "JPEG2000")
+    opened = _opened(image, layout_of(image, colours.profile, colours.bits), encoded, colours.profile)
+    if colours.bits > 8:
+        colours.require_readable()
+        alpha = opened.layout.alpha != "none"
+        used = colours.profile if opened.layout.space == "icc" else None
+        opened.samples = lambda: read_jp2_samples(encoded, colours, alpha=alpha, profile=used)
+    return opened
+
+
 def _open_tga(encoded: bytes, image: Image.Image) -> OpenedImage:
     layout = tga_file.read_tga_colours(encoded)
     if not getattr(image, "tile", None):
         raise ReadError("unsupported", f"a TGA of type {encoded[2]} with {encoded[16]} bits a pixel")
+    if image.mode == "P" and encoded[7] == 32 and image.palette is not None:
+        image.palette.mode = "RGBA"  # which Pillow forgets, and then cannot load the image
     opened = _opened(image, layout, encoded, None)
-    has_fourth = image.mode in {"RGBA", "LA"} or (image.mode == "P" and encoded[7] in {16, 32})
-    if has_fourth and not (layout.alpha == "straight" and image.mode != "P"):
-        opened.samples = lambda: tga_file.read_tga_samples(image, layout)
+    if tga_file.has_fourth_value(encoded, image):
+        opened.samples = lambda: tga_file.read_tga_samples(encoded, image, layout)
     return opened
 
 
@@ -298,6 +315,7 @@ _OPENERS: dict[str, Callable[[bytes, int], OpenedImage]] = {
     "BMP": _open_bmp,
     "ICO": _open_ico,
     "AVIF": _open_avif,
+    "JPEG2000": _open_jp2,
     "HEIC": _open_with_extra,
     "JPEG XL": _open_with_extra,
 }

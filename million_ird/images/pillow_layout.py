@@ -10,7 +10,7 @@ DEEP_MODES = frozenset({"I;16", "I;16B", "I;16L", "I;16N"})
 """Pillow's modes with 16 bits."""
 _MODELS = {"L": "grey", "LA": "grey", "La": "grey", "1": "grey", "P": "palette", "PA": "palette", "CMYK": "cmyk"}
 _MODELS |= {"LAB": "lab", "RGB": "rgb", "RGBA": "rgb", "RGBa": "rgb", "RGBX": "rgb", "YCbCr": "ycbcr"}
-_MODELS |= dict.fromkeys(DEEP_MODES, "grey")
+_MODELS |= dict.fromkeys((*DEEP_MODES, "F", "I"), "grey")
 _YCBCR = frozenset({"JPEG", "WEBP", "AVIF", "HEIF"})
 """Formats that store RGB as YCbCr, with few exceptions, which their decoders know."""
 
@@ -27,7 +27,7 @@ def layout_of(image: Image.Image, profile: bytes | None, bits: int, space: Space
     return ColourLayout(
         container=container,
         model="ycbcr" if model == "rgb" and container in _YCBCR else model,
-        bits=1 if image.mode == "1" else bits,
+        bits={"1": 1, "F": 32, "I": 32}.get(image.mode, max(bits, 16) if image.mode in DEEP_MODES else bits),
         numbers="float" if image.mode == "F" else "signed" if image.mode == "I" else "unsigned",
         alpha=alpha,
         space=space or by_profile,

@@ -23,7 +23,7 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _TEXTS = frozenset({b"tEXt", b"zTXt", b"iTXt"})
 _WITH_ORIENTATION = (b"XML:com.adobe.xmp", b"Raw profile type exif", b"exif\0")
 """Texts in which Pillow looks for an orientation; the others are not read."""
-_MAX_TEXT = 1 << 20
+_MAX_TEXT, _MAX_TEXTS = 1 << 20, 1 << 23
 _MODELS = {0: "grey", 2: "rgb", 3: "palette", 4: "grey", 6: "rgb"}
 _PIXELS = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND"})
 
@@ -62,9 +62,12 @@ def without_faulty_chunks(encoded: bytes) -> bytes:
     """
     kept, complete = [(0, len(SIGNATURE))], True
     end = len(SIGNATURE)
+    room = _MAX_TEXTS
     for chunk in _chunks(encoded):
         end = chunk.stop
-        if _is_needed(encoded, chunk):
+        text = _text_length(encoded, chunk) if chunk.kind in _TEXTS else 0
+        if text <= room and _is_needed(encoded, chunk):
+            room -= text
             kept.append((chunk.start, chunk.stop))
         else:
             complete = False
@@ -208,19 +211,21 @@ def _is_needed(encoded: bytes, chunk: _Chunk) -> bool:
         return False
     if chunk.kind not in _TEXTS:
         return True
-    return body[4:].startswith(_WITH_ORIENTATION) and _inflates_to_little(chunk.kind, body[4:])
+    return body[4:].startswith(_WITH_ORIENTATION)
 
 
-def _inflates_to_little(kind: bytes, body: bytes) -> bool:
-    """Return whether a text is short, also where it is compressed; Pillow refuses others."""
+def _text_length(encoded: bytes, chunk: _Chunk) -> int:
+    """Return how long the text is that Pillow would read; more than all that it may read where that is too long."""
+    body = encoded[chunk.start + 8 : chunk.stop - 4]
     _, _, rest = body.partition(b"\0")
-    packed = kind == b"zTXt" or (kind == b"iTXt" and rest[:1] == b"\1")
-    if len(body) > _MAX_TEXT or not packed:
-        return len(body) <= _MAX_TEXT
-    data = rest[1:] if kind == b"zTXt" else b"".join(rest[2:].split(b"\0", 2)[2:])
+    packed = chunk.kind == b"zTXt" or (chunk.kind == b"iTXt" and rest[:1] == b"\1")
+    if not body.startswith(_WITH_ORIENTATION) or not packed:
+        return len(body) if len(body) <= _MAX_TEXT else _MAX_TEXTS + 1
+    data = rest[1:] if chunk.kind == b"zTXt" else b"".join(rest[2:].split(b"\0", 2)[2:])
     with contextlib.suppress(zlib.error):
-        return len(zlib.decompressobj().decompress(data, _MAX_TEXT + 1)) <= _MAX_TEXT
-    return False
+        length = len(zlib.decompressobj().decompress(data, _MAX_TEXT + 1))
+        return length if length <= _MAX_TEXT else _MAX_TEXTS + 1
+    return _MAX_TEXTS + 1
 
 
 def _encode_chunk(kind: bytes, body: bytes) -> bytes:

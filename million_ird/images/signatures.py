@@ -3,6 +3,7 @@
 import struct
 from importlib.util import find_spec
 
+from million_ird.extras import INSTALL
 from million_ird.images.bmp_file import HEADER_SIZES
 from million_ird.images.pnm_file import is_pnm
 
@@ -83,7 +84,7 @@ def missing_decoder(name: str) -> str | None:
     module = dict(_EXTRAS).get(name)
     if module is None or find_spec(module) is not None:
         return None
-    return f"{name} (pip install 'million-ird[formats]')"
+    return f"{name} (pip install {INSTALL[module]})"
 
 
 def _brands(encoded: bytes) -> frozenset[bytes]:

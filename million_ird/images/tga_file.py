@@ -27,18 +27,27 @@ def read_tga_colours(encoded: bytes) -> ColourLayout:
     kind, depth = encoded[2] & 7, encoded[16]
     stored = encoded[7] if kind == 1 and encoded[1] else depth
     model = "palette" if kind == 1 and encoded[1] else "grey" if kind in {1, 3} else "rgb"
-    has_fourth = stored in {15, 16, 32} if model != "grey" else depth == 16
+    has_fourth = stored in {16, 32} if model != "grey" else depth == 16
     alpha = _alpha(encoded) if has_fourth else "none"
     return ColourLayout(container="TGA", model=model, bits=8, alpha=alpha)
 
 
-def read_tga_samples(image: Image.Image, layout: ColourLayout) -> Samples:
+def has_fourth_value(encoded: bytes, image: Image.Image) -> bool:
+    """Return whether Pillow's pixels of a TGA have a value besides colour or grey."""
+    return image.mode in {"RGBA", "LA"} or (image.mode == "P" and encoded[7] in {16, 32})
+
+
+def read_tga_samples(encoded: bytes, image: Image.Image, layout: ColourLayout) -> Samples:
     """Return the pixels of a TGA with a fourth value, as Pillow decoded them, with alpha only where there is one."""
+    depth = encoded[7] if image.mode == "P" else encoded[16]
     if image.mode == "P":
         image = image.convert("RGBA")
-    levels = np.asarray(image)
+    levels = np.array(image)
+    model = "grey" if image.mode == "LA" else "rgb"
+    if model == "rgb" and depth == 16:
+        levels[..., 3] = 255 - levels[..., 3]  # a set bit is opaque, as for ImageMagick and GIMP
     channels = levels.shape[2] if layout.alpha != "none" else levels.shape[2] - 1
-    return Samples(levels=levels[..., :channels], model="grey" if image.mode == "LA" else "rgb", alpha=layout.alpha)
+    return Samples(levels=levels[..., :channels], model=model, alpha=layout.alpha)
 
 
 def _alpha(encoded: bytes) -> Alpha:

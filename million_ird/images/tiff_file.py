@@ -18,7 +18,7 @@ STRIP_OFFSETS, ORIENTATION, CHANNELS, ROWS_PER_STRIP, STRIP_SIZES, PLANES = 273,
 PREDICTOR, COLOUR_MAP, TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_SIZES = 317, 320, 322, 323, 324, 325
 EXTRA_SAMPLES, SAMPLE_FORMAT, SUBSAMPLING, PROFILE, DNG_VERSION = 338, 339, 530, 34675, 50706
 _MODELS = {0: "grey", 1: "grey", 2: "rgb", 3: "palette", 5: "cmyk", 6: "ycbcr", 8: "lab"}
-_NAMES = {4: "a transparency mask", 9: "ICC Lab", 10: "ITU Lab", 32803: "a camera's raw mosaic", 34892: "linear raw"}
+_NAMES = {4: "transparency mask", 9: "ICC Lab", 10: "ITU Lab", 32803: "raw mosaic of a camera", 34892: "linear raw"}
 _N_COLOURS = {"grey": 1, "palette": 1, "rgb": 3, "lab": 3, "ycbcr": 3, "cmyk": 4}
 BYTE_CODECS = frozenset({1, 5, 8, 32946, 32773, 34925, 50000})
 """Compressions of bytes, whatever they mean: none, LZW, deflate twice, PackBits, LZMA, Zstandard."""
@@ -113,7 +113,7 @@ def read_tiff_colours(encoded: bytes) -> TiffColours:
     photometric = (tags.get(PHOTOMETRIC) or (_usual_photometric(channels),))[0]
     model = _MODELS.get(photometric) or _NAMES.get(photometric, f"colours of kind {photometric}")
     if DNG_VERSION in tags:
-        model = "a camera's raw file (DNG)"
+        model = "camera raw (DNG)"
     colours = ColourLayout(
         container="TIFF",
         model=model,

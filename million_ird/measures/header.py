@@ -36,7 +36,7 @@ IJG_LUMA = (
 )  # fmt: skip
 
 SIZES = ("short_side", "long_side", "megapixels", "aspect")
-_LOSSY = frozenset({"JPEG", "MPO", "WEBP", "AVIF", "HEIF", "JPEG2000"})
+_LOSSY = frozenset({"JPEG", "MPO", "WEBP", "AVIF", "HEIF", "JXL", "JPEG2000"})
 
 
 @dataclass(frozen=True, slots=True)

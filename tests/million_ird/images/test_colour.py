@@ -1,6 +1,5 @@
 """Colour: ICC profiles against the formulas of the colour spaces."""
 
-import struct
 import zlib
 
 import numpy as np
@@ -15,62 +14,18 @@ from tests.million_ird.images.encoded_images import (
     wave_image,
     with_chunk,
 )
-
-
-def make_profile(primaries: tuple[tuple[float, float], ...], gamma: float, description: str) -> bytes:
-    """Return a matrix/TRC display profile with these red, green and blue xy and the white of D65, adapted to D50."""
-    white = np.array([0.3127, 0.3290])
-
-    def xyz(xy: np.ndarray) -> np.ndarray:
-        return np.array([xy[0] / xy[1], 1, (1 - xy[0] - xy[1]) / xy[1]])
-
-    matrix = np.stack([xyz(np.array(p)) for p in primaries], axis=1)
-    matrix = matrix * np.linalg.solve(matrix, xyz(white))
-    bradford = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
-    d50 = np.array([0.9642, 1.0, 0.8249])
-    adapt = np.linalg.inv(bradford) @ np.diag((bradford @ d50) / (bradford @ xyz(white))) @ bradford
-    columns = (adapt @ matrix).T
-
-    def fixed(values: np.ndarray) -> bytes:
-        return b"".join(struct.pack(">i", round(float(v) * 65536)) for v in values)
-
-    text = description.encode("ascii") + b"\0"
-    tags = {
-        b"desc": b"desc\0\0\0\0" + struct.pack(">I", len(text)) + text + bytes(78),
-        b"cprt": b"text\0\0\0\0none\0",
-        b"wtpt": b"XYZ \0\0\0\0" + fixed(d50),
-        **{name: b"XYZ \0\0\0\0" + fixed(c) for name, c in zip((b"rXYZ", b"gXYZ", b"bXYZ"), columns, strict=True)},
-        **{n: b"curv\0\0\0\0" + struct.pack(">IH", 1, round(gamma * 256)) for n in (b"rTRC", b"gTRC", b"bTRC")},
-    }
-    table, body = struct.pack(">I", len(tags)), b""
-    for name, content in tags.items():
-        content += bytes(-len(content) % 4)
-        table += name + struct.pack(">II", 128 + 4 + 12 * len(tags) + len(body), len(content))
-        body += content
-    head = struct.pack(">I4sI4s4s4s", 128 + len(table) + len(body), b"lcms", 0x02100000, b"mntr", b"RGB ", b"XYZ ")
-    head += struct.pack(">6H", 2024, 1, 1, 0, 0, 0) + b"acsp" + bytes(28) + fixed(d50)
-    return head.ljust(128, b"\0") + table + body
-
+from tests.million_ird.images.profiles import P3, REC709, make_profile, srgb_encoded, to_xyz
 
 ADOBE = ((0.64, 0.33), (0.21, 0.71), (0.15, 0.06))
-P3 = ((0.68, 0.32), (0.265, 0.69), (0.15, 0.06))
-REC709 = ((0.64, 0.33), (0.30, 0.60), (0.15, 0.06))
 ADOBE_RGB = make_profile(ADOBE, 2.19921875, "Adobe RGB (1998)")
 DISPLAY_P3 = make_profile(P3, 2.2, "Display P3")
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
-def to_xyz(primaries: tuple[tuple[float, float], ...]) -> np.ndarray:
-    """Return the matrix from linear RGB to XYZ under D65, from the definition of a colour space."""
-    columns = np.array([[x / y, 1, (1 - x - y) / y] for x, y in primaries]).T
-    return columns * np.linalg.solve(columns, [0.3127 / 0.3290, 1, 0.3583 / 0.3290])
-
-
 def in_srgb(colour: tuple[int, int, int], primaries: tuple[tuple[float, float], ...], gamma: float) -> np.ndarray:
     """Convert a colour of another space to 8-bit sRGB by the formulas, without any library."""
     linear = np.linalg.solve(to_xyz(REC709), to_xyz(primaries) @ (np.array(colour) / 255) ** gamma).clip(0, 1)
-    curve = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-    return 255 * curve
+    return 255 * srgb_encoded(linear)
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "TIFF", "WEBP"])

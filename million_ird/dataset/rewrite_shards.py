@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from million_ird import ledger as ledgers
+from million_ird.dataset.key_ranges import order_of_keys
 from million_ird.dataset.shards import KINDS, SHARD_KEY, ShardKind
 from million_ird.runtime.progress import Listener
 from million_ird.runtime.storage import Folder
@@ -59,7 +60,7 @@ class _Shard:
 
 @dataclass(frozen=True, slots=True)
 class _KeptRows:
-    """The rows that the ledger keeps, in its order."""
+    """The rows that the ledger keeps, in the order of shards: that of the hashes of their keys."""
 
     rows: pa.Table
     """key, split and `GROUP_COLUMN`."""
@@ -70,7 +71,8 @@ class _KeptRows:
         names = ["key", "split", GROUP_COLUMN]
         tables = (out.read_table(name, [*names, "verdict"]) for name in ledgers.files(out))
         rows = pa.concat_tables([table.filter(pc.equal(table["verdict"], KEPT)).select(names) for table in tables])
-        rows = rows.combine_chunks().replace_schema_metadata(None)
+        order, _ = order_of_keys(rows["key"].to_pylist())
+        rows = rows.take(order).combine_chunks().replace_schema_metadata(None)
         return cls(rows, rows["split"].to_numpy(zero_copy_only=False))
 
     def positions(self, keys: pa.ChunkedArray) -> Positions:
@@ -144,7 +146,7 @@ def _is_unchanged(shard: _Shard, kept: _KeptRows) -> bool:
 
 
 def _rows_to_add(shards: Sequence[_Shard], kept: _KeptRows) -> list[tuple[_Shard, list[_Row]]]:
-    """Return the shards that get rows from another split, with all rows that they then hold, in the ledger's order.
+    """Return the shards that get rows from another split, with all rows that they then hold, in order.
 
     Rows that will leave these shards stay in them for now: their new shard may not have been written yet.
     """

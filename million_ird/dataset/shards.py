@@ -7,7 +7,6 @@ recognised by the key in its footer: it is moved, not written again.
 
 import contextlib
 import hashlib
-import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -15,16 +14,15 @@ from pathlib import PurePosixPath
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from million_ird.candidate import Failed
 from million_ird.config.gates import first_drop
 from million_ird.config.recipe import Recipe
 from million_ird.dataset.columns import image_columns, images_schema, patches_schema
+from million_ird.dataset.key_ranges import order_of_keys, shard_ranges
 from million_ird.dataset.patches import cut_patches, grid, measure_patch, patch_id, scaled_size
 from million_ird.errors import DamagedFile, SourceChanged
 from million_ird.images.encode import encode_png, encode_webp
@@ -115,7 +113,10 @@ def write_shards(
 
 
 def _plan_shards(out: Folder, kept: pa.Table, recipe: Recipe, sources: Mapping[str, Source]) -> Iterator[ShardTask]:
-    """Plan the shards of each kind and split; an empty split gets a shard without rows, so that it can be loaded."""
+    """Plan the shards of each kind and split, with rows in the order of the hashes of their keys.
+
+    An empty split gets a shard without rows, so that it can be loaded.
+    """
     for split in (TRAIN, VALIDATION) if recipe.validation else (TRAIN,):
         rows = kept.filter(pc.equal(kept["split"], split))
         yield from _plan_split(out, split, rows, recipe, sources)
@@ -124,6 +125,8 @@ def _plan_shards(out: Folder, kept: pa.Table, recipe: Recipe, sources: Mapping[s
 def _plan_split(
     out: Folder, split: str, kept: pa.Table, recipe: Recipe, sources: Mapping[str, Source]
 ) -> Iterator[ShardTask]:
+    order, hashes = order_of_keys(kept["key"].to_pylist())
+    kept = kept.take(order)
     size = recipe.patches.size
     widths, heights = kept["width"].to_pylist(), kept["height"].to_pylist()
     patches = [
@@ -132,12 +135,12 @@ def _plan_split(
     ]
     columns = image_columns(recipe.ledger_entries)
     schemas: dict[ShardKind, pa.Schema] = {"data": images_schema(recipe.ledger_entries), "patches": patches_schema()}
-    weights: dict[ShardKind, NDArray[np.float64]] = {
-        "data": kept["bytes"].to_numpy().astype(np.float64),
-        "patches": np.asarray(patches, np.float64) * size * size * BYTES_PER_PATCH_PIXEL[recipe.patches.format],
+    weights: dict[ShardKind, float] = {
+        "data": float(pc.sum(kept["bytes"]).as_py() or 0),
+        "patches": sum(patches) * size * size * BYTES_PER_PATCH_PIXEL[recipe.patches.format],
     }
     for kind, schema in schemas.items():
-        for start, stop in _split_by_weight(weights[kind], recipe.shards.bytes):
+        for start, stop in shard_ranges(hashes, weights[kind], recipe.shards.bytes):
             rows = kept.select(columns).slice(start, stop - start)
             yield ShardTask(
                 out=out,
@@ -149,16 +152,6 @@ def _plan_split(
                 sources=sources,
                 shard_key=_shard_key(kind, split, rows, schema, recipe),
             )
-
-
-def _split_by_weight(weights: NDArray[np.float64], max_weight: int) -> list[tuple[int, int]]:
-    """Return consecutive ranges of about equal weight, none far over `max_weight`; without rows, one empty range."""
-    shards = max(1, int(np.ceil(weights.sum() / max_weight)))
-    middles = np.cumsum(weights) - weights / 2
-    which = np.minimum((middles / max(1.0, weights.sum()) * shards).astype(int), shards - 1)
-    edges = np.searchsorted(which, np.arange(shards + 1))
-    ranges = [(int(a), int(b)) for a, b in itertools.pairwise(edges) if b > a]
-    return ranges or [(0, 0)]
 
 
 def _shard_key(kind: ShardKind, split: str, rows: pa.Table, schema: pa.Schema, recipe: Recipe) -> str:

@@ -24,6 +24,7 @@ from PIL import Image
 
 from million_ird import ledger
 from million_ird.config.recipe import Recipe
+from million_ird.dataset.key_ranges import order_of_keys
 from million_ird.dataset.rewrite_shards import rewrite_shards
 from million_ird.errors import OutputError, UsageError
 from million_ird.images.decode import shrink
@@ -32,7 +33,7 @@ from million_ird.images.encoded_image import EncodedImage
 from million_ird.maintenance import releases
 from million_ird.maintenance.takedown import TakedownResult, read_names, take_down
 from million_ird.maintenance.verify import verify
-from million_ird.reporting.gallery import QUALITY, SIDE
+from million_ird.reporting.thumbnail_maker import QUALITY, SIDE
 from million_ird.runtime.lock import locked
 from million_ird.runtime.storage import Folder
 from million_ird.workflow import Options, build
@@ -407,8 +408,9 @@ def test_rows_that_change_their_split_move_and_nothing_else_is_written(out: Path
         for split in ("train", "validation"):
             found = [pq.read_table(file) for file in sorted((out / kind).glob(f"{split}-*"))]
             uris = list(dict.fromkeys(pa.concat_tables(found)["uri"].to_pylist()))
-            wanted = [u for u, s in zip(changed["uri"].to_pylist(), splits, strict=True) if s == split]
-            assert uris == wanted
+            order, _ = order_of_keys(changed["key"].to_pylist())
+            named = list(zip(changed["uri"].to_pylist(), splits, strict=True))
+            assert uris == [named[row][0] for row in order if named[row][1] == split]
     assert there != dict(zip(changed["uri"].to_pylist(), splits, strict=True))
     held = shards(out)
     assert rewrite_shards(folder) == left

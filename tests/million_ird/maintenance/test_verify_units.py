@@ -21,7 +21,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder, out = tmp_path_factory.mktemp("images"), tmp_path_factory.mktemp("built") / "out"
     for number in range(IMAGES):
         scenes.photograph(number, 150, 130).save(folder / f"{number}.png")
-    scenes.make(folder, out, scenes.recipe(gates=[], patches={"size": 64, "format": "webp"}, shards={"bytes": 30_000}, validation=0))
+    settings = {"patches": {"size": 64, "format": "webp"}, "shards": {"bytes": 30_000}, "validation": 0}
+    scenes.make(folder, out, scenes.recipe(gates=[], **settings))
     assert len(list(out.glob("patches/*.parquet"))) > 1
     return out
 

@@ -1,4 +1,4 @@
-"""AVIF: boxes and items, none of which may move, because they refer to each other by file offset.
+"""AVIF and HEIF: boxes and items, none of which may move, because they refer to each other by file offset.
 
 Private bytes become zeros of the same length and, where a reader would try to parse them, get the type `free`: Exif,
 XMP and all other items that are not images, thumbnails, user data, unknown boxes, and the dates of an image sequence.
@@ -23,7 +23,7 @@ from million_ird.metadata.edits import (
 from million_ird.metadata.iso_boxes import IsoBox, iter_boxes
 
 _TOP = {b"ftyp", b"meta", b"moov", b"mdat"}
-_IMAGES = {b"av01", b"grid", b"iden", b"iovl", b"tmap", b"sato"}
+_IMAGES = {b"av01", b"hvc1", b"grid", b"iden", b"iovl", b"tmap", b"sato"}
 _OTHER_ITEMS = {b"Exif", b"mime", b"uri ", b"free"}
 """Types of items that are not images; `free` are those that were stripped before."""
 _SPARE = {b"free", b"skip", b"uuid", b"udta", b"jumb", b"wide"}

@@ -1,4 +1,4 @@
-"""PBM, PGM, PPM and Pillow's variants of them: comments and bytes after the raster are removed."""
+"""PBM, PGM, PPM, PAM, PFM and Pillow's variants of them: comments and bytes after the raster are removed."""
 
 import re
 
@@ -8,6 +8,9 @@ _BYTES = {b"P5": 1, b"P6": 3, b"P0CMYK": 4, b"PyP": 1, b"PyRGBA": 4, b"PyCMYK": 
 _PLAIN = {b"P1", b"P2", b"P3"}
 _COMMENT = re.compile(rb"#[^\r\n]*[\r\n]?")
 _MAGIC = re.compile(rb"(P[0-9fy][A-Z]{0,4})[ \t\n\v\f\r]")
+_FLOATS = re.compile(rb"P([fF])\s(\d{1,9})\s(\d{1,9})\s[-+0-9.eE]{1,20}\s")
+_PAM_NUMBERS = {b"WIDTH", b"HEIGHT", b"DEPTH", b"MAXVAL"}
+_PAM_TUPLES = re.compile(rb"TUPLTYPE (BLACKANDWHITE|GRAYSCALE|RGB|CMYK)(_ALPHA)?")
 _SPACE = b" \t\n\v\f\r"
 _MAX_TOKEN = 10
 
@@ -20,6 +23,11 @@ def find_private(encoded: bytes) -> list[Edit]:
     Raises:
         ReadError: `not_strippable` for a broken header, or text in the raster of a plain one.
     """
+    if encoded.startswith(b"P7\n"):
+        return _pam(encoded)
+    if (floats := _FLOATS.match(encoded)) is not None:
+        length = 4 * int(floats[2]) * int(floats[3]) * (3 if floats[1] == b"F" else 1)
+        return remove_bytes(floats.end() + length, len(encoded), "trailing bytes")
     header = _MAGIC.match(encoded)
     if header is None or header[1] not in {*_BYTES, *_PLAIN, b"P4"}:
         raise not_strippable("does not start as a PNM")
@@ -34,6 +42,30 @@ def find_private(encoded: bytes) -> list[Edit]:
     width, height = numbers[:2]
     line = -(-width // 8) if magic == b"P4" else width * _BYTES[magic] * (2 if numbers[2] > 255 else 1)
     return edits + remove_bytes(position + line * height, len(encoded), "trailing bytes")
+
+
+def _pam(encoded: bytes) -> list[Edit]:
+    """Return the edits for a PAM, whose header is lines of words and numbers."""
+    position, edits, numbers = 3, list[Edit](), dict[bytes, int]()
+    while True:
+        end = encoded.find(b"\n", position) + 1
+        if not end:
+            raise not_strippable("a PAM without a whole header")
+        line = encoded[position : end - 1].strip()
+        word, _, rest = line.partition(b" ")
+        if line.startswith(b"#"):
+            edits += remove_bytes(position, end, "comment")
+        elif word in _PAM_NUMBERS and rest.strip().isdigit() and len(rest) <= _MAX_TOKEN:
+            numbers[word] = int(rest)
+        elif line and line != b"ENDHDR" and not _PAM_TUPLES.fullmatch(line):
+            raise not_strippable("words in the header of a PAM")
+        position = end
+        if line == b"ENDHDR":
+            break
+    if numbers.keys() != _PAM_NUMBERS:
+        raise not_strippable("a PAM without a whole header")
+    length = numbers[b"WIDTH"] * numbers[b"HEIGHT"] * numbers[b"DEPTH"] * (2 if numbers[b"MAXVAL"] > 255 else 1)
+    return edits + remove_bytes(position + length, len(encoded), "trailing bytes")
 
 
 def _read_number(encoded: bytes, position: int) -> tuple[int, int, list[Edit]]:

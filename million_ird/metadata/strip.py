@@ -5,8 +5,9 @@ image that was cropped away. `strip_metadata` removes all that without decoding:
 Everything that changes how the image looks stays, too: colour profile, gamma, resolution, palette, transparency,
 frames, and the EXIF orientation, alone in an otherwise empty EXIF block.
 
-Three formats lose more than text, because nobody can know what a second image shows: an MPO becomes the JPEG of its
-first image, a PSD loses its layers, a TIFF its previews (SubIFDs, not its pages). The image that stays is the one that
+Four formats lose more than text, because nobody can know what a second image shows: an MPO becomes the JPEG of its
+first image, a PSD loses its layers, an ICO all but the largest of its
+pictures, a TIFF its previews (SubIFDs, not its pages). The image that stays is the one that
 is measured.
 """
 
@@ -14,7 +15,7 @@ import struct
 from collections.abc import Callable
 
 from million_ird.errors import ReadError
-from million_ird.metadata import avif, bmp, gif, jp2, jpeg, pcx, png, pnm, psd, qoi, sgi, tga, tiff, webp
+from million_ird.metadata import avif, bmp, gif, ico, jp2, jpeg, jxl, pcx, png, pnm, psd, qoi, sgi, tga, tiff, webp
 from million_ird.metadata.edits import Edit, apply_edits, not_strippable
 
 _FORMATS: dict[str, Callable[[bytes], list[Edit]]] = {
@@ -33,6 +34,9 @@ _FORMATS: dict[str, Callable[[bytes], list[Edit]]] = {
     "SGI": sgi.find_private,
     "PCX": pcx.find_private,
     "TGA": tga.find_private,
+    "ICO": ico.find_private,
+    "HEIF": avif.find_private,
+    "JXL": jxl.find_private,
 }
 
 

@@ -9,7 +9,7 @@ import struct
 from million_ird.metadata.edits import Edit, not_strippable, remove_bytes, replace_bytes
 
 _HEADER = 18
-_DEPTHS = {1, 8, 16, 24, 32}
+_DEPTHS = {1, 8, 15, 16, 24, 32}
 _FOOTER, _SIGNATURE = 26, b"TRUEVISION-XFILE.\0"
 _EXTENSION = 495
 _MEANINGS = slice(470, 482)
@@ -33,10 +33,11 @@ def find_private(encoded: bytes) -> list[Edit]:
     edits = (
         [Edit(0, 1, b"\0", "identification"), *remove_bytes(_HEADER, start, "identification")] if identification else []
     )
-    start += mapped * entries * (entry_bits // 8)
+    start += mapped * entries * ((entry_bits + 7) // 8)
     if kind & 8:
         end = _packets_end(encoded, start, width * height, (depth + 7) // 8)
     else:
+        depth = 16 if depth == 15 else depth  # each in two bytes
         end = start + (width * depth + 7) // 8 * height
     if end >= len(encoded):
         return edits

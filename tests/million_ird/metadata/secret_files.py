@@ -207,6 +207,27 @@ def ppm() -> SecretFile:
 
 
 @cache
+def pam() -> SecretFile:
+    head = b"P7\n# " + SECRET + b"\nWIDTH 3\nHEIGHT 2\nDEPTH 2\nMAXVAL 4095\nTUPLTYPE GRAYSCALE_ALPHA\nENDHDR\n"
+    return SecretFile("PPM", head + b"\x01\x80" * 12 + SECRET, ("comment", "trailing bytes"))
+
+
+@cache
+def pfm() -> SecretFile:
+    encoded = b"PF\n2 2\n-1.0\n" + struct.pack("<12f", *(n / 12 for n in range(12)))
+    return SecretFile("PPM", encoded + SECRET, ("trailing bytes",))
+
+
+@cache
+def ico() -> SecretFile:
+    large, small = saved("PNG", mode="RGBA", size=(40, 30)), saved("PNG", size=(8, 8)) + SECRET
+    entries = b""
+    for side, start, picture in ((8, 38, small), (40, 38 + len(small), large)):
+        entries += struct.pack("<4B2H2I", side, side, 0, 0, 1, 32, len(picture), start)
+    return SecretFile("ICO", struct.pack("<3H", 0, 1, 2) + entries + small + large + SECRET, ("further pictures",))
+
+
+@cache
 def plain_ppm() -> SecretFile:
     numbers = " ".join(str(n) for n in range(12)).encode()
     return SecretFile("PPM", b"P3\n2 2\n255\n" + numbers + b" # " + SECRET + b"\n", ("comment",))
@@ -264,12 +285,15 @@ SECRET_FILES: dict[str, Callable[[], SecretFile]] = {
     "bmp": bmp,
     "codestream": codestream,
     "gif": gif,
+    "ico": ico,
     "jp2": jp2,
     "jpeg": jpeg,
     "jpeg_tiff": jpeg_tiff,
     "linked_bmp": linked_bmp,
     "mpo": mpo,
+    "pam": pam,
     "pcx": pcx,
+    "pfm": pfm,
     "plain_ppm": plain_ppm,
     "png": png,
     "ppm": ppm,

@@ -8,9 +8,10 @@ import pytest
 from PIL import Image
 
 from million_ird.errors import ReadError
+from million_ird.images.decode import decode
 from million_ird.images.header import read_header
 from million_ird.metadata.strip import list_private, strip_metadata
-from tests.million_ird.metadata.file_parts import SECRET, saved
+from tests.million_ird.metadata.file_parts import SECRET, box, exif, saved
 from tests.million_ird.metadata.secret_files import SECRET_FILES
 
 
@@ -109,3 +110,19 @@ def test_sgi_rows_stay(depth: int) -> None:
 def test_broken_files_are_refused(encoded: bytes, format: str, detail: str) -> None:
     with pytest.raises(ReadError, match=f"not_strippable: .*{detail}"):
         strip_metadata(encoded, format)
+
+
+@pytest.mark.parametrize("format", ["HEIF", "JXL"])
+def test_what_the_extra_reads_can_be_stripped(format: str) -> None:
+    pytest.importorskip("pillow_jxl")
+    pytest.importorskip("pillow_heif").register_heif_opener()
+    encoded = saved(
+        format, size=(64, 48), exif=exif(1).tobytes(), **({"use_container": True} if format == "JXL" else {})
+    )
+    if format == "JXL":
+        encoded += box(b"xml ", SECRET)
+    assert SECRET in encoded
+    assert "EXIF" in list_private(encoded, format)
+    stripped = strip_metadata(encoded, format)
+    assert SECRET not in stripped
+    np.testing.assert_array_equal(decode(stripped, read_header(stripped)), decode(encoded, read_header(encoded)))

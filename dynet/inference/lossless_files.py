@@ -76,7 +76,7 @@ def encode_tiff(pages: Sequence[tuple[Samples, ImageMetadata]]) -> bytes:
         ValueError: the file would be larger than the 4 GB that a TIFF can have.
     """
     descriptions = [read_exif_description(add_texts_to_exif(metadata)) for _, metadata in pages]
-    order = next((description.order for description in descriptions if description), "<")
+    order: ByteOrder = next((description.order for description in descriptions if description), "<")
     file = bytearray((b"II" if order == "<" else b"MM") + struct.pack(f"{order}HI", 42, 0))
     pointer = 4  # where the offset of the next directory goes
     for (samples, metadata), exif in zip(pages, descriptions, strict=True):

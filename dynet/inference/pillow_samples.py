@@ -86,7 +86,8 @@ def unmultiply(colour: Samples, alpha: Samples) -> Samples:
     quotient = colour / (divisor[..., None] if colour.ndim == 3 else divisor)
     if alpha.dtype.kind == "f":
         return quotient.astype(colour.dtype)
-    return np.rint(np.minimum(quotient, 1) * white).astype(colour.dtype)
+    rounded: Samples = np.rint(np.minimum(quotient, 1) * white).astype(colour.dtype)
+    return rounded
 
 
 def float_range(samples: Samples, metadata: ImageMetadata) -> tuple[float, float]:

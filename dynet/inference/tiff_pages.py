@@ -170,7 +170,7 @@ def _scale(samples: Samples, bits: int) -> Samples:
         return scale_to_16_bits(samples.astype(np.uint16, copy=False), (1 << bits) - 1)
     if bits == 8:
         return samples.astype(np.uint8, copy=False)
-    levels = np.rint(np.arange(1 << bits) * (255 / ((1 << bits) - 1))).astype(np.uint8)
+    levels: Samples = np.rint(np.arange(1 << bits) * (255 / ((1 << bits) - 1))).astype(np.uint8)
     return levels[samples.astype(np.uint8)]
 
 

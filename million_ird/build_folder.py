@@ -14,15 +14,20 @@ RECIPE = "recipe.yaml"
 WORK = ".work"
 SOURCES = f"{WORK}/sources.json"
 LOCK = f"{WORK}/lock"
+_PATTERN = ("[", "]", "*", "?", "::")
+"""What `datasets.load_dataset` does not take literally in a dataset's path: wildcards, and a chain of file systems. A card cannot escape them, since its own paths are relative."""
 
 
 def check_output(out: str) -> Folder:
     """Open the output folder: new, empty, or made by an earlier build.
 
     Raises:
-        OutputError: it is a file, or contains something else.
+        OutputError: it is a file, contains something else, or `load_dataset` would take its path for a pattern.
     """
     folder = Folder(out)
+    marks = [mark for mark in _PATTERN if mark in folder.root]
+    if marks:
+        raise OutputError(f"{out}: has {marks[0]!r} in its path, a pattern for load_dataset; choose another folder")
     if folder.exists() and not folder.is_folder:
         raise OutputError(f"{out}: is a file, not a folder")
     try:

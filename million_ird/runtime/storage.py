@@ -51,6 +51,22 @@ class FileEntry:
         return f"uri={self.uri!r}, size={self.size!r}, version={self.version!r}"
 
 
+class _WatchedFiles(LocalFileSystem):
+    """The disks of this machine; remembers what cannot be listed, which `glob` leaves out."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.unseen: list[tuple[str, OSError]] = []
+
+    def ls(self, path: str, detail: bool = False, **options: Any) -> list[Any]:
+        try:
+            listed: list[Any] = super().ls(path, detail=detail, **options)
+        except OSError as error:
+            self.unseen.append((path, error))
+            raise
+        return listed
+
+
 class Folder:
     """A folder on any file system, addressed by paths relative to it."""
 
@@ -91,13 +107,21 @@ class Folder:
         """Return the file system's own path of `name`."""
         return f"{self.root.rstrip('/')}/{name}" if name else self.root
 
+    def real_path(self, name: str) -> str:
+        """Return the path of a file by its name in a listing, which is `as_text`; of any other name, its plain path."""
+        path = self.path(name)
+        if not self.local or "\\x" not in name:
+            return path
+        meant = self.path(as_name(name))
+        return meant if os.path.lexists(meant) else path
+
     def exists(self, name: str = "") -> bool:
         """Return whether a file or folder of that name exists."""
-        return bool(self.fs.exists(self.path(name)))
+        return bool(self.fs.exists(self.real_path(name)))
 
     def version(self, name: str) -> str:
         """Return a text that changes when the file may have changed."""
-        path = self.path(name)
+        path = self.real_path(name)
         entry = local_entry(name, os.stat(path)) if self.local else remote_entry(name, self.fs.info(path))
         return entry.version
 
@@ -117,10 +141,15 @@ class Folder:
         for path, info in files.items():
             yield path.removeprefix(prefix), int(info["size"] or 0)
 
+    def matches(self) -> tuple[dict[str, dict[str, Any]], list[tuple[str, OSError]]]:
+        """Return what the folder's path matches as a pattern, and the folders on a disk that cannot be looked into."""
+        files = _WatchedFiles(skip_instance_cache=True) if self.local else self.fs
+        matches: dict[str, dict[str, Any]] = files.glob(self.root, detail=True)
+        return matches, files.unseen if isinstance(files, _WatchedFiles) else []
+
     def open(self, name: str) -> IO[bytes]:
         """Open for reading; buffered, seekable."""
-        path = self.path(name)
-        opened: IO[bytes] = self.fs.open(on_disk(path) if self.local else path, "rb")
+        opened: IO[bytes] = self.fs.open(self.real_path(name), "rb")
         return opened
 
     def read(self, name: str, at_most: int = -1) -> bytes:
@@ -256,20 +285,26 @@ def local_entry(name: str, status: os.stat_result) -> FileEntry:
 def remote_entry(name: str, info: dict[str, Any]) -> FileEntry:
     """Describe a file elsewhere from its file system's information."""
     stamp = next((str(info[k]) for k in ("ETag", "etag", "mtime", "LastModified", "created") if info.get(k)), "")
-    return FileEntry(uri=name, size=int(info["size"] or 0), version=f"{info['size']}-{stamp}".strip('"'))
+    return FileEntry(uri=name, size=int(info.get("size") or 0), version=f"{info.get('size')}-{stamp}".strip('"'))
+
+
+_ESCAPE = re.compile(r"\\x(5c|[89a-f][0-9a-f])")
 
 
 def as_text(name: str) -> str:
-    """Return a file name as valid text: a byte that is not UTF-8 is written as a backslash, `x` and its hex digits."""
-    return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
+    r"""Return a file name as valid text; different names have different texts, and `as_name` returns them.
+
+    A byte that is not UTF-8 is written as a backslash, `x` and its hex digits. Where a name has just that spelled out,
+    its backslash is written as `\x5c`; any other name stays as it is.
+    """
+    spelled = _ESCAPE.sub(lambda match: f"\\x5c{match[0][1:]}", name)
+    return spelled.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
-def on_disk(path: str) -> str:
-    """Return the path from which `as_text` made a text."""
-    if "\\x" not in path or os.path.lexists(path):
-        return path
-    escaped = re.compile(rb"\\x([89a-f][0-9a-f])")
-    return os.fsdecode(escaped.sub(lambda match: bytes.fromhex(match[1].decode()), os.fsencode(path)))
+def as_name(text: str) -> str:
+    """Return the file name, as `os` has it, that `as_text` made a text of."""
+    plain = _ESCAPE.sub(lambda match: chr(0xDC00 | int(match[1], 16)) if match[1] != "5c" else "\\", text)
+    return plain.encode(errors="surrogateescape").decode(errors="surrogateescape")
 
 
 def reason_of(error: OSError) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from urllib.parse import unquote
 
 from million_ird.errors import ReadError
-from million_ird.runtime.storage import Folder, on_disk
+from million_ird.runtime.storage import Folder, as_name, as_text
 
 OUTSIDE = "outside_source"
 """The failure class of a name that means no file inside its source. Also the `version` of a listed one, so that it is
@@ -23,8 +23,8 @@ _ROOTED = re.compile(r"[/\\]|~|[A-Za-z]:[/\\]|(?:file|local):", re.IGNORECASE)
 """How a name begins that says itself where it is: absolute, of a home folder, of a drive, of this machine."""
 
 
-def locate(root: Folder, name: str, *, follow_links: bool = False) -> str:
-    """Return the path, relative to `root`, of the file that a name means; the file need not exist.
+def locate(root: Folder, name: str, *, follow_links: bool = False, listed: bool = False) -> str:
+    r"""Return the path, relative to `root` and as in a listing, of the file that a name means; it need not exist.
 
     A name that exists as it is spelled is meant so. Of any other, no reading may lead out: neither percent-decoded, nor
     with backslashes as slashes. An absolute path or address is accepted where it is inside the root.
@@ -33,17 +33,19 @@ def locate(root: Folder, name: str, *, follow_links: bool = False) -> str:
         root: The folder, on any file system, that the source may read.
         name: A path relative to it, an absolute path, or an address of the same file system.
         follow_links: Whether a link on the way may lead out; `..` and absolute names still may not.
+        listed: Whether the name is from a listing, whose `\xe9` is a byte; spelled by anyone else, it is a byte only
+            where no file has it in its name.
 
     Raises:
         ReadError: `outside_source`; `unreadable`: it is a folder, a pipe or a device, which might never end.
     """
     if not root.local:
         return _located_elsewhere(root, name)
-    own = _located_on_disk(root, name, follow_links)
-    path = on_disk(root.path(own))
+    own = _located_on_disk(root, _spelled(root, _valid(name), listed), follow_links)
+    path = root.path(own)
     if os.path.exists(path) and not os.path.isfile(path):
         raise ReadError("unreadable", "is no file")
-    return own
+    return as_text(own)
 
 
 def is_below(path: str, folder: str) -> bool:
@@ -76,13 +78,22 @@ def climbs(name: str) -> bool:
     return any(_climbs(reading) for reading in _readings(name))
 
 
+def _spelled(root: Folder, name: str, listed: bool) -> str:
+    """Return a name as the disk has it."""
+    if "\\x" not in name:
+        return name
+    base = "" if os.path.isabs(name) else f"{root.root.rstrip('/')}/"
+    readings = (as_name(name), name) if listed else (name, as_name(name))
+    return next((reading for reading in readings if os.path.lexists(base + reading)), name)
+
+
 def _located_on_disk(root: Folder, name: str, follow_links: bool) -> str:
-    own = _without_root(root, _valid(name))
-    if not os.path.lexists(on_disk(root.path(own))):
+    own = _without_root(root, name)
+    if not os.path.lexists(root.path(own)):
         if climbs(own):
             raise refusal("names something outside its source")
         own = posixpath.normpath(own)  # the kernel finds nothing there, but a library may shorten `a/../b` to `b`
-    path = on_disk(root.path(own))
+    path = root.path(own)
     if ".." in own.split("/"):
         # A library would shorten this by its letters; behind a link, the kernel does not.
         if not is_below(path, root.root):

@@ -48,7 +48,7 @@ def _allowed(root: str, path: str, follow_links: bool) -> str:
         return _in_repository(root, path, last)
     folder = Folder(root)
     name = locate(folder, last, follow_links=follow_links)
-    return "::".join([*members, folder.path(name)]) if members else name
+    return "::".join([*members, folder.real_path(name)]) if members else name
 
 
 def _in_repository(root: str, path: str, last: str) -> str:

@@ -13,6 +13,7 @@ from typing import TypeAlias, TypeVar
 from million_ird.candidate import Candidate, Failed, candidate_key
 from million_ird.errors import ReadError, SourceError, one_line
 from million_ird.runtime.storage import FileEntry, Folder
+from million_ird.sources.cells import failure_in
 from million_ird.sources.containment import locate
 from million_ird.sources.listing import list_files
 from million_ird.sources.source import Deliver, SourceChunk, StreamContext
@@ -96,8 +97,11 @@ class FilesSource:
 
     def fetch(self, candidate: Candidate) -> bytes | Failed:
         """Read the file, unless it is larger than `max_bytes` or outside the source."""
+        failed = failure_in(candidate.version)
+        if failed is not None:
+            return failed
         folder = root_folder(self.root, self.options)
-        named = folder.path(candidate.uri) == Folder(self.root, dict(self.options)).root
+        named = folder.real_path(candidate.uri) == Folder(self.root, dict(self.options)).root
         follow_links = self.follow_links or named  # a single file that the user names may be a link to anywhere
         return read_file(folder, candidate.uri, self.max_bytes, follow_links=follow_links)
 
@@ -118,9 +122,10 @@ class FilesSource:
 
 
 def read_file(folder: Folder, name: str, max_bytes: int, *, follow_links: bool = False) -> bytes | Failed:
-    """Read a file that something outside names, unless it is outside `folder` or larger than `max_bytes`."""
+    """Read a file by its uri in a source, unless it is outside `folder` or larger than `max_bytes`."""
     try:
-        encoded = folder.read(locate(folder, name, follow_links=follow_links), at_most=max_bytes + 1)
+        own = locate(folder, name, follow_links=follow_links, listed=True)
+        encoded = folder.read(own, at_most=max_bytes + 1)
         if len(encoded) > max_bytes:
             return Failed("too_large", f"more than {max_bytes:,} bytes")
         return encoded

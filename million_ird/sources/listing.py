@@ -1,13 +1,16 @@
 """Lists the files of a source by a path, a pattern or any fsspec URL: all of them, sorted by path, each once."""
 
+import fnmatch
 import functools
 import logging
 import os
 import stat
 from collections.abc import Iterator, Mapping
 
+from million_ird.candidate import Failed
 from million_ird.errors import SourceError, one_line
 from million_ird.runtime.storage import FileEntry, Folder, as_text, local_entry, reason_of, remote_entry
+from million_ird.sources.cells import UNREADABLE, version_of
 from million_ird.sources.containment import OUTSIDE, is_below, leads_out
 
 log = logging.getLogger(__name__)
@@ -23,7 +26,8 @@ def list_files(
     """List a folder (all files below it except hidden ones), the matches of a pattern, or a single file.
 
     Each folder is entered only once; pipes, sockets and devices are left out. A link out of the folder, to a file or to
-    a folder, is an entry of version `outside_source`, which `locate` refuses.
+    a folder, is an entry of version `outside_source`, which `locate` refuses. What cannot be looked at (no permission,
+    a name that is too long) does not end the listing: it is an entry whose version says why (`failure_in`).
 
     Args:
         root: A path, a pattern or a URL of any file system.
@@ -74,20 +78,22 @@ def _matching(pattern: Folder, follow_links: bool, excluded: Folder | None) -> t
     fixed = next(number for number, part in enumerate(parts) if has_magic(part))
     depth = len(parts) - fixed
     folder = Folder(pattern.url.rsplit("/", depth)[0] or "/", pattern.options)
-    matches = pattern.fs.glob(pattern.root, detail=True)
+    matches, unseen = pattern.matches()
     prefix = folder.root.rstrip("/") + "/"
     # On a disk, a match of another type may be a link, which `_local_match` looks at.
     types = {"file", "link", "other"} if folder.local else {"file"}
     names = sorted(path.removeprefix(prefix) for path, info in matches.items() if info["type"] in types)
     visible = [name for name in names if not any(part.startswith(".") for part in name.split("/"))]
     if folder.local:
-        entries = list(filter(None, (_local_match(folder, name, follow_links, excluded) for name in visible)))
+        found = filter(None, (_local_match(folder, name, follow_links, excluded) for name in visible))
+        entries = sorted((*found, *_unseen(pattern, prefix, unseen)), key=lambda entry: entry.uri)
     else:
         own = _prefix_of(excluded, folder)
         chosen = [name for name in visible if own is None or not name.startswith(own)]
         entries = [remote_entry(name, matches[prefix + name]) for name in chosen]
     if not entries:
-        raise SourceError(f"source {pattern.url}: matches no files")
+        reason = next((f": {reason_of(e)}" for _, e in unseen if not isinstance(e, FileNotFoundError)), "")
+        raise SourceError(f"source {pattern.url}: matches no files{reason}")
     return folder, iter(entries)
 
 
@@ -96,16 +102,39 @@ def _local_match(folder: Folder, name: str, follow_links: bool, excluded: Folder
     if excluded is not None and excluded.local and is_below(path, excluded.root):
         return None
     try:
-        status = os.stat(path)
-    except OSError:
-        status = os.lstat(path)
+        status = _status_of(path)
+    except OSError as error:
+        return _unreadable(name, error)
     if not (stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode)):
         return None
     return _outside(name) if not follow_links and leads_out(folder, name) else local_entry(name, status)
 
 
+def _status_of(path: str) -> os.stat_result:
+    """Return the status of what a path leads to; that of the link itself, if it is broken."""
+    try:
+        return os.stat(path)
+    except OSError:
+        return os.lstat(path)
+
+
+def _unseen(pattern: Folder, prefix: str, errors: list[tuple[str, OSError]]) -> Iterator[FileEntry]:
+    """Yield an entry for each folder that a pattern would look into and cannot."""
+    wanted = pattern.root.split("/")
+    reach = wanted.index("**") if "**" in wanted else len(wanted)
+    for path, error in errors:
+        fits = all(map(fnmatch.fnmatchcase, path.split("/")[:reach], wanted))
+        visible = not any(part.startswith(".") for part in path.removeprefix(prefix).split("/"))
+        if path.startswith(prefix) and fits and visible and not isinstance(error, FileNotFoundError):
+            yield _unreadable(path.removeprefix(prefix), error)
+
+
 def _outside(name: str) -> FileEntry:
     return FileEntry(uri=as_text(name), size=0, version=OUTSIDE)
+
+
+def _unreadable(name: str, error: OSError) -> FileEntry:
+    return FileEntry(uri=as_text(name), size=0, version=version_of(Failed(UNREADABLE, reason_of(error))))
 
 
 def _prefix_of(excluded: Folder | None, folder: Folder) -> str | None:
@@ -140,7 +169,8 @@ def _local_files(top: Folder, follow_links: bool, excluded: Folder | None) -> It
         except OSError as error:
             if not folder:
                 raise SourceError(f"source {root}: {reason_of(error)}") from error
-            _warn_once(f"{root}/{folder}: cannot be listed and is left out: {reason_of(error)}")
+            _warn_once(f"{root}/{folder}: cannot be listed, and is a failed row: {reason_of(error)}")
+            files.append(_unreadable(folder, error))
             continue
         if itself in entered:
             continue
@@ -149,8 +179,15 @@ def _local_files(top: Folder, follow_links: bool, excluded: Folder | None) -> It
             name = os.path.join(folder, entry.name)
             if entry.name.startswith("."):
                 continue
-            is_link, is_folder = entry.is_symlink(), os.path.isdir(os.path.join(root, name))
-            if not (is_folder or _is_file(entry)):
+            try:
+                status = _status_of(entry.path)
+                is_link = entry.is_symlink()
+            except OSError as error:
+                files.append(_unreadable(name, error))
+                continue
+            is_folder = stat.S_ISDIR(status.st_mode)
+            # A broken link is listed as well, and fails when it is read.
+            if not (is_folder or stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode)):
                 continue
             if is_link and output is not None and is_below(entry.path, output):
                 continue
@@ -159,25 +196,12 @@ def _local_files(top: Folder, follow_links: bool, excluded: Folder | None) -> It
             elif is_folder:
                 (links if is_link else waiting).append(name)
             else:
-                files.append(local_entry(name, _stat(entry)))
+                files.append(local_entry(name, status))
     yield from sorted(files, key=lambda entry: entry.uri)
 
 
 def _number_of(status: os.stat_result) -> tuple[int, int]:
     return status.st_dev, status.st_ino
-
-
-def _is_file(entry: "os.DirEntry[str]") -> bool:
-    """Return whether an entry may be an image. A broken link is listed as well, and fails when it is read."""
-    mode = _stat(entry).st_mode
-    return stat.S_ISREG(mode) or stat.S_ISLNK(mode)
-
-
-def _stat(entry: "os.DirEntry[str]") -> os.stat_result:
-    try:
-        return entry.stat()
-    except OSError:
-        return entry.stat(follow_symlinks=False)
 
 
 @functools.cache

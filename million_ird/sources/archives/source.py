@@ -15,23 +15,22 @@ from typing import IO
 
 from million_ird.candidate import Candidate, Failed, candidate_key
 from million_ird.errors import ReadError, SourceError, one_line
-from million_ird.runtime.storage import FileEntry, Folder, as_text
+from million_ird.runtime.storage import FileEntry, Folder, as_name, as_text
 from million_ird.sources.archives.index import ArchiveIndex, ArchiveMember, build_index, is_zip, iter_members
+from million_ird.sources.archives.roots import base_of, expand_braces, is_single
 from million_ird.sources.archives.stream import COMPRESSED, iter_streamed
 from million_ird.sources.archives.tars import BrokenArchive
 from million_ird.sources.archives.zips import NotAZip, ZipMember, read_member
+from million_ird.sources.cells import UNREADABLE, failure_in, version_of
 from million_ird.sources.containment import OUTSIDE, leads_out, locate
-from million_ird.sources.files import StorageOptions, cut_listing, root_folder
-from million_ird.sources.listing import has_magic, list_files
+from million_ird.sources.files import StorageOptions, cut_listing
+from million_ird.sources.listing import list_files
 from million_ird.sources.sidecars import Sidecar, number_of, text_of
 from million_ird.sources.source import Deliver, DescribedEntry, SourceChunk, StreamContext, candidate_of
 
 log = logging.getLogger(__name__)
 
 PLAIN = (".tar", ".zip")
-MAX_EXPANDED_NUMBERS = 1_000_000
-"""Largest number of archives that braces in a name may stand for."""
-_BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")
 MAX_INDEXES = 8
 _indexes: dict[tuple[str, str, str], ArchiveIndex] = {}
 _lock = threading.Lock()
@@ -113,14 +112,17 @@ class ArchiveSource:
 
     def fetch(self, candidate: Candidate) -> bytes | Failed:
         """Read one member, found by the candidate's uri alone; of a name that is used twice, the last."""
-        folder = _base(self.root, self.options)
+        failed = failure_in(candidate.version)
+        if failed is not None:
+            return failed
+        folder = base_of(self.root, self.options)
         archive = _archive_of(folder, candidate.uri)
         if archive is None and self._is_refused(folder, candidate.uri):
             return Failed(OUTSIDE, "is a link that leads out of its source")
         if archive is None:
             return Failed("missing", "no longer at hand: neither its archive nor what was streamed of it")
         try:
-            locate(folder, archive, follow_links=self._follows)
+            locate(folder, archive, follow_links=self._follows, listed=True)
             index = _index(folder, archive, folder.version(archive))
             if archive == candidate.uri:
                 return index.broken or Failed("missing", "the archive is whole by now")
@@ -152,7 +154,7 @@ class ArchiveSource:
             for entry in sorted(entries, key=_offset)
             if wanted(candidate := candidate_of(self.label, entry))
         ]
-        folder = _base(self.root, self.options)
+        folder = base_of(self.root, self.options)
         try:
             file = folder.open(entries[0].archive)
         except Exception as error:
@@ -170,47 +172,50 @@ class ArchiveSource:
 
     def _archives(self) -> Iterator[FileEntry]:
         """Yield each archive once, with its path relative to the part of the root that all archives share."""
-        base, seen = _base(self.root, self.options), set[str]()
-        for root in _expand_braces(self.root):
+        base, seen = base_of(self.root, self.options), set[str]()
+        for root in expand_braces(self.root):
             folder, entries = list_files(
                 root, dict(self.options), follow_links=self.follow_links, excluded=self.excluded
             )
             inside = folder.path("x").removesuffix("x").removeprefix(base.path("x").removesuffix("x"))
             for entry in entries:
-                listed = is_archive(entry.uri) or (entry.version == OUTSIDE and os.path.isdir(folder.path(entry.uri)))
+                refused = entry.version == OUTSIDE and os.path.isdir(folder.real_path(entry.uri))
+                listed = is_archive(entry.uri) or refused or failure_in(entry.version) is not None
                 if listed and inside + entry.uri not in seen:
                     seen.add(inside + entry.uri)
                     yield FileEntry(uri=inside + entry.uri, size=entry.size, version=entry.version)
 
     def _is_refused(self, folder: Folder, uri: str) -> bool:
-        return not self._follows and folder.local and os.path.islink(folder.path(uri)) and leads_out(folder, uri)
+        linked = not self._follows and folder.local and os.path.islink(folder.real_path(uri))
+        return linked and leads_out(folder, as_name(uri))
 
     @property
     def _follows(self) -> bool:
         """Whether an archive may be a link to anywhere: always if the user names it, not just its folder."""
-        return self.follow_links or not (has_magic(self.root) or Folder(self.root, dict(self.options)).is_folder)
+        return self.follow_links or is_single(self.root, self.options)
 
     def _is_streamed(self, archive: FileEntry) -> bool:
         return (
             archive.version != OUTSIDE
+            and failure_in(archive.version) is None
             and not is_zip(archive.uri)
-            and (archive.uri.lower().endswith(COMPRESSED) or not _base(self.root, self.options).local)
+            and (archive.uri.lower().endswith(COMPRESSED) or not base_of(self.root, self.options).local)
         )
 
     def _chunk(
         self, archive: FileEntry, entries: tuple[FileEntry, ...], *, stream_only: bool, name: str = ""
     ) -> SourceChunk:
         slot = candidate_key(self.label, archive.uri, name)
-        remote = stream_only or not _base(self.root, self.options).local
+        remote = stream_only or not base_of(self.root, self.options).local
         return SourceChunk(
             source=self.label, root=self.root, slot=slot, entries=entries, remote=remote, stream_only=stream_only
         )
 
     def _members(self, archive: FileEntry) -> Iterator[MemberEntry]:
         """Yield the images of an archive; if it cannot be read to its end, a last entry stands for the rest."""
-        folder = _base(self.root, self.options)
-        if archive.version == OUTSIDE:
-            yield MemberEntry(uri=archive.uri, size=0, version=OUTSIDE, archive=archive.uri, location=-1)
+        folder = base_of(self.root, self.options)
+        if archive.version == OUTSIDE or failure_in(archive.version) is not None:
+            yield MemberEntry(uri=archive.uri, size=0, version=archive.version, archive=archive.uri, location=-1)
             return
         try:
             index = _index(folder, archive.uri, archive.version)
@@ -218,7 +223,14 @@ class ArchiveSource:
                 for member, sidecar in iter_members(file, archive.uri, index):
                     yield self._entry(archive, member, sidecar)
         except (NotAZip, BrokenArchive, OSError) as error:
-            raise SourceError(f"source {archive.uri}: is not a readable archive: {one_line(error)}") from error
+            yield MemberEntry(
+                uri=archive.uri,
+                size=0,
+                version=version_of(self._damaged(archive, error)),
+                archive=archive.uri,
+                location=-1,
+            )
+            return
         if index.broken is not None:
             log.warning("source %s: cannot be read to its end: %s", archive.uri, index.broken.detail)
             yield MemberEntry(uri=archive.uri, size=0, version=archive.version, archive=archive.uri, location=-1)
@@ -226,13 +238,25 @@ class ArchiveSource:
     def _streamed(self, archive: FileEntry) -> Iterator[tuple[MemberEntry, bytes | Failed]]:
         """Yield the same with their contents, for an archive that is read from start to end."""
         try:
-            with _base(self.root, self.options).open(archive.uri) as file:
+            with base_of(self.root, self.options).open(archive.uri) as file:
                 for name, content, sidecar in iter_streamed(file, archive.uri, self.max_bytes):
                     if name is None and isinstance(content, Failed):
                         log.warning("source %s: cannot be read to its end: %s", archive.uri, content.detail)
                     yield self._entry(archive, ArchiveMember(name, 0, 0), sidecar), content
         except (BrokenArchive, OSError) as error:
-            raise SourceError(f"source {archive.uri}: is not a readable archive: {one_line(error)}") from error
+            yield self._entry(archive, ArchiveMember(None, 0, 0), {}), self._damaged(archive, error)
+
+    def _damaged(self, archive: FileEntry, error: Exception) -> Failed:
+        """Return the failure of one of several archives that is none.
+
+        Raises:
+            SourceError: the user named just this one.
+        """
+        reason = f"is not a readable archive: {one_line(error)}"
+        if is_single(self.root, self.options) and next(expand_braces(self.root)) == self.root:
+            raise SourceError(f"source {archive.uri}: {reason}") from error
+        log.warning("source %s: %s", archive.uri, reason)
+        return Failed(UNREADABLE, reason)
 
     def _entry(self, archive: FileEntry, member: ArchiveMember, sidecar: Sidecar) -> MemberEntry:
         return MemberEntry(
@@ -263,42 +287,11 @@ def _offset(entry: MemberEntry) -> int:
     return entry.location if isinstance(entry.location, int) else entry.location.offset
 
 
-def _base(root: str, options: StorageOptions) -> Folder:
-    """Return the folder that the uris of a source are relative to: the part of the root before braces or wildcards."""
-    braces = _BRACES.search(root)
-    if braces is None or _exists(root):
-        return root_folder(root, options)
-    return _folder(root[: braces.start()].rpartition("/")[0], options)
-
-
-def _folder(root: str, options: StorageOptions) -> Folder:
-    # A wildcard may come before the first brace: only the folders before it are common to all archives.
-    parts = itertools.takewhile(lambda part: not has_magic(part), root.split("/"))
-    return Folder("/".join(parts) or "/", dict(options))
-
-
-def _exists(root: str) -> bool:
-    return "://" not in root and os.path.lexists(root)
-
-
-def _expand_braces(root: str) -> Iterator[str]:
-    """Yield the name with each of the numbers that `{00000..00012}` stands for, as in WebDataset."""
-    braces = None if _exists(root) else _BRACES.search(root)
-    if braces is None:
-        yield root
-        return
-    first, last = braces.groups()
-    if int(last) - int(first) >= MAX_EXPANDED_NUMBERS:
-        raise SourceError(f"source {root}: the braces stand for more than {MAX_EXPANDED_NUMBERS:,} archives")
-    for number in range(int(first), int(last) + 1):
-        yield from _expand_braces(f"{root[: braces.start()]}{number:0{len(first)}d}{root[braces.end() :]}")
-
-
 def _archive_of(folder: Folder, uri: str) -> str | None:
     """Return the archive that a uri begins with; folders inside an archive may be named like archives, too."""
     for suffix in re.finditer(r"\.(?:tar|zip)(?=/|$)", uri, re.IGNORECASE):
         name = uri[: suffix.end()]
-        if folder.exists(name) and not Folder(f"{folder.url}/{name}", folder.options).is_folder:
+        if folder.exists(name) and not folder.fs.isdir(folder.real_path(name)):
             return name
     return None
 

@@ -100,8 +100,10 @@ def test_a_folder_that_cannot_be_listed_is_reported(tmp_path: Path) -> None:
     script = (
         "import logging, os, sys\nlogging.basicConfig(stream=sys.stdout, format='%(message)s')\n"
         "from million_ird.errors import SourceError\nfrom million_ird.sources.listing import list_files\n"
+        "from million_ird.sources.cells import failure_in\n"
         "os.getuid() or os.seteuid(65534)\n"  # root may list anything
-        "for root in sys.argv[1:]:\n    try:\n        print([entry.uri for entry in list_files(root)[1]])\n"
+        "for root in sys.argv[1:]:\n    try:\n"
+        "        print([(e.uri, failure_in(e.version)) for e in list_files(root)[1]])\n"
         "    except SourceError as error:\n        print(error)\n"
     )
     root = tmp_path / "root"
@@ -117,8 +119,9 @@ def test_a_folder_that_cannot_be_listed_is_reported(tmp_path: Path) -> None:
     ran = subprocess.run(command, capture_output=True, text=True)
     (root / "closed").chmod(0o755)
     lines = ran.stdout.splitlines()
-    assert lines[0] == f"{root}/closed: cannot be listed and is left out: Permission denied"
-    assert lines[1] == "['open']"
+    assert lines[0] == f"{root}/closed: cannot be listed, and is a failed row: Permission denied"
+    failed = "Failed(failure_class='unreadable', detail='Permission denied')"
+    assert lines[1] == f"[('closed', {failed}), ('open', None)]"
     assert lines[2] == f"source {root}/closed: Permission denied"
     assert lines[3] == f"source {secret}: Permission denied"
 

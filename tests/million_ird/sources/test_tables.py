@@ -97,7 +97,8 @@ def test_a_faulty_table_is_an_error_of_one_line_that_names_it(folder: Path) -> N
 
     assert "no column names images" in error_of("a,b\n1,2\n")
     assert "no column 'pwatermark', only path" in error_of("path\nc.png\n", ("pwatermark",))
-    assert "line 2, column 'pwatermark': 'high' is not a number" in error_of("path,pwatermark\nc.png,high\n", ("pwatermark",))
+    told = error_of("path,pwatermark\nc.png,high\n", ("pwatermark",))
+    assert "line 2, column 'pwatermark': 'high' is not a number" in told
     assert "holds no rows" in error_of("path\n")
     with pytest.raises(RecipeError, match="'entropy' is already the name of a ledger column"):
         parse({"columns": ["entropy"]}, origin="test")

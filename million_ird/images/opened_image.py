@@ -222,6 +222,9 @@ def _open_with_extra(encoded: bytes, max_pixels: int) -> OpenedImage:
     loaded: Any = importlib.import_module(module)
     if name == "HEIC":
         loaded.register_heif_opener(thumbnails=False)
+        loaded.options.DECODE_THREADS = 1
+    else:
+        loaded.JpegXLImagePlugin.DECODE_THREADS = 0
     image = _with_pillow(encoded, plugin)
     nclx = image.info.get("nclx_profile") or {}
     points = (int(nclx["color_primaries"]), int(nclx["transfer_characteristics"])) if nclx else None

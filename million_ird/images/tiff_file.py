@@ -28,6 +28,7 @@ _READ |= {PLANES, PREDICTOR, COLOUR_MAP, TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, 
 _READ |= {SAMPLE_FORMAT, SUBSAMPLING, PROFILE, DNG_VERSION}
 """Tags that are read; a crafted file may point with thousands of others at the same megabytes."""
 _MAX_PAGES = 100_000
+_MAX_CHANNELS = 16
 
 
 class TiffLayout(NamedTuple):
@@ -110,6 +111,8 @@ def read_tiff_colours(encoded: bytes) -> TiffColours:
     formats = tags.get(SAMPLE_FORMAT, (1,))
     if len({*bits[:channels]}) != 1 or len({*formats[:channels]}) > 1:
         raise ReadError("unsupported", f"a TIFF with channels of {', '.join(map(str, bits[:8]))} bits")
+    if channels > _MAX_CHANNELS:
+        raise ReadError("unsupported", f"a TIFF of {channels} channels")
     photometric = (tags.get(PHOTOMETRIC) or (_usual_photometric(channels),))[0]
     model = _MODELS.get(photometric) or _NAMES.get(photometric, f"colours of kind {photometric}")
     if DNG_VERSION in tags:

@@ -21,6 +21,8 @@ from million_ird.images.tiff_file import TiffColours
 
 _REVERSED = np.packbits(np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1)[:, ::-1], axis=1)[:, 0]
 _BAND_BITS = 1 << 26
+_MAX_TILE = 1 << 24
+"""Pixels of a tile: a small image in one huge tile would fill the memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ def _segments(colours: TiffColours) -> tuple[tuple[int, ...], tuple[int, ...]]:
 def _grid(colours: TiffColours) -> _Grid:
     if tiff.TILE_OFFSETS in colours.tags:
         width, height = colours.one(tiff.TILE_WIDTH, 0), colours.one(tiff.TILE_HEIGHT, 0)
-        if not 0 < width <= 1 << 16 or not 0 < height <= 1 << 16:
+        if width < 1 or height < 1 or width * height > _MAX_TILE:
             raise ReadError("undecodable", f"a TIFF with tiles of {width}×{height}")
         return _Grid(width, height, -(-colours.width // width), -(-colours.height // height), True)
     rows = min(colours.one(tiff.ROWS_PER_STRIP, colours.height) or colours.height, colours.height)

@@ -27,6 +27,7 @@ from dynet.inference.pillow_samples import (
     grey_with_transparent_value,
 )
 from dynet.inference.png_chunks import SIGNATURE, without_unreadable_chunks
+from dynet.inference.tga import decode_tga, readable_by_pillow
 
 MAX_PIXELS = 250_000_000
 _LARGE = 50_000_000
@@ -44,6 +45,7 @@ _UNREADABLE_FORMATS = (
 )
 _ORIENTATION_TAG = 0x0112
 _HEAD_BYTES = 16
+_APERTURE = b"\0\0\0\x28clap"
 _RLE4 = 2
 
 
@@ -104,11 +106,15 @@ def open_image(path: Path) -> Iterator[tuple[Image.Image, bytes]]:
     with pixel_limit():
         with path.open("rb") as file:
             head = file.read(_HEAD_BYTES)
-        if not head.startswith(SIGNATURE):  # of a PNG the header is read below, without what Pillow would not read
+        named_tga = path.suffix.lower() in _TGA_SUFFIXES
+        if not named_tga and not head.startswith(SIGNATURE):  # those are read below, changed so that Pillow can
             with Image.open(path, formats=formats) as image:  # the header; the whole file is read only after it
                 require_pixels(image.width, image.height, 1, path.stat().st_size)
         encoded = path.read_bytes()
-        with Image.open(io.BytesIO(without_unreadable_chunks(encoded)), formats=formats) as image:
+        readable = without_unreadable_chunks(encoded)
+        if named_tga and not head.startswith(SIGNATURE):
+            readable = readable_by_pillow(encoded)
+        with Image.open(io.BytesIO(readable), formats=formats) as image:
             require_pixels(image.width, image.height, 1, len(encoded))
             yield image, encoded
 
@@ -121,6 +127,10 @@ def decode_samples(image: Image.Image, encoded: bytes, name: str) -> ColourAndAl
         encoded: the bytes of the file.
         name: the file's name, for warnings.
     """
+    if image.format == "TGA":
+        return decode_tga(image, encoded)
+    if image.format == "AVIF" and _APERTURE in encoded[: encoded.find(b"mdat")]:
+        raise ImageError("has a clean aperture, a part of the image that alone is shown, which is not supported")
     image.load()
     if image.mode in ("1", "L") and "transparency" in image.info:
         bits = encoded[24] if image.format == "PNG" else 8

@@ -10,9 +10,9 @@
 | BMP | 8 bits, no alpha, no metadata but the resolution | lossless |
 
 Without `--format` the format is the input's, but PNG where the input's is none of these or cannot store the image (a
-BMP with alpha, an AVIF of 10 bits). A quality below 95 would lose again what was restored, so only `--quality` gives
-one. The input's quality is known for a JPEG only, estimated from its quantisation tables: lossy WebP and AVIF do not
-record theirs.
+BMP with alpha or a profile, an AVIF of 10 bits), and TIFF for floating-point samples. A quality below 95 would lose
+again what was restored, so only `--quality` gives one. The input's quality is known for a JPEG only, estimated from its
+quantisation tables: lossy WebP and AVIF do not record theirs.
 
 An image with transparency is refused where the chosen format has no alpha; it is not blended with a background. Where
 the format has 8 bits only, 16 bits become 8 with a warning. A colour profile that BMP cannot store gives a warning too.
@@ -203,6 +203,7 @@ def _can_store(image: DecodedImage, file_format: str) -> bool:
     """Return whether a format stores an image's bit depth, alpha and colour space."""
     deep_enough = image.colour.dtype == np.uint8 or file_format in _WITH_16_BITS  # floating point: `_obstacle`
     keeps_colour_space = file_format == "PNG" or "cicp" not in image.metadata
+    keeps_colour_space &= file_format != "BMP" or "icc_profile" not in image.metadata
     return file_format in _SUFFIXES and deep_enough and keeps_colour_space and not _obstacle(image, file_format)
 
 

@@ -18,6 +18,7 @@ _GRAPHIC_CONTROL, _APPLICATION = 0xF9, 0xFF
 _LOOPS = (b"NETSCAPE2.0", b"ANIMEXTS1.0")
 _DISPOSALS: dict[int, Disposal] = {2: "clear", 3: "restore"}
 _ENDLESS = 0
+_GREYS = bytes(level for level in range(256) for _ in range(3))
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,8 @@ def gif_frame_parts(encoded: bytes) -> Iterator[FramePart]:
         ImageError: The file is truncated.
     """
     start = encoded[: _end_of_colours(encoded, encoded[10], 13)]
+    if not encoded[10] & 0x80:  # without colours of the whole file, for frames that have none of their own: grey
+        start = encoded[:10] + bytes([encoded[10] | 0x87]) + encoded[11:13] + _GREYS
     for block in _blocks(encoded):
         if block.kind != "frame":
             continue

@@ -40,6 +40,7 @@ from dynet.inference.extra_formats import extra_format, read_extra, read_extra_s
 from dynet.inference.file_encoding import encode_file
 from dynet.inference.image_metadata import read_metadata
 from dynet.inference.orientation import turn_upright
+from dynet.inference.plain_formats import read_plain
 from dynet.inference.png_chunks import read_descriptive_chunks
 from dynet.inference.tiff_pages import decode_page, is_tiff, open_pages
 from dynet.runtime.atomic_files import make_folder, replacing
@@ -78,6 +79,8 @@ def read_size(path: Path) -> tuple[int, int]:
                 return pages[0][1].imagewidth, pages[0][1].imagelength
         if (name := extra_format(path)) is not None:
             return read_extra_size(path, name)
+        if (plain := read_plain(path)) is not None:
+            return plain.colour.shape[1], plain.colour.shape[0]
         with open_image(path) as (image, _):
             return image.size
 
@@ -87,6 +90,8 @@ def _read(path: Path, *, only_one: bool) -> DecodedFile:
         return _read_pages(path, only_one=only_one)
     if (name := extra_format(path)) is not None:
         return DecodedFile(images=(read_extra(path, name),))
+    if (plain := read_plain(path)) is not None:
+        return DecodedFile(images=(plain,))
     with open_image(path) as (image, encoded):
         frames = count_frames(image, encoded)
         if frames == 0:

@@ -19,7 +19,7 @@ from dynet.inference.encoding import SAME_AS_INPUT, Encoding
 
 SUFFIXES = (
     layouts.SUFFIXES
-    | {".apng", ".dds", ".gif", ".j2k", ".jpx", ".pbm", ".pnm", ".psd", ".qoi", ".tga"}
+    | {".apng", ".dds", ".gif", ".j2k", ".jpx", ".pam", ".pbm", ".pfm", ".pnm", ".psd", ".qoi", ".tga"}
     | {".heic", ".heif", ".jxl", ".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".rw2"}
 )
 """The suffixes that a folder is searched for; a file that the user names is tried with any suffix.

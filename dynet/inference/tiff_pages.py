@@ -42,7 +42,7 @@ _UNSPECIFIED, _PREMULTIPLIED, _STRAIGHT = 0, 1, 2
 _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT, _XMP, _ICC = 282, 283, 296, 700, 34675
 _SMALLEST, _LARGEST = 340, 341
 _PER_INCH = {2: 1.0, 3: 2.54}
-_DEPTH = 32997
+_DEPTH, _COLOUR_MAP = 32997, 320
 
 
 def is_tiff(path: Path) -> bool:
@@ -148,6 +148,8 @@ def _decode_with_tifffile(page: tifffile.TiffPage, name: str) -> ColourAndAlpha:
     if meaning not in (_PREMULTIPLIED, _STRAIGHT):
         logger.warning("%s: its channel of no stated meaning, beside the colours, is left out", name)
         return colour, None
+    if meaning == _PREMULTIPLIED and page.photometric == _WHITE_IS_ZERO:
+        raise ImageError("white is zero and alpha is premultiplied, whose meaning is not defined")
     alpha = np.ascontiguousarray(samples[..., -1])
     return (unmultiply(colour, alpha) if meaning == _PREMULTIPLIED else colour), alpha
 
@@ -187,6 +189,8 @@ def _decode_with_pillow(encoded: bytes, number: int, name: str) -> tuple[Samples
         image.load()
         if image.mode.startswith(("I", "F")):
             raise ImageError("has samples of more than 8 bits in a form that is not supported")
+        if image.mode == "P" and (entries := image.tag_v2.get(_COLOUR_MAP)) and max(entries) < 256:  # type: ignore[attr-defined]
+            image.putpalette(np.reshape(entries, (3, -1)).T.astype(np.uint8).tobytes())  # entries of 8 bits, not of 16
         converted = image.mode in ("CMYK", "LAB")
         return *decode_8_bits(image, name), converted
 

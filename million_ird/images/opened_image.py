@@ -1,5 +1,6 @@
 """The one place that decides, by a file's own header, which decoder reads it and what its colours are."""
 
+import dataclasses
 import importlib
 import io
 from collections.abc import Callable
@@ -14,10 +15,11 @@ from million_ird.images import bmp_file, ico_file, png_file, pnm_file, tga_file,
 from million_ird.images.avif_file import crop_of, read_avif_properties
 from million_ird.images.colour_rules import ColourLayout
 from million_ird.images.jp2_file import read_jp2_colours, read_jp2_samples
-from million_ird.images.jxl_file import read_jxl_size
+from million_ird.images.jxl_file import JxlHeader, read_jxl_header, read_jxl_samples
 from million_ird.images.pillow_layout import jpeg_variant, lab_samples, layout_of
 from million_ird.images.samples import Samples, eight_bit_levels
 from million_ird.images.signatures import format_by_signature, missing_decoder, unread_picture
+from million_ird.images.webp_file import first_frame
 
 FORMATS = (
     "JPEG",
@@ -216,8 +218,9 @@ def _open_with_extra(encoded: bytes, max_pixels: int) -> OpenedImage:
     name = format_by_signature(encoded) or ""
     if (advice := missing_decoder(name)) is not None:
         raise ReadError("unsupported", advice)
-    if name == "JPEG XL":
-        _check_size(read_jxl_size(encoded), max_pixels)  # its decoder decodes at once
+    header = read_jxl_header(encoded) if name == "JPEG XL" else None
+    if header is not None:
+        _check_size(header.size, max_pixels)  # its decoder decodes at once
     module, plugin = _PLUGINS[name]
     loaded: Any = importlib.import_module(module)
     if name == "HEIC":
@@ -226,9 +229,22 @@ def _open_with_extra(encoded: bytes, max_pixels: int) -> OpenedImage:
     else:
         loaded.JpegXLImagePlugin.DECODE_THREADS = 0
     image = _with_pillow(encoded, plugin)
+    if header is not None:
+        return _open_jxl(encoded, image, header)
     nclx = image.info.get("nclx_profile") or {}
     points = (int(nclx["color_primaries"]), int(nclx["transfer_characteristics"])) if nclx else None
     return _open_coded(encoded, image, int(image.info.get("bit_depth", 8)), points)
+
+
+def _open_jxl(encoded: bytes, image: Image.Image, header: JxlHeader) -> OpenedImage:
+    opened = _open_coded(encoded, image, header.bits, None)
+    opened.layout = dataclasses.replace(opened.layout, bits=header.bits, numbers=header.numbers)
+    used = opened.profile if opened.layout.space == "icc" else None
+    if header.bits > 8 and image.mode in {"L", "LA", "RGB", "RGBA"}:
+        image.load()
+        deep = read_jxl_samples(encoded, image, header.bits, used)
+        opened.samples = None if deep is None else lambda: deep
+    return opened
 
 
 def _open_coded(encoded: bytes, image: Image.Image, bits: int, code_points: tuple[int, int] | None) -> OpenedImage:
@@ -263,6 +279,8 @@ def _open_other(encoded: bytes, max_pixels: int) -> OpenedImage:
     opened = _opened(image, layout_of(image, profile, 8), encoded, profile)
     if image.format == "GIF" and (tiles := getattr(image, "tile", None)):
         opened.shown = None if tiles[0][1] == (0, 0, *image.size) else tiles[0][1]
+    elif image.format == "WEBP" and image.mode == "RGB":
+        opened.shown = first_frame(encoded)
     if image.mode == "LAB":
         opened.samples = lambda: lab_samples(image)
     return opened

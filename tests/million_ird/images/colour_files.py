@@ -281,7 +281,16 @@ def _tiff_floats() -> Iterator[ColourFile]:
 
 def _tiff_layouts() -> Iterator[ColourFile]:
     big = np.random.default_rng(0).integers(0, 65536, (50, 70, 3)).astype(np.uint16)
-    expected = shown(big / 65535)
+    linear = make_profile(REC709, 1.0, "Linear")
+    for name, levels, white in (("16", big, 65535), ("float", (big / 65535).astype(np.float32), 1)):
+        expected = shown(levels / white, gamma=1.0)
+        yield ColourFile(f"tiff-linear-{name}", tiff(levels, "rgb", iccprofile=linear), expected, 0.55, "converted")
+    yield from _tiff_cuts(big)
+    yield from _tiff_cuts((big >> 8).astype(np.uint8))
+
+
+def _tiff_cuts(big: np.ndarray) -> Iterator[ColourFile]:
+    expected = shown(big / np.iinfo(big.dtype).max)
     for compression in (None, "zlib", "lzw", "packbits", "lzma"):
         for options in (
             {"rowsperstrip": 7},
@@ -295,7 +304,7 @@ def _tiff_layouts() -> Iterator[ColourFile]:
             if "predictor" in options and compression in {None, "packbits"}:
                 continue
             stored = big.transpose(2, 0, 1) if options.get("planarconfig") == "separate" else big
-            name = f"tiff-{compression}-" + "-".join(f"{k}={v}" for k, v in options.items())
+            name = f"tiff-{big.dtype}-{compression}-" + "-".join(f"{k}={v}" for k, v in options.items())
             encoded = tiff(np.ascontiguousarray(stored), "rgb", compression=compression, **options)
             yield ColourFile(name, encoded, expected)
 

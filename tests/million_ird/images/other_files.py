@@ -320,6 +320,17 @@ def coded_files() -> Iterator[ColourFile]:
     yield ColourFile("WEBP-alpha", pillow(Image.fromarray(alpha), "WEBP", lossless=True, exact=True), expected, 1.01)
     yield from _gifs()
     yield from _avifs()
+    yield _webp_smaller_than_its_canvas()
+
+
+def _webp_smaller_than_its_canvas() -> ColourFile:
+    frames = [Image.new("RGB", (WIDTH, HEIGHT), colour) for colour in ((200, 10, 10), (10, 200, 10))]
+    encoded = bytearray(pillow(frames[0], "WEBP", save_all=True, append_images=frames[1:], lossless=True))
+    place = encoded.index(b"VP8X") + 12
+    encoded[place : place + 6] = (WIDTH + 4).to_bytes(3, "little") + (HEIGHT + 2).to_bytes(3, "little")
+    canvas = np.full((HEIGHT + 3, WIDTH + 5, 3), 255.0)
+    canvas[:HEIGHT, :WIDTH] = (200, 10, 10)
+    return ColourFile("WEBP-smaller-than-its-canvas", bytes(encoded), canvas)
 
 
 def random_alpha(shape: tuple[int, ...]) -> np.ndarray:

@@ -100,6 +100,23 @@ def test_heic_and_jpeg_xl_are_read_with_the_extra() -> None:
         assert np.abs(decode(content, header) - expected).max() <= 1
 
 
+@pytest.mark.parametrize(("channels", "bits"), [(1, 16), (2, 16), (3, 16), (4, 16), (3, 12), (3, 32), (3, -16)])
+def test_jpeg_xl_of_more_than_8_bits_is_linear_and_keeps_its_dark_levels(channels: int, bits: int) -> None:
+    pytest.importorskip("pillow_jxl")
+    depth = 12 if bits == 12 else 16
+    levels = random_levels(1, channels, depth)
+    values = levels / ((1 << depth) - 1)
+    stored = {32: values.astype(np.float32), -16: values.astype(np.float16)}.get(bits, levels)
+    options = {"bitspersample": 12} if bits == 12 else {}
+    content = imagecodecs.jpegxl_encode(stored[..., 0] if channels == 1 else stored, lossless=True, **options)
+    n_colours = 1 if channels < 3 else 3
+    values = stored.astype(np.float64) if stored.dtype.kind == "f" else values
+    cover = values[..., -1] if channels > n_colours else None
+    expected = shown(values[..., :n_colours], cover, gamma=1.0)
+    assert (read_header(content).bits, read_header(content).icc) == (abs(bits), "converted")
+    assert np.abs(decode_bytes(content) - expected).max() <= 0.8
+
+
 @pytest.mark.parametrize("name", ["HEIC", "JPEG XL"])
 def test_without_the_extra_the_line_says_how_to_install_it(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(signatures, "find_spec", lambda module: None)

@@ -9,6 +9,7 @@ from million_ird.candidate import Failed
 from million_ird.config.rules import WebSettings
 from million_ird.sources.web import robots
 from million_ird.sources.web.addresses import FetchUrl, parse_url
+from million_ird.sources.web.cookies import cookies_after
 from million_ird.sources.web.hosts import HostState
 from million_ird.sources.web.request_queue import QueuedRequest
 from million_ird.sources.web.response import FetchResult, HttpResponse
@@ -29,14 +30,14 @@ def classify_response(
         return FetchResult(str(request.target.url), response.body, robots.directives(values) if values else frozenset())
     if isinstance(response, HttpResponse) and response.status in REDIRECTS:
         request.host.record_success()
-        return _follow_redirect(request, response.headers.get("Location", ""), web, host_of)
+        return _follow_redirect(request, response, web, host_of)
     return _fail_or_retry(request, response, web)
 
 
 def _follow_redirect(
-    request: QueuedRequest, location: str, web: WebSettings, host_of: Callable[[FetchUrl], HostState]
+    request: QueuedRequest, response: HttpResponse, web: WebSettings, host_of: Callable[[FetchUrl], HostState]
 ) -> Failed | QueuedRequest:
-    host = request.target.host
+    host, location = request.target.host, response.headers.get("Location", "")
     if len(request.hops) >= web.redirects:
         return Failed("redirects", f"{host}: more than {web.redirects} redirects")
     try:
@@ -46,9 +47,11 @@ def _follow_redirect(
     if not location or isinstance(target, Failed):
         return Failed("redirects", f"{host}: to nowhere{f' ({target.detail})' if isinstance(target, Failed) else ''}")
     hops = (*request.hops, request.target)
-    if any(target.url == hop.url for hop in hops):
+    cookies = cookies_after(request.cookies, response.headers.getall("Set-Cookie", ()), request.target)
+    # With a new cookie, the same address may answer otherwise.
+    if any(target.url == hop.url for hop in hops) and cookies == request.cookies:
         return Failed("redirects", f"{host}: in a circle")
-    return replace(request, target=target, host=host_of(target), hops=hops, tries=0)
+    return replace(request, target=target, host=host_of(target), hops=hops, cookies=cookies, tries=0)
 
 
 def _fail_or_retry(request: QueuedRequest, response: HttpResponse | Failed, web: WebSettings) -> Failed | QueuedRequest:

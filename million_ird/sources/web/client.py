@@ -23,11 +23,13 @@ from million_ird.config.rules import WebSettings
 from million_ird.sources.web import content_type, robots
 from million_ird.sources.web.addresses import CheckedResolver, FetchUrl, is_public, parse_url
 from million_ird.sources.web.classify import classify_response
+from million_ird.sources.web.cookies import cookie_header
 from million_ird.sources.web.fetch_pool import FetchPool
 from million_ird.sources.web.hosts import HostMemory, HostState
 from million_ird.sources.web.isolated_parser import IsolatedParser
 from million_ird.sources.web.request_queue import QueuedRequest, RequestQueue
-from million_ird.sources.web.response import FetchResult, RequestProfile, send_request
+from million_ird.sources.web.response import FetchResult, RequestProfile, WholeHeadConnector, send_request
+from million_ird.sources.web.response_head import MAX_HEAD
 from million_ird.sources.web.robots_gate import RobotsGate
 
 URLS_PER_TURN = 32
@@ -82,11 +84,13 @@ class Client:
         resolver = CheckedResolver(self._resolver, allow_private_hosts=self._allow_private_hosts)
         timeout = aiohttp.ClientTimeout(total=None, connect=self._web.connect_seconds, sock_read=self._web.read_seconds)
         session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, resolver=resolver, ttl_dns_cache=60),
+            connector=WholeHeadConnector(limit=0, resolver=resolver, ttl_dns_cache=60),
             timeout=timeout,
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
             auto_decompress=False,
+            max_line_size=MAX_HEAD,
+            max_field_size=MAX_HEAD,
         )
         self._entered = _Running(session, FetchPool(self._queue, self._step, max_workers=self._concurrency))
         return self
@@ -216,6 +220,7 @@ class Client:
             max_bytes=request.max_bytes,
             seconds=max(0.001, self._web.total_seconds - request.seconds_spent),
             close=not request.keep_open and not self._queue.has_more(request),
+            cookie=cookie_header(request.cookies, target),
         )
         request.seconds_spent += time.monotonic() - started
         return classify_response(request, response, self._web, self._host)

@@ -12,6 +12,7 @@ from typing import Literal
 
 from million_ird.candidate import Failed
 from million_ird.sources.web.addresses import FetchUrl
+from million_ird.sources.web.cookies import Cookie
 from million_ird.sources.web.hosts import HostState
 from million_ird.sources.web.response import FetchResult
 
@@ -30,6 +31,8 @@ class QueuedRequest:
     """Whether more requests to the host may follow that are not in the queue yet."""
     hops: tuple[FetchUrl, ...] = ()
     """The addresses that redirected it."""
+    cookies: tuple[Cookie, ...] = ()
+    """Those that its redirects set."""
     seconds_spent: float = 0.0
     """Seconds of its time limit that earlier redirects used."""
     tries: int = 0

@@ -7,16 +7,20 @@ import asyncio
 import errno
 import ssl
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from functools import partial
+from typing import Any, TypeAlias
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.http_exceptions import BadHttpMessage
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from million_ird.candidate import Failed
 from million_ird.errors import BuildError
 from million_ird.sources.web.addresses import FetchUrl, PrivateAddress
+from million_ird.sources.web.response_head import MAX_HEAD, ResponseHead, whole_range
 
 MAX_DRAINED_BYTES = 65_536
 """Bytes of an unwanted response that are read anyway, so that the connection can be kept."""
@@ -27,7 +31,7 @@ CheckHead: TypeAlias = Callable[[bytes], Failed | None]
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
-    """What a server sent; only status 200 and 203 come with a body."""
+    """What a server sent; only status 200 and 203 come with a body. A 206 with the whole file counts as 200."""
 
     status: int
     headers: CIMultiDictProxy[str]
@@ -43,6 +47,49 @@ class FetchResult:
     body: bytes
     robots_directives: frozenset[str]
     """Those of X-Robots-Tag."""
+
+
+class _WholeHeads(ResponseHandler):
+    """A connection that gives aiohttp each head at once, with one Content-Length, or refuses it as too long."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop)
+        self._head: ResponseHead | None = None
+
+    def set_response_params(self, **options: Any) -> None:
+        self._head = ResponseHead()
+        if "max_headers" in options:  # by newer versions of aiohttp: their number; all of them are limited here
+            options["max_headers"] = MAX_HEAD
+        super().set_response_params(**options)
+
+    def data_received(self, data: bytes) -> None:
+        if self._head is None or not data:
+            super().data_received(data)
+            return
+        ready = self._head.feed(data)
+        if ready is not None:
+            self._head = None
+            super().data_received(ready)
+        elif self._head.too_long:
+            if self.transport is not None:
+                self.transport.close()
+            self.set_exception(BadHttpMessage(f"a head of more than {MAX_HEAD:,} bytes"))
+        else:
+            self._reschedule_timeout()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        if self._head is not None and not self._head.too_long and (rest := self._head.rest()):
+            self._head = None
+            super().data_received(rest)
+        super().connection_lost(exc)
+
+
+class WholeHeadConnector(aiohttp.TCPConnector):
+    """Connects as aiohttp does, but reads heads of responses as browsers do."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._factory = partial(_WholeHeads, loop=self._loop)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +117,7 @@ async def send_request(
     max_bytes: int,
     seconds: float,
     close: bool,
+    cookie: str = "",
 ) -> HttpResponse | Failed:
     """Request `target` and read the response, in at most `seconds`. Redirects are responses.
 
@@ -77,6 +125,8 @@ async def send_request(
         BuildError: this machine has no file handles left.
     """
     headers = profile.closing if close else profile.headers
+    if cookie:
+        headers = CIMultiDict({**headers, "Cookie": cookie})
     try:
         async with asyncio.timeout(seconds):
             response = await session.get(target.url, headers=headers, allow_redirects=False)
@@ -93,19 +143,31 @@ async def _read(
     response: aiohttp.ClientResponse, profile: RequestProfile, max_bytes: int, silence: float | None
 ) -> HttpResponse | Failed:
     refused = profile.check_headers(response.headers) if profile.check_headers else None
-    if response.status not in (200, 203):
+    whole = _whole_size(response)
+    if response.status not in (200, 203) and whole is None:
         if response.content_length is not None and response.content_length <= MAX_DRAINED_BYTES:
             await response.content.read(MAX_DRAINED_BYTES)
         return refused if refused and response.status < 400 else HttpResponse(response.status, response.headers, b"")
     if refused:
         return refused
-    if response.content_length is not None and response.content_length > max_bytes and not profile.cut:
-        return Failed("too_large", f"{response.content_length:,} bytes, more than {max_bytes:,}")
-    decompressor = _decompressor(response.headers.get("Content-Encoding", ""))
+    size = max(response.content_length or 0, whole or 0)
+    if size > max_bytes and not profile.cut:
+        return Failed("too_large", f"{size:,} bytes, more than {max_bytes:,}")
+    decompressor = _decompressor(response.headers.getall("Content-Encoding", ()))
     if isinstance(decompressor, Failed):
         return decompressor
     body = await _body(response, profile, max_bytes, decompressor, silence)
-    return body if isinstance(body, Failed) else HttpResponse(response.status, response.headers, body)
+    if isinstance(body, Failed):
+        return body
+    if whole is not None and decompressor is None and len(body) != min(whole, max_bytes):
+        return Failed("truncated", f"{len(body):,} bytes of {whole:,}")
+    return HttpResponse(200 if whole is not None else response.status, response.headers, body)
+
+
+def _whole_size(response: aiohttp.ClientResponse) -> int | None:
+    """Return the size that a partial response says it has, if it is the whole file."""
+    ranges = response.headers.getall("Content-Range", ())
+    return whole_range(ranges[0]) if response.status == 206 and len(ranges) == 1 else None
 
 
 async def _body(
@@ -166,14 +228,22 @@ class _Decompressor:
         return self._zlib.decompress(packed, max(at_most, 1))
 
 
-def _decompressor(encoding: str) -> "_Decompressor | Failed | None":
-    match encoding.strip().lower():
-        case "" | "identity":
-            return None
-        case "gzip" | "x-gzip" | "deflate":
-            return _Decompressor()
-        case _:
-            return Failed("bad_answer", "is compressed in a way that was not asked for")
+_COMPRESSIONS = frozenset({"br", "zstd", "compress", "x-compress", "dcb", "dcz", "exi", "xz", "bzip2", "lzma"})
+"""Encodings that are never asked for, and not decoded here."""
+
+
+def _decompressor(headers: Sequence[str]) -> "_Decompressor | Failed | None":
+    """Return what decompresses a body; None if it is not compressed.
+
+    What names no compression (`identity`, `none`, `utf-8`, `aws-chunked`, …) is ignored, as browsers do.
+    """
+    names = [name.strip().lower() for header in headers for name in header.split(",")]
+    packed = [name for name in names if name in {"gzip", "x-gzip", "deflate"} | _COMPRESSIONS]
+    if not packed:
+        return None
+    if len(packed) == 1 and packed[0] not in _COMPRESSIONS:
+        return _Decompressor()
+    return Failed("bad_answer", "is compressed in a way that was not asked for")
 
 
 def _failure_of(error: Exception, target: FetchUrl, limits: aiohttp.ClientTimeout) -> Failed:

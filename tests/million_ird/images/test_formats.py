@@ -16,6 +16,7 @@ from million_ird.images.header import read_header
 from tests.million_ird.images.colour_files import pillow, png, random_levels, shown
 from tests.million_ird.images.encoded_images import decode_bytes, encode_image, exif_orientation, with_chunk
 from tests.million_ird.images.other_files import smooth
+from tests.million_ird.images.profiles import P3
 
 FAULTS = {
     "miniswhite16.tif": 89.8,
@@ -98,6 +99,18 @@ def test_heic_and_jpeg_xl_are_read_with_the_extra() -> None:
         header = read_header(content)
         assert (header.format, header.mode, header.width, header.height) == (format, "RGBA", 48, 32)
         assert np.abs(decode(content, header) - expected).max() <= 1
+
+
+@pytest.mark.parametrize(("primaries", "transfer"), [(12, 13), (1, 13), (9, 16), (9, 18)])
+def test_code_points_of_a_heic_are_used(primaries: int, transfer: int) -> None:
+    pytest.importorskip("pillow_heif").register_heif_opener()
+    options = {"quality": -1, "chroma": 444, "matrix_coefficients": 0, "color_primaries": primaries}
+    content = pillow(Image.fromarray(smooth()), "HEIF", transfer_characteristics=transfer, **options)
+    if transfer != 13:
+        assert "PQ or HLG" in detail(content)
+        return
+    expected = shown(smooth() / 255, primaries=P3 if primaries == 12 else None)
+    assert np.abs(decode_bytes(content) - expected).max() <= 1
 
 
 @pytest.mark.parametrize(("channels", "bits"), [(1, 16), (2, 16), (3, 16), (4, 16), (3, 12), (3, 32), (3, -16)])

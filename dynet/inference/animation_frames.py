@@ -57,13 +57,19 @@ def decode_frames(image: Image.Image, encoded: bytes, name: str) -> list[tuple[C
         case "PNG":
             return _composed(apng_frame_parts(encoded, lambda still: _decode_still_png(still, name)), image)
         case _:
-            return list(_by_pillow(image, encoded, name))
+            return _without_opaque_alpha(list(_by_pillow(image, encoded, name)))
 
 
 def _composed(parts: Iterable[FramePart], image: Image.Image) -> list[tuple[ColourAndAlpha, Fraction]]:
-    frames = list(compose(parts, image.height, image.width))
-    transparent = any((alpha < opaque_value(alpha.dtype)).any() for _, alpha, _ in frames)
-    return [((colour, alpha if transparent else None), duration) for colour, alpha, duration in frames]
+    frames = compose(parts, image.height, image.width)
+    return _without_opaque_alpha([((colour, alpha), duration) for colour, alpha, duration in frames])
+
+
+def _without_opaque_alpha(frames: list[tuple[ColourAndAlpha, Fraction]]) -> list[tuple[ColourAndAlpha, Fraction]]:
+    alphas = [alpha for (_, alpha), _ in frames if alpha is not None]
+    if any((alpha < opaque_value(alpha.dtype)).any() for alpha in alphas):
+        return frames
+    return [((colour, None), duration) for (colour, _), duration in frames]
 
 
 def _by_pillow(image: Image.Image, encoded: bytes, name: str) -> Iterator[tuple[ColourAndAlpha, Fraction]]:
@@ -71,6 +77,9 @@ def _by_pillow(image: Image.Image, encoded: bytes, name: str) -> Iterator[tuple[
         logger.warning("%s: only 8 of its %d bits per sample could be read", name, bits)
     for number in range(int(getattr(image, "n_frames", 1))):
         image.seek(number)
+        if image.format == "WEBP" and image.mode == "RGB":
+            # Frames without alpha may be smaller than the canvas: libwebp leaves the rest transparent, Pillow black.
+            vars(image).update(_mode="RGBA", rawmode="RGBA")
         image.load()
         yield decode_8_bits(image, name), Fraction(image.info.get("duration", 0)).limit_denominator(10**6) / 1000
 

@@ -25,6 +25,7 @@ from dynet.inference.pillow_samples import (
     decode_8_bits,
     decode_rle4_bmp,
     grey_with_transparent_value,
+    open_jpeg_without_end,
 )
 from dynet.inference.png_chunks import SIGNATURE, without_unreadable_chunks
 from dynet.inference.tga import decode_tga, readable_by_pillow
@@ -131,7 +132,12 @@ def decode_samples(image: Image.Image, encoded: bytes, name: str) -> ColourAndAl
         return decode_tga(image, encoded)
     if image.format == "AVIF" and _APERTURE in encoded[: encoded.find(b"mdat")]:
         raise ImageError("has a clean aperture, a part of the image that alone is shown, which is not supported")
-    image.load()
+    try:
+        image.load()
+    except OSError:
+        if image.format not in ("JPEG", "MPO"):
+            raise
+        image = open_jpeg_without_end(encoded)
     if image.mode in ("1", "L") and "transparency" in image.info:
         bits = encoded[24] if image.format == "PNG" else 8
         if bits <= 8:

@@ -12,6 +12,8 @@ from dynet.inference.image_metadata import ImageMetadata
 
 logger = logging.getLogger(__name__)
 
+_FILLER = bytes(range(1, 251)) * 4
+"""Any bytes without a marker; as coefficients of a JPEG they are no flat grey."""
 ColourAndAlpha = tuple[Samples, Samples | None]
 """Colour, (H, W, 3) or (H, W), and alpha, (H, W) or None."""
 
@@ -38,6 +40,24 @@ def grey_with_transparent_value(image: Image.Image, bits: int) -> ColourAndAlpha
     value = int(image.info["transparency"])
     value = 255 * bool(value) if bits == 1 else value * 255 // ((1 << bits) - 1)
     return grey, np.where(grey == value, 0, 255).astype(np.uint8)
+
+
+def open_jpeg_without_end(encoded: bytes) -> Image.Image:
+    """Return a JPEG that lacks only its end marker, decoded.
+
+    Whether its last pixels are there shows by what is put behind them: it changes pixels only if some are missing.
+
+    Raises:
+        ImageError: pixels are missing, too.
+    """
+    images = []
+    for filler in (b"", _FILLER):
+        with Image.open(io.BytesIO(encoded + filler + b"\xff\xd9"), formats=["JPEG", "MPO"]) as image:
+            image.load()
+            images.append(image)
+    if images[0].tobytes() != images[1].tobytes():
+        raise ImageError("the file is truncated")
+    return images[0]
 
 
 def decode_rle4_bmp(encoded: bytes) -> ColourAndAlpha:

@@ -24,6 +24,7 @@ from dynet.errors import ImageError
 from dynet.inference.decoded_image import DecodedImage, Samples
 from dynet.inference.decoding import require_file
 from dynet.inference.image_metadata import ImageMetadata, make_xmp_upright
+from dynet.inference.lab import lab_to_srgb
 from dynet.inference.orientation import turn_upright
 from dynet.inference.pillow_samples import ColourAndAlpha, decode_8_bits, float_range, scale_to_16_bits, unmultiply
 from dynet.inference.tiff_directories import ORIENTATION, read_exif_description
@@ -34,7 +35,7 @@ SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _MAX_PAGES = 10_000
 _REDUCED_IMAGE, _MASK = 1, 4
 _CR2, _DNG_VERSION = b"CR", 50706
-_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _LAB = 0, 1, 2, 8
 _BY_PILLOW = frozenset({2, 3, 4, 6, 7, 32771, 34892, 34661})
 """Compressions of faxes and JPEG: libtiff knows their variants, and their samples have up to 8 bits."""
 _UNSIGNED, _FLOAT = 1, 3
@@ -93,6 +94,7 @@ def decode_page(encoded: bytes, number: int, page: tifffile.TiffPage, name: str)
         ImageError: Its samples are of a kind that is not read, or not finite.
     """
     metadata, shown_range = _read_metadata(page, encoded), (0.0, 1.0)
+    orientation = _tag(page, ORIENTATION, 1)
     if page.photometric in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB) and page.compression not in _BY_PILLOW:
         stored, alpha = _decode_with_tifffile(page, name)
         if stored.dtype.kind == "f":
@@ -100,9 +102,12 @@ def decode_page(encoded: bytes, number: int, page: tifffile.TiffPage, name: str)
         if page.photometric == _WHITE_IS_ZERO:
             black, white = shown_range if stored.dtype.kind == "f" else (0, np.iinfo(stored.dtype).max)
             stored = (black + white - stored).astype(stored.dtype)
-        orientation = _tag(page, ORIENTATION, 1)
         colour = turn_upright(stored, orientation)
         alpha = None if alpha is None else turn_upright(alpha, orientation)
+    elif _is_plain_lab(page):
+        metadata.pop("icc_profile", None)
+        stored = page.asarray() if page.axes == "YXS" else np.moveaxis(page.asarray(), 0, 2)
+        colour, alpha = turn_upright(lab_to_srgb(np.ascontiguousarray(stored)), orientation), None
     else:
         colour, alpha, was_converted = _decode_with_pillow(encoded, number, name)
         if was_converted:
@@ -125,6 +130,11 @@ def _whole_images(
     if len(pages) == 1 and stated > 1:
         raise ImageError(f"an ImageJ stack of {stated} images with one directory; save it as a multi-page TIFF")
     return whole
+
+
+def _is_plain_lab(page: tifffile.TiffPage) -> bool:
+    is_lab = page.photometric == _LAB and page.compression not in _BY_PILLOW and page.axes in ("YXS", "SYX")
+    return is_lab and page.samplesperpixel == 3 and page.bitspersample in (8, 16) and page.sampleformat == _UNSIGNED
 
 
 def _decode_with_tifffile(page: tifffile.TiffPage, name: str) -> ColourAndAlpha:

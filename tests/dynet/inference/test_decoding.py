@@ -35,6 +35,22 @@ def refusal(path: Path) -> str:
     return str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "options", [{}, {"progressive": True}, {"subsampling": 0}, {"restart_marker_rows": 1}], ids=str
+)
+def test_a_jpeg_that_lacks_only_its_end_marker_is_read(
+    tmp_path: Path, photo: np.ndarray, options: dict[str, object]
+) -> None:
+    Image.fromarray(photo).save(tmp_path / "whole.jpg", quality=90, **options)
+    encoded = (tmp_path / "whole.jpg").read_bytes()
+    expected = read_image(tmp_path / "whole.jpg").colour
+    (tmp_path / "a.jpg").write_bytes(encoded[:-2])
+    assert np.array_equal(read_image(tmp_path / "a.jpg").colour, expected)
+    for missing in (40, len(encoded) // 5, len(encoded) // 3):
+        (tmp_path / "a.jpg").write_bytes(encoded[:-missing])
+        assert "truncated" in refusal(tmp_path / "a.jpg").lower()
+
+
 @pytest.mark.parametrize("mode", ["colour 8", "grey 16", "colour 16"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_a_tiff_with_an_orientation_is_turned_upright(

@@ -9,6 +9,7 @@ How an image becomes pixels for measuring and for patches (the stored original i
   size than its header declares is refused, too
 - formats: those that `opened_image.py` opens; what is no picture is `not_an_image`, another kind of picture is
   `unsupported` by name, and no plugin that starts another program (EPS) sees untrusted bytes
+- damage: `damage.py` finds what decoders pass over; only `decode` looks for it, as no image is kept without that
 """
 
 import cv2
@@ -18,6 +19,7 @@ from PIL import Image
 
 from million_ird.errors import ReadError
 from million_ird.images.colour import to_srgb
+from million_ird.images.damage import naming_damage, require_whole
 from million_ird.images.header import ImageHeader, as_read_error, read_orientation
 from million_ird.images.opened_image import OpenedImage, open_image
 from million_ird.schema import MAX_PIXELS
@@ -39,10 +41,12 @@ def decode(encoded: bytes, header: ImageHeader) -> NDArray[np.uint8]:
     """Decode to (H, W, 3) uint8 sRGB by the rules at the top of this file.
 
     Raises:
-        ReadError: `truncated`, `undecodable`, `not_an_image` or `too_large`.
+        ReadError: `damaged`, `truncated`, `undecodable`, `not_an_image` or `too_large`.
     """
-    with as_read_error():
-        pixels = _to_array(open_image(encoded, max(MAX_PIXELS, header.pixels)), header)
+    with naming_damage(encoded, header.format), as_read_error():
+        opened = open_image(encoded, max(MAX_PIXELS, header.pixels))
+        require_whole(opened.encoded or encoded, header.format)
+        pixels = _to_array(opened, header)
     if pixels.shape != (header.height, header.width, 3):
         size = f"{pixels.shape[1]}×{pixels.shape[0]}"
         raise ReadError("undecodable", f"decodes to {size}, its header says {header.width}×{header.height}")
@@ -58,7 +62,7 @@ def decode_thumbnail(encoded: bytes, header: ImageHeader, side: int = THUMBNAIL_
     Raises:
         ReadError: as `decode`.
     """
-    with as_read_error():
+    with naming_damage(encoded, header.format), as_read_error():
         opened = open_image(encoded, max(MAX_PIXELS, header.pixels))
         image = opened.image
         if image is not None and header.format in {"JPEG", "MPO"}:

@@ -9,11 +9,15 @@ from PIL import Image, UnidentifiedImageError
 
 from million_ird.errors import ReadError, one_line
 from million_ird.images.colour_rules import ColourLayout, require_rule
+from million_ird.images.damage import naming_damage
 from million_ird.images.opened_image import OpenedImage, open_image
+from million_ird.images.signatures import format_by_signature
 from million_ird.schema import MAX_PIXELS
 
 ORIENTATION_TAG = 0x0112
 
+_DECODED_EARLY = frozenset({"WEBP", "AVIF"})
+"""Formats whose decoders look at the pixels before they say how large the image is."""
 _SIDEWAYS = frozenset({5, 6, 7, 8})
 _PNG_ORIENTATION = (b"eXIf", b"Raw profile type", b"XML:com.adobe.xmp")
 """The chunks of a PNG in which Pillow finds an orientation."""
@@ -63,7 +67,8 @@ def read_header(encoded: bytes, *, max_pixels: int = MAX_PIXELS) -> ImageHeader:
     """
     if not encoded:
         raise ReadError("empty", "0 bytes")
-    with as_read_error():
+    name = format_by_signature(encoded)
+    with naming_damage(encoded, name if name in _DECODED_EARLY else None), as_read_error():
         opened = open_image(encoded, max_pixels)
         require_rule(opened.layout)
         width, height = opened.size

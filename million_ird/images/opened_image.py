@@ -14,7 +14,9 @@ from million_ird.errors import ReadError
 from million_ird.images import bmp_file, ico_file, png_file, pnm_file, tga_file, tiff_file, tiff_samples
 from million_ird.images.avif_file import crop_of, read_avif_properties
 from million_ird.images.colour_rules import ColourLayout
+from million_ird.images.damage import require_container, require_png_header
 from million_ird.images.jp2_file import read_jp2_colours, read_jp2_samples
+from million_ird.images.jpeg_damage import with_end
 from million_ird.images.jxl_file import JxlHeader, read_jxl_header, read_jxl_samples
 from million_ird.images.pillow_layout import jpeg_variant, lab_samples, layout_of
 from million_ird.images.samples import Samples, eight_bit_levels
@@ -88,6 +90,7 @@ def open_image(encoded: bytes, max_pixels: int) -> OpenedImage:
         Exception: whatever Pillow raises for broken bytes; see `as_read_error` in header.py.
     """
     name = format_by_signature(encoded)
+    require_container(encoded, name)
     opener = _OPENERS.get(name or "", _open_other)
     opened = opener(encoded, max_pixels)
     _check_size(opened.size, max_pixels)
@@ -115,6 +118,7 @@ def _with_pillow(encoded: bytes, *formats: str) -> Image.Image:
 
 
 def _open_png(encoded: bytes, max_pixels: int) -> OpenedImage:
+    require_png_header(encoded)
     encoded = png_file.without_faulty_chunks(encoded)
     image = _with_pillow(encoded, "PNG")
     profile = image.info.get("icc_profile")
@@ -272,6 +276,7 @@ def _open_coded(encoded: bytes, image: Image.Image, bits: int, code_points: tupl
 
 def _open_other(encoded: bytes, max_pixels: int) -> OpenedImage:
     encoded = tga_file.readable_by_pillow(encoded) if format_by_signature(encoded) is None else encoded
+    encoded = with_end(encoded)
     image = _with_pillow(encoded)
     profile = image.info.get("icc_profile")
     if image.format == "TGA":

@@ -1,0 +1,198 @@
+"""Damage in a JPEG: what libjpeg only warns of, and shifts of brightness or colour that it cannot notice.
+
+libjpeg replaces what it cannot decode by grey or by something else and says so in a warning, which Pillow swallows.
+simplejpeg, a binding of the same libjpeg-turbo, raises it.
+
+Some damage leaves a valid stream of the right length: then nobody warns. But a JPEG stores the mean of a block as the
+difference to the one before, so that one wrong difference shifts everything after it. This is looked for, too: a
+step of one size along the lower or upper edge of a row of blocks, up to a column, and one row of blocks higher from
+there on, in an image without any step elsewhere on these lines.
+"""
+
+import itertools
+import re
+import struct
+from collections.abc import Iterator
+
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
+
+from million_ird.errors import ReadError
+
+_EOI = b"\xff\xd9"
+_SOS = 0xDA
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_AFTER_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+_HARMLESS = ("Unknown Adobe", "Warning: unknown JFIF", "unknown JFIF", "Inconsistent progression sequence")
+_MIN_STEP = 4.0
+"""Levels; a smaller shift is not seen."""
+_MIN_COLUMNS = 48
+_MAX_STEP = 24.0
+"""Levels that count of a step, so that edges do not outweigh it."""
+_NONSENSE = 6
+_STEPPED, _PLAIN = 0.72, 0.8
+"""Least shares of the columns that must have the step, or have none."""
+
+
+def with_end(encoded: bytes) -> bytes:
+    """Return a JPEG with its end marker: put behind one that lacks nothing else; any other file is returned as it is.
+
+    Padding of zeros in place of the marker does not matter.
+    """
+    if not encoded.startswith(b"\xff\xd8") or encoded.endswith(_EOI) or has_end(encoded):
+        return encoded
+    complete = _without_padding(encoded) + _EOI
+    return complete if _warning(complete) is None else encoded
+
+
+def has_end(encoded: bytes) -> bool:
+    """Return whether the segments of a JPEG lead to an end marker."""
+    return any(marker == _EOI[1] for marker, _, _ in _segments(encoded))
+
+
+def require_whole_jpeg(encoded: bytes) -> None:
+    """Make sure that a JPEG decodes without a warning and has no shift.
+
+    Args:
+        encoded: the file; whether its end marker is there does not matter to it.
+
+    Raises:
+        ReadError: `damaged`, with libjpeg's warning or the row of the shift.
+    """
+    if not has_end(encoded):
+        return  # the decoder refuses it as truncated
+    warning = _warning(encoded)
+    if warning is not None and "extraneous" in warning:
+        end = max((start for marker, start, _ in _segments(encoded) if marker == _EOI[1]), default=0)
+        warning = _warning(_without_padding(encoded[:end]) + _EOI) and warning
+    if warning is not None:
+        raise ReadError("damaged", warning)
+    layout = _block_layout(encoded)
+    if layout is None:
+        return
+    row = find_shift(simplejpeg.decode_jpeg(encoded, "RGB", strict=False), *layout)
+    if row is not None:
+        raise ReadError("damaged", f"brightness or colour is shifted from row {row} on, as by a wrong difference")
+
+
+def require_whole_strip(tables: bytes, strip: bytes) -> None:
+    """Make sure that a JPEG strip or tile of a TIFF decodes without a warning.
+
+    Args:
+        tables: the JPEG stream of tables that all strips share; empty where each has its own.
+        strip: its bytes.
+
+    Raises:
+        ReadError: `damaged`, with libjpeg's warning.
+    """
+    whole = tables.removesuffix(_EOI) + strip.removeprefix(b"\xff\xd8") if tables else strip
+    warning = _warning(_without_padding(whole) + (b"" if has_end(whole) else _EOI))
+    if warning is not None:
+        raise ReadError("damaged", warning)
+
+
+def find_shift(pixels: NDArray[np.uint8], height: int, width: int) -> int | None:
+    """Return the row of pixels at which a shift begins, or None.
+
+    Args:
+        pixels: (H, W, 3) uint8, as stored.
+        height: of a unit of blocks (MCU), 8 to 32 pixels.
+        width: of a unit.
+    """
+    if pixels.shape[0] < 3 * height or pixels.shape[1] < 2 * _MIN_COLUMNS + width:
+        return None
+    boundaries = np.arange(height, pixels.shape[0] - 4, height)
+    steps = _steps(pixels, boundaries)
+    for plane in range(3):
+        for number in range(len(boundaries) - 1):
+            if _is_stair(steps[plane, number], steps[plane, number + 1], width):
+                return int(boundaries[number])
+    return None
+
+
+def _steps(pixels: NDArray[np.uint8], boundaries: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return how far luma and two colour differences jump over each boundary, less their slope: (3, n, W)."""
+
+    def row(offset: int) -> NDArray[np.float32]:
+        red, green, blue = np.moveaxis(pixels[boundaries + offset].astype(np.float32), -1, 0)
+        luma = 0.299 * red + 0.587 * green + 0.114 * blue
+        return np.stack([luma, 0.564 * (blue - luma), 0.713 * (red - luma)]).astype(np.float32)
+
+    inner, outer = row(1), row(-2)
+    return np.asarray(inner - outer - 0.5 * ((outer - row(-5)) + (row(4) - inner)), np.float32)
+
+
+def _is_stair(upper: NDArray[np.float32], lower: NDArray[np.float32], width: int) -> bool:
+    """Return whether a step runs along `lower` up to a column and along `upper` from there on."""
+    best = max((_stair(upper, lower, sign, width) for sign in (1.0, -1.0)), key=lambda found: found[0])
+    column, sign = best[1:]
+    # Before the column may come blocks of nonsense, which are judged by nobody.
+    sure = max(_MIN_COLUMNS, column - _NONSENSE * width)
+    stepped = [part * sign for part in (lower[:sure], upper[column:])]
+    plain = [upper[:sure], lower[column:]]
+    sizes = [float(np.median(part)) for part in stepped]
+    low, high = sorted(sizes)
+    if low < _MIN_STEP or high > 2 * low:
+        return False
+    steps = all(float((part > low / 2).mean()) >= _STEPPED for part in stepped)
+    return steps and all(float((np.abs(part) < low / 2).mean()) >= _PLAIN for part in plain)
+
+
+def _stair(upper: NDArray[np.float32], lower: NDArray[np.float32], sign: float, width: int) -> tuple[float, int, float]:
+    """Return how well a stair of this sign fits, and the column that fits best."""
+    up, down = (np.clip(line * sign, -_MAX_STEP, _MAX_STEP) - _MIN_STEP / 2 for line in (upper, lower))
+    gain = np.cumsum(down - up)  # of the step along `lower` up to a column, against the step along `upper` there
+    columns = np.arange(-(-_MIN_COLUMNS // width) * width, len(upper) - _MIN_COLUMNS, width)
+    at = int(np.argmax(gain[columns - 1]))
+    return float(gain[columns[at] - 1] + up.sum()), int(columns[at]), sign
+
+
+def _warning(encoded: bytes) -> str | None:
+    """Return what libjpeg warns of; errors, which Pillow raises as well, are none of it."""
+    try:
+        simplejpeg.decode_jpeg(encoded, "GRAY", strict=True)
+    except ValueError as error:
+        text = " ".join(str(error).split())
+        return None if text.startswith(_HARMLESS) else text
+    return None
+
+
+def _without_padding(encoded: bytes) -> bytes:
+    """Return the bytes without zeros at the end; a zero that is part of 0xFF00 stays."""
+    bare = encoded.rstrip(b"\0")
+    return bare + b"\0" if bare.endswith(b"\xff") and len(bare) < len(encoded) else bare
+
+
+def _segments(encoded: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yield marker, start and stop of each segment; the coded bytes of a scan belong to it."""
+    position = 2
+    while match := _AFTER_SCAN.search(encoded, position):
+        start, marker = match.start(), encoded[match.start() + 1]
+        if marker == _EOI[1]:
+            yield marker, start, start + 2
+            return
+        if marker in {0x01, 0xD8}:
+            position = start + 2
+            continue
+        position = start + 2 + max(2, int.from_bytes(encoded[start + 2 : start + 4], "big"))
+        yield marker, start, position
+
+
+def _block_layout(encoded: bytes) -> tuple[int, int] | None:
+    """Return height and width of a unit of blocks; None for colours that are not decoded to RGB."""
+    for marker, start, stop in itertools.islice(_segments(encoded), 64):
+        if marker not in _FRAMES:
+            continue
+        body = encoded[start + 4 : stop]
+        try:
+            count = body[5]
+            sampling = [body[7 + 3 * i] for i in range(count)]
+        except (IndexError, struct.error):
+            return None
+        if count not in {1, 3}:
+            return None
+        if count == 1:
+            return 8, 8
+        return 8 * max(s & 15 for s in sampling), 8 * max(s >> 4 for s in sampling)
+    return None

@@ -15,7 +15,8 @@ WORK = ".work"
 SOURCES = f"{WORK}/sources.json"
 LOCK = f"{WORK}/lock"
 _PATTERN = ("[", "]", "*", "?", "::")
-"""What `datasets.load_dataset` does not take literally in a dataset's path: wildcards, and a chain of file systems. A card cannot escape them, since its own paths are relative."""
+"""What `datasets.load_dataset` does not take literally in a dataset's path: wildcards, and a chain of file systems.
+A card cannot escape them, since its own paths are relative."""
 
 
 def check_output(out: str) -> Folder:

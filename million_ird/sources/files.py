@@ -13,9 +13,10 @@ from typing import TypeAlias, TypeVar
 from million_ird.candidate import Candidate, Failed, candidate_key
 from million_ird.errors import ReadError, SourceError, one_line
 from million_ird.runtime.storage import FileEntry, Folder
+from million_ird.sources import hints
 from million_ird.sources.cells import failure_in
 from million_ird.sources.containment import locate
-from million_ird.sources.listing import list_files
+from million_ird.sources.listing import has_magic, list_files
 from million_ird.sources.source import Deliver, SourceChunk, StreamContext
 
 log = logging.getLogger(__name__)
@@ -23,6 +24,8 @@ log = logging.getLogger(__name__)
 StorageOptions: TypeAlias = tuple[tuple[str, object], ...]
 """Options of a file system (endpoint, credentials, …) as pairs."""
 Entry = TypeVar("Entry", bound=FileEntry)
+_HINT_FILES = 10_000
+"""Files that are looked at to tell what a source without images is."""
 MAX_READERS = 32
 """Threads that read files at once."""
 _folders: dict[tuple[str, str], Folder] = {}
@@ -106,11 +109,16 @@ class FilesSource:
         return read_file(folder, candidate.uri, self.max_bytes, follow_links=follow_links)
 
     def _entries(self) -> Iterator[FileEntry]:
-        _, entries = list_files(self.root, dict(self.options), follow_links=self.follow_links, excluded=self.excluded)
+        folder, entries = list_files(
+            self.root, dict(self.options), follow_links=self.follow_links, excluded=self.excluded
+        )
         n_sidecars = n_files = 0
+        others: list[str] = []
         for entry in entries:
-            if PurePosixPath(entry.uri).suffix.lower() in SIDECAR_SUFFIXES:
+            if PurePosixPath(entry.uri).suffix.lower() in SIDECAR_SUFFIXES and failure_in(entry.version) is None:
                 n_sidecars += 1
+                if len(others) < _HINT_FILES:
+                    others.append(entry.uri)
                 continue
             n_files += 1
             yield entry
@@ -118,7 +126,8 @@ class FilesSource:
             files = "1 sidecar file" if n_sidecars == 1 else f"{n_sidecars:,} sidecar files"
             log.info("source %s: %s (.txt, .json, …) left out", self.label, files)
         if not n_files:
-            raise SourceError(f"source {self.root}: holds no files that may be images")
+            hint = hints.for_folder(folder, others, named_file=folder.url != self.root and not has_magic(self.root))
+            raise SourceError(f"source {self.root}: {hint or 'holds no files that may be images'}")
 
 
 def read_file(folder: Folder, name: str, max_bytes: int, *, follow_links: bool = False) -> bytes | Failed:

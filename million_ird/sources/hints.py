@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pyarrow.types as types
 
 from million_ird.runtime.storage import Folder
+from million_ird.sources.listing import has_magic
 from million_ird.sources.table_parquet import is_bytes, is_list, plain_type
 
 log = logging.getLogger(__name__)
@@ -73,9 +74,8 @@ def for_folder(folder: Folder, names: Iterable[str], named_file: bool) -> str:
 
 
 def _for_tables(folder: Folder, tables: Sequence[str], suffix: str, named_file: bool) -> str:
-    what = (
-        "is a table" if named_file else f"holds {len(tables):,} {suffix} files" if len(tables) > 1 else "holds a table"
-    )
+    several = f"holds {len(tables):,} {suffix} files" if len(tables) > 1 else "holds a table"
+    what = "is a table" if named_file else several
     if suffix == ".parquet":
         try:
             with folder.open(tables[0]) as file:
@@ -88,7 +88,8 @@ def _for_tables(folder: Folder, tables: Sequence[str], suffix: str, named_file: 
     if named_file:
         return f"{what}; if it lists images, read it with {_sources(f'table:{folder.url}/{tables[0]}')}"
     deep = "**/" if any("/" in name for name in tables) else ""
-    return f"{what}; if they list images, read them with {_sources(f'{folder.url}/{deep}*{suffix}')}"
+    form = f"table:{folder.url}" if has_magic(folder.url) else f"{folder.url}/{deep}*{suffix}"
+    return f"{what}, no images; if they list images, read them with {_sources(form)}"
 
 
 def _read_with(folder: str) -> str:

@@ -10,20 +10,24 @@ import itertools
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from million_ird.candidate import Candidate, Failed, candidate_key
 from million_ird.errors import BuildError, ReadError, SourceError, one_line
 from million_ird.runtime.hub_errors import describe_refusal
 from million_ird.runtime.storage import FileEntry
+from million_ird.sources.cells import version_of
 from million_ird.sources.dataset_files import check_data_files, read_named
 from million_ird.sources.files import MAX_READERS, SIDECAR_SUFFIXES, StorageOptions
 from million_ird.sources.listing import list_files
-from million_ird.sources.sidecars import text_of
+from million_ird.sources.sidecars import passed_fields, text_of
 from million_ird.sources.source import Deliver, SourceChunk, StreamContext
+from million_ird.sources.table_parquet import rows_of_batch
 from million_ird.sources.web.links import LinkFetcher, address_identity, is_web_url
 
+_BATCH_ROWS = 16
+"""Rows that are in memory at once, with their images."""
 _LICENCE, _ATTRIBUTION = ("licence", "license"), ("attribution", "author")
 
 
@@ -119,21 +123,34 @@ class DatasetSource:
         assert isinstance(entry, ShardEntry)
         stream = self._splits(entry.version)[entry.split]
         column = self._column(stream)
-        shard = _undecoded(stream, column).shard(num_shards=entry.shards, index=entry.index)
-        rows = enumerate(self._rows(shard, entry))
+        shard = stream.shard(num_shards=entry.shards, index=entry.index)
+        images = self._images(shard, entry, column)
         readers = min(MAX_READERS, context.concurrency)
         with ThreadPoolExecutor(readers) as pool:
-            while batch := list(itertools.islice(rows, readers)):
-                values = [row[column] for _, row in batch]
+            while batch := list(itertools.islice(images, readers)):
+                values = [value for _, _, value in batch]
                 addresses = [_web_address(value) for value in values]
                 contents = self._fetched(addresses, pool.map(self._bytes, values), context)
-                for (number, row), address, encoded in zip(batch, addresses, contents, strict=True):
-                    name = f"{entry.uri}/{number:06d}"
-                    deliver(self._candidate(row, name, address, entry.version), encoded)
+                for (name, row, _), address, encoded in zip(batch, addresses, contents, strict=True):
+                    deliver(*self._described(row, name, address, entry.version, encoded))
 
-    def _rows(self, shard: Any, entry: ShardEntry) -> Iterator[Mapping[str, Any]]:
+    def _images(
+        self, shard: Any, entry: ShardEntry, column: str
+    ) -> Iterator[tuple[str, Mapping[str, Any] | ReadError, Any]]:
+        """Yield the name, the row and the stored value of each image; of a list of images, each is one."""
+        for number, row in enumerate(self._rows(shard, entry)):
+            name = f"{entry.uri}/{number:06d}"
+            value = row if isinstance(row, ReadError) else row[column]
+            if isinstance(value, list) and value:
+                yield from ((f"{name}/{index:03d}", row, one) for index, one in enumerate(value))
+            else:
+                yield name, row, value
+
+    def _rows(self, shard: Any, entry: ShardEntry) -> Iterator[Mapping[str, Any] | ReadError]:
         try:
-            yield from shard
+            # As Arrow's tables nothing is decoded, neither images nor texts, of which one may not be UTF-8.
+            for table in shard.with_format("arrow").iter(batch_size=_BATCH_ROWS):
+                yield from rows_of_batch(table)
         except Exception as error:
             raise BuildError(f"source dataset:{self.root}: {entry.uri}: {one_line(error)}") from error
 
@@ -149,22 +166,29 @@ class DatasetSource:
                 results[number] = answer
         return results
 
-    def _candidate(self, row: Mapping[str, Any], name: str, address: str, version: str) -> Candidate:
-        """Return the candidate of a row: named by its place, but published with the address it was fetched from."""
-        return Candidate(
+    def _described(
+        self, row: Mapping[str, Any] | ReadError, name: str, address: str, version: str, encoded: bytes | Failed
+    ) -> tuple[Candidate, bytes | Failed]:
+        """Return the candidate of a row, and its bytes: named by its place, but published with its web address."""
+        bare = Candidate(
             key=candidate_key(self.label, name),
             source=self.label,
             uri=address_identity(address) if address else name,
             version=version,
-            licence=text_of(row, *_LICENCE),
-            attribution=text_of(row, *_ATTRIBUTION),
-            extra={
-                **{name: self._number(name, row.get(name)) for name in self.columns},
-                **{name: None if row.get(name) is None else str(row[name]) for name in self.texts},
-            },
         )
+        try:
+            if isinstance(row, ReadError):
+                raise row
+            licence, attribution = text_of(row, *_LICENCE), text_of(row, *_ATTRIBUTION)
+            extra = dict(passed_fields(row, self.columns, self.texts))
+        except ReadError as error:
+            failed = Failed(error.failure_class, f"{name}, {error.detail}")
+            return replace(bare, version=f"{version_of(failed)}; {version}"), failed
+        return replace(bare, licence=licence, attribution=attribution, extra=extra), encoded
 
     def _bytes(self, value: Any) -> bytes | Failed:
+        if isinstance(value, ReadError):
+            return Failed(value.failure_class, value.detail)
         encoded = value.get("bytes") if isinstance(value, Mapping) else value
         if encoded is None and isinstance(value, Mapping) and value.get("path"):
             if _web_address(value):
@@ -184,12 +208,6 @@ class DatasetSource:
             return Failed("too_large", f"more than {self.max_bytes:,} bytes")
         return encoded
 
-    def _number(self, name: str, value: object) -> float | None:
-        try:
-            return None if value is None or value == "" else float(str(value))
-        except ValueError:
-            raise BuildError(f"source dataset:{self.root}: {name} is {value!r} in a row, not a number") from None
-
     def _splits(self, version: str) -> dict[str, Any]:
         streams = _loaded(self.root, self.config, version, self.follow_links)
         if self.split is None:
@@ -206,13 +224,16 @@ class DatasetSource:
             if name not in features:
                 raise self._error(f"has no column {name!r}, only {', '.join(features)}")
         images = [name for name, feature in features.items() if _holds_images(feature)]
+        # Files that `datasets` did not write do not say that their bytes are images.
+        images = images or [name for name, feature in features.items() if feature is not None and _holds_bytes(feature)]
         chosen = images if self.image is None else [self.image]
         if len(chosen) != 1:
             problem = f"several columns of images ({', '.join(chosen)})" if chosen else "no column of images"
             raise self._error(f"has {problem}; name one of {', '.join(features)} as `image` in the recipe")
-        if _holds_text(features[chosen[0]]):
+        feature = features[chosen[0]]
+        if _holds_text(feature):
             raise self._error(f"{chosen[0]} holds text, not images; name a table of URLs by its files")
-        if not (_holds_images(features[chosen[0]]) or _holds_bytes(features[chosen[0]])):
+        if not (feature is None or _holds_images(feature) or _holds_bytes(feature)):
             raise self._error(f"{chosen[0]} holds no images")
         return chosen[0]
 
@@ -266,18 +287,11 @@ def _n_shards(split: Any) -> int:
     return max(1, -(-len(split) // 5000))
 
 
-def _undecoded(stream: Any, column: str) -> Any:
-    from datasets import Image
-
-    if stream.features is not None and isinstance(stream.features.get(column), Image):
-        return stream.cast_column(column, Image(decode=False))
-    return stream
-
-
 def _holds_images(feature: Any) -> bool:
+    """Return whether a column holds images, or lists of them."""
     from datasets import Image
 
-    return isinstance(feature, Image)
+    return isinstance(_part_of(feature), Image)
 
 
 def _holds_text(feature: Any) -> bool:
@@ -285,10 +299,20 @@ def _holds_text(feature: Any) -> bool:
 
 
 def _holds_bytes(feature: Any) -> bool:
-    """Return whether a column holds bytes, plain or in a struct, or is of a type that is not known before reading."""
-    if isinstance(feature, Mapping):
-        return "bytes" in feature
-    return feature is None or getattr(feature, "dtype", None) in {"binary", "large_binary"}
+    """Return whether a column holds bytes, plain or in a struct, or lists of them."""
+    part = _part_of(feature)
+    if isinstance(part, Mapping):
+        return "bytes" in part
+    return getattr(part, "dtype", None) in {"binary", "large_binary", "binary_view"}
+
+
+def _part_of(feature: Any) -> Any:
+    """Return what a list consists of, in any of the forms of `datasets`; of anything else, itself."""
+    from datasets import LargeList, List
+
+    if isinstance(feature, (List, LargeList)):
+        return feature.feature
+    return feature[0] if isinstance(feature, list) and len(feature) == 1 else feature
 
 
 def _web_address(value: Any) -> str:

@@ -1,16 +1,17 @@
 """WebDataset samples: which members of an archive may be images, and what the JSON sidecars among them say."""
 
 import json
-import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any, TypeAlias
 
+from million_ird.candidate import Failed
+from million_ird.errors import ReadError
+from million_ird.sources.cells import bad_row, read_name, read_number, read_text
 from million_ird.sources.files import SIDECAR_SUFFIXES
 
-log = logging.getLogger(__name__)
-
 MAX_SIDECAR_BYTES = 1 << 20
+TOO_LARGE = Failed("too_large", f"more than {MAX_SIDECAR_BYTES:,} bytes")
 Sidecar: TypeAlias = Mapping[str, Any]
 _NOT_IMAGES = SIDECAR_SUFFIXES | {".cls", ".cls2", ".caption", ".pyd", ".pth", ".msgpack"}
 
@@ -33,28 +34,48 @@ def sample_name(name: str) -> str:
     return name if last.startswith(".") else f"{folder}{slash}{last.split('.', 1)[0]}"
 
 
-def parse_sidecar(content: object) -> Sidecar:
-    """Return the fields of a sidecar; none if it is not a JSON object."""
+def parse_sidecar(content: object, name: str) -> Sidecar | ReadError:
+    """Return the fields of a sidecar, or why its images fail as rows; sound JSON that is no object has no fields.
+
+    Args:
+        content: Its bytes, or the failure to read them.
+        name: The member's name.
+    """
+    if not isinstance(content, bytes):
+        detail = content.detail if isinstance(content, Failed) else "cannot be read"
+        return bad_row(f"its sidecar {name}: {detail}")
     try:
-        fields = json.loads(content) if isinstance(content, bytes) else None
+        fields = json.loads(content)
+    except UnicodeDecodeError as error:
+        line = 1 + content[: error.start].count(b"\n")
+        return bad_row(f"its sidecar {name}, line {line}: byte 0x{content[error.start]:02x} is not UTF-8")
+    except json.JSONDecodeError as error:
+        return bad_row(f"its sidecar {name}, line {error.lineno}: is not JSON: {error.msg}")
     except (ValueError, RecursionError) as error:
-        log.debug("a sidecar is not JSON: %s", error)
-        return {}
+        return bad_row(f"its sidecar {name}: is not JSON: {type(error).__name__}")
     return fields if isinstance(fields, dict) else {}
 
 
-def text_of(sidecar: Sidecar, *names: str) -> str | None:
-    """Return the first of these fields that is neither missing nor empty, as text."""
-    return next((str(sidecar[name]) for name in names if sidecar.get(name) not in (None, "")), None)
+def text_of(fields: Mapping[str, Any], *names: str) -> str | None:
+    """Return the first of these fields that is neither missing nor empty, as text; several parts with commas between.
+
+    Raises:
+        ReadError: `bad_row`: it is no text.
+    """
+    name = next((name for name in names if fields.get(name) not in (None, "")), None)
+    return None if name is None else read_name(fields[name], name)
 
 
-def number_of(sidecar: Sidecar, name: str) -> float | None:
-    """Return a field as a number; None if it is not one."""
-    value = sidecar.get(name)
-    try:
-        return float(value) if isinstance(value, (int, float, str)) else None
-    except (ValueError, OverflowError):
-        return None
+def passed_fields(
+    fields: Mapping[str, Any], columns: Sequence[str], texts: Sequence[str]
+) -> tuple[tuple[str, float | str | None], ...]:
+    """Return the fields that the recipe passes through; None where one is missing or empty.
+
+    Raises:
+        ReadError: `bad_row`: a number is none, or a text cannot be read.
+    """
+    numbers = [(name, read_number(fields.get(name), name)) for name in columns]
+    return (*numbers, *((name, read_text(fields.get(name), name) or None) for name in texts))
 
 
 def _suffix(name: str) -> str:

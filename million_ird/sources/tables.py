@@ -31,7 +31,7 @@ from million_ird.sources.keyset import KeySet
 from million_ird.sources.listing import list_files
 from million_ird.sources.source import Deliver, SourceChunk, StreamContext, candidate_of
 from million_ird.sources.table_columns import TableColumns
-from million_ird.sources.table_parquet import read_parquet
+from million_ird.sources.table_parquet import Use, read_parquet
 from million_ird.sources.table_text import JsonArray, NumberedRow, UnknownEncoding, rows_of
 from million_ird.sources.web.links import (
     LinkChunker,
@@ -212,7 +212,11 @@ class TableSource:
             if kind == ".parquet":
                 file = pq.ParquetFile(raw)
                 self._check(file.schema_arrow, f"{folder.url}/{name}")
-                yield from read_parquet(file, list(self._columns.uses(file.schema_arrow.names)))
+                uses = self._columns.uses(file.schema_arrow.names)
+                for number, row in read_parquet(file, list(uses)):
+                    if number == 1 and isinstance(row, dict):
+                        _refuse_images(row, uses, f"{folder.url}/{name}")
+                    yield number, row
                 return
             plain: Any = pa.CompressedInputStream(pa.PythonFile(raw), compression) if compression else raw
             try:
@@ -283,6 +287,12 @@ _LOCAL = "local"
 _OBJECTS = frozenset({".jsonl", ".ndjson", ".json"})
 _READ_ERRORS = (pa.ArrowException, OSError, EOFError, UnicodeError, UnknownEncoding, ReadError)
 """What reading a table raises that is damaged, or whose encoding is not known."""
+
+
+def _refuse_images(row: Mapping[str, Any], uses: Mapping[str, Use], path: str) -> None:
+    for column, use in uses.items():
+        if use == "address" and hints.is_image_content(row[column]):
+            raise SourceError(f"source {path}: {hints.for_image_cells(path.rpartition('/')[0], column)}")
 
 
 def _failed(place: str, failed: Failed) -> LinkEntry:

@@ -11,11 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from million_ird.candidate import Failed
+from million_ird.errors import ReadError
 from million_ird.runtime.storage import as_text
 from million_ird.sources.archives.tars import BrokenArchive, ForwardReader, tar_members
 from million_ird.sources.archives.zips import ZipMember, read_directory, read_member, read_record
 from million_ird.sources.sidecars import (
     MAX_SIDECAR_BYTES,
+    TOO_LARGE,
     Sidecar,
     is_sidecar,
     may_be_image,
@@ -102,7 +104,9 @@ def build_index(file: IO[bytes], archive: str) -> ArchiveIndex:
     )
 
 
-def iter_members(file: IO[bytes], archive: str, index: ArchiveIndex) -> Iterator[tuple[ArchiveMember, Sidecar]]:
+def iter_members(
+    file: IO[bytes], archive: str, index: ArchiveIndex
+) -> Iterator[tuple[ArchiveMember, Sidecar | ReadError]]:
     """Yield the images in their order in the archive, each with the sidecar of its sample.
 
     Of a name that is used twice, only the last member is yielded. A broken tar ends where it breaks.
@@ -112,13 +116,14 @@ def iter_members(file: IO[bytes], archive: str, index: ArchiveIndex) -> Iterator
         _readable_members(file, archive, index), key=lambda member: sample_name(str(member.name))
     ):
         images: list[ArchiveMember] = []
-        sidecar: Sidecar = {}
+        sidecar: Sidecar | ReadError = {}
         for member in group:
             if may_be_image(str(member.name)):
                 if next(ordinals) not in index.superseded:
                     images.append(member)
-            elif is_sidecar(str(member.name)) and member.size <= MAX_SIDECAR_BYTES:
-                sidecar = parse_sidecar(_content(file, member))
+            elif is_sidecar(str(member.name)):
+                content = _content(file, member) if member.size <= MAX_SIDECAR_BYTES else TOO_LARGE
+                sidecar = parse_sidecar(content, str(member.name))
         yield from ((image, sidecar) for image in images)
 
 

@@ -10,7 +10,7 @@ import os
 import re
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO
 
 from million_ird.candidate import Candidate, Failed, candidate_key
@@ -25,7 +25,7 @@ from million_ird.sources.cells import UNREADABLE, failure_in, version_of
 from million_ird.sources.containment import OUTSIDE, leads_out, locate
 from million_ird.sources.files import StorageOptions, cut_listing
 from million_ird.sources.listing import list_files
-from million_ird.sources.sidecars import Sidecar, number_of, text_of
+from million_ird.sources.sidecars import Sidecar, passed_fields, text_of
 from million_ird.sources.source import Deliver, DescribedEntry, SourceChunk, StreamContext, candidate_of
 
 log = logging.getLogger(__name__)
@@ -146,7 +146,7 @@ class ArchiveSource:
         """
         if chunk.stream_only:
             for entry, content in self._streamed(chunk.entries[0]):
-                deliver(candidate_of(self.label, entry), content)
+                deliver(candidate_of(self.label, entry), failure_in(entry.version) or content)
             return
         entries = [entry for entry in chunk.entries if isinstance(entry, MemberEntry)]
         chosen = [
@@ -165,7 +165,7 @@ class ArchiveSource:
         with file:
             for entry, candidate in chosen:
                 try:
-                    content = self._read(file, entry.location, entry.size)
+                    content = failure_in(entry.version) or self._read(file, entry.location, entry.size)
                 except Exception as error:
                     content = _unreadable(error, folder)
                 deliver(candidate, content)
@@ -258,20 +258,26 @@ class ArchiveSource:
         log.warning("source %s: %s", archive.uri, reason)
         return Failed(UNREADABLE, reason)
 
-    def _entry(self, archive: FileEntry, member: ArchiveMember, sidecar: Sidecar) -> MemberEntry:
-        return MemberEntry(
+    def _entry(self, archive: FileEntry, member: ArchiveMember, sidecar: Sidecar | ReadError) -> MemberEntry:
+        """Return a member with what its sidecar declares; a failed one if that cannot be read."""
+        entry = MemberEntry(
             uri=archive.uri if member.name is None else f"{archive.uri}/{as_text(member.name)}",
             size=member.size,
             version=archive.version,
             archive=archive.uri,
             location=member.location,
-            licence=text_of(sidecar, "licence", "license"),
-            attribution=text_of(sidecar, "attribution", "author"),
-            extra=(
-                *((name, number_of(sidecar, name)) for name in self.columns),
-                *((name, text_of(sidecar, name)) for name in self.texts),
-            ),
         )
+        try:
+            if isinstance(sidecar, ReadError):
+                raise sidecar
+            return replace(
+                entry,
+                licence=text_of(sidecar, "licence", "license"),
+                attribution=text_of(sidecar, "attribution", "author"),
+                extra=passed_fields(sidecar, self.columns, self.texts),
+            )
+        except ReadError as error:
+            return replace(entry, version=version_of(Failed(error.failure_class, as_text(error.detail))))
 
     def _read(self, file: IO[bytes], location: int | ZipMember, size: int) -> bytes | Failed:
         if isinstance(location, ZipMember):

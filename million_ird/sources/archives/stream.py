@@ -11,7 +11,7 @@ from typing import IO, Any, cast
 import pyarrow as pa
 
 from million_ird.candidate import Failed
-from million_ird.errors import MillionIRDError, one_line
+from million_ird.errors import MillionIRDError, ReadError, one_line
 from million_ird.sources.archives.tars import BrokenArchive, ForwardReader, TarMember, tar_members
 from million_ird.sources.sidecars import (
     MAX_SIDECAR_BYTES,
@@ -34,7 +34,7 @@ class ArchiveUnreadable(MillionIRDError):
 
 def iter_streamed(
     file: IO[bytes], archive: str, max_bytes: int
-) -> Iterator[tuple[str | None, bytes | Failed, Sidecar]]:
+) -> Iterator[tuple[str | None, bytes | Failed, Sidecar | ReadError]]:
     """Yield name, content and sidecar of the images of a tar in their order.
 
     If the archive cannot be read to its end, the last item is a failure without a name. Besides the image that is being
@@ -44,7 +44,7 @@ def iter_streamed(
         BrokenArchive: it is not a tar.
     """
     sample, held_bytes = "", 0
-    sidecar: Sidecar = {}
+    sidecar: Sidecar | ReadError = {}
     images: list[tuple[str, bytes | Failed]] = []
     for name, content in _contents(ForwardReader(_decompressed(file, archive), seekable=False), max_bytes, archive):
         if name is None or sample_name(name) != sample or held_bytes > max_bytes:
@@ -56,7 +56,7 @@ def iter_streamed(
         if sample_name(name) != sample:
             sample, sidecar = sample_name(name), {}
         if is_sidecar(name):
-            sidecar = parse_sidecar(content)
+            sidecar = parse_sidecar(content, name)
         else:
             images.append((name, content))
             held_bytes += len(content) if isinstance(content, bytes) else 0
@@ -81,8 +81,8 @@ def _contents(file: ForwardReader, max_bytes: int, archive: str) -> Iterator[tup
             yield None, failure
             return
         any_member = True
-        if may_be_image(member.name) or (is_sidecar(member.name) and member.size <= MAX_SIDECAR_BYTES):
-            content, readable = _content(file, member, max_bytes)
+        if may_be_image(member.name) or is_sidecar(member.name):
+            content, readable = _content(file, member, MAX_SIDECAR_BYTES if is_sidecar(member.name) else max_bytes)
             yield member.name, content
             if not readable:
                 return

@@ -6,7 +6,7 @@ crop contains some of them. With the file, an evaluation set can be excluded by 
 """
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -19,6 +19,7 @@ from million_ird.config.recipe import Recipe
 from million_ird.decide.leaks import ReferenceFingerprints
 from million_ird.errors import DamagedFile, ReadError, SourceError, UsageError
 from million_ird.images.encoded_image import EncodedImage
+from million_ird.known_benchmarks import known_benchmarks
 from million_ird.measures.signature import compute_signature
 from million_ird.runtime.executor import Executor
 from million_ird.runtime.storage import FileEntry, Folder
@@ -51,29 +52,31 @@ _IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", 
 
 @dataclass(frozen=True, slots=True)
 class ReferenceSet:
-    """An evaluation set as the user names it: `NAME=PATH`."""
+    """An evaluation set as the user names it: `NAME=PATH`, or a known name."""
 
     name: str
     path: str
     """A folder of images, a fingerprint file, or a build, of which the kept images are used."""
 
     @classmethod
-    def parse(cls, text: str, named_by: str = "--exclude-benchmark") -> "ReferenceSet":
-        """Parse `NAME=PATH`.
+    def parse(cls, text: str, named_by: str = "--exclude-benchmark") -> "tuple[ReferenceSet, ...]":
+        """Parse `NAME=PATH`, or names of known test sets with commas, or `all`.
 
         Args:
             text: What the user wrote.
             named_by: Option or recipe key that an error message names.
 
         Raises:
-            UsageError: The name or the path is missing, or the name is not a valid file name.
+            UsageError: The name or the path is missing, the name is not a valid file name, or no known test set.
         """
         name, separator, path = text.partition("=")
-        if not (separator and name.strip() and path.strip()):
+        if not separator:
+            return tuple(cls(known.name, known.path) for known in known_benchmarks(text, named_by))
+        if not (name.strip() and path.strip()):
             raise UsageError(f"{named_by} {text}: must have the form NAME=PATH")
         if "/" in name or name.startswith(".") or not name.isprintable():
             raise UsageError(f"{named_by} {text}: {name!r} is not a valid name")
-        return cls(name.strip(), path.strip())
+        return (cls(name.strip(), path.strip()),)
 
 
 def recipe_benchmarks(recipe: Recipe) -> tuple[ReferenceSet, ...]:
@@ -82,7 +85,16 @@ def recipe_benchmarks(recipe: Recipe) -> tuple[ReferenceSet, ...]:
     Raises:
         UsageError: As `ReferenceSet.parse`.
     """
-    return tuple(ReferenceSet.parse(text, "recipe: benchmarks:") for text in recipe.benchmarks)
+    return parse_references(recipe.benchmarks, "recipe: benchmarks:")
+
+
+def parse_references(texts: Iterable[str], named_by: str = "--exclude-benchmark") -> tuple[ReferenceSet, ...]:
+    """Return the evaluation sets of several texts, each `NAME=PATH` or names of known sets.
+
+    Raises:
+        UsageError: As `ReferenceSet.parse`.
+    """
+    return tuple(found for text in texts for found in ReferenceSet.parse(text, named_by))
 
 
 def get_fingerprints(benchmark: ReferenceSet, executor: Executor) -> pa.Table:

@@ -27,6 +27,7 @@ LAYERS = {
         ("build_folder", "dedup"),
         ("scan",),
         ("decide", "score"),
+        ("known_benchmarks",),
         ("fingerprints", "calibrate"),
         ("dataset",),
         ("reporting", "export"),
@@ -53,7 +54,7 @@ LAYERS = {
 """Lowest first. A module imports from layers below its own, from its own folder, and from nothing else."""
 ONLY_IN = {
     "dask": {"million_ird/runtime/executor.py"},
-    "distributed": {"million_ird/runtime/executor.py"},
+    "distributed": {"million_ird/runtime/executor.py", "million_ird/runtime/cluster.py"},
     "fsspec": {"million_ird/runtime/storage.py"},
     "aiohttp": {f"million_ird/sources/web/{name}.py" for name in ("client", "response", "robots_gate", "addresses")},
     "protego": {"million_ird/sources/web/robots.py"},

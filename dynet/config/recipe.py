@@ -7,14 +7,7 @@ from types import MappingProxyType
 from typing import Annotated, Any, Literal, Union
 
 import yaml
-from pydantic import (
-    Field,
-    PlainValidator,
-    SerializeAsAny,
-    TypeAdapter,
-    ValidationError,
-    model_validator,
-)
+from pydantic import Field, PlainValidator, SerializeAsAny, TypeAdapter, ValidationError, model_validator
 
 from dynet.degradations.degradation import Degradation
 from dynet.degradations.none import NoDegradation

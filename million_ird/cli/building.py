@@ -39,8 +39,9 @@ ExcludeBenchmark = Annotated[
     Optional[list[str]],
     typer.Option(
         "--exclude-benchmark",
-        help="Drop candidates that show an image of this evaluation set. NAME=PATH: a folder, a fingerprint file or a "
-        "build; can be repeated. Added to the recipe's benchmarks.",
+        help="Drop candidates that show an image of this evaluation set. A known name (million-ird benchmarks lists "
+        "them), several with commas, or all; or NAME=PATH: a folder, a fingerprint file or a build; can be repeated. "
+        "Added to the recipe's benchmarks.",
     ),
 ]
 RecipeOption = Annotated[
@@ -217,6 +218,6 @@ def _classes_to_retry(failed: bool, classes: Optional[list[str]]) -> frozenset[s
 
 
 def _reference_sets(texts: Optional[list[str]]) -> "tuple[ReferenceSet, ...]":
-    from million_ird.fingerprints import ReferenceSet
+    from million_ird.fingerprints import parse_references
 
-    return tuple(map(ReferenceSet.parse, texts or ()))
+    return parse_references(texts or ())

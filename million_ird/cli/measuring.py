@@ -1,5 +1,6 @@
 """The commands that measure images outside of a build: single files, calibration, fingerprints of evaluation sets."""
 
+import json
 from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
@@ -118,3 +119,18 @@ def _user_measures(references: Optional[list[str]]) -> "tuple[UserMeasure, ...]"
     from million_ird.config.loading import parse
 
     return parse({"measures": references or []}, origin="--measures").measures
+
+
+@app.command("benchmarks")
+def benchmarks_command(as_json: AsJson = False) -> None:
+    """List the test sets that --exclude-benchmark knows by name."""
+    from dataclasses import asdict
+
+    from million_ird.cli import terminal
+    from million_ird.known_benchmarks import KNOWN
+
+    if as_json:
+        typer.echo(json.dumps([asdict(known) for known in KNOWN]))
+        return
+    for known in KNOWN:
+        terminal.info(f"{known.name:<9} {known.images:>3} images  {known.made_from}")

@@ -40,7 +40,7 @@ class ImagesFound:
 
 
 @dataclass(frozen=True, slots=True)
-class RowRange:
+class FileRows:
     """Rows of a parquet file."""
 
     file: str
@@ -55,13 +55,13 @@ class VerifyUnit:
     number: int
     out: Folder
     recipe: Recipe
-    images: RowRange
+    images: FileRows
     split: str
     kept: pa.Table
     """The ledger's rows of those of the images that it keeps."""
     repeated: frozenset[int]
     """Positions, from 0, of images that stand in an earlier place, too."""
-    patches: tuple[RowRange, ...]
+    patches: tuple[FileRows, ...]
     counts: tuple[int, ...]
     """How many of the patches belong to each image."""
 
@@ -130,7 +130,7 @@ class _Plan:
                     number=next(numbers),
                     out=self._out,
                     recipe=self._recipe,
-                    images=RowRange(file, start, start + len(some)),
+                    images=FileRows(file, start, start + len(some)),
                     split=file.split("/")[1].split("-", 1)[0],
                     kept=self._kept.take(pa.array([positions[name] for name in some if name in positions], pa.int64())),
                     repeated=frozenset(repeated),
@@ -156,7 +156,7 @@ class _Plan:
             self.damaged.append(f"{file}: has no column {column}")
         return texts
 
-    def _ids_of(self, ranges: Sequence[RowRange]) -> Iterator[str]:
+    def _ids_of(self, ranges: Sequence[FileRows]) -> Iterator[str]:
         for rows in ranges:
             yield from self._texts(rows.file, "id")[rows.start : rows.stop]
 
@@ -168,7 +168,7 @@ class _Parents:
         self._files = files
         self._file, self._row = 0, 0
 
-    def take(self, images: Sequence[str | None]) -> tuple[tuple[int, ...], tuple[RowRange, ...]]:
+    def take(self, images: Sequence[str | None]) -> tuple[tuple[int, ...], tuple[FileRows, ...]]:
         """Return for each image how many patches follow that are its own, and where these are; None has none."""
         counts, ranges = [], []
         for image in images:
@@ -179,31 +179,31 @@ class _Parents:
             counts.append(count)
         return tuple(counts), tuple(_joined(ranges))
 
-    def rest(self) -> list[RowRange]:
+    def rest(self) -> list[FileRows]:
         """Return what was not taken."""
-        rest = [RowRange(file, 0, len(parents)) for file, parents in self._files[self._file :]]
+        rest = [FileRows(file, 0, len(parents)) for file, parents in self._files[self._file :]]
         if rest:
-            rest[0] = RowRange(rest[0].file, self._row, rest[0].stop)
+            rest[0] = FileRows(rest[0].file, self._row, rest[0].stop)
         return rest
 
-    def _run_of(self, image: str | None) -> Iterator[RowRange]:
+    def _run_of(self, image: str | None) -> Iterator[FileRows]:
         while self._file < len(self._files):
             file, parents = self._files[self._file]
             start = self._row
             while self._row < len(parents) and parents[self._row] == image:
                 self._row += 1
             if self._row > start:
-                yield RowRange(file, start, self._row)
+                yield FileRows(file, start, self._row)
             if self._row < len(parents):
                 return
             self._file, self._row = self._file + 1, 0
 
 
-def _joined(ranges: Sequence[RowRange]) -> Iterator[RowRange]:
+def _joined(ranges: Sequence[FileRows]) -> Iterator[FileRows]:
     """Join ranges that follow each other in one file."""
     for _, group in itertools.groupby(ranges, key=lambda rows: rows.file):
         some = list(group)
-        yield RowRange(some[0].file, some[0].start, some[-1].stop)
+        yield FileRows(some[0].file, some[0].start, some[-1].stop)
 
 
 def verify_unit(unit: VerifyUnit) -> tuple[int, ImagesFound]:
@@ -270,7 +270,7 @@ def _phash_faults(name: str, encoded: bytes, row: Row, recipe: Recipe) -> Iterat
         yield f"images: {name}: imagehash computes the pHash {phash}, not {row.get('phash')}"
 
 
-def _rows(out: Folder, rows: RowRange) -> Iterator[Row]:
+def _rows(out: Folder, rows: FileRows) -> Iterator[Row]:
     """Yield rows of a file; reads the row groups that hold them, one after the other, in small batches."""
     with out.parquet(rows.file) as file:
         start = 0

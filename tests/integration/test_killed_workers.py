@@ -42,7 +42,7 @@ def command(many: Path, recipe: Path, out: Path, workers: int) -> list[str]:
 
 
 def finish(arguments: list[str]) -> None:
-    done = subprocess.run(arguments, capture_output=True, text=True, timeout=240, check=False)
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=900, check=False)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
 

@@ -170,7 +170,7 @@ def test_excluded_benchmarks_are_reported_and_apply_to_later_decisions(
     assert str(test_set.parent) not in (out / "recipe.yaml").read_text()
 
 
-@pytest.mark.parametrize("text", ["CBSD68", "=x", "a=", "a/b=x", ".hidden=x"])
+@pytest.mark.parametrize("text", ["CBSD69", "=x", "a=", "a/b=x", ".hidden=x"])
 def test_a_benchmark_without_a_valid_name_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="--exclude-benchmark"):
         ReferenceSet.parse(text)

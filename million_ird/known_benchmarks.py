@@ -58,7 +58,7 @@ def known_benchmarks(names: str, named_by: str) -> Iterable[KnownBenchmark]:
         UsageError: No set has such a name.
     """
     by_name = {known.name.lower(): known for known in KNOWN}
-    found = {}
+    found: dict[str, KnownBenchmark] = {}
     for name in map(str.strip, names.split(",")):
         if name.lower() == ALL:
             found |= by_name

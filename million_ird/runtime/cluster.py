@@ -115,7 +115,7 @@ class FinishedFutures:
             yield self._next()
 
     def _next(self) -> Any:
-        idle_since = {problem: time.monotonic() for problem in (_has_no_worker, _is_lost)}
+        idle_since: dict[Callable[[Any], bool], float] = dict.fromkeys((_has_no_worker, _is_lost), time.monotonic())
         while True:
             try:
                 future = self._finished.get(timeout=CHECK_SECONDS)
@@ -140,7 +140,7 @@ class FinishedFutures:
 
 
 def _is_lost(client: Any) -> bool:
-    return client.status != "running"
+    return bool(client.status != "running")
 
 
 def _has_no_worker(client: Any) -> bool:

@@ -43,22 +43,23 @@ def apng_frame_parts(encoded: bytes, decode: Callable[[bytes], ColourAndAlpha]) 
     Raises:
         ImageError: A chunk is damaged.
     """
-    shared, control, pixels = b"", b"", b""
-    header = b""
+    header, control = b"", b""
+    shared: list[bytes] = []
+    pixels: list[bytes] = []
     for kind, body in (*iter_chunks(encoded), (b"fcTL", b"")):
         match kind:
             case b"IHDR":
                 header = body
             case b"PLTE" | b"tRNS":
-                shared += png_chunk(kind, body)
+                shared.append(png_chunk(kind, body))
             case b"IDAT" if control:
-                pixels += body
+                pixels.append(body)
             case b"fdAT":
-                pixels += body[4:]
+                pixels.append(body[4:])
             case b"fcTL":
                 if control:
-                    yield _frame_part(header, shared, control, pixels, decode)
-                control, pixels = body, b""
+                    yield _frame_part(header, b"".join(shared), control, b"".join(pixels), decode)
+                control, pixels = body, []
 
 
 def _frame_part(

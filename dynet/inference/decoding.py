@@ -31,6 +31,8 @@ from dynet.inference.png_chunks import SIGNATURE, without_unreadable_chunks
 from dynet.inference.tga import decode_tga, readable_by_pillow
 
 MAX_PIXELS = 250_000_000
+MAX_IMAGES = 10_000
+"""Pages or frames of one file."""
 _LARGE = 50_000_000
 _MAX_PIXELS_PER_BYTE = 200
 """The limit for large images. A photograph has fewer than 50 at any quality, an empty PNG about 350."""
@@ -85,6 +87,8 @@ def require_pixels(width: int, height: int, images: int, n_bytes: int) -> None:
         ImageError: it is larger than MAX_PIXELS, or than a photograph in a file of so many bytes can be.
     """
     pixels = width * height
+    if images > MAX_IMAGES:
+        raise ImageError(f"has {images} images, more than {MAX_IMAGES}")
     if images * pixels > MAX_PIXELS:
         parts = f" in {images} images" if images > 1 else ""
         raise ImageError(f"has more than {MAX_PIXELS // 10**6} megapixels{parts}")

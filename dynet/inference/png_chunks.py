@@ -75,16 +75,19 @@ def iter_chunks(encoded: bytes) -> Iterator[tuple[bytes, bytes]]:
 def without_unreadable_chunks(encoded: bytes) -> bytes:
     """Return a PNG file without the chunks beside the image that Pillow refuses the whole file for; others unchanged.
 
-    These are chunks with a wrong checksum that are not needed for the image, and long texts. A missing end is added.
+    These are chunks with a wrong checksum that are not needed for the image, and texts that are long, each or together.
+    A missing end is added.
     """
     if not encoded.startswith(SIGNATURE):
         return encoded
-    kept, position = [SIGNATURE], len(SIGNATURE)
+    kept, position, room = [SIGNATURE], len(SIGNATURE), _MAX_TEXT_BYTES
     for kind, body in iter_chunks(encoded):
         end = position + 12 + len(body)
         needed = kind[:1].isupper() or kind in (b"tRNS", b"fdAT", b"fcTL", b"acTL")
         intact = needed or encoded[end - 4 : end] == struct.pack(">I", zlib.crc32(kind + body))
-        if intact and not (kind in _TEXTS and _is_long_text(kind, body)):
+        length = _text_length(kind, body) if kind in _TEXTS and room > 0 else 0
+        room -= length
+        if intact and length < _LONG_TEXT and (kind not in _TEXTS or room > 0):
             kept.append(encoded[position:end])
         position = end
     if position == len(encoded) and kept[-1][4:8] != b"IEND":
@@ -114,13 +117,13 @@ def _make_text_upright(body: bytes) -> bytes:
     return body if upright == text else keyword + b"\0\0\0" + language + b"\0" + translated + b"\0" + upright
 
 
-def _is_long_text(kind: bytes, body: bytes) -> bool:
-    """Return whether a text is longer than Pillow reads it, or cannot be decompressed."""
+def _text_length(kind: bytes, body: bytes) -> int:
+    """Return how long a text is, up to what Pillow reads; that of one that cannot be decompressed is too long."""
     _, _, rest = body.partition(b"\0")
     if kind == b"tEXt" or (kind == b"iTXt" and rest[:1] != b"\1"):
-        return False
+        return 0  # not compressed: no longer than the file
     compressed = rest[1:] if kind == b"zTXt" else rest[2:].partition(b"\0")[2].partition(b"\0")[2]
     try:
-        return len(zlib.decompressobj().decompress(compressed, _LONG_TEXT)) >= _LONG_TEXT
+        return len(zlib.decompressobj().decompress(compressed, _LONG_TEXT))
     except zlib.error:
-        return True
+        return _LONG_TEXT

@@ -22,7 +22,7 @@ from PIL import Image, UnidentifiedImageError
 
 from dynet.errors import ImageError
 from dynet.inference.decoded_image import DecodedImage, Samples
-from dynet.inference.decoding import require_file
+from dynet.inference.decoding import MAX_IMAGES, require_file
 from dynet.inference.image_metadata import ImageMetadata, make_xmp_upright
 from dynet.inference.lab import lab_to_srgb
 from dynet.inference.orientation import turn_upright
@@ -32,7 +32,6 @@ from dynet.inference.tiff_directories import ORIENTATION, read_exif_description
 logger = logging.getLogger(__name__)
 
 SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_MAX_PAGES = 10_000
 _REDUCED_IMAGE, _MASK = 1, 4
 _CR2, _DNG_VERSION = b"CR", 50706
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _LAB = 0, 1, 2, 8
@@ -68,8 +67,8 @@ def open_pages(encoded: bytes) -> Iterator[list[tuple[int, tifffile.TiffPage]]]:
             for number, page in enumerate(file.pages):
                 if page.offset in offsets:
                     break  # a directory that names an earlier one as the next
-                if number == _MAX_PAGES:
-                    raise ImageError(f"has more than {_MAX_PAGES} pages")
+                if number == MAX_IMAGES:
+                    raise ImageError(f"has more than {MAX_IMAGES} pages")
                 offsets.add(page.offset)
                 pages.append((number, page.aspage()))
             if not pages:

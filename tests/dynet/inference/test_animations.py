@@ -337,3 +337,15 @@ def test_equal_frames_stay_frames_of_an_apng(tmp_path: Path) -> None:
     assert durations[0] == Fraction(1, 10)
     assert [round(float(duration), 2) for duration in durations] == [0.1, 100.0, 65535.0]
     assert io.BytesIO((tmp_path / "a.png").read_bytes()).getvalue().count(b"fcTL") == 3
+
+
+def test_many_small_frames_and_chunks_end_soon(tmp_path: Path) -> None:
+    part = np.zeros((1, 1), np.int64)
+    (tmp_path / "a.gif").write_bytes(_gif([(part, 0, 0, 0)] * 10_001, size=(1, 1)))
+    with pytest.raises(ImageError, match="has 10001 images, more than 10000"):
+        read_file(tmp_path / "a.gif")
+    texts = _chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(1_000_000))) * 200  # 200 MB
+    apng = _apng([(colours(0), 0, 0, (1, 9), 0, 0), (colours(1), 0, 0, (1, 9), 0, 0)])
+    end = apng.index(b"IDAT") - 4
+    (tmp_path / "a.png").write_bytes(apng[:end] + texts + _chunk(b"PLTE", b"abc") * 50_000 + apng[end:])
+    assert np.array_equal(read_file(tmp_path / "a.png").images[1].colour, colours(1))

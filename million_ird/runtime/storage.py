@@ -51,7 +51,7 @@ class FileEntry:
         return f"uri={self.uri!r}, size={self.size!r}, version={self.version!r}"
 
 
-class _WatchedFiles(LocalFileSystem):
+class _WatchedFiles(LocalFileSystem):  # type: ignore[misc]  # fsspec has no types
     """The disks of this machine; remembers what cannot be listed, which `glob` leaves out."""
 
     def __init__(self, **options: Any) -> None:

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
@@ -89,7 +89,7 @@ class WholeHeadConnector(aiohttp.TCPConnector):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self._factory = partial(_WholeHeads, loop=self._loop)
+        self._factory = cast("partial[ResponseHandler]", partial(_WholeHeads, loop=self._loop))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

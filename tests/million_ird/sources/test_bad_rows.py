@@ -23,6 +23,7 @@ from million_ird.errors import SourceError
 from million_ird.runtime.storage import Folder
 from million_ird.scan.cascade import row_from_declared
 from million_ird.sources.cells import MAX_CELL, failure_in
+from million_ird.sources.source import StreamContext
 from million_ird.sources.table_text import TextLines, read_cells
 from million_ird.sources.tables import TableSource
 from million_ird.sources.web.links import LinkFetcher
@@ -413,3 +414,21 @@ def test_the_tables_that_were_read_wrongly(name: str, bad: int) -> None:
     names, failures = split([one for chunk in source.chunks() for one in source.candidates(chunk)])
     assert names == [f"pics/p{number}.jpg" for number in range(3) if number != bad]
     assert len(failures) == (bad < 3)
+
+
+def test_a_bad_row_in_a_bucket_fails_without_a_request() -> None:
+    folder = Folder("memory://bad-rows")
+    folder.write("p0.jpg", b"picture")
+    folder.write("list.csv", b"url,score\np0.jpg,1\nhttps://x.org/a.jpg,N/A\n")
+    source = TableSource("list", "memory://bad-rows/list.csv", FETCHER, ("score",))
+    source.check()
+    found: dict[str, bytes | Failed] = {}
+    for chunk in source.chunks():
+        assert not chunk.host_group
+
+        def deliver(candidate: Candidate, content: bytes | Failed) -> None:
+            found[candidate.uri] = content
+
+        source.stream(chunk, lambda _: True, deliver, StreamContext(out=Folder("memory://out"), concurrency=1))
+    detail = "list.csv, line 3, column 'score': 'N/A' is not a number"
+    assert found == {"p0.jpg": b"picture", "list.csv, line 3": Failed("bad_row", detail)}

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from million_ird.build_result import Result
     from million_ird.config.loading import load
     from million_ird.config.recipe import Recipe
     from million_ird.config.source_spec import SourceSpec
@@ -15,11 +16,12 @@ if TYPE_CHECKING:
 
     __version__: str
 
-__all__ = ["Options", "Recipe", "SourceSpec", "__version__", "build", "load"]
+__all__ = ["Options", "Recipe", "Result", "SourceSpec", "__version__", "build", "load"]
 
 _MODULES = {
     "Options": "million_ird.workflow",
     "build": "million_ird.workflow",
+    "Result": "million_ird.build_result",
     "Recipe": "million_ird.config.recipe",
     "load": "million_ird.config.loading",
     "SourceSpec": "million_ird.config.source_spec",

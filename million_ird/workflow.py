@@ -1,10 +1,12 @@
 """The workflow of a build on one page: scan → decide → write → report."""
 
 import logging
+import os
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib import metadata
+from typing import TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,12 +21,14 @@ from million_ird.build_folder import (
     save_recipe,
     save_sources,
 )
+from million_ird.build_result import Result
+from million_ird.config.loading import load
 from million_ird.config.recipe import Recipe
 from million_ird.config.source_spec import SourceSpec
 from million_ird.dataset.shards import WriteSummary, write_shards
 from million_ird.decide.verdicts import decide, needed_columns
 from million_ird.dedup.search import HashPairSearch
-from million_ird.errors import LedgerError, SourceError
+from million_ird.errors import LedgerError, SourceError, UsageError
 from million_ird.fingerprints import (
     ReferenceSet,
     benchmark_names,
@@ -53,22 +57,6 @@ from million_ird.sources.source import Source
 log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
-class Result:
-    """What a build, or the stages of it that ran, did."""
-
-    funnel: Funnel
-    out: str
-    scan: ScanSummary = field(default_factory=ScanSummary)
-    written: WriteSummary = field(default_factory=WriteSummary)
-    seconds: float = 0.0
-
-    @property
-    def did_nothing(self) -> bool:
-        """Whether everything had been done by an earlier run."""
-        return self.scan.measured == 0 and self.written.new_shards == 0
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """How a build is run: all that is not part of the recipe."""
@@ -95,24 +83,34 @@ class Options:
     """Receives progress."""
 
 
-def build(sources: Sequence[str | SourceSpec], out: str, recipe: Recipe, options: Options | None = None) -> Result:
+SourceArgument: TypeAlias = str | os.PathLike[str] | SourceSpec
+
+
+def build(
+    sources: SourceArgument | Iterable[SourceArgument],
+    out: str | os.PathLike[str],
+    recipe: str | os.PathLike[str] | Recipe = "million_ird.yaml",
+    options: Options | None = None,
+) -> Result:
     """Build the dataset `out` from `sources` and those of the recipe; run again, it resumes.
 
     Args:
-        sources: folders, files, patterns, tables, archives, datasets, sites; see `SourceSpec`.
+        sources: one or several folders, files, patterns, tables, archives, datasets, sites; see `SourceSpec`.
         out: the output folder; new, empty, or of an earlier build.
-        recipe: what to measure, keep and write.
+        recipe: what to measure, keep and write: a recipe, its file, or the name of a shipped one (`demo`).
         options: how the build is run.
 
     Returns:
-        The counts of all stages.
+        The counts of all stages, and where the results are.
 
     Raises:
+        RecipeError: there is no such recipe, or it is wrong.
         UsageError: a source, the recipe or the output folder cannot be used; no image was read.
         BuildError: stopped with something wrong; run again to go on.
     """
     started = time.monotonic()
     options = options or Options()
+    sources, out, recipe = _arguments(sources, out, recipe, options)
     folder = check_output(out)
     specs = source_specs(recipe, sources, follow_links=options.follow_links)
     opened = open_sources(specs, _source_context(folder, recipe, options))
@@ -132,6 +130,32 @@ def build(sources: Sequence[str | SourceSpec], out: str, recipe: Recipe, options
         write_report(folder, ledger, recipe, opened, summary.seconds, load_download_cache(folder))
         progress.finish()
     return Result(funnel, folder.url, summary, written, time.monotonic() - started)
+
+
+def _arguments(
+    sources: object, out: object, recipe: object, options: object
+) -> tuple[list[str | SourceSpec], str, Recipe]:
+    """Return the arguments of `build` in the one form that it works with; name the first that is none.
+
+    Raises:
+        UsageError: An argument is of no such type.
+        RecipeError: The recipe cannot be loaded.
+    """
+    named = [sources] if isinstance(sources, str | os.PathLike | SourceSpec) else sources
+    if not isinstance(named, Iterable):
+        raise UsageError(f"sources: {sources!r} is no path, no source and no list of them")
+    texts = [os.fspath(one) if isinstance(one, os.PathLike) else one for one in named]
+    if wrong := [one for one in texts if not isinstance(one, str | SourceSpec)]:
+        raise UsageError(f"sources: {wrong[0]!r} is no path, text or SourceSpec")
+    if not isinstance(out, str | os.PathLike):
+        raise UsageError(f"out: {out!r} is no path")
+    if isinstance(recipe, str | os.PathLike):
+        recipe = load(os.fspath(recipe))
+    if not isinstance(recipe, Recipe):
+        raise UsageError(f"recipe: {recipe!r} is no Recipe, file or name")
+    if not isinstance(options, Options):
+        raise UsageError(f"options: {options!r} are no Options")
+    return texts, os.fspath(out), recipe
 
 
 def scan_again(out: str, options: Options | None = None) -> ScanSummary:

@@ -31,6 +31,7 @@ LAYERS = {
         ("fingerprints", "calibrate"),
         ("dataset",),
         ("reporting", "export"),
+        ("build_result",),
         ("workflow",),
         ("maintenance",),
         ("hub",),

@@ -15,11 +15,11 @@ from rich.console import Console, Group
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from million_ird.build_result import Result
 from million_ird.config.gates import Gate
 from million_ird.ledger import Funnel
 from million_ird.printable import printable, printable_json, printable_lines
 from million_ird.reporting.formatting import plural
-from million_ird.workflow import Result
 
 if TYPE_CHECKING:  # it loads scipy.stats, which no other command needs: a second at each start
     from million_ird.calibrate import Calibration

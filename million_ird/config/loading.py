@@ -36,13 +36,14 @@ class _Loader(yaml.SafeLoader):
 
 
 def load(path: str | Path) -> Recipe:
-    """Read a recipe file; a bare name such as `demo.yaml` may also be one of the shipped recipes.
+    """Read a recipe file; a bare name such as `demo` or `demo.yaml` may also be one of the shipped recipes.
 
     Raises:
         RecipeError: no such file, not YAML, an unknown key (with the nearest valid one) or a value that is wrong.
     """
     ours = shipped()
-    file = Path(path) if os.path.exists(path) else ours.get(str(path))
+    named = ours.get(str(path)) or ours.get(f"{path}.yaml")
+    file = Path(path) if os.path.isfile(path) or (named is None and os.path.exists(path)) else named
     if file is None:
         raise RecipeError(f"recipe {path}: no such file{nearest(str(path), ours)}")
     try:

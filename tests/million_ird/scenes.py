@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from million_ird.build_result import Result
 from million_ird.config.loading import parse
 from million_ird.config.recipe import Recipe
 from million_ird.ledger import load
 from million_ird.runtime.storage import Folder
-from million_ird.workflow import Options, Result, build
+from million_ird.workflow import Options, build
 
 RECIPE = {
     "name": "small: a test",

@@ -22,6 +22,7 @@ from million_ird.decide.gates import as_floats, failures
 from million_ird.decide.leaks import LeakMatch, ReferenceFingerprints, find_leaks
 from million_ird.decide.splits import assign_splits
 from million_ird.dedup.clusters import best_with_same_value, choose_representatives, component_labels, rank_rows
+from million_ird.dedup.enlarged import find_enlarged
 from million_ird.dedup.search import HashPairSearch, find_near_duplicates
 from million_ird.dedup.search_keys import BatchReader, NearDuplicateRules
 from million_ird.dedup.verification import Relation
@@ -44,6 +45,9 @@ from million_ird.schema import (
 VERDICTS = (KEPT, DROPPED, FAILED)
 QUALITY = ("jpeg_quality", "jpeg_trace", "niqe_ird")
 """Columns that decide which of two copies of the same size is better: compression first, then appearance."""
+
+DETAIL = "octave_drop"
+"""Column that shows, beside a smaller copy, that an image was enlarged."""
 
 
 @dataclass(slots=True)
@@ -107,7 +111,7 @@ class _Verdicts:
 
 def needed_columns(recipe: Recipe) -> list[str]:
     """Return the scanned columns that `decide` reads for this recipe."""
-    fixed = ["key", "phash", "failure_class", "id", "pixels_id", "bytes", "width", "height", *QUALITY]
+    fixed = ["key", "phash", "failure_class", "id", "pixels_id", "bytes", "width", "height", DETAIL, *QUALITY]
     if any(gate.required for gate in recipe.gates):
         fixed.append("tier")
     if recipe.licences.is_active:
@@ -216,7 +220,7 @@ def _drop_duplicates(
     if rules.radius is not None:
         near_rules = NearDuplicateRules(radius=rules.radius, turned=rules.turned, crops=rules.crops)
         with disk_errors(hash_search.scratch or tempfile.gettempdir()):
-            _drop_near(batches, near_rules, rank, hash_search, columns)
+            _drop_near(scanned, batches, near_rules, rank, hash_search, columns)
     # If the representative of a copy was dropped for a better image, that better image becomes the representative.
     copies = columns.representative >= 0
     for _ in range(2):
@@ -224,6 +228,7 @@ def _drop_duplicates(
 
 
 def _drop_near(
+    scanned: pa.Table,
     batches: BatchReader,
     rules: NearDuplicateRules,
     rank: NDArray[np.int64],
@@ -239,7 +244,10 @@ def _drop_near(
         match = verifier.compare(int(rows[kept]), int(rows[candidate]))
         return match is not None and match.relation is Relation.COPY
 
-    best = choose_representatives(position[pairs.copies], _ranks_among(rank, rows), is_copy)
+    copies = position[pairs.copies]
+    enlarged = find_enlarged(_pixels(scanned)[rows], _octave_drop(scanned)[rows], component_labels(copies, len(rows)))
+    ranks = rank_rows(-enlarged.astype(np.float64), -rank[rows].astype(np.float64))
+    best = choose_representatives(copies, ranks, is_copy)
     groups = component_labels(np.concatenate([position[pairs.copies], position[pairs.parts]]), len(rows))
     columns.group[rows] = rows[groups]
     columns.drop_copies(rows, rows[best], NEAR)
@@ -247,11 +255,20 @@ def _drop_near(
 
 def _quality_rank(scanned: pa.Table) -> NDArray[np.int64]:
     """Rank rows, 0 for the best: most pixels, least compressed, most natural, most bytes, first in the scan."""
-    numbers = {name: as_floats(scanned[name]) for name in ("width", "height", "bytes", *QUALITY)}
+    numbers = {name: as_floats(scanned[name]) for name in ("bytes", *QUALITY)}
     compression = np.fmin(numbers["jpeg_quality"], numbers["jpeg_trace"])
     naturalness = np.asarray(np.round(np.nan_to_num(numbers["niqe_ird"], nan=99.0), 1), np.float64)
-    pixels = np.nan_to_num(numbers["width"] * numbers["height"])
-    return rank_rows(pixels, np.nan_to_num(compression, nan=100.0), -naturalness, np.nan_to_num(numbers["bytes"]))
+    return rank_rows(
+        _pixels(scanned), np.nan_to_num(compression, nan=100.0), -naturalness, np.nan_to_num(numbers["bytes"])
+    )
+
+
+def _pixels(scanned: pa.Table) -> NDArray[np.float64]:
+    return np.nan_to_num(as_floats(scanned["width"]) * as_floats(scanned["height"]))
+
+
+def _octave_drop(scanned: pa.Table) -> NDArray[np.float64]:
+    return as_floats(scanned[DETAIL])
 
 
 def _ranks_among(rank: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -232,3 +232,26 @@ def test_a_million_rows_are_decided_in_bounded_time_and_memory() -> None:
     print(f"1,000,000 rows: {seconds:.1f} s, {grown:.0f} MB more")
     assert grown < 1024, "MB"
     assert seconds < 60
+
+
+def test_an_enlarged_copy_does_not_displace_the_original() -> None:
+    """Enlarged crops have more pixels and a larger drop; a shrunk copy of a soft photograph has a smaller one."""
+    same = {"phash": "0123456789abcdef"}
+    original = row("original", width=1600, height=1000, octave_drop=15.0, **same)
+    crop = row("crop", width=1900, height=1200, octave_drop=25.0, **same)
+    assert kept_of([original, crop]) == ["original"]
+    larger = row("larger", width=1900, height=1200, octave_drop=16.0, **same)
+    assert kept_of([original, crop, larger]) == ["larger"]
+    soft = row("soft", width=3200, height=2000, octave_drop=22.0, **same)
+    assert kept_of([soft, original]) == ["soft"]
+    assert kept_of([original | {"octave_drop": None}, crop]) == ["crop"]
+
+
+def kept_of(rows: list[dict[str, object]]) -> list[str]:
+    """Return the keys that are kept, whatever the order of the rows."""
+    found = []
+    for ordered in (rows, rows[::-1]):
+        verdicts = decide(to_table(ordered, scanned_schema(RECIPE.ledger_entries)), RECIPE).to_pylist()
+        found.append([row["key"] for row, it in zip(ordered, verdicts, strict=True) if it["verdict"] == "kept"])
+    assert sorted(map(str, found[0])) == sorted(map(str, found[1]))
+    return [str(key) for key in found[0]]

@@ -1,0 +1,249 @@
+"""Damaged files of all formats: their failure classes, and that the whole photograph stays among its copies."""
+
+import io
+import random
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage.data
+import tifffile
+from numpy.typing import NDArray
+from PIL import Image
+
+from million_ird import Options, build
+from million_ird import ledger as ledgers
+from million_ird.config.loading import parse
+from million_ird.errors import ReadError
+from million_ird.images.encoded_image import EncodedImage
+from million_ird.images.jpeg_damage import find_shift
+from million_ird.runtime.storage import Folder
+
+FAULTS = Path(__file__).parents[4] / "shared" / "data" / "faults"
+
+
+def photographs() -> dict[str, NDArray[np.uint8]]:
+    """Five photographs of 480×360 and less."""
+    names = ("astronaut", "coffee", "chelsea", "rocket")
+    pictures = {name: getattr(skimage.data, name)() for name in names} | {"retina": skimage.data.retina()[::3, ::3]}
+    return {name: np.ascontiguousarray(picture[:300, :440]) for name, picture in pictures.items()}
+
+
+PHOTOGRAPHS = photographs()
+
+
+def coded(pixels: NDArray[np.uint8], format: str, **options: object) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, format, **options)
+    return file.getvalue()
+
+
+def verdict(encoded: bytes) -> str:
+    """Return the failure class, or `read`."""
+    try:
+        image = EncodedImage(encoded)
+        _ = image.thumbnail, EncodedImage(encoded).pixels
+    except ReadError as error:
+        return error.failure_class if error.detail else "without a reason"
+    return "read"
+
+
+def scan_start(encoded: bytes) -> int:
+    at = encoded.index(b"\xff\xda")
+    return at + 2 + int.from_bytes(encoded[at + 2 : at + 4], "big")
+
+
+def cut_with_end(encoded: bytes) -> bytes:
+    return encoded[: len(encoded) * 9 // 10].rstrip(b"\xff") + b"\xff\xd9"
+
+
+def padded_with_zeros(encoded: bytes) -> bytes:
+    kept = len(encoded) * 7 // 10
+    return encoded[:kept] + bytes(len(encoded) - kept - 2) + b"\xff\xd9"
+
+
+def bad_codes(encoded: bytes) -> bytes:
+    middle = (scan_start(encoded) + len(encoded)) // 2
+    return encoded[:middle] + b"\xfe" * 60 + encoded[middle + 60 :]
+
+
+def extraneous(encoded: bytes) -> bytes:
+    return encoded[:-2] + bytes(range(1, 200)) + b"\xff\xd9"
+
+
+def marker_within(encoded: bytes) -> bytes:
+    middle = (scan_start(encoded) + len(encoded)) // 2
+    return encoded[:middle] + b"\xff\xd3" + encoded[middle + 2 :]
+
+
+def flipped_everywhere(encoded: bytes) -> bytes:
+    rng, spoilt = random.Random(5), bytearray(encoded)
+    for at in rng.sample(range(scan_start(encoded), len(encoded) - 2), 40):
+        spoilt[at] ^= 1 << rng.randrange(8)
+    return bytes(spoilt)
+
+
+JPEG_DAMAGE: tuple[Callable[[bytes], bytes], ...] = (
+    cut_with_end,
+    padded_with_zeros,
+    bad_codes,
+    extraneous,
+    marker_within,
+    flipped_everywhere,
+)
+
+
+UNNOTICED = {
+    "{}": (),
+    "{'progressive': True}": (("rocket", bad_codes),),
+    "{'restart_marker_rows': 1}": (
+        *((name, bad_codes) for name in PHOTOGRAPHS),
+        ("rocket", flipped_everywhere),
+    ),
+}
+"""Valid streams of the right length, without a shift that goes on: nothing in the file tells that they are wrong."""
+
+
+@pytest.mark.parametrize("spoil", JPEG_DAMAGE)
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_rows": 1}], ids=str)
+def test_a_damaged_jpeg_is_named(spoil: Callable[[bytes], bytes], options: dict[str, object]) -> None:
+    for name, pixels in PHOTOGRAPHS.items():
+        whole = coded(pixels, "JPEG", quality=88, **options)
+        assert verdict(whole) == "read", name
+        found = verdict(spoil(whole))
+        assert found in {"damaged", "undecodable"} or (name, spoil) in UNNOTICED.get(str(options), ()), name
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_rows": 1}], ids=str)
+def test_a_jpeg_without_its_end_is_whole(options: dict[str, object]) -> None:
+    whole = coded(PHOTOGRAPHS["coffee"], "JPEG", quality=88, **options)
+    expected = EncodedImage(whole).pixels
+    padded = whole[:-2] + bytes(9) + whole[-2:]
+    for odd in (whole[:-2], whole[:-1], whole + b"behind" * 50, whole[:-2] + bytes(40), padded):
+        assert np.array_equal(EncodedImage(odd).pixels, expected)
+        assert verdict(odd) == "read"
+    assert verdict(whole[: len(whole) * 9 // 10]) == "truncated"
+
+
+def test_grey_and_cmyk_jpegs_are_looked_at() -> None:
+    for mode in ("L", "CMYK"):
+        file = io.BytesIO()
+        Image.fromarray(PHOTOGRAPHS["chelsea"]).convert(mode).save(file, "JPEG")
+        assert verdict(file.getvalue()) == "read"
+        assert verdict(cut_with_end(file.getvalue())) == "damaged"
+
+
+@pytest.mark.parametrize("shift", [-40, -25, 25, 40])
+def test_a_shift_without_a_warning_is_found(shift: int) -> None:
+    for name, pixels in PHOTOGRAPHS.items():
+        assert find_shift(pixels, 16, 16) is None, name
+    spoilt = PHOTOGRAPHS["rocket"].astype(int) + 60
+    spoilt[96:112, 160:] += shift
+    spoilt[112:] += shift
+    assert find_shift(np.clip(spoilt, 0, 255).astype(np.uint8), 16, 16) == 96
+    edge = PHOTOGRAPHS["rocket"].astype(int) + 60
+    edge[96:] += shift  # a horizon on the edge of a row of blocks
+    assert find_shift(np.clip(edge, 0, 255).astype(np.uint8), 16, 16) is None
+
+
+def png_of(chunks: list[tuple[bytes, bytes]], wrong: bytes = b"") -> bytes:
+    parts = [b"\x89PNG\r\n\x1a\n"]
+    for kind, body in chunks:
+        checksum = zlib.crc32(kind + body) ^ (kind == wrong)
+        parts += [struct.pack(">I", len(body)), kind, body, struct.pack(">I", checksum)]
+    return b"".join(parts)
+
+
+@pytest.mark.parametrize("palette", [False, True])
+def test_a_damaged_png_is_named(palette: bool) -> None:
+    image = Image.fromarray(PHOTOGRAPHS["chelsea"])
+    file = io.BytesIO()
+    (image.quantize(64) if palette else image).save(file, "PNG")
+    encoded, chunks, at = file.getvalue(), [], 8
+    while at < len(encoded):
+        (length,) = struct.unpack_from(">I", encoded, at)
+        chunks.append((encoded[at + 4 : at + 8], encoded[at + 8 : at + 8 + length]))
+        at += 12 + length
+    head = [chunk for chunk in chunks if chunk[0] in {b"IHDR", b"PLTE"}]
+    packed = b"".join(body for kind, body in chunks if kind == b"IDAT")
+    rows = zlib.decompress(packed)
+
+    def png(data: bytes, wrong: bytes = b"") -> str:
+        return verdict(png_of([*head, (b"tEXt", b"a\0b"), (b"IDAT", data), (b"IEND", b"")], wrong))
+
+    flipped = packed[:-9] + bytes([packed[-9] ^ 1]) + packed[-8:]
+    assert [png(packed), png(packed, b"tEXt"), png(packed, b"IEND"), png(packed[:-4])] == ["read"] * 4
+    assert verdict(png_of([*head, (b"IDAT", packed)])) == "read"
+    assert png(zlib.compress(rows + bytes(50))) == "read"
+    broken = [packed[:-1] + bytes([packed[-1] ^ 1]), zlib.compress(rows[:-900]), packed[:-2000], flipped]
+    assert [png(data) for data in broken] == ["damaged"] * 4
+    assert [png(packed, wrong) for wrong in (b"IDAT", *[kind for kind, _ in head])] == ["damaged"] * (1 + len(head))
+    assert verdict(encoded[: len(encoded) * 3 // 4]) == "truncated"
+
+
+def test_a_damaged_webp_or_avif_is_named() -> None:
+    for format, options in (("WEBP", {}), ("WEBP", {"lossless": True}), ("AVIF", {})):
+        whole = coded(PHOTOGRAPHS["astronaut"], format, **options)
+        assert verdict(whole) == "read"
+        assert {verdict(whole[: len(whole) * share // 10]) for share in (5, 7, 9)} == {"truncated"}
+        if format == "WEBP":
+            cut = whole[: len(whole) * 7 // 10 // 2 * 2]
+            cut = cut[:4] + struct.pack("<I", len(cut) - 8) + cut[8:16] + struct.pack("<I", len(cut) - 20) + cut[20:]
+            assert verdict(cut) == "damaged"
+
+
+def test_a_damaged_gif_is_named() -> None:
+    whole = coded(PHOTOGRAPHS["coffee"], "GIF")
+    assert [verdict(whole), verdict(whole[:-1])] == ["read", "read"]
+    assert verdict(whole[: len(whole) // 2]) == "truncated"
+    end = whole.index(b"\x2c\0\0\0\0", 13 + 3 * 256) + 11  # the first block of codes
+    for _ in range(20):
+        end += 1 + whole[end]
+    assert verdict(whole[:end] + b"\0;") == "damaged"  # the codes end early, in a complete file
+
+
+@pytest.mark.parametrize("packing", ["none", "lzw", "adobe_deflate", "packbits", "jpeg"])
+def test_a_damaged_tiff_is_named(packing: str) -> None:
+    names = {"none": "raw", "lzw": "tiff_lzw", "adobe_deflate": "tiff_adobe_deflate"}
+    whole = coded(PHOTOGRAPHS["astronaut"], "TIFF", compression=names.get(packing, packing))
+    assert verdict(whole) == "read"
+    with tifffile.TiffFile(io.BytesIO(whole)) as file:
+        page = file.pages[0]
+        offset, size, tag = page.dataoffsets[0], page.databytecounts[0], page.tags["StripByteCounts"]
+        place, many, kind = tag.valueoffset, tag.count, {3: "H", 4: "I"}[int(tag.dtype)]
+    sizes = struct.unpack_from(f"<{many}{kind}", whole, place)
+    short = bytearray(whole)
+    struct.pack_into(f"<{many}{kind}", short, place, sizes[0] // 2, *sizes[1:])
+    assert verdict(bytes(short)) == "damaged"
+    half = offset + size // 2
+    if packing != "none":  # nothing tells zeros from pixels there
+        assert verdict(whole[:half] + bytes(offset + size - half) + whole[offset + size :]) == "damaged"
+    assert verdict(whole[:half]) in {"truncated", "undecodable"}
+
+
+def test_the_whole_photograph_stays(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name, pixels in PHOTOGRAPHS.items():
+        whole = coded(pixels, "JPEG", quality=88)
+        (folder / f"{name}-whole.jpg").write_bytes(whole)
+        for spoil in JPEG_DAMAGE:
+            (folder / f"{name}-{spoil.__name__}.jpg").write_bytes(spoil(whole))
+    out = tmp_path / "out"
+    build([str(folder)], str(out), parse({"gates": []}, origin="test"), Options(workers=0))
+    rows = ledgers.load(Folder(str(out))).to_pylist()
+    kept = {row["uri"] for row in rows if row["verdict"] == "kept"}
+    assert {f"{name}-whole.jpg" for name in PHOTOGRAPHS} == kept
+    assert {row["failure_class"] for row in rows if "whole" not in row["uri"]} <= {"damaged", "undecodable"}
+
+
+@pytest.mark.skipif(not FAULTS.is_dir(), reason="shared data is absent")
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("no_eoi.jpg", "read"), ("cut90_eoi.jpg", "damaged"), ("bad_crc_phys.png", "read"), ("ztxt_2mb.png", "read")],
+)
+def test_the_reported_files(name: str, expected: str) -> None:
+    assert verdict((FAULTS / name).read_bytes()) == expected

@@ -68,18 +68,33 @@ def require_whole_jpeg(encoded: bytes) -> None:
     """
     if not has_end(encoded):
         return  # the decoder refuses it as truncated
+    layout = _block_layout(encoded)
+    pixels = _decoded_without_warning(encoded, "GRAY" if layout is None else "RGB")
+    if pixels is None:
+        _check_warning(encoded)
+    if layout is None:
+        return
+    row = find_shift(simplejpeg.decode_jpeg(encoded, "RGB", strict=False) if pixels is None else pixels, *layout)
+    if row is not None:
+        raise ReadError("damaged", f"brightness or colour is shifted from row {row} on, as by a wrong difference")
+
+
+def _decoded_without_warning(encoded: bytes, colours: str) -> NDArray[np.uint8] | None:
+    try:
+        pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(encoded, colours, strict=True)
+    except ValueError:
+        return None
+    return pixels
+
+
+def _check_warning(encoded: bytes) -> None:
+    """Refuse a JPEG with a warning, unless only padding before its end marker is meant."""
     warning = _warning(encoded)
     if warning is not None and "extraneous" in warning:
         end = max((start for marker, start, _ in _segments(encoded) if marker == _EOI[1]), default=0)
         warning = _warning(_without_padding(encoded[:end]) + _EOI) and warning
     if warning is not None:
         raise ReadError("damaged", warning)
-    layout = _block_layout(encoded)
-    if layout is None:
-        return
-    row = find_shift(simplejpeg.decode_jpeg(encoded, "RGB", strict=False), *layout)
-    if row is not None:
-        raise ReadError("damaged", f"brightness or colour is shifted from row {row} on, as by a wrong difference")
 
 
 def require_whole_strip(tables: bytes, strip: bytes) -> None:

@@ -27,6 +27,7 @@ from million_ird.dataset.patches import cut_patches, grid, measure_patch, patch_
 from million_ird.errors import DamagedFile, SourceChanged
 from million_ird.images.encode import encode_png, encode_webp
 from million_ird.images.encoded_image import EncodedImage
+from million_ird.images.jpeg_damage import completed
 from million_ird.metadata.strip import strip_metadata
 from million_ird.runtime.executor import Executor
 from million_ird.runtime.progress import Progress
@@ -208,6 +209,7 @@ def _original(task: ShardTask, row: dict[str, object]) -> bytes:
 
 
 def _image_rows(task: ShardTask, row: dict[str, object], encoded: bytes) -> Iterator[dict[str, object]]:
+    encoded = completed(encoded)
     if task.recipe.privacy.covers(str(row["uri"])):
         encoded = strip_metadata(encoded, str(row["format"]))
     suffix = PurePosixPath(str(row["uri"])).suffix.lower() or f".{str(row['format']).lower()}"

@@ -9,6 +9,7 @@ step of one size along the lower or upper edge of a row of blocks, up to a colum
 there on, in an image without any step elsewhere on these lines.
 """
 
+import hashlib
 import itertools
 import re
 import struct
@@ -50,6 +51,19 @@ def with_end(encoded: bytes) -> bytes:
         return encoded
     complete = _without_padding(encoded) + _EOI
     return complete if _warning(complete) is None else encoded
+
+
+def completed(encoded: bytes) -> bytes:
+    """Return a file to publish: a JPEG that lacks nothing but its end marker, with that behind it; any other as it is.
+
+    Pillow, and so `datasets`, refuses a JPEG without one.
+    """
+    return encoded if with_end(encoded) is encoded else encoded + _EOI
+
+
+def is_completed(encoded: bytes, sha256: str) -> bool:
+    """Return whether a JPEG is one of this SHA-256 with an end marker behind it."""
+    return encoded.endswith(_EOI) and hashlib.sha256(encoded.removesuffix(_EOI)).hexdigest() == sha256
 
 
 def has_end(encoded: bytes) -> bool:
@@ -124,36 +138,63 @@ def find_shift(pixels: NDArray[np.uint8], height: int, width: int) -> int | None
     if pixels.shape[0] < 3 * height or pixels.shape[1] < 2 * _MIN_COLUMNS + width:
         return None
     boundaries = np.arange(height, pixels.shape[0] - 4, height)
-    steps = _steps(pixels, boundaries)
-    for plane in range(3):
-        for number in range(len(boundaries) - 1):
-            if _is_stair(steps[plane], number, width):
+    for steps in _steps(pixels, boundaries):
+        for number, column in _candidates(steps, width):
+            if _is_stair(steps, number, column, width):
                 return int(boundaries[number])
     return None
 
 
 def _steps(pixels: NDArray[np.uint8], boundaries: NDArray[np.int64]) -> NDArray[np.float32]:
     """Return how far luma and two colour differences jump over each boundary, less their slope: (3, n, W)."""
-
-    def row(offset: int) -> NDArray[np.float32]:
-        red, green, blue = np.moveaxis(pixels[boundaries + offset].astype(np.float32), -1, 0)
-        luma = 0.299 * red + 0.587 * green + 0.114 * blue
-        return np.stack([luma, 0.564 * (blue - luma), 0.713 * (red - luma)]).astype(np.float32)
-
-    inner, outer = row(1), row(-2)
-    return np.asarray(inner - outer - 0.5 * ((outer - row(-5)) + (row(4) - inner)), np.float32)
+    above, before, behind, below = (pixels[boundaries + offset].astype(np.int16) for offset in (-5, -2, 1, 4))
+    jump = (3 * (behind - before) + above - below).astype(np.float32)
+    jump *= 0.5
+    red, green, blue = jump[..., 0], jump[..., 1], jump[..., 2]
+    luma = 0.299 * red + 0.587 * green + 0.114 * blue
+    return np.stack([luma, 0.564 * (blue - luma), 0.713 * (red - luma)]).astype(np.float32)
 
 
-def _is_stair(steps: NDArray[np.float32], number: int, width: int) -> bool:
+def _candidates(steps: NDArray[np.float32], width: int) -> list[tuple[int, int]]:
+    """Return the pairs of boundaries with a step along half of the columns or more: the upper one, and where it turns.
+
+    Args:
+        steps: (n, W), the jump over each boundary of a row of blocks.
+        width: of a unit of blocks.
+    """
+    columns = np.arange(-(-_MIN_COLUMNS // width) * width, steps.shape[1] - _MIN_COLUMNS, width)
+    scores, turns = zip(*(_stairs(steps * sign, columns) for sign in (1, -1)), strict=True)
+    turn = np.where(scores[0] > scores[1], turns[0], turns[1])
+    left = np.maximum(_MIN_COLUMNS, turn - _NONSENSE * width)
+    stepped = np.zeros((steps.shape[0], steps.shape[1] + 1), np.int32)
+    np.cumsum(np.abs(steps) >= _MIN_STEP, axis=1, out=stepped[:, 1:])
+    rows = np.arange(len(turn))
+    half_left = 2 * stepped[rows + 1, left] >= left
+    half_right = 2 * (stepped[rows, -1] - stepped[rows, turn]) >= steps.shape[1] - turn
+    return [(int(row), int(turn[row])) for row in np.flatnonzero(half_left & half_right)]
+
+
+def _stairs(steps: NDArray[np.float32], columns: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return how well a stair fits each pair of boundaries, and the column at which it turns: both (n - 1,)."""
+    fits = np.clip(steps, -_MAX_STEP, _MAX_STEP)
+    fits -= _MIN_STEP / 2
+    parts = np.add.reduceat(fits, np.concatenate([[0], columns]), axis=1)
+    upper, lower = parts[:-1], parts[1:]
+    gain = np.cumsum(lower - upper, axis=1)[:, :-1]  # of the lower step up to a column, against the upper one there
+    at = gain.argmax(axis=1)
+    return gain[np.arange(len(at)), at] + upper.sum(axis=1), columns[at]
+
+
+def _is_stair(steps: NDArray[np.float32], number: int, column: int, width: int) -> bool:
     """Return whether a step runs along line `number` + 1 up to a column and along line `number` from there on.
 
     Args:
         steps: (n, W), the jump over each boundary of a row of blocks.
         number: of the upper boundary.
+        column: at which the step turns.
         width: of a unit of blocks.
     """
     upper, lower = steps[number], steps[number + 1]
-    _, column = max(_stair(upper, lower, sign, width) for sign in (1.0, -1.0))
     # Before the column may come blocks of nonsense, which are judged by nobody.
     left, right = slice(max(_MIN_COLUMNS, column - _NONSENSE * width)), slice(column, None)
     stepped = [float(np.median(lower[left])), float(np.median(upper[right]))]
@@ -167,15 +208,6 @@ def _is_stair(steps: NDArray[np.float32], number: int, width: int) -> bool:
     others = np.delete(steps, [number, number + 1], axis=0)
     usual = max(float(np.percentile(np.abs(np.median(others[:, part], axis=1)), 90)) for part in (left, right))
     return low >= _UNUSUAL * usual
-
-
-def _stair(upper: NDArray[np.float32], lower: NDArray[np.float32], sign: float, width: int) -> tuple[float, int]:
-    """Return how well a stair of this sign fits, and the column that fits best."""
-    up, down = (np.clip(line * sign, -_MAX_STEP, _MAX_STEP) - _MIN_STEP / 2 for line in (upper, lower))
-    gain = np.cumsum(down - up)  # of the step along `lower` up to a column, against the step along `upper` there
-    columns = np.arange(-(-_MIN_COLUMNS // width) * width, len(upper) - _MIN_COLUMNS, width)
-    at = int(np.argmax(gain[columns - 1]))
-    return float(gain[columns[at] - 1] + up.sum()), int(columns[at])
 
 
 def _warning(encoded: bytes) -> str | None:

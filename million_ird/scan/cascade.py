@@ -12,6 +12,7 @@ from million_ird.config.gates import Gate, first_drop
 from million_ird.config.recipe import Recipe
 from million_ird.errors import MeasureFault, ReadError
 from million_ird.images.encoded_image import EncodedImage
+from million_ird.images.jpeg_damage import completed
 from million_ird.ledger import Row
 from million_ird.measure_specs import Tier
 from million_ird.measures.header import SIZES, size_numbers
@@ -161,7 +162,7 @@ class Cascade:
         Raises:
             ReadError: the metadata cannot be stripped, or the pixels would change.
         """
-        bare = strip_metadata(image.encoded, image.header.format)
+        bare = strip_metadata(completed(image.encoded), image.header.format)
         if bare is not image.encoded and image.header.format not in _SIMPLE:
             published = EncodedImage(bare, max_pixels=self.recipe.limits.max_pixels)
             if not np.array_equal(published.pixels, image.pixels):

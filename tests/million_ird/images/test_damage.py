@@ -20,6 +20,7 @@ from million_ird.config.loading import parse
 from million_ird.errors import ReadError
 from million_ird.images.encoded_image import EncodedImage
 from million_ird.images.jpeg_damage import find_shift
+from million_ird.maintenance.verify import verify
 from million_ird.runtime.storage import Folder
 
 FAULTS = Path(__file__).parents[4] / "shared" / "data" / "faults"
@@ -247,3 +248,14 @@ def test_the_whole_photograph_stays(tmp_path: Path) -> None:
 )
 def test_the_reported_files(name: str, expected: str) -> None:
     assert verdict((FAULTS / name).read_bytes()) == expected
+
+
+@pytest.mark.parametrize("strip", ["never", "always"])
+def test_a_jpeg_without_its_end_is_published_with_one(tmp_path: Path, strip: str) -> None:
+    whole = coded(next(iter(PHOTOGRAPHS.values())), "JPEG", quality=90)
+    (tmp_path / "padded.jpg").write_bytes(whole[:-2] + b"\0\0")
+    recipe = parse({"gates": [], "patches": {"size": 64}, "privacy": {"strip_metadata": strip}}, origin="test")
+    made = build(str(tmp_path / "padded.jpg"), tmp_path / "out", recipe, Options(workers=0))
+    assert made.funnel.kept == 1, made.funnel
+    assert verify(made.out).faults == []
+    assert made.dataset()[0]["image"].size == Image.open(io.BytesIO(whole)).size

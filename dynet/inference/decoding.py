@@ -20,6 +20,7 @@ from PIL import Image, UnidentifiedImageError
 
 from dynet.errors import ImageError, reason_of
 from dynet.inference.high_bit_depth import decode_high_bit_depth
+from dynet.inference.jpeg_warning import warn_of_damage
 from dynet.inference.pillow_samples import (
     ColourAndAlpha,
     decode_8_bits,
@@ -142,6 +143,9 @@ def decode_samples(image: Image.Image, encoded: bytes, name: str) -> ColourAndAl
         if image.format not in ("JPEG", "MPO"):
             raise
         image = open_jpeg_without_end(encoded)
+    else:
+        if image.format in ("JPEG", "MPO"):
+            warn_of_damage(encoded, name)
     if image.mode in ("1", "L") and "transparency" in image.info:
         bits = encoded[24] if image.format == "PNG" else 8
         if bits <= 8:

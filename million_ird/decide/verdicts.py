@@ -111,7 +111,7 @@ class _Verdicts:
 
 def needed_columns(recipe: Recipe) -> list[str]:
     """Return the scanned columns that `decide` reads for this recipe."""
-    fixed = ["key", "phash", "failure_class", "id", "pixels_id", "bytes", "width", "height", DETAIL, *QUALITY]
+    fixed = ["key", "phash", "failure_class", "id", "pixels_id", "bytes", "width", "height", "camera", DETAIL, *QUALITY]
     if any(gate.required for gate in recipe.gates):
         fixed.append("tier")
     if recipe.licences.is_active:
@@ -254,12 +254,19 @@ def _drop_near(
 
 
 def _quality_rank(scanned: pa.Table) -> NDArray[np.int64]:
-    """Rank rows, 0 for the best: most pixels, least compressed, most natural, most bytes, first in the scan."""
-    numbers = {name: as_floats(scanned[name]) for name in ("bytes", *QUALITY)}
+    """Rank rows, 0 for the best.
+
+    In this order: most pixels, least compressed, most natural, named by a camera, most bytes, first in the scan.
+    """
+    numbers = {name: as_floats(scanned[name]) for name in ("bytes", "camera", *QUALITY)}
     compression = np.fmin(numbers["jpeg_quality"], numbers["jpeg_trace"])
     naturalness = np.asarray(np.round(np.nan_to_num(numbers["niqe_ird"], nan=99.0), 1), np.float64)
     return rank_rows(
-        _pixels(scanned), np.nan_to_num(compression, nan=100.0), -naturalness, np.nan_to_num(numbers["bytes"])
+        _pixels(scanned),
+        np.nan_to_num(compression, nan=100.0),
+        -naturalness,
+        np.nan_to_num(numbers["camera"]),
+        np.nan_to_num(numbers["bytes"]),
     )
 
 

@@ -15,6 +15,8 @@ from million_ird.images.signatures import format_by_signature
 from million_ird.schema import MAX_PIXELS
 
 ORIENTATION_TAG = 0x0112
+_CAMERA_TAGS = (0x010F, 0x0110)
+"""Make and Model."""
 
 _DECODED_EARLY = frozenset({"WEBP", "AVIF"})
 """Formats whose decoders look at the pixels before they say how large the image is."""
@@ -46,6 +48,8 @@ class ImageHeader:
     alpha: bool
     layout: ColourLayout
     """How the colours are stored; `colour_rules.py` says what is done about it."""
+    camera: bool
+    """Whether the file's EXIF names the maker or the model of a camera."""
     quantisation: tuple[tuple[int, ...], ...] | None
     """A JPEG's quantisation tables, luma first, 64 values each; otherwise None."""
 
@@ -87,6 +91,7 @@ def read_header(encoded: bytes, *, max_pixels: int = MAX_PIXELS) -> ImageHeader:
             icc=_ICC[opened.layout.space],
             alpha=opened.layout.alpha != "none",
             layout=opened.layout,
+            camera=_names_a_camera(opened),
             quantisation=tuple(tuple(tables[k]) for k in sorted(tables)) if tables else None,
         )
 
@@ -123,10 +128,20 @@ def read_orientation(image: Image.Image) -> int:
 
 
 def _orientation(opened: OpenedImage) -> int:
-    """Return the orientation; most PNGs would have to be decoded whole to look for one, and cannot have one."""
     if opened.orientation is not None:
         return opened.orientation
-    image = opened.image
-    if image is None or (image.format == "PNG" and not any(chunk in opened.encoded for chunk in _PNG_ORIENTATION)):
-        return 1
-    return read_orientation(image)
+    return read_orientation(opened.image) if opened.image is not None and _may_have_exif(opened) else 1
+
+
+def _names_a_camera(opened: OpenedImage) -> bool:
+    with contextlib.suppress(Exception):  # a broken EXIF block is no reason to lose the image
+        if opened.image is not None and _may_have_exif(opened):
+            exif = opened.image.getexif()
+            return any(isinstance(exif.get(tag), str) and exif[tag].strip(" \0") for tag in _CAMERA_TAGS)
+    return False
+
+
+def _may_have_exif(opened: OpenedImage) -> bool:
+    """Return False for a PNG without a chunk for it: Pillow would decode the whole image to look behind its pixels."""
+    is_png = opened.image is not None and opened.image.format == "PNG"
+    return not is_png or any(chunk in opened.encoded for chunk in _PNG_ORIENTATION)

@@ -110,7 +110,7 @@ def test_dump_reads_back_as_the_same_recipe(path: Path, tmp_path: Path) -> None:
     loaded = load(path)
     copy = tmp_path / "copy.yaml"
     copy.write_text(loaded.dump())
-    assert load(copy) == loaded
+    assert load(copy) == loaded.model_copy(update={"benchmarks": ()})  # a build stores their fingerprints instead
     assert load(copy).digest == loaded.digest
     assert loaded.dump().startswith(recipes.HEADER_LINE)
 

@@ -20,7 +20,7 @@ from million_ird.measures.identity import MeasuringIdentity
 from million_ird.measures.registry import MEASURES
 from million_ird.scan.cascade import Cascade
 from million_ird.scan.isolated_measuring import IsolatedMeasurer
-from million_ird.schema import columns_of, null_reason
+from million_ird.schema import MEASURES_REVISION, columns_of, null_reason
 from tests.million_ird import scenes
 
 NOISE = '''
@@ -203,7 +203,7 @@ def test_other_measures_than_the_ledgers_are_refused_before_anything_is_read(
     ("field", "value", "reason"),
     [
         ("version", "9.9", "million-ird version .* instead of 9.9"),
-        ("revision", 99, "million-ird revision 1 instead of 99"),
+        ("revision", 99, f"million-ird revision {MEASURES_REVISION} instead of 99"),
         (
             "measures",
             {"nss": (4, ("niqe_ird", "extra"))},

@@ -5,7 +5,8 @@ import logging
 import simplejpeg
 
 logger = logging.getLogger(__name__)
-_HARMLESS = ("Unknown Adobe", "unknown JFIF", "Inconsistent progression sequence", "extraneous bytes")
+_HARMLESS = ("Unknown Adobe", "unknown JFIF", "Inconsistent progression sequence", "extraneous bytes", "tjDecompress")
+"""The last are errors of TurboJPEG itself, for example for a sampling that Pillow reads."""
 
 
 def warn_of_damage(encoded: bytes, name: str) -> None:

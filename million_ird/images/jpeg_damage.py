@@ -25,7 +25,13 @@ _EOI = b"\xff\xd9"
 _SOS = 0xDA
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _AFTER_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
-_HARMLESS = ("Unknown Adobe", "Warning: unknown JFIF", "unknown JFIF", "Inconsistent progression sequence")
+_HARMLESS = (
+    "Unknown Adobe",
+    "Warning: unknown JFIF",
+    "unknown JFIF",
+    "Inconsistent progression sequence",
+    "tj",  # errors of TurboJPEG itself, for example for a sampling that libjpeg reads, and so Pillow: not looked at
+)
 _MIN_STEP = 4.0
 """Levels; a smaller shift is not seen."""
 _MIN_COLUMNS = 48
@@ -83,19 +89,22 @@ def require_whole_jpeg(encoded: bytes) -> None:
     if not has_end(encoded):
         return  # the decoder refuses it as truncated
     layout = _block_layout(encoded)
-    pixels = _decoded_without_warning(encoded, "GRAY" if layout is None else "RGB")
+    pixels = _decoded(encoded, "GRAY" if layout is None else "RGB", strict=True)
     if pixels is None:
         _check_warning(encoded)
     if layout is None:
         return
-    row = find_shift(simplejpeg.decode_jpeg(encoded, "RGB", strict=False) if pixels is None else pixels, *layout)
+    if pixels is None:
+        pixels = _decoded(encoded, "RGB", strict=False)
+    row = None if pixels is None else find_shift(pixels, *layout)
     if row is not None:
         raise ReadError("damaged", f"brightness or colour is shifted from row {row} on, as by a wrong difference")
 
 
-def _decoded_without_warning(encoded: bytes, colours: str) -> NDArray[np.uint8] | None:
+def _decoded(encoded: bytes, colours: str, *, strict: bool) -> NDArray[np.uint8] | None:
+    """Return the pixels; None with an error or, if strict, a warning."""
     try:
-        pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(encoded, colours, strict=True)
+        pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(encoded, colours, strict=strict)
     except ValueError:
         return None
     return pixels

@@ -341,5 +341,6 @@ def test_no_file_causes_a_crash_a_traceback_or_output_on_stderr() -> None:
         assert message.startswith(f"{file}: ")
         assert "\n" not in message
     assert peak < 1_000_000  # kilobytes
-    warnings = [line for line in done.stderr.splitlines() if "bits per sample could be read" not in line]
+    known = ("bits per sample could be read", "is damaged, and parts of it may be grey")
+    warnings = [line for line in done.stderr.splitlines() if not any(text in line for text in known)]
     assert len(warnings) <= 1, warnings  # "More samples per pixel", which Pillow itself prints

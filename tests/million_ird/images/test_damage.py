@@ -2,7 +2,9 @@
 
 import io
 import random
+import shutil
 import struct
+import subprocess
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -259,3 +261,15 @@ def test_a_jpeg_without_its_end_is_published_with_one(tmp_path: Path, strip: str
     assert made.funnel.kept == 1, made.funnel
     assert verify(made.out).faults == []
     assert made.dataset()[0]["image"].size == Image.open(io.BytesIO(whole)).size
+
+
+@pytest.mark.parametrize("factors", ["3x1", "4x2", "2x2,1x2,1x1", "3x2", "2x1,2x1,1x1", "1x2"])
+def test_a_whole_jpeg_of_unusual_sampling_is_whole(factors: str, tmp_path: Path) -> None:
+    """TurboJPEG does not read most of these, and Pillow does."""
+    convert = shutil.which("convert") or shutil.which("magick")
+    if convert is None:
+        pytest.skip("ImageMagick is absent")
+    Image.fromarray(next(iter(PHOTOGRAPHS.values()))).save(tmp_path / "in.png")
+    command = [convert, tmp_path / "in.png", "-sampling-factor", factors, "-quality", "90", tmp_path / "out.jpg"]
+    subprocess.run(command, check=True)
+    assert verdict((tmp_path / "out.jpg").read_bytes()) == "read"

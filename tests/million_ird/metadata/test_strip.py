@@ -46,7 +46,7 @@ def decode_or_none(encoded: bytes) -> np.ndarray | None:
 
 
 def same_header_except_frames(before: ImageHeader, after: ImageHeader) -> bool:
-    names = [name for name in ImageHeader.__slots__ if name not in {"frames", "format"}]
+    names = [name for name in ImageHeader.__slots__ if name not in {"frames", "format", "camera"}]
     frames = before.format in LOSES_FRAMES or before.frames == after.frames
     formats = before.format == after.format or (before.format, after.format) == ("MPO", "JPEG")
     return frames and formats and all(getattr(before, name) == getattr(after, name) for name in names)

@@ -87,6 +87,7 @@ def test_every_task_has_a_row_of_every_method(measured: tuple[str, dict[str, Any
         assert f"\n{task}, 1 picture\n" in printed
 
 
+@pytest.mark.full
 def test_the_input_is_measured_as_scikit_image_measures_it(folder: Path, measured: tuple[str, dict[str, Any]]) -> None:
     inputs = {row["task"]: row for row in measured[1]["rows"] if row["method"] == "input"}
     for task, row in inputs.items():

@@ -102,6 +102,7 @@ def test_with_train_alone_other_extras_are_named(
 
 
 @pytest.mark.parametrize("name", sorted(MILLION_IRD))
+@pytest.mark.full
 def test_every_command_of_million_ird_names_the_extra_that_it_needs(core: Path, name: str, tmp_path: Path) -> None:
     extra, arguments = MILLION_IRD[name]
     (tmp_path / "neural.yaml").write_text("scores: [musiq]\ngates: [{field: musiq, min: 50}]\n")

@@ -205,6 +205,7 @@ def test_an_uploaded_image_is_degraded_restored_and_downloaded(
     assert not np.array_equal(shallow, after)
 
 
+@pytest.mark.full
 def test_a_text_file_gives_an_error_and_the_page_still_works(
     browser: Chromium, demo: Demo, photograph: Path, tmp_path: Path
 ) -> None:

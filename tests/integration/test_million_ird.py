@@ -350,6 +350,7 @@ def bad_uses(folder: Path, pictures: Path) -> dict[str, tuple[list[object], str]
     }
 
 
+@pytest.mark.full
 def test_bad_use_is_one_line_exit_2_and_nothing_written(tmp_path: Path, pictures: Path) -> None:
     uses = bad_uses(tmp_path, pictures)
     before = sorted(tmp_path.rglob("*"))

@@ -44,6 +44,7 @@ def _start(*arguments: object) -> "subprocess.Popen[str]":
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.full
 def test_finished_files_are_complete_and_nothing_remains_of_the_others(
     number: signal.Signals, shallow: Path, tmp_path: Path
 ) -> None:

@@ -144,6 +144,7 @@ def test_a_run_killed_at_any_step_resumes_to_the_same_weights(
 
 
 @pytest.mark.parametrize("stage", ["finetune", pytest.param("pretrain", marks=pytest.mark.full)])
+@pytest.mark.full
 def test_two_processes_train_the_same_weights_as_one_within_rounding(
     stage: str, tmp_path: Path, data_set: Path, recipe_text: Text, train: Command
 ) -> None:
@@ -167,6 +168,7 @@ def test_two_processes_train_the_same_weights_as_one_within_rounding(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.full)])
+@pytest.mark.full
 def test_a_signal_saves_a_checkpoint_and_exits_130(
     number: signal.Signals, tmp_path: Path, data_set: Path, recipe_text: Text
 ) -> None:

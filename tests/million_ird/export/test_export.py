@@ -680,6 +680,7 @@ def processes() -> Callable[[Path, str, Path, int], int | None]:
 
 @FORM
 @pytest.mark.parametrize("moments", [5, pytest.param(60, marks=pytest.mark.full)])
+@pytest.mark.full
 def test_killed_at_any_moment_it_ends_in_the_same_files(
     first: Path,
     second: Path,

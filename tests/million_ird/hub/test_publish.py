@@ -45,6 +45,7 @@ def test_an_unchanged_dataset_makes_no_commit(site: Site, hub: Hub, built: Path)
     assert len(asked(hub, "POST .*/commit/")) == 1
 
 
+@pytest.mark.full
 def test_an_interrupted_command_exits_at_once_and_can_be_resumed(site: Site, hub: Hub, built: Path) -> None:
     hub.faults.append(Fault("PUT /store", "hold", times=100, skip=1))
     command = [str(Path(sys.executable).parent / "million-ird"), "publish", str(built), "--repo-id", NAME]

@@ -145,6 +145,7 @@ EVERYWHERE = ("GET .*/set$", "/repos/create", "GET .*/tree/", "/preupload/", "/o
         pytest.param([Fault("PUT /store", "answer", status=403)], id="an expired signature"),
     ],
 )
+@pytest.mark.full
 def test_temporary_failures_are_retried(site: Site, hub: Hub, out: Path, faults: list[Fault]) -> None:
     write_files(out, {"releases/releases.json": b'[{"version": 7}]'})
     hub.faults += faults

@@ -33,6 +33,7 @@ def test_imagehash_agrees_with_our_own_phash_on_every_image(built: Path) -> None
 
 
 @pytest.mark.parametrize("bit", [0, 31, 63])
+@pytest.mark.full
 def test_one_flipped_bit_of_a_hash_is_found(built: Path, tmp_path: Path, bit: int) -> None:
     """Ledger and data agree with each other, and the scan is gone: only the image itself tells."""
     out = tmp_path / "out"

@@ -461,6 +461,7 @@ def test_a_large_zip_is_listed_in_less_memory_than_with_the_standard_library(tmp
     assert traced_peak(ours) < 0.75 * traced_peak(standard)
 
 
+@pytest.mark.full
 def test_a_zip_with_more_members_than_16_bits_can_count(tmp_path: Path) -> None:
     source = zip_of(tmp_path / "a.zip", 66_000)
     results = list_candidates(source)

@@ -12,6 +12,7 @@ import numpy as np
 from machine import describe
 from numpy.typing import NDArray
 
+from million_ird.candidate import candidate_key
 from million_ird.dataset.key_ranges import order_of_keys, shard_ranges
 
 RESULTS = Path(__file__).parent / "results" / "shard_changes.json"
@@ -21,9 +22,9 @@ Shards = dict[bytes, float]
 
 def by_key(rows: NDArray[np.int64], weights: NDArray[np.float64]) -> Shards:
     """Return the weight of each of our shards by the bytes of its rows."""
-    order, hashes = order_of_keys([f"photos/{row:06d}.jpg" for row in rows])
+    order, numbers = order_of_keys([candidate_key("photos", f"{row:06d}.jpg") for row in rows])
     ordered = rows[order]
-    ranges = shard_ranges(hashes, float(weights[rows].sum()), MAX)
+    ranges = shard_ranges(numbers, float(weights[rows].sum()), MAX)
     return {ordered[a:b].tobytes(): float(weights[ordered[a:b]].sum()) for a, b in ranges}
 
 

@@ -73,7 +73,7 @@ def converted_name(released: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conversion:
-    """What became of the tensors of a checkpoint."""
+    """How the tensors of a checkpoint were converted."""
 
     taken: str
     """The keys that lead to the network in the checkpoint; empty for a bare state dict."""

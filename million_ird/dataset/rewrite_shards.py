@@ -60,7 +60,7 @@ class _Shard:
 
 @dataclass(frozen=True, slots=True)
 class _KeptRows:
-    """The rows that the ledger keeps, in the order of shards: that of the hashes of their keys."""
+    """The rows that the ledger keeps, in the order of shards: that of their keys."""
 
     rows: pa.Table
     """key, split and `GROUP_COLUMN`."""

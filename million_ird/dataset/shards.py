@@ -114,7 +114,7 @@ def write_shards(
 
 
 def _plan_shards(out: Folder, kept: pa.Table, recipe: Recipe, sources: Mapping[str, Source]) -> Iterator[ShardTask]:
-    """Plan the shards of each kind and split, with rows in the order of the hashes of their keys.
+    """Plan the shards of each kind and split, with rows in the order of their keys.
 
     An empty split gets a shard without rows, so that it can be loaded.
     """
@@ -126,7 +126,7 @@ def _plan_shards(out: Folder, kept: pa.Table, recipe: Recipe, sources: Mapping[s
 def _plan_split(
     out: Folder, split: str, kept: pa.Table, recipe: Recipe, sources: Mapping[str, Source]
 ) -> Iterator[ShardTask]:
-    order, hashes = order_of_keys(kept["key"].to_pylist())
+    order, numbers = order_of_keys(kept["key"].to_pylist())
     kept = kept.take(order)
     size = recipe.patches.size
     widths, heights = kept["width"].to_pylist(), kept["height"].to_pylist()
@@ -141,7 +141,7 @@ def _plan_split(
         "patches": sum(patches) * size * size * BYTES_PER_PATCH_PIXEL[recipe.patches.format],
     }
     for kind, schema in schemas.items():
-        for start, stop in shard_ranges(hashes, weights[kind], recipe.shards.bytes):
+        for start, stop in shard_ranges(numbers, weights[kind], recipe.shards.bytes):
             rows = kept.select(columns).slice(start, stop - start)
             yield ShardTask(
                 out=out,

@@ -1,4 +1,4 @@
-"""What happens to the colours of every kind of image: one table, which also stands in docs/sources.md.
+"""What happens to the colours of every kind of image: one table, which docs/sources.md repeats.
 
 A `ColourLayout` says how a file stores its colours, read from the file's own header: PNG chunks, TIFF tags, masks of a
 BMP, boxes of an AVIF. Five questions are asked of it in the order of `STEPS`. For each, the first row of `COLOUR_RULES`
@@ -206,6 +206,6 @@ def describe(layout: ColourLayout) -> str:
 
 
 def as_markdown() -> str:
-    """Return the table as it stands in docs/sources.md."""
+    """Return the table as docs/sources.md shows it."""
     rows = [f"| {rule.step} | {rule.when} | {rule.happens} |" for rule in COLOUR_RULES]
     return "\n".join(["| step | a file has | what happens |", "|---|---|---|", *rows])

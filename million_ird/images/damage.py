@@ -18,7 +18,7 @@ from typing import Any
 
 from million_ird.errors import ReadError
 from million_ird.images import jpeg_damage, tiff_file
-from million_ird.images.png_file import SIGNATURE
+from million_ird.images.png_file import iter_chunks
 
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
@@ -73,7 +73,7 @@ def require_png_header(encoded: bytes) -> None:
     Raises:
         ReadError: `damaged`.
     """
-    for kind, start, stop in _png_chunks(encoded):
+    for kind, start, stop in iter_chunks(encoded):
         if kind == b"IDAT":
             return
         _check_crc(encoded, kind, start, stop)
@@ -81,7 +81,7 @@ def require_png_header(encoded: bytes) -> None:
 
 def _require_png(encoded: bytes) -> None:
     inflater, length, expected = zlib.decompressobj(), 0, _png_size(encoded)
-    for kind, start, stop in _png_chunks(encoded):
+    for kind, start, stop in iter_chunks(encoded):
         _check_crc(encoded, kind, start, stop)
         if kind == b"IDAT":
             length += _inflated(inflater, encoded[start + 8 : stop - 4], expected - length + _PIECE)
@@ -129,21 +129,8 @@ def _png_size(encoded: bytes) -> int:
     return total
 
 
-def _png_chunks(encoded: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Yield kind, start and stop of the whole chunks, up to IEND."""
-    start = len(SIGNATURE)
-    while start + 12 <= len(encoded):
-        length, kind = struct.unpack_from(">I4s", encoded, start)
-        if start + 12 + length > len(encoded):
-            return
-        yield kind, start, start + 12 + length
-        if kind == b"IEND":
-            return
-        start += 12 + length
-
-
 def _png_ends(encoded: bytes) -> bool:
-    return any(kind == b"IEND" for kind, _, _ in _png_chunks(encoded))
+    return any(kind == b"IEND" for kind, _, _ in iter_chunks(encoded))
 
 
 def _require_tiff(encoded: bytes) -> None:

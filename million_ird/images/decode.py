@@ -3,7 +3,7 @@
 How an image becomes pixels for measuring and for patches (the stored original is never changed):
 
 - upright: the EXIF orientation is applied; `ImageHeader.width` and `height` are as displayed
-- colour, depth and alpha: by the table in `colour_rules.py`, which also stands in docs/sources.md
+- colour, depth and alpha: by the table in `colour_rules.py`, which docs/sources.md repeats
 - animations: the first frame; `ImageHeader.frames` is their number
 - size: an image of more than `max_pixels` is refused before anything is allocated; one that decodes to another
   size than its header declares is refused, too

@@ -28,10 +28,12 @@ _MODELS = {0: "grey", 2: "rgb", 3: "palette", 4: "grey", 6: "rgb"}
 _PIXELS = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND"})
 
 
-class _Chunk(NamedTuple):
+class PngChunk(NamedTuple):
+    """One chunk of a PNG: its length, type, body and checksum."""
+
     kind: bytes
     start: int
-    """Where the length stands that comes first."""
+    """Of the length, which comes first."""
     stop: int
 
 
@@ -63,7 +65,7 @@ def without_faulty_chunks(encoded: bytes) -> bytes:
     kept, complete = [(0, len(SIGNATURE))], True
     end = len(SIGNATURE)
     room = _MAX_TEXTS
-    for chunk in _chunks(encoded):
+    for chunk in iter_chunks(encoded):
         end = chunk.stop
         text = _text_length(encoded, chunk) if chunk.kind in _TEXTS else 0
         if text <= room and _is_needed(encoded, chunk):
@@ -90,7 +92,7 @@ def read_png_colours(encoded: bytes, profile: bytes | None) -> PngColours:
         raise ReadError("undecodable", "a PNG without a usable IHDR")
     bits, kind = encoded[24], encoded[25]
     bodies: dict[bytes, bytes] = {}
-    for chunk in _chunks(encoded):
+    for chunk in iter_chunks(encoded):
         if chunk.kind == b"IDAT":
             break
         bodies.setdefault(chunk.kind, encoded[chunk.start + 8 : chunk.stop - 4])
@@ -148,7 +150,7 @@ def _sixteen_bits(encoded: bytes, image: Image.Image) -> NDArray[np.uint16]:
 def _only_pixels(encoded: bytes, header: bytes) -> bytes:
     """Return a PNG of the coded pixels alone, with this body of IHDR."""
     parts = [SIGNATURE, _encode_chunk(b"IHDR", header)]
-    parts += [encoded[it.start : it.stop] for it in _chunks(encoded) if it.kind in _PIXELS - {b"IHDR"}]
+    parts += [encoded[it.start : it.stop] for it in iter_chunks(encoded) if it.kind in _PIXELS - {b"IHDR"}]
     return b"".join(parts)
 
 
@@ -190,20 +192,20 @@ def _key(body: bytes, kind: int, bits: int) -> tuple[int, ...] | None:
     return tuple(level & ((1 << bits) - 1) for level in levels)
 
 
-def _chunks(encoded: bytes) -> Iterator[_Chunk]:
+def iter_chunks(encoded: bytes) -> Iterator[PngChunk]:
     """Yield the whole chunks of a PNG up to IEND; what comes after a broken one is left out."""
     start = len(SIGNATURE)
     while start + 12 <= len(encoded):
         length, kind = struct.unpack_from(">I4s", encoded, start)
         if start + 12 + length > len(encoded):
             return
-        yield _Chunk(kind, start, start + 12 + length)
+        yield PngChunk(kind, start, start + 12 + length)
         if kind == b"IEND":
             return
         start += 12 + length
 
 
-def _is_needed(encoded: bytes, chunk: _Chunk) -> bool:
+def _is_needed(encoded: bytes, chunk: PngChunk) -> bool:
     if not chunk.kind[0] & 0x20 or chunk.kind == b"fdAT":
         return True
     body = encoded[chunk.start + 4 : chunk.stop - 4]
@@ -214,7 +216,7 @@ def _is_needed(encoded: bytes, chunk: _Chunk) -> bool:
     return body[4:].startswith(_WITH_ORIENTATION)
 
 
-def _text_length(encoded: bytes, chunk: _Chunk) -> int:
+def _text_length(encoded: bytes, chunk: PngChunk) -> int:
     """Return how long the text is that Pillow would read; more than all that it may read where that is too long."""
     body = encoded[chunk.start + 8 : chunk.stop - 4]
     _, _, rest = body.partition(b"\0")

@@ -73,7 +73,7 @@ def verify(
         out: The output folder of a build.
         workers: Worker processes that check images and patches; 0 works in this process, None takes one per core.
         scheduler: The address of a dask scheduler, used instead of `workers`.
-        listener: Is told the progress.
+        listener: Receives the progress.
 
     Raises:
         OutputError: There is no build.

@@ -19,7 +19,7 @@ from million_ird.images.decode import decode, decode_thumbnail
 from million_ird.images.header import read_header
 from million_ird.images.jpeg_damage import is_completed
 from million_ird.ledger import Row
-from million_ird.maintenance.verify_patches import patch_faults
+from million_ird.maintenance.verify_patches import image_bytes, patch_faults
 from million_ird.metadata.strip import list_private
 from million_ird.runtime.executor import Executor
 from million_ird.runtime.progress import Listener
@@ -61,7 +61,7 @@ class VerifyUnit:
     kept: pa.Table
     """The ledger's rows of those of the images that it keeps."""
     repeated: frozenset[int]
-    """Positions, from 0, of images that stand in an earlier place, too."""
+    """Positions, from 0, of images that also come earlier in the files."""
     patches: tuple[FileRows, ...]
     counts: tuple[int, ...]
     """How many of the patches belong to each image."""
@@ -77,7 +77,7 @@ def verify_images(
         kept: The rows of the kept images, with the columns of published images and `split`.
         recipe: Says how patches are cut.
         executor: Runs the units.
-        listener: Is told the progress, in images.
+        listener: Receives the progress, in images.
     """
     plan = _Plan(out, kept, recipe)
     if listener:
@@ -112,7 +112,7 @@ class _Plan:
         self.patches_without_image = 0
 
     def units(self) -> Iterator[VerifyUnit]:
-        """Yield all units; in the end, take note of kept images and patches that stand nowhere."""
+        """Yield all units; in the end, take note of kept images and patches that are in no unit."""
         positions = {name: position for position, name in enumerate(self._kept["id"].to_pylist())}
         seen: set[str] = set()
         numbers = itertools.count()
@@ -286,10 +286,3 @@ def _rows(out: Folder, rows: FileRows) -> Iterator[Row]:
                     if start >= rows.stop:
                         return
             start = stop
-
-
-def image_bytes(row: Row) -> bytes:
-    """Return the encoded image of a row; nothing if it has none."""
-    image = row.get("image")
-    encoded = image.get("bytes") if isinstance(image, dict) else None
-    return encoded if isinstance(encoded, bytes) else b""

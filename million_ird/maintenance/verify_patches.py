@@ -50,14 +50,18 @@ def _expected_patches(
 def _is_patch(row: Row, pixels: NDArray[np.uint8], columns: Mapping[str, object]) -> bool:
     if not all(_same(row.get(name), value) for name, value in columns.items()):
         return False
-    image = row.get("image")
-    encoded = image.get("bytes") if isinstance(image, dict) else None
-    if not isinstance(encoded, bytes):
-        return False
+    encoded = image_bytes(row)
     try:
         return np.array_equal(decode(encoded, read_header(encoded)), pixels)
     except ReadError:
         return False
+
+
+def image_bytes(row: Row) -> bytes:
+    """Return the encoded image of a row; nothing if it has none."""
+    image = row.get("image")
+    encoded = image.get("bytes") if isinstance(image, dict) else None
+    return encoded if isinstance(encoded, bytes) else b""
 
 
 def _same(value: object, expected: object) -> bool:

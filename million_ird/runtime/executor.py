@@ -48,7 +48,7 @@ class Executor:
         scheduler: address of a dask scheduler, used instead of `workers` and connected to on entering.
 
     Raises:
-        UsageError: the scheduler does not answer.
+        UsageError: the scheduler does not answer, or has no worker for 30 s.
         VersionMismatch: one of its workers runs another version of this program.
     """
 
@@ -86,7 +86,7 @@ class Executor:
         units are given to others.
 
         Raises:
-            BuildError: a unit killed every worker that had it, or the scheduler went away.
+            BuildError: a unit killed every worker that had it, the scheduler went away, or there is no worker any more.
             VersionMismatch: a worker runs another version of this program.
         """
         remaining = iter(units)

@@ -13,7 +13,7 @@ from million_ird.config.recipe import Recipe
 from million_ird.decide.leaks import find_leaks
 from million_ird.errors import UsageError
 from million_ird.fingerprints import ReferenceSet, get_fingerprints, parse_references, recipe_benchmarks
-from million_ird.known_benchmarks import KNOWN
+from million_ird.known_benchmarks import KNOWN, KnownBenchmark
 from million_ird.runtime.executor import Executor
 from tests.million_ird.test_fingerprints import COLUMNS, jpeg, row
 
@@ -31,11 +31,17 @@ def leaks_of(folder: Path, benchmarks: dict[str, pa.Table]) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("known", KNOWN, ids=lambda known: known.name)
-def test_each_set_is_complete_and_has_at_most_4_kb_for_each_image(known: ReferenceSet) -> None:
+def test_each_set_is_complete_and_has_at_most_4_kb_for_each_image(known: KnownBenchmark) -> None:
     table = pq.read_table(known.path)
-    assert table.num_rows == next(one.images for one in KNOWN if one.name == known.name)
+    assert table.num_rows == known.images
     assert Path(known.path).stat().st_size <= 4096 * table.num_rows
     assert set(COLUMNS) < set(table.column_names)
+
+
+def test_the_docs_have_the_same_table() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "leaks.md").read_text(encoding="utf-8")
+    rows = [f"| `{known.name}` | {known.images} | {known.made_from} |" for known in KNOWN]
+    assert "\n".join(rows) in page
 
 
 def test_names_are_read_with_commas_in_any_case_and_with_paths() -> None:

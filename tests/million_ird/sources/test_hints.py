@@ -1,4 +1,4 @@
-"""What cannot be read as it is named is told with a form of `--sources` that reads it: each form is tried."""
+"""Errors that name the form of `--sources` which reads a source: each form is tried."""
 
 import io
 import json

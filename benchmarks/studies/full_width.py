@@ -2,7 +2,7 @@
 
     python benchmarks/studies/full_width.py pack                 # here: writes build/full_width, to copy to the GPU
     python benchmarks/studies/full_width.py run --out $OUT       # there: needs only that folder and a GPU
-    python benchmarks/studies/full_width.py keep $OUT --to weights/dynet-noise-rain --licence other   # here
+    python benchmarks/studies/full_width.py keep $OUT --to benchmarks/weights/dynet-noise-rain --licence other   # here
 
 `run` times a step of each stage, trains both for as many steps as `--minutes` allows, writes the weights in bfloat16 in
 parts of at most 15 MB, and evaluates these parts. It writes eight files, none of them larger. `keep` copies the parts

@@ -126,6 +126,7 @@ class TrainingRecipe(StrictModel):
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
     frequency_loss: Annotated[float, Field(ge=0, le=1e3)] = 0.0
     log_loss: Annotated[float, Field(ge=0, le=1e3)] = 0.0
+    grid_crops: Annotated[float, Field(ge=0, le=1)] = 0.0
     exclude: tuple[str, ...] = ()
     precision: Literal["fp32", "bf16"] = "fp32"
     compile: Flag = False
@@ -175,6 +176,8 @@ def drop_newer_defaults(keys: dict[str, Any]) -> None:
         del keys["distil_from_step"]
     if not keys["log_loss"]:
         del keys["log_loss"]
+    if not keys["grid_crops"]:
+        del keys["grid_crops"]
     for task in keys.get("tasks", {}).values():
         if not task["then"]:
             del task["then"]

@@ -40,5 +40,5 @@ def verify_command(out: Out, workers: Workers = None, scheduler: Scheduler = Non
     with terminal.ProgressBar() as bar:
         report = verify(out, workers, scheduler, bar)
     terminal.emit(report, as_json)
-    if report.faults:
+    if not report.is_current:
         raise typer.Exit(1)

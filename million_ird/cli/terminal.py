@@ -20,6 +20,7 @@ from million_ird.config.gates import Gate
 from million_ird.ledger import Funnel
 from million_ird.printable import printable, printable_json, printable_lines
 from million_ird.reporting.formatting import plural
+from million_ird.stages import BuildStages
 
 if TYPE_CHECKING:  # it loads scipy.stats, which no other command needs: a second at each start
     from million_ird.calibrate import Calibration
@@ -107,7 +108,7 @@ def exit_on_signal() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def result_json(result: Result) -> str:
+def result_json(result: Result, stages: BuildStages) -> str:
     """Return a build's result as the JSON object that `--json` prints on the last line of stdout."""
     return printable_json(
         {
@@ -122,8 +123,15 @@ def result_json(result: Result) -> str:
             "vanished": result.scan.vanished,
             "out": result.out,
             "seconds": round(result.seconds, 3),
+            "next": list(stages.commands),
         }
     )
+
+
+def next_line(stages: BuildStages) -> None:
+    """Print which stage is due, why, and what to run; nothing if everything is current."""
+    if stages.note:
+        info(f"Next: {stages.note}")
 
 
 def written_line(result: Result) -> str:

@@ -16,6 +16,7 @@ from million_ird.printable import printable
 from million_ird.reporting.formatting import plural
 from million_ird.schema import DROPPED, HEADER_COLUMNS, KEPT, LEAK, measure_fields, null_reason
 from million_ird.sources.web.links import keys_of_address
+from million_ird.stages import find_stages
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class Explanation:
 
     row: Row
     text: str
+    """Ends with what is due, if a stage is: the verdict, or the dataset, is of an earlier state."""
 
     def as_json(self) -> Row:
         """Return the row as a JSON object."""
@@ -43,7 +45,8 @@ def explain(out: str, name: str) -> Explanation:
     folder, recipe = open_build(out)
     ledger = load(folder)
     row = _find(ledger, name, out)
-    return Explanation(row, "\n".join(_describe(row, ledger, recipe)))
+    note = find_stages(folder, recipe).note
+    return Explanation(row, "\n".join([*_describe(row, ledger, recipe), *([note] if note else [])]))
 
 
 def _find(ledger: pa.Table, name: str, out: str) -> Row:

@@ -7,31 +7,28 @@ cleaning and publishing.
 """
 
 import enum
-import hashlib
-import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from million_ird import ledger as ledgers
 from million_ird.build_folder import RECIPE, SOURCES, open_build, recipe_of
 from million_ird.config.recipe import Recipe, digest
-from million_ird.dataset.columns import image_columns
-from million_ird.dataset.layout import CARD, CONFIGS, REPORT, SPLITS
+from million_ird.dataset.layout import CARD, REPORT
 from million_ird.dataset.shards import STAGING
-from million_ird.errors import DamagedFile, StaleBuild
+from million_ird.errors import StaleBuild
 from million_ird.fingerprints import reference_digests
+from million_ird.marks import INCOMPLETE, Mark, has_ledger, ledger_digest, read_mark, shards_match
 from million_ird.runtime.progress import STATUS
 from million_ird.runtime.storage import Folder
 from million_ird.scan.scan import INDEX
 from million_ird.scan.scan_table import DECIDED
-from million_ird.schema import KEPT, NOT_MEASURED, measure_fields
+from million_ird.schema import NOT_MEASURED, measure_fields
 
 
 class Stage(enum.StrEnum):
@@ -49,24 +46,6 @@ IN_DATASET = (*IN_LEDGER, Stage.WRITE)
 """The stages that what is published and exported depends on; no other file depends on the report."""
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """What a card or report was made from."""
-
-    ledger: str
-    """Digest of the ledger; `none` in the card of a dataset that lacks images of its ledger."""
-    recipe: str
-    """Digest of the recipe."""
-
-    @property
-    def text(self) -> str:
-        """The mark as a comment of HTML and Markdown."""
-        return f"<!-- million-ird: ledger {self.ledger}, recipe {self.recipe} -->"
-
-
-_MARK = re.compile(r"<!-- million-ird: ledger (\w+), recipe (\w+) -->\s*\Z")
-_DIGEST_IN_CARD = re.compile(r"`recipe\.yaml`, digest\s+`([0-9a-f]{16})`")
-INCOMPLETE = "none"
 _CHANGED_RECIPE = "the recipe changed since"
 _CHANGED_LEDGER = "candidates were decided again since"
 
@@ -176,11 +155,11 @@ class _Evidence:
 
     @cached_property
     def has_ledger(self) -> bool:
-        return _has_ledger(self.folder)
+        return has_ledger(self.folder)
 
     @cached_property
     def card(self) -> Mark | None:
-        return _read_mark(self.folder, CARD)
+        return read_mark(self.folder, CARD)
 
     @cached_property
     def ledger(self) -> str:
@@ -226,7 +205,7 @@ def _why_write(found: _Evidence) -> str:
 
 
 def _why_report(found: _Evidence) -> str:
-    mark = _read_mark(found.folder, REPORT)
+    mark = read_mark(found.folder, REPORT)
     if mark is None:
         return "it was written by an earlier version" if found.folder.exists(REPORT) else "there is none yet"
     if mark.recipe != found.recipe.digest:
@@ -255,101 +234,12 @@ def require_current(folder: Folder, action: str) -> None:
 
     A dataset without recipe or ledger, such as one that was downloaded in part, has nothing to be compared with.
     """
-    if folder.exists(RECIPE) and (_has_ledger(folder) or folder.exists(INDEX)):
+    if folder.exists(RECIPE) and (has_ledger(folder) or folder.exists(INDEX)):
         find_stages(folder, recipe_of(folder)).require(action)
 
 
-def make_mark(folder: Folder, recipe: Recipe) -> Mark:
-    """Return the mark of a file that shows the present ledger."""
-    return Mark(ledger_digest(folder), recipe.digest)
-
-
-def mark_of_shards(folder: Folder, recipe: Recipe) -> Mark:
-    """Return the mark of a card whose shards were changed without their sources, by a takedown or for a release.
-
-    They are as `write` would make them where they were written by the same recipe and have the rows of the ledger.
-    """
-    earlier = _read_mark(folder, CARD)
-    same = earlier is not None and earlier.ledger != INCOMPLETE and earlier.recipe == recipe.digest
-    current = ledger_digest(folder)
-    if same and earlier and (earlier.ledger == current or shards_match(folder, recipe)):
-        return Mark(current, recipe.digest)
-    return Mark(INCOMPLETE, earlier.recipe if earlier else recipe.digest)
-
-
-def _read_mark(folder: Folder, name: str) -> Mark | None:
-    """Return the mark of a card or report; None if there is no such report or dataset, or the report has none.
-
-    An earlier version's card has no mark, but the digest of the recipe. What is not known of a dataset is empty.
-    """
-    text = folder.read(name).decode(errors="replace") if folder.exists(name) else ""
-    if match := _MARK.search(text):
-        return Mark(match[1], match[2])
-    if name == REPORT or not folder.names(CONFIGS["images"]):
-        return None
-    recipe = _DIGEST_IN_CARD.search(text)
-    return Mark("", recipe[1] if recipe else "")
-
-
-def ledger_digest(folder: Folder) -> str:
-    """Return a digest of what the ledger says: of all columns but the signatures, 16 hex digits; empty without one.
-
-    Rows are read in groups, so that memory does not grow with the ledger.
-    """
-    if not _has_ledger(folder):
-        return ""
-    found = hashlib.blake2b(digest_size=8)
-    for table in _ledger_groups(folder):
-        sink = pa.BufferOutputStream()
-        bare = table.replace_schema_metadata(None).combine_chunks()
-        with pa.ipc.new_stream(sink, bare.schema) as stream:
-            stream.write_table(bare)
-        found.update(memoryview(sink.getvalue()))
-    return found.hexdigest()
-
-
-def _ledger_groups(folder: Folder) -> Iterator[pa.Table]:
-    for name in ledgers.files(folder):
-        with folder.parquet(name) as file:
-            wanted = [field for field in file.schema_arrow.names if field not in ledgers.SIGNATURE]
-            for group in range(file.num_row_groups):
-                yield file.read_row_group(group, columns=wanted, use_threads=False)
-
-
-def shards_match(folder: Folder, recipe: Recipe) -> bool:
-    """Return whether the shards have the rows that the ledger keeps, each in its split, and no others.
-
-    The columns that images share with the ledger are compared, and whose patches there are; no image is read.
-    """
-    columns = image_columns(recipe.ledger_entries)
-    try:
-        tables = (folder.read_table(name, [*columns, "split", "verdict"]) for name in ledgers.files(folder))
-        rows = pa.concat_tables([table.filter(pc.equal(table["verdict"], KEPT)) for table in tables])
-        for split in SPLITS:
-            kept = rows.filter(pc.equal(rows["split"], split)).select(columns).sort_by("key")
-            written = _shard_rows(folder, "data", split, columns)
-            if (kept if written is None else written.sort_by("key")) != kept or (written is None and kept.num_rows):
-                return False
-            patches = _shard_rows(folder, "patches", split, ["key"])
-            if patches is not None and not pc.all(pc.is_in(patches["key"], value_set=kept["key"])).as_py():
-                return False
-    except (DamagedFile, pa.ArrowInvalid, KeyError):  # other columns: shards of another recipe
-        return False
-    return True
-
-
-def _shard_rows(folder: Folder, kind: str, split: str, columns: list[str]) -> pa.Table | None:
-    names = [f"{kind}/{name}" for name in folder.names(kind) if name.startswith(f"{split}-")]
-    tables = [folder.read_table(name, columns).select(columns).replace_schema_metadata(None) for name in names]
-    return pa.concat_tables(tables) if tables else None
-
-
 def _count_unmeasured(folder: Folder) -> int:
-    if not _has_ledger(folder):
+    if not has_ledger(folder):
         return 0
     reasons = ledgers.load(folder, ["reason"])["reason"]
     return int(pc.sum(pc.equal(reasons, NOT_MEASURED)).as_py() or 0)
-
-
-def _has_ledger(folder: Folder) -> bool:
-    return any(name.endswith(".parquet") for name in folder.names(ledgers.FOLDER))

@@ -38,6 +38,7 @@ from million_ird.fingerprints import (
     save_benchmarks,
 )
 from million_ird.ledger import Funnel
+from million_ird.marks import make_mark
 from million_ird.measures.scores import prepare
 from million_ird.reporting.card import write_card
 from million_ird.reporting.report import write_report
@@ -53,7 +54,7 @@ from million_ird.scan.source_bytes import load_download_cache
 from million_ird.schema import KEPT, NOT_MEASURED
 from million_ird.sources.registry import SourceContext, open_sources, source_specs
 from million_ird.sources.source import Source
-from million_ird.stages import IN_LEDGER, find_stages, make_mark
+from million_ird.stages import IN_LEDGER, find_stages
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from million_ird.cli import building, inspecting, measuring, releasing
+from million_ird.cli import building, inspecting, listing, measuring, releasing
 from million_ird.errors import MillionIRDError, UsageError
 from million_ird.extras import missing_extra
 from million_ird.printable import printable
@@ -22,11 +22,10 @@ app = typer.Typer(
     name="million-ird",
     help="Build datasets for image restoration: keep sharp, textured photographs, and record why others are dropped.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for commands in (building, inspecting, measuring, releasing):
+for commands in (building, inspecting, measuring, releasing, listing):
     app.add_typer(commands.app)
 
 

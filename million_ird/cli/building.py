@@ -21,6 +21,9 @@ Sources = Annotated[
         "site:URL; can be repeated. Added to the recipe's sources.",
     ),
 ]
+PositionalSources = Annotated[
+    Optional[list[str]], typer.Argument(help="Sources, as of --sources.", metavar="[SOURCE]...", show_default=False)
+]
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Try candidates again that failed in earlier runs.")]
 RetryClass = Annotated[
     Optional[list[str]],
@@ -53,6 +56,7 @@ Limit = Annotated[Optional[int], typer.Option("--limit", min=1, help="Process on
 @app.command("build")
 def build_command(
     out: OutOption,
+    positional: PositionalSources = None,
     sources: Sources = None,
     recipe: RecipeOption = "million_ird.yaml",
     limit: Limit = None,
@@ -91,7 +95,7 @@ def build_command(
             follow_links=follow_links,
             listener=bar,
         )
-        result = build(sources or [], out, resolved, options)
+        result = build([*(positional or ()), *(sources or ())], out, resolved, options)
     stages = read_stages(out)
     if as_json:
         typer.echo(terminal.result_json(result, stages))
@@ -113,6 +117,7 @@ def build_command(
 @app.command("plan")
 def plan_command(
     out: OutOption,
+    positional: PositionalSources = None,
     sources: Sources = None,
     recipe: RecipeOption = "million_ird.yaml",
     limit: Limit = None,
@@ -128,7 +133,7 @@ def plan_command(
 
     reference_sets = _reference_sets(exclude_benchmark)
     build_plan = plan(
-        sources or [],
+        [*(positional or ()), *(sources or ())],
         out,
         load(recipe),
         limit=limit,

@@ -25,10 +25,12 @@ def explain_command(
     as_json: AsJson = False,
 ) -> None:
     """Show all that is known of one candidate. Its numbers, and why it was kept or dropped."""
-    from million_ird.cli import terminal
     from million_ird.maintenance.explain import explain
 
-    terminal.emit(explain(out, candidate), as_json)
+    explanation = explain(out, candidate)
+    from million_ird.cli import terminal  # after what a mistyped name ends
+
+    terminal.emit(explanation, as_json)
 
 
 @app.command("verify")

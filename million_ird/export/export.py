@@ -14,6 +14,7 @@ from types import MappingProxyType
 import pyarrow as pa
 
 from million_ird.build_folder import LOCK as BUILD_LOCK
+from million_ird.config.recipe import nearest
 from million_ird.errors import BuildError, OutputError, UsageError
 from million_ird.export.destination import LOCK, claim, destination
 from million_ird.export.folder import FolderLayout
@@ -113,7 +114,8 @@ def export(
     """
     source = Folder(out)
     if format not in FORMATS:
-        raise UsageError(f"{format}: unknown export format; choose one of {', '.join(FORMATS)}")
+        hint = nearest(format, FORMATS)
+        raise UsageError(f"{format}: unknown export format{hint}; choose one of {', '.join(FORMATS)}")
     if is_locked(source, BUILD_LOCK):
         raise OutputError(f"{source.url}: is being built; export it afterwards")
     require_current(source, "exported")

@@ -20,11 +20,11 @@ from million_ird.dataset.layout import CHANGES, RELEASES, hub_configs
 from million_ird.dataset.markdown import escape_markdown
 from million_ird.dataset.shards import WriteSummary
 from million_ird.fingerprints import benchmark_names, load_removed
+from million_ird.marks import mark_of_shards
 from million_ird.reporting.card import write_card
 from million_ird.reporting.formatting import plural
 from million_ird.runtime.storage import Folder
 from million_ird.schema import KEPT, REMOVED, VANISHED
-from million_ird.stages import mark_of_shards
 
 LAST_RELEASE = "releases/kept.parquet"
 CHANGED = "changed"

@@ -19,9 +19,10 @@ from million_ird.maintenance.explain import explain
 from million_ird.maintenance.status import read_status
 from million_ird.maintenance.takedown import take_down
 from million_ird.maintenance.verify import verify
+from million_ird.marks import ledger_digest
 from million_ird.runtime.executor import Executor
 from million_ird.runtime.storage import Folder
-from million_ird.stages import Stage, ledger_digest, read_stages, require_current
+from million_ird.stages import Stage, read_stages, require_current
 from million_ird.workflow import Options, decide_again, report_again, scan_again, write_again
 from tests.million_ird import scenes
 

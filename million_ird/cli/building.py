@@ -22,7 +22,7 @@ Sources = Annotated[
     ),
 ]
 PositionalSources = Annotated[
-    Optional[list[str]], typer.Argument(help="Sources, as of --sources.", metavar="[SOURCE]...", show_default=False)
+    Optional[list[str]], typer.Argument(help="Sources, as of --sources.", metavar="SOURCE", show_default=False)
 ]
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Try candidates again that failed in earlier runs.")]
 RetryClass = Annotated[

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import typer
 from rich.console import Console, Group
+from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:  # it loads scipy.stats, which no other command needs: a secon
     from million_ird.calibrate import Calibration
 
 SECONDS_BETWEEN_LINES = 30.0
+WIDEST = 10_000
+"""Columns that a table may take at most."""
 
 
 class ProgressBar:
@@ -223,8 +226,14 @@ def emit(result: Printable, as_json: bool) -> None:
 
 def info(text: object) -> None:
     """Print lines or a table on stdout: a file name may look like markup or the code of an emoji."""
-    text = printable_lines(text) if isinstance(text, str) else text
-    Console(file=sys.stdout, highlight=False, soft_wrap=True).print(text, markup=False, emoji=False)
+    console = Console(file=sys.stdout, highlight=False)
+    if isinstance(text, str):
+        console.print(printable_lines(text), markup=False, emoji=False, soft_wrap=True)
+        return
+    # A narrow terminal wraps a table's cells between words; never within one, for which the table gets wider.
+    width = max(console.width, Measurement.get(console, console.options.update(max_width=WIDEST), text).minimum)
+    console.width = width
+    console.print(text, markup=False, emoji=False)
 
 
 def error(text: str) -> None:

@@ -96,6 +96,10 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
 ) -> None:
     """Measure how well, how fast and in how much memory a network restores benchmarks."""
+    from dynet.evaluation.pyiqa_names import check_names
+
+    if metrics is not None:
+        check_names(metrics)  # before what takes long to import
     from dynet.evaluation.benchmark import BenchmarkSet, parse_sigmas
     from dynet.evaluation.evaluate import Evaluation
     from dynet.evaluation.evaluate import evaluate as run_evaluation

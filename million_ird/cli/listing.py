@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import typer
 
 from million_ird.cli.options import AsJson
+from million_ird.printable import printable_lines
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -43,7 +44,5 @@ def _print(entries: Mapping[str, str], as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(entries))
         return
-    from million_ird.cli import terminal
-
     width = max(map(len, entries)) + 2
-    terminal.info("\n".join(f"{name:<{width}}{text}".rstrip() for name, text in entries.items()))
+    typer.echo(printable_lines("\n".join(f"{name:<{width}}{text}".rstrip() for name, text in entries.items())))

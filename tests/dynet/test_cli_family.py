@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -67,3 +68,18 @@ def test_the_shell_completes_commands() -> None:
         [sys.executable, "-m", "dynet"], env=os.environ | words, capture_output=True, text=True, check=False
     )
     assert done.stdout.split() == ["degradations"]
+
+
+def test_a_wrong_metric_is_named_before_anything_slow_is_loaded() -> None:
+    if find_spec("pyiqa") is None:
+        pytest.skip("pyiqa is not installed")
+    code = (
+        "import sys\nfrom dynet.cli.app import main\ntry:\n    main()\nexcept SystemExit as end: print(end.code)\n"
+        "print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+    )
+    words = ["evaluate", "--weights", "x", "--benchmark", "a=b", "--protocol", "strict", "--metrics", "lpipss"]
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=True)
+    status, loaded = done.stdout.splitlines()
+    assert status == "2"
+    assert "did you mean lpips?" in done.stderr
+    assert not {"pyiqa", "torch"} & {*loaded.split()}

@@ -21,7 +21,7 @@ LARGE_NETWORK = 5_000_000
 """Parameters from which a step is measured. The networks of recipes for processors have fewer, the paper's more."""
 LONG = 24 * 3600.0
 """Seconds from which it is said how long a run would take."""
-ADVICE = "--recipe dynet_laptop trains a small network on a processor"
+ADVICE = "--recipe dynet_laptop.yaml trains a small network on a processor"
 
 
 @dataclass(frozen=True, slots=True)

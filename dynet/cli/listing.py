@@ -24,9 +24,9 @@ def recipes(as_json: AsJson = False) -> None:
 @app.command()
 def variants(weights: WeightsOption = "", as_json: AsJson = False) -> None:
     """List the variants of weights; without --weights those that recipes have by default."""
-    from dynet.model.variants import LARGE, SMALL
+    from dynet.model.variants import LARGE, SMALL, Variant
 
-    listed = (SMALL, LARGE)
+    listed: tuple[Variant, ...] = (SMALL, LARGE)
     if weights:
         from dynet.model.weights import locate_weights, read_header
 

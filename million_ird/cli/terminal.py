@@ -11,7 +11,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Protocol
 
 import typer
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
@@ -224,7 +224,7 @@ def emit(result: Printable, as_json: bool) -> None:
         info(result.text)
 
 
-def info(text: object) -> None:
+def info(text: RenderableType) -> None:
     """Print lines or a table on stdout: a file name may look like markup or the code of an emoji."""
     console = Console(file=sys.stdout, highlight=False)
     if isinstance(text, str):

@@ -81,7 +81,8 @@ def measure_step(model: DyNet, recipe: AnyRecipe, step: int) -> StepCost:
     started = time.perf_counter()
     try:
         with torch.random.fork_rng(devices=[]):
-            training_loss(twin(clean, deepest), clean, recipe.frequency_loss, recipe.log_loss).backward()
+            loss = training_loss(twin(clean, deepest), clean, recipe.frequency_loss, recipe.log_loss)
+            torch.autograd.backward([loss])
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise

@@ -5,6 +5,7 @@ A fingerprint file is parquet with one row per image: name, size, hashes, frame 
 crop contains some of them. With the file, an evaluation set can be excluded by people who do not have its images.
 """
 
+import hashlib
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -157,6 +158,11 @@ def load_reference_fingerprints(out: Folder) -> ReferenceFingerprints:
 def reference_files(out: Folder) -> list[str]:
     """Return the files that `load_reference_fingerprints` reads."""
     return [*(f"{FOLDER}/{name}" for name in out.names(FOLDER)), *([REMOVED] if out.exists(REMOVED) else [])]
+
+
+def reference_digests(out: Folder) -> dict[str, str]:
+    """Return digests of what candidates are compared with, by file: what the verdicts depend on besides the recipe."""
+    return {name: hashlib.blake2b(out.read(name), digest_size=8).hexdigest() for name in reference_files(out)}
 
 
 def load_removed(out: Folder) -> pa.Table | None:

@@ -34,10 +34,11 @@ from million_ird.fingerprints import (
     benchmark_names,
     load_reference_fingerprints,
     recipe_benchmarks,
-    reference_files,
+    reference_digests,
     save_benchmarks,
 )
 from million_ird.ledger import Funnel
+from million_ird.marks import make_mark
 from million_ird.measures.scores import prepare
 from million_ird.reporting.card import write_card
 from million_ird.reporting.report import write_report
@@ -53,6 +54,7 @@ from million_ird.scan.source_bytes import load_download_cache
 from million_ird.schema import KEPT, NOT_MEASURED
 from million_ird.sources.registry import SourceContext, open_sources, source_specs
 from million_ird.sources.source import Source
+from million_ird.stages import IN_LEDGER, find_stages
 
 log = logging.getLogger(__name__)
 
@@ -127,7 +129,8 @@ def build(
         give_back_memory()
         ledger = ledgers.load(folder)
         written = write_stage(folder, recipe, ledger, opened, executor, progress)
-        write_report(folder, ledger, recipe, opened, summary.seconds, load_download_cache(folder))
+        originals, mark = load_download_cache(folder), make_mark(folder, recipe).text
+        write_report(folder, ledger, recipe, opened, summary.seconds, originals, progress=progress, mark=mark)
         progress.finish()
     return Result(funnel, folder.url, summary, written, time.monotonic() - started)
 
@@ -195,6 +198,7 @@ def write_again(out: str, options: Options | None = None) -> Result:
     folder, recipe = open_build(out)
     opened = load_sources(folder, _source_context(folder, recipe, options))
     with locked(folder, LOCK), Executor(options.workers, options.scheduler) as executor:
+        find_stages(folder, recipe).require("written", IN_LEDGER)
         progress = Progress(folder, options.listener)
         ledger = ledgers.load(folder)
         written = write_stage(folder, recipe, ledger, opened, executor, progress)
@@ -202,11 +206,15 @@ def write_again(out: str, options: Options | None = None) -> Result:
     return Result(ledgers.funnel(ledger), folder.url, written=written, seconds=time.monotonic() - started)
 
 
-def report_again(out: str) -> str:
+def report_again(out: str, listener: Listener | None = None) -> str:
     """Write the report alone; return its path."""
     folder, recipe = open_build(out)
     with locked(folder, LOCK):
-        return report_stage(folder, recipe)
+        find_stages(folder, recipe).require("reported", IN_LEDGER)
+        progress = Progress(folder, listener)
+        path = report_stage(folder, recipe, progress)
+        progress.finish()
+    return path
 
 
 def scan_stage(
@@ -233,12 +241,11 @@ def decide_stage(folder: Folder, recipe: Recipe, executor: Executor) -> Funnel:
             references=load_reference_fingerprints(folder),
             hash_search=hash_search,
         )
-    versions = {name: folder.version(name) for name in reference_files(folder)}
-    rules = [metadata.version("million-ird"), recipe.digest, versions]
+    rules = [metadata.version("million-ird"), recipe.digest, reference_digests(folder)]
     published = [*recipe.uri_parameters]
     decided: dict[str, object] = {"scan": rows.scan, "rules": rules, "uri_parameters": published}
     if rows.scan == "" or folder.read_json(DECIDED) != {**decided, "files": ledgers.versions(folder)}:
-        folder.remove(DECIDED)  # a half-replaced ledger must be decided again
+        folder.write_json(DECIDED, {})  # a half-replaced ledger must be decided again
         schema = ledgers.ledger_schema(rows.measures)
         ledgers.save(folder, rows.with_verdicts(verdicts, published), verdicts.num_rows, schema)
         folder.write_json(DECIDED, {**decided, "files": ledgers.versions(folder)})
@@ -268,21 +275,25 @@ def write_stage(
             f"{folder.url}: images of {sorted(kept - set(sources))} are kept, but these are not among the sources"
         )
     written = write_shards(folder, ledger, recipe, sources, executor, progress, load_download_cache(folder))
-    write_card(folder, ledger, recipe, written, benchmarks=benchmark_names(folder))
+    progress.stage("card", 1, "files")
+    mark = make_mark(folder, recipe).text
+    write_card(folder, ledger, recipe, written, benchmarks=benchmark_names(folder), mark=mark)
+    progress.advance(1)
     return written
 
 
-def report_stage(folder: Folder, recipe: Recipe) -> str:
+def report_stage(folder: Folder, recipe: Recipe, progress: Progress | None = None) -> str:
     """Write the report on the files in the folder; return its path.
 
-    Images of sources that are gone are listed, not shown. The report does not say options long a scan took.
+    Images of sources that are gone are listed, not shown. The report does not say how long a scan took.
     """
     try:
         opened = load_sources(folder, SourceContext(recipe=recipe, out=folder))
     except (SourceError, LedgerError) as error:
         log.warning("the report shows fewer images: %s", error)
         opened = {}
-    return write_report(folder, ledgers.load(folder), recipe, opened, {}, load_download_cache(folder))
+    ledger, originals, mark = ledgers.load(folder), load_download_cache(folder), make_mark(folder, recipe).text
+    return write_report(folder, ledger, recipe, opened, {}, originals, progress=progress, mark=mark)
 
 
 def _source_context(folder: Folder, recipe: Recipe, options: Options) -> SourceContext:

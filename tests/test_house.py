@@ -30,6 +30,8 @@ LAYERS = {
         ("known_benchmarks",),
         ("fingerprints", "calibrate"),
         ("dataset",),
+        ("marks",),
+        ("stages",),
         ("reporting", "export"),
         ("build_result",),
         ("workflow",),

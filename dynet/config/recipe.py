@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Union
 import yaml
 from pydantic import Field, PlainValidator, SerializeAsAny, TypeAdapter, ValidationError, model_validator
 
+from dynet.config.shipped_recipes import SHIPPED_RECIPES
 from dynet.degradations.degradation import Degradation
 from dynet.degradations.none import NoDegradation
 from dynet.degradations.parameter_types import MAX_COUNT, Count, Flag, Fraction, Positive, Steps, StrictModel
@@ -252,14 +253,16 @@ def find_recipe(name: str | Path) -> Path:
         raise RecipeError(f"{path} is a folder, not a recipe file")
     shipped = _find_shipped(path)
     if shipped is None:
-        raise RecipeError(f"{name}: no such recipe file")
+        close = difflib.get_close_matches(path.name.removesuffix(".yaml"), SHIPPED_RECIPES, n=1, cutoff=0.5)
+        raise RecipeError(f"{name}: no such recipe file" + (f" (did you mean {close[0]!r}?)" if close else ""))
     return shipped
 
 
 def _find_shipped(path: Path) -> Path | None:
     """Return the file of this name that comes with the package: inside it in a wheel, next to it in a checkout."""
     package = Path(__file__).parents[1]
-    files = [folder / path.name for folder in (package / "pipelines", package.parent / "pipelines")]
+    names = (path.name, f"{path.name}.yaml")
+    files = [folder / name for folder in (package / "pipelines", package.parent / "pipelines") for name in names]
     return next((file for file in files if file.is_file()), None) if path.parent == Path() else None
 
 

@@ -1,6 +1,8 @@
 """The explanation of one candidate: its ledger row, its verdict and every gate, in words."""
 
+import difflib
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,6 +19,11 @@ from million_ird.reporting.formatting import plural
 from million_ird.schema import DROPPED, HEADER_COLUMNS, KEPT, LEAK, measure_fields, null_reason
 from million_ird.sources.web.links import keys_of_address
 
+SUGGESTED = 3
+"""At most so many candidates are suggested for a name that none has."""
+COMPARED = 20_000
+"""At most so many names are compared by their letters: a second for these."""
+
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
@@ -24,6 +31,7 @@ class Explanation:
 
     row: Row
     text: str
+    """Ends with what is due, if a stage is: the verdict, or the dataset, is of an earlier state."""
 
     def as_json(self) -> Row:
         """Return the row as a JSON object."""
@@ -43,7 +51,10 @@ def explain(out: str, name: str) -> Explanation:
     folder, recipe = open_build(out)
     ledger = load(folder)
     row = _find(ledger, name, out)
-    return Explanation(row, "\n".join(_describe(row, ledger, recipe)))
+    from million_ird.stages import find_stages  # loads what a mistyped name need not wait for
+
+    note = find_stages(folder, recipe).note
+    return Explanation(row, "\n".join([*_describe(row, ledger, recipe), *([note] if note else [])]))
 
 
 def _find(ledger: pa.Table, name: str, out: str) -> Row:
@@ -63,11 +74,22 @@ def _find(ledger: pa.Table, name: str, out: str) -> Row:
         matches = ledger.filter(pc.or_(*prefixed)) if len(name) >= 4 else ledger.slice(0, 0)
     keys = [f"{row['source']}/{row['uri']} (key {row['key']})" for row in matches.slice(0, 5).to_pylist()]
     if not keys:
-        raise UsageError(f"{out}: no candidate has the id, key or uri {name!r}")
+        raise UsageError(f"{out}: no candidate has the id, key or uri {name!r}{_nearest(ledger, name)}")
     if matches.num_rows > 1:
         raise UsageError(f"{name!r} is {matches.num_rows} candidates: {', '.join(keys)}; give a key")
     row: Row = matches.to_pylist()[0]
     return row
+
+
+def _nearest(ledger: pa.Table, name: str) -> str:
+    """Return the candidates with the most similar names, as ` (did you mean …?)`; nothing if there are none."""
+    uris = ledger["uri"]
+    found = uris.filter(pc.match_substring(uris, name, ignore_case=True)) if name else uris.slice(0, 0)
+    inside = found.slice(0, SUGGESTED).to_pylist()
+    by_stem = {PurePosixPath(uri).stem: uri for uri in reversed(uris.slice(0, COMPARED).to_pylist())}
+    stems = difflib.get_close_matches(PurePosixPath(name).stem, by_stem, SUGGESTED, cutoff=0.5)
+    close = inside or [by_stem[stem] for stem in stems]
+    return f" (did you mean {', '.join(map(repr, close))}?)" if close else ""
 
 
 def _key_of_address(ledger: pa.Table, name: str) -> str | None:

@@ -20,6 +20,7 @@ from million_ird.dataset.layout import CHANGES, RELEASES, hub_configs
 from million_ird.dataset.markdown import escape_markdown
 from million_ird.dataset.shards import WriteSummary
 from million_ird.fingerprints import benchmark_names, load_removed
+from million_ird.marks import mark_of_shards
 from million_ird.reporting.card import write_card
 from million_ird.reporting.formatting import plural
 from million_ird.runtime.storage import Folder
@@ -128,8 +129,9 @@ def make_release(folder: Folder, *, today: date, note: str = "") -> DatasetRelea
 def update_card(folder: Folder) -> None:
     """Write the card again, so that it names the last release."""
     rows = {config.name: config.rows for config in hub_configs(folder)}
-    written = WriteSummary(rows.get("images", 0), rows.get("patches", 0))
-    write_card(folder, ledgers.load(folder), recipe_of(folder), written, benchmarks=benchmark_names(folder))
+    written, recipe = WriteSummary(rows.get("images", 0), rows.get("patches", 0)), recipe_of(folder)
+    mark = mark_of_shards(folder, recipe).text
+    write_card(folder, ledgers.load(folder), recipe, written, benchmarks=benchmark_names(folder), mark=mark)
 
 
 def list_releases(folder: Folder) -> list[DatasetRelease]:

@@ -14,7 +14,15 @@ import pyarrow as pa
 from markupsafe import Markup
 
 from million_ird.config.recipe import Recipe
-from million_ird.dataset.layout import CHANGES, LICENCE_FILE, RELEASES, count_stripped, front_matter, hub_configs
+from million_ird.dataset.layout import (
+    CARD,
+    CHANGES,
+    LICENCE_FILE,
+    RELEASES,
+    count_stripped,
+    front_matter,
+    hub_configs,
+)
 from million_ird.dataset.markdown import escape_markdown
 from million_ird.dataset.shards import WriteSummary
 from million_ird.decide.gate_order import in_cost_order
@@ -26,7 +34,6 @@ from million_ird.reporting.steps import funnel_steps
 from million_ird.runtime.storage import Folder
 from million_ird.schema import EXACT, NEAR, PIXELS, REMOVED
 
-CARD = "README.md"
 MAX_TEXT = 300
 """Characters of one text in the card."""
 
@@ -38,7 +45,13 @@ def template_path(name: str) -> Path:
 
 
 def write_card(
-    out: Folder, ledger: pa.Table, recipe: Recipe, written: WriteSummary, *, benchmarks: Sequence[str] = ()
+    out: Folder,
+    ledger: pa.Table,
+    recipe: Recipe,
+    written: WriteSummary,
+    *,
+    benchmarks: Sequence[str] = (),
+    mark: str = "",
 ) -> None:
     """Write `README.md`, its figures under `card/`, and `LICENSE.md`.
 
@@ -51,6 +64,7 @@ def write_card(
         written: What `write_shards` counted.
         benchmarks: Names of all evaluation sets that the candidates were compared with; the card also lists those of
             which no image was found.
+        mark: The last line, invisible: says what ledger the dataset was written from; see `million_ird/stages.py`.
 
     Raises:
         DamagedFile: A footer cannot be read.
@@ -66,7 +80,7 @@ def write_card(
     # For licences without an identifier the Hub expects a file: it gets the card's own section on licences.
     licences = "".join(template.blocks["licences"](template.new_context(content)))
     out.write(LICENCE_FILE, f"# Licences\n\n{licences}".encode())
-    out.write(CARD, template.render(content).encode())
+    out.write(CARD, (template.render(content) + (f"\n{mark}\n" if mark else "")).encode())
     for name in out.names(card_figures.FOLDER):
         if f"{card_figures.FOLDER}/{name}" not in {figure.path for figure in figures}:
             out.remove(f"{card_figures.FOLDER}/{name}")  # from an earlier recipe

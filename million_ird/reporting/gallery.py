@@ -16,6 +16,7 @@ from million_ird.reporting.formatting import apart, number
 from million_ird.reporting.rows import LedgerRows
 from million_ird.reporting.sliders import GateLimit
 from million_ird.reporting.steps import FunnelStep
+from million_ird.runtime.progress import Progress
 from million_ird.runtime.sandbox import WorkerDied, worker_process
 from million_ird.scan.source_bytes import DownloadCache, read_verified
 from million_ird.schema import EXACT, LEAK, NEAR, PIXELS, REMOVED
@@ -155,6 +156,7 @@ def thumbnails(
     sources: Mapping[str, Source],
     limits: BuildLimits,
     originals: DownloadCache | None = None,
+    progress: Progress | None = None,
 ) -> dict[int, Thumbnail]:
     """Make a thumbnail for each row, read again from its source or the download cache; on a failure say why.
 
@@ -166,8 +168,11 @@ def thumbnails(
         sources: The sources by label.
         limits: Of the recipe: pixels of an image, seconds to decode it.
         originals: The download cache, where a source cannot be read twice.
+        progress: Counts the images.
     """
     chosen = {position: rows.identity(position) for position in sorted(set(positions))}
+    if progress:
+        progress.stage("report", len(chosen), "images")
     keys = [str(row["key"]) for row in chosen.values()]
     readers: Mapping[str, Reader] = originals.wrap(sources, originals.places(keys)) if originals else sources
     made = {}
@@ -181,6 +186,8 @@ def thumbnails(
             except (MillionIRDError, OSError) as error:
                 src, problem = "", str(error)
             made[position] = Thumbnail(str(row["uri"]), str(row["source"]), src, problem)
+            if progress:
+                progress.advance(1)
     return made
 
 

@@ -16,6 +16,7 @@ import pyarrow as pa
 from markupsafe import Markup
 
 from million_ird.config.recipe import Recipe
+from million_ird.dataset.layout import REPORT
 from million_ird.ledger import funnel
 from million_ird.reporting import formatting, gallery
 from million_ird.reporting.counts import count_values
@@ -24,12 +25,12 @@ from million_ird.reporting.histograms import FigureAxis, HistogramBin, histogram
 from million_ird.reporting.rows import LedgerRows
 from million_ird.reporting.sliders import GateLimit, Slider, gate_limits, slider_data
 from million_ird.reporting.steps import funnel_steps
+from million_ird.runtime.progress import Progress
 from million_ird.runtime.storage import Folder
 from million_ird.scan.source_bytes import DownloadCache
 from million_ird.schema import measure_fields
 from million_ird.sources.source import Source
 
-PATH = "report/index.html"
 FAILURE_EXAMPLES = 3
 _HERE = Path(__file__).parent
 
@@ -74,6 +75,9 @@ def write_report(
     sources: Mapping[str, Source],
     seconds: Mapping[str, float],
     originals: DownloadCache | None = None,
+    *,
+    progress: Progress | None = None,
+    mark: str = "",
 ) -> str:
     """Write `report/index.html` and return its path.
 
@@ -84,9 +88,12 @@ def write_report(
         sources: The sources by label; thumbnails are read from them.
         seconds: What each measure took in this run; empty where nothing was measured.
         originals: The download cache, where a source cannot be read twice.
+        progress: Counts the images that are read.
+        mark: The last line, a comment: says what ledger the report shows; see `million_ird/stages.py`.
     """
-    out.write(PATH, render_report(ledger, recipe, sources, seconds, originals).encode())
-    return out.path(PATH)
+    page = render_report(ledger, recipe, sources, seconds, originals, progress=progress)
+    out.write(REPORT, (page + (f"\n{mark}\n" if mark else "")).encode())
+    return out.path(REPORT)
 
 
 def render_report(
@@ -95,6 +102,8 @@ def render_report(
     sources: Mapping[str, Source],
     seconds: Mapping[str, float],
     originals: DownloadCache | None = None,
+    *,
+    progress: Progress | None = None,
 ) -> str:
     """Return the whole page; see `write_report`."""
     rows = LedgerRows(ledger)
@@ -131,7 +140,7 @@ def render_report(
         dropped=dropped,
         duplicates=duplicates,
         leaks=leaks,
-        thumbnails=gallery.thumbnails(rows, positions, sources, recipe.limits, originals),
+        thumbnails=gallery.thumbnails(rows, positions, sources, recipe.limits, originals, progress),
         failures=_failures(rows, counts.failures),
         sources=count_values(ledger, "source"),
         licences=count_values(ledger, "licence"),

@@ -21,6 +21,7 @@ from million_ird.scan.fetch import fetch_name, gates_digest
 from million_ird.scan.measuring import MeasureResult, part_name, row_files, rows_name
 from million_ird.scan.scan_queue import QueueOptions, ScanQueue
 from million_ird.scan.vanished import keep_vanished
+from million_ird.scan.warm_up import prepare_measures
 from million_ird.sources.source import Source, SourceChunk
 
 log = logging.getLogger(__name__)
@@ -71,6 +72,8 @@ class Scan:
         summary = ScanSummary()
         with contextlib.closing(ScanQueue(options, before)) as queue:
             queue.fill(self.chunks())
+            if len(queue):
+                prepare_measures(progress.listener)
             progress.stage("scan", queue.total, "images")
             for task, result in executor.work(queue):
                 if isinstance(result, MeasureResult):

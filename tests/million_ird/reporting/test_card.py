@@ -21,6 +21,7 @@ from million_ird.dataset.markdown import plain_line
 from million_ird.dataset.shards import WriteSummary
 from million_ird.ledger import ledger_schema
 from million_ird.maintenance.verify import verify
+from million_ird.marks import make_mark
 from million_ird.reporting.card import write_card
 from million_ird.reporting.counts import (
     count_leaks,
@@ -273,7 +274,8 @@ def test_writing_the_card_again_gives_the_same_bytes(built: Path, tmp_path: Path
     shutil.rmtree(built / "card")
     ledger = ledgers.load(Folder(str(built)))
     counts = {config.name: config.rows for config in hub_configs(Folder(str(built)))}
-    write_card(Folder(str(built)), ledger, scenes.recipe(), WriteSummary(counts["images"], counts["patches"], 0))
+    written, mark = WriteSummary(counts["images"], counts["patches"], 0), make_mark(Folder(str(built)), scenes.recipe())
+    write_card(Folder(str(built)), ledger, scenes.recipe(), written, mark=mark.text)
     assert {name: (built / name).read_bytes() for name in names} == before
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from million_ird.config.recipe import Recipe, digest
 from million_ird.errors import DamagedFile, SourceError
 from million_ird.runtime.executor import Executor
+from million_ird.runtime.file_marks import mark_of
 from million_ird.runtime.storage import Folder
 from million_ird.scan.deal.chunks import ChunkTask, in_units, store_chunks, stored_chunks
 from million_ird.scan.deal.cuts import LaneCutter
@@ -21,7 +22,6 @@ from million_ird.scan.deal.repeats import RepeatedRows, find_repeats, repeat_tas
 from million_ird.scan.measuring import cache_key
 from million_ird.scan.planned_chunk import PlannedChunk
 from million_ird.sources.cells import failure_in
-from million_ird.sources.table_marks import mark_of
 from million_ird.sources.table_parquet import TablePiece, pieces_of_parquet
 from million_ird.sources.tables import READ_ERRORS, TableSource, warn_of_rows
 

@@ -16,13 +16,14 @@ import pytest
 from million_ird.config.recipe import Recipe
 from million_ird.config.rules import WebSettings
 from million_ird.errors import SourceError
+from million_ird.runtime import file_marks
 from million_ird.runtime.executor import Executor
 from million_ird.runtime.storage import Folder
 from million_ird.scan.deal import chunks as stored
 from million_ird.scan.deal import deal, parts, repeats
 from million_ird.scan.deal.deal import TableDeal
 from million_ird.scan.planned_chunk import PlannedChunk, chunk_name
-from million_ird.sources import table_marks, table_parquet
+from million_ird.sources import table_parquet
 from million_ird.sources.source import Source, SourceChunk
 from million_ird.sources.tables import TableSource
 from million_ird.sources.web import links
@@ -37,7 +38,7 @@ Row = dict[str, Any]
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Chunks, parts and pieces of some rows, and tables that count as old at once."""
-    monkeypatch.setattr(table_marks, "SETTLED_SECONDS", 0.0)
+    monkeypatch.setattr(file_marks, "SETTLED_SECONDS", 0.0)
     for module, name, value in (
         *((links, "LINKS_PER_CHUNK", 8), (links, "MAX_CHUNK_SIZE", 12), (links, "FILES_PER_CHUNK", 4)),
         *((links, "MAX_FILES_PER_CHUNK", 6), (parts, "PART_ROWS", 40), (deal, "PIECE_ROWS", 70)),
@@ -253,8 +254,8 @@ def test_a_table_that_was_just_written_or_names_files_is_read_again(
     (folder / "1.png").write_bytes(b"another picture")
     after = dealt(tmp_path / "out", source_of(table), RECIPE)
     assert after == one_by_one(source_of(table), RECIPE) != before
-    monkeypatch.setattr(table_marks, "SETTLED_SECONDS", 3600.0)
-    assert table_marks.mark_of(Folder(str(folder)), "list.csv") == ""
+    monkeypatch.setattr(file_marks, "SETTLED_SECONDS", 3600.0)
+    assert file_marks.mark_of(Folder(str(folder)), "list.csv") == ""
 
 
 @pytest.mark.parametrize("step", ["read_piece", "find_repeats", "store_chunks"])

@@ -1,8 +1,8 @@
-"""Marks of tables: equal ones mean the same bytes, so that a table that was read need not be read again.
+"""Marks of files: equal ones mean the same bytes, so that a file that was read need not be read again.
 
 A mark is only given where a change could not go unnoticed. On a disk it has the size, the inode, and the times of the
 last change of the content and of the inode, which no program can set back; in an object store, the size and the ETag,
-which names the content. Of a parquet table, the footer is a part of it, too.
+which names the content. Of a parquet file, the footer is a part of it, too.
 """
 
 import hashlib
@@ -18,11 +18,11 @@ _FOOTER_END = 8
 
 
 def mark_of(folder: Folder, name: str) -> str:
-    """Return the mark of a table; empty where it cannot be told whether the table has changed.
+    """Return the mark of a file; empty where it cannot be told whether the file has changed.
 
     Args:
-        folder: The folder of the table.
-        name: Its name there, as it was listed.
+        folder: A folder.
+        name: The name of a file in it, as it was listed.
 
     Raises:
         OSError: It cannot be read.

@@ -91,10 +91,7 @@ class VerifyJournal:
     def _mark(self, name: str) -> str:
         """Return the mark that a file had when it was first asked for, before any of its units was checked."""
         if name not in self._marks:
-            try:
-                self._marks[name] = mark_of(self._out, name)
-            except OSError:  # said when it is read
-                self._marks[name] = ""
+            self._marks[name] = mark_of(self._out, name)
         return self._marks[name]
 
     def _store(self) -> None:
@@ -106,6 +103,10 @@ class VerifyJournal:
         except (OSError, OutputError, BuildError) as error:
             log.info("a verification that is killed will begin again: %s", error)
             self._can_write = False
+        except Exception:
+            if self._out.local:
+                raise
+            self._can_write = False  # clients of object stores raise error types of their own
         else:
             self._batches += 1
             self._waiting = {}

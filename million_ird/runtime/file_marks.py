@@ -18,15 +18,23 @@ _FOOTER_END = 8
 
 
 def mark_of(folder: Folder, name: str) -> str:
-    """Return the mark of a file; empty where it cannot be told whether the file has changed.
+    """Return the mark of a file; empty where it cannot be told whether the file has changed, or it cannot be read.
 
     Args:
         folder: A folder.
         name: The name of a file in it, as it was listed.
-
-    Raises:
-        OSError: It cannot be read.
     """
+    try:
+        return _mark_of(folder, name)
+    except OSError:
+        return ""
+    except Exception:
+        if folder.local:
+            raise
+        return ""  # clients of object stores and web servers raise error types of their own
+
+
+def _mark_of(folder: Folder, name: str) -> str:
     stamp = _stamp_on_disk(folder, name) if folder.local else _stamp_elsewhere(folder, name)
     if not stamp or not name.lower().endswith(".parquet"):
         return stamp

@@ -57,14 +57,7 @@ class TableDeal:
     def _marks(self) -> list[list[str]]:
         """Return names and marks of all tables."""
         folder, tables = self._source.tables()
-        marks = []
-        for table in tables:
-            try:
-                mark = "" if failure_in(table.version) else mark_of(folder, table.uri)
-            except OSError:  # said when it is read
-                mark = ""
-            marks.append([table.uri, mark])
-        return marks
+        return [[table.uri, "" if failure_in(table.version) else mark_of(folder, table.uri)] for table in tables]
 
     def _recognised(self, marks: list[list[str]]) -> dict[str, Any] | None:
         """Return what is stored of the same tables; None if they have changed, or may have."""
@@ -187,6 +180,7 @@ def _pieces(folder: Folder, table: str) -> list[TablePiece]:
 
 def _terms(source: TableSource, recipe: Recipe) -> str:
     """Return a digest of all that the chunks and their names depend on beside the tables."""
-    fields = [source.label, source.root, source.columns, source.texts, source.names, repr(source.options)]
-    fields += [source.inside, source.follow_links, source.fetcher.web.lanes]
-    return digest([RULES, fields, recipe.passed, recipe.limits.max_bytes, cache_key(recipe)])
+    columns = [source.columns, source.texts, source.names]
+    places = [source.label, source.root, repr(source.options), source.inside, source.follow_links]
+    names = [source.fetcher.web.lanes, recipe.passed, recipe.limits.max_bytes, cache_key(recipe)]
+    return digest([RULES, columns, places, names])

@@ -80,6 +80,11 @@ class Executor:
         return max(1, self._workers)
 
     @property
+    def local(self) -> bool:
+        """Whether all units run on this machine, and have its disks."""
+        return self._scheduler is None
+
+    @property
     def memory(self) -> int:
         """Bytes that each worker may take of this machine; 0, no limit, with a scheduler, which has its own limits."""
         return 0 if self._scheduler is not None else memory_of_this_machine() // self.parallelism

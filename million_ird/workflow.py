@@ -8,9 +8,6 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import TypeAlias
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from million_ird import ledger as ledgers
 from million_ird.build_folder import (
     LOCK,
@@ -38,6 +35,7 @@ from million_ird.fingerprints import (
     save_benchmarks,
 )
 from million_ird.ledger import Funnel
+from million_ird.ledger_stream import LedgerStream, count_verdicts
 from million_ird.measures.scores import prepare
 from million_ird.reporting.card import write_card
 from million_ird.reporting.report import write_report
@@ -50,7 +48,7 @@ from million_ird.runtime.storage import Folder
 from million_ird.scan.scan import Scan, ScanSummary
 from million_ird.scan.scan_table import DECIDED, load_scan
 from million_ird.scan.source_bytes import load_download_cache
-from million_ird.schema import KEPT, NOT_MEASURED
+from million_ird.schema import NOT_MEASURED
 from million_ird.sources.registry import SourceContext, open_sources, source_specs
 from million_ird.sources.source import Source
 
@@ -125,7 +123,7 @@ def build(
         give_back_memory()
         funnel = decide_stage(folder, recipe, executor)
         give_back_memory()
-        ledger = ledgers.load(folder)
+        ledger = LedgerStream.of_build(folder)
         written = write_stage(folder, recipe, ledger, opened, executor, progress)
         write_report(folder, ledger, recipe, opened, summary.seconds, load_download_cache(folder))
         progress.finish()
@@ -196,10 +194,10 @@ def write_again(out: str, options: Options | None = None) -> Result:
     opened = load_sources(folder, _source_context(folder, recipe, options))
     with locked(folder, LOCK), Executor(options.workers, options.scheduler) as executor:
         progress = Progress(folder, options.listener)
-        ledger = ledgers.load(folder)
+        ledger = LedgerStream.of_build(folder)
         written = write_stage(folder, recipe, ledger, opened, executor, progress)
         progress.finish()
-    return Result(ledgers.funnel(ledger), folder.url, written=written, seconds=time.monotonic() - started)
+    return Result(count_verdicts(ledger), folder.url, written=written, seconds=time.monotonic() - started)
 
 
 def report_again(out: str) -> str:
@@ -254,13 +252,13 @@ def decide_stage(folder: Folder, recipe: Recipe, executor: Executor) -> Funnel:
 def write_stage(
     folder: Folder,
     recipe: Recipe,
-    ledger: pa.Table,
+    ledger: LedgerStream,
     sources: Mapping[str, Source],
     executor: Executor,
     progress: Progress,
 ) -> WriteSummary:
     """Write shards and card."""
-    kept = set(ledger.filter(pc.equal(ledger["verdict"], KEPT))["source"].unique().to_pylist())
+    kept = {source for table in ledger.kept(["source"]) for source in table["source"].unique().to_pylist()}
     if ledgers.check_version(ledger.schema, folder.url) != recipe.ledger_entries:
         raise LedgerError(f"{folder.url}: decided by another recipe than {RECIPE}; run build or decide")
     if kept - set(sources):
@@ -282,7 +280,7 @@ def report_stage(folder: Folder, recipe: Recipe) -> str:
     except (SourceError, LedgerError) as error:
         log.warning("the report shows fewer images: %s", error)
         opened = {}
-    return write_report(folder, ledgers.load(folder), recipe, opened, {}, load_download_cache(folder))
+    return write_report(folder, LedgerStream.of_build(folder), recipe, opened, {}, load_download_cache(folder))
 
 
 def _source_context(folder: Folder, recipe: Recipe, options: Options) -> SourceContext:

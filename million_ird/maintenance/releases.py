@@ -20,6 +20,7 @@ from million_ird.dataset.layout import CHANGES, RELEASES, hub_configs
 from million_ird.dataset.markdown import escape_markdown
 from million_ird.dataset.shards import WriteSummary
 from million_ird.fingerprints import benchmark_names, load_removed
+from million_ird.ledger_stream import LedgerStream
 from million_ird.reporting.card import write_card
 from million_ird.reporting.formatting import plural
 from million_ird.runtime.storage import Folder
@@ -129,7 +130,7 @@ def update_card(folder: Folder) -> None:
     """Write the card again, so that it names the last release."""
     rows = {config.name: config.rows for config in hub_configs(folder)}
     written = WriteSummary(rows.get("images", 0), rows.get("patches", 0))
-    write_card(folder, ledgers.load(folder), recipe_of(folder), written, benchmarks=benchmark_names(folder))
+    write_card(folder, LedgerStream.of_build(folder), recipe_of(folder), written, benchmarks=benchmark_names(folder))
 
 
 def list_releases(folder: Folder) -> list[DatasetRelease]:

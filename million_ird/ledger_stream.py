@@ -95,6 +95,19 @@ class LedgerStream:
         for table in self.batches([*columns, "verdict"]):
             yield table.filter(pc.equal(table["verdict"], KEPT)).select(columns)
 
+    def kept_table(self, columns: Sequence[str]) -> pa.Table:
+        """Return some columns of all kept rows, which are then in memory."""
+        return self._joined(self.kept(columns), columns)
+
+    def keyed_table(self, keys: pa.Array | pa.ChunkedArray, columns: Sequence[str]) -> pa.Table:
+        """Return some columns, `key` among them, of the rows with one of these keys, which are then in memory."""
+        tables = self.batches(columns)
+        return self._joined((table.filter(pc.is_in(table["key"], value_set=keys)) for table in tables), columns)
+
+    def _joined(self, tables: Iterable[pa.Table], columns: Sequence[str]) -> pa.Table:
+        schema = pa.schema([self.schema.field(name) for name in columns], self.schema.metadata)
+        return pa.concat_tables([schema.empty_table(), *(table.cast(schema) for table in tables)])
+
     def take(self, positions: Iterable[int], columns: Sequence[str]) -> dict[int, Row]:
         """Return some columns of a few rows, by position; only the row groups that hold them are read."""
         groups: dict[int, list[int]] = {}

@@ -93,7 +93,7 @@ def write_shards(
         BuildError: The disk is full.
     """
     names = [*image_columns(recipe.ledger_entries), "split"]
-    kept = pa.concat_tables(ledger.kept(names))
+    kept = ledger.kept_table(names)
     tasks = list(_plan_shards(out, kept, recipe, sources))
     present = {kind: _readable_shards(out, kind) for kind in KINDS}
     staged = {name.removesuffix(".parquet") for name in out.names(STAGING)}

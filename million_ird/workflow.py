@@ -8,9 +8,6 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import TypeAlias
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from million_ird import ledger as ledgers
 from million_ird.build_folder import (
     LOCK,
@@ -38,6 +35,7 @@ from million_ird.fingerprints import (
     save_benchmarks,
 )
 from million_ird.ledger import Funnel
+from million_ird.ledger_stream import LedgerStream, count_verdicts
 from million_ird.marks import make_mark
 from million_ird.measures.scores import prepare
 from million_ird.reporting.card import write_card
@@ -51,7 +49,7 @@ from million_ird.runtime.storage import Folder
 from million_ird.scan.scan import Scan, ScanSummary
 from million_ird.scan.scan_table import DECIDED, load_scan
 from million_ird.scan.source_bytes import load_download_cache
-from million_ird.schema import KEPT, NOT_MEASURED
+from million_ird.schema import NOT_MEASURED
 from million_ird.sources.registry import SourceContext, open_sources, source_specs
 from million_ird.sources.source import Source
 from million_ird.stages import IN_LEDGER, find_stages
@@ -127,7 +125,7 @@ def build(
         give_back_memory()
         funnel = decide_stage(folder, recipe, executor)
         give_back_memory()
-        ledger = ledgers.load(folder)
+        ledger = LedgerStream.of_build(folder)
         written = write_stage(folder, recipe, ledger, opened, executor, progress)
         originals, mark = load_download_cache(folder), make_mark(folder, recipe).text
         write_report(folder, ledger, recipe, opened, summary.seconds, originals, progress=progress, mark=mark)
@@ -200,10 +198,10 @@ def write_again(out: str, options: Options | None = None) -> Result:
     with locked(folder, LOCK), Executor(options.workers, options.scheduler) as executor:
         find_stages(folder, recipe).require("written", IN_LEDGER)
         progress = Progress(folder, options.listener)
-        ledger = ledgers.load(folder)
+        ledger = LedgerStream.of_build(folder)
         written = write_stage(folder, recipe, ledger, opened, executor, progress)
         progress.finish()
-    return Result(ledgers.funnel(ledger), folder.url, written=written, seconds=time.monotonic() - started)
+    return Result(count_verdicts(ledger), folder.url, written=written, seconds=time.monotonic() - started)
 
 
 def report_again(out: str, listener: Listener | None = None) -> str:
@@ -261,13 +259,13 @@ def decide_stage(folder: Folder, recipe: Recipe, executor: Executor) -> Funnel:
 def write_stage(
     folder: Folder,
     recipe: Recipe,
-    ledger: pa.Table,
+    ledger: LedgerStream,
     sources: Mapping[str, Source],
     executor: Executor,
     progress: Progress,
 ) -> WriteSummary:
     """Write shards and card."""
-    kept = set(ledger.filter(pc.equal(ledger["verdict"], KEPT))["source"].unique().to_pylist())
+    kept = {source for table in ledger.kept(["source"]) for source in table["source"].unique().to_pylist()}
     if ledgers.check_version(ledger.schema, folder.url) != recipe.ledger_entries:
         raise LedgerError(f"{folder.url}: decided by another recipe than {RECIPE}; run build or decide")
     if kept - set(sources):
@@ -292,7 +290,8 @@ def report_stage(folder: Folder, recipe: Recipe, progress: Progress | None = Non
     except (SourceError, LedgerError) as error:
         log.warning("the report shows fewer images: %s", error)
         opened = {}
-    ledger, originals, mark = ledgers.load(folder), load_download_cache(folder), make_mark(folder, recipe).text
+    originals, mark = load_download_cache(folder), make_mark(folder, recipe).text
+    ledger = LedgerStream.of_build(folder)
     return write_report(folder, ledger, recipe, opened, {}, originals, progress=progress, mark=mark)
 
 

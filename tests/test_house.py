@@ -23,7 +23,7 @@ LAYERS = {
         ("config",),
         ("runtime",),
         ("ledger", "images", "metadata"),
-        ("measures", "sources"),
+        ("measures", "sources", "ledger_stream"),
         ("build_folder", "dedup"),
         ("scan",),
         ("decide", "score"),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from million_ird import ledger
 from million_ird.config.recipe import Recipe, digest
@@ -105,8 +106,8 @@ class Decision:
         total = sum(part.rows for part in parts)
         file_rows = [rows for part in parts for rows in part.file_rows]
         names = [name for group in files for name in group]
-        file_ends = np.cumsum([0, *file_rows])
-        part_ends = np.cumsum([0, *(part.rows for part in parts)])
+        file_ends = np.cumsum([0, *file_rows], dtype=np.int64)
+        part_ends = np.cumsum([0, *(part.rows for part in parts)], dtype=np.int64)
         for number, name in enumerate(part_names(total)):
             first = number * ROWS_PER_FILE
             stop = min(total, first + ROWS_PER_FILE)
@@ -148,7 +149,7 @@ class StagedLedger:
         self.out.remove(FOLDER)
 
 
-def _covering(ends: np.ndarray, first: int, stop: int) -> tuple[int, int]:
+def _covering(ends: NDArray[np.int64], first: int, stop: int) -> tuple[int, int]:
     """Return the range of the pieces, whose borders are `ends`, that have the rows from `first` to `stop`."""
     low = max(0, int(np.searchsorted(ends, first, side="right")) - 1)
     return low, max(low, int(np.searchsorted(ends, stop, side="left")))

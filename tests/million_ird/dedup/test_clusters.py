@@ -5,7 +5,13 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from million_ird.dedup.clusters import best_with_same_label, choose_representatives, component_labels, labels_of, rank_rows
+from million_ird.dedup.clusters import (
+    best_with_same_label,
+    choose_representatives,
+    component_labels,
+    labels_of,
+    rank_rows,
+)
 
 PAIRS = st.lists(st.tuples(st.integers(0, 11), st.integers(0, 11)).filter(lambda pair: pair[0] != pair[1]), max_size=20)
 

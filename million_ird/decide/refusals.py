@@ -139,7 +139,9 @@ def broken_limits(rows: pa.Table, codes: Codes, outcomes: Outcomes) -> tuple[NDA
 def _is_removed(rows: pa.Table, removed: pa.Table | None) -> NDArray[np.bool_]:
     """Return the mask of rows with the bytes or pixels of a removed image, and of rows whose bytes were erased."""
     found = flags(pc.fill_null(pc.equal(rows["failure_class"], REMOVED), False)).copy()
-    for column in _HASHES if removed is not None else ():
+    if removed is None:
+        return found
+    for column in _HASHES:
         found |= flags(pc.is_in(rows[column], value_set=removed[column], skip_nulls=True))
     return found
 
@@ -148,7 +150,7 @@ def _is_refused(licences: pa.ChunkedArray, rules: LicenceRules) -> NDArray[np.bo
     """Ask the rules once for each distinct licence."""
     coded = licences.combine_chunks().dictionary_encode(null_encoding="encode")
     refused = np.array([rules.refuses(licence) for licence in coded.dictionary.to_pylist()], bool)
-    return refused[coded.indices.to_numpy(zero_copy_only=False)]
+    return np.asarray(refused[coded.indices.to_numpy(zero_copy_only=False)], bool)
 
 
 def flags(column: pa.ChunkedArray | pa.Array) -> NDArray[np.bool_]:

@@ -16,18 +16,17 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from million_ird import ledger as ledgers
 from million_ird.build_folder import RECIPE, SOURCES, open_build, recipe_of
 from million_ird.config.recipe import Recipe, digest
 from million_ird.dataset.layout import CARD, REPORT
 from million_ird.dataset.shards import STAGING
 from million_ird.errors import StaleBuild
 from million_ird.fingerprints import reference_digests
+from million_ird.ledger_stream import LedgerStream
 from million_ird.marks import INCOMPLETE, Mark, has_ledger, ledger_digest, read_mark, shards_match
 from million_ird.runtime.progress import STATUS
 from million_ird.runtime.storage import Folder
-from million_ird.scan.scan import INDEX
-from million_ird.scan.scan_table import DECIDED
+from million_ird.scan.scan import DECIDED, INDEX
 from million_ird.schema import NOT_MEASURED, measure_fields
 
 
@@ -241,5 +240,5 @@ def require_current(folder: Folder, action: str) -> None:
 def _count_unmeasured(folder: Folder) -> int:
     if not has_ledger(folder):
         return 0
-    reasons = ledgers.load(folder, ["reason"])["reason"]
-    return int(pc.sum(pc.equal(reasons, NOT_MEASURED)).as_py() or 0)
+    batches = LedgerStream.of_build(folder).batches(["reason"])
+    return sum(int(pc.sum(pc.equal(table["reason"], NOT_MEASURED)).as_py() or 0) for table in batches)

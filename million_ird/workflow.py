@@ -20,13 +20,13 @@ from million_ird.build_folder import (
 )
 from million_ird.build_result import Result
 from million_ird.config.loading import load
-from million_ird.config.recipe import Recipe
+from million_ird.config.recipe import Recipe, digest
 from million_ird.config.source_spec import SourceSpec
 from million_ird.dataset.shards import WriteSummary, write_shards
-from million_ird.decide.verdicts import decide, needed_columns
-from million_ird.dedup.search import HashPairSearch
+from million_ird.decide.stream import Decision
 from million_ird.errors import LedgerError, SourceError, UsageError
 from million_ird.fingerprints import (
+    REMOVED,
     ReferenceSet,
     benchmark_names,
     load_reference_fingerprints,
@@ -44,10 +44,9 @@ from million_ird.runtime.executor import Executor
 from million_ird.runtime.lock import locked
 from million_ird.runtime.memory import give_back_memory
 from million_ird.runtime.progress import Listener, Progress
-from million_ird.runtime.scratch import scratch
 from million_ird.runtime.storage import Folder
-from million_ird.scan.scan import Scan, ScanSummary
-from million_ird.scan.scan_table import DECIDED, load_scan
+from million_ird.scan.scan import DECIDED, Scan, ScanSummary
+from million_ird.scan.scan_table import load_scan
 from million_ird.scan.source_bytes import load_download_cache
 from million_ird.schema import NOT_MEASURED
 from million_ird.sources.registry import SourceContext, open_sources, source_specs
@@ -228,26 +227,25 @@ def scan_stage(
 def decide_stage(folder: Folder, recipe: Recipe, executor: Executor) -> Funnel:
     """Decide from the measured numbers and write the ledger, unless it was decided in the same way before."""
     rows = load_scan(folder, recipe)
-    columns = rows.columns(needed_columns(recipe))
-    with scratch(folder) as disk:
-        hash_search = HashPairSearch(scratch=disk, run=executor.run)
-        verdicts = decide(
-            columns,
-            recipe,
-            rows.vanished,
-            batches=rows.iter_batches,
+    references = reference_digests(folder)
+    rules = [metadata.version("million-ird"), recipe.digest, references]
+    decided: dict[str, object] = {"scan": rows.scan, "rules": rules, "uri_parameters": [*recipe.uri_parameters]}
+    if rows.scan and folder.read_json(DECIDED) == {**decided, "files": ledgers.versions(folder)}:
+        counts = count_verdicts(LedgerStream.of_build(folder))
+    else:
+        staged = Decision(
+            out=folder,
+            rows=rows,
+            recipe=recipe,
             references=load_reference_fingerprints(folder),
-            hash_search=hash_search,
-        )
-    rules = [metadata.version("million-ird"), recipe.digest, reference_digests(folder)]
-    published = [*recipe.uri_parameters]
-    decided: dict[str, object] = {"scan": rows.scan, "rules": rules, "uri_parameters": published}
-    if rows.scan == "" or folder.read_json(DECIDED) != {**decided, "files": ledgers.versions(folder)}:
+            removed=REMOVED if REMOVED in references else None,
+            rules=digest(rules),
+        ).run(executor)
         folder.write_json(DECIDED, {})  # a half-replaced ledger must be decided again
-        schema = ledgers.ledger_schema(rows.measures)
-        ledgers.save(folder, rows.with_verdicts(verdicts, published), verdicts.num_rows, schema)
+        staged.publish()
         folder.write_json(DECIDED, {**decided, "files": ledgers.versions(folder)})
-    counts = ledgers.funnel(verdicts.append_column("failure_class", columns["failure_class"]))
+        staged.clean()
+        counts = staged.funnel
     unmeasured = counts.dropped.get(NOT_MEASURED, 0)
     if unmeasured:
         log.warning(

@@ -15,8 +15,7 @@ from million_ird.reporting.formatting import plural
 from million_ird.runtime.lock import is_locked, locked
 from million_ird.runtime.storage import Folder
 from million_ird.scan.download_cache import FOLDER as ORIGINALS
-from million_ird.scan.scan import INDEX
-from million_ird.scan.scan_table import DECIDED
+from million_ird.scan.scan import DECIDED, INDEX
 from million_ird.stages import Stage, find_stages, has_undecided_rows
 
 WORK = ".work"

@@ -10,6 +10,7 @@ from million_ird.build_folder import LOCK, RECIPE, open_build
 from million_ird.dataset.layout import hub_configs
 from million_ird.errors import LedgerError, OutputError
 from million_ird.ledger import Funnel
+from million_ird.ledger_stream import LedgerStream, count_verdicts
 from million_ird.reporting.formatting import duration, plural
 from million_ird.runtime.lock import is_locked
 from million_ird.runtime.progress import FINISHED, STATUS
@@ -176,4 +177,4 @@ def _funnel(folder: Folder) -> Funnel | None:
         names = ledgers.files(folder)
     except LedgerError:
         return None
-    return ledgers.funnel(ledgers.load(folder, ["verdict", "reason", "failure_class"])) if names else None
+    return count_verdicts(LedgerStream.of_build(folder)) if names else None

@@ -30,6 +30,8 @@ from million_ird.sources.tables import TableSource
 log = logging.getLogger(__name__)
 
 INDEX = ".work/scan.json"
+DECIDED = ".work/decided.json"
+"""Holds which scan, rules and `uri_parameters` the ledger was decided by, and the versions of its files."""
 
 
 @dataclass(slots=True, kw_only=True)

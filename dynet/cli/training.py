@@ -49,7 +49,8 @@ def train(
 ) -> None:
     """Train a network: pre-train it on clean images, or fine-tune it on tasks."""
     require("torch", "accelerate", "safetensors", "tensorboard")
-    from dynet.config.recipe import find_recipe, load_recipe
+    from dynet.config.recipe import load_recipe
+    from dynet.config.shipped_recipes import find_recipe
     from dynet.data.sources import DataSource
     from dynet.model.weights import locate_weights
     from dynet.training.run_options import RunOptions

@@ -78,7 +78,8 @@ class _Settling:
     @property
     def undecided(self) -> NDArray[np.bool_]:
         """Which rows nothing has dropped yet."""
-        return self.codes == PASSES
+        undecided: NDArray[np.bool_] = self.codes == PASSES
+        return undecided
 
     def drop(self, rows: NDArray[np.bool_], reason: str) -> None:
         """Drop those of the rows (a mask) that are undecided."""

@@ -12,8 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from dynet.cli.app import app
-from dynet.config.recipe import find_recipe
-from dynet.config.shipped_recipes import SHIPPED_RECIPES
+from dynet.config.shipped_recipes import SHIPPED_RECIPES, find_recipe
 from dynet.degradations.registry import DEGRADATIONS
 from dynet.errors import RecipeError
 

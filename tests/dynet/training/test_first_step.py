@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from dynet.config.recipe import find_recipe, load_recipe
+from dynet.config.recipe import load_recipe
+from dynet.config.shipped_recipes import find_recipe
 from dynet.errors import OutOfMemory
 from dynet.training import first_step
 from dynet.training.first_step import StepCost, check_first_step, duration, measure_step

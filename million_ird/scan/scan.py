@@ -79,6 +79,8 @@ class Scan:
             queue.fill(self._planned(executor))
             if len(queue):
                 prepare_measures(progress.listener)
+            if self.retry is not None:  # rows are measured again under the names that they have: the index stays equal
+                self.out.write_json(DECIDED, {})
             progress.stage("scan", queue.total, "images")
             for task, result in executor.work(queue):
                 if isinstance(result, MeasureResult):

@@ -27,7 +27,7 @@ def score_command(
 ) -> None:
     """Measure single files. Prints one line per file, or one JSON object per line with --json."""
     from million_ird.cli import terminal
-    from million_ird.score import score_files
+    from million_ird.scoring import score_files
 
     unreadable = 0
     names = [name.strip() for name in metrics.split(",") if name.strip()]

@@ -14,6 +14,7 @@ $(STAMP): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	$(BIN)/python -c 'import cv2, torch, million_ird, dynet'
+	$(BIN)/python -c 'from million_ird.scan.warm_up import compile_measures; compile_measures()'
 	touch $(STAMP)
 
 demo: $(STAMP)

@@ -78,7 +78,7 @@ from dynet.runtime.atomic_files import write_atomically
 from dynet.spandrel.any_weights import load_any_weights
 
 RESULT = ROOT / "benchmarks" / "results" / "denoisers.json"
-WEIGHTS = ("dynet-laptop", "dynet-noise-rain")
+WEIGHTS = ("weights/dynet-laptop", "benchmarks/weights/dynet-noise-rain")
 OURS = "dynet"
 
 
@@ -208,8 +208,8 @@ def rows_before(out: Path, settings: Mapping[str, Any]) -> tuple[list[Row], dict
 def parse() -> argparse.Namespace:
     """Read the arguments; one that cannot be used stops the script."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    has_weights = [name for name in WEIGHTS if any((ROOT / "weights" / name).glob("weights*.safetensors"))]
-    default = str((ROOT / "weights" / has_weights[0]).relative_to(ROOT)) if has_weights else None
+    has_weights = [name for name in WEIGHTS if any((ROOT / name).glob("weights*.safetensors"))]
+    default = has_weights[0] if has_weights else None
     parser.add_argument(
         "--weights", nargs="+", default=[default], help=f"one or more, as for dynet; default: {default}"
     )

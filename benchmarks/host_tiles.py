@@ -1,12 +1,12 @@
 """What tiles of other programs do to a restored photograph, with and without local statistics in the file.
 
-`python benchmarks/host_tiles.py --weights weights/dynet-noise-rain --window 96 192` writes a file for spandrel, loads
-it with spandrel, and restores a photograph of the shared data, 1280 pixels wide with noise of 25 levels, whole and as
-ComfyUI does: in tiles of 512 that begin every 480 pixels, each faded in and out along a line of 32. PSNR and the
-largest difference, in levels of 255, are between tiled and whole; "to clean" is the PSNR against the clean image, whole
-and tiled. "Seam" is how much steeper the difference is where tiles begin or end than elsewhere: 1 means no seam.
-`--precisions` restores a crop of 128 pixels in float32, bfloat16 and float16 instead, and prints the largest product in
-its attention, which is a sum over pixels: float16 ends at 65504.
+`python benchmarks/host_tiles.py --weights benchmarks/weights/dynet-noise-rain --window 96 192` writes a file for
+spandrel, loads it with spandrel, and restores a photograph of the shared data, 1280 pixels wide with noise of 25
+levels, whole and as ComfyUI does: in tiles of 512 that begin every 480 pixels, each faded in and out along a line of
+32. PSNR and the largest difference, in levels of 255, are between tiled and whole; "to clean" is the PSNR against the
+clean image, whole and tiled. "Seam" is how much steeper the difference is where tiles begin or end than elsewhere: 1
+means no seam. `--precisions` restores a crop of 128 pixels in float32, bfloat16 and float16 instead, and prints the
+largest product in its attention, which is a sum over pixels: float16 ends at 65504.
 """
 
 import argparse

@@ -1,14 +1,17 @@
 """The output folder of a build: whether it is one, and the recipe and the sources that it was built from."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from million_ird.config.loading import parse_text
 from million_ird.config.recipe import HEADER_LINE, Recipe
 from million_ird.config.source_spec import SourceSpec
 from million_ird.errors import LedgerError, OutputError
 from million_ird.runtime.storage import Folder
-from million_ird.sources.registry import SourceContext, absolute, open_sources
-from million_ird.sources.source import Source
+
+if TYPE_CHECKING:  # they load what reads sources, which most commands on a finished build do without
+    from million_ird.sources.registry import SourceContext
+    from million_ird.sources.source import Source
 
 RECIPE = "recipe.yaml"
 WORK = ".work"
@@ -65,16 +68,20 @@ def save_recipe(folder: Folder, recipe: Recipe) -> None:
 
 def save_sources(folder: Folder, specs: Sequence[SourceSpec]) -> None:
     """Save the sources of the build, for the stages that run without `--sources`."""
+    from million_ird.sources.registry import absolute
+
     folder.write_json(SOURCES, [absolute(spec).model_dump(exclude_unset=True) for spec in specs])
 
 
-def load_sources(folder: Folder, terms: SourceContext) -> dict[str, Source]:
+def load_sources(folder: Folder, terms: "SourceContext") -> "dict[str, Source]":
     """Open the sources that the folder was built from, by label.
 
     Raises:
         LedgerError: they are not known any more.
         SourceError: one is gone.
     """
+    from million_ird.sources.registry import open_sources
+
     specs = folder.read_json(SOURCES)
     if specs is None:
         raise LedgerError(f"{folder.url}: its sources are not known any more; run build with --sources")

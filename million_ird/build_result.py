@@ -4,11 +4,10 @@ import html
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from million_ird.dataset.layout import hub_configs
+from million_ird.dataset.layout import REPORT, hub_configs
 from million_ird.dataset.shards import WriteSummary
 from million_ird.errors import UsageError
 from million_ird.ledger import Funnel
-from million_ird.reporting.report import PATH
 from million_ird.runtime.storage import Folder
 from million_ird.scan.scan import ScanSummary
 from million_ird.schema import TRAIN
@@ -35,7 +34,7 @@ class Result:
     @property
     def report(self) -> str:
         """The path of the HTML report."""
-        return Folder(self.out).path(PATH)
+        return Folder(self.out).path(REPORT)
 
     def ledger(self) -> "Dataset":
         """Return all candidates with their numbers, verdicts and reasons."""

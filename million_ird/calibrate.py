@@ -1,5 +1,6 @@
 """Thresholds from two folders of examples: images to keep and images to drop."""
 
+import hashlib
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -88,6 +89,7 @@ def calibrate(
     recipe = Recipe(measure_all=True, scores=tuple(scores), measures=tuple(measures))
     prepare(recipe, models)
     tasks = {name: _tasks(roots, recipe, models) for name, roots in (("good", good), ("bad", bad))}
+    _check_disjoint(tasks["good"], tasks["bad"])
     if listener:
         listener.stage("measure", sum(len(task.candidates) for of_set in tasks.values() for task in of_set), "images")
     numbers: dict[str, MeasureColumns] = {}
@@ -125,6 +127,27 @@ def _tasks(roots: Sequence[str], recipe: Recipe, models: str | None) -> list[_Ca
             for start in range(0, len(candidates), IMAGES_PER_TASK)
         ]
     return tasks
+
+
+def _check_disjoint(good: Sequence[_CalibrationTask], bad: Sequence[_CalibrationTask]) -> None:
+    """Check that no image is on both sides, under one name or two: it would be evidence for and against each gate.
+
+    Raises:
+        UsageError: One is.
+    """
+    seen = dict(_contents(good))
+    for digest, name in _contents(bad):
+        if digest in seen:
+            raise UsageError(f"{name} (--bad) is the same image as {seen[digest]} (--good): name it on one side only")
+
+
+def _contents(tasks: Sequence[_CalibrationTask]) -> Iterator[tuple[bytes, str]]:
+    """Yield the hash and the name of each file that can be read."""
+    for task in tasks:
+        for candidate in task.candidates:
+            encoded = task.source.fetch(candidate)
+            if not isinstance(encoded, Failed) and encoded:
+                yield hashlib.sha256(encoded).digest(), f"{task.source.root}/{candidate.uri}"
 
 
 def _measure(task: _CalibrationTask) -> list[Row]:

@@ -6,6 +6,7 @@ MillionIRDError
 │   ├── SourceError        a source is missing, empty or of an unknown kind
 │   ├── OutputError        the output folder holds something else, or another run holds it
 │   ├── ModelUnavailable   the parameters of a score cannot be had
+│   ├── StaleBuild         an earlier stage of a build has moved on, and a later one has not followed
 │   ├── VersionMismatch    a worker or measuring process runs other code than this program
 │   └── MissingExtra       a module is missing that an extra of this distribution installs
 ├── BuildError             a build stopped with something wrong (exit 1)
@@ -47,6 +48,10 @@ class OutputError(UsageError):
 
 class ModelUnavailable(UsageError):
     """The parameters or weights of a score cannot be had."""
+
+
+class StaleBuild(UsageError):
+    """An earlier stage of a build has moved on, and a later one has not followed; the message has the command."""
 
 
 class VersionMismatch(UsageError):

@@ -5,6 +5,7 @@ A fingerprint file is parquet with one row per image: name, size, hashes, frame 
 crop contains some of them. With the file, an evaluation set can be excluded by people who do not have its images.
 """
 
+import hashlib
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,17 +14,17 @@ from pathlib import PurePosixPath
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from million_ird import ledger as ledgers
 from million_ird.build_folder import RECIPE
 from million_ird.config.recipe import Recipe
 from million_ird.decide.leaks import ReferenceFingerprints
 from million_ird.errors import DamagedFile, ReadError, SourceError, UsageError
 from million_ird.images.encoded_image import EncodedImage
 from million_ird.known_benchmarks import known_benchmarks
+from million_ird.ledger import FOLDER as LEDGER
+from million_ird.ledger_stream import LedgerStream
 from million_ird.measures.signature import compute_signature
 from million_ird.runtime.executor import Executor
 from million_ird.runtime.storage import FileEntry, Folder
-from million_ird.schema import KEPT
 from million_ird.sources.listing import list_files
 
 log = logging.getLogger(__name__)
@@ -108,7 +109,7 @@ def get_fingerprints(benchmark: ReferenceSet, executor: Executor) -> pa.Table:
     if benchmark.path.endswith(".parquet"):
         parent, _, name = benchmark.path.rpartition("/")
         return load_fingerprints(Folder(parent or "."), name)
-    if Folder(benchmark.path).exists(ledgers.FOLDER) and Folder(benchmark.path).exists(RECIPE):
+    if Folder(benchmark.path).exists(LEDGER) and Folder(benchmark.path).exists(RECIPE):
         return _fingerprints_of_build(Folder(benchmark.path))
     folder, listed = list_files(benchmark.path, follow_links=True)  # the user's own; no image is published
     entries = list(listed)
@@ -157,6 +158,11 @@ def load_reference_fingerprints(out: Folder) -> ReferenceFingerprints:
 def reference_files(out: Folder) -> list[str]:
     """Return the files that `load_reference_fingerprints` reads."""
     return [*(f"{FOLDER}/{name}" for name in out.names(FOLDER)), *([REMOVED] if out.exists(REMOVED) else [])]
+
+
+def reference_digests(out: Folder) -> dict[str, str]:
+    """Return digests of what candidates are compared with, by file: what the verdicts depend on besides the recipe."""
+    return {name: hashlib.blake2b(out.read(name), digest_size=8).hexdigest() for name in reference_files(out)}
 
 
 def load_removed(out: Folder) -> pa.Table | None:
@@ -241,13 +247,12 @@ def _fingerprint(folder: Folder, uri: str) -> Iterator[dict[str, object]]:
 
 
 def _fingerprints_of_build(folder: Folder) -> pa.Table:
-    columns = ["source", "uri", "verdict", *(name for name in SCHEMA.names if name != "file")]
-    kept = [_kept_rows(folder.read_table(name, columns)) for name in ledgers.files(folder)]
-    return _with_revision(pa.concat_tables(kept).sort_by("file"))
+    columns = ["source", "uri", *(name for name in SCHEMA.names if name != "file")]
+    kept = _with_files(LedgerStream.of_build(folder).kept_table(columns))
+    return _with_revision(kept.sort_by("file"))
 
 
-def _kept_rows(table: pa.Table) -> pa.Table:
-    kept = table.filter(pc.equal(table["verdict"], KEPT))
+def _with_files(kept: pa.Table) -> pa.Table:
     files = pc.binary_join_element_wise(kept["source"], kept["uri"], "/")
     return pa.table([files, *(kept[name] for name in SCHEMA.names[1:])], schema=SCHEMA)
 

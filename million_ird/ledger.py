@@ -116,18 +116,28 @@ def to_table(rows: Sequence[Mapping[str, object]], schema: pa.Schema) -> pa.Tabl
 
 def save(out: Folder, batches: Iterable[pa.Table], rows: int, schema: pa.Schema) -> None:
     """Write `rows` rows of `schema` under `ledger/`, a file per `ROWS_PER_FILE`; at most one batch is in memory."""
-    files = max(1, -(-rows // ROWS_PER_FILE))
-    wanted = [f"train-{i:05d}-of-{files:05d}.parquet" for i in range(files)]
-    parts = _sliced(batches, [min(ROWS_PER_FILE, rows - i * ROWS_PER_FILE) for i in range(files)])
+    wanted = part_names(rows)
+    parts = _sliced(batches, [min(ROWS_PER_FILE, rows - i * ROWS_PER_FILE) for i in range(len(wanted))])
     for name, part in zip(wanted, parts, strict=True):
-        with (
-            out.writing(f"{FOLDER}/{name}") as file,
-            pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=[*_REPEATING]) as writer,
-        ):
-            for table in part:
-                writer.write_table(table.cast(schema))
+        write_part(out, f"{FOLDER}/{name}", part, schema)
     for name in set(out.names(FOLDER)) - set(wanted):
         out.remove(f"{FOLDER}/{name}")
+
+
+def part_names(rows: int) -> list[str]:
+    """Return the names of the files of a ledger of so many rows, in order; a file per `ROWS_PER_FILE`."""
+    files = max(1, -(-rows // ROWS_PER_FILE))
+    return [f"train-{i:05d}-of-{files:05d}.parquet" for i in range(files)]
+
+
+def write_part(out: Folder, name: str, batches: Iterable[pa.Table], schema: pa.Schema) -> None:
+    """Write one file of a ledger; at most one batch is in memory."""
+    with (
+        out.writing(name) as file,
+        pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=[*_REPEATING]) as writer,
+    ):
+        for table in batches:
+            writer.write_table(table.cast(schema))
 
 
 def _sliced(batches: Iterable[pa.Table], sizes: Iterable[int]) -> Iterator[Iterator[pa.Table]]:
@@ -211,14 +221,20 @@ class Funnel:
 def funnel(ledger: pa.Table) -> Funnel:
     """Count the verdicts of a decided ledger."""
     verdicts = _counts(ledger["verdict"])
+    dropped = _counts(ledger.filter(pc.equal(ledger["verdict"], DROPPED))["reason"])
+    failures = _counts(ledger.filter(pc.equal(ledger["verdict"], FAILED))["failure_class"])
     return Funnel(
-        candidates=ledger.num_rows,
+        candidates=sum(verdicts.values()),
         kept=verdicts.get(KEPT, 0),
-        dropped=_counts(ledger.filter(pc.equal(ledger["verdict"], DROPPED))["reason"]),
-        failures=_counts(ledger.filter(pc.equal(ledger["verdict"], FAILED))["failure_class"]),
+        dropped=in_order(dropped),
+        failures=in_order(failures),
     )
 
 
+def in_order(counts: Mapping[str, int]) -> dict[str, int]:
+    """Return counts, the largest first."""
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
 def _counts(column: pa.ChunkedArray) -> dict[str, int]:
-    counted = {str(e["values"]): int(e["counts"]) for e in pc.value_counts(column).to_pylist()}
-    return dict(sorted(counted.items(), key=lambda item: (-item[1], item[0])))
+    return {str(e["values"]): int(e["counts"]) for e in pc.value_counts(column).to_pylist()}

@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from million_ird.config.score_names import check_metrics
 from million_ird.config.user_measures import UserMeasure
-from million_ird.errors import ReadError, SourceError, UsageError
+from million_ird.errors import ReadError, SourceError
 from million_ird.images.encoded_image import EncodedImage
 from million_ird.measure_specs import OFFICIAL_SCORES
 from million_ird.measures.identity import user_measures
@@ -53,10 +54,9 @@ def score_files(
         UsageError: There are no names, or an unknown one.
         ModelUnavailable: The parameters of a score are missing.
     """
-    if not names:
-        raise UsageError("--metrics: name at least one")
     fields = {name for measure in (*MEASURES.values(), *user_measures(user).values()) for name in measure.fields}
     scores = [name for name in names if name not in fields]
+    check_metrics(names, [*fields])
     prepare_scores(scores, models)
     measures = measures_with(scores, models, user).values()
     needed = [m for m in measures if set(names) & {*m.fields, *(OFFICIAL_SCORES if "niqe_ird" in m.fields else ())}]

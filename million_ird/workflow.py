@@ -8,9 +8,6 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import TypeAlias
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from million_ird import ledger as ledgers
 from million_ird.arguments import as_count, as_flag, as_path, as_text, as_texts, naming_arguments, shown
 from million_ird.build_folder import (
@@ -24,21 +21,23 @@ from million_ird.build_folder import (
 )
 from million_ird.build_result import Result
 from million_ird.config.loading import load
-from million_ird.config.recipe import Recipe
+from million_ird.config.recipe import Recipe, digest
 from million_ird.config.source_spec import SourceSpec
 from million_ird.dataset.shards import WriteSummary, write_shards
-from million_ird.decide.verdicts import decide, needed_columns
-from million_ird.dedup.search import HashPairSearch
+from million_ird.decide.stream import Decision
 from million_ird.errors import LedgerError, SourceError, UsageError
 from million_ird.fingerprints import (
+    REMOVED,
     ReferenceSet,
     benchmark_names,
     load_reference_fingerprints,
     recipe_benchmarks,
-    reference_files,
+    reference_digests,
     save_benchmarks,
 )
 from million_ird.ledger import Funnel
+from million_ird.ledger_stream import LedgerStream, count_verdicts
+from million_ird.marks import make_mark
 from million_ird.measures.scores import prepare
 from million_ird.reporting.card import write_card
 from million_ird.reporting.report import write_report
@@ -46,14 +45,14 @@ from million_ird.runtime.executor import Executor
 from million_ird.runtime.lock import locked
 from million_ird.runtime.memory import give_back_memory
 from million_ird.runtime.progress import Listener, Progress
-from million_ird.runtime.scratch import scratch
 from million_ird.runtime.storage import Folder
-from million_ird.scan.scan import Scan, ScanSummary
-from million_ird.scan.scan_table import DECIDED, load_scan
+from million_ird.scan.scan import DECIDED, Scan, ScanSummary
+from million_ird.scan.scan_table import load_scan
 from million_ird.scan.source_bytes import load_download_cache
-from million_ird.schema import KEPT, NOT_MEASURED
+from million_ird.schema import NOT_MEASURED
 from million_ird.sources.registry import SourceContext, open_sources, source_specs
 from million_ird.sources.source import Source
+from million_ird.stages import IN_LEDGER, find_stages
 
 log = logging.getLogger(__name__)
 
@@ -152,9 +151,10 @@ def build(
         give_back_memory()
         funnel = decide_stage(folder, recipe, executor)
         give_back_memory()
-        ledger = ledgers.load(folder)
+        ledger = LedgerStream.of_build(folder)
         written = write_stage(folder, recipe, ledger, opened, executor, progress)
-        write_report(folder, ledger, recipe, opened, summary.seconds, load_download_cache(folder))
+        originals, mark = load_download_cache(folder), make_mark(folder, recipe).text
+        write_report(folder, ledger, recipe, opened, summary.seconds, originals, progress=progress, mark=mark)
         progress.finish()
     return Result(funnel, folder.url, summary, written, time.monotonic() - started)
 
@@ -219,18 +219,23 @@ def write_again(out: str, options: Options | None = None) -> Result:
     folder, recipe = open_build(out)
     opened = load_sources(folder, _source_context(folder, recipe, options))
     with locked(folder, LOCK), Executor(options.workers, options.scheduler) as executor:
+        find_stages(folder, recipe).require("written", IN_LEDGER)
         progress = Progress(folder, options.listener)
-        ledger = ledgers.load(folder)
+        ledger = LedgerStream.of_build(folder)
         written = write_stage(folder, recipe, ledger, opened, executor, progress)
         progress.finish()
-    return Result(ledgers.funnel(ledger), folder.url, written=written, seconds=time.monotonic() - started)
+    return Result(count_verdicts(ledger), folder.url, written=written, seconds=time.monotonic() - started)
 
 
-def report_again(out: str) -> str:
+def report_again(out: str, listener: Listener | None = None) -> str:
     """Write the report alone; return its path."""
     folder, recipe = open_build(out)
     with locked(folder, LOCK):
-        return report_stage(folder, recipe)
+        find_stages(folder, recipe).require("reported", IN_LEDGER)
+        progress = Progress(folder, listener)
+        path = report_stage(folder, recipe, progress)
+        progress.finish()
+    return path
 
 
 def scan_stage(
@@ -246,27 +251,25 @@ def scan_stage(
 def decide_stage(folder: Folder, recipe: Recipe, executor: Executor) -> Funnel:
     """Decide from the measured numbers and write the ledger, unless it was decided in the same way before."""
     rows = load_scan(folder, recipe)
-    columns = rows.columns(needed_columns(recipe))
-    with scratch(folder) as disk:
-        hash_search = HashPairSearch(scratch=disk, run=executor.run)
-        verdicts = decide(
-            columns,
-            recipe,
-            rows.vanished,
-            batches=rows.iter_batches,
+    references = reference_digests(folder)
+    rules = [metadata.version("million-ird"), recipe.digest, references]
+    decided: dict[str, object] = {"scan": rows.scan, "rules": rules, "uri_parameters": [*recipe.uri_parameters]}
+    if rows.scan and folder.read_json(DECIDED) == {**decided, "files": ledgers.versions(folder)}:
+        counts = count_verdicts(LedgerStream.of_build(folder))
+    else:
+        staged = Decision(
+            out=folder,
+            rows=rows,
+            recipe=recipe,
             references=load_reference_fingerprints(folder),
-            hash_search=hash_search,
-        )
-    versions = {name: folder.version(name) for name in reference_files(folder)}
-    rules = [metadata.version("million-ird"), recipe.digest, versions]
-    published = [*recipe.uri_parameters]
-    decided: dict[str, object] = {"scan": rows.scan, "rules": rules, "uri_parameters": published}
-    if rows.scan == "" or folder.read_json(DECIDED) != {**decided, "files": ledgers.versions(folder)}:
-        folder.remove(DECIDED)  # a half-replaced ledger must be decided again
-        schema = ledgers.ledger_schema(rows.measures)
-        ledgers.save(folder, rows.with_verdicts(verdicts, published), verdicts.num_rows, schema)
+            removed=REMOVED if REMOVED in references else None,
+            rules=digest(rules),
+        ).run(executor)
+        folder.write_json(DECIDED, {})  # a half-replaced ledger must be decided again
+        staged.publish()
         folder.write_json(DECIDED, {**decided, "files": ledgers.versions(folder)})
-    counts = ledgers.funnel(verdicts.append_column("failure_class", columns["failure_class"]))
+        staged.clean()
+        counts = staged.funnel
     unmeasured = counts.dropped.get(NOT_MEASURED, 0)
     if unmeasured:
         log.warning(
@@ -278,13 +281,13 @@ def decide_stage(folder: Folder, recipe: Recipe, executor: Executor) -> Funnel:
 def write_stage(
     folder: Folder,
     recipe: Recipe,
-    ledger: pa.Table,
+    ledger: LedgerStream,
     sources: Mapping[str, Source],
     executor: Executor,
     progress: Progress,
 ) -> WriteSummary:
     """Write shards and card."""
-    kept = set(ledger.filter(pc.equal(ledger["verdict"], KEPT))["source"].unique().to_pylist())
+    kept = {source for table in ledger.kept(["source"]) for source in table["source"].unique().to_pylist()}
     if ledgers.check_version(ledger.schema, folder.url) != recipe.ledger_entries:
         raise LedgerError(f"{folder.url}: decided by another recipe than {RECIPE}; run build or decide")
     if kept - set(sources):
@@ -292,21 +295,26 @@ def write_stage(
             f"{folder.url}: images of {sorted(kept - set(sources))} are kept, but these are not among the sources"
         )
     written = write_shards(folder, ledger, recipe, sources, executor, progress, load_download_cache(folder))
-    write_card(folder, ledger, recipe, written, benchmarks=benchmark_names(folder))
+    progress.stage("card", 1, "files")
+    mark = make_mark(folder, recipe).text
+    write_card(folder, ledger, recipe, written, benchmarks=benchmark_names(folder), mark=mark)
+    progress.advance(1)
     return written
 
 
-def report_stage(folder: Folder, recipe: Recipe) -> str:
+def report_stage(folder: Folder, recipe: Recipe, progress: Progress | None = None) -> str:
     """Write the report on the files in the folder; return its path.
 
-    Images of sources that are gone are listed, not shown. The report does not say options long a scan took.
+    Images of sources that are gone are listed, not shown. The report does not say how long a scan took.
     """
     try:
         opened = load_sources(folder, SourceContext(recipe=recipe, out=folder))
     except (SourceError, LedgerError) as error:
         log.warning("the report shows fewer images: %s", error)
         opened = {}
-    return write_report(folder, ledgers.load(folder), recipe, opened, {}, load_download_cache(folder))
+    originals, mark = load_download_cache(folder), make_mark(folder, recipe).text
+    ledger = LedgerStream.of_build(folder)
+    return write_report(folder, ledger, recipe, opened, {}, originals, progress=progress, mark=mark)
 
 
 def _source_context(folder: Folder, recipe: Recipe, options: Options) -> SourceContext:

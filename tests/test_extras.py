@@ -15,7 +15,7 @@ from dynet.cli.app import app as dynet_app
 from tests import environments
 from tests.environments import ROOT
 
-WEIGHTS = str(ROOT / "weights" / "dynet-noise-rain")
+WEIGHTS = str(ROOT / "benchmarks" / "weights" / "dynet-noise-rain")
 PICTURE = str(Path(skimage.data.__file__).parent / "coffee.png")
 DYNET = {
     "train": ["--data", "images", "--stage", "finetune", "--config", "dynet_laptop.yaml", "--out", "run"],

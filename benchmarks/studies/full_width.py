@@ -2,7 +2,7 @@
 
     python benchmarks/studies/full_width.py pack                 # here: writes build/full_width, to copy to the GPU
     python benchmarks/studies/full_width.py run --out $OUT       # there: needs only that folder and a GPU
-    python benchmarks/studies/full_width.py keep $OUT --to weights/dynet-noise-rain --licence other   # here
+    python benchmarks/studies/full_width.py keep $OUT --to benchmarks/weights/dynet-noise-rain --licence other   # here
 
 `run` times a step of each stage, trains both for as many steps as `--minutes` allows, writes the weights in bfloat16 in
 parts of at most 15 MB, and evaluates these parts. It writes eight files, none of them larger. `keep` copies the parts
@@ -21,8 +21,9 @@ import shutil
 import statistics
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import yaml
@@ -31,6 +32,9 @@ from sets import ROOT, TESTS, Sets
 from study import WORK, StudyRunner, describe, step_seconds
 
 from dynet.cli.app import main as dynet
+
+if TYPE_CHECKING:
+    from dynet.model.training_record import TrainingRecord
 
 PACKED = ROOT / "build" / "full_width"
 FULL = {"dim": 48}
@@ -157,7 +161,11 @@ def copy_first(whole: Path, to: Path, count: int) -> Path:
 
 
 def keep(arguments: argparse.Namespace) -> None:
-    """Copy parts, results, card, recipes and curves to one folder; refuse weights that do not load or lack results."""
+    """Copy parts, results, card, recipes and curves to one folder; refuse weights that do not load or lack results.
+
+    `recipe.yaml` is of the last run, `pretrain.yaml` of pre-training, `start-1.yaml` of the run before the last, and so
+    on; the weights' header says the same.
+    """
     from dynet import DyNet
     from dynet.hub.card import CardFacts, render_card
     from dynet.hub.evaluations import CardEvaluation
@@ -188,11 +196,8 @@ def keep(arguments: argparse.Namespace) -> None:
         (to / name).parent.mkdir(parents=True, exist_ok=True)
         (to / name).write_bytes(content)
     assert header.training is not None
-    earlier = header.training.start.training if header.training.start else None
-    name_of_earlier = "pretrain" if earlier and earlier.stage == "pretrain" else "start"
-    for name, record in (("recipe", header.training), (name_of_earlier, earlier)):
-        if record is None:
-            continue
+    for number, record in enumerate(runs_behind(header.training)):
+        name = "recipe" if number == 0 else "pretrain" if record.stage == "pretrain" else f"start-{number}"
         every = {
             "preview_every": record.steps,
             "checkpoint_every": record.steps,
@@ -204,6 +209,14 @@ def keep(arguments: argparse.Namespace) -> None:
             shutil.copy(folder / f"{stage}.jsonl", to)
     curves(folder, to / "training.svg")
     print(to)
+
+
+def runs_behind(last: "TrainingRecord") -> "Iterator[TrainingRecord]":
+    """Yield the run that made weights, the run that made the weights that it began from, and so on."""
+    run: TrainingRecord | None = last
+    while run is not None:
+        yield run
+        run = run.start.training if run.start else None
 
 
 def curves(folder: Path, chart_file: Path) -> None:

@@ -10,7 +10,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from dynet.cli import restoring, training, weights
+from dynet.cli import listing, restoring, training, weights
+from dynet.cli.metavars import name_values
 from dynet.errors import DyNetError, UsageError
 from dynet.extras import missing_extra
 from dynet.runtime.printable import printable
@@ -23,11 +24,12 @@ app = typer.Typer(
     name="dynet",
     help="Train DyNet on image datasets, and restore images with it.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
 )
-for commands in (training, restoring, weights):
+for commands in (training, restoring, weights, listing):
     app.add_typer(commands.app)
+name_values(app)
 
 
 def _version(is_given: bool) -> None:

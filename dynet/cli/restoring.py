@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from dynet.model.training_record import TrainingRecord
     from dynet.model.variant_network import VariantNetwork
 
-app = typer.Typer()
+app = typer.Typer(rich_markup_mode=None)
 
 
 class Precision(StrEnum):

@@ -10,7 +10,7 @@ from dynet.cli.options import Device, DeviceOption, WeightsOption
 from dynet.extras import require
 from dynet.runtime.printable import printable
 
-app = typer.Typer()
+app = typer.Typer(rich_markup_mode=None)
 
 
 class StageName(StrEnum):
@@ -35,7 +35,9 @@ def train(
         typer.Option(help="[TASK:]DIR_OR_REPO[=WEIGHT]: a dataset, a folder of images, or a folder of pairs."),
     ],
     stage: Annotated[StageName, typer.Option(help="The stage of training.")],
-    config: Annotated[Path, typer.Option(help="The recipe: a file, or the name of a shipped recipe.")],
+    recipe: Annotated[
+        str, typer.Option("--recipe", "--config", help="A recipe file, or the name of a shipped recipe.")
+    ],
     out: Annotated[Path, typer.Option(help="The folder of this run.")],
     init: Annotated[str | None, typer.Option(help="Weights to start from: file, folder or Hub repository.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out, if there is one.")] = False,
@@ -47,14 +49,15 @@ def train(
 ) -> None:
     """Train a network: pre-train it on clean images, or fine-tune it on tasks."""
     require("torch", "accelerate", "safetensors", "tensorboard")
-    from dynet.config.recipe import find_recipe, load_recipe
+    from dynet.config.recipe import load_recipe
+    from dynet.config.shipped_recipes import find_recipe
     from dynet.data.sources import DataSource
     from dynet.model.weights import locate_weights
     from dynet.training.run_options import RunOptions
     from dynet.training.train import Outcome
     from dynet.training.train import train as run_training
 
-    recipe = load_recipe(find_recipe(config), stage.value, steps)
+    loaded = load_recipe(find_recipe(recipe), stage.value, steps)
     options = RunOptions(
         sources=tuple(DataSource.parse(argument) for argument in data),
         out=out,
@@ -62,11 +65,20 @@ def train(
         resume=resume,
         device=device.value,
         stream=stream,
+        available=_available_memory,
     )
-    outcome = run_training(recipe, options)
+    outcome = run_training(loaded, options)
     if outcome is Outcome.ALREADY_FINISHED:
-        print(f"{printable(out)} is finished: all {recipe.steps} steps are done, nothing to do")
+        print(f"{printable(out)} is finished: all {loaded.steps} steps are done, nothing to do")
     print(printable(out / "weights.safetensors"))
+
+
+def _available_memory() -> int:
+    import torch
+
+    from dynet.inference.memory import available_bytes
+
+    return available_bytes(torch.device("cpu"))
 
 
 @app.command()
@@ -85,6 +97,10 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
 ) -> None:
     """Measure how well, how fast and in how much memory a network restores benchmarks."""
+    from dynet.evaluation.pyiqa_names import check_names
+
+    if metrics is not None:
+        check_names(metrics)  # before what takes long to import
     from dynet.evaluation.benchmark import BenchmarkSet, parse_sigmas
     from dynet.evaluation.evaluate import Evaluation
     from dynet.evaluation.evaluate import evaluate as run_evaluation

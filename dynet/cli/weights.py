@@ -12,7 +12,7 @@ from dynet.errors import UsageError
 from dynet.extras import require
 from dynet.runtime.printable import printable, printable_lines
 
-app = typer.Typer()
+app = typer.Typer(rich_markup_mode=None)
 
 
 @app.command()

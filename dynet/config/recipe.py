@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Union
 import yaml
 from pydantic import Field, PlainValidator, SerializeAsAny, TypeAdapter, ValidationError, model_validator
 
+from dynet.config.shipped_recipes import find_exclude_list
 from dynet.degradations.degradation import Degradation
 from dynet.degradations.none import NoDegradation
 from dynet.degradations.parameter_types import MAX_COUNT, Count, Flag, Fraction, Positive, Steps, StrictModel
@@ -126,6 +127,7 @@ class TrainingRecipe(StrictModel):
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
     frequency_loss: Annotated[float, Field(ge=0, le=1e3)] = 0.0
     log_loss: Annotated[float, Field(ge=0, le=1e3)] = 0.0
+    grid_crops: Annotated[float, Field(ge=0, le=1)] = 0.0
     exclude: tuple[str, ...] = ()
     precision: Literal["fp32", "bf16"] = "fp32"
     compile: Flag = False
@@ -175,6 +177,8 @@ def drop_newer_defaults(keys: dict[str, Any]) -> None:
         del keys["distil_from_step"]
     if not keys["log_loss"]:
         del keys["log_loss"]
+    if not keys["grid_crops"]:
+        del keys["grid_crops"]
     for task in keys.get("tasks", {}).values():
         if not task["then"]:
             del task["then"]
@@ -236,40 +240,6 @@ STAGES: Mapping[str, type[PretrainRecipe] | type[FinetuneRecipe]] = MappingProxy
 )
 
 
-def find_recipe(name: str | Path) -> Path:
-    """Return the file at this path, or else the shipped recipe of this name.
-
-    Raises:
-        RecipeError: There is neither.
-    """
-    path = Path(name)
-    if path.is_file():
-        return path
-    if path.is_dir():
-        raise RecipeError(f"{path} is a folder, not a recipe file")
-    shipped = _find_shipped(path)
-    if shipped is None:
-        raise RecipeError(f"{name}: no such recipe file")
-    return shipped
-
-
-def _find_shipped(path: Path) -> Path | None:
-    """Return the file of this name that comes with the package: inside it in a wheel, next to it in a checkout."""
-    package = Path(__file__).parents[1]
-    folders = (package / "pipelines", package.parent / "pipelines")
-    files = [folder / name for name in (path.name, f"{path.name}.yaml") for folder in folders]
-    return next((file for file in files if file.is_file()), None) if path.parent == Path() else None
-
-
-def _find_exclude_list(name: str, recipe: Path) -> str:
-    """Return the path of a list that a recipe names: in the folder of the recipe, or else a shipped one."""
-    neighbour = recipe.parent / name
-    file = neighbour if neighbour.is_file() else _find_shipped(Path(name))
-    if file is None:
-        raise RecipeError(f"{recipe}: exclude: {name}: no such file beside the recipe, and none is shipped")
-    return str(file.resolve())
-
-
 class _UniqueKeyLoader(yaml.SafeLoader):
     """A YAML loader that rejects a repeated key; PyYAML alone silently uses the last one."""
 
@@ -312,7 +282,7 @@ def load_recipe(file: Path, stage: str | None, steps: int | None = None) -> AnyR
         recipe: AnyRecipe = TypeAdapter(model).validate_python(raw)
     except ValidationError as error:
         raise RecipeError(f"{file}: {_first_problem(error, model, raw)}") from error
-    return recipe.model_copy(update={"exclude": tuple(_find_exclude_list(name, file) for name in recipe.exclude)})
+    return recipe.model_copy(update={"exclude": tuple(find_exclude_list(name, file) for name in recipe.exclude)})
 
 
 def _first_problem(error: ValidationError, model: type[StrictModel], raw: dict[str, Any]) -> str:

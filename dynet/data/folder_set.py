@@ -102,10 +102,10 @@ class FolderSet:
         """Return None: all rows can be drawn at every step."""
         return
 
-    def crop(self, row: int, size: int, random: np.random.Generator) -> CropPair:
+    def crop(self, row: int, size: int, random: np.random.Generator, grid_share: float = 0.0) -> CropPair:
         """Return a crop, as `ImageSet.crop` says."""
         degraded = None if self.degraded is None else _stored(self.degraded[row])
-        return crop_from(degraded, _stored(self.clean[row]), size, random)
+        return crop_from(degraded, _stored(self.clean[row]), size, random, grid_share)
 
 
 def _stored(file: str) -> StoredImage:

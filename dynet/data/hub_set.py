@@ -101,13 +101,13 @@ class HubSet:
         """Return None: all rows can be drawn at every step."""
         return
 
-    def crop(self, row: int, size: int, random: np.random.Generator) -> CropPair:
+    def crop(self, row: int, size: int, random: np.random.Generator, grid_share: float = 0.0) -> CropPair:
         """Return a crop, as `ImageSet.crop` says; messages name images by row."""
         encoded = self._images[row]
         if self.paired:
             degraded, clean = (self._stored(encoded[name], f"{name} of row {row}") for name in PAIR)
-            return crop_from(degraded, clean, size, random)
-        return crop_from(None, self._stored(encoded[CLEAN], f"row {row}"), size, random)
+            return crop_from(degraded, clean, size, random, grid_share)
+        return crop_from(None, self._stored(encoded[CLEAN], f"row {row}"), size, random, grid_share)
 
     def _stored(self, value: dict[str, Any] | None, name: str) -> StoredImage:
         name = f"{name} of {self.location}"

@@ -70,8 +70,14 @@ class ImageSet(Protocol):
     def row_spans(self, seed: int, step: int) -> npt.NDArray[np.int64] | None:
         """Return the spans of rows to draw from at a step, (n, 2): first row, one after the last. None: all rows."""
 
-    def crop(self, row: int, size: int, random: np.random.Generator) -> CropPair:
-        """Return a crop with sides of `size` pixels at a uniformly random position; decode no more than it needs.
+    def crop(self, row: int, size: int, random: np.random.Generator, grid_share: float = 0.0) -> CropPair:
+        """Return a crop with sides of `size` pixels at a random position; decode no more than it needs.
+
+        Args:
+            row: The row of the image.
+            size: The side of the crop in pixels.
+            random: What the position is drawn from.
+            grid_share: As in `draw_crop_position`.
 
         Raises:
             UnusableImage: The image is smaller, cannot be decoded, or the two of a pair differ in size. The message
@@ -79,10 +85,16 @@ class ImageSet(Protocol):
         """
 
 
-def crop_from(degraded: StoredImage | None, clean: StoredImage, size: int, random: np.random.Generator) -> CropPair:
+def crop_from(
+    degraded: StoredImage | None,
+    clean: StoredImage,
+    size: int,
+    random: np.random.Generator,
+    grid_share: float = 0.0,
+) -> CropPair:
     """Return the same crop of both images, or of the clean one only; raise what `ImageSet.crop` raises."""
     target = open_image(clean.content, clean.name)
-    top, left = draw_crop_position(target, size, random)
+    top, left = draw_crop_position(target, size, random, grid_share)
     if degraded is None:
         return CropPair(None, target.region(top, left, size, size))
     source = open_image(degraded.content, degraded.name)

@@ -74,6 +74,7 @@ class Mix:
         seed: int,
         hold_out: int,
         exclude: Mapping[str, Set[str]],
+        grid_share: float = 0.0,
     ) -> None:
         """Assign the sets to the tasks.
 
@@ -84,6 +85,7 @@ class Mix:
             hold_out: Images of each set to hold out for validation; 0 holds out none.
             exclude: Lists of file names, by list. Images from such files are not used; a list that matches no image
                 causes a warning.
+            grid_share: The share of crops that begin at multiples of 8 pixels; see `draw_crop_position`.
 
         Raises:
             DataError: No set serves one of the tasks, a set serves no task, or a set of pairs could serve several.
@@ -91,6 +93,7 @@ class Mix:
         # Sorted by name, so that the draw does not depend on the order in the recipe.
         self.tasks = tuple(sorted(tasks, key=lambda task: task.name))
         self.seed = seed
+        self._grid_share = grid_share
         for images, _ in sets:
             _check_usable(images, tasks)
         splits = [_split(images, weight, hold_out, exclude) for images, weight in sets]
@@ -145,7 +148,7 @@ class Mix:
         task = _draw(self._task_bounds, random)
         split = self._sets_of_task[task][_draw(self._set_bounds[task], random)]
         row = draw_row(split.rows, split.images.row_spans(self.seed, step), random)
-        crop = split.images.crop(row, size, random)
+        crop = split.images.crop(row, size, random, self._grid_share)
         number = int(random.integers(8))
         degraded = None if crop.degraded is None else orient(crop.degraded, number)
         oriented = CropPair(degraded, orient(crop.clean, number))
@@ -185,7 +188,7 @@ class Mix:
             for row in split.held_out_rows:
                 random = generator(self.seed, stream, *counters, number, int(row))
                 try:
-                    crop = split.held_out.crop(int(row), size, random)
+                    crop = split.held_out.crop(int(row), size, random, self._grid_share)
                 except UnusableImage as error:
                     last_error = error
                     _warn_once(f"skipped: {error}")

@@ -28,6 +28,9 @@ from dynet.data import libwebp
 from dynet.data.first_rows import parse_shortenable
 from dynet.errors import DataError, DyNetError, UnusableImage, reason_of
 
+JPEG_BLOCK = 8
+"""The side of JPEG's blocks in pixels."""
+
 Image8 = npt.NDArray[np.uint8]
 Transpose = Image.Transpose
 
@@ -91,15 +94,27 @@ def open_image(encoded: bytes | Path, name: str) -> LazyImage:
         return _lossless_webp(data, name) or _with_pillow(data, name)
 
 
-def draw_crop_position(image: LazyImage, size: int, random: np.random.Generator) -> tuple[int, int]:
+def draw_crop_position(
+    image: LazyImage, size: int, random: np.random.Generator, grid_share: float = 0.0
+) -> tuple[int, int]:
     """Return top and left of a square with sides of `size` pixels, uniformly distributed.
+
+    Args:
+        image: The image.
+        size: The side of the square in pixels.
+        random: What the position is drawn from.
+        grid_share: The share of positions that are moved up and left to multiples of 8 pixels, where JPEG's blocks
+            begin in a whole image.
 
     Raises:
         UnusableImage: The image is smaller than the square.
     """
     if min(image.height, image.width) < size:
         raise UnusableImage(f"{image.name} has {image.width}x{image.height} pixels, too few for crop: {size}")
-    return int(random.integers(image.height - size + 1)), int(random.integers(image.width - size + 1))
+    top, left = int(random.integers(image.height - size + 1)), int(random.integers(image.width - size + 1))
+    if grid_share and random.random() < grid_share:
+        return top - top % JPEG_BLOCK, left - left % JPEG_BLOCK
+    return top, left
 
 
 @contextlib.contextmanager

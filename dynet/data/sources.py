@@ -58,6 +58,7 @@ def open_mix(
     exclude: Sequence[str],
     stream: bool,
     cache: Path,
+    grid_share: float = 0.0,
 ) -> Mix:
     """Open all datasets of a run.
 
@@ -72,6 +73,7 @@ def open_mix(
             files are not used.
         stream: Whether to read shards when they are needed.
         cache: The folder for streamed data.
+        grid_share: The share of crops that begin at multiples of 8 pixels; see `draw_crop_position`.
 
     Raises:
         DataError: A source cannot be trained on; the message is one line.
@@ -86,7 +88,7 @@ def open_mix(
         for images in unused:
             logger.warning("--data %s: the recipe has no task for %s", source.location, images.location)
         sets += [(images, source.weight) for images in usable or opened]
-    return Mix(tasks, sets, seed=seed, hold_out=hold_out, exclude=lists)
+    return Mix(tasks, sets, seed=seed, hold_out=hold_out, exclude=lists, grid_share=grid_share)
 
 
 def open_source(source: DataSource, *, stream: bool, cache: Path) -> list[ImageSet]:

@@ -148,14 +148,14 @@ class StreamedSet:
         self._prefetch((*groups, *next_group(seed, step, len(self._groups.groups))))
         return self._spans[1]
 
-    def crop(self, row: int, size: int, random: np.random.Generator) -> CropPair:
+    def crop(self, row: int, size: int, random: np.random.Generator, grid_share: float = 0.0) -> CropPair:
         """Return a crop, as `ImageSet.crop` says; messages name images by row."""
         number = int(np.searchsorted(self._starts, row, side="right")) - 1
         table, index = self._table(number), row - int(self._starts[number])
         if not self.paired:
-            return crop_from(None, self._stored(table, CLEAN, index, f"row {row}"), size, random)
+            return crop_from(None, self._stored(table, CLEAN, index, f"row {row}"), size, random, grid_share)
         degraded, clean = (self._stored(table, name, index, f"{name} of row {row}") for name in PAIR)
-        return crop_from(degraded, clean, size, random)
+        return crop_from(degraded, clean, size, random, grid_share)
 
     def _stored(self, table: pa.Table, column: str, index: int, name: str) -> StoredImage:
         value = table.column(column)[index]

@@ -5,7 +5,6 @@ imported only when a metric is asked for.
 """
 
 import contextlib
-import difflib
 import io
 import logging
 import pickle
@@ -18,15 +17,13 @@ import numpy.typing as npt
 import torch
 
 from dynet.errors import UsageError
-from dynet.extras import missing_extra, require
+from dynet.evaluation.pyiqa_names import check_names, pyiqa_modes
+from dynet.extras import missing_extra
 
 logger = logging.getLogger(__name__)
 
 OURS = frozenset({"psnr", "ssim"})
 """Names of `dynet.evaluation.metrics` in tables and files."""
-
-OVER_SETS = frozenset({"fid", "sfid", "fid_dinov2", "inception_score"})
-"""Metrics of pyiqa that measure a set of images; they have no value per image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,24 +62,8 @@ def load_metrics(names: str, device: torch.device) -> tuple[PyiqaMetric, ...]:
     Raises:
         UsageError: pyiqa has no metric of a name, a name is given twice, or weights cannot be loaded.
     """
-    import pyiqa
-
-    chosen = [name.strip() for name in names.split(",")]
-    modes = {mode: frozenset(pyiqa.list_models(metric_mode=mode)) for mode in ("FR", "NR")}
-    known = (modes["FR"] | modes["NR"]) - OVER_SETS
-    for name in chosen:
-        if name.startswith("topiq"):
-            require("facexlib")
-        if name in OVER_SETS:
-            raise UsageError(f"--metrics {name}: measures a whole set of images, not one")
-        if name not in known:
-            close = difflib.get_close_matches(name, sorted(known), n=1)
-            raise UsageError(
-                f"--metrics {name}: pyiqa has no such metric" + (f"; did you mean {close[0]}?" if close else "")
-            )
-    if len(set(chosen)) < len(chosen):
-        raise UsageError(f"--metrics {names}: a metric is given twice")
-    return tuple(_load(name, device, needs_clean=name in modes["FR"]) for name in chosen)
+    chosen = check_names(names)
+    return tuple(_load(name, device, needs_clean=pyiqa_modes()[name] == "FR") for name in chosen)
 
 
 def _load(name: str, device: torch.device, *, needs_clean: bool) -> PyiqaMetric:

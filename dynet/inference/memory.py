@@ -1,8 +1,8 @@
 """The memory that is available for restoring an image, the memory that it takes, and the tile size that follows.
 
 An image is restored whole if that takes at most a fraction of the available memory: half of it on a CPU, which other
-programs use too, four fifths on a GPU. Otherwise it is restored in tiles, of DEFAULT_TILE or of what fits into that
-fraction. `docs/restoring.md` has the measurements behind this choice.
+programs use too, but no more than CPU_BYTES, since larger tiles are no faster there; four fifths on a GPU. Otherwise it
+is restored in tiles, of DEFAULT_TILE or of what fits. `docs/restoring.md` has the measurements behind this choice.
 """
 
 import ctypes
@@ -21,6 +21,8 @@ from dynet.runtime.memory import is_out_of_memory
 
 DEFAULT_TILE = 640
 """Side in pixels; at full width it takes less than 1 GB besides the weights."""
+CPU_BYTES = 1_400_000_000
+"""The most memory that restoring on a CPU takes at once, so that the process with its images needs less than 2 GB."""
 SMALLEST_TILE = 64
 """Side in pixels of the smallest tile that is chosen automatically; `--tile` may be smaller."""
 
@@ -41,8 +43,10 @@ _CGROUP_FILES = (
 
 def choose_tile(height: int, width: int, architecture: Architecture | None, device: torch.device) -> int | None:
     """Return the tile side for an image of this size on this device now; None if it can be restored whole."""
-    usable = available_bytes(device) * _USABLE_FRACTIONS.get(device.type, _DEFAULT_USABLE_FRACTION) - _FIXED_BYTES
-    pixels = max(usable, 0) / bytes_per_pixel(architecture)
+    usable = available_bytes(device) * _USABLE_FRACTIONS.get(device.type, _DEFAULT_USABLE_FRACTION)
+    if device.type == "cpu":
+        usable = min(usable, CPU_BYTES)
+    pixels = max(usable - _FIXED_BYTES, 0) / bytes_per_pixel(architecture)
     if height * width <= pixels:
         return None
     side = min(DEFAULT_TILE, math.isqrt(int(pixels)) // 8 * 8)

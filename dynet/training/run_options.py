@@ -1,5 +1,6 @@
 """The options of `dynet train` beside the recipe."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,3 +23,5 @@ class RunOptions:
     device: "DeviceName"
     stream: bool = False
     """Read built datasets as they are needed instead of downloading them first."""
+    available: Callable[[], int] | None = None
+    """Returns the bytes that a step on the CPU may take; None for no limit."""

@@ -62,6 +62,7 @@ def _open_data(recipe: AnyRecipe, options: RunOptions, folder: RunFolder) -> Mix
         exclude=recipe.exclude,
         stream=options.stream,
         cache=folder.stream,
+        grid_share=recipe.grid_crops,
     )
 
 

@@ -21,6 +21,7 @@ from dynet.runtime.memory import is_out_of_memory, out_of_memory
 from dynet.runtime.progress import ProgressReport
 from dynet.training.checkpoints import BEST, TrainState, last_step, load_checkpoint, save_checkpoint
 from dynet.training.compiling import compile_blocks
+from dynet.training.first_step import check_first_step
 from dynet.training.initial_state import initial_network, make_accelerator
 from dynet.training.losses import training_loss
 from dynet.training.metrics_log import ValidationLine
@@ -48,7 +49,7 @@ class Trainer:
         Raises:
             UsageError: A batch does not divide among the processes.
             RunError: The checkpoint is damaged or does not fit the recipe.
-            OutOfMemory: The network does not fit into memory.
+            OutOfMemory: The network, or a step of it, does not fit into memory.
         """
         self.recipe, self.mix, self.folder = recipe, mix, folder
         self.accelerator = make_accelerator(recipe, options.device)
@@ -56,6 +57,8 @@ class Trainer:
         self.average = AveragedNetwork(self.model, recipe.ema) if recipe.ema is not None else None
         self.optimizer = make_optimizer(recipe, self.model, self.accelerator.device)
         self.start, self.best_psnr = self._restore(load_checkpoint(folder.checkpoints))
+        if self.accelerator.device.type == "cpu" and self.accelerator.num_processes == 1:
+            check_first_step(self.model, recipe, self.start, options.available)
         if self.average is not None:
             self.average.network.to(self.accelerator.device)
         if recipe.compile:

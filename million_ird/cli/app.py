@@ -11,7 +11,8 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from million_ird.cli import building, inspecting, measuring, releasing
+from million_ird.cli import building, inspecting, listing, measuring, releasing
+from million_ird.cli.metavars import name_values
 from million_ird.errors import MillionIRDError, UsageError
 from million_ird.extras import missing_extra
 from million_ird.printable import printable
@@ -22,12 +23,12 @@ app = typer.Typer(
     name="million-ird",
     help="Build datasets for image restoration: keep sharp, textured photographs, and record why others are dropped.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for commands in (building, inspecting, measuring, releasing):
+for commands in (building, inspecting, measuring, releasing, listing):
     app.add_typer(commands.app)
+name_values(app)
 
 
 def _print_version(requested: bool) -> None:
@@ -54,6 +55,8 @@ def main() -> None:
     sys.excepthook = print_public_traceback
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     signal.signal(signal.SIGTERM, _interrupt)
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, _answer_and_interrupt)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # file names need not be valid text
@@ -62,7 +65,7 @@ def main() -> None:
 
 def _run() -> int:
     try:
-        code = app(standalone_mode=False)
+        code = app(prog_name="million-ird", standalone_mode=False)
         return code if isinstance(code, int) else 0
     except UsageError as error:
         return _fail(str(error), 2)
@@ -91,3 +94,17 @@ def _fail(text: str, code: int) -> int:
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
+
+
+def _answer_and_interrupt(signum: int, frame: FrameType | None) -> None:
+    """Answer the first Ctrl-C at once, since workers take a moment to stop; the second one ends the program now."""
+    signal.signal(signal.SIGINT, _stop_now)
+    if sys.stderr.isatty():  # in a log, one line says it all
+        os.write(sys.stderr.fileno(), b"\r\nmillion-ird: stopping; again to stop now\r\n")
+    raise KeyboardInterrupt
+
+
+def _stop_now(signum: int, frame: FrameType | None) -> None:
+    show_cursor = b"\x1b[?25h\r\n" if sys.stderr.isatty() else b""  # a bar has hidden it
+    os.write(sys.stderr.fileno(), show_cursor + b"million-ird: stopped; run the same command again to continue\n")
+    os._exit(130)

@@ -21,6 +21,9 @@ Sources = Annotated[
         "site:URL; can be repeated. Added to the recipe's sources.",
     ),
 ]
+PositionalSources = Annotated[
+    Optional[list[str]], typer.Argument(help="Sources, as of --sources.", metavar="SOURCE", show_default=False)
+]
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Try candidates again that failed in earlier runs.")]
 RetryClass = Annotated[
     Optional[list[str]],
@@ -53,6 +56,7 @@ Limit = Annotated[Optional[int], typer.Option("--limit", min=1, help="Process on
 @app.command("build")
 def build_command(
     out: OutOption,
+    positional: PositionalSources = None,
     sources: Sources = None,
     recipe: RecipeOption = "million_ird.yaml",
     limit: Limit = None,
@@ -74,6 +78,7 @@ def build_command(
     """Build a dataset: scan, decide, write and report. Run it again to resume."""
     from million_ird.cli import terminal
     from million_ird.config.loading import load, with_patch_scales
+    from million_ird.stages import read_stages
     from million_ird.workflow import Options, build
 
     resolved = load(recipe) if patch_scales is None else with_patch_scales(load(recipe), patch_scales)
@@ -90,15 +95,17 @@ def build_command(
             follow_links=follow_links,
             listener=bar,
         )
-        result = build(sources or [], out, resolved, options)
+        result = build([*(positional or ()), *(sources or ())], out, resolved, options)
+    stages = read_stages(out)
     if as_json:
-        typer.echo(terminal.result_json(result))
+        typer.echo(terminal.result_json(result, stages))
     else:
         terminal.info(terminal.funnel_table(result.funnel))
         if result.did_nothing:
             terminal.info("Nothing to do: every candidate is measured and written already.")
         terminal.info(terminal.written_line(result))
-        terminal.info(f"Report: {result.out}/report/index.html")
+        terminal.info(f"Report: {result.report}")
+        terminal.next_line(stages)
     limit_share = resolved.limits.failed_share
     if result.funnel.failed_share > limit_share:
         raise BuildError(
@@ -110,6 +117,7 @@ def build_command(
 @app.command("plan")
 def plan_command(
     out: OutOption,
+    positional: PositionalSources = None,
     sources: Sources = None,
     recipe: RecipeOption = "million_ird.yaml",
     limit: Limit = None,
@@ -125,7 +133,7 @@ def plan_command(
 
     reference_sets = _reference_sets(exclude_benchmark)
     build_plan = plan(
-        sources or [],
+        [*(positional or ()), *(sources or ())],
         out,
         load(recipe),
         limit=limit,
@@ -150,6 +158,7 @@ def scan_command(
     """Measure candidates that are new or not fully measured. Recipe and sources are those of the build."""
     from million_ird.cli import terminal
     from million_ird.reporting.formatting import plural
+    from million_ird.stages import read_stages
     from million_ird.workflow import Options, scan_again
 
     with terminal.ProgressBar() as bar:
@@ -165,6 +174,7 @@ def scan_command(
         summary = scan_again(out, options)
     candidates = plural(summary.candidates, "candidate")
     terminal.info(f"{candidates}, {summary.measured:,} measured now, {summary.vanished:,} vanished")
+    terminal.next_line(read_stages(out))
 
 
 @app.command("decide")
@@ -179,37 +189,47 @@ def decide_command(
     """Apply gates and rules to the measured numbers. No candidate is read."""
     from million_ird.cli import terminal
     from million_ird.config.loading import load
+    from million_ird.stages import read_stages
     from million_ird.workflow import Options, decide_again
 
     options = Options(workers=0, benchmarks=_reference_sets(exclude_benchmark))
     result = decide_again(out, load(recipe) if recipe else None, options)
+    stages = read_stages(out)
     if as_json:
-        typer.echo(terminal.result_json(result))
+        typer.echo(terminal.result_json(result, stages))
     else:
         terminal.info(terminal.funnel_table(result.funnel))
+        terminal.next_line(stages)
 
 
 @app.command("write")
 def write_command(out: Out, workers: Workers = None, scheduler: Scheduler = None, as_json: AsJson = False) -> None:
     """Write shards, patches and card from the ledger's verdicts."""
     from million_ird.cli import terminal
+    from million_ird.stages import read_stages
     from million_ird.workflow import Options, write_again
 
     with terminal.ProgressBar() as bar:
         result = write_again(out, Options(workers=workers, scheduler=scheduler, listener=bar))
+    stages = read_stages(out)
     if as_json:
-        typer.echo(terminal.result_json(result))
+        typer.echo(terminal.result_json(result, stages))
     else:
         terminal.info(terminal.written_line(result))
+        terminal.next_line(stages)
 
 
 @app.command("report")
 def report_command(out: Out) -> None:
     """Write the HTML report again."""
     from million_ird.cli import terminal
+    from million_ird.stages import read_stages
     from million_ird.workflow import report_again
 
-    terminal.info(report_again(out))
+    with terminal.ProgressBar() as bar:
+        path = report_again(out, bar)
+    terminal.info(path)
+    terminal.next_line(read_stages(out))
 
 
 def _classes_to_retry(failed: bool, classes: Optional[list[str]]) -> frozenset[str] | None:

@@ -25,10 +25,12 @@ def explain_command(
     as_json: AsJson = False,
 ) -> None:
     """Show all that is known of one candidate. Its numbers, and why it was kept or dropped."""
-    from million_ird.cli import terminal
     from million_ird.maintenance.explain import explain
 
-    terminal.emit(explain(out, candidate), as_json)
+    explanation = explain(out, candidate)
+    from million_ird.cli import terminal  # after what a mistyped name ends
+
+    terminal.emit(explanation, as_json)
 
 
 @app.command("verify")
@@ -40,5 +42,5 @@ def verify_command(out: Out, workers: Workers = None, scheduler: Scheduler = Non
     with terminal.ProgressBar() as bar:
         report = verify(out, workers, scheduler, bar)
     terminal.emit(report, as_json)
-    if report.faults:
+    if not report.is_current:
         raise typer.Exit(1)

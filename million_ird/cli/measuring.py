@@ -1,6 +1,5 @@
 """The commands that measure images outside of a build: single files, calibration, fingerprints of evaluation sets."""
 
-import json
 from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
@@ -26,12 +25,15 @@ def score_command(
     as_json: AsJson = False,
 ) -> None:
     """Measure single files. Prints one line per file, or one JSON object per line with --json."""
+    from million_ird.config.score_names import check_metrics
+
+    unreadable, user = 0, _user_measures(measures)
+    names = [name.strip() for name in metrics.split(",") if name.strip()]
+    check_metrics(names, [name for measure in user for name in measure.columns])  # before what takes long to import
     from million_ird.cli import terminal
     from million_ird.scoring import score_files
 
-    unreadable = 0
-    names = [name.strip() for name in metrics.split(",") if name.strip()]
-    for scored in score_files(files, names, models, _user_measures(measures)):
+    for scored in score_files(files, names, models, user):
         if scored.failure is not None:
             unreadable += 1
             terminal.error(f"million-ird: {scored.path}: {scored.failure}")
@@ -119,18 +121,3 @@ def _user_measures(references: Optional[list[str]]) -> "tuple[UserMeasure, ...]"
     from million_ird.config.loading import parse
 
     return parse({"measures": references or []}, origin="--measures").measures
-
-
-@app.command("benchmarks")
-def benchmarks_command(as_json: AsJson = False) -> None:
-    """List the test sets that --exclude-benchmark knows by name."""
-    from dataclasses import asdict
-
-    from million_ird.cli import terminal
-    from million_ird.known_benchmarks import KNOWN
-
-    if as_json:
-        typer.echo(json.dumps([asdict(known) for known in KNOWN]))
-        return
-    for known in KNOWN:
-        terminal.info(f"{known.name:<9} {known.images:>3} images  {known.made_from}")

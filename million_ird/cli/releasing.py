@@ -56,7 +56,7 @@ def remove_command(
     out: Out,
     ids: Annotated[
         typer.FileText,
-        typer.Option("--ids", help="A file with one id, key or uri per line; - is stdin.", encoding="utf-8"),
+        typer.Option("--ids", metavar="FILE", help="One id, key or uri per line; - is stdin.", encoding="utf-8"),
     ],
     reason: Annotated[
         str, typer.Option("--reason", help="The reason, for the list of changes, which is published.")

@@ -11,7 +11,8 @@ from types import FrameType
 from typing import TYPE_CHECKING, Protocol
 
 import typer
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
+from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -20,11 +21,14 @@ from million_ird.config.gates import Gate
 from million_ird.ledger import Funnel
 from million_ird.printable import printable, printable_json, printable_lines
 from million_ird.reporting.formatting import plural
+from million_ird.stages import BuildStages
 
 if TYPE_CHECKING:  # it loads scipy.stats, which no other command needs: a second at each start
     from million_ird.calibrate import Calibration
 
 SECONDS_BETWEEN_LINES = 30.0
+WIDEST = 10_000
+"""Columns that a table may take at most."""
 
 
 class ProgressBar:
@@ -107,7 +111,7 @@ def exit_on_signal() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def result_json(result: Result) -> str:
+def result_json(result: Result, stages: BuildStages) -> str:
     """Return a build's result as the JSON object that `--json` prints on the last line of stdout."""
     return printable_json(
         {
@@ -122,8 +126,15 @@ def result_json(result: Result) -> str:
             "vanished": result.scan.vanished,
             "out": result.out,
             "seconds": round(result.seconds, 3),
+            "next": list(stages.commands),
         }
     )
+
+
+def next_line(stages: BuildStages) -> None:
+    """Print which stage is due, why, and what to run; nothing if everything is current."""
+    if stages.note:
+        info(f"Next: {stages.note}")
 
 
 def written_line(result: Result) -> str:
@@ -213,10 +224,16 @@ def emit(result: Printable, as_json: bool) -> None:
         info(result.text)
 
 
-def info(text: object) -> None:
+def info(text: RenderableType) -> None:
     """Print lines or a table on stdout: a file name may look like markup or the code of an emoji."""
-    text = printable_lines(text) if isinstance(text, str) else text
-    Console(file=sys.stdout, highlight=False, soft_wrap=True).print(text, markup=False, emoji=False)
+    console = Console(file=sys.stdout, highlight=False)
+    if isinstance(text, str):
+        console.print(printable_lines(text), markup=False, emoji=False, soft_wrap=True)
+        return
+    # A narrow terminal wraps a table's cells between words; never within one, for which the table gets wider.
+    width = max(console.width, Measurement.get(console, console.options.update(max_width=WIDEST), text).minimum)
+    console.width = width
+    console.print(text, markup=False, emoji=False)
 
 
 def error(text: str) -> None:

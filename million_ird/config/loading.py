@@ -4,6 +4,7 @@ import os
 from collections.abc import Hashable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, get_args
 
 import yaml
@@ -13,8 +14,16 @@ from million_ird.arguments import as_path
 from million_ird.config.recipe import Recipe, nearest
 from million_ird.errors import RecipeError
 
-SHIPPED = ("million_ird.yaml", "demo.yaml", "4klsdb.yaml", "bhi.yaml", "strict.yaml")
-"""In `pipelines/`, beside those of `dynet`."""
+SHIPPED: Mapping[str, str] = MappingProxyType(
+    {
+        "million_ird.yaml": "the default: drops the worst images and keeps the rest",
+        "demo.yaml": "the default's gates for the small images that come with scikit-image",
+        "4klsdb.yaml": "the published thresholds of 4KLSDB",
+        "bhi.yaml": "the published thresholds of BHI; needs the extra `scores`",
+        "strict.yaml": "keeps few, large and very good images",
+    }
+)
+"""The recipes in `pipelines/`, beside those of `dynet`, and what each is for."""
 
 
 def shipped() -> dict[str, Path]:

@@ -23,6 +23,8 @@ from million_ird.schema import TRAIN, VALIDATION
 CONFIGS = MappingProxyType({"images": "data", "patches": "patches", "ledger": ledger.FOLDER})
 """Configurations and their folders; the first is the one that is loaded when none is named."""
 SPLITS = (TRAIN, VALIDATION)
+CARD = "README.md"
+REPORT = "report/index.html"
 LICENCE_FILE = "LICENSE.md"
 """The name that the Hub expects where the licence is `other`."""
 RELEASES = "releases/releases.json"

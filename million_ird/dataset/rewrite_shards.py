@@ -19,12 +19,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from million_ird import ledger as ledgers
 from million_ird.dataset.key_ranges import order_of_keys
 from million_ird.dataset.shards import KINDS, SHARD_KEY, ShardKind
+from million_ird.ledger_stream import LedgerStream
 from million_ird.runtime.progress import Listener
 from million_ird.runtime.storage import Folder
-from million_ird.schema import KEPT
 
 GROUP_COLUMN = "cluster"
 """The only column of an image that depends on which other images are in the dataset."""
@@ -69,8 +68,7 @@ class _KeptRows:
     @classmethod
     def read(cls, out: Folder) -> "_KeptRows":
         names = ["key", "split", GROUP_COLUMN]
-        tables = (out.read_table(name, [*names, "verdict"]) for name in ledgers.files(out))
-        rows = pa.concat_tables([table.filter(pc.equal(table["verdict"], KEPT)).select(names) for table in tables])
+        rows = LedgerStream.of_build(out).kept_table(names)
         order, _ = order_of_keys(rows["key"].to_pylist())
         rows = rows.take(order).combine_chunks().replace_schema_metadata(None)
         return cls(rows, rows["split"].to_numpy(zero_copy_only=False))

@@ -28,12 +28,13 @@ from million_ird.errors import DamagedFile, SourceChanged
 from million_ird.images.encode import encode_png, encode_webp
 from million_ird.images.encoded_image import EncodedImage
 from million_ird.images.jpeg_damage import completed
+from million_ird.ledger_stream import LedgerStream
 from million_ird.metadata.strip import strip_metadata
 from million_ird.runtime.executor import Executor
 from million_ird.runtime.progress import Progress
 from million_ird.runtime.storage import Folder
 from million_ird.scan.source_bytes import DownloadCache, read_verified
-from million_ird.schema import KEPT, TRAIN, VALIDATION
+from million_ird.schema import TRAIN, VALIDATION
 from million_ird.sources.source import Reader, Source
 
 ShardKind: TypeAlias = Literal["data", "patches"]
@@ -76,7 +77,7 @@ class WriteSummary:
 
 def write_shards(
     out: Folder,
-    ledger: pa.Table,
+    ledger: LedgerStream,
     recipe: Recipe,
     sources: Mapping[str, Source],
     executor: Executor,
@@ -91,7 +92,8 @@ def write_shards(
         SourceChanged: A kept file is gone, or is no longer the one that was measured; run `scan` or `build` again.
         BuildError: The disk is full.
     """
-    kept = ledger.filter(pc.equal(ledger["verdict"], KEPT))
+    names = [*image_columns(recipe.ledger_entries), "split"]
+    kept = ledger.kept_table(names)
     tasks = list(_plan_shards(out, kept, recipe, sources))
     present = {kind: _readable_shards(out, kind) for kind in KINDS}
     staged = {name.removesuffix(".parquet") for name in out.names(STAGING)}

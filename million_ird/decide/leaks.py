@@ -168,7 +168,7 @@ def _pairs_by_hash(rows: Sequence[Mapping[str, Any]], index: _ReferenceIndex) ->
     hashes = [_hashes(row["phash"], row["frame"])[:2] for _, row in hashed]
     values = np.concatenate([np.empty(0, np.uint64), *hashes])
     owner = np.repeat(np.array([position for position, _ in hashed], np.int64), [len(own) for own in hashes])
-    pairs = join_by_hash(values, owner, index.hashes, index.hash_owner, RADIUS, HashPairSearch())
+    pairs = join_by_hash(values, owner, index.hashes, index.hash_owner, RADIUS, HashPairSearch(), every_owner=True)
     return set(map(tuple, pairs.tolist()))
 
 
@@ -178,9 +178,8 @@ def _pairs_by_keypoints(rows: Sequence[Mapping[str, Any]], index: _ReferenceInde
     owner = np.repeat(np.arange(len(rows)), [len(own) for own in per_row])
     descriptors = np.concatenate([np.empty((0, 2), np.uint64), *per_row])
     numbers, others = np.arange(len(descriptors)), np.arange(len(index.descriptors))
-    pairs = join_by_hash(
-        descriptors[:, 0], numbers, index.descriptors[:, 0], others, DESCRIPTOR_RADIUS, HashPairSearch()
-    )
+    ours, theirs = descriptors[:, 0], index.descriptors[:, 0]
+    pairs = join_by_hash(ours, numbers, theirs, others, DESCRIPTOR_RADIUS, HashPairSearch(), every_owner=True)
     distances = np.bitwise_count(descriptors[pairs[:, 0]] ^ index.descriptors[pairs[:, 1]]).sum(axis=1)
     pairs = pairs[distances <= MAX_DESCRIPTOR_DISTANCE]
     # A keypoint of a candidate counts once per reference image, however many keypoints of that image match it.

@@ -11,17 +11,22 @@ from scipy.sparse.csgraph import connected_components
 Positions = NDArray[np.int64]
 
 
-def best_with_same_value(values: pa.Array, rank: Positions) -> Positions:
-    """Return for each position the best position with the same value, which may be itself: (n,) int64.
+def labels_of(values: pa.Array | pa.ChunkedArray) -> Positions:
+    """Return a label for each text: equal texts have equal labels, and nulls have -1: (n,) int64."""
+    texts = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
+    codes = pa.array(texts, pa.string()).dictionary_encode().indices
+    return np.asarray(codes.fill_null(-1).to_numpy(zero_copy_only=False), np.int64)
+
+
+def best_with_same_label(labels: Positions, rank: Positions) -> Positions:
+    """Return for each position the best position with the same label, which may be itself: (n,) int64.
 
     Args:
-        values: Texts, such as hashes of files. A null equals nothing, not even another null.
-        rank: (n,) rank of each position, 0 for the best.
+        labels: (n,) labels, such as of hashes of files. -1 equals nothing, not even another -1.
+        rank: (n,) rank of each position, smaller is better; no two are equal.
     """
-    codes = pa.array(values, pa.string()).dictionary_encode().indices
     count = len(rank)
-    labels = codes.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
-    labels = np.where(labels < 0, count + np.arange(count), labels)
+    labels = np.where(labels < 0, labels.max(initial=-1) + 1 + np.arange(count), labels)
     order = np.lexsort((rank, labels))
     starts = np.flatnonzero(np.r_[True, labels[order][1:] != labels[order][:-1]]) if count else np.empty(0, np.int64)
     best = np.empty(count, np.int64)

@@ -119,6 +119,8 @@ def join_by_hash(
     other_owners: Positions,
     radius: int,
     hash_search: HashPairSearch,
+    *,
+    every_owner: bool = False,
 ) -> Positions:
     """Return pairs (owner, other owner) of near values: (m, 2) int64.
 
@@ -129,9 +131,11 @@ def join_by_hash(
         other_owners: (k,) owner of each of these.
         radius: Most bits in which two hashes differ.
         hash_search: Where hashes are searched.
+        every_owner: Whether each owner of a value gets its pairs, also of a common value: the result for an owner then
+            does not depend on the others.
     """
     left, right = _HashGroups.of(values, owners), _HashGroups.of(others, other_owners)
-    return _product(left, right, hash_search.between(left.values, right.values, radius))
+    return _product(left, right, hash_search.between(left.values, right.values, radius), every_owner)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,9 +192,10 @@ def _correlating_pairs(members: Positions, keys: SearchKeys) -> Positions:
     return _stacked(pairs)
 
 
-def _product(a: _HashGroups, b: _HashGroups, pairs: Positions) -> Positions:
+def _product(a: _HashGroups, b: _HashGroups, pairs: Positions, every_owner: bool = False) -> Positions:
     """Return all pairs of members of paired groups; of a common value, only its first members are paired."""
-    left, right = np.minimum(a.sizes[pairs[:, 0]], COMMON_ABOVE), np.minimum(b.sizes[pairs[:, 1]], COMMON_ABOVE)
+    left, right = a.sizes[pairs[:, 0]], np.minimum(b.sizes[pairs[:, 1]], COMMON_ABOVE)
+    left = left if every_owner else np.minimum(left, COMMON_ABOVE)
     sizes = left * right
     which = np.repeat(np.arange(len(pairs)), sizes)
     offset = np.arange(len(which)) - np.repeat(np.cumsum(sizes) - sizes, sizes)

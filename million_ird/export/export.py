@@ -14,6 +14,7 @@ from types import MappingProxyType
 import pyarrow as pa
 
 from million_ird.build_folder import LOCK as BUILD_LOCK
+from million_ird.config.recipe import nearest
 from million_ird.errors import BuildError, OutputError, UsageError
 from million_ird.export.destination import LOCK, claim, destination
 from million_ird.export.folder import FolderLayout
@@ -33,6 +34,7 @@ from million_ird.export.webdataset import TarLayout
 from million_ird.runtime.lock import is_locked, locked
 from million_ird.runtime.progress import Listener
 from million_ird.runtime.storage import Folder
+from million_ird.stages import require_current
 
 FORMATS: Mapping[str, type[ExportLayout]] = MappingProxyType(
     {"folder": FolderLayout, "webdataset": TarLayout, "lmdb": LmdbLayout}
@@ -105,15 +107,18 @@ def export(
 
     Raises:
         UsageError: No such format or config, `to` contains other files, or a package is missing.
+        StaleBuild: A stage is due; the message has the command.
         OutputError: A build holds `out`, or another export holds the destination.
         BuildError: The disk is full, or the dataset changed meanwhile; run again to continue.
         DamagedFile: A shard cannot be read.
     """
     source = Folder(out)
     if format not in FORMATS:
-        raise UsageError(f"{format}: unknown export format; choose one of {', '.join(FORMATS)}")
+        hint = nearest(format, FORMATS)
+        raise UsageError(f"{format}: unknown export format{hint}; choose one of {', '.join(FORMATS)}")
     if is_locked(source, BUILD_LOCK):
         raise OutputError(f"{source.url}: is being built; export it afterwards")
+    require_current(source, "exported")
     shards = find_shards(source, config)
     chosen = destination(source, format, config, to)
     FORMATS[format](ExportSplit(folder=chosen, name="", config=config, shards=()))

@@ -15,6 +15,7 @@ from types import MappingProxyType
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from million_ird.config.recipe import nearest
 from million_ird.errors import BuildError, DamagedFile, UsageError
 from million_ird.runtime.storage import Folder
 
@@ -71,7 +72,7 @@ def find_shards(source: Folder, config: str) -> list[DatasetShard]:
         DamagedFile: A shard cannot be read.
     """
     if config not in CONFIGS:
-        raise UsageError(f"{config}: unknown config; choose one of {', '.join(CONFIGS)}")
+        raise UsageError(f"{config}: unknown config{nearest(config, CONFIGS)}; choose one of {', '.join(CONFIGS)}")
     folder = CONFIGS[config]
     names = [(match[1], name) for name in source.names(folder) if (match := _SHARD.fullmatch(name))]
     if not names:

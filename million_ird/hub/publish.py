@@ -18,6 +18,7 @@ from million_ird.reporting.formatting import plural
 from million_ird.runtime.lock import locked
 from million_ird.runtime.progress import Listener
 from million_ird.runtime.storage import Folder
+from million_ird.stages import require_current
 
 
 def publish(
@@ -44,6 +45,7 @@ def publish(
     Raises:
         UsageError: The name is invalid, `out` is not on a local disk or is locked by another process, nobody is logged
             in, or the Hub refuses this user.
+        StaleBuild: A stage is due; the message has the command.
         BuildError: `verify` finds faults, or the upload failed; run again to continue.
     """
     branch = revision or "main"
@@ -52,6 +54,7 @@ def publish(
         raise UsageError(f"{out}: only a folder on a local disk can be published; copy it to one first")
     folder, _ = open_build(out)
     with quiet_client(), locked(folder, LOCK):
+        require_current(folder, "published")
         if not dry_run:
             _check_access(repo_id)
         _check_dataset(out, listener)
@@ -93,7 +96,8 @@ def _check_access(repo_id: str) -> None:
 def _check_dataset(out: str, listener: Listener | None) -> None:
     if listener:
         listener.stage("verify", 1, "dataset")
-    faults = verify(out).faults
+    report = verify(out)
+    faults = [*report.faults, *report.stale]
     if listener:
         listener.advance(1)
     if faults:

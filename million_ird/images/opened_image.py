@@ -98,6 +98,8 @@ def open_image(encoded: bytes, max_pixels: int) -> OpenedImage:
 
 
 def _check_size(size: tuple[int, int], max_pixels: int) -> None:
+    if min(size) < 1:
+        raise ReadError("undecodable", f"{size[0]}×{size[1]} has no pixels")
     if size[0] * size[1] > max_pixels:
         raise ReadError("too_large", f"{size[0]}×{size[1]} is over {max_pixels:,} pixels")
 

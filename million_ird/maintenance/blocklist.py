@@ -5,7 +5,7 @@ they are recognised re-encoded, resized or cropped. Other images of the dataset 
 of those, are blocked by the hashes of bytes and pixels only: images that only resemble these may stay.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from million_ird import ledger as ledgers
 from million_ird.decide.leaks import find_leaks
 from million_ird.errors import UsageError
 from million_ird.fingerprints import REMOVED, SCHEMA, load_removed
+from million_ird.ledger_stream import LedgerStream
 from million_ird.runtime.storage import Folder
 from million_ird.scan.scan_table import ScanTable, from_ledger
 from million_ird.sources.web.links import keys_of_address
@@ -53,69 +53,83 @@ def add_to_blocklist(folder: Folder, names: Sequence[str]) -> BlocklistUpdate:
         UsageError: No candidate has one of the names; nothing was changed.
         LedgerError: Nothing was decided yet.
     """
-    files = ledgers.files(folder)
-    rows = from_ledger(folder)
-    ledger = pa.concat_tables([folder.read_table(name, ["key", "source", "uri", "id", "cluster"]) for name in files])
-    named = _find_named(ledger, names, folder.url)
+    rows, ledger = from_ledger(folder), LedgerStream.of_build(folder)
+    named, unknown = _find_named(ledger, names, folder.url)
     before = _load(folder)
     after = _merged(before, _rows(rows, _with_copies(ledger, named)))
-    similar = np.zeros(ledger.num_rows, bool)
     has_frame = [
         np.asarray(pc.is_valid(table["frame"]).to_numpy(zero_copy_only=False)) for table in rows.iter_batches(["frame"])
     ]
     selected = np.concatenate([np.empty(0, bool), *has_frame])
-    similar[[leak.row for leak in find_leaks(rows.iter_batches, selected, {"": _as_fingerprints(after)})]] = True
+    similar = {leak.row for leak in find_leaks(rows.iter_batches, selected, {"": _as_fingerprints(after)})}
     by_bytes = ({**row, **dict.fromkeys(_SIMILARITY)} for row in _rows(rows, _with_copies(ledger, similar)))
     after = _merged(after, by_bytes)
     if after != before:
         folder.write_table(REMOVED, _as_table(after))
-    blocked, blocked_before = _blocked(ledger, after), _blocked(ledger, before)
-    unknown = pc.and_(pa.array(named), pc.is_null(ledger["id"].combine_chunks()))
-    return BlocklistUpdate(
-        frozenset(ledger["key"].filter(pa.array(blocked)).to_pylist()),
-        int(blocked.sum() - blocked_before.sum()),
-        int(pc.sum(unknown).as_py() or 0),
-    )
+    blocked = _blocked(ledger, after)
+    return BlocklistUpdate(blocked, len(blocked) - len(_blocked(ledger, before)), unknown)
 
 
-def _find_named(ledger: pa.Table, names: Sequence[str], out: str) -> NDArray[np.bool_]:
-    """Return the mask of the rows that have one of the names."""
-    values = pa.array([_key_of(ledger, name) for name in names], pa.string())
-    with_source = pc.binary_join_element_wise(ledger["source"], ledger["uri"], "/")
-    mask, known = np.zeros(ledger.num_rows, bool), np.zeros(len(names), bool)
-    for column in (ledger["key"], ledger["id"], ledger["uri"], with_source):
-        mask |= _in(column, values)
-        known |= _in(values, column)
+def _find_named(ledger: LedgerStream, names: Sequence[str], out: str) -> tuple[set[int], int]:
+    """Return the numbers of the rows that have one of the names, and how many of them were never read."""
+    keys = _keys_of(ledger, names)
+    values = pa.array([keys.get(name, name) for name in names], pa.string())
+    known, named, unknown, start = np.zeros(len(names), bool), set[int](), 0, 0
+    for table in ledger.batches(["key", "id", "uri", "source"]):
+        with_source = pc.binary_join_element_wise(table["source"], table["uri"], "/")
+        mask = np.zeros(table.num_rows, bool)
+        for column in (table["key"], table["id"], table["uri"], with_source):
+            own = _in(column, values)
+            mask |= own
+            if own.any():
+                known |= _in(values, column.filter(pa.array(own)))
+        named |= set((np.flatnonzero(mask) + start).tolist())
+        unknown += table["id"].filter(pa.array(mask)).null_count
+        start += table.num_rows
     if not known.all():
         missing = [name for name, is_known in zip(names, known, strict=True) if not is_known]
         more = f" and {len(missing) - _LISTED_NAMES:,} more" if len(missing) > _LISTED_NAMES else ""
         first = ", ".join(map(repr, missing[:_LISTED_NAMES]))
         raise UsageError(f"{out}: no candidate has the id, key or uri {first}{more}; nothing was changed")
-    return mask
+    return named, unknown
 
 
-def _key_of(ledger: pa.Table, name: str) -> str:
-    """Return the key of the candidate with this whole address, whose parameters the ledger lacks; else the name."""
-    if "://" not in name or not {"?", ";", "#", "@"} & {*name}:
-        return name
-    keys = keys_of_address(name, ledger["source"].unique().to_pylist())
-    found = ledger["key"].filter(pa.array(_in(ledger["key"], pa.array(keys, pa.string()))))
-    return str(found[0].as_py()) if len(found) else name
+def _keys_of(ledger: LedgerStream, names: Sequence[str]) -> dict[str, str]:
+    """Return the keys of candidates by their whole addresses, whose parameters the ledger lacks."""
+    whole = [name for name in names if "://" in name and {"?", ";", "#", "@"} & {*name}]
+    if not whole:
+        return {}
+    sources = {source: None for table in ledger.batches(["source"]) for source in table["source"].unique().to_pylist()}
+    names_of: dict[str, list[str]] = {}
+    for name in whole:
+        for key in keys_of_address(name, list(sources)):
+            names_of.setdefault(key, []).append(name)
+    wanted = pa.array(list(names_of), pa.string())
+    found: dict[str, str] = {}
+    for table in ledger.batches(["key"]):
+        for key in table["key"].filter(pa.array(_in(table["key"], wanted))).to_pylist():
+            found |= {name: key for name in names_of[key] if name not in found}
+    return found
 
 
-def _with_copies(ledger: pa.Table, members: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return the mask of these rows and of all rows in their groups of copies."""
-    clusters = ledger["cluster"].filter(pa.array(members)).drop_null()
-    return members | _in(ledger["cluster"], clusters)
-
-
-def _rows(rows: ScanTable, selected: NDArray[np.bool_]) -> Iterator[Mapping[str, Any]]:
-    """Yield the selected rows whose bytes were read; the size is 0 if the image was not decoded."""
-    start = 0
-    for table in rows.iter_batches(_COLUMNS):
-        chosen = table.filter(pa.array(selected[start : start + table.num_rows]))
+def _with_copies(ledger: LedgerStream, members: Set[int]) -> set[int]:
+    """Return the numbers of these rows and of all rows in their groups of copies."""
+    clusters = pa.array({row["cluster"] for row in ledger.take(members, ["cluster"]).values()} - {None}, pa.string())
+    rows, start = set(members), 0
+    for table in ledger.batches(["cluster"]) if len(clusters) else ():
+        rows |= set((np.flatnonzero(_in(table["cluster"], clusters)) + start).tolist())
         start += table.num_rows
-        read = (row for row in chosen.to_pylist() if row["id"] is not None)
+    return rows
+
+
+def _rows(rows: ScanTable, selected: Set[int]) -> Iterator[Mapping[str, Any]]:
+    """Yield the selected rows whose bytes were read; the size is 0 if the image was not decoded."""
+    ordered = np.array(sorted(selected), np.int64)
+    start = 0
+    for table in rows.iter_batches(_COLUMNS) if selected else ():
+        here = ordered[(ordered >= start) & (ordered < start + table.num_rows)] - start
+        start += table.num_rows
+        read = (row for row in table.take(pa.array(here)).to_pylist() if row["id"] is not None)
         yield from ({**row, "width": row["width"] or 0, "height": row["height"] or 0} for row in read)
 
 
@@ -129,8 +143,12 @@ def _merged(blocklist: _Blocklist, rows: Iterable[Mapping[str, Any]]) -> _Blockl
     return merged
 
 
-def _blocked(ledger: pa.Table, blocklist: _Blocklist) -> NDArray[np.bool_]:
-    return _in(ledger["id"], pa.array(list(blocklist), pa.string()))
+def _blocked(ledger: LedgerStream, blocklist: _Blocklist) -> frozenset[str]:
+    """Return the keys of the candidates that are on the blocklist."""
+    ids, keys = pa.array(list(blocklist), pa.string()), set[str]()
+    for table in ledger.batches(["key", "id"]) if blocklist else ():
+        keys |= set(table["key"].filter(pa.array(_in(table["id"], ids))).to_pylist())
+    return frozenset(keys)
 
 
 def _in(values: pa.Array | pa.ChunkedArray, among: pa.Array | pa.ChunkedArray) -> NDArray[np.bool_]:

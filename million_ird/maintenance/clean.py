@@ -15,8 +15,8 @@ from million_ird.reporting.formatting import plural
 from million_ird.runtime.lock import is_locked, locked
 from million_ird.runtime.storage import Folder
 from million_ird.scan.download_cache import FOLDER as ORIGINALS
-from million_ird.scan.scan import INDEX
-from million_ird.scan.scan_table import DECIDED
+from million_ird.scan.scan import DECIDED, INDEX
+from million_ird.stages import Stage, find_stages, has_undecided_rows
 
 WORK = ".work"
 _FIRST = (DECIDED, INDEX)
@@ -61,8 +61,9 @@ def clean(out: str, *, everything: bool = False, dry_run: bool = False) -> Clean
     Raises:
         OutputError: There is no build, another process holds it, or a killed run left shards that were not moved into
             place yet.
+        StaleBuild: Measured rows are in no ledger yet, and would be lost.
     """
-    folder, _ = open_build(out)
+    folder, recipe = open_build(out)
     if dry_run:
         if is_locked(folder, LOCK):
             raise OutputError(f"{folder.url}: held by another process; wait for it or stop it")
@@ -75,6 +76,9 @@ def clean(out: str, *, everything: bool = False, dry_run: bool = False) -> Clean
             raise OutputError(
                 f"{folder.url}: a run was cut off while moving shards into place; run build first, or clean with --all"
             )
+        if not everything and has_undecided_rows(folder):
+            action = "cleaned, which would lose measured rows (clean with --all does it)"
+            find_stages(folder, recipe).require(action, (Stage.DECIDE,))
         for name in _FIRST:
             folder.remove(name)
         for name in folder.names(WORK):

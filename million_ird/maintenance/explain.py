@@ -1,7 +1,10 @@
 """The explanation of one candidate: its ledger row, its verdict and every gate, in words."""
 
+import difflib
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -11,11 +14,21 @@ from million_ird.config.gates import Gate
 from million_ird.config.recipe import Recipe
 from million_ird.decide.gate_order import in_cost_order
 from million_ird.errors import UsageError
-from million_ird.ledger import Row, check_version, load
+from million_ird.ledger import SIGNATURE, Row, check_version
+from million_ird.ledger_stream import LedgerStream
 from million_ird.printable import printable
 from million_ird.reporting.formatting import plural
 from million_ird.schema import DROPPED, HEADER_COLUMNS, KEPT, LEAK, measure_fields, null_reason
 from million_ird.sources.web.links import keys_of_address
+
+SUGGESTED = 3
+"""At most so many candidates are suggested for a name that none has."""
+COMPARED = 20_000
+"""At most so many names are compared by their letters: a second for these."""
+_LISTED = 5
+"""Candidates that an error names."""
+_MIN_BEGINNING = 4
+"""Characters of an id or key that can stand for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +37,7 @@ class Explanation:
 
     row: Row
     text: str
+    """Ends with what is due, if a stage is: the verdict, or the dataset, is of an earlier state."""
 
     def as_json(self) -> Row:
         """Return the row as a JSON object."""
@@ -41,43 +55,86 @@ def explain(out: str, name: str) -> Explanation:
         UsageError: No candidate, or more than one, has this name.
     """
     folder, recipe = open_build(out)
-    ledger = load(folder)
+    ledger = LedgerStream.of_build(folder)
     row = _find(ledger, name, out)
-    return Explanation(row, "\n".join(_describe(row, ledger, recipe)))
+    from million_ird.stages import find_stages  # loads what a mistyped name need not wait for
+
+    note = find_stages(folder, recipe).note
+    return Explanation(row, "\n".join([*_describe(row, ledger, recipe), *([note] if note else [])]))
 
 
-def _find(ledger: pa.Table, name: str, out: str) -> Row:
-    columns = {
-        "key": ledger["key"],
-        "uri": ledger["uri"],
-        "source/uri": pc.binary_join_element_wise(ledger["source"], ledger["uri"], "/"),
-        "id": ledger["id"],
-    }
-    for column in columns.values():
-        matches = ledger.filter(pc.equal(column, name))
-        if matches.num_rows:
-            break
-    else:
-        name = _key_of_address(ledger, name) or name
-        prefixed = [pc.fill_null(pc.starts_with(ledger[c], name), False) for c in ("key", "id")]
-        matches = ledger.filter(pc.or_(*prefixed)) if len(name) >= 4 else ledger.slice(0, 0)
-    keys = [f"{row['source']}/{row['uri']} (key {row['key']})" for row in matches.slice(0, 5).to_pylist()]
+class _Matches:
+    """The rows that match a name: how many there are, and the first ones by number."""
+
+    def __init__(self) -> None:
+        self.total = 0
+        self.first: list[int] = []
+
+    def add(self, matching: pa.ChunkedArray, start: int) -> None:
+        """Take in whether rows match; the first one is row number `start` of the ledger."""
+        rows = np.flatnonzero(pc.fill_null(matching, False).to_numpy(zero_copy_only=False))
+        self.first += (rows[: _LISTED - len(self.first)] + start).tolist()
+        self.total += len(rows)
+
+
+def _find(ledger: LedgerStream, name: str, out: str) -> Row:
+    exact = [_Matches() for _ in range(4)]
+    beginning, sources, start = _Matches(), dict[str, None](), 0
+    for table in ledger.batches(["key", "source", "uri", "id"]):
+        whole = pc.binary_join_element_wise(table["source"], table["uri"], "/")
+        for matches, column in zip(exact, (table["key"], table["uri"], whole, table["id"]), strict=True):
+            matches.add(pc.equal(column, name), start)
+        if len(name) >= _MIN_BEGINNING:
+            beginning.add(_begins(table, name), start)
+        sources |= dict.fromkeys(table["source"].unique().to_pylist())
+        start += table.num_rows
+    found = next((matches for matches in exact if matches.total), None)
+    found = found or _by_address(ledger, name, list(sources)) or beginning
+    rows = ledger.take(found.first, [column for column in ledger.column_names if column not in SIGNATURE])
+    keys = [f"{row['source']}/{row['uri']} (key {row['key']})" for row in rows.values()]
     if not keys:
-        raise UsageError(f"{out}: no candidate has the id, key or uri {name!r}")
-    if matches.num_rows > 1:
-        raise UsageError(f"{name!r} is {matches.num_rows} candidates: {', '.join(keys)}; give a key")
-    row: Row = matches.to_pylist()[0]
-    return row
+        raise UsageError(f"{out}: no candidate has the id, key or uri {name!r}{_nearest(ledger, name)}")
+    if found.total > 1:
+        raise UsageError(f"{name!r} is {found.total} candidates: {', '.join(keys)}; give a key")
+    return rows[found.first[0]]
 
 
-def _key_of_address(ledger: pa.Table, name: str) -> str | None:
-    """Return the key of the candidate with this whole address, of which the ledger has no parameters."""
-    keys = keys_of_address(name, ledger["source"].unique().to_pylist()) if "://" in name else []
-    found = ledger["key"].filter(pc.is_in(ledger["key"], value_set=pa.array(keys, pa.string())))
-    return str(found[0].as_py()) if len(found) else None
+def _nearest(ledger: LedgerStream, name: str) -> str:
+    """Return the candidates with the most similar names, as ` (did you mean …?)`; nothing if there are none."""
+    inside: list[str] = []
+    by_stem: dict[str, str] = {}
+    compared = 0
+    for table in ledger.batches(["uri"]):
+        uris = table["uri"]
+        found = uris.filter(pc.match_substring(uris, name, ignore_case=True)) if name else uris.slice(0, 0)
+        inside += found.slice(0, SUGGESTED - len(inside)).to_pylist()
+        for uri in uris.slice(0, COMPARED - compared).to_pylist():
+            by_stem.setdefault(PurePosixPath(uri).stem, uri)
+        compared = min(COMPARED, compared + len(uris))
+        if len(inside) == SUGGESTED:
+            break
+    stems = difflib.get_close_matches(PurePosixPath(name).stem, by_stem, SUGGESTED, cutoff=0.5)
+    close = inside or [by_stem[stem] for stem in stems]
+    return f" (did you mean {', '.join(map(repr, close))}?)" if close else ""
 
 
-def _describe(row: Row, ledger: pa.Table, recipe: Recipe) -> list[str]:
+def _begins(table: pa.Table, name: str) -> pa.ChunkedArray:
+    """Return which rows have a key or an id that begins with a name."""
+    return pc.or_(*(pc.fill_null(pc.starts_with(table[column], name), False) for column in ("key", "id")))
+
+
+def _by_address(ledger: LedgerStream, name: str, sources: list[str]) -> _Matches | None:
+    """Return the candidate with this whole address, of which the ledger has no parameters; None if there is none."""
+    matches, start = _Matches(), 0
+    keys = pa.array(keys_of_address(name, sources) if "://" in name else [], pa.string())
+    for table in ledger.batches(["key"]) if len(keys) else ():
+        matches.add(pc.is_in(table["key"], value_set=keys), start)
+        start += table.num_rows
+    matches.first, matches.total = matches.first[:1], min(1, matches.total)
+    return matches if matches.total else None
+
+
+def _describe(row: Row, ledger: LedgerStream, recipe: Recipe) -> list[str]:
     lines = [printable(f"{row['source']}/{row['uri']}"), f"  key {row['key']}"]
     if row["id"]:
         lines.append(f"  id  {row['id']}")
@@ -96,15 +153,17 @@ def _describe(row: Row, ledger: pa.Table, recipe: Recipe) -> list[str]:
     return lines
 
 
-def _verdict(row: Row, ledger: pa.Table) -> str:
+def _verdict(row: Row, ledger: LedgerStream) -> str:
     if row["verdict"] == KEPT:
-        copies = pc.sum(pc.fill_null(pc.equal(ledger["duplicate_of"], row["key"]), False)).as_py() or 0
-        return f"kept; {plural(copies, 'copy', 'copies')} dropped" if copies else "kept"
+        copies = _Matches()
+        for table in ledger.batches(["duplicate_of"]):
+            copies.add(pc.equal(table["duplicate_of"], row["key"]), 0)
+        return f"kept; {plural(copies.total, 'copy', 'copies')} dropped" if copies.total else "kept"
     if row["verdict"] == DROPPED:
         if row["reason"] == LEAK:
             return f"dropped: {LEAK}: shows {row['leak_of']} (correlation {row['measured']:.3f})"
         if row["duplicate_of"] is not None:
-            other = ledger.filter(pc.equal(ledger["key"], row["duplicate_of"])).to_pylist()[0]
+            other = _find(ledger, str(row["duplicate_of"]), "ledger")
             return f"dropped: {row['reason']} of {other['source']}/{other['uri']} (key {other['key']})"
         if row["limit"] is None:
             return f"dropped: {row['reason']}"

@@ -14,12 +14,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from million_ird import ledger as ledgers
 from million_ird.build_folder import recipe_of
 from million_ird.dataset.layout import CHANGES, RELEASES, hub_configs
 from million_ird.dataset.markdown import escape_markdown
 from million_ird.dataset.shards import WriteSummary
 from million_ird.fingerprints import benchmark_names, load_removed
+from million_ird.ledger_stream import LedgerStream
+from million_ird.marks import mark_of_shards
 from million_ird.reporting.card import write_card
 from million_ird.reporting.formatting import plural
 from million_ird.runtime.storage import Folder
@@ -128,8 +129,9 @@ def make_release(folder: Folder, *, today: date, note: str = "") -> DatasetRelea
 def update_card(folder: Folder) -> None:
     """Write the card again, so that it names the last release."""
     rows = {config.name: config.rows for config in hub_configs(folder)}
-    written = WriteSummary(rows.get("images", 0), rows.get("patches", 0))
-    write_card(folder, ledgers.load(folder), recipe_of(folder), written, benchmarks=benchmark_names(folder))
+    written, recipe = WriteSummary(rows.get("images", 0), rows.get("patches", 0)), recipe_of(folder)
+    mark, ledger = mark_of_shards(folder, recipe).text, LedgerStream.of_build(folder)
+    write_card(folder, ledger, recipe, written, benchmarks=benchmark_names(folder), mark=mark)
 
 
 def list_releases(folder: Folder) -> list[DatasetRelease]:
@@ -171,9 +173,7 @@ def _entry(release: DatasetRelease) -> Iterator[str]:
 
 def _kept(folder: Folder) -> pa.Table:
     """Return (id, key, split, source) of the kept rows of the ledger, sorted."""
-    tables = (folder.read_table(name, [*_SCHEMA.names, "verdict"]) for name in ledgers.files(folder))
-    kept = [table.filter(pc.equal(table["verdict"], KEPT)).select(_SCHEMA.names).cast(_SCHEMA) for table in tables]
-    return _sorted(pa.concat_tables(kept))
+    return _sorted(LedgerStream.of_build(folder).kept_table(_SCHEMA.names).cast(_SCHEMA))
 
 
 def _kept_before(folder: Folder) -> pa.Table:
@@ -193,13 +193,9 @@ def _moved(before: pa.Table, now: pa.Table) -> int:
 
 def _reasons(folder: Folder, gone: pa.Table) -> pa.ChunkedArray:
     """Return for each row of `gone` the reason why it is not kept any more."""
-    tables = []
-    for name in ledgers.files(folder) if gone.num_rows else ():
-        table = folder.read_table(name, ["key", "verdict", "reason"])
-        tables.append(table.filter(pc.is_in(table["key"], value_set=gone["key"])))
-    if not tables:
+    if not gone.num_rows:
         return pa.chunked_array([], pa.string())
-    rows = pa.concat_tables(tables)
+    rows = LedgerStream.of_build(folder).keyed_table(gone["key"], ["key", "verdict", "reason"])
     in_ledger = pc.coalesce(rows["reason"], rows["verdict"])
     in_ledger = pc.if_else(pc.equal(in_ledger, KEPT), CHANGED, in_ledger).combine_chunks()
     positions = pc.index_in(gone["key"], value_set=rows["key"])

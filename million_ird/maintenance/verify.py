@@ -1,6 +1,7 @@
 """Verification of a built dataset: everything is read again and compared with the recipe and the ledger."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -10,19 +11,19 @@ from million_ird import ledger as ledgers
 from million_ird.build_folder import open_build
 from million_ird.config.recipe import Recipe
 from million_ird.dataset.columns import image_columns
-from million_ird.dataset.layout import data_files, hub_configs, linked_files, read_front_matter, split_rows
+from million_ird.dataset.layout import CARD, data_files, hub_configs, linked_files, read_front_matter, split_rows
 from million_ird.decide.verdicts import decide, needed_columns
 from million_ird.errors import DamagedFile, LedgerError, one_line
 from million_ird.fingerprints import load_reference_fingerprints
 from million_ird.maintenance.verify_images import ImagesFound, verify_images
 from million_ird.printable import printable
-from million_ird.reporting.card import CARD
 from million_ird.reporting.formatting import plural
 from million_ird.runtime.executor import Executor
 from million_ird.runtime.progress import Listener
 from million_ird.runtime.storage import Folder
 from million_ird.scan.scan_table import ScanTable, from_ledger, from_scan, without_signatures
 from million_ird.schema import KEPT
+from million_ird.stages import IN_DATASET, IN_LEDGER, BuildStages, Stage, find_stages
 
 MAX_FAULTS = 1000
 """Number of faults after which no more are listed."""
@@ -35,18 +36,29 @@ class VerifyReport:
     faults: list[str] = field(default_factory=list)
     images: int = 0
     patches: int = 0
+    stale: list[str] = field(default_factory=list)
+    """The stages that are due, each with the reason and the command. Data that a due stage will write is not compared:
+    its differences are no faults."""
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the dataset is without faults, and that of its recipe, scan and ledger."""
+        return not (self.faults or self.stale)
 
     @property
     def text(self) -> str:
         """The faults, one per line, and the counts, for people."""
+        lines = [*map(printable, self.faults), *(f"stale: {printable(line)}" for line in self.stale)]
+        if self.stale:
+            return "\n".join(
+                [*lines, "The images and patches were not compared with the ledger; verify again after this"]
+            )
         images, patches = plural(self.images, "image"), plural(self.patches, "patch", "patches")
-        return "\n".join(
-            [*map(printable, self.faults), f"{images} and {patches} read: {plural(len(self.faults), 'fault')}"]
-        )
+        return "\n".join([*lines, f"{images} and {patches} read: {plural(len(self.faults), 'fault')}"])
 
     def as_json(self) -> dict[str, object]:
         """Return the report as a JSON object."""
-        return {"faults": self.faults, "images": self.images, "patches": self.patches}
+        return {"faults": self.faults, "stale": self.stale, "images": self.images, "patches": self.patches}
 
     def add(self, fault: str) -> None:
         """Add a fault; after `MAX_FAULTS` only note that there are more."""
@@ -62,6 +74,8 @@ def verify(
     """Verify a build from its files.
 
     The findings do not depend on the number of workers.
+
+    Where a stage is due, the report says so, and what that stage will write is not compared.
 
     Ledger: kept + dropped + failed = candidates; keys are unique; deciding again gives the same verdicts; the rows are
     those of the scan. Images: each kept image is in the data exactly once, and nothing else; its bytes have its sha256;
@@ -88,12 +102,23 @@ def verify(
     for name in ledgers.files(folder):
         if not folder.read_schema(name).equals(ledgers.ledger_schema(measures)):
             raise LedgerError(f"{folder.url}/{name}: does not have the columns of a ledger")
+    stages = find_stages(folder, recipe)
+    report.stale = _due(stages, IN_LEDGER)
+    if report.stale:
+        return report
     _check_ledger(folder, ledger, recipe, report)
+    report.stale = [] if report.faults else _due(stages, IN_DATASET)  # a damaged ledger was not decided again
+    if report.stale:
+        return report
     kept = ledger.filter(pc.equal(ledger["verdict"], KEPT)).select([*image_columns(measures), "split"])
     with Executor(workers, scheduler) as executor:
         _add_images(verify_images(folder, kept, recipe, executor, listener), report)
     _check_card(folder, ledger.num_rows, report)
     return report
+
+
+def _due(stages: BuildStages, among: Sequence[Stage]) -> list[str]:
+    return [stages.line(stage) for stage in among if stage in stages.due][:1]
 
 
 def _check_ledger(folder: Folder, ledger: pa.Table, recipe: Recipe, report: VerifyReport) -> None:

@@ -7,7 +7,7 @@ which image, and gives each unit its images, their rows of the ledger, and the p
 import hashlib
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 import imagehash
 import pyarrow as pa
@@ -19,6 +19,7 @@ from million_ird.images.decode import decode, decode_thumbnail
 from million_ird.images.header import read_header
 from million_ird.images.jpeg_damage import is_completed
 from million_ird.ledger import Row
+from million_ird.maintenance.verify_journal import UnitContent, VerifyJournal
 from million_ird.maintenance.verify_patches import image_bytes, patch_faults
 from million_ird.metadata.strip import list_private
 from million_ird.runtime.executor import Executor
@@ -66,11 +67,21 @@ class VerifyUnit:
     counts: tuple[int, ...]
     """How many of the patches belong to each image."""
 
+    @property
+    def content(self) -> UnitContent:
+        """What its result depends on."""
+        kept = pa.BufferOutputStream()
+        with pa.ipc.new_stream(kept, self.kept.schema) as writer:
+            writer.write_table(self.kept.combine_chunks())
+        places = [self.images, *self.patches]
+        fields = [[asdict(rows) for rows in places], self.split, sorted(self.repeated), self.counts, self.recipe.digest]
+        return UnitContent(tuple(dict.fromkeys(rows.file for rows in places)), fields, kept.getvalue().to_pybytes())
+
 
 def verify_images(
     out: Folder, kept: pa.Table, recipe: Recipe, executor: Executor, listener: Listener | None = None
 ) -> ImagesFound:
-    """Compare images and patches with the ledger.
+    """Compare images and patches with the ledger; what a run that was killed has checked is not checked again.
 
     Args:
         out: The dataset's folder.
@@ -83,10 +94,25 @@ def verify_images(
     if listener:
         listener.stage("verify", plan.image_rows, "images")
     results: dict[int, ImagesFound] = {}
-    for number, found in executor.run(verify_unit, plan.units()):
+
+    def take(number: int, found: ImagesFound) -> None:
         results[number] = found
         if listener:
             listener.advance(found.images)
+
+    with VerifyJournal(out) as journal:
+
+        def unfinished() -> Iterator[VerifyUnit]:
+            for unit in plan.units():
+                found = journal.found(unit.number, unit.content)
+                if found is None:
+                    yield unit
+                else:
+                    take(unit.number, ImagesFound(**found))
+
+        for number, found in executor.run(verify_unit, unfinished()):
+            journal.add(number, asdict(found))
+            take(number, found)
     total = ImagesFound(patches=plan.patches_without_image)
     for _, found in sorted(results.items()):
         total.images += found.images

@@ -20,6 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from million_ird.config.recipe import nearest
+from million_ird.config.score_names import known_metrics, pyiqa_scores
 from million_ird.errors import ModelUnavailable, one_line
 from million_ird.extras import require
 
@@ -56,14 +58,11 @@ def check_name(name: str) -> None:
         ModelUnavailable: unknown, or a score that needs a reference image.
         MissingExtra: pyiqa, or a package that this score needs, is not installed.
     """
-    import difflib
-
-    from pyiqa import list_models
-
-    known = list_models(metric_mode="NR")
+    known = pyiqa_scores()
+    if not known:
+        require("pyiqa")
     if name not in known:
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = f" (did you mean {close[0]!r}?)" if close else ""
+        hint = nearest(name, known_metrics())
         raise ModelUnavailable(f"score {name!r}: pyiqa has no such score without reference{hint}")
     if name.startswith("topiq"):
         require("facexlib")

@@ -10,23 +10,32 @@ from importlib import metadata, resources
 from pathlib import Path, PurePosixPath
 
 import jinja2
-import pyarrow as pa
 from markupsafe import Markup
 
 from million_ird.config.recipe import Recipe
-from million_ird.dataset.layout import CHANGES, LICENCE_FILE, RELEASES, count_stripped, front_matter, hub_configs
+from million_ird.dataset.layout import (
+    CARD,
+    CHANGES,
+    LICENCE_FILE,
+    RELEASES,
+    count_stripped,
+    front_matter,
+    hub_configs,
+)
 from million_ird.dataset.markdown import escape_markdown
 from million_ird.dataset.shards import WriteSummary
 from million_ird.decide.gate_order import in_cost_order
-from million_ird.ledger import Funnel, funnel
-from million_ird.reporting import card_figures, counts
-from million_ird.reporting.card_figures import CardFigure
+from million_ird.ledger import Funnel
+from million_ird.ledger_stream import LedgerStream
+from million_ird.reporting import card_figures
+from million_ird.reporting.card_figures import CardFigure, FigureFolds
+from million_ird.reporting.counts import FunnelCounts, GroupSizes, LeakCounts, ValueCounts
 from million_ird.reporting.formatting import number, plural, share
+from million_ird.reporting.rows import Fold, fold
 from million_ird.reporting.steps import funnel_steps
 from million_ird.runtime.storage import Folder
 from million_ird.schema import EXACT, NEAR, PIXELS, REMOVED
 
-CARD = "README.md"
 MAX_TEXT = 300
 """Characters of one text in the card."""
 
@@ -38,7 +47,13 @@ def template_path(name: str) -> Path:
 
 
 def write_card(
-    out: Folder, ledger: pa.Table, recipe: Recipe, written: WriteSummary, *, benchmarks: Sequence[str] = ()
+    out: Folder,
+    ledger: LedgerStream,
+    recipe: Recipe,
+    written: WriteSummary,
+    *,
+    benchmarks: Sequence[str] = (),
+    mark: str = "",
 ) -> None:
     """Write `README.md`, its figures under `card/`, and `LICENSE.md`.
 
@@ -46,19 +61,24 @@ def write_card(
 
     Args:
         out: The dataset's folder, with its shards and ledger files.
-        ledger: The decided rows.
+        ledger: The decided rows; they are gone through up to three times.
         recipe: The recipe by which they were decided.
         written: What `write_shards` counted.
         benchmarks: Names of all evaluation sets that the candidates were compared with; the card also lists those of
             which no image was found.
+        mark: The last line, invisible: says what ledger the dataset was written from; see `million_ird/stages.py`.
 
     Raises:
         DamagedFile: A footer cannot be read.
     """
-    figures = card_figures.draw_figures(ledger, in_cost_order(recipe.gates, recipe.tiers))
+    drawn, counts = FigureFolds(in_cost_order(recipe.gates, recipe.tiers)), _CardCounts()
+    fold(ledger, [*drawn.ranges, *counts.folds(ledger)])
+    for round_of_folds in drawn.rounds():
+        fold(ledger, round_of_folds)
+    figures = drawn.draw()
     for figure in figures:
         out.write(figure.path, figure.png)
-    content = _content(out, ledger, recipe, figures, benchmarks) | {
+    content = _content(out, counts, recipe, figures, benchmarks) | {
         "images": written.images,
         "patches": written.patches,
     }
@@ -66,18 +86,31 @@ def write_card(
     # For licences without an identifier the Hub expects a file: it gets the card's own section on licences.
     licences = "".join(template.blocks["licences"](template.new_context(content)))
     out.write(LICENCE_FILE, f"# Licences\n\n{licences}".encode())
-    out.write(CARD, template.render(content).encode())
+    out.write(CARD, (template.render(content) + (f"\n{mark}\n" if mark else "")).encode())
     for name in out.names(card_figures.FOLDER):
         if f"{card_figures.FOLDER}/{name}" not in {figure.path for figure in figures}:
             out.remove(f"{card_figures.FOLDER}/{name}")  # from an earlier recipe
 
 
+class _CardCounts:
+    """What the card counts in the ledger, in one pass."""
+
+    def __init__(self) -> None:
+        self.funnel, self.groups, self.leaks = FunnelCounts(), GroupSizes(), LeakCounts()
+        self.sources, self.licences = ValueCounts("source"), ValueCounts("licence")
+
+    def folds(self, ledger: LedgerStream) -> list[Fold]:
+        """Return the folds whose columns the ledger has."""
+        folds: list[Fold] = [self.funnel, self.groups, self.leaks, self.sources, self.licences]
+        return [one for one in folds if {*one.columns} <= {*ledger.column_names}]
+
+
 def _content(
-    out: Folder, ledger: pa.Table, recipe: Recipe, figures: Sequence[CardFigure], benchmarks: Sequence[str]
+    out: Folder, counts: _CardCounts, recipe: Recipe, figures: Sequence[CardFigure], benchmarks: Sequence[str]
 ) -> dict[str, object]:
     """Return the template's variables, except for the counts of what was written."""
-    configs, counted, release = hub_configs(out), funnel(ledger), _latest_release(out)
-    yaml = front_matter(configs, name=recipe.name, licence=counts.hub_licence(ledger))
+    configs, counted, release = hub_configs(out), counts.funnel.funnel(), _latest_release(out)
+    yaml = front_matter(configs, name=recipe.name, licence=counts.licences.hub_licence())
     return {
         "front_matter": Markup(yaml),
         "name": recipe.name,
@@ -94,11 +127,11 @@ def _content(
             for figure in figures
         },
         "duplicates": _duplicates(counted),
-        "groups": counts.duplicate_group_stats(ledger),
-        "leaks": counts.count_leaks(ledger, benchmarks),
+        "groups": counts.groups.stats(),
+        "leaks": counts.leaks.counts(benchmarks),
         "removed": counted.dropped.get(REMOVED, 0),
-        "sources": counts.largest_values(ledger, "source"),
-        "licences": counts.largest_values(ledger, "licence", kept_only=True),
+        "sources": counts.sources.most_kept(),
+        "licences": counts.licences.most_kept(kept_only=True),
         "stripped": sum(count_stripped(out, config) for config in configs if config.name == "images"),
         "release": release,
         "changes": release is not None and out.exists(CHANGES),

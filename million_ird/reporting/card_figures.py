@@ -1,26 +1,24 @@
 """The card's figures: one histogram for each measure that a gate uses, with its limit and what is beyond it.
 
-The counts are a pure function of columns, and a drawing is a function of the counts: the same ledger and gates give
-the same bytes wherever and however often they are drawn (with the same matplotlib).
+The counts are folded batch by batch, and a drawing is a function of the counts: the same ledger and gates give the same
+bytes wherever and however often they are drawn (with the same matplotlib).
 """
 
 import io
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from million_ird.config.gates import Gate
 from million_ird.dataset.markdown import plain_line
-from million_ird.decide.gates import as_floats
 from million_ird.reporting.formatting import number, share
 from million_ird.reporting.histograms import FigureAxis
-from million_ird.schema import KEPT
+from million_ird.reporting.ranges import FieldRange, SecondLook
+from million_ird.reporting.rows import Fold, LedgerBatch
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -97,63 +95,104 @@ class Panel:
         return f"{self.field}{limits}"
 
 
-def draw_figures(ledger: pa.Table, gates: Sequence[Gate]) -> list[CardFigure]:
-    """Draw the figures of a ledger; a measure that no candidate has is left out.
+class FigureFolds:
+    """The figures of a ledger, counted in up to three rounds: `ranges`, then each of `rounds`, then `draw`."""
 
-    Args:
-        ledger: The decided rows; the `verdict` and the columns of the gates are read, one at a time.
-        gates: In the order in which they are judged; the fields with most values beyond their limits are drawn.
-    """
-    kept = np.asarray(pc.equal(ledger["verdict"], KEPT).to_numpy(zero_copy_only=False), bool)
-    fields = list(dict.fromkeys([*SIZES, *(gate.field for gate in gates)]))
-    panels = {}
-    for field in fields:
-        panel = make_panel(field, as_floats(ledger[field]), kept, [gate for gate in gates if gate.field == field])
-        if panel is not None:
-            panels[field] = panel
-    sizes = [panels.pop(field) for field in SIZES if field in panels]
-    ranked = sorted(panels, key=lambda field: -panels[field].n_beyond)[:MAX_PANELS]
-    shown = {field for rank, field in enumerate(ranked) if panels[field].n_beyond or rank < MIN_PANELS}
-    groups = {"sizes": sizes, "gates": [panel for field, panel in panels.items() if field in shown]}
-    return [
-        CardFigure(path=f"{FOLDER}/{name}.png", text="; ".join(panel.text for panel in group), png=render_png(group))
-        for name, group in groups.items()
-        if group
-    ]
+    def __init__(self, gates: Sequence[Gate]) -> None:
+        """Expect rows that were decided by these gates, in the order in which they are judged."""
+        fields = dict.fromkeys([*SIZES, *(gate.field for gate in gates)])
+        self._gates = {field: [gate for gate in gates if gate.field == field] for field in fields}
+        self.ranges = [FieldRange(field, _limits(*_bounds(own))) for field, own in self._gates.items()]
+        """The folds of the first round."""
+        self._panels: list[PanelCounts] = []
+
+    def rounds(self) -> Iterator[Sequence[Fold]]:
+        """Yield the folds of each later round, after the round before was made."""
+        yield [SecondLook(one) for one in self.ranges if one.numbers.may_be_skewed]
+        measured = (one for one in self.ranges if one.numbers.count)
+        self._panels = [PanelCounts(one.field, one.axis(), self._gates[one.field]) for one in measured]
+        yield self._panels
+
+    def draw(self) -> list[CardFigure]:
+        """Draw the figures; a measure that no candidate has is left out.
+
+        The fields with most values beyond their limits are drawn.
+        """
+        panels = {counts.field: counts.panel() for counts in self._panels}
+        sizes = [panels.pop(field) for field in SIZES if field in panels]
+        ranked = sorted(panels, key=lambda field: -panels[field].n_beyond)[:MAX_PANELS]
+        shown = {field for rank, field in enumerate(ranked) if panels[field].n_beyond or rank < MIN_PANELS}
+        groups = {"sizes": sizes, "gates": [panel for field, panel in panels.items() if field in shown]}
+        return [
+            CardFigure(path=f"{FOLDER}/{name}.png", text="; ".join(one.text for one in group), png=render_png(group))
+            for name, group in groups.items()
+            if group
+        ]
 
 
-def make_panel(field: str, values: Floats, kept: NDArray[np.bool_], gates: Sequence[Gate]) -> Panel | None:
-    """Count a column; return None where it holds no number.
+class PanelCounts:
+    """A fold: how many numbers of one field are in each bin of its panel."""
 
-    Args:
-        field: The column's name.
-        values: (n,) float64, NaN for null.
-        kept: (n,) bool, which images were kept.
-        gates: Those on this field; the tightest limits are shown.
-    """
-    finite = np.isfinite(values)
-    if not finite.any():
-        return None
-    values, kept = values[finite], kept[finite]
+    def __init__(self, field: str, axis: FigureAxis, gates: Sequence[Gate]) -> None:
+        """Count along an axis.
+
+        Args:
+            field: The column's name.
+            axis: The axis of its numbers and limits.
+            gates: Those on this field; the tightest limits are shown.
+        """
+        self.columns: Sequence[str] = (field, "verdict")
+        self.field = field
+        self._axis = axis
+        self._low, self._high = _bounds(gates)
+        self._edges = _edges(axis, _limits(self._low, self._high))
+        self._counts = np.zeros((3, len(self._edges) - 1), np.int64)
+        """(3, bins): of kept, cut and other values."""
+
+    def add(self, batch: LedgerBatch) -> None:
+        """Take in some rows."""
+        self.count(batch.values(self.field), batch.kept)
+
+    def count(self, values: Floats, kept: NDArray[np.bool_]) -> None:
+        """Count some values.
+
+        Args:
+            values: (n,) float64, NaN for null.
+            kept: (n,) bool, which images were kept.
+        """
+        finite = np.isfinite(values)
+        values, kept = values[finite], kept[finite]
+        cut = np.zeros(len(values), bool)
+        if self._low is not None:
+            cut |= values < self._low
+        if self._high is not None:
+            cut |= values > self._high
+        places = self._axis.place(values)
+        if self._high is not None:  # a value equal to a limit is within it: it is drawn on the inner side of the line
+            last = np.nextafter(float(self._axis.place(np.array([self._high]))[0]), 0)
+            places = np.where(cut, places, np.minimum(places, last))
+        bins = len(self._edges) - 1
+        index = np.clip(np.searchsorted(self._edges, places, side="right") - 1, 0, bins - 1)
+        for row, which in enumerate((kept & ~cut, cut, ~kept & ~cut)):
+            self._counts[row] += np.bincount(index[which], minlength=bins)
+
+    def panel(self) -> Panel:
+        """Return what was counted."""
+        kept, cut, other = self._counts
+        return Panel(
+            field=self.field, low=self._low, high=self._high, axis=self._axis, edges=self._edges,
+            kept=kept, cut=cut, other=other,
+        )  # fmt: skip
+
+
+def _bounds(gates: Sequence[Gate]) -> tuple[float | None, float | None]:
+    """Return the tightest limits of some gates."""
     low = max((gate.min for gate in gates if gate.min is not None), default=None)
-    high = min((gate.max for gate in gates if gate.max is not None), default=None)
-    limits = [limit for limit in (low, high) if limit is not None]
-    axis = FigureAxis.over(values, limits)
-    edges = _edges(axis, limits)
-    cut = np.zeros(len(values), bool)
-    if low is not None:
-        cut |= values < low
-    if high is not None:
-        cut |= values > high
-    places = axis.place(values)
-    if high is not None:  # a value equal to a limit is within it: it is drawn on the inner side of the line
-        last = np.nextafter(float(axis.place(np.array([high]))[0]), 0)
-        places = np.where(cut, places, np.minimum(places, last))
-    index = np.clip(np.searchsorted(edges, places, side="right") - 1, 0, len(edges) - 2)
-    counts = [np.bincount(index[which], minlength=len(edges) - 1) for which in (kept & ~cut, cut, ~kept & ~cut)]
-    return Panel(
-        field=field, low=low, high=high, axis=axis, edges=edges, kept=counts[0], cut=counts[1], other=counts[2]
-    )  # fmt: skip
+    return low, min((gate.max for gate in gates if gate.max is not None), default=None)
+
+
+def _limits(low: float | None, high: float | None) -> list[float]:
+    return [limit for limit in (low, high) if limit is not None]
 
 
 def _edges(axis: FigureAxis, limits: Sequence[float]) -> Floats:

@@ -1,19 +1,27 @@
 """What the card and the report count in the ledger: duplicates, leaks, licences, sources.
 
-Whole columns are counted at once, and only few columns are in memory at a time.
+All of them are folds. Their memory: a count for each different source, licence and leaked image of a benchmark, and 8
+bytes for each image in a group of duplicates.
 """
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
-from million_ird.schema import KEPT, LEAK
+from million_ird.ledger_stream import VerdictCounts
+from million_ird.reporting.rows import LedgerBatch
+from million_ird.schema import LEAK
 
-MAX_NAMED = 30
-"""Sources or licences that the card names; the others are added up."""
+MAX_NAMED, MAX_LISTED = 30, 1000
+"""Sources or licences that the card names, and that the report lists; the others are added up."""
+_PENDING = 50_000
+"""Rows of counts that wait before they are added up."""
 GROUP_SIZES = ((2, 2, "2 images"), (3, 5, "3 to 5"), (6, 20, "6 to 20"), (21, None, "more than 20"))
 _HUB_LICENCES = frozenset(
     {
@@ -60,83 +68,138 @@ class LeakCount:
     """Different images of the benchmark that the dropped candidates show."""
 
 
-def duplicate_group_stats(ledger: pa.Table) -> DuplicateGroupStats:
-    """Count the groups in the column `cluster`: each kept image with all that were dropped as its duplicates."""
-    members = pc.value_counts(pc.drop_null(ledger["cluster"])).field("counts")
-    sizes = {}
-    for smallest, largest, name in GROUP_SIZES:
-        in_range = pc.greater_equal(members, smallest)
-        if largest is not None:
-            in_range = pc.and_(in_range, pc.less_equal(members, largest))
-        if count := pc.sum(in_range).as_py():
-            sizes[name] = count
-    return DuplicateGroupStats(groups=len(members), largest=pc.max(members).as_py() or 0, sizes=sizes)
+class FunnelCounts(VerdictCounts):
+    """A fold: kept, dropped and failed candidates."""
+
+    def add(self, batch: LedgerBatch) -> None:
+        """Take in some rows."""
+        self.count(batch.table)
 
 
-def count_leaks(ledger: pa.Table, benchmarks: Sequence[str] = ()) -> list[LeakCount]:
-    """Count what was dropped because of each benchmark, sorted by the benchmark's name.
+class GroupSizes:
+    """A fold: the groups in the column `cluster`, each a kept image with all that were dropped as its duplicates."""
 
-    Args:
-        ledger: The decided rows.
-        benchmarks: All benchmarks that were compared; those without a leak are listed with 0.
-    """
-    counts = {name: LeakCount(benchmark=name, dropped=0, images=0) for name in benchmarks}
-    if "leak_of" in ledger.column_names:
-        leaked = ledger.select(["reason", "leak_of"]).filter(pc.equal(ledger["reason"], LEAK))["leak_of"]
-        names = pc.replace_substring_regex(pc.drop_null(leaked), r"(?s)/.*", "")
-        table = pa.table({"name": names, "of": pc.drop_null(leaked)})
-        by_name = table.group_by("name").aggregate([("of", "count"), ("of", "count_distinct")])
-        for row in by_name.to_pylist():
-            name = row["name"]
-            counts[name] = LeakCount(benchmark=name, dropped=row["of_count"], images=row["of_count_distinct"])
-    return [counts[name] for name in sorted(counts)]
+    columns: Sequence[str] = ("cluster",)
+
+    def __init__(self) -> None:
+        self._parts: list[NDArray[np.uint64]] = []
+
+    def add(self, batch: LedgerBatch) -> None:
+        """Take in some rows."""
+        names = batch.table["cluster"].drop_null().to_pylist()
+        if names:  # 64 bits tell the groups apart: even two of a hundred million are hardly ever taken for one
+            hashes = (hashlib.blake2b(name.encode(), digest_size=8).digest() for name in names)
+            self._parts.append(np.frombuffer(b"".join(hashes), np.uint64))
+
+    def stats(self) -> DuplicateGroupStats:
+        """Return how many groups there are, by size."""
+        members = np.concatenate([np.empty(0, np.uint64), *self._parts])
+        members.sort()
+        starts = np.flatnonzero(np.concatenate([np.ones(min(1, len(members)), bool), members[1:] != members[:-1]]))
+        sizes = np.diff(np.append(starts, len(members)))
+        named = {}
+        for smallest, largest, name in GROUP_SIZES:
+            in_range = (sizes >= smallest) & (sizes <= (largest or len(members)))
+            if count := int(in_range.sum()):
+                named[name] = count
+        return DuplicateGroupStats(groups=len(sizes), largest=int(sizes.max(initial=0)), sizes=named)
 
 
-def count_values(ledger: pa.Table, column: str) -> list[ValueCount]:
-    """Count candidates by a text column: most candidates first, then by name."""
-    rows = _count_by(ledger, column).to_pylist()
+class LeakCounts:
+    """A fold: what was dropped because of each benchmark."""
+
+    columns: Sequence[str] = ("reason", "leak_of")
+
+    def __init__(self) -> None:
+        self._images: dict[str, int] = {}
+
+    def add(self, batch: LedgerBatch) -> None:
+        """Take in some rows."""
+        for name in batch.texts("leak_of", np.flatnonzero(batch.dropped_for(LEAK))):
+            if name is not None:
+                self._images[name] = self._images.get(name, 0) + 1
+
+    def counts(self, benchmarks: Sequence[str] = ()) -> list[LeakCount]:
+        """Return the counts, sorted by the benchmark's name.
+
+        Args:
+            benchmarks: All benchmarks that were compared; those without a leak are listed with 0.
+        """
+        totals = {name: [0, 0] for name in benchmarks}
+        for image, dropped in self._images.items():
+            total = totals.setdefault(image.partition("/")[0], [0, 0])
+            total[0], total[1] = total[0] + dropped, total[1] + 1
+        return [LeakCount(benchmark=name, dropped=totals[name][0], images=totals[name][1]) for name in sorted(totals)]
+
+
+class ValueCounts:
+    """A fold: candidates and kept images by a text column."""
+
+    def __init__(self, column: str) -> None:
+        """Count by this column."""
+        self.columns: Sequence[str] = (column, "verdict")
+        self._column = column
+        self._parts: list[pa.Table] = []
+        self._rows = self._settled = 0
+
+    def add(self, batch: LedgerBatch) -> None:
+        """Take in some rows."""
+        kept = pa.array(batch.kept.astype(np.int64))
+        table = pa.table({"name": batch.table[self._column].combine_chunks(), "kept": kept})
+        counted = table.group_by("name").aggregate([("kept", "count"), ("kept", "sum")])
+        self._parts.append(counted.select(["name", "kept_count", "kept_sum"]))
+        self._rows += counted.num_rows
+        if self._rows > 2 * self._settled + _PENDING:
+            self._settle()
+
+    def _settle(self) -> pa.Table:
+        empty = pa.schema([("name", pa.string()), ("kept_count", pa.int64()), ("kept_sum", pa.int64())]).empty_table()
+        joined = pa.concat_tables(self._parts or [empty]).group_by("name")
+        table = joined.aggregate([("kept_count", "sum"), ("kept_sum", "sum")])
+        table = table.select(["name", "kept_count_sum", "kept_sum_sum"]).rename_columns(empty.column_names)
+        self._parts, self._rows, self._settled = [table], table.num_rows, table.num_rows
+        return table
+
+    def most_candidates(self, max_named: int = MAX_LISTED) -> list[ValueCount]:
+        """Return the counts: most candidates first, then by name.
+
+        Args:
+            max_named: Values that get a row of their own; the last row adds up the others.
+        """
+        table = self._settle()
+        table = table.append_column("text", pc.fill_null(table["name"], ""))
+        order = [("kept_count", "descending"), ("text", "ascending"), ("name", "ascending")]
+        return _listed(table.sort_by(order), max_named)
+
+    def most_kept(self, max_named: int = MAX_NAMED, *, kept_only: bool = False) -> list[ValueCount]:
+        """Return the counts: most kept first, then most candidates, then by name.
+
+        Args:
+            max_named: Values that get a row of their own; the last row adds up the others.
+            kept_only: Leave out values of which nothing was kept.
+        """
+        table = self._settle()
+        if kept_only:
+            table = table.filter(pc.greater(table["kept_sum"], 0))
+        order = [("kept_sum", "descending"), ("kept_count", "descending"), ("name", "ascending")]
+        return _listed(table.sort_by(order), max_named)
+
+    def hub_licence(self) -> str:
+        """Return the Hub's identifier for the licence of all kept images; `other` where there is no single one."""
+        counts = self.most_kept(kept_only=True)
+        names = {licence_identifier(count.name) for count in counts}
+        return next(iter(names)) if len(counts) <= MAX_NAMED and len(names) == 1 else "other"
+
+
+def _listed(table: pa.Table, max_named: int) -> list[ValueCount]:
+    """Return the first rows of a table of counts, and one row for all others together."""
+    rows = table.slice(0, max_named).to_pylist()
     counts = [ValueCount(name=row["name"], candidates=row["kept_count"], kept=row["kept_sum"]) for row in rows]
-    return sorted(counts, key=lambda count: (-count.candidates, count.name or ""))
-
-
-def largest_values(
-    ledger: pa.Table, column: str, *, max_named: int = MAX_NAMED, kept_only: bool = False
-) -> list[ValueCount]:
-    """Count candidates by a text column: most kept first, then most candidates, then by name.
-
-    Args:
-        ledger: The decided rows.
-        column: The text column.
-        max_named: Values that get a row of their own; the last row adds up the others.
-        kept_only: Leave out values of which nothing was kept.
-    """
-    table = _count_by(ledger, column)
-    if kept_only:
-        table = table.filter(pc.greater(table["kept_sum"], 0))
-    table = table.sort_by([("kept_sum", "descending"), ("kept_count", "descending"), ("name", "ascending")])
-    counts = [
-        ValueCount(name=row["name"], candidates=row["kept_count"], kept=row["kept_sum"])
-        for row in table.slice(0, max_named).to_pylist()
-    ]
     others = table.slice(max_named)
     if others.num_rows:
         candidates, kept = (pc.sum(others[name]).as_py() for name in ("kept_count", "kept_sum"))
         counts.append(ValueCount(name=None, candidates=candidates, kept=kept, others=others.num_rows))
     return counts
-
-
-def _count_by(ledger: pa.Table, column: str) -> pa.Table:
-    """Return a table of `name`, `kept_count` (candidates) and `kept_sum` (kept), one row per value."""
-    kept = pc.equal(ledger["verdict"], KEPT).cast(pa.int64())
-    by_name = pa.table({"name": ledger[column], "kept": kept}).group_by("name")
-    return by_name.aggregate([("kept", "count"), ("kept", "sum")])
-
-
-def hub_licence(ledger: pa.Table) -> str:
-    """Return the Hub's identifier for the licence of all kept images; `other` where there is no single one."""
-    kept = pc.unique(ledger.select(["licence", "verdict"]).filter(pc.equal(ledger["verdict"], KEPT))["licence"])
-    names = {licence_identifier(text) for text in kept.slice(0, MAX_NAMED).to_pylist()}
-    return next(iter(names)) if len(kept) <= MAX_NAMED and len(names) == 1 else "other"
 
 
 def licence_identifier(licence: str | None) -> str:

@@ -1,29 +1,28 @@
-"""Which images the report shows, and their thumbnails. The choice depends on keys and numbers alone."""
+"""The images that the report shows, with the line below each, and their thumbnails."""
 
 import base64
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from million_ird.candidate import Failed
 from million_ird.config.rules import BuildLimits
-from million_ird.errors import MillionIRDError, ReadError
+from million_ird.errors import LedgerError, MillionIRDError, ReadError
 from million_ird.ledger import Row
+from million_ird.ledger_stream import LedgerStream
 from million_ird.reporting.formatting import apart, number
-from million_ird.reporting.rows import LedgerRows
+from million_ird.reporting.gallery_folds import GalleryFolds
 from million_ird.reporting.sliders import GateLimit
 from million_ird.reporting.steps import FunnelStep
+from million_ird.runtime.progress import Progress
 from million_ird.runtime.sandbox import WorkerDied, worker_process
 from million_ird.scan.source_bytes import DownloadCache, read_verified
 from million_ird.schema import EXACT, LEAK, NEAR, PIXELS, REMOVED
 from million_ird.sources.source import Reader, Source
 
-KEPT_SHOWN, DROPPED_SHOWN, BORDERLINE_SHOWN = 24, 12, 6
-GROUPS_SHOWN, DUPLICATES_SHOWN = 12, 3
-LEAKS_SHOWN, LEAKS_LISTED = 24, 1000
+_IDENTITY = (
+    *("key", "source", "uri", "licence", "attribution", "id", "format", "width", "height", "failure_detail"),
+    *("measured", "limit", "leak_of"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,88 +85,100 @@ class Thumbnail:
         return self.uri.rstrip("/").rsplit("/", 1)[-1]
 
 
-def choose_kept(rows: LedgerRows) -> list[ShownImage]:
-    """Choose some of the kept images."""
-    positions = rows.first_by_key(rows.kept, KEPT_SHOWN)
-    return [ShownImage(position, _size(rows.identity(position))) for position in positions]
+class ChosenImages:
+    """The images that were found, with what the ledger says of them."""
 
+    def __init__(self, found: GalleryFolds, rows: Mapping[int, Row]) -> None:
+        """Take what `GalleryFolds` found, and the rows by number."""
+        self._found = found
+        self.rows = rows
 
-def choose_dropped(rows: LedgerRows, steps: Sequence[FunnelStep]) -> list[ReasonGallery]:
-    """Choose some dropped images for each reason that no other section shows, with the value and the limit it broke.
+    @classmethod
+    def read(cls, found: GalleryFolds, ledger: LedgerStream) -> "ChosenImages":
+        """Read the rows that were found."""
+        return cls(found, ledger.take(found.positions(), _IDENTITY))
 
-    Images that were removed on request are not shown anywhere.
-    """
-    galleries = []
-    for step in steps:
-        mask = rows.dropped_for(step.name)
-        if mask.any() and step.name not in {EXACT, PIXELS, NEAR, LEAK, REMOVED}:
-            positions = rows.first_by_key(mask, DROPPED_SHOWN)
-            galleries.append(ReasonGallery(step, [ShownImage(i, _broken_limit(rows, i)) for i in positions]))
-    return galleries
+    def kept(self) -> list[ShownImage]:
+        """Return some of the kept images."""
+        return [ShownImage(position, _size(self.rows[position])) for position in self._found.kept.found.positions]
 
+    def dropped(self, steps: Sequence[FunnelStep]) -> list[ReasonGallery]:
+        """Return some images for each reason that no other section shows, with the value and the limit that it broke.
 
-def choose_borderline(rows: LedgerRows, limit: GateLimit) -> BorderlineImages:
-    """Choose the images nearest to a limit among those that it dropped and among those that were kept."""
-    values = rows.values(limit.gate.field)
-    sides = [rows.dropped_for(limit.gate.drop_reason) & limit.breaks(values), rows.kept & ~limit.breaks(values)]
-    chosen = [rows.nearest(side, values, limit.value, BORDERLINE_SHOWN) for side in sides]
-    notes = [
-        [ShownImage(i, f"{limit.gate.field} {apart(float(values[i]), limit.value)}") for i in side] for side in chosen
-    ]
-    return BorderlineImages(*notes)
+        Images that were removed on request are not shown anywhere.
+        """
+        galleries = []
+        for step in steps:
+            if step.name in self._found.dropped.found and step.name not in {EXACT, PIXELS, NEAR, LEAK, REMOVED}:
+                positions = self._found.dropped.found[step.name].positions
+                galleries.append(ReasonGallery(step, [ShownImage(i, _broken_limit(self.rows[i])) for i in positions]))
+        return galleries
 
-
-def choose_duplicates(rows: LedgerRows) -> list[DuplicateGroup]:
-    """Choose some of the kept images that have duplicates, each with some of these."""
-    positions = np.flatnonzero(rows.dropped_for(EXACT) | rows.dropped_for(PIXELS) | rows.dropped_for(NEAR))
-    kept_keys = np.array(rows.texts("duplicate_of", positions), object)
-    ordered = rows.ledger["key"].take(pa.array(rows.by_key))
-    kinds = {EXACT: "same bytes", PIXELS: "same pixels", NEAR: "near-duplicate"}
-    groups = []
-    for key in sorted({str(key) for key in kept_keys})[:GROUPS_SHOWN]:
-        members = positions[kept_keys == key]
-        chosen = sorted(int(i) for i in members[np.argsort(rows.rank[members])][:DUPLICATES_SHOWN])
-        reasons = rows.texts("reason", np.array(chosen, np.int64))
-        shown = [
-            ShownImage(i, f"{kinds[str(reason)]}, {_size(rows.identity(i))}")
-            for i, reason in zip(chosen, reasons, strict=True)
+    def borderline(self, limit: GateLimit) -> BorderlineImages:
+        """Return the images nearest to a limit among those that it dropped and among those that were kept."""
+        border = next(one for one in self._found.borders if one.limit is limit)
+        name = limit.gate.field
+        sides = [
+            [ShownImage(i, f"{name} {apart(value, limit.value)}") for i, value in side.with_values(name)]
+            for side in border.sides
         ]
-        kept = int(rows.by_key[pc.index(ordered, key).as_py()])
-        groups.append(DuplicateGroup(ShownImage(kept, f"kept, {_size(rows.identity(kept))}"), shown, len(members)))
-    return groups
+        return BorderlineImages(*sides)
 
+    def duplicates(self) -> list[DuplicateGroup]:
+        """Return some of the kept images that have duplicates, each with some of these.
 
-def choose_leaks(rows: LedgerRows) -> LeakImages:
-    """Choose some candidates that show a benchmark's image, and list the first `LEAKS_LISTED` pairs by name."""
-    mask = rows.dropped_for(LEAK)
-    positions = rows.first_by_key(mask, LEAKS_SHOWN)
-    notes = rows.texts("leak_of", np.array(positions, np.int64))
-    listed = np.flatnonzero(mask)[:LEAKS_LISTED]
-    names = zip(*(rows.texts(column, listed) for column in ("source", "uri", "leak_of")), strict=True)
-    pairs = sorted((str(leak), f"{source}/{uri}") for source, uri, leak in names)
-    shown = [ShownImage(i, str(note)) for i, note in zip(positions, notes, strict=True)]
-    return LeakImages(shown, pairs, int(mask.sum()))
+        Raises:
+            LedgerError: A kept image of such a group is not in the ledger.
+        """
+        kinds = {EXACT: "same bytes", PIXELS: "same pixels", NEAR: "near-duplicate"}
+        groups = []
+        for key, group in sorted(self._found.duplicates.groups.items()):
+            if key not in self._found.duplicates.kept:
+                raise LedgerError(f"ledger: key {key}, of which others are duplicates, is in no row")
+            members = sorted(group.members, key=lambda member: member.position)
+            shown = [
+                ShownImage(one.position, f"{kinds[one.reason]}, {_size(self.rows[one.position])}") for one in members
+            ]
+            kept = self._found.duplicates.kept[key]
+            groups.append(DuplicateGroup(ShownImage(kept, f"kept, {_size(self.rows[kept])}"), shown, group.total))
+        return groups
+
+    def leaks(self) -> LeakImages:
+        """Return some candidates that show a benchmark's image, and the first `LEAKS_LISTED` pairs by name."""
+        listed = [self.rows[position] for position in self._found.leaks.listed]
+        pairs = sorted((str(row["leak_of"]), f"{row['source']}/{row['uri']}") for row in listed)
+        positions = self._found.leaks.found.positions
+        shown = [ShownImage(i, str(self.rows[i]["leak_of"])) for i in positions]
+        return LeakImages(shown, pairs, self._found.leaks.total)
+
+    def failures(self, name: str) -> list[Row]:
+        """Return some rows of one class of failures."""
+        return [self.rows[i] for i in self._found.failed.found[name].positions]
 
 
 def thumbnails(
-    rows: LedgerRows,
+    rows: Mapping[int, Row],
     positions: Iterable[int],
     sources: Mapping[str, Source],
     limits: BuildLimits,
     originals: DownloadCache | None = None,
+    progress: Progress | None = None,
 ) -> dict[int, Thumbnail]:
     """Make a thumbnail for each row, read again from its source or the download cache; on a failure say why.
 
     Images are decoded in a sandbox process: many of them were dropped before they were ever decoded.
 
     Args:
-        rows: The ledger.
+        rows: Rows of the ledger by their numbers.
         positions: Rows to show; repeated positions are read once.
         sources: The sources by label.
         limits: Of the recipe: pixels of an image, seconds to decode it.
         originals: The download cache, where a source cannot be read twice.
+        progress: Counts the images.
     """
-    chosen = {position: rows.identity(position) for position in sorted(set(positions))}
+    chosen = {position: rows[position] for position in sorted(set(positions))}
+    if progress:
+        progress.stage("report", len(chosen), "images")
     keys = [str(row["key"]) for row in chosen.values()]
     readers: Mapping[str, Reader] = originals.wrap(sources, originals.places(keys)) if originals else sources
     made = {}
@@ -181,6 +192,8 @@ def thumbnails(
             except (MillionIRDError, OSError) as error:
                 src, problem = "", str(error)
             made[position] = Thumbnail(str(row["uri"]), str(row["source"]), src, problem)
+            if progress:
+                progress.advance(1)
     return made
 
 
@@ -195,13 +208,14 @@ def _encoded(row: Row, readers: Mapping[str, Reader]) -> bytes:
     return encoded
 
 
-def _broken_limit(rows: LedgerRows, position: int) -> str:
+def _broken_limit(row: Row) -> str:
     """Return the value and the limit that dropped a row: `1,023 < 1,024`."""
-    row = rows.ledger.select(["measured", "limit"]).slice(position, 1).to_pylist()[0]
-    if row["limit"] is None:
-        return "" if row["measured"] is None else number(row["measured"])
-    sign = "<" if row["measured"] < row["limit"] else ">"
-    return f"{apart(row['measured'], row['limit'])} {sign} {number(row['limit'])}"
+    measured, limit = row["measured"], row["limit"]
+    if not isinstance(measured, float):
+        return ""
+    if not isinstance(limit, float):
+        return number(measured)
+    return f"{apart(measured, limit)} {'<' if measured < limit else '>'} {number(limit)}"
 
 
 def _size(row: Row) -> str:

@@ -1,4 +1,4 @@
-"""Histograms: an axis, its ticks, and how much of each bin was kept. Pure functions of arrays."""
+"""Histograms: an axis, its ticks, and how much of each bin was kept. All of them are counted batch by batch."""
 
 import math
 from collections.abc import Sequence
@@ -8,12 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from million_ird.reporting.formatting import number
+from million_ird.reporting.number_range import NumberRange
 
 Floats = NDArray[np.float64]
 
 BINS = 48
-SKEWED = 50
-"""An axis is logarithmic where the largest number is at least this many times the median of those above zero."""
 LOWEST_SHARE = 1e-6
 """A logarithmic axis begins no lower than this share of its end; smaller numbers are in its first bin."""
 
@@ -32,20 +31,27 @@ class FigureAxis:
 
     @classmethod
     def over(cls, values: Floats, limits: Sequence[float] = ()) -> "FigureAxis":
-        """Make an axis that shows all finite `values` and has room on both sides of every limit.
+        """Make an axis for numbers that are in memory; see `of`.
 
         Args:
             values: (n,) float64, NaN for null.
             limits: The limits to show.
         """
-        finite = values[np.isfinite(values)]
-        if not finite.size and not limits:
+        numbers = NumberRange(limits)
+        numbers.add(values)
+        numbers.add_again(values)
+        return cls.of(numbers)
+
+    @classmethod
+    def of(cls, numbers: NumberRange) -> "FigureAxis":
+        """Make an axis that shows all finite numbers and has room on both sides of every limit."""
+        limits = numbers.limits
+        if not numbers.count and not limits:
             return cls(0.0, 1.0, False, False, 0.0)
-        least, most = _range(finite, limits)
-        positive = finite[finite > 0]
-        whole = bool(np.all(finite == np.rint(finite))) and all(limit == round(limit) for limit in limits)
-        if least >= 0 and positive.size and most > SKEWED * float(np.median(positive)):
-            smallest = min([float(positive.min()), *(limit for limit in limits if limit > 0)])
+        least, most = numbers.shown
+        whole = numbers.whole and all(limit == round(limit) for limit in limits)
+        if numbers.is_skewed:
+            smallest = min([numbers.least_positive, *(limit for limit in limits if limit > 0)])
             low = _round_down(max(smallest, most * LOWEST_SHARE))
             return cls(low, most * 1.05, True, whole, min(least, low))
         step = max(_step(least, most), 1.0 if whole else 0.0)
@@ -103,36 +109,46 @@ class HistogramBin:
     title: str
 
 
-def histogram(values: Floats, kept: NDArray[np.bool_], axis: FigureAxis) -> list[HistogramBin]:
-    """Count kept and other values per bin; empty bins are left out.
+class HistogramCounts:
+    """How many kept and other values are in each bin of an axis; NaN is in none."""
 
-    Args:
-        values: (n,) float64; NaN is in no bin.
-        kept: (n,) bool, which rows were kept.
-        axis: The axis to count along.
-    """
-    edges = axis.edges()
-    inside = np.isfinite(values)
-    index = np.clip(np.searchsorted(edges, values[inside], side="right") - 1, 0, len(edges) - 2)
-    counts = [np.bincount(index[kept[inside] == side], minlength=len(edges) - 1) for side in (True, False)]
-    tallest = max(1, int((counts[0] + counts[1]).max()))
-    places = 100 * (np.arange(len(edges)) / (len(edges) - 1))
-    if axis.whole and not axis.log:
-        places = 100 * (edges - axis.low) / (axis.high - axis.low)
-    bins = []
-    for i, (n_kept, n_other) in enumerate(zip(counts[0].tolist(), counts[1].tolist(), strict=True)):
-        if n_kept or n_other:
-            first = number(axis.least if i == 0 else edges[i])
-            title = f"{first} to {number(edges[i + 1])}: {n_kept:,} kept, {n_other:,} not"
-            left, right = min(float(places[i]), 100.0), min(float(places[i + 1]), 100.0)
-            kept_height, rest_height = (round(max(1.0, 100 * n / tallest), 2) if n else 0.0 for n in (n_kept, n_other))
-            bins.append(HistogramBin(round(left, 3), round(right - left, 3), kept_height, rest_height, title))
-    return bins
+    def __init__(self, axis: FigureAxis) -> None:
+        self._axis = axis
+        self._edges = axis.edges()
+        self._counts = np.zeros((2, len(self._edges) - 1), np.int64)
+        """(2, bins): of kept values, of others."""
 
+    def add(self, values: Floats, kept: NDArray[np.bool_]) -> None:
+        """Count some more values.
 
-def _range(finite: Floats, limits: Sequence[float]) -> tuple[float, float]:
-    numbers = [*limits, *([float(finite.min()), float(finite.max())] if finite.size else [])]
-    return min(numbers), max(numbers)
+        Args:
+            values: (n,) float64.
+            kept: (n,) bool, which rows were kept.
+        """
+        inside = np.isfinite(values)
+        last = len(self._edges) - 2
+        index = np.clip(np.searchsorted(self._edges, values[inside], side="right") - 1, 0, last)
+        for row, side in enumerate((True, False)):
+            self._counts[row] += np.bincount(index[kept[inside] == side], minlength=last + 1)
+
+    def bins(self) -> list[HistogramBin]:
+        """Return the bars; empty bins are left out."""
+        axis, edges, counts = self._axis, self._edges, self._counts
+        tallest = max(1, int((counts[0] + counts[1]).max()))
+        places = 100 * (np.arange(len(edges)) / (len(edges) - 1))
+        if axis.whole and not axis.log:
+            places = 100 * (edges - axis.low) / (axis.high - axis.low)
+        bins = []
+        for i, (n_kept, n_other) in enumerate(zip(counts[0].tolist(), counts[1].tolist(), strict=True)):
+            if n_kept or n_other:
+                first = number(axis.least if i == 0 else edges[i])
+                title = f"{first} to {number(edges[i + 1])}: {n_kept:,} kept, {n_other:,} not"
+                left, right = min(float(places[i]), 100.0), min(float(places[i + 1]), 100.0)
+                kept_height, rest_height = (
+                    round(max(1.0, 100 * n / tallest), 2) if n else 0.0 for n in (n_kept, n_other)
+                )
+                bins.append(HistogramBin(round(left, 3), round(right - left, 3), kept_height, rest_height, title))
+        return bins
 
 
 def _step(low: float, high: float) -> float:

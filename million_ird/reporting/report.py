@@ -6,31 +6,34 @@ two runs; it has numbers where something was measured in this run.
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
 import jinja2
-import pyarrow as pa
+import numpy as np
 from markupsafe import Markup
 
 from million_ird.config.recipe import Recipe
-from million_ird.ledger import funnel
+from million_ird.dataset.layout import REPORT
+from million_ird.ledger_stream import LedgerStream
+from million_ird.measure_specs import Tier
 from million_ird.reporting import formatting, gallery
-from million_ird.reporting.counts import count_values
-from million_ird.reporting.gallery import BorderlineImages
-from million_ird.reporting.histograms import FigureAxis, HistogramBin, histogram
-from million_ird.reporting.rows import LedgerRows
-from million_ird.reporting.sliders import GateLimit, Slider, gate_limits, slider_data
+from million_ird.reporting.counts import FunnelCounts, ValueCounts
+from million_ird.reporting.gallery import BorderlineImages, ChosenImages
+from million_ird.reporting.gallery_folds import GalleryFolds
+from million_ird.reporting.histograms import FigureAxis, HistogramBin, HistogramCounts
+from million_ird.reporting.ranges import FieldRange, SecondLook
+from million_ird.reporting.rows import LedgerBatch, fold
+from million_ird.reporting.sliders import GateLimit, Slider, SliderSample, gate_limits, slider_data
 from million_ird.reporting.steps import funnel_steps
+from million_ird.runtime.progress import Progress
 from million_ird.runtime.storage import Folder
 from million_ird.scan.source_bytes import DownloadCache
 from million_ird.schema import measure_fields
 from million_ird.sources.source import Source
 
-PATH = "report/index.html"
-FAILURE_EXAMPLES = 3
 _HERE = Path(__file__).parent
 
 
@@ -69,105 +72,155 @@ class FailureClass:
 
 def write_report(
     out: Folder,
-    ledger: pa.Table,
+    ledger: LedgerStream,
     recipe: Recipe,
     sources: Mapping[str, Source],
     seconds: Mapping[str, float],
     originals: DownloadCache | None = None,
+    *,
+    progress: Progress | None = None,
+    mark: str = "",
 ) -> str:
     """Write `report/index.html` and return its path.
 
     Args:
         out: The dataset's folder.
-        ledger: The decided rows.
+        ledger: The decided rows; they are gone through three times.
         recipe: The recipe by which they were decided.
         sources: The sources by label; thumbnails are read from them.
         seconds: What each measure took in this run; empty where nothing was measured.
         originals: The download cache, where a source cannot be read twice.
+        progress: Counts the images that are read.
+        mark: The last line, a comment: says what ledger the report shows; see `million_ird/stages.py`.
     """
-    out.write(PATH, render_report(ledger, recipe, sources, seconds, originals).encode())
-    return out.path(PATH)
+    page = render_report(ledger, recipe, sources, seconds, originals, progress=progress)
+    out.write(REPORT, (page + (f"\n{mark}\n" if mark else "")).encode())
+    return out.path(REPORT)
 
 
 def render_report(
-    ledger: pa.Table,
+    ledger: LedgerStream,
     recipe: Recipe,
     sources: Mapping[str, Source],
     seconds: Mapping[str, float],
     originals: DownloadCache | None = None,
+    *,
+    progress: Progress | None = None,
 ) -> str:
     """Return the whole page; see `write_report`."""
-    rows = LedgerRows(ledger)
-    counts = funnel(ledger)
-    steps = funnel_steps(counts, recipe)
-    gated = [_distribution(rows, recipe, field) for field in _gated_fields(recipe)]
+    limits = gate_limits(recipe)
+    named = [name for name in measure_fields(recipe.ledger_entries) if name in ledger.column_names]
+    fields = list(dict.fromkeys([*(limit.gate.field for limit in limits), *named]))
+    drawn = [FieldFolds(name, recipe, [limit for limit in limits if limit.gate.field == name]) for name in fields]
+    counts = FunnelCounts(), ValueCounts("source"), ValueCounts("licence")
+    chosen, sample = GalleryFolds(limits), SliderSample(recipe)
+    fold(ledger, [*counts, *chosen.first, sample, *(one.range for one in drawn), *(one.nulls for one in drawn)])
+    fold(ledger, [SecondLook(one.range) for one in drawn if one.range.numbers.may_be_skewed])
+    bins = [one.bins() for one in drawn]
+    fold(ledger, [*bins, *chosen.second])
+    distributions = [one.distribution(own) for one, own in zip(drawn, bins, strict=True)]
+    images = ChosenImages.read(chosen, ledger)
+    gated = [one for one in distributions if one.limits]
     thresholds = {
         distribution.field: [
-            ThresholdSection(Slider.along(distribution.axis, limit), gallery.choose_borderline(rows, limit))
+            ThresholdSection(Slider.along(distribution.axis, limit), images.borderline(limit))
             for limit in distribution.limits
         ]
         for distribution in gated
     }
-    names = [name for name in measure_fields(recipe.ledger_entries) if name in ledger.column_names]
-    others = [_distribution(rows, recipe, name) for name in names if name not in thresholds]
+    counted = counts[0].funnel()
+    steps = funnel_steps(counted, recipe)
     sections = [section for field_sections in thresholds.values() for section in field_sections]
     sliders = [section.slider for section in sections]
-    kept, dropped = gallery.choose_kept(rows), gallery.choose_dropped(rows, steps)
-    duplicates, leaks = gallery.choose_duplicates(rows), gallery.choose_leaks(rows)
+    kept, dropped, duplicates, leaks = images.kept(), images.dropped(steps), images.duplicates(), images.leaks()
     shown = [kept, leaks.shown, *(reason.shown for reason in dropped)]
     shown += [[group.kept, *group.duplicates] for group in duplicates]
     shown += [side for section in sections for side in (section.borderline.dropped, section.borderline.kept)]
-    positions = [image.position for images in shown for image in images]
+    positions = [image.position for part in shown for image in part]
     return _page(
         recipe=recipe,
-        funnel=counts,
+        funnel=counted,
         steps=steps,
         gated=gated,
         thresholds=thresholds,
-        others=others,
+        others=[one for one in distributions if not one.limits],
         sliders=sliders,
-        data=slider_data(rows, recipe, sliders),
+        data=slider_data(sample.rows(), counted, recipe, sliders),
         kept=kept,
         dropped=dropped,
         duplicates=duplicates,
         leaks=leaks,
-        thumbnails=gallery.thumbnails(rows, positions, sources, recipe.limits, originals),
-        failures=_failures(rows, counts.failures),
-        sources=count_values(ledger, "source"),
-        licences=count_values(ledger, "licence"),
+        thumbnails=gallery.thumbnails(images.rows, positions, sources, recipe.limits, originals, progress),
+        failures=_failures(images, counted.failures),
+        sources=counts[1].most_candidates(),
+        licences=counts[2].most_candidates(),
         seconds=sorted(seconds.items(), key=lambda item: -item[1]),
     )
 
 
-def _gated_fields(recipe: Recipe) -> list[str]:
-    """Return the fields whose limits can be moved, in the order in which they are judged."""
-    return list(dict.fromkeys(limit.gate.field for limit in gate_limits(recipe)))
+class FieldFolds:
+    """The folds that one measure's histogram is made of."""
+
+    def __init__(self, field: str, recipe: Recipe, limits: list[GateLimit]) -> None:
+        """Expect the numbers of a field, on which the recipe has these limits."""
+        self.range = FieldRange(field, [limit.value for limit in limits])
+        self.nulls = NullCounts(field, recipe.tiers[field])
+        self._meaning, self._limits = recipe.description(field), limits
+
+    def bins(self) -> "FieldBins":
+        """Return the fold of the last round."""
+        return FieldBins(self.range.field, self.range.axis())
+
+    def distribution(self, bins: "FieldBins") -> Distribution:
+        """Return what was counted."""
+        return Distribution(
+            field=self.range.field,
+            meaning=self._meaning,
+            axis=bins.axis,
+            bins=bins.counts.bins(),
+            limits=self._limits,
+            not_measured=self.nulls.not_measured,
+            not_applicable=self.nulls.not_applicable,
+        )
 
 
-def _distribution(rows: LedgerRows, recipe: Recipe, field: str) -> Distribution:
-    values = rows.values(field)
-    limits = [limit for limit in gate_limits(recipe) if limit.gate.field == field]
-    axis = FigureAxis.over(values, [limit.value for limit in limits])
-    null = values != values
-    tier = recipe.tiers[field]
-    unmeasured = null & ((rows.values("tier") < tier) | rows.failed)
-    return Distribution(
-        field=field,
-        meaning=recipe.description(field),
-        axis=axis,
-        bins=histogram(values, rows.kept, axis),
-        limits=limits,
-        not_measured=int(unmeasured.sum()),
-        not_applicable=int((null & ~unmeasured).sum()),
-    )
+class FieldBins:
+    """A fold: how many numbers of a field are in each bin of an axis."""
+
+    def __init__(self, field: str, axis: FigureAxis) -> None:
+        """Count along an axis."""
+        self.columns: Sequence[str] = (field, "verdict")
+        self.axis = axis
+        self.counts = HistogramCounts(axis)
+        self._field = field
+
+    def add(self, batch: LedgerBatch) -> None:
+        """Take in some rows."""
+        self.counts.add(batch.values(self._field), batch.kept)
 
 
-def _failures(rows: LedgerRows, counts: Mapping[str, int]) -> list[FailureClass]:
+class NullCounts:
+    """A fold: why candidates have no number in a field."""
+
+    def __init__(self, field: str, tier: Tier) -> None:
+        """Count the nulls of a field that is measured in this tier."""
+        self.columns: Sequence[str] = (field, "tier", "verdict")
+        self.not_measured = self.not_applicable = 0
+        self._field, self._tier = field, tier
+
+    def add(self, batch: LedgerBatch) -> None:
+        """Take in some rows."""
+        null = np.isnan(batch.values(self._field))
+        unmeasured = null & ((batch.values("tier") < self._tier) | batch.failed)
+        self.not_measured += int(unmeasured.sum())
+        self.not_applicable += int((null & ~unmeasured).sum())
+
+
+def _failures(images: ChosenImages, counts: Mapping[str, int]) -> list[FailureClass]:
     failures = []
     for name, count in counts.items():
-        positions = rows.first_by_key(rows.failed & rows.where("failure_class", name), FAILURE_EXAMPLES)
-        chosen = [rows.identity(position) for position in positions]
-        examples = [(f"{row['source']}/{row['uri']}", str(row["failure_detail"] or "")) for row in chosen]
+        rows = images.failures(name)
+        examples = [(f"{row['source']}/{row['uri']}", str(row["failure_detail"] or "")) for row in rows]
         failures.append(FailureClass(name, count, examples))
     return failures
 

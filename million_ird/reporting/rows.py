@@ -1,6 +1,8 @@
-"""The ledger as the report reads it: masks and numbers by row position, in an order that depends on keys alone."""
+"""A batch of ledger rows as the report reads it, and the folds that go through all batches."""
 
+from collections.abc import Iterable, Sequence
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -8,81 +10,90 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from million_ird.decide.gates import as_floats
-from million_ird.ledger import Row
+from million_ird.ledger_stream import LedgerStream
 from million_ird.schema import FAILED, KEPT
 
 Mask = NDArray[np.bool_]
+Floats = NDArray[np.float64]
 Positions = NDArray[np.int64]
 
 
-class LedgerRows:
-    """All rows of a decided ledger."""
+class LedgerBatch:
+    """Some rows of a decided ledger: masks and numbers, each made once."""
 
-    def __init__(self, ledger: pa.Table) -> None:
-        self.ledger = ledger
-        self.count: int = ledger.num_rows
+    def __init__(self, table: pa.Table, start: int = 0) -> None:
+        """Take the rows of `table`, of which the first is row number `start` of the ledger."""
+        self.table = table
+        self.start = start
+        self.count: int = table.num_rows
+        self._values: dict[str, Floats] = {}
+        self._codes: dict[str, tuple[NDArray[np.int32], list[str]]] = {}
 
     @cached_property
     def kept(self) -> Mask:
         """Which rows are kept, (n,)."""
-        return _mask(pc.equal(self.ledger["verdict"], KEPT))
+        return self.where("verdict", KEPT)
 
     @cached_property
     def failed(self) -> Mask:
         """Which rows failed, (n,)."""
-        return _mask(pc.equal(self.ledger["verdict"], FAILED))
+        return self.where("verdict", FAILED)
 
     @cached_property
     def fully_measured(self) -> Mask:
         """Which rows were measured through all tiers, (n,)."""
-        return _mask(pc.is_valid(self.ledger["phash"]))
-
-    @cached_property
-    def by_key(self) -> Positions:
-        """All positions sorted by key. Keys are hashes: the order is as good as random, and always the same."""
-        return np.asarray(pc.sort_indices(self.ledger["key"]).to_numpy(), np.int64)
-
-    @cached_property
-    def rank(self) -> Positions:
-        """The place of each row in `by_key`."""
-        rank = np.empty(self.count, np.int64)
-        rank[self.by_key] = np.arange(self.count)
-        return rank
+        return np.asarray(pc.is_valid(self.table["phash"]).to_numpy(zero_copy_only=False), bool)
 
     def dropped_for(self, reason: str) -> Mask:
         """Return which rows were dropped for this reason."""
         return self.where("reason", reason)
 
     def where(self, column: str, text: str) -> Mask:
-        """Return which rows have this text in a column."""
-        return _mask(pc.equal(self.ledger[column], text))
+        """Return which rows have this text in a column of few different texts."""
+        codes, texts = self._coded(column)
+        return codes == texts.index(text) if text in texts else np.zeros(self.count, bool)
 
-    def values(self, field: str) -> NDArray[np.float64]:
+    def different(self, column: str) -> list[str]:
+        """Return the different texts in a column of few of them, nulls left out."""
+        return self._coded(column)[1]
+
+    def values(self, field: str) -> Floats:
         """Return a numeric column, (n,), with NaN for null."""
-        return as_floats(self.ledger[field])
+        if field not in self._values:
+            self._values[field] = as_floats(self.table[field])
+        return self._values[field]
 
-    def texts(self, column: str, positions: Positions) -> list[str | None]:
-        """Return a text column at these positions."""
-        texts: list[str | None] = self.ledger[column].take(pa.array(positions)).to_pylist()
+    def texts(self, column: str, rows: Positions) -> list[str | None]:
+        """Return a text column at these rows of the batch."""
+        texts: list[str | None] = self.table[column].take(pa.array(rows)).to_pylist()
         return texts
 
-    def identity(self, position: int) -> Row:
-        """Return the columns that say which image a row is."""
-        names = ["key", "source", "uri", "licence", "attribution", "id", "format", "width", "height", "failure_detail"]
-        row: Row = self.ledger.select(names).slice(position, 1).to_pylist()[0]
-        return row
-
-    def first_by_key(self, mask: Mask, count: int) -> list[int]:
-        """Return the positions of the first `count` rows of `mask` in the order of their keys."""
-        positions = np.flatnonzero(mask)
-        return [int(i) for i in positions[np.argsort(self.rank[positions], kind="stable")][:count]]
-
-    def nearest(self, mask: Mask, values: NDArray[np.float64], limit: float, count: int) -> list[int]:
-        """Return the `count` positions of `mask` whose value is nearest to `limit`: nearest first, then by key."""
-        positions = np.flatnonzero(mask & ~np.isnan(values))
-        order = np.lexsort((self.rank[positions], np.abs(values[positions] - limit)))
-        return [int(i) for i in positions[order][:count]]
+    def _coded(self, column: str) -> tuple[NDArray[np.int32], list[str]]:
+        if column not in self._codes:
+            coded = self.table[column].combine_chunks().dictionary_encode()
+            codes = pc.fill_null(coded.indices, -1).to_numpy(zero_copy_only=False)
+            self._codes[column] = np.asarray(codes, np.int32), coded.dictionary.to_pylist()
+        return self._codes[column]
 
 
-def _mask(column: pa.ChunkedArray) -> Mask:
-    return np.asarray(pc.fill_null(column, False).to_numpy(zero_copy_only=False), bool)
+class Fold(Protocol):
+    """Something that is worked out from all rows, batch by batch; how rows are divided into batches is no matter."""
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """The columns that it reads."""
+
+    def add(self, batch: LedgerBatch) -> None:
+        """Take in some rows, those after the rows of the call before."""
+
+
+def fold(rows: LedgerStream, folds: Iterable[Fold]) -> None:
+    """Lead all rows through some folds, reading each of their columns once."""
+    chosen = list(folds)
+    columns = [name for one in chosen for name in one.columns]
+    start = 0
+    for table in rows.batches(columns) if columns else ():
+        batch = LedgerBatch(table, start)
+        for one in chosen:
+            one.add(batch)
+        start += batch.count

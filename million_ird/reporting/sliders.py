@@ -10,15 +10,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from million_ird.config.gates import Gate
 from million_ird.config.recipe import Recipe
 from million_ird.decide.gate_order import in_cost_order
-from million_ird.decide.gates import as_floats
+from million_ird.ledger import Funnel
 from million_ird.reporting.formatting import DIGITS, number
 from million_ird.reporting.histograms import FigureAxis
-from million_ird.reporting.rows import LedgerRows, Mask, Positions
+from million_ird.reporting.rows import LedgerBatch, Mask
+from million_ird.reporting.smallest import SmallestOf
 from million_ird.schema import EXACT, NEAR, NOT_MEASURED, PIXELS
 
 STOPS = 201
@@ -103,27 +105,59 @@ class Slider:
         """Index of the stop that is the recipe's own limit."""
         return int(np.searchsorted(self.stops, self.limit.value))
 
+    def codes(self, rows: LedgerBatch) -> NDArray[np.uint8]:
+        """Return the codes of some rows; see `stop_codes`."""
+        return stop_codes(rows.values(self.limit.gate.field), self.stops, self.limit.side)
+
     @property
     def last(self) -> int:
         """Index of the last stop."""
         return len(self.stops) - 1
 
 
-def slider_data(rows: LedgerRows, recipe: Recipe, sliders: Sequence[Slider]) -> dict[str, object]:
+class SliderSample:
+    """A fold: the candidates that the page counts, of a large ledger a sample."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        """Expect rows that were decided by this recipe."""
+        self._fields = list(dict.fromkeys(gate.field for gate in recipe.gates))
+        holds = ["verdict", "reason", "phash", "cluster", "id", *self._fields]
+        self._all = SmallestOf(MAX_ROWS, lambda batch: np.ones(batch.count, bool), holds=holds)
+        self.columns: Sequence[str] = self._all.columns
+
+    def add(self, batch: LedgerBatch) -> None:
+        """Take in some rows."""
+        self._all.add(batch)
+
+    def rows(self) -> LedgerBatch | None:
+        """Return the rows in the order of the ledger, or None if it has none."""
+        table = self._all.found.in_order()
+        return None if table is None else LedgerBatch(table)
+
+
+def slider_data(
+    sample: LedgerBatch | None, counted: Funnel, recipe: Recipe, sliders: Sequence[Slider]
+) -> dict[str, object]:
     """Return what the page counts from, ready for JSON.
 
     Rows that no threshold can bring back are left out: failed, vanished, without a required number, or dropped by a
     rule of another kind.
+
+    Args:
+        sample: What `SliderSample` found.
+        counted: Of the whole ledger.
+        recipe: By which it was decided.
+        sliders: Those of the page.
     """
-    sample = np.sort(rows.by_key[:MAX_ROWS])
-    positions = sample[_depends_on_thresholds(rows, recipe)[sample]]
-    members, group = _duplicate_groups(rows, recipe, positions)
+    movable = np.empty(0, np.int64) if sample is None else np.flatnonzero(_depends_on_thresholds(sample, recipe))
+    rows = None if sample is None else LedgerBatch(sample.table.take(pa.array(movable)))
+    members, group = (movable, movable) if rows is None else _duplicate_groups(rows, recipe)
     return {
-        "candidates": rows.count,
-        "sampled": len(sample),
-        "kept": int(rows.kept.sum()),
-        "rows": len(positions),
-        "whole": _base64(rows.fully_measured[positions].astype(np.uint8)),
+        "candidates": counted.candidates,
+        "sampled": 0 if sample is None else sample.count,
+        "kept": counted.kept,
+        "rows": len(movable),
+        "whole": "" if rows is None else _base64(rows.fully_measured.astype(np.uint8)),
         "members": members.tolist(),
         "groups": group.tolist(),
         "gates": [gate.model_dump(mode="json", exclude_defaults=True) for gate in recipe.gates],
@@ -135,38 +169,34 @@ def slider_data(rows: LedgerRows, recipe: Recipe, sliders: Sequence[Slider]) -> 
                 "stops": slider.stops.tolist(),
                 "labels": [number(value) for value in slider.stops.tolist()],
                 "places": slider.places.tolist(),
-                "codes": _base64(
-                    stop_codes(rows.values(slider.limit.gate.field)[positions], slider.stops, slider.limit.side)
-                ),
+                "codes": "" if rows is None else _base64(slider.codes(rows)),
             }
             for slider in sliders
         ],
     }
 
 
-def _depends_on_thresholds(rows: LedgerRows, recipe: Recipe) -> Mask:
+def _depends_on_thresholds(rows: LedgerBatch, recipe: Recipe) -> Mask:
     """Return which rows are kept or dropped by thresholds and the search for duplicates alone."""
     movable = {gate.drop_reason for gate in recipe.gates} | {EXACT, PIXELS, NEAR, NOT_MEASURED}
     mask = ~rows.failed
-    for reason in rows.ledger["reason"].unique().to_pylist():
-        if reason is not None and reason not in movable:
+    for reason in rows.different("reason"):
+        if reason not in movable:
             mask &= ~rows.dropped_for(reason)
     for gate in recipe.gates:
         if gate.required:
-            mask &= ~np.isnan(as_floats(rows.ledger[gate.field]))
+            mask &= ~np.isnan(rows.values(gate.field))
     return mask
 
 
-def _duplicate_groups(
-    rows: LedgerRows, recipe: Recipe, positions: Positions
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the indices into `positions` of images that are duplicates of each other, and the number of their group.
+def _duplicate_groups(rows: LedgerBatch, recipe: Recipe) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the rows that are duplicates of each other, and the number of the group of each.
 
     Images that an earlier gate dropped were not searched for near-duplicates: they are grouped by their bytes alone.
     """
-    names = np.array(rows.texts("cluster", positions), object)
+    names = np.array(rows.table["cluster"].to_pylist(), object)
     if recipe.duplicates.exact:
-        ids = np.array(rows.texts("id", positions), object)
+        ids = np.array(rows.table["id"].to_pylist(), object)
         names = np.where(names == None, ids, names)  # noqa: E711 — element by element
     named = np.flatnonzero(names != None)  # noqa: E711
     _, group, size = np.unique(names[named].astype(str), return_inverse=True, return_counts=True)

@@ -7,6 +7,7 @@ bounded, so that the scheduler's graph stays small however many there are.
 import contextlib
 import functools
 import itertools
+import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import version
@@ -17,6 +18,7 @@ from million_ird.runtime.cluster import FinishedFutures, cancel, compare_version
 from million_ird.runtime.memory import memory_of_this_machine
 from million_ird.runtime.threads import single_threaded
 
+log = logging.getLogger(__name__)
 T = TypeVar("T")
 Summary = TypeVar("Summary")
 
@@ -44,7 +46,8 @@ class Executor:
     """Where units run. Use as a context manager: leaving it stops the workers that it started.
 
     Args:
-        workers: processes on this machine; 0 runs inline, None takes one per core (inline on a single core).
+        workers: processes on this machine; 0 runs inline, None takes one per core (inline on a single core),
+            which is also the largest number.
         scheduler: address of a dask scheduler, used instead of `workers` and connected to on entering.
 
     Raises:
@@ -54,7 +57,9 @@ class Executor:
 
     def __init__(self, workers: int | None = None, scheduler: str | None = None) -> None:
         cores = os.cpu_count() or 1
-        self._workers = (cores if cores > 1 else 0) if workers is None else workers
+        if workers is not None and workers > cores and scheduler is None:
+            log.warning("--workers %d: this machine has %d cores, and as many workers are used", workers, cores)
+        self._workers = (cores if cores > 1 else 0) if workers is None else min(workers, cores)
         self._scheduler = scheduler
         self._stack = contextlib.ExitStack()
         self._client: Any = None
@@ -73,6 +78,11 @@ class Executor:
         if self._scheduler is not None:
             return threads_of(self._connected())
         return max(1, self._workers)
+
+    @property
+    def local(self) -> bool:
+        """Whether all units run on this machine, and have its disks."""
+        return self._scheduler is None
 
     @property
     def memory(self) -> int:

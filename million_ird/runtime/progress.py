@@ -9,6 +9,9 @@ from typing import Protocol
 from million_ird.runtime.storage import Folder
 
 STATUS = ".work/progress.json"
+SCAN = "scan"
+FINISHED = "finished"
+"""The stage that the status file names after the last one."""
 SECONDS_BETWEEN_WRITES = 1.0
 
 
@@ -37,7 +40,15 @@ class Progress:
     done: int = 0
     failures: Counter[str] = field(default_factory=Counter)
     started: float = 0.0
+    ended: dict[str, dict[str, object]] = field(default_factory=dict)
+    """The last run of each stage that had something to do, by name: unit, done, seconds."""
+    scanning: bool = False
+    """Whether a scan was begun and has not ended, in this run or in an earlier one that was cut off."""
     _written: float = 0.0
+
+    def __post_init__(self) -> None:
+        earlier = self.out.read_json(STATUS) or {}
+        self.ended, self.scanning = earlier.get("ended", {}), earlier.get("scanning", False)
 
     def stage(self, name: str, total: int, unit: str) -> None:
         """Begin a stage with `total` items of kind `unit`."""
@@ -64,8 +75,15 @@ class Progress:
 
     def finish(self) -> None:
         """Record that the build has finished."""
-        self.name = "finished"
+        self._end_stage()
+        self.name = FINISHED
         self._write()
+
+    def _end_stage(self) -> None:
+        self.scanning &= self.name != SCAN
+        if self.done:
+            seconds = round(time.time() - self.started, 3)
+            self.ended[self.name] = {"unit": self.unit, "done": self.done, "seconds": seconds}
 
     def _write(self) -> None:
         now = self._written = time.time()
@@ -79,5 +97,7 @@ class Progress:
                 "started": self.started,
                 "updated": now,
                 "failures": dict(self.failures),
+                "ended": self.ended,
+                "scanning": self.scanning,
             },
         )

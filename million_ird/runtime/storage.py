@@ -157,6 +157,15 @@ class Folder:
         with self.open(name) as file:
             return file.read(at_most)
 
+    def read_range(self, name: str, start: int, stop: int) -> bytes:
+        """Return some bytes of a file, in one request."""
+        if not self.local:
+            content: bytes = self.fs.cat_file(self.path(name), start=start, end=stop)
+            return content
+        with self.open(name) as file:
+            file.seek(start)
+            return file.read(stop - start)
+
     @contextlib.contextmanager
     def writing(self, name: str) -> Iterator[IO[bytes]]:
         """Open `name` for writing; it appears, complete, when the block succeeds, and not at all when it raises.

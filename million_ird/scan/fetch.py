@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from million_ird.candidate import Candidate, Failed
@@ -11,6 +11,7 @@ from million_ird.errors import BuildError
 from million_ird.runtime.public_logs import hide_secrets_in_logs
 from million_ird.runtime.storage import Folder
 from million_ird.scan.cascade import row_from_declared
+from million_ird.scan.deal.stored_entries import StoredEntries
 from million_ird.scan.download_cache import ChunkCache, ChunkWriter, Manifest, earlier_rows
 from million_ird.sources.source import Deliver, Source, SourceChunk, StreamContext
 
@@ -33,11 +34,15 @@ class FetchTask:
     concurrency: int = 1
     limit: int | None = None
     """Look at so many candidates of a stream-only chunk."""
+    stored: StoredEntries | None = None
+    """Where the entries are that the chunk lacks."""
 
     def __call__(self) -> Manifest:
         """Streams what is not there yet; what declared sizes or the licence rule out is not asked for."""
         if not logging.getLogger().handlers:  # in a worker: what it logs goes to the terminal of the program
             hide_secrets_in_logs()
+        if self.stored is not None:
+            return replace(self, chunk=replace(self.chunk, entries=self.stored.load(self.out)), stored=None)()
         # What a stream-only chunk holds shows only as it is streamed: it is streamed whole.
         before = () if self.chunk.stream_only else (*self.earlier, self.name)
         earlier = earlier_rows(self.out, before, self.retry_keys)

@@ -1,7 +1,7 @@
 """Measure one chunk, or a part of one that was streamed, and write its rows."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from million_ird.candidate import Candidate, Failed
@@ -12,6 +12,7 @@ from million_ird.ledger import Row, scanned_schema, to_table
 from million_ird.measures.identity import MeasuringIdentity
 from million_ird.runtime.storage import Folder
 from million_ird.scan.cascade import decidable_gates, numbers_of
+from million_ird.scan.deal.stored_entries import StoredEntries
 from million_ird.scan.download_cache import ByteRange, ChunkCache, RowRange
 from million_ird.scan.isolated_measuring import Fetch, IsolatedMeasurer
 from million_ird.schema import MEASURES_REVISION, REMOVED, SCHEMA_VERSION
@@ -44,9 +45,13 @@ class MeasureTask:
     """Bytes that measuring may take; 0 for no limit."""
     expected: MeasuringIdentity | None = None
     """What the driver expects to be measured, wherever this runs."""
+    stored: StoredEntries | None = None
+    """Where the entries are that the chunk lacks."""
 
     def __call__(self) -> "MeasureResult":
         """Measure the candidates, except those whose earlier row is still valid and complete."""
+        if self.stored is not None:
+            return replace(self, chunk=replace(self.chunk, entries=self.stored.load(self.out)), stored=None)()
         earlier = _earlier_rows(self)
         candidates, fetch = self._inputs()
         todo = [one for one in candidates if not self._is_good(earlier.get(one.key), one)]

@@ -16,16 +16,22 @@ from million_ird.config.recipe import Recipe
 from million_ird.runtime.executor import Executor
 from million_ird.runtime.progress import Progress
 from million_ird.runtime.storage import Folder
+from million_ird.scan.deal.deal import TableDeal
 from million_ird.scan.download_cache import ChunkCache
 from million_ird.scan.fetch import fetch_name, gates_digest
 from million_ird.scan.measuring import MeasureResult, part_name, row_files, rows_name
+from million_ird.scan.planned_chunk import PlannedChunk, chunk_name
 from million_ird.scan.scan_queue import QueueOptions, ScanQueue
 from million_ird.scan.vanished import keep_vanished
+from million_ird.scan.warm_up import prepare_measures
 from million_ird.sources.source import Source, SourceChunk
+from million_ird.sources.tables import TableSource
 
 log = logging.getLogger(__name__)
 
 INDEX = ".work/scan.json"
+DECIDED = ".work/decided.json"
+"""Holds which scan, rules and `uri_parameters` the ledger was decided by, and the versions of its files."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -70,7 +76,11 @@ class Scan:
         )
         summary = ScanSummary()
         with contextlib.closing(ScanQueue(options, before)) as queue:
-            queue.fill(self.chunks())
+            queue.fill(self._planned(executor))
+            if len(queue):
+                prepare_measures(progress.listener)
+            if self.retry is not None:  # rows are measured again under the names that they have: the index stays equal
+                self.out.write_json(DECIDED, {})
             progress.stage("scan", queue.total, "images")
             for task, result in executor.work(queue):
                 if isinstance(result, MeasureResult):
@@ -80,6 +90,19 @@ class Scan:
                 elif task.chunk.stream_only:
                     progress.more(result.rows)
         return self._write_index(before, queue, summary)
+
+    def _planned(self, executor: Executor) -> Iterator[PlannedChunk]:
+        """Yield the chunks with their names; tables are read by the workers, unless a limit cuts them short."""
+        if self.limit is None:
+            for source in self.sources:
+                if isinstance(source, TableSource):
+                    yield from TableDeal(self.out, source, self.recipe).chunks(executor)
+                else:
+                    for chunk in source.chunks():
+                        yield PlannedChunk(source=source, chunk=chunk, name=chunk_name(chunk, self.recipe))
+            return
+        for source, chunk in self.chunks():
+            yield PlannedChunk(source=source, chunk=chunk, name=chunk_name(chunk, self.recipe))
 
     def chunks(self) -> Iterator[tuple[Source, SourceChunk]]:
         """Yield the chunks of all sources, in order, up to the limit."""

@@ -13,7 +13,7 @@ from million_ird.measures.identity import MeasuringIdentity
 from million_ird.runtime.storage import Folder
 from million_ird.scan.disk_queue import DiskQueue
 from million_ird.scan.download_cache import ChunkCache, Manifest
-from million_ird.scan.fetch import FetchTask, fetch_name, gates_digest
+from million_ird.scan.fetch import FetchTask, gates_digest
 from million_ird.scan.measuring import (
     MeasureResult,
     MeasureTask,
@@ -21,9 +21,9 @@ from million_ird.scan.measuring import (
     lacks_numbers,
     part_name,
     row_files,
-    rows_name,
     slot_of,
 )
+from million_ird.scan.planned_chunk import PlannedChunk
 from million_ird.sources.source import Source, SourceChunk
 
 log = logging.getLogger(__name__)
@@ -82,15 +82,15 @@ class ScanQueue:
         """The files of the scan in the order of the sources; complete when all tasks are."""
         return [name for names in self._names for name in names]
 
-    def fill(self, chunks: Iterable[tuple[Source, SourceChunk]]) -> None:
+    def fill(self, chunks: Iterable[PlannedChunk]) -> None:
         """Add the tasks of all chunks that are not finished yet."""
-        for number, (source, chunk) in enumerate(chunks):
+        for number, planned in enumerate(chunks):
             self._names.append([])
             self.sizes.append(0)
-            if chunk.remote:
-                self._plan_remote(number, source, chunk)
+            if planned.chunk.remote:
+                self._plan_remote(number, planned)
             else:
-                self._plan_local(number, source, chunk)
+                self._plan_local(number, planned)
         retry = self._options.retry
         if retry is not None and not self._retried:
             classes = ", ".join(sorted(retry))
@@ -132,16 +132,17 @@ class ScanQueue:
                 return self._fetches.take(group)
         return None
 
-    def _plan_local(self, number: int, source: Source, chunk: SourceChunk) -> None:
-        name = rows_name(chunk, self._recipe)
-        self._names[number], self.sizes[number] = [name], len(chunk.entries)
+    def _plan_local(self, number: int, planned: PlannedChunk) -> None:
+        name = planned.name
+        self._names[number], self.sizes[number] = [name], planned.size
         retry = self._keys_to_retry(name)
         if retry or self._is_missing(name):
-            self._measures.add((number, self._measure_task(source, chunk, name, retry)))
-            self.total += len(chunk.entries)
+            task = self._measure_task(planned.source, planned.chunk, name, retry)
+            self._measures.add((number, replace(task, stored=planned.stored)))
+            self.total += planned.size
 
-    def _plan_remote(self, number: int, source: Source, chunk: SourceChunk) -> None:
-        name = fetch_name(chunk, self._recipe)
+    def _plan_remote(self, number: int, planned: PlannedChunk) -> None:
+        source, chunk, name = planned.source, planned.chunk, planned.name
         if chunk.stream_only and self._options.limit:
             name += f"-{self._options.limit}"
         manifest = ChunkCache(self._options.out, name).manifest()
@@ -152,8 +153,9 @@ class ScanQueue:
         if manifest is None or retry or (manifest.unasked and manifest.gates != self._gates):
             if chunk.host_group and not self._recipe.web.contact:
                 _warn_of_no_contact()
-            self._fetches.add((number, self._fetch_task(source, chunk, name, retry)), chunk.host_group)
-            self.total += 0 if chunk.stream_only else len(chunk.entries)
+            task = replace(self._fetch_task(source, chunk, name, retry), stored=planned.stored)
+            self._fetches.add((number, task), chunk.host_group)
+            self.total += 0 if chunk.stream_only else planned.size
         else:
             for numbered in self._parts(number, source, chunk, name, manifest, retry):
                 self._measures.add(numbered)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from million_ird import ledger
 from million_ird.config.recipe import Recipe, digest
@@ -16,15 +17,13 @@ from million_ird.errors import LedgerError
 from million_ird.ledger import scanned_schema
 from million_ird.public_addresses import public_text, public_value
 from million_ird.runtime.storage import Folder
-from million_ird.scan.scan import INDEX
+from million_ird.scan.scan import DECIDED, INDEX
 from million_ird.scan.vanished import VANISHED_ROWS
 from million_ird.schema import REMOVED, TEXT, measure_fields
 
 BATCH_ROWS = 20_000
 """About 80 MB with signatures; also the size of a row group of the ledger."""
 _TEXTS = ("uri", "licence", "attribution", "failure_detail")
-DECIDED = ".work/decided.json"
-"""Holds which scan, rules and `uri_parameters` the ledger was decided by, and the versions of its files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,47 +37,83 @@ class ScanTable:
     scan: str
     """Digest of the scan; empty where only the ledger is left of it."""
 
-    def columns(self, names: Sequence[str]) -> pa.Table:
-        """Read some columns of all rows."""
-        schema = pa.schema([scanned_schema(self.measures).field(name) for name in names])
-        return pa.concat_tables([schema.empty_table(), *self._read(schema)])
-
     def iter_batches(self, names: Sequence[str]) -> Iterator[pa.Table]:
         """Yield some columns, in batches of rows."""
-        return self._read(pa.schema([scanned_schema(self.measures).field(name) for name in names]))
+        return self._read(self.schema_of(names))
 
     def batches(self) -> Iterator[pa.Table]:
         """Yield all ledger columns before the verdict, in batches of rows."""
         return self._read(ledger.measured_schema(self.measures))
 
-    def _read(self, schema: pa.Schema) -> Iterator[pa.Table]:
+    def parts(self, size: int) -> Iterator[tuple[tuple[str, ...], int | None]]:
+        """Yield the files in groups to be worked on at once, each with its first vanished row, or None if it has none.
+
+        Args:
+            size: Number of files of the scan in a group; a file of the ledger, of up to a million rows, is alone.
+        """
+        if self._is_ledger:
+            yield from self._ledger_parts()
+            return
+        present = self.files[:-1] if self.vanished else self.files
+        for start in range(0, len(present), size):
+            yield present[start : start + size], None
+        if self.vanished:
+            yield self.files[-1:], 0
+
+    @property
+    def _is_ledger(self) -> bool:
+        return bool(self.files) and self.files[0].startswith(f"{ledger.FOLDER}/")
+
+    def _ledger_parts(self) -> Iterator[tuple[tuple[str, ...], int | None]]:
+        rows = []
+        for name in self.files:
+            with self.out.parquet(name) as file:
+                rows.append(file.metadata.num_rows)
+        present = sum(rows) - self.vanished
+        for name, count in zip(self.files, rows, strict=True):
+            yield (name,), None if count <= present else max(0, present)
+            present -= count
+
+    def schema_of(self, names: Sequence[str]) -> pa.Schema:
+        """Return the schema of some columns of scanned rows."""
+        scanned = scanned_schema(self.measures)
+        return pa.schema([scanned.field(name) for name in names])
+
+    def published(self, uri_parameters: Sequence[str], first: int = 0, stop: int | None = None) -> Iterator[pa.Table]:
+        """Yield all ledger columns before the verdict without secrets of addresses, in batches of rows.
+
+        Args:
+            uri_parameters: Parameters of addresses that are published.
+            first: The first row.
+            stop: The row after the last one; None for all rows.
+        """
+        texts = [*_TEXTS, *(name.removesuffix(TEXT) for name in self.measures if name.endswith(TEXT))]
+        for table in self._read(ledger.measured_schema(self.measures), first, stop):
+            yield _published(table, texts, frozenset(uri_parameters))
+
+    def _read(self, schema: pa.Schema, first: int = 0, stop: int | None = None) -> Iterator[pa.Table]:
+        """Yield the rows from `first` on; row groups before it are not read."""
+        end = 0
         for name in self.files:
             with self.out.parquet(name) as file:
                 for group in range(file.num_row_groups):  # of several at once, pyarrow would hold them all
-                    for batch in file.iter_batches(
-                        BATCH_ROWS, row_groups=[group], columns=schema.names, use_threads=False
-                    ):
-                        yield pa.Table.from_batches([batch]).select(schema.names).cast(schema)
+                    start, end = end, end + file.metadata.row_group(group).num_rows
+                    if end <= first:
+                        continue
+                    for table in read_group(file, group, schema):
+                        low = max(0, first - start)
+                        high = table.num_rows if stop is None else min(table.num_rows, stop - start)
+                        start += table.num_rows
+                        if low < high:
+                            yield table.slice(low, high - low)
+                    if stop is not None and end >= stop:
+                        return
 
-    def published(self, uri_parameters: Sequence[str]) -> Iterator[pa.Table]:
-        """Yield the same without secrets of addresses; these parameters of addresses are published."""
-        texts = [*_TEXTS, *(name.removesuffix(TEXT) for name in self.measures if name.endswith(TEXT))]
-        for table in self.batches():
-            yield _published(table, texts, frozenset(uri_parameters))
 
-    def with_verdicts(self, verdicts: pa.Table, uri_parameters: Sequence[str] = ()) -> Iterator[pa.Table]:
-        """Yield all ledger columns, in batches of rows, without secrets of addresses.
-
-        Args:
-            verdicts: A row for each row.
-            uri_parameters: Parameters of addresses that are published.
-        """
-        start = 0
-        for table in self.published(uri_parameters):
-            part = verdicts.slice(start, table.num_rows)
-            start += table.num_rows
-            table = without_signatures(table, part["reason"])
-            yield pa.table([*table.columns, *part.columns], names=[*table.column_names, *part.column_names])
+def read_group(file: pq.ParquetFile, group: int, schema: pa.Schema) -> Iterator[pa.Table]:
+    """Yield the columns of a schema of one row group, in batches of rows."""
+    for batch in file.iter_batches(BATCH_ROWS, row_groups=[group], columns=schema.names, use_threads=False):
+        yield pa.Table.from_batches([batch]).select(schema.names).cast(schema)
 
 
 def _published(table: pa.Table, texts: Sequence[str], keep: frozenset[str]) -> pa.Table:
@@ -140,5 +175,5 @@ def from_ledger(out: Folder, scan: str = "") -> ScanTable:
     """
     files = ledger.files(out)
     measures = ledger.check_version(out.read_schema(files[0]), files[0])
-    vanished = int(pc.sum(ledger.load(out, ["vanished"])["vanished"]).as_py() or 0)
+    vanished = sum(int(pc.sum(out.read_table(name, ["vanished"])["vanished"]).as_py() or 0) for name in files)
     return ScanTable(out, tuple(files), measures, vanished, scan)

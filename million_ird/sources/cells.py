@@ -75,7 +75,7 @@ def read_number(value: object, column: str) -> float | None:
     Raises:
         ReadError: `bad_row`: it holds something else.
     """
-    if isinstance(value, bool):
+    if isinstance(value, (bool, float)):
         return float(value)
     text = _plain_text(value, column)
     if not text:
@@ -104,6 +104,8 @@ def undecodable(text: str, encoding: str) -> str:
 def _plain_text(value: object, column: str) -> str:
     if value is None:
         return ""
+    if isinstance(value, str):
+        return _checked(value, column)
     if isinstance(value, (list, tuple, Mapping)):
         kind = "a structure" if isinstance(value, Mapping) else "a list"
         raise bad_row(f"holds {kind}, not one value", column)

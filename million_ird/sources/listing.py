@@ -12,6 +12,7 @@ from million_ird.errors import SourceError, one_line
 from million_ird.runtime.storage import FileEntry, Folder, as_text, local_entry, reason_of, remote_entry
 from million_ird.sources.cells import UNREADABLE, version_of
 from million_ird.sources.containment import OUTSIDE, is_below, leads_out
+from million_ird.sources.other_builds import RECIPE, OtherBuilds, is_build
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +84,9 @@ def _matching(pattern: Folder, follow_links: bool, excluded: Folder | None) -> t
     # On a disk, a match of another type may be a link, which `_local_match` looks at.
     types = {"file", "link", "other"} if folder.local else {"file"}
     names = sorted(path.removeprefix(prefix) for path, info in matches.items() if info["type"] in types)
+    builds = OtherBuilds(folder)
     visible = [name for name in names if not any(part.startswith(".") for part in name.split("/"))]
+    visible = [name for name in visible if not builds.contains(name)]
     if folder.local:
         found = filter(None, (_local_match(folder, name, follow_links, excluded) for name in visible))
         entries = sorted((*found, *_unseen(pattern, prefix, unseen)), key=lambda entry: entry.uri)
@@ -148,8 +151,13 @@ def _prefix_of(excluded: Folder | None, folder: Folder) -> str | None:
 def _remote_files(folder: Folder, excluded: Folder | None) -> Iterator[FileEntry]:
     prefix, own = folder.root.rstrip("/") + "/", _prefix_of(excluded, folder)
     files = folder.fs.find(folder.root, detail=True)
+    recipes = (path.removeprefix(prefix) for path in files if path.endswith(f"/{RECIPE}"))
+    builds = OtherBuilds(folder)
+    others = [name.removesuffix(RECIPE) for name in recipes if name != RECIPE and builds.contains(name)]
     for path in sorted(files):
         name = path.removeprefix(prefix)
+        if name.startswith(tuple(others)):
+            continue
         if not any(part.startswith(".") for part in name.split("/")) and not (own and name.startswith(own)):
             yield remote_entry(name, files[path])
 
@@ -175,6 +183,8 @@ def _local_files(top: Folder, follow_links: bool, excluded: Folder | None) -> It
         if itself in entered:
             continue
         entered.add(itself)
+        if folder and is_build(Folder(os.path.join(root, folder)), [entry.name for entry in entries]):
+            continue
         for entry in entries:
             name = os.path.join(folder, entry.name)
             if entry.name.startswith("."):

@@ -1,5 +1,6 @@
 """Which columns of a table are read, and as what."""
 
+import functools
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -118,6 +119,12 @@ class TableColumns:
         yield from ((name, None if row[name] is None else read_text(row[name], name)) for name in self.texts)
 
     def _find(self, available: Collection[str], name: str) -> str | None:
-        mapped = dict(self.names).get(name)
-        wanted = (mapped,) if mapped else NAMES[name]
-        return next((column for column in wanted if column in available), None)
+        return _found(self.names, tuple(available))[name]
+
+
+@functools.lru_cache(maxsize=64)  # rows of a table have the same columns
+def _found(names: tuple[tuple[str, str], ...], available: tuple[str, ...]) -> Mapping[str, str | None]:
+    """Return the column that each of our names is read from; None where there is none."""
+    mapped = {name: (column,) for name, column in names}
+    wanted = {name: mapped.get(name, usual) for name, usual in NAMES.items()}
+    return {name: next((one for one in several if one in available), None) for name, several in wanted.items()}

@@ -5,6 +5,7 @@ cells, which parquet lets through: they fail their rows.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import pyarrow as pa
@@ -16,6 +17,8 @@ from million_ird.sources.cells import bad_row
 from million_ird.sources.table_text import Cells, NumberedRow
 
 BATCH_ROWS = 4096
+MAX_SLICES = 16
+"""Pieces of one row group at most."""
 Use: TypeAlias = Literal["address", "name", "number", "text"]
 """What a column is read as: see `million_ird.sources.cells`."""
 
@@ -70,13 +73,64 @@ def is_number(kind: pa.DataType) -> bool:
     return bool(types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind) or types.is_boolean(kind))
 
 
-def read_parquet(file: pq.ParquetFile, columns: Sequence[str]) -> Iterator[NumberedRow]:
-    """Yield some columns of all rows, numbered from 1; only a batch of rows is in memory."""
-    number = 0
-    for batch in file.iter_batches(BATCH_ROWS, columns=list(columns)):
-        for row in rows_of_batch(batch):
+@dataclass(frozen=True, slots=True)
+class TablePiece:
+    """Some consecutive rows of a table; by default all of them."""
+
+    table: str
+    """Its name in the folder of tables."""
+    groups: tuple[int, int] | None = None
+    """The first row group of a parquet file, and the one after the last; None for all."""
+    skipped: int = 0
+    """Rows of these groups that are not in the piece, at the beginning."""
+    rows: int | None = None
+    """Rows of the piece; None for all that follow."""
+    before: int = 0
+    """Rows of the table that are before the piece."""
+
+
+def pieces_of_parquet(table: str, metadata: pq.FileMetaData, rows: int) -> Iterator[TablePiece]:
+    """Cut a table into pieces of about this many rows, in order.
+
+    Small row groups are joined. Large ones are split, into at most `MAX_SLICES`: whoever reads a slice has to decode
+    what is before it in the row group, too.
+    """
+    start = before = waiting = 0
+    for group in range(metadata.num_row_groups):
+        count = metadata.row_group(group).num_rows
+        if waiting and waiting + count > rows:
+            yield TablePiece(table, (start, group), 0, waiting, before)
+            start, before, waiting = group, before + waiting, 0
+        waiting += count
+        if waiting > rows:
+            size = max(rows, -(-count // MAX_SLICES))
+            for first in range(0, count, size):
+                yield TablePiece(table, (group, group + 1), first, min(size, count - first), before + first)
+            start, before, waiting = group + 1, before + count, 0
+    if waiting:
+        yield TablePiece(table, (start, metadata.num_row_groups), 0, waiting, before)
+
+
+def read_parquet(
+    file: pq.ParquetFile, columns: Sequence[str], piece: TablePiece | None = None
+) -> Iterator[NumberedRow]:
+    """Yield some columns of all rows, or of those of a piece, numbered from 1 in the whole table.
+
+    Only a batch of rows is in memory.
+    """
+    piece = piece or TablePiece("")
+    groups = None if piece.groups is None else range(*piece.groups)
+    number, skipped, last = piece.before, piece.skipped, piece.before + (piece.rows or 0)
+    for batch in file.iter_batches(BATCH_ROWS, row_groups=groups, columns=list(columns)):
+        fresh = batch.slice(skipped)
+        skipped = max(0, skipped - batch.num_rows)
+        if piece.rows is not None:
+            fresh = fresh.slice(0, last - number)
+        for row in rows_of_batch(fresh):
             number += 1
             yield number, row
+        if piece.rows is not None and number == last:
+            return
 
 
 def rows_of_batch(batch: pa.RecordBatch | pa.Table) -> Iterator[Cells | ReadError]:

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from million_ird.candidate import Candidate, Failed
 from million_ird.errors import ReadError, SourceError, one_line
 from million_ird.public_addresses import public_address
-from million_ird.runtime.storage import Folder, as_text
+from million_ird.runtime.storage import FileEntry, Folder, as_text
 from million_ird.sources import hints
 from million_ird.sources.cells import UNREADABLE, failure_in, version_of
 from million_ird.sources.containment import OUTSIDE, locate
@@ -31,7 +31,7 @@ from million_ird.sources.keyset import KeySet
 from million_ird.sources.listing import list_files
 from million_ird.sources.source import Deliver, SourceChunk, StreamContext, candidate_of
 from million_ird.sources.table_columns import TableColumns
-from million_ird.sources.table_parquet import Use, read_parquet
+from million_ird.sources.table_parquet import BATCH_ROWS, TablePiece, Use, read_parquet
 from million_ird.sources.table_text import JsonArray, NumberedRow, UnknownEncoding, rows_of
 from million_ird.sources.web.links import (
     LinkChunker,
@@ -46,7 +46,8 @@ log = logging.getLogger(__name__)
 
 TABLE_SUFFIXES = (".parquet", ".csv", ".tsv", ".jsonl", ".ndjson", ".txt")
 COMPRESSIONS = MappingProxyType({".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".lz4": "lz4"})
-BATCH_ROWS = 4096
+LOCAL = "local"
+"""The group of the entries that are files of this machine."""
 
 
 def is_table(root: str) -> bool:
@@ -106,17 +107,12 @@ class TableSource:
             keys = [entry.key(self.label) for entry in batch]
             for entry, key, new in zip(batch, keys, seen.add(keys), strict=True):
                 n_repeated += not new
-                group = self._group(entry)
-                chunk = chunker.add(group, key, entry, local=group == _LOCAL) if new else None
+                group = self.group(entry)
+                chunk = chunker.add(group, key, entry, local=group == LOCAL) if new else None
                 if chunk is not None:
                     yield chunk
-        yield from chunker.rest(local=_LOCAL)
-        if n_repeated:
-            verb = "row repeats" if n_repeated == 1 else "rows repeat"
-            log.warning("source %s: %d %s an image of an earlier row", self.label, n_repeated, verb)
-        if n_empty:
-            verb = "row names" if n_empty == 1 else "rows name"
-            log.warning("source %s: %d %s no image", self.label, n_empty, verb)
+        yield from chunker.rest(local=LOCAL)
+        warn_of_rows(self.label, n_repeated, n_empty)
 
     def candidates(self, chunk: SourceChunk) -> list[Candidate]:
         """Return one candidate per row."""
@@ -150,28 +146,47 @@ class TableSource:
         return failure_in(entry.version) or self._read(entry.address)
 
     def _read(self, address: str) -> bytes | Failed:
-        return read_file(self._images, address, self.fetcher.max_bytes, follow_links=self.follow_links)
+        return read_file(self.images, address, self.fetcher.max_bytes, follow_links=self.follow_links)
 
     @property
-    def _images(self) -> Folder:
+    def images(self) -> Folder:
         """The folder that rows may name files of."""
         if self.inside is None:
             return root_folder(self.root, self.options)
         return Folder(self.inside, dict(self.options))
 
-    def _group(self, entry: LinkEntry) -> str:
+    def group(self, entry: LinkEntry) -> str:
+        """Return the host group that an entry's image is fetched from; `LOCAL` for files of this machine."""
         if is_web_url(entry.address) and not entry.member:
             return host_group_of(entry.address, self.fetcher.web.lanes)
-        return _LOCAL if self._images.local else ""
+        return LOCAL if self.images.local else ""
 
     def _entries(self) -> Iterator[LinkEntry | None]:
         """Yield what each row names, None if it names nothing; a row that cannot be read is a failed entry.
 
         Of several tables, one that cannot be read (further) is a failed entry as well.
         """
+        folder, tables = self.tables()
+        for table in tables:
+            try:
+                yield from self.read(folder, TablePiece(table.uri))
+            except READ_ERRORS as error:
+                entry, reason = self.unreadable(table.uri, error)
+                log.warning("source %s/%s: cannot be read: %s", folder.url, table.uri, reason)
+                yield entry
+
+    def tables(self) -> tuple[Folder, Iterator[FileEntry]]:
+        """Return the folder of the tables, and these in order.
+
+        Raises:
+            SourceError: There is none, or one is a link that leads out.
+        """
         folder, tables = list_files(
             self.root, dict(self.options), follow_links=self.follow_links, excluded=self.excluded
         )
+        return folder, self._chosen(folder, tables)
+
+    def _chosen(self, folder: Folder, tables: Iterator[FileEntry]) -> Iterator[FileEntry]:
         in_folder = folder.url == self.root  # else the user chose the names: by a pattern, or one
         for table in tables:
             if in_folder and not is_table(table.uri) and failure_in(table.version) is None:
@@ -179,20 +194,35 @@ class TableSource:
             if table.version == OUTSIDE:
                 link = f"{folder.url}/{table.uri}"
                 raise SourceError(f"source {link}: is a link that leads out of its folder; --follow-links allows it")
-            try:
-                yield from self._entries_of(folder, table.uri)
-            except _READ_ERRORS as error:
-                reason = error.detail if isinstance(error, ReadError) else one_line(error)
-                if table.uri == as_text(PurePosixPath(self.root).name):
-                    raise SourceError(f"source {self.root}: {reason}") from error
-                log.warning("source %s/%s: cannot be read: %s", folder.url, table.uri, reason)
-                yield _failed(table.uri, Failed(UNREADABLE, f"{table.uri}: {reason}"))
+            yield table
 
-    def _entries_of(self, folder: Folder, name: str) -> Iterator[LinkEntry | None]:
+    def unreadable(self, table: str, error: Exception) -> tuple[LinkEntry, str]:
+        """Return the failed entry that stands for the rest of a table, and why it cannot be read.
+
+        Raises:
+            SourceError: It is the only table.
+        """
+        reason = error.detail if isinstance(error, ReadError) else one_line(error)
+        if table == as_text(PurePosixPath(self.root).name):
+            raise SourceError(f"source {self.root}: {reason}") from error
+        return _failed(table, Failed(UNREADABLE, f"{table}: {reason}")), reason
+
+    def read(self, folder: Folder, piece: TablePiece) -> Iterator[LinkEntry | None]:
+        """Yield what each row of a table, or of a piece of it, names; None if it names nothing.
+
+        Args:
+            folder: The folder of the tables.
+            piece: The rows.
+
+        Raises:
+            SourceError: The table lacks a column, or has one that cannot be read.
+            READ_ERRORS: It cannot be read further.
+        """
+        name = piece.table
         unit = "row" if _format(name) == ".parquet" else "line"
         by_row = _format(name) in _OBJECTS  # each row says itself which columns it has
-        images, columns, checked = self._images, self._columns, by_row
-        for number, row in self._rows(folder, name):
+        images, columns, checked = self.images, self._columns, by_row
+        for number, row in self._rows(folder, piece):
             try:
                 if isinstance(row, ReadError):
                     raise row
@@ -205,15 +235,16 @@ class TableSource:
                 told = f"{place}{', ' if error.detail.startswith('column ') else ': '}{error.detail}"
                 yield _failed(place, Failed(error.failure_class, told))
 
-    def _rows(self, folder: Folder, name: str) -> Iterator[NumberedRow]:
+    def _rows(self, folder: Folder, piece: TablePiece) -> Iterator[NumberedRow]:
         """Yield the rows of a table; only a batch of them is in memory."""
+        name = piece.table
         kind, compression = _format(name), COMPRESSIONS.get(PurePosixPath(name).suffix.lower())
         with folder.open(name) as raw:
             if kind == ".parquet":
                 file = pq.ParquetFile(raw)
                 self._check(file.schema_arrow, f"{folder.url}/{name}")
                 uses = self._columns.uses(file.schema_arrow.names)
-                for number, row in read_parquet(file, list(uses)):
+                for number, row in read_parquet(file, list(uses), piece):
                     if number == 1 and isinstance(row, dict):
                         _refuse_images(row, uses, f"{folder.url}/{name}")
                     yield number, row
@@ -283,10 +314,19 @@ class TableSource:
         return (name, images.version(name)) if images.exists(name) else (shown, "")
 
 
-_LOCAL = "local"
 _OBJECTS = frozenset({".jsonl", ".ndjson", ".json"})
-_READ_ERRORS = (pa.ArrowException, OSError, EOFError, UnicodeError, UnknownEncoding, ReadError)
+READ_ERRORS = (pa.ArrowException, OSError, EOFError, UnicodeError, UnknownEncoding, ReadError)
 """What reading a table raises that is damaged, or whose encoding is not known."""
+
+
+def warn_of_rows(label: str, repeated: int, empty: int) -> None:
+    """Say how many rows of a source are no candidates."""
+    if repeated:
+        verb = "row repeats" if repeated == 1 else "rows repeat"
+        log.warning("source %s: %d %s an image of an earlier row", label, repeated, verb)
+    if empty:
+        verb = "row names" if empty == 1 else "rows name"
+        log.warning("source %s: %d %s no image", label, empty, verb)
 
 
 def _refuse_images(row: Mapping[str, Any], uses: Mapping[str, Use], path: str) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from million_ird.config.recipe import Recipe
 from million_ird.decide.verdicts import decide
+from million_ird.ledger_stream import LedgerStream
 from million_ird.reporting.report import write_report
 from million_ird.runtime.storage import Folder
 from million_ird.schema import KEPT, NOT_MEASURED
@@ -50,13 +51,24 @@ def recipe() -> Recipe:
     return make_recipe(duplicates={"exact": False, "radius": 0})
 
 
+def made(rows: pa.Table, recipe: Recipe) -> LedgerStream:
+    """The ledger of some rows."""
+    return LedgerStream.of_table(decide_rows(rows, recipe))
+
+
 @pytest.fixture(scope="module")
 def report(rows: pa.Table, recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("a report & 100% of Фото 写真")
     uris = set(rows["uri"].to_pylist())
     sources = {f"source {i}": SyntheticSource(f"source {i}", dict.fromkeys(uris, small_jpeg())) for i in range(3)}
     return Path(
-        write_report(Folder(str(folder)), decide_rows(rows, recipe), recipe, sources, {"header": 2.0, "decode": 5.0})
+        write_report(
+            Folder(str(folder)),
+            LedgerStream.of_table(decide_rows(rows, recipe)),
+            recipe,
+            sources,
+            {"header": 2.0, "decode": 5.0},
+        )
     )
 
 
@@ -196,7 +208,9 @@ def test_hostile_names_run_nothing(browser: Chromium, tmp_path: Path) -> None:
     recipe = make_recipe(name=evil, gates=[{"field": "short_side", "min": 1024, "reason": evil}])
     cells = {name: dict.fromkeys(range(60), evil) for name in ("uri", "source", "licence", "failure_detail")}
     ledger = decide_rows(with_texts(scan_rows(60, recipe), cells), recipe)
-    page = browser.open(Path(write_report(Folder(str(tmp_path)), ledger, recipe, {}, {})).as_uri())
+    page = browser.open(
+        Path(write_report(Folder(str(tmp_path)), LedgerStream.of_table(ledger), recipe, {}, {})).as_uri()
+    )
     assert page.errors() == []
     assert len(page.requested()) == 1
     assert page.run("window.ran === undefined") is True
@@ -207,7 +221,7 @@ def test_hostile_names_run_nothing(browser: Chromium, tmp_path: Path) -> None:
 def test_a_hundred_thousand_candidates_stay_quick(browser: Chromium, tmp_path: Path) -> None:
     recipe = make_recipe(duplicates={"exact": True, "radius": None})
     rows = scan_rows(100_000, recipe)
-    page = browser.open(Path(write_report(Folder(str(tmp_path)), decide_rows(rows, recipe), recipe, {}, {})).as_uri())
+    page = browser.open(Path(write_report(Folder(str(tmp_path)), made(rows, recipe), recipe, {}, {})).as_uri())
     threshold = _move(page, 4, 100)
     assert _shown(page) == _by_deciding(rows, recipe, {4: threshold})
     spent = page.run(

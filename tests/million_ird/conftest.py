@@ -55,7 +55,8 @@ def program(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Iterator[Callable[..., CommandResult]]:
     """Run `million-ird` with the given arguments."""
-    before, handlers = signal.getsignal(signal.SIGTERM), list(logging.getLogger().handlers)
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before, handlers = {number: signal.getsignal(number) for number in numbers}, list(logging.getLogger().handlers)
 
     def run(*arguments: object) -> CommandResult:
         monkeypatch.setattr(sys, "argv", ["million-ird", *map(str, arguments)])
@@ -67,5 +68,6 @@ def program(
         return CommandResult(int(str(ended.value.code or 0)), output.out, output.err)
 
     yield run
-    signal.signal(signal.SIGTERM, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
     logging.getLogger().handlers = handlers

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-import million_ird
 from million_ird import Options, Result, build
 from million_ird.errors import MillionIRDError, UsageError
 from tests.million_ird import scenes

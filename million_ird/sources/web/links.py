@@ -1,5 +1,6 @@
 """Images by their web addresses: what tables of URLs and crawled sites have in common."""
 
+import functools
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -78,6 +79,11 @@ def host_group_of(address: str, lanes: int) -> str:
         host = urlsplit(address).hostname or ""
     except ValueError:
         host = ""
+    return _group_of_host(host, lanes)
+
+
+@functools.lru_cache(maxsize=4096)
+def _group_of_host(host: str, lanes: int) -> str:
     number = int.from_bytes(hashlib.blake2b(host.rstrip(".").encode(errors="replace"), digest_size=8).digest()) % lanes
     return f"{number:04d}"
 
@@ -97,7 +103,7 @@ class LinkChunker:
 
     def add(self, host_group: str, key: str, entry: LinkEntry, *, local: bool = False) -> SourceChunk | None:
         """Add an entry; return the chunk before it if the entry starts a new one."""
-        average, largest = (FILES_PER_CHUNK, MAX_FILES_PER_CHUNK) if local else (LINKS_PER_CHUNK, MAX_CHUNK_SIZE)
+        average, largest = chunk_sizes(local=local)
         entries = self._entries.setdefault(host_group, [])
         boundary = int(key[-4:], 16) % average == 0
         ended = self._chunk(host_group, local) if entries and (boundary or len(entries) >= largest) else None
@@ -117,12 +123,31 @@ class LinkChunker:
         )
 
     def _chunk(self, host_group: str, local: bool) -> SourceChunk:
-        entries = tuple(self._entries[host_group])
-        slot = candidate_key(self.label, self._names.get(host_group, ""), host_group)
-        host_group = "" if local else host_group
-        return SourceChunk(
-            source=self.label, root=self.root, slot=slot, entries=entries, remote=not local, host_group=host_group
-        )
+        entries, name = tuple(self._entries[host_group]), self._names.get(host_group, "")
+        return link_chunk(self.label, self.root, name, host_group, entries, local=local)
+
+
+def chunk_sizes(*, local: bool) -> tuple[int, int]:
+    """Return the average and the largest number of entries of a chunk."""
+    return (FILES_PER_CHUNK, MAX_FILES_PER_CHUNK) if local else (LINKS_PER_CHUNK, MAX_CHUNK_SIZE)
+
+
+def link_chunk(
+    label: str, root: str, name: str, host_group: str, entries: tuple[LinkEntry, ...], *, local: bool
+) -> SourceChunk:
+    """Return a chunk of a host group.
+
+    Args:
+        label: Label of its source.
+        root: Root of its source.
+        name: The uri of the entry that it starts at; empty for the first of a group, if it does not start at one.
+        host_group: The group, or what stands for it where the entries are files.
+        entries: What it holds.
+        local: Whether the entries are files of this machine.
+    """
+    slot = candidate_key(label, name, host_group)
+    group = "" if local else host_group
+    return SourceChunk(source=label, root=root, slot=slot, entries=entries, remote=not local, host_group=group)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

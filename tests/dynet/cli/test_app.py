@@ -90,13 +90,13 @@ def test_publish_takes_the_licence_in_both_spellings(dynet_command: Command, tmp
 _WAITS = """
 import signal, sys, time
 from dynet.cli.app import main
-from dynet.config import recipe
+from dynet.config import shipped_recipes
 
 def find_recipe(path):
     print("here", flush=True)
     time.sleep(60)
 
-recipe.find_recipe = find_recipe
+shipped_recipes.find_recipe = find_recipe
 signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs start without it
 main(["train", "--data", "a", "--stage", "pretrain", "--config", "b.yaml", "--out", sys.argv[1]])
 """

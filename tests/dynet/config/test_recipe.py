@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dynet.config.recipe import PretrainRecipe, find_recipe, load_recipe
+from dynet.config.recipe import PretrainRecipe, load_recipe
+from dynet.config.shipped_recipes import find_recipe
 from dynet.errors import RecipeError
 
 SHIPPED = sorted(

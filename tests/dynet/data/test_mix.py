@@ -49,7 +49,7 @@ class Numbers:
     def row_spans(self, seed: int, step: int) -> Rows | None:
         return np.array(self.spans) if self.spans else None
 
-    def crop(self, row: int, size: int, random: np.random.Generator) -> CropPair:
+    def crop(self, row: int, size: int, random: np.random.Generator, grid_share: float = 0.0) -> CropPair:
         picture = np.full((size, size, 3), (row // 256, row % 256, self.number), np.uint8)
         return CropPair(picture if self.paired else None, picture)
 
@@ -299,6 +299,14 @@ def test_pairs_share_position_and_orientation_and_all_of_them_occur(coded: Folde
         ways[next(way for way in range(8) if np.array_equal(orient(upright, way), clean[..., :2]))] += 1
     assert corners == {(top, left) for top in range(17) for left in range(7)}
     assert surprise(ways, dict.fromkeys(range(8), 1 / 8)) < 25  # 7 degrees of freedom
+
+
+def test_crops_on_the_grid_of_jpeg_begin_at_multiples_of_8(coded: FolderSet) -> None:
+    mix = Mix([pair_task("any")], [(coded, 1.0)], seed=0, hold_out=0, exclude={}, grid_share=1)
+    cleans = [mix.example(key, 0, 20).clean for key in range(60)]
+    assert {(int(clean[..., 0].min()), int(clean[..., 1].min())) for clean in cleans} == {
+        (top, left) for top in (0, 8, 16) for left in (0, 8)
+    }
 
 
 def test_clean_crops_are_degraded_with_the_generator_of_their_key() -> None:

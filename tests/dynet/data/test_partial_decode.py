@@ -244,6 +244,15 @@ def test_positions_are_drawn_uniformly(photo: Image.Image) -> None:
     assert ((counts - expected) ** 2 / expected).sum() < 134 + 6 * (2 * 134) ** 0.5
 
 
+def test_a_share_of_the_positions_is_on_the_grid_of_jpeg(photo: Image.Image) -> None:
+    random, stored = np.random.default_rng(1), open_image(saved(photo, "PNG"), "photo")
+    drawn = np.array([draw_crop_position(stored, 100, random, 0.5) for _ in range(2000)])
+    assert 0.47 < np.mean((drawn % 8 == 0).all(axis=1)) < 0.55
+    assert set(drawn[:, 1]) == set(range(58))
+    always = np.array([draw_crop_position(stored, 100, random, 1) for _ in range(200)])
+    assert set(always[:, 1]) == set(range(0, 58, 8))
+
+
 def test_a_file_and_its_bytes_give_the_same(photo: Image.Image, tmp_path: Path) -> None:
     encoded = saved(photo, "JPEG")
     (tmp_path / "a.jpg").write_bytes(encoded)

@@ -46,6 +46,14 @@ def test_an_image_is_restored_whole_if_it_fits_into_its_part_of_the_memory_and_e
     assert choose_tile(*size, FULL, CPU) == tile
 
 
+def test_a_processor_with_much_memory_takes_no_more_than_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "available_bytes", lambda device: 1000 * GB)
+    fits = (memory.CPU_BYTES - memory._FIXED_BYTES) // bytes_per_pixel(FULL)
+    assert choose_tile(1, fits, FULL, CPU) is None
+    assert choose_tile(1, fits + 1, FULL, CPU) == DEFAULT_TILE
+    assert choose_tile(1, fits + 1, FULL, torch.device("cuda")) is None
+
+
 @pytest.mark.parametrize(
     ("size", "tile", "smaller"),
     [

@@ -15,7 +15,7 @@ from dynet.model.weight_parts import sha256_of
 from dynet.model.weights import locate_weights, read_header
 
 ROOT = Path(__file__).parents[3]
-KEPT = ROOT / "weights" / "dynet-noise-rain"
+KEPT = ROOT / "benchmarks" / "weights" / "dynet-noise-rain"
 if not KEPT.is_dir():
     pytest.skip("a distribution of the source holds no weights", allow_module_level=True)
 RESULTS = json.loads((KEPT / "results" / "aio-paper.json").read_text(encoding="utf-8"))

@@ -5,7 +5,13 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from million_ird.dedup.clusters import best_with_same_value, choose_representatives, component_labels, rank_rows
+from million_ird.dedup.clusters import (
+    best_with_same_label,
+    choose_representatives,
+    component_labels,
+    labels_of,
+    rank_rows,
+)
 
 PAIRS = st.lists(st.tuples(st.integers(0, 11), st.integers(0, 11)).filter(lambda pair: pair[0] != pair[1]), max_size=20)
 
@@ -72,7 +78,7 @@ def test_ranks_follow_the_columns_in_order_then_the_rows(rows: list[tuple[int, i
 def test_the_best_of_equal_values_is_chosen_and_nulls_equal_nothing(rows: list[tuple[str | None, int]]) -> None:
     order = sorted(range(len(rows)), key=lambda i: (rows[i][1], i))
     rank = np.array([order.index(i) for i in range(len(rows))], np.int64)
-    best = best_with_same_value(pa.array([value for value, _ in rows], pa.string()), rank).tolist()
+    best = best_with_same_label(labels_of(pa.array([value for value, _ in rows], pa.string())), rank).tolist()
     for i, (value, _) in enumerate(rows):
         same = [i] if value is None else [j for j, (other, _) in enumerate(rows) if other == value]
         assert best[i] == min(same, key=lambda j: rank[j])

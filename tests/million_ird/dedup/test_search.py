@@ -13,7 +13,7 @@ from PIL import Image
 
 from benchmarks.alterations import ALTERATIONS
 from million_ird.dedup import search as module
-from million_ird.dedup.search import HashPairSearch, find_near_duplicates
+from million_ird.dedup.search import COMMON_ABOVE, HashPairSearch, find_near_duplicates, join_by_hash
 from million_ird.dedup.search_keys import BatchReader, NearDuplicateRules
 from million_ird.dedup.verification import VerifiedPairs
 from million_ird.images.encoded_image import EncodedImage
@@ -129,3 +129,11 @@ def test_real_duplicates_from_the_web_are_found(shared_data: Path) -> None:
         and tuple(sorted((j, reference[entry["group"]]))) not in pairs
     ]
     assert missed == []
+
+
+def test_every_owner_of_a_common_hash_is_paired_where_that_is_asked_for() -> None:
+    values, owners = np.full(100, 7, np.uint64), np.arange(100)
+    other, other_owner = np.array([6], np.uint64), np.array([0])
+    for every_owner, expected in ((True, 100), (False, COMMON_ABOVE)):
+        pairs = join_by_hash(values, owners, other, other_owner, 1, HashPairSearch(), every_owner=every_owner)
+        assert pairs.tolist() == [[owner, 0] for owner in range(expected)]

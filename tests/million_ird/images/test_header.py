@@ -1,10 +1,14 @@
 """Headers: read without decoding, with limits that are checked before anything is allocated."""
 
+import io
 import pickle
+import struct
 import subprocess
 import sys
+import zlib
 
 import pytest
+from PIL import Image
 
 from million_ird.errors import ReadError
 from million_ird.images.header import read_header
@@ -93,3 +97,37 @@ def test_a_signature_alone_fails(content: bytes) -> None:
 def test_read_errors_can_be_pickled() -> None:
     error = pickle.loads(pickle.dumps(ReadError("truncated", "half of it")))
     assert (error.failure_class, error.detail) == ("truncated", "half of it")
+
+
+def sides_in(name: str) -> tuple[bytes, tuple[int, int], str]:
+    """Return an image of 40×30 pixels, where its file says so, and the number format there."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (40, 30), "red").save(buffer, name)
+    encoded = buffer.getvalue()
+    if name == "TIFF":
+        (first,) = struct.unpack_from("<I", encoded, 4)
+        fields = [first + 2 + 12 * number for number in range(struct.unpack_from("<H", encoded, first)[0])]
+        at = {struct.unpack_from("<H", encoded, field)[0]: field + 8 for field in fields}
+        return encoded, (at[256], at[257]), "<I"
+    if name == "PPM":
+        return encoded, (encoded.index(b"40"), encoded.index(b"30")), "text"
+    if name == "JPEG":
+        frame = encoded.index(b"\xff\xc0")
+        return encoded, (frame + 7, frame + 5), ">H"
+    places = {"BMP": (18, 22, "<i"), "PNG": (16, 20, ">I"), "TGA": (12, 14, "<H")}
+    width, height, number = places[name]
+    return encoded, (width, height), number
+
+
+@pytest.mark.parametrize("side", [0, 1])
+@pytest.mark.parametrize("name", ["TIFF", "PPM", "JPEG", "BMP", "PNG", "TGA"])
+def test_an_image_without_pixels_is_refused_by_its_header(name: str, side: int) -> None:
+    encoded, places, number = sides_in(name)
+    none = bytearray(encoded)
+    if number == "text":
+        none[places[side] : places[side] + 2] = b"00"
+    else:
+        struct.pack_into(number, none, places[side], 0)
+    if name == "PNG":  # the header's checksum, so that only its size is wrong
+        none[29:33] = struct.pack(">I", zlib.crc32(none[12:29]))
+    assert failure_class(bytes(none)) in ("undecodable", "not_an_image", "unsupported", "truncated")

@@ -20,14 +20,11 @@ from million_ird.dataset.layout import hub_configs, linked_files, read_front_mat
 from million_ird.dataset.markdown import plain_line
 from million_ird.dataset.shards import WriteSummary
 from million_ird.ledger import ledger_schema
+from million_ird.ledger_stream import LedgerStream
 from million_ird.maintenance.verify import verify
+from million_ird.marks import make_mark
 from million_ird.reporting.card import write_card
-from million_ird.reporting.counts import (
-    count_leaks,
-    duplicate_group_stats,
-    hub_licence,
-    largest_values,
-)
+from million_ird.reporting.counts import GroupSizes, LeakCounts, ValueCounts
 from million_ird.runtime.storage import Folder
 from million_ird.schema import DROPPED, KEPT, LEAK, NEAR, PIXELS, REMOVED
 from tests.million_ird import scenes
@@ -36,6 +33,7 @@ from tests.million_ird.reporting.written_cards import (
     CONFIGS,
     HOSTILE_TEXTS,
     CardReader,
+    folded,
     make_ledger,
     with_column,
     write_and_read_card,
@@ -133,7 +131,7 @@ def test_a_validation_split_is_listed_and_loads(tmp_path: Path) -> None:
 def test_the_card_names_a_licence_only_when_all_kept_images_have_it(tmp_path: Path) -> None:
     recipe = synthetic_ledgers.make_recipe()
     ledger = make_ledger(recipe)
-    assert hub_licence(ledger) == "other"  # half of them say nothing
+    assert folded(ledger, ValueCounts("licence")).hub_licence() == "other"  # half of them say nothing
     kept = pc.equal(ledger["verdict"], KEPT).to_pylist()
     mixed = ["CC0 1.0" if i % 2 and good else "cc0-1.0" if good else "other terms" for i, good in enumerate(kept)]
     ledger = with_column(ledger, "licence", list(mixed))
@@ -141,7 +139,7 @@ def test_the_card_names_a_licence_only_when_all_kept_images_have_it(tmp_path: Pa
     data = read_front_matter(card)
     assert data["license"] == "cc0-1.0"
     assert "license_name" not in data
-    assert hub_licence(ledger.filter(pc.not_equal(ledger["verdict"], KEPT))) == "other"
+    assert folded(ledger.filter(pc.not_equal(ledger["verdict"], KEPT)), ValueCounts("licence")).hub_licence() == "other"
 
 
 def test_the_card_shows_the_funnel_the_limits_and_the_sources(tmp_path: Path) -> None:
@@ -158,9 +156,9 @@ def test_the_card_shows_the_funnel_the_limits_and_the_sources(tmp_path: Path) ->
     limits = [row[:4] for row in rows if len(row) == 5]
     assert ["exposure", "mean_luma", "40", "220"] in limits
     assert ["blurred", "sharpest_blocks", "3", ""] in limits
-    for one in largest_values(ledger, "source"):
+    for one in folded(ledger, ValueCounts("source")).most_kept():
         assert [one.name, f"{one.candidates:,}", f"{one.kept:,}"] in [row[:3] for row in rows]
-    assert sum(one.kept for one in largest_values(ledger, "source")) == counted.kept
+    assert sum(one.kept for one in folded(ledger, ValueCounts("source")).most_kept()) == counted.kept
     assert "none stated" in {row[0] for row in rows}
 
 
@@ -183,11 +181,12 @@ def test_the_card_counts_duplicates_leaks_and_removals(tmp_path: Path) -> None:
     rows = CardReader(card).rows()
     for row in (["CBSD68", "4", "2"], ["Rain100L", "1", "1"], ["Urban100", "0", "0"]):
         assert row in rows
-    assert [one.benchmark for one in count_leaks(ledger, ("CBSD68", "Urban100"))] == ["CBSD68", "Rain100L", "Urban100"]
+    leaks = folded(ledger, LeakCounts()).counts(("CBSD68", "Urban100"))
+    assert [one.benchmark for one in leaks] == ["CBSD68", "Rain100L", "Urban100"]
     assert ["near-duplicates", "2"] in rows
     assert ["the same pixels in another file", "1"] in rows
     assert "1 kept image had duplicates; the largest group has 4 images" in card
-    assert duplicate_group_stats(ledger).sizes == {"3 to 5": 1}
+    assert folded(ledger, GroupSizes()).stats().sizes == {"3 to 5": 1}
     assert "1 candidate was removed on request" in card
 
 
@@ -209,7 +208,7 @@ def test_the_card_counts_images_with_stripped_metadata(tmp_path: Path) -> None:
     hashes = [f"other {i}" if i < 3 else name for i, name in enumerate(table["id"].to_pylist())]
     table = table.drop_columns([name for name in ("sha256",) if name in table.column_names])
     pq.write_table(table.append_column("sha256", pa.array(hashes)), path)
-    write_card(Folder(str(tmp_path)), ledger, recipe, written)
+    write_card(Folder(str(tmp_path)), LedgerStream.of_table(ledger), recipe, written)
     assert f"Metadata was removed from 3 of the {written.images} images" in (tmp_path / "README.md").read_text()
 
 
@@ -271,15 +270,16 @@ def test_writing_the_card_again_gives_the_same_bytes(built: Path, tmp_path: Path
     names = ["README.md", "LICENSE.md", *(f"card/{path.name}" for path in (built / "card").iterdir())]
     before = {name: (built / name).read_bytes() for name in names}
     shutil.rmtree(built / "card")
-    ledger = ledgers.load(Folder(str(built)))
+    ledger = LedgerStream.of_build(Folder(str(built)))
     counts = {config.name: config.rows for config in hub_configs(Folder(str(built)))}
-    write_card(Folder(str(built)), ledger, scenes.recipe(), WriteSummary(counts["images"], counts["patches"], 0))
+    written, mark = WriteSummary(counts["images"], counts["patches"], 0), make_mark(Folder(str(built)), scenes.recipe())
+    write_card(Folder(str(built)), ledger, scenes.recipe(), written, mark=mark.text)
     assert {name: (built / name).read_bytes() for name in names} == before
 
 
 def test_a_figure_of_an_earlier_recipe_is_removed(built: Path) -> None:
     assert (built / "card/gates.png").exists()
-    ledger = ledgers.load(Folder(str(built)))
+    ledger = LedgerStream.of_build(Folder(str(built)))
     write_card(Folder(str(built)), ledger, scenes.recipe(gates=[]), WriteSummary(scenes.KEPT, 22, 0))
     assert sorted(path.name for path in (built / "card").iterdir()) == ["sizes.png"]
     assert linked_files((built / "README.md").read_text()) == ["card/sizes.png"]
@@ -315,6 +315,8 @@ def test_the_card_of_a_million_rows_takes_seconds(tmp_path: Path) -> None:
     for name, many in (("cluster", 400_000), ("licence", 900_000)):
         ledger = with_column(ledger, name, pa.array(draw.integers(0, many, ledger.num_rows)).cast(pa.string()))
     started = time.monotonic()
-    write_card(Folder(str(tmp_path)), ledger, recipe, WriteSummary(ledgers.funnel(ledger).kept, 0, 0))
+    write_card(
+        Folder(str(tmp_path)), LedgerStream.of_table(ledger), recipe, WriteSummary(ledgers.funnel(ledger).kept, 0, 0)
+    )
     assert time.monotonic() - started < 10
     assert "1,000,000 candidates" in (tmp_path / "README.md").read_text()

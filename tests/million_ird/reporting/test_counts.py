@@ -3,13 +3,10 @@
 import pyarrow as pa
 import pytest
 
-from million_ird.reporting.counts import (
-    count_values,
-    largest_values,
-    licence_identifier,
-)
+from million_ird.reporting.counts import ValueCounts, licence_identifier
 from million_ird.schema import DROPPED, KEPT
 from tests.million_ird.reporting.synthetic_ledgers import decide_rows, make_recipe, scan_rows
+from tests.million_ird.reporting.written_cards import folded
 
 
 @pytest.mark.parametrize(
@@ -41,18 +38,20 @@ def test_largest_values_are_listed_and_the_others_added_up() -> None:
             "verdict": [kept, kept, dropped, kept, kept, kept, dropped, kept],
         }
     )
-    named = [(one.name, one.candidates, one.kept, one.others) for one in largest_values(table, "licence", max_named=2)]
+    counts = folded(table, ValueCounts("licence"), 3)
+    named = [(one.name, one.candidates, one.kept, one.others) for one in counts.most_kept(2)]
     assert named == [("b", 2, 2, 0), ("a", 2, 1, 0), (None, 4, 3, 4)]
-    assert [one.name for one in largest_values(table, "licence", kept_only=True)] == ["b", "a", "c", "e", None]
-    assert largest_values(table.slice(0, 0), "licence") == []
+    assert [one.name for one in counts.most_kept(kept_only=True)] == ["b", "a", "c", "e", None]
+    assert folded(table.slice(0, 0), ValueCounts("licence")).most_kept() == []
 
 
 def test_sources_and_licences_are_counted() -> None:
     recipe = make_recipe()
     ledger = decide_rows(scan_rows(300, recipe), recipe)
-    assert [group.candidates for group in count_values(ledger, "source")] == [100, 100, 100]
-    assert [(group.name, group.candidates) for group in count_values(ledger, "licence")] == [
+    assert [group.candidates for group in folded(ledger, ValueCounts("source")).most_candidates()] == [100, 100, 100]
+    assert [(group.name, group.candidates) for group in folded(ledger, ValueCounts("licence")).most_candidates()] == [
         (None, 150),
         ("CC0-1.0", 150),
     ]
-    assert sum(g.kept for g in count_values(ledger, "source")) == ledger["verdict"].to_pylist().count(KEPT)
+    sources = folded(ledger, ValueCounts("source")).most_candidates()
+    assert sum(g.kept for g in sources) == ledger["verdict"].to_pylist().count(KEPT)

@@ -6,13 +6,16 @@ import json
 import re
 from html.parser import HTMLParser
 
+import pyarrow as pa
 import pytest
 
+from million_ird.config.recipe import Recipe
 from million_ird.ledger import funnel
+from million_ird.ledger_stream import LedgerStream
 from million_ird.reporting.formatting import share
 from million_ird.reporting.report import render_report, write_report
-from million_ird.reporting.rows import LedgerRows
-from million_ird.reporting.sliders import MAX_ROWS, slider_data
+from million_ird.reporting.rows import fold
+from million_ird.reporting.sliders import MAX_ROWS, SliderSample, slider_data
 from million_ird.runtime.storage import Folder
 from tests.million_ird import scenes
 from tests.million_ird.reporting.synthetic_ledgers import (
@@ -23,6 +26,11 @@ from tests.million_ird.reporting.synthetic_ledgers import (
     small_jpeg,
     with_texts,
 )
+
+
+def made(rows: pa.Table, recipe: Recipe) -> LedgerStream:
+    """The ledger of some rows, in batches of 97."""
+    return LedgerStream.of_table(decide_rows(rows, recipe), 97)
 
 
 class PageParser(HTMLParser):
@@ -71,10 +79,16 @@ def test_the_same_ledger_gives_the_same_bytes(tmp_path: object) -> None:
     recipe = make_recipe()
     ledger = decide_rows(scan_rows(300, recipe), recipe)
     folder = Folder(str(tmp_path))
-    path = write_report(folder, ledger, recipe, {}, {})
+    path = write_report(folder, LedgerStream.of_table(ledger), recipe, {}, {})
     first = folder.read("report/index.html")
     assert path == folder.path("report/index.html")
-    write_report(folder, decide_rows(scan_rows(300, recipe), recipe), recipe, {}, {"header": 2.0, "decode": 3.5})
+    write_report(
+        folder,
+        made(scan_rows(300, recipe), recipe),
+        recipe,
+        {},
+        {"header": 2.0, "decode": 3.5},
+    )
     second = folder.read("report/index.html")
     without_time = [re.sub(rb'(?s)<section id="time".*?</section>', b"", page) for page in (first, second)]
     assert without_time[0] == without_time[1]
@@ -84,7 +98,7 @@ def test_the_same_ledger_gives_the_same_bytes(tmp_path: object) -> None:
 def test_the_page_is_well_formed_and_complete() -> None:
     recipe = make_recipe()
     ledger = decide_rows(scan_rows(2000, recipe), recipe)
-    page = PageParser(render_report(ledger, recipe, {}, {"header": 1.0, "decode": 3.0}))
+    page = PageParser(render_report(LedgerStream.of_table(ledger), recipe, {}, {"header": 1.0, "decode": 3.0}))
     counted = funnel(ledger)
     assert f"Candidates 2,000 Kept {counted.kept:,} {share(counted.kept, 2000)}" in page.text
     assert "Every candidate is counted" in page.text
@@ -103,17 +117,17 @@ def test_the_page_is_well_formed_and_complete() -> None:
 def test_a_report_where_every_candidate_failed() -> None:
     recipe = make_recipe(duplicates={"radius": None})
     rows = with_texts(scan_rows(3, recipe), {"failure_class": dict.fromkeys(range(3), "truncated")})
-    page = PageParser(render_report(decide_rows(rows, recipe), recipe, {}, {}))
+    page = PageParser(render_report(made(rows, recipe), recipe, {}, {}))
     assert "No image was kept." in page.text
 
 
 def test_reports_without_gates_and_without_candidates() -> None:
     recipe = make_recipe(gates=[])
-    page = PageParser(render_report(decide_rows(scan_rows(40, recipe), recipe), recipe, {}, {}))
+    page = PageParser(render_report(made(scan_rows(40, recipe), recipe), recipe, {}, {}))
     assert "the recipe has no gates" in page.text
     assert page.named("script") == []
     recipe = make_recipe(duplicates={"radius": None})
-    assert "Candidates 0" in PageParser(render_report(decide_rows(scan_rows(0, recipe), recipe), recipe, {}, {})).text
+    assert "Candidates 0" in PageParser(render_report(made(scan_rows(0, recipe), recipe), recipe, {}, {})).text
 
 
 def test_names_reasons_and_details_are_escaped() -> None:
@@ -129,7 +143,7 @@ def test_names_reasons_and_details_are_escaped() -> None:
         scan_rows(200, recipe),
         {column: dict.fromkeys(range(200), evil) for column in ("uri", "source", "licence", "failure_detail")},
     )
-    html = render_report(decide_rows(rows, recipe), recipe, {evil: SyntheticSource(evil)}, {evil: 1.0})
+    html = render_report(made(rows, recipe), recipe, {evil: SyntheticSource(evil)}, {evil: 1.0})
     page = PageParser(html)
     assert evil in page.text
     assert len(page.named("script")) == 2
@@ -143,7 +157,7 @@ def test_names_reasons_and_details_are_escaped() -> None:
 
 def test_only_the_script_of_the_page_may_run_and_nothing_is_loaded() -> None:
     recipe = make_recipe()
-    html = render_report(decide_rows(scan_rows(50, recipe), recipe), recipe, {}, {})
+    html = render_report(made(scan_rows(50, recipe), recipe), recipe, {}, {})
     policy = next(
         a["content"] for a in PageParser(html).named("meta") if a.get("http-equiv") == "Content-Security-Policy"
     )
@@ -163,7 +177,7 @@ def test_a_report_of_100_000_candidates_is_under_20_mb() -> None:
     # Every picture can be had and is of the same bytes: the page is as heavy as it gets.
     ledger = with_texts(ledger, {"id": dict.fromkeys(range(100_000), hashlib.sha256(good).hexdigest())})
     sources = {f"source {i}": SyntheticSource(f"source {i}", dict.fromkeys(uris, good)) for i in range(3)}
-    html = render_report(ledger, recipe, sources, {})
+    html = render_report(LedgerStream.of_table(ledger), recipe, sources, {})
     assert len(html.encode()) < 20_000_000
     assert html.count("data:image/jpeg") > 100
     assert "Every candidate is counted" in html
@@ -173,11 +187,14 @@ def test_a_larger_ledger_is_sampled_by_key_and_the_page_says_so(monkeypatch: pyt
     monkeypatch.setattr("million_ird.reporting.sliders.MAX_ROWS", 500)
     recipe = make_recipe()
     ledger = decide_rows(scan_rows(2000, recipe), recipe)
-    rows = LedgerRows(ledger)
-    held = slider_data(rows, recipe, [])
+    sample = SliderSample(recipe)
+    fold(LedgerStream.of_table(ledger, 300), [sample])
+    rows = sample.rows()
+    held = slider_data(rows, funnel(ledger), recipe, [])
     assert (held["candidates"], held["sampled"]) == (2000, 500)
-    smallest = sorted(ledger["key"].to_pylist())[:500]
-    assert [ledger["key"][int(i)].as_py() for i in rows.by_key[:500]] == smallest
-    text = PageParser(render_report(ledger, recipe, {}, {})).text
+    smallest = set(sorted(ledger["key"].to_pylist())[:500])
+    assert rows is not None
+    assert rows.table["key"].to_pylist() == [key for key in ledger["key"].to_pylist() if key in smallest]
+    text = PageParser(render_report(LedgerStream.of_table(ledger), recipe, {}, {})).text
     assert "estimates from a sample of 500 of the 2,000 candidates" in text
     assert MAX_ROWS == 100_000

@@ -7,8 +7,9 @@ import pytest
 
 from million_ird.candidate import Keep
 from million_ird.config.gates import Gate
+from million_ird.ledger import funnel
 from million_ird.reporting.histograms import FigureAxis
-from million_ird.reporting.rows import LedgerRows
+from million_ird.reporting.rows import LedgerBatch
 from million_ird.reporting.sliders import GateLimit, Slider, gate_limits, slider_data, stop_codes, stops_along
 from tests.million_ird.reporting.synthetic_ledgers import (
     decide_rows,
@@ -37,11 +38,11 @@ def test_stop_codes_decide_like_the_gate_at_every_stop(side: str, limit: float) 
 
 def test_the_slider_data_starts_at_what_was_kept() -> None:
     recipe = make_recipe()
-    rows = LedgerRows(decide_rows(scan_rows(2000, recipe), recipe))
+    rows = LedgerBatch(decide_rows(scan_rows(2000, recipe), recipe))
     sliders = [
         Slider.along(FigureAxis.over(rows.values(one.gate.field), [one.value]), one) for one in gate_limits(recipe)
     ]
-    held = slider_data(rows, recipe, sliders)
+    held = slider_data(rows, funnel(rows.table), recipe, sliders)
     passing = np.ones(held["rows"], bool)
     for slider in held["sliders"]:
         column = np.frombuffer(base64.b64decode(slider["codes"]), np.uint8)
@@ -56,10 +57,11 @@ def test_the_slider_data_starts_at_what_was_kept() -> None:
 
 def test_rows_that_no_threshold_can_bring_back_are_left_out() -> None:
     recipe = make_recipe(gates=[{"field": "jpeg_quality", "min": 40, "required": True}])
-    rows = LedgerRows(decide_rows(scan_rows(400, recipe), recipe))
+    rows = LedgerBatch(decide_rows(scan_rows(400, recipe), recipe))
     expected = int((~rows.failed & ~np.isnan(rows.values("jpeg_quality"))).sum())
     held = slider_data(
         rows,
+        funnel(rows.table),
         recipe,
         [Slider.along(FigureAxis.over(rows.values("jpeg_quality"), [40]), limit) for limit in gate_limits(recipe)],
     )

@@ -2,6 +2,7 @@
 
 import io
 from pathlib import Path
+from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,7 +14,9 @@ from million_ird.config.recipe import Recipe
 from million_ird.dataset.columns import images_schema, patches_schema
 from million_ird.dataset.shards import WriteSummary
 from million_ird.ledger import ledger_schema
+from million_ird.ledger_stream import LedgerStream
 from million_ird.reporting.card import write_card
+from million_ird.reporting.rows import Fold, fold
 from million_ird.runtime.storage import Folder
 from million_ird.schema import KEPT
 from tests.million_ird import scenes
@@ -37,6 +40,15 @@ HOSTILE_TEXTS = (
     " \t\u2028",
     "x" * 5000,
 )
+
+
+AnyFold = TypeVar("AnyFold", bound=Fold)
+
+
+def folded(ledger: pa.Table, one: AnyFold, batch_rows: int = 50) -> AnyFold:
+    """Lead a ledger through a fold."""
+    fold(LedgerStream.of_table(ledger, batch_rows), [one])
+    return one
 
 
 def write_dataset(folder: Path, ledger: pa.Table, recipe: Recipe, held_out: int = 0) -> WriteSummary:
@@ -75,7 +87,7 @@ def small_png() -> bytes:
 
 def write_and_read_card(folder: Path, ledger: pa.Table, recipe: Recipe, **how: object) -> str:
     written = write_dataset(folder, ledger, recipe, int(str(how.pop("held_out", 0))))
-    write_card(Folder(str(folder)), ledger, recipe, written, **how)  # type: ignore[arg-type]
+    write_card(Folder(str(folder)), LedgerStream.of_table(ledger, 50), recipe, written, **how)  # type: ignore[arg-type]
     return (folder / "README.md").read_text(encoding="utf-8")
 
 

@@ -1,0 +1,53 @@
+"""Compiling of measures: once on a machine, in one process, before several workers would each do it."""
+
+import functools
+import threading
+
+import numpy as np
+
+from million_ird.images.encode import encode_png
+from million_ird.images.encoded_image import EncodedImage
+from million_ird.measures.registry import MEASURES
+from million_ird.measures.signature import compute_signature
+from million_ird.runtime.progress import Listener
+from million_ird.sources.keyset import KeySet
+
+SECONDS = 20
+"""What compiling takes on two cores. Machine code that is cached on disk is loaded in less than `SILENT`."""
+SILENT = 3.0
+_POINTS, _SIDE = 32, 256
+
+
+def prepare_measures(listener: Listener | None = None) -> None:
+    """Compile the measures, or load them from numba's cache; where it takes longer than a moment, say so.
+
+    Args:
+        listener: Is told `preparing measures, once: 20 s`.
+    """
+    said = threading.Event()
+
+    def say() -> None:
+        if listener:
+            said.set()
+            listener.stage("preparing measures, once", SECONDS, "s")
+
+    timer = threading.Timer(SILENT, say)
+    timer.daemon = True
+    timer.start()
+    try:
+        compile_measures()
+    finally:
+        timer.cancel()
+    if listener and said.is_set():
+        listener.advance(SECONDS)
+
+
+@functools.cache
+def compile_measures() -> None:
+    """Measure one image of noise by all measures, so that their inner loops are compiled and cached on disk."""
+    noise = np.random.default_rng(0).integers(0, 256, (256, 256, 3), dtype=np.uint8)
+    image = EncodedImage(encode_png(noise))
+    for measure in MEASURES.values():
+        measure.measure(image)
+    compute_signature(image, _POINTS, _SIDE)
+    KeySet().add(["0" * 32])

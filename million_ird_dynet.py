@@ -18,8 +18,8 @@ def main() -> None:
         if found is not None and found.submodule_search_locations is not None:
             raise
         sys.stderr.write(
-            f"dynet: another module is in the way: {found.origin if found else 'dynet'} (CMU's toolkit has this name, too); "
-            "install million-ird in an environment of its own\n"
+            f"dynet: another module is in the way: {found.origin if found else 'dynet'} (CMU's toolkit has this name, "
+            "too); install million-ird in an environment of its own\n"
         )
         sys.exit(2)
     run()

@@ -75,11 +75,11 @@ def restore(
     not turned, and keeps its profile and Exif.
 
     Args:
-        image: A PIL image; a path; or an array, (H, W) or (H, W, C) with grey, grey and alpha, RGB, or RGB and alpha, of
-            uint8, uint16 or floating-point numbers. White is 255, 65535 or 1.0; black and white of floating-point
+        image: A PIL image; a path; or an array, (H, W) or (H, W, C) with grey, grey and alpha, RGB, or RGB and alpha,
+            of uint8, uint16 or floating-point numbers. White is 255, 65535 or 1.0; black and white of floating-point
             numbers are the smallest and the largest value where these are outside [0, 1]. Alpha is kept as it is.
-        weights: A weights file, a folder that holds one (a RUN), the name of shipped weights, a repository `user/name` on
-            the Hub; or a loaded network, of which a copy is used.
+        weights: A weights file, a folder that holds one (a RUN), the name of shipped weights, a repository `user/name`
+            on the Hub; or a loaded network, of which a copy is used.
         variant: The name of a variant of the weights, or a `Variant`; None takes the only one, or L of several.
         tile: The side in pixels of the tiles to restore in, from 32; None chooses it by the available memory.
         precision: `auto` computes in bfloat16 on processors that are faster with it; `fp32`, `bf16`.
@@ -88,8 +88,8 @@ def restore(
 
     Returns:
         The same kind: for an array one of the same shape and type; for a PIL image one of the same mode, but RGB for a
-        palette and CMYK, and L for 1 bit; for a path a PIL image, or an array (H, W, C) where Pillow has no mode for the
-        samples, such as RGB of 16 bits.
+        palette and CMYK, and L for 1 bit; for a path a PIL image, or an array (H, W, C) where Pillow has no mode for
+        the samples, such as RGB of 16 bits.
 
     Raises:
         UsageError: An argument is of another type, or there are no such weights (`WeightsError`), variant or device.

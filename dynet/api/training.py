@@ -50,7 +50,8 @@ def train(
         The weights file.
 
     Raises:
-        UsageError: An argument cannot be used; `RecipeError`, `DataError`, `WeightsError` and `RunError` are of this kind.
+        UsageError: An argument cannot be used; `RecipeError`, `DataError`, `WeightsError` and `RunError` are of this
+            kind.
         DivergedError: The loss is not a number.
         OutOfMemory: The device has too little memory for the recipe.
         InterruptedRun: A signal stopped the run; `resume=True` continues it.

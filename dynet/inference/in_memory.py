@@ -1,8 +1,8 @@
 """Images that a caller has in memory: PIL images and arrays to samples, and restored samples back to the same kind.
 
-The rules are those of files (`dynet.inference.images`): grey stays grey, 16 bits stay 16, alpha is kept and not restored,
-a palette becomes RGB and 1 bit grey, CMYK and Lab become sRGB of 8 bits, floating-point samples keep their range. A PIL
-image is not turned: its pixels and its Exif stay as they belong together.
+The rules are those of files (`dynet.inference.images`): grey stays grey, 16 bits stay 16, alpha is kept and not
+restored, a palette becomes RGB and 1 bit grey, CMYK and Lab become sRGB of 8 bits, floating-point samples keep their
+range. A PIL image is not turned: its pixels and its Exif stay as they belong together.
 """
 
 from typing import Any
@@ -42,7 +42,8 @@ def image_of_array(array: npt.NDArray[Any]) -> DecodedImage:
         first = array.ndim == 3 and array.shape[0] in (1, 3, 4)
         hint = "; np.moveaxis(image, 0, 2) puts its channels last" if first and 0 not in array.shape else ""
         raise UsageError(
-            f"{NAME}: an array of the shape {array.shape}, and (H, W) or (H, W, C) with 1 to 4 channels is expected{hint}"
+            f"{NAME}: an array of the shape {array.shape}, and (H, W) or (H, W, C) with 1 to 4 channels is expected"
+            f"{hint}"
         )
     samples = array.astype(array.dtype.newbyteorder("="), copy=False)
     channels = samples.shape[2] if samples.ndim == 3 else 1

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from dynet.api.choices import DeviceChoice, PathLike, as_device, optional_count
 from dynet.arguments import as_choice, as_flag, as_path, as_text, as_texts, naming_arguments, shown
-from dynet.config.recipe import STAGES, AnyRecipe, find_recipe, load_recipe
+from dynet.config.recipe import STAGES, AnyRecipe, load_recipe
+from dynet.config.shipped_recipes import find_recipe
 from dynet.errors import RecipeError, UsageError
 from dynet.extras import require
 from dynet.model.weights import FILE_NAME, locate_weights
@@ -186,7 +187,7 @@ def _benchmarks(benchmark: object) -> list[str]:
 
 def _sigmas(sigma: object) -> str:
     """Return standard deviations as a text with commas."""
-    numbers = [sigma] if isinstance(sigma, str | int | float) or not isinstance(sigma, Iterable) else list(sigma)
+    numbers = [sigma] if isinstance(sigma, str | bytes) or not isinstance(sigma, Iterable) else list(sigma)
     if not numbers or any(isinstance(one, bool) or not isinstance(one, str | int | float) for one in numbers):
         raise UsageError(f"sigma: {shown(sigma)} is no number and no list of numbers")
     return ",".join(map(str, numbers))

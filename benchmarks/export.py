@@ -20,8 +20,8 @@ from machine import ROOT, describe, photographs
 from PIL import Image
 
 from dynet import LARGE, SMALL, DyNet
-from dynet.export import onnx_file
-from dynet.export.export import describe_weights, export, plan_files
+from dynet.exporting import onnx_file
+from dynet.exporting.export import describe_weights, export, plan_files
 from dynet.runtime.memory import keep_freed_memory
 
 RESULT = ROOT / "benchmarks" / "results" / "export.json"

@@ -28,7 +28,7 @@ from waiting import wait_passively
 
 from dynet import DyNet, Variant
 from dynet.evaluation.metrics import psnr
-from dynet.export.spandrel_file import serialise
+from dynet.exporting.spandrel_file import serialise
 from dynet.inference.restore import prepare_for_inference
 from dynet.model.blocks import ChannelAttention
 from dynet.spandrel import register

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from million_ird.api import explain, plan, publish, score, verify
     from million_ird.build_result import Result
     from million_ird.config.loading import load
     from million_ird.config.recipe import Recipe
@@ -16,7 +17,20 @@ if TYPE_CHECKING:
 
     __version__: str
 
-__all__ = ["Options", "Recipe", "Result", "SourceSpec", "__version__", "build", "load"]
+__all__ = [
+    "Options",
+    "Recipe",
+    "Result",
+    "SourceSpec",
+    "__version__",
+    "build",
+    "explain",
+    "load",
+    "plan",
+    "publish",
+    "score",
+    "verify",
+]
 
 _MODULES = {
     "Options": "million_ird.workflow",
@@ -25,6 +39,11 @@ _MODULES = {
     "Recipe": "million_ird.config.recipe",
     "load": "million_ird.config.loading",
     "SourceSpec": "million_ird.config.source_spec",
+    "explain": "million_ird.api",
+    "plan": "million_ird.api",
+    "publish": "million_ird.api",
+    "score": "million_ird.api",
+    "verify": "million_ird.api",
 }
 
 

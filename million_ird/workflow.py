@@ -9,6 +9,7 @@ from importlib import metadata
 from typing import TypeAlias
 
 from million_ird import ledger as ledgers
+from million_ird.arguments import as_count, as_flag, as_path, as_text, as_texts, naming_arguments, shown
 from million_ird.build_folder import (
     LOCK,
     RECIPE,
@@ -81,10 +82,36 @@ class Options:
     listener: Listener | None = None
     """Receives progress."""
 
+    def __post_init__(self) -> None:
+        """Check every field; a wrong one is named.
+
+        Raises:
+            UsageError: A field has a value of another kind.
+        """
+        for name, least in (("limit", 1), ("workers", 0)):
+            if (number := getattr(self, name)) is not None:
+                as_count(name, number, at_least=least)
+        for name in ("refresh", "allow_private_hosts", "follow_links"):
+            as_flag(name, getattr(self, name))
+        if self.scheduler is not None:
+            as_text("scheduler", self.scheduler)
+        if self.models is not None:
+            object.__setattr__(self, "models", as_path("models", self.models))
+        if self.retry is not None:  # no class at all means every class
+            object.__setattr__(self, "retry", frozenset(as_texts("retry", self.retry) if self.retry else ()))
+        if not isinstance(self.benchmarks, Iterable) or not all(isinstance(b, ReferenceSet) for b in self.benchmarks):
+            raise UsageError(f"benchmarks: {shown(self.benchmarks)} is no list of ReferenceSet")
+        object.__setattr__(self, "benchmarks", tuple(self.benchmarks))
+        if self.listener is not None and not all(
+            callable(getattr(self.listener, n, None)) for n in ("stage", "advance")
+        ):
+            raise UsageError(f"listener: {shown(self.listener)} has no stage and advance")
+
 
 SourceArgument: TypeAlias = str | os.PathLike[str] | SourceSpec
 
 
+@naming_arguments
 def build(
     sources: SourceArgument | Iterable[SourceArgument],
     out: str | os.PathLike[str],
@@ -108,8 +135,8 @@ def build(
         BuildError: stopped with something wrong; run again to go on.
     """
     started = time.monotonic()
-    options = options or Options()
-    sources, out, recipe = _arguments(sources, out, recipe, options)
+    options = Options() if options is None else options
+    sources, out, recipe = checked_arguments(sources, out, recipe, options)
     folder = check_output(out)
     specs = source_specs(recipe, sources, follow_links=options.follow_links)
     opened = open_sources(specs, _source_context(folder, recipe, options))
@@ -132,30 +159,27 @@ def build(
     return Result(funnel, folder.url, summary, written, time.monotonic() - started)
 
 
-def _arguments(
+def checked_arguments(
     sources: object, out: object, recipe: object, options: object
 ) -> tuple[list[str | SourceSpec], str, Recipe]:
-    """Return the arguments of `build` in the one form that it works with; name the first that is none.
+    """Return the arguments of `build` in the one form that it works with.
 
     Raises:
-        UsageError: An argument is of no such type.
+        UsageError: An argument is of another type; the message names it.
         RecipeError: The recipe cannot be loaded.
     """
     named = [sources] if isinstance(sources, str | os.PathLike | SourceSpec) else sources
-    if not isinstance(named, Iterable):
-        raise UsageError(f"sources: {sources!r} is no path, no source and no list of them")
-    texts = [os.fspath(one) if isinstance(one, os.PathLike) else one for one in named]
-    if wrong := [one for one in texts if not isinstance(one, str | SourceSpec)]:
-        raise UsageError(f"sources: {wrong[0]!r} is no path, text or SourceSpec")
-    if not isinstance(out, str | os.PathLike):
-        raise UsageError(f"out: {out!r} is no path")
+    if isinstance(named, bytes | bytearray) or not isinstance(named, Iterable):
+        raise UsageError(f"sources: {shown(sources)} is no path, no source and no list of them")
+    listed = [one if isinstance(one, SourceSpec) else as_path("sources", one) for one in named]
+    folder = as_path("out", out)
     if isinstance(recipe, str | os.PathLike):
-        recipe = load(os.fspath(recipe))
+        recipe = load(as_path("recipe", recipe))
     if not isinstance(recipe, Recipe):
-        raise UsageError(f"recipe: {recipe!r} is no Recipe, file or name")
+        raise UsageError(f"recipe: {shown(recipe)} is no Recipe, file or name")
     if not isinstance(options, Options):
-        raise UsageError(f"options: {options!r} are no Options")
-    return texts, os.fspath(out), recipe
+        raise UsageError(f"options: {shown(options)} are no Options")
+    return listed, folder, recipe
 
 
 def scan_again(out: str, options: Options | None = None) -> ScanSummary:

@@ -81,9 +81,9 @@ def export(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
 ) -> None:
     """Write a variant as a file for other programs; it is kept only if its results equal those of torch."""
-    from dynet.export.comfyui_folder import plan_comfyui_files, write_node
-    from dynet.export.export import FORMATS, describe_weights, plan_files, with_local_statistics
-    from dynet.export.export import export as run_export
+    from dynet.exporting.comfyui_folder import plan_comfyui_files, write_node
+    from dynet.exporting.export import FORMATS, describe_weights, plan_files, with_local_statistics
+    from dynet.exporting.export import export as run_export
     from dynet.inference.restore import choose_variants
     from dynet.model.network import DyNet
     from dynet.model.weights import locate_weights

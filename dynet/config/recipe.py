@@ -253,12 +253,12 @@ class _UniqueKeyLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def load_recipe(file: Path, stage: str, steps: int | None = None) -> AnyRecipe:
+def load_recipe(file: Path, stage: str | None, steps: int | None = None) -> AnyRecipe:
     """Read a recipe for this stage.
 
     Args:
         file: The YAML file.
-        stage: `pretrain` or `finetune`.
+        stage: `pretrain` or `finetune`; None takes the one that the file states.
         steps: Replaces the number of steps in the recipe.
 
     Raises:
@@ -270,6 +270,9 @@ def load_recipe(file: Path, stage: str, steps: int | None = None) -> AnyRecipe:
         raise RecipeError(f"{file} cannot be read: {' '.join(str(error).split())}") from error
     if not isinstance(raw, dict):
         raise RecipeError(f"{file} is not a recipe: a mapping of keys to values is expected")
+    stage = raw.get("stage") if stage is None else stage
+    if not isinstance(stage, str) or stage not in STAGES:
+        raise RecipeError(f"{file}: stage must be one of {', '.join(STAGES)}, not {stage!r}")
     if raw.get("stage", stage) != stage:
         raise RecipeError(f"{file} is a recipe for stage {raw['stage']!r}, not {stage!r}")
     if steps is not None:

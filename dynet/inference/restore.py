@@ -8,15 +8,14 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from dynet.errors import ImageError, UsageError
 from dynet.inference.banded_forward import use_banded_blocks
+from dynet.inference.canvas import ArrayCanvas, Canvas, FloatRGB, ImageCanvas
 from dynet.inference.comparison_sheet import make_comparison_sheet
 from dynet.inference.decoded_image import DecodedFile, DecodedImage
 from dynet.inference.encoding import SAME_AS_INPUT, Encoding
@@ -33,8 +32,6 @@ from dynet.model.variants import Variant
 from dynet.runtime.cost import CostMeter
 
 logger = logging.getLogger(__name__)
-
-FloatRGB = npt.NDArray[np.float32]
 
 OVERLAP = 8
 """Tiles overlap by their side divided by this."""
@@ -192,7 +189,7 @@ def _restore_with_variant(
     meter: CostMeter,
     on_progress: ProgressCallback,
 ) -> tuple[DecodedFile, VariantOutput]:
-    canvases = [_ImageCanvas(image) for image in decoded.images]
+    canvases = [ImageCanvas(image) for image in decoded.images]
     tiles: list[int] = []
 
     def call(unused: Tensor) -> Tensor:
@@ -232,60 +229,23 @@ def restore_rgb(
     Raises:
         ImageError: The memory is too small for the smallest tile, or the values are not finite.
     """
-    canvas = _ArrayCanvas(rgb)
+    canvas = ArrayCanvas(rgb)
     _restore(canvas, variant, options, on_progress)
     return canvas.restored
 
 
-class _Canvas(Protocol):
-    """What tiles of an image are read from, and what restored rows are written to."""
+def restore_image(image: DecodedImage, variant: Variant, options: RestoreOptions) -> DecodedImage:
+    """Restore an image with one variant, at its own bit depth; alpha and metadata stay as they are.
 
-    @property
-    def size(self) -> tuple[int, int]:
-        """(height, width)."""
-
-    def crop(self, box: TileBox) -> FloatRGB:
-        """Return (h, w, 3) in [0, 1]."""
-
-    def write(self, top: int, rows: FloatRGB) -> None:
-        """Write restored rows from `top` on; rows: (n, W, 3), not clipped."""
+    Raises:
+        ImageError: The memory is too small for the smallest tile, or the result has values that are not finite.
+    """
+    canvas = ImageCanvas(image)
+    _restore(canvas, variant, options, lambda _, __: None)
+    return replace(image, colour=canvas.restored)
 
 
-class _ImageCanvas:
-    """A canvas with the image's own bit depth and channels, so that no float32 copy of it is needed."""
-
-    def __init__(self, image: DecodedImage) -> None:
-        self._image = image
-        self.restored = np.empty_like(image.colour)
-        self.size = image.colour.shape[0], image.colour.shape[1]
-
-    def crop(self, box: TileBox) -> FloatRGB:
-        top, left, bottom, right = box
-        return replace(self._image, colour=self._image.colour[top:bottom, left:right]).as_rgb()
-
-    def write(self, top: int, rows: FloatRGB) -> None:
-        bottom = top + len(rows)
-        before = replace(self._image, colour=self._image.colour[top:bottom])
-        self.restored[top:bottom] = before.with_rgb(rows).colour
-
-
-class _ArrayCanvas:
-    """A canvas of float32, not clipped."""
-
-    def __init__(self, rgb: FloatRGB) -> None:
-        self._rgb = rgb
-        self.restored: FloatRGB = np.empty_like(rgb)
-        self.size = rgb.shape[0], rgb.shape[1]
-
-    def crop(self, box: TileBox) -> FloatRGB:
-        top, left, bottom, right = box
-        return self._rgb[top:bottom, left:right]
-
-    def write(self, top: int, rows: FloatRGB) -> None:
-        self.restored[top : top + len(rows)] = rows
-
-
-def _restore(canvas: _Canvas, variant: Variant, options: RestoreOptions, on_progress: ProgressCallback) -> int | None:
+def _restore(canvas: Canvas, variant: Variant, options: RestoreOptions, on_progress: ProgressCallback) -> int | None:
     """Restore the image of a canvas; where memory runs out, start again with half the tile.
 
     Returns:
@@ -318,7 +278,7 @@ def _restore(canvas: _Canvas, variant: Variant, options: RestoreOptions, on_prog
 
 
 def _restored_rows(
-    canvas: _Canvas, tile: int | None, variant: Variant, options: RestoreOptions, on_progress: ProgressCallback
+    canvas: Canvas, tile: int | None, variant: Variant, options: RestoreOptions, on_progress: ProgressCallback
 ) -> Iterator[tuple[int, FloatRGB]]:
     """Yield (top, (rows, W, 3)) from top to bottom; to be called under torch.inference_mode."""
     height, width = canvas.size

@@ -16,7 +16,7 @@ from dynet.model.blocks import Downsample, TransformerBlock, Upsample
 from dynet.model.hub_download import CONFIG_FILE, HubAccess
 from dynet.model.prompts import PromptBlock
 from dynet.model.training_record import TrainingRecord
-from dynet.model.variant_network import VariantNetwork
+from dynet.model.variant_network import VariantNetwork, check_images
 from dynet.model.variants import LARGE, SMALL, Variant
 from dynet.model.weights import (
     FILE_NAME,
@@ -142,7 +142,7 @@ class DyNet(VariantNetwork, ModelHubMixin, library_name="dynet", pipeline_tag="i
             prompt_size=shape.prompt_sizes[index],
         )
 
-    def forward(self, x: Tensor, variant: Variant = LARGE) -> Tensor:
+    def forward(self, x: Tensor, variant: Variant | str = LARGE) -> Tensor:
         """Restore images.
 
         The correction is cropped to the size of the input and then added to the input itself, so the internal padding
@@ -150,11 +150,17 @@ class DyNet(VariantNetwork, ModelHubMixin, library_name="dynet", pipeline_tag="i
 
         Args:
             x: (B, 3, H, W) float, sRGB in [0, 1].
-            variant: The depth.
+            variant: The depth: any `Variant`, or the name of one of the weights.
 
         Returns:
             The restored images, of the same shape, not clamped to [0, 1].
+
+        Raises:
+            UsageError: `x` is no such tensor, or the weights have no variant of this name.
         """
+        check_images(x, self.embed.weight)
+        if not isinstance(variant, Variant):
+            variant = self.named_variant(variant)
         height, width = x.shape[-2:]
         correction = self._correction(pad_to_stride(x), variant)
         return x + correction[..., :height, :width]

@@ -11,7 +11,7 @@ from torch import Tensor
 from dynet.errors import WeightsError, reason_of
 from dynet.extras import require
 from dynet.model.safetensors_header import check_header
-from dynet.model.variant_network import VariantNetwork
+from dynet.model.variant_network import VariantNetwork, check_images
 from dynet.model.variants import ReuseSchedule, Variant
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt")
@@ -35,8 +35,14 @@ class ForeignNetwork(VariantNetwork):
         self.model = descriptor.model
         self._descriptor = descriptor
 
-    def forward(self, x: Tensor, variant: Variant | None = None) -> Tensor:
-        """Restore images, (B, 3, H, W) float32 of sRGB in [0, 1], to the same shape, without gradients."""
+    def forward(self, x: Tensor, variant: Variant | str | None = None) -> Tensor:
+        """Restore images, (B, 3, H, W) float32 of sRGB in [0, 1], to the same shape, without gradients.
+
+        Raises:
+            UsageError: `x` is no such tensor, or the network has no variant of this name.
+        """
+        check_images(x, next(self.model.parameters()))
+        self.named_variant(variant)
         restored: Tensor = self._descriptor(x)
         return restored
 

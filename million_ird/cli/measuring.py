@@ -31,7 +31,7 @@ def score_command(
     names = [name.strip() for name in metrics.split(",") if name.strip()]
     check_metrics(names, [name for measure in user for name in measure.columns])  # before what takes long to import
     from million_ird.cli import terminal
-    from million_ird.score import score_files
+    from million_ird.scoring import score_files
 
     for scored in score_files(files, names, models, user):
         if scored.failure is not None:

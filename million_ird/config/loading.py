@@ -10,6 +10,7 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from million_ird.arguments import as_path
 from million_ird.config.recipe import Recipe, nearest
 from million_ird.errors import RecipeError
 
@@ -44,12 +45,14 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def load(path: str | Path) -> Recipe:
+def load(path: str | os.PathLike[str]) -> Recipe:
     """Read a recipe file; a bare name such as `demo` or `demo.yaml` may also be one of the shipped recipes.
 
     Raises:
         RecipeError: no such file, not YAML, an unknown key (with the nearest valid one) or a value that is wrong.
+        UsageError: it is no path.
     """
+    path = as_path("recipe", path)
     ours = shipped()
     named = ours.get(str(path)) or ours.get(f"{path}.yaml")
     file = Path(path) if os.path.isfile(path) or (named is None and os.path.exists(path)) else named

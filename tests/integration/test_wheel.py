@@ -104,7 +104,7 @@ def test_the_wheel_holds_every_file_that_travels_and_nothing_else_at_top_level(w
             if source.is_file() and "__pycache__" not in source.parts:
                 assert str(source.relative_to(ROOT)) in names
     top = {name.split("/")[0] for name in names}
-    assert {part for part in top if not part.endswith(".dist-info")} == {"million_ird", "dynet"}
+    assert {part for part in top if not part.endswith(".dist-info")} == {"million_ird", "dynet", "million_ird_dynet.py"}
 
 
 def test_a_recipe_in_the_wheel_finds_its_schema_beside_it(wheel: Path) -> None:

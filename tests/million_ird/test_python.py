@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-import million_ird
 from million_ird import Options, Result, build
 from million_ird.errors import MillionIRDError, UsageError
 from tests.million_ird import scenes
@@ -63,8 +62,3 @@ def test_a_wrong_argument_is_one_error_that_names_it(
         build(*arguments)
     assert "\n" not in str(raised.value)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_the_public_names_are_these_and_have_docstrings() -> None:
-    assert million_ird.__all__ == ["Options", "Recipe", "Result", "SourceSpec", "__version__", "build", "load"]
-    assert all(getattr(million_ird, name).__doc__ for name in million_ird.__all__)

@@ -15,11 +15,6 @@ import dynet
 Command = Callable[..., tuple[int, str, str]]
 
 
-def test_the_public_names() -> None:
-    assert dynet.__all__ == ["LARGE", "SMALL", "DyNet", "ReuseSchedule", "Variant", "__version__", "load_spandrel"]
-    assert all(getattr(dynet, name) is not None for name in dynet.__all__)
-
-
 def test_help_does_not_import_torch() -> None:
     code = (
         "import sys\nfrom dynet.cli.app import _run\n_run(['train', '--help'])\n"

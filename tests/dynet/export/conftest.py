@@ -9,7 +9,7 @@ import pytest
 from torch import Tensor
 
 from dynet import DyNet, ReuseSchedule, Variant
-from dynet.export.export import max_differences
+from dynet.exporting.export import max_differences
 from tests.dynet.conftest import tiny_network
 
 ROOT = Path(__file__).parents[3]

@@ -12,7 +12,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from dynet import DyNet
-from dynet.export.comfyui_folder import MODEL_FOLDER, NODE_FOLDER
+from dynet.exporting.comfyui_folder import MODEL_FOLDER, NODE_FOLDER
 from dynet.spandrel.architecture import ARCHITECTURE_ID
 
 spandrel = pytest.importorskip("spandrel")

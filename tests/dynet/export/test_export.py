@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tests.dynet.exporting.conftest import MIXED, ONCE, ROOT, largest, network
 
 from dynet import LARGE, SMALL, DyNet, Variant, __version__
 from dynet.errors import UsageError, WriteError
-from dynet.export import export, onnx_file, pt2_file
-from dynet.export.export import FORMATS, MAX_DIFFERENCE, max_differences, plan_files, write_verified
-from dynet.export.one_variant import SMALLEST, OneVariant, padded_indices
+from dynet.exporting import export, onnx_file, pt2_file
+from dynet.exporting.export import FORMATS, MAX_DIFFERENCE, max_differences, plan_files, write_verified
+from dynet.exporting.one_variant import SMALLEST, OneVariant, padded_indices
 from dynet.model.network import pad_to_stride
-from tests.dynet.export.conftest import MIXED, ONCE, ROOT, largest, network
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -236,7 +236,7 @@ def test_a_full_disk_is_one_line_and_keeps_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "f.onnx"
     path.write_text("before")
     code = (
-        "import resource, signal, sys; from pathlib import Path; from dynet.export.export import write_verified\n"
+        "import resource, signal, sys; from pathlib import Path; from dynet.exporting.export import write_verified\n"
         "from dynet.errors import WriteError\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
         "try:\n    write_verified({Path(sys.argv[1]): bytes(2000)}, lambda file: {})\n"

@@ -17,7 +17,7 @@ import dynet
 from dynet import DyNet
 from dynet.demo.restorer import Restorer
 from dynet.errors import UsageError, WeightsError
-from dynet.export.spandrel_file import serialise
+from dynet.exporting.spandrel_file import serialise
 from dynet.inference.decoded_image import DecodedImage
 from dynet.inference.images import read_image
 from dynet.inference.restore import prepare_for_inference

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from dynet import LARGE, SMALL, DyNet
 from dynet.errors import WeightsError
-from dynet.export.spandrel_file import serialise
+from dynet.exporting.spandrel_file import serialise
 from dynet.inference.tlc import use_local_statistics
 from dynet.spandrel import register
 from dynet.spandrel.architecture import ARCHITECTURE_ID

@@ -9,7 +9,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from dynet.export.one_variant import trace
+from dynet.exporting.one_variant import trace
 from dynet.model.network import DyNet
 from dynet.model.variants import Variant
 

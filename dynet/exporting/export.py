@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from dynet.errors import UsageError, WriteError, reason_of
-from dynet.export import ncnn_file, ncnn_form, onnx_file, pt2_file, spandrel_file
-from dynet.export.one_variant import SMALLEST
+from dynet.exporting import ncnn_file, ncnn_form, onnx_file, pt2_file, spandrel_file
+from dynet.exporting.one_variant import SMALLEST
 from dynet.extras import require
 from dynet.inference.tlc import use_local_statistics
 from dynet.model.network import DyNet

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from dynet.errors import WriteError
-from dynet.export.ncnn_form import NcnnForm
+from dynet.exporting.ncnn_form import NcnnForm
 from dynet.model.network import DyNet
 from dynet.model.variants import Variant
 

@@ -4,7 +4,7 @@ from importlib.resources import files as package_files
 from pathlib import Path
 
 from dynet.errors import UsageError
-from dynet.export.export import check_files
+from dynet.exporting.export import check_files
 from dynet.model.variants import Variant
 from dynet.runtime.atomic_files import create_output_folder, write_atomically
 
@@ -45,7 +45,7 @@ def write_node(folder: Path) -> Path:
     """
     node = folder / NODE_FOLDER
     create_output_folder(node)
-    readme = package_files("dynet.export").joinpath("comfyui.md").read_text(encoding="utf-8")
+    readme = package_files("dynet.exporting").joinpath("comfyui.md").read_text(encoding="utf-8")
     for name, text in {"__init__.py": _NODE, "requirements.txt": _REQUIREMENTS, "README.md": readme}.items():
         write_atomically(node / name, text)
     return node

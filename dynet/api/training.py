@@ -1,0 +1,193 @@
+"""`train` and `evaluate` as functions. torch is imported by the calls, not with this module."""
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from dynet.api.choices import DeviceChoice, PathLike, as_device, optional_count
+from dynet.arguments import as_choice, as_flag, as_path, as_text, as_texts, naming_arguments, shown
+from dynet.config.recipe import STAGES, AnyRecipe, load_recipe
+from dynet.config.shipped_recipes import find_recipe
+from dynet.errors import RecipeError, UsageError
+from dynet.extras import require
+from dynet.model.weights import FILE_NAME, locate_weights
+from dynet.runtime.atomic_files import create_output_folder
+
+if TYPE_CHECKING:
+    from dynet.evaluation.report import Report
+
+Stage: TypeAlias = Literal["pretrain", "finetune"]
+Protocol: TypeAlias = Literal["aio-paper", "strict", "harm"]
+
+
+@naming_arguments
+def train(
+    data: PathLike | Iterable[PathLike],
+    out: PathLike,
+    recipe: PathLike | AnyRecipe,
+    *,
+    stage: Stage | None = None,
+    init: PathLike | None = None,
+    resume: bool = False,
+    steps: int | None = None,
+    stream: bool = False,
+    device: DeviceChoice = "auto",
+) -> Path:
+    """Train a network: pre-train it on clean images, or fine-tune it on tasks.
+
+    Args:
+        data: One or several datasets, folders of images, or folders of pairs, as `[TASK:]DIR_OR_REPO[=WEIGHT]`.
+        out: The folder of the run.
+        recipe: A recipe, its file, or the name of a shipped one (`dynet_laptop`).
+        stage: `pretrain` or `finetune`; None takes that of the recipe.
+        init: Weights to start from: a file, a folder, or a repository on the Hub.
+        resume: Whether to continue the run in `out`, if there is one.
+        steps: The number of steps, instead of the recipe's.
+        stream: Whether to read datasets while training, without downloading them first.
+        device: `auto` takes a GPU where there is one; `cpu`, `cuda`, `mps`.
+
+    Returns:
+        The weights file.
+
+    Raises:
+        UsageError: An argument cannot be used; `RecipeError`, `DataError`, `WeightsError` and `RunError` are of this
+            kind.
+        DivergedError: The loss is not a number.
+        OutOfMemory: The device has too little memory for the recipe.
+        InterruptedRun: A signal stopped the run; `resume=True` continues it.
+    """
+    require("torch", "accelerate", "safetensors", "tensorboard")
+    from dynet.data.sources import DataSource
+    from dynet.training.run_options import RunOptions
+    from dynet.training.train import train as run_training
+
+    named = [data] if isinstance(data, str | os.PathLike) else data
+    if isinstance(named, bytes | bytearray) or not isinstance(named, Iterable):
+        raise UsageError(f"data: {shown(data)} is no path and no list of paths")
+    sources = tuple(DataSource.parse(as_path("data", one)) for one in named)
+    if not sources:
+        raise UsageError("data: names no dataset")
+    folder = Path(as_path("out", out))
+    chosen = _recipe(recipe, stage, optional_count("steps", steps, at_least=1))
+    options = RunOptions(
+        sources=sources,
+        out=folder,
+        init=None if init is None else locate_weights(as_path("init", init)),
+        resume=as_flag("resume", resume),
+        device=as_device(device),
+        stream=as_flag("stream", stream),
+    )
+    run_training(chosen, options)
+    return folder / FILE_NAME
+
+
+@naming_arguments
+def evaluate(
+    weights: PathLike,
+    benchmark: Mapping[str, PathLike] | str | Iterable[str],
+    protocol: Protocol = "aio-paper",
+    *,
+    variants: str | Iterable[str] | None = None,
+    sigma: float | Iterable[float] | None = None,
+    metrics: str | Iterable[str] | None = None,
+    tile: int | None = None,
+    out: PathLike | None = None,
+    device: DeviceChoice = "auto",
+) -> "Report":
+    """Measure how well, how fast and in how much memory a network restores benchmarks.
+
+    Args:
+        weights: A weights file, a folder that holds one, the name of shipped weights, or a repository on the Hub.
+        benchmark: Folders of pairs or of clean images by name, `{"CBSD68": "sets/CBSD68"}`, or texts `NAME=DIR`.
+        protocol: `aio-paper` and `strict` as papers do, `harm` for what a network does to clean images.
+        variants: Names of variants; None is all.
+        sigma: Standard deviations in levels of the noise on clean images; None is 15, 25 and 50.
+        metrics: Metrics of pyiqa besides PSNR and SSIM.
+        tile: The side in pixels of the tiles to restore in, from 32; None restores whole images.
+        out: A folder for the results, with those of each image.
+        device: `auto` takes a GPU where there is one; `cpu`, `cuda`, `mps`.
+
+    Returns:
+        The results: `as_object()` has the numbers, `as_markdown()` the tables, which a notebook shows.
+
+    Raises:
+        UsageError: An argument cannot be used, or there are no such weights, variants or benchmarks.
+        ImageError: An image of a benchmark cannot be read or restored.
+        OutOfMemory: An image does not fit into memory.
+    """
+    require("torch", "safetensors", "tifffile")
+    from dynet.evaluation.benchmark import BenchmarkSet, parse_sigmas
+    from dynet.evaluation.evaluate import Evaluation
+    from dynet.evaluation.evaluate import evaluate as run_evaluation
+    from dynet.evaluation.kinds import KINDS
+    from dynet.evaluation.pyiqa_metrics import load_metrics
+    from dynet.inference.restore import choose_variants
+    from dynet.inference.tiling import round_tile_to_stride
+    from dynet.runtime.cost import CostMeter
+    from dynet.runtime.devices import resolve_device
+    from dynet.spandrel.any_weights import load_any_weights
+
+    kind = KINDS[as_choice("protocol", protocol, KINDS)]
+    named = None if variants is None else ",".join(as_texts("variants", variants))
+    measured = None if metrics is None else ",".join(as_texts("metrics", metrics))
+    side = optional_count("tile", tile, at_least=32)
+    folder = None if out is None else Path(as_path("out", out))
+    benchmarks = [BenchmarkSet.parse(text) for text in _benchmarks(benchmark)]
+    tasks = kind.plan(benchmarks, None if sigma is None else parse_sigmas(_sigmas(sigma)))
+    where = resolve_device(as_device(device))
+    model, file = load_any_weights(as_path("weights", weights))
+    model.to(where)
+    evaluation = Evaluation(
+        model=model,
+        variants=model.variants if named is None else choose_variants(named, model),
+        device=where,
+        protocol=kind.protocol,
+        tasks=tasks,
+        measures=kind.measures,
+        metrics=() if measured is None else load_metrics(measured, where),
+        tile=round_tile_to_stride(side),
+    )
+    if folder is not None:
+        create_output_folder(folder)
+    meter = CostMeter(where, model)
+    results = run_evaluation(evaluation, meter)
+    report = kind.report(evaluation=evaluation, weights=file, memory=meter.memory, results=results)
+    if folder is not None:
+        report.write(folder)
+    return report
+
+
+def _recipe(recipe: object, stage: object, steps: int | None) -> AnyRecipe:
+    """Return a recipe from an object, a file or a name, of this stage and with this number of steps."""
+    chosen = None if stage is None else as_choice("stage", stage, STAGES)
+    if not isinstance(recipe, tuple(STAGES.values())):
+        if not isinstance(recipe, str | os.PathLike):
+            raise UsageError(f"recipe: {shown(recipe)} is no recipe, file or name")
+        return load_recipe(find_recipe(as_path("recipe", recipe)), chosen, steps)
+    if chosen not in (None, recipe.stage):
+        raise RecipeError(f"recipe: is for stage {recipe.stage!r}, not {chosen!r}")
+    if steps is not None:
+        raise UsageError("steps: only for a recipe by its name or file; set the steps of the recipe itself")
+    return recipe
+
+
+def _benchmarks(benchmark: object) -> list[str]:
+    """Return benchmarks as texts NAME=DIR."""
+    if isinstance(benchmark, Mapping):
+        pairs = [f"{as_text('benchmark', name)}={as_path('benchmark', folder)}" for name, folder in benchmark.items()]
+    elif isinstance(benchmark, str):
+        pairs = [benchmark]
+    else:
+        pairs = as_texts("benchmark", benchmark)
+    if not pairs:
+        raise UsageError("benchmark: names nothing")
+    return pairs
+
+
+def _sigmas(sigma: object) -> str:
+    """Return standard deviations as a text with commas."""
+    numbers = [sigma] if isinstance(sigma, str | bytes) or not isinstance(sigma, Iterable) else list(sigma)
+    if not numbers or any(isinstance(one, bool) or not isinstance(one, str | int | float) for one in numbers):
+        raise UsageError(f"sigma: {shown(sigma)} is no number and no list of numbers")
+    return ",".join(map(str, numbers))

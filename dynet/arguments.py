@@ -1,0 +1,116 @@
+"""The arguments of the public functions: each is checked before any work begins, and a wrong one is named.
+
+Every check takes the argument's name and its value, and returns the value in the form that the package works with. The
+command line has its own parser; a caller from Python may pass anything.
+"""
+
+import difflib
+import os
+import re
+from collections.abc import Callable, Iterable
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+from dynet.errors import DyNetError, UsageError
+
+Parameters = ParamSpec("Parameters")
+Returned = TypeVar("Returned")
+_OPTION = re.compile(r"(?<![\w-])--([a-z][a-z-]*)")
+_LONGEST = 80
+
+
+def as_path(name: str, value: object) -> str:
+    """Return a path as text; a `Path` is as good as a string.
+
+    Raises:
+        UsageError: It is neither, or empty, or has a null character, which no file system accepts.
+    """
+    text = os.fspath(value) if isinstance(value, str | os.PathLike) else None
+    if not isinstance(text, str) or not text or "\0" in text:
+        raise UsageError(f"{name}: {shown(value)} is no path")
+    return text
+
+
+def as_text(name: str, value: object) -> str:
+    """Return a text that is not empty.
+
+    Raises:
+        UsageError: It is none.
+    """
+    if not isinstance(value, str) or not value.strip():
+        raise UsageError(f"{name}: {shown(value)} is no text")
+    return value
+
+
+def as_texts(name: str, value: object) -> list[str]:
+    """Return one text, in which commas separate several, or an iterable of texts, as a list.
+
+    Raises:
+        UsageError: It is neither, or names nothing.
+    """
+    if isinstance(value, str):
+        value = [part.strip() for part in value.split(",") if part.strip()]
+    if isinstance(value, bytes | bytearray) or not isinstance(value, Iterable):
+        raise UsageError(f"{name}: {shown(value)} is no text and no list of texts")
+    texts = [as_text(name, one) for one in value]
+    if not texts:
+        raise UsageError(f"{name}: names nothing")
+    return texts
+
+
+def as_choice(name: str, value: object, choices: Iterable[str]) -> str:
+    """Return one of some texts.
+
+    Raises:
+        UsageError: It is none of them; the message names the nearest one.
+    """
+    known = list(choices)
+    if not isinstance(value, str) or value not in known:
+        near = difflib.get_close_matches(value, known, n=1) if isinstance(value, str) else []
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        raise UsageError(f"{name}: {shown(value)} is none of {', '.join(known)}{hint}")
+    return value
+
+
+def as_count(name: str, value: object, *, at_least: int) -> int:
+    """Return a whole number; `True` is none.
+
+    Raises:
+        UsageError: It is none, or smaller than `at_least`.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
+        raise UsageError(f"{name}: {shown(value)} is no whole number from {at_least}")
+    return value
+
+
+def as_flag(name: str, value: object) -> bool:
+    """Return `True` or `False`; texts and numbers are neither.
+
+    Raises:
+        UsageError: It is neither.
+    """
+    if not isinstance(value, bool):
+        raise UsageError(f"{name}: {shown(value)} is neither True nor False")
+    return value
+
+
+def shown(value: object) -> str:
+    """Return a value as a message may show it: on one line; of long values, such as arrays, only the type."""
+    text = repr(value)
+    return text if len(text) <= _LONGEST and text.isprintable() else f"a {type(value).__name__}"
+
+
+def naming_arguments(function: Callable[Parameters, Returned]) -> Callable[Parameters, Returned]:
+    """Return the function with errors that name its arguments as Python does: `repo_id` instead of `--repo-id`."""
+
+    @wraps(function)
+    def call(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Returned:
+        try:
+            return function(*args, **kwargs)
+        except DyNetError as error:
+            message = _OPTION.sub(lambda option: option[1].replace("-", "_"), str(error))
+            if message == str(error):
+                raise
+            raise type(error)(message) from error
+
+    return call

@@ -28,7 +28,8 @@ DYNET = {
     "publish": [WEIGHTS, "--repo-id", "a/b", "--licence", "mit", "--dry-run"],
     "demo": ["--weights", WEIGHTS, "--port", "0"],
 }
-"""Every command of dynet, with arguments that are right."""
+"""Every command of dynet that needs an extra, with arguments that are right."""
+LISTINGS = {"recipes", "variants", "degradations"}
 MILLION_IRD = {
     "score": ("scores", ["score", PICTURE, "--metrics", "musiq"]),
     "calibrate": ("scores", ["calibrate", "--good", "images", "--bad", "images", "--scores", "musiq"]),
@@ -81,7 +82,14 @@ def test_every_command_of_dynet_names_the_extra_that_it_needs(core: Path, comman
 
 
 def test_the_commands_above_are_all_commands_of_dynet() -> None:
-    assert set(DYNET) == set(typer.main.get_command(dynet_app).commands)
+    assert {*DYNET, *LISTINGS} == set(typer.main.get_command(dynet_app).commands)
+
+
+@pytest.mark.parametrize("command", sorted(LISTINGS))
+def test_what_there_is_is_listed_without_any_extra(core: Path, command: str, tmp_path: Path) -> None:
+    code, out, error = _run(core, "dynet", [command], tmp_path)
+    assert (code, error) == (0, "")
+    assert out.count("\n") > 1
 
 
 @pytest.mark.parametrize(

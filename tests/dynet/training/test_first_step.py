@@ -88,6 +88,7 @@ def test_times_are_in_the_largest_unit_that_fits(seconds: float, text: str) -> N
 
 
 def test_the_first_signal_is_answered_at_once(capfd: pytest.CaptureFixture[str]) -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs start without it
     with StopSignals() as signals:
         os.kill(os.getpid(), signal.SIGINT)
         assert signals.received == "SIGINT"
@@ -95,3 +96,4 @@ def test_the_first_signal_is_answered_at_once(capfd: pytest.CaptureFixture[str])
         assert b"again to stop now" in ANSWER
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
+    signal.signal(signal.SIGINT, before)

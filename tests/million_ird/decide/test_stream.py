@@ -19,6 +19,7 @@ from million_ird.dedup.clusters import labels_of
 from million_ird.fingerprints import FOLDER as BENCHMARKS
 from million_ird.fingerprints import REMOVED, REVISION, SCHEMA, load_reference_fingerprints
 from million_ird.ledger import ledger_schema, scanned_schema, to_table
+from million_ird.ledger_stream import LedgerStream, count_verdicts
 from million_ird.runtime.executor import Executor
 from million_ird.runtime.storage import Folder
 from million_ird.scan.scan import INDEX
@@ -132,7 +133,7 @@ def test_the_stream_writes_the_ledger_that_the_earlier_code_wrote(
     with Executor(0) as executor:
         counts = decide_stage(out, recipe, executor)
         assert ledger_bytes(out) == expected
-        assert counts == ledger.load_funnel(out)
+        assert counts == count_verdicts(LedgerStream.of_build(out))
         assert counts.kept
         assert len(counts.dropped) >= 5
         assert not out.names(stream.FOLDER)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from dynet.api.choices import DeviceChoice, PathLike, as_device, optional_count
 from dynet.arguments import as_choice, as_flag, as_path, as_text, as_texts, naming_arguments, shown
-from dynet.config.recipe import STAGES, AnyRecipe, load_recipe
+from dynet.config.recipe import STAGES, AnyRecipe, FinetuneRecipe, PretrainRecipe, load_recipe
 from dynet.config.shipped_recipes import find_recipe
 from dynet.errors import RecipeError, UsageError
 from dynet.extras import require
@@ -161,7 +161,7 @@ def evaluate(
 def _recipe(recipe: object, stage: object, steps: int | None) -> AnyRecipe:
     """Return a recipe from an object, a file or a name, of this stage and with this number of steps."""
     chosen = None if stage is None else as_choice("stage", stage, STAGES)
-    if not isinstance(recipe, tuple(STAGES.values())):
+    if not isinstance(recipe, PretrainRecipe | FinetuneRecipe):
         if not isinstance(recipe, str | os.PathLike):
             raise UsageError(f"recipe: {shown(recipe)} is no recipe, file or name")
         return load_recipe(find_recipe(as_path("recipe", recipe)), chosen, steps)

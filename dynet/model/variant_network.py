@@ -59,7 +59,7 @@ def check_images(x: object, parameter: Tensor) -> None:
     Raises:
         UsageError: It is no tensor of images; the message names the shape, the type or the device.
     """
-    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+    if torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None:
         return  # sizes are symbols there
     if not isinstance(x, Tensor):
         raise UsageError(f"x: {shown(x)} is no tensor; dynet.restore takes images and arrays")

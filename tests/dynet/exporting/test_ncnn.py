@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.dynet.exporting.conftest import MIXED, ONCE, ROOT, export_once, largest, network
 
 from dynet import SMALL, DyNet, __version__
 from dynet.errors import UsageError, WriteError
 from dynet.exporting import export, ncnn_file
 from dynet.exporting.export import MAX_DIFFERENCE, plan_files, write_verified
 from dynet.exporting.ncnn_form import SMALLEST, NcnnForm
+from tests.dynet.exporting.conftest import MIXED, ONCE, ROOT, export_once, largest, network
 
 pytestmark = pytest.mark.timeout(900)
 SHAPES = ((1, SMALLEST, SMALLEST), (1, 9, 200), (1, 37, 53), (1, 64, 64), (1, 321, 481))

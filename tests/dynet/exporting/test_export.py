@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tests.dynet.exporting.conftest import MIXED, ONCE, ROOT, largest, network
 
 from dynet import LARGE, SMALL, DyNet, Variant, __version__
 from dynet.errors import UsageError, WriteError
@@ -20,6 +19,7 @@ from dynet.exporting import export, onnx_file, pt2_file
 from dynet.exporting.export import FORMATS, MAX_DIFFERENCE, max_differences, plan_files, write_verified
 from dynet.exporting.one_variant import SMALLEST, OneVariant, padded_indices
 from dynet.model.network import pad_to_stride
+from tests.dynet.exporting.conftest import MIXED, ONCE, ROOT, largest, network
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.dynet.exporting.conftest import ONCE, network
 
 from dynet.exporting.export import export as run_export
 from dynet.exporting.export import plan_files
+from tests.dynet.exporting.conftest import ONCE, network
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(3600)]
 SHAPES = ((1, 1, 1), (2, 5, 12), (1, 37, 53), (1, 64, 64), (1, 117, 160))

@@ -1,6 +1,8 @@
 """The public names of both packages, their parameters and docstrings; one clear error for each wrong argument."""
 
 import inspect
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -194,3 +196,15 @@ def test_a_network_takes_the_name_of_a_variant() -> None:
     model, x = tiny_network(), torch.rand(1, 3, 8, 8)
     with torch.inference_mode():
         assert torch.equal(model(x, "S"), model(x, dynet.SMALL))
+
+
+@pytest.mark.parametrize("module", ["x = 1\n", "raise ImportError('no _dynet')\n"], ids=["imports", "does not"])
+def test_another_dynet_in_the_way_is_one_line(module: str, tmp_path: Path) -> None:
+    (tmp_path / "dynet.py").write_text(module)
+    program = "import sys; sys.path.insert(0, sys.argv.pop(1)); from million_ird_dynet import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path), "--version"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert str(tmp_path / "dynet.py") in done.stderr
+    assert "CMU" in done.stderr

@@ -11,7 +11,7 @@ from million_ird.config import recipe as recipes
 from million_ird.config import rules
 from million_ird.config.loading import load, parse, shipped
 from million_ird.config.recipe import Recipe
-from million_ird.errors import RecipeError
+from million_ird.errors import RecipeError, UsageError
 
 SHIPPED = [path for path in shipped().values() if path.exists()]
 
@@ -93,10 +93,11 @@ def test_a_file_that_is_none_is_told(tmp_path: Path) -> None:
         (tmp_path / "no.yaml", "no such file"),
         ("demo.yml", "did you mean 'demo.yaml'?"),
         ("x" * 5000, "no such file"),
-        ("", "no such file"),
     ):
         with pytest.raises(RecipeError, match=expected.replace("?", r"\?")):
             load(path)
+    with pytest.raises(UsageError, match="^recipe: '' is no path$"):
+        load("")
 
 
 def test_the_defaults_are_a_recipe(tmp_path: Path) -> None:

@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from dynet.api.choices import PathLike, optional_count
 from dynet.arguments import as_choice, as_flag, as_path, as_texts, naming_arguments
 from dynet.extras import require
-from dynet.model.weights import locate_weights
 
 if TYPE_CHECKING:
     from dynet.exporting.export import ExportedVariant
 
 Format: TypeAlias = Literal["onnx", "torch-export", "ncnn", "spandrel", "comfyui"]
-_COMFYUI = "comfyui"
 
 
 @naming_arguments
@@ -44,27 +42,16 @@ def export(
         WriteError: A file cannot be written, or its results differ too much.
     """
     require("torch", "safetensors")
-    from dynet.exporting.comfyui_folder import plan_comfyui_files, write_node
-    from dynet.exporting.export import FORMATS, describe_weights, plan_files, with_local_statistics
-    from dynet.exporting.export import export as run_export
-    from dynet.inference.restore import choose_variants
-    from dynet.model.network import DyNet
+    from dynet.exporting.export import FORMATS
+    from dynet.exporting.to_files import COMFYUI, export_to_files
 
-    name = as_choice("format", format, (*FORMATS, _COMFYUI))
-    replace = as_flag("overwrite", overwrite)
-    target, window = Path(as_path("out", out)), optional_count("local_statistics", local_statistics, at_least=64)
-    named = ",".join(as_texts("variants", variants))
-    file = locate_weights(as_path("weights", weights))
-    model = DyNet.from_pretrained(file)
-    chosen = choose_variants(named, model)
-    if name == _COMFYUI:
-        require("spandrel")
-        form, files = FORMATS["spandrel"], plan_comfyui_files(target, chosen, overwrite=replace)
-    else:
-        form, files = plan_files(name, target, chosen, overwrite=replace)
-    if window is not None:
-        form = with_local_statistics(name, form, model, window)
-    exported = list(run_export(model, describe_weights(file), form, files))
-    if name == _COMFYUI:
-        write_node(target)
-    return exported
+    return list(
+        export_to_files(
+            as_path("weights", weights),
+            Path(as_path("out", out)),
+            ",".join(as_texts("variants", variants)),
+            as_choice("format", format, (*FORMATS, COMFYUI)),
+            local_statistics=optional_count("local_statistics", local_statistics, at_least=64),
+            overwrite=as_flag("overwrite", overwrite),
+        )
+    )

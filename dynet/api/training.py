@@ -1,7 +1,7 @@
 """`train` and `evaluate` as functions. torch is imported by the calls, not with this module."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -12,10 +12,11 @@ from dynet.config.shipped_recipes import find_recipe
 from dynet.errors import RecipeError, UsageError
 from dynet.extras import require
 from dynet.model.weights import FILE_NAME, locate_weights
-from dynet.runtime.atomic_files import create_output_folder
 
 if TYPE_CHECKING:
+    from dynet.data.sources import DataSource
     from dynet.evaluation.report import Report
+    from dynet.training.train import Outcome
 
 Stage: TypeAlias = Literal["pretrain", "finetune"]
 Protocol: TypeAlias = Literal["aio-paper", "strict", "harm"]
@@ -59,8 +60,6 @@ def train(
     """
     require("torch", "accelerate", "safetensors", "tensorboard")
     from dynet.data.sources import DataSource
-    from dynet.training.run_options import RunOptions
-    from dynet.training.train import train as run_training
 
     named = [data] if isinstance(data, str | os.PathLike) else data
     if isinstance(named, bytes | bytearray) or not isinstance(named, Iterable):
@@ -70,15 +69,15 @@ def train(
         raise UsageError("data: names no dataset")
     folder = Path(as_path("out", out))
     chosen = _recipe(recipe, stage, optional_count("steps", steps, at_least=1))
-    options = RunOptions(
-        sources=sources,
-        out=folder,
-        init=None if init is None else locate_weights(as_path("init", init)),
+    train_network(
+        chosen,
+        sources,
+        folder,
+        init=None if init is None else as_path("init", init),
         resume=as_flag("resume", resume),
-        device=as_device(device),
         stream=as_flag("stream", stream),
+        device=as_device(device),
     )
-    run_training(chosen, options)
     return folder / FILE_NAME
 
 
@@ -117,45 +116,58 @@ def evaluate(
         OutOfMemory: An image does not fit into memory.
     """
     require("torch", "safetensors", "tifffile")
-    from dynet.evaluation.benchmark import BenchmarkSet, parse_sigmas
-    from dynet.evaluation.evaluate import Evaluation
-    from dynet.evaluation.evaluate import evaluate as run_evaluation
+    from dynet.evaluation.evaluate_weights import evaluate_weights
     from dynet.evaluation.kinds import KINDS
-    from dynet.evaluation.pyiqa_metrics import load_metrics
-    from dynet.inference.restore import choose_variants
-    from dynet.inference.tiling import round_tile_to_stride
-    from dynet.runtime.cost import CostMeter
-    from dynet.runtime.devices import resolve_device
-    from dynet.spandrel.any_weights import load_any_weights
 
-    kind = KINDS[as_choice("protocol", protocol, KINDS)]
-    named = None if variants is None else ",".join(as_texts("variants", variants))
-    measured = None if metrics is None else ",".join(as_texts("metrics", metrics))
-    side = optional_count("tile", tile, at_least=32)
     folder = None if out is None else Path(as_path("out", out))
-    benchmarks = [BenchmarkSet.parse(text) for text in _benchmarks(benchmark)]
-    tasks = kind.plan(benchmarks, None if sigma is None else parse_sigmas(_sigmas(sigma)))
-    where = resolve_device(as_device(device))
-    model, file = load_any_weights(as_path("weights", weights))
-    model.to(where)
-    evaluation = Evaluation(
-        model=model,
-        variants=model.variants if named is None else choose_variants(named, model),
-        device=where,
-        protocol=kind.protocol,
-        tasks=tasks,
-        measures=kind.measures,
-        metrics=() if measured is None else load_metrics(measured, where),
-        tile=round_tile_to_stride(side),
+    report = evaluate_weights(
+        as_path("weights", weights),
+        _benchmarks(benchmark),
+        as_choice("protocol", protocol, KINDS),
+        variants=None if variants is None else ",".join(as_texts("variants", variants)),
+        sigma=None if sigma is None else _sigmas(sigma),
+        metrics=None if metrics is None else ",".join(as_texts("metrics", metrics)),
+        tile=optional_count("tile", tile, at_least=32),
+        out=folder,
+        device=as_device(device),
     )
-    if folder is not None:
-        create_output_folder(folder)
-    meter = CostMeter(where, model)
-    results = run_evaluation(evaluation, meter)
-    report = kind.report(evaluation=evaluation, weights=file, memory=meter.memory, results=results)
     if folder is not None:
         report.write(folder)
     return report
+
+
+def train_network(
+    recipe: AnyRecipe,
+    sources: "Sequence[DataSource]",
+    out: Path,
+    *,
+    init: str | None,
+    resume: bool,
+    stream: bool,
+    device: DeviceChoice,
+) -> "Outcome":
+    """Train to the last step of a recipe with arguments that have been checked: what `dynet train` and `train` do."""
+    from dynet.training.run_options import RunOptions
+    from dynet.training.train import train as run_training
+
+    options = RunOptions(
+        sources=tuple(sources),
+        out=out,
+        init=None if init is None else locate_weights(init),
+        resume=resume,
+        device=device,
+        stream=stream,
+        available=_available_memory,
+    )
+    return run_training(recipe, options)
+
+
+def _available_memory() -> int:
+    import torch
+
+    from dynet.inference.memory import available_bytes
+
+    return available_bytes(torch.device("cpu"))
 
 
 def _recipe(recipe: object, stage: object, steps: int | None) -> AnyRecipe:

@@ -49,36 +49,18 @@ def train(
 ) -> None:
     """Train a network: pre-train it on clean images, or fine-tune it on tasks."""
     require("torch", "accelerate", "safetensors", "tensorboard")
+    from dynet.api.training import train_network
     from dynet.config.recipe import load_recipe
     from dynet.config.shipped_recipes import find_recipe
     from dynet.data.sources import DataSource
-    from dynet.model.weights import locate_weights
-    from dynet.training.run_options import RunOptions
     from dynet.training.train import Outcome
-    from dynet.training.train import train as run_training
 
     loaded = load_recipe(find_recipe(recipe), stage.value, steps)
-    options = RunOptions(
-        sources=tuple(DataSource.parse(argument) for argument in data),
-        out=out,
-        init=locate_weights(init) if init is not None else None,
-        resume=resume,
-        device=device.value,
-        stream=stream,
-        available=_available_memory,
-    )
-    outcome = run_training(loaded, options)
+    sources = [DataSource.parse(argument) for argument in data]
+    outcome = train_network(loaded, sources, out, init=init, resume=resume, stream=stream, device=device.value)
     if outcome is Outcome.ALREADY_FINISHED:
         print(f"{printable(out)} is finished: all {loaded.steps} steps are done, nothing to do")
     print(printable(out / "weights.safetensors"))
-
-
-def _available_memory() -> int:
-    import torch
-
-    from dynet.inference.memory import available_bytes
-
-    return available_bytes(torch.device("cpu"))
 
 
 @app.command()
@@ -101,39 +83,19 @@ def evaluate(
 
     if metrics is not None:
         check_names(metrics)  # before what takes long to import
-    from dynet.evaluation.benchmark import BenchmarkSet, parse_sigmas
-    from dynet.evaluation.evaluate import Evaluation
-    from dynet.evaluation.evaluate import evaluate as run_evaluation
-    from dynet.evaluation.kinds import KINDS
-    from dynet.evaluation.pyiqa_metrics import load_metrics
-    from dynet.inference.restore import choose_variants
-    from dynet.inference.tiling import round_tile_to_stride
-    from dynet.runtime.atomic_files import create_output_folder
-    from dynet.runtime.cost import CostMeter
-    from dynet.runtime.devices import resolve_device
-    from dynet.spandrel.any_weights import load_any_weights
+    from dynet.evaluation.evaluate_weights import evaluate_weights
 
-    benchmarks = [BenchmarkSet.parse(argument) for argument in benchmark]
-    kind = KINDS[protocol.value]
-    tasks = kind.plan(benchmarks, None if sigma is None else parse_sigmas(sigma))
-    where = resolve_device(device.value)
-    model, file = load_any_weights(weights)
-    model.to(where)
-    evaluation = Evaluation(
-        model=model,
-        variants=model.variants if variants is None else choose_variants(variants, model),
-        device=where,
-        protocol=kind.protocol,
-        tasks=tasks,
-        measures=kind.measures,
-        metrics=() if metrics is None else load_metrics(metrics, where),
-        tile=round_tile_to_stride(tile),
+    report = evaluate_weights(
+        weights,
+        benchmark,
+        protocol.value,
+        variants=variants,
+        sigma=sigma,
+        metrics=metrics,
+        tile=tile,
+        out=out,
+        device=device.value,
     )
-    if out is not None:
-        create_output_folder(out)
-    meter = CostMeter(where, model)
-    results = run_evaluation(evaluation, meter)
-    report = kind.report(evaluation=evaluation, weights=file, memory=meter.memory, results=results)
     report.print(as_json=as_json)
     if out is not None:
         report.write(out)

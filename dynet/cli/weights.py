@@ -9,7 +9,6 @@ import typer
 
 from dynet.cli.options import WeightsOption
 from dynet.errors import UsageError
-from dynet.extras import require
 from dynet.runtime.printable import printable, printable_lines
 
 app = typer.Typer(rich_markup_mode=None)
@@ -81,31 +80,19 @@ def export(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
 ) -> None:
     """Write a variant as a file for other programs; it is kept only if its results equal those of torch."""
-    from dynet.exporting.comfyui_folder import plan_comfyui_files, write_node
-    from dynet.exporting.export import FORMATS, describe_weights, plan_files, with_local_statistics
-    from dynet.exporting.export import export as run_export
-    from dynet.inference.restore import choose_variants
-    from dynet.model.network import DyNet
-    from dynet.model.weights import locate_weights
+    from dynet.exporting.comfyui_folder import NODE_FOLDER
+    from dynet.exporting.to_files import COMFYUI, export_to_files
 
-    file = locate_weights(weights)
-    model = DyNet.from_pretrained(file)
-    chosen = choose_variants(variants, model)
-    if file_format == "comfyui":
-        require("spandrel")
-        form, files = FORMATS["spandrel"], plan_comfyui_files(out, chosen, overwrite=overwrite)
-    else:
-        form, files = plan_files(file_format, out, chosen, overwrite=overwrite)
-    if local_statistics is not None:
-        form = with_local_statistics(file_format, form, model, local_statistics)
-    for exported in run_export(model, describe_weights(file), form, files):
+    for exported in export_to_files(
+        weights, out, variants, file_format, local_statistics=local_statistics, overwrite=overwrite
+    ):
         for (count, height, width), largest in exported.differences.items():
             typer.echo(
                 f"{printable(exported.path)}: at most {largest:.1e} from torch for {count} of {width}x{height} pixels"
             )
         typer.echo(printable(exported.path))
-    if file_format == "comfyui":
-        typer.echo(printable(write_node(out)))
+    if file_format == COMFYUI:
+        typer.echo(printable(out / NODE_FOLDER))
 
 
 @app.command()

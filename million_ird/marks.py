@@ -35,6 +35,7 @@ class Mark:
 _MARK = re.compile(r"<!-- million-ird: ledger (\w+), recipe (\w+) -->\s*\Z")
 _DIGEST_IN_CARD = re.compile(r"`recipe\.yaml`, digest\s+`([0-9a-f]{16})`")
 INCOMPLETE = "none"
+_KNOWN = ".work/ledger.json"
 
 
 def make_mark(folder: Folder, recipe: Recipe) -> Mark:
@@ -72,10 +73,14 @@ def read_mark(folder: Folder, name: str) -> Mark | None:
 def ledger_digest(folder: Folder) -> str:
     """Return a digest of what the ledger says: of all columns but the signatures, 16 hex digits; empty without one.
 
-    Rows are read in groups, so that memory does not grow with the ledger.
+    Rows are read in groups, so that memory does not grow with the ledger; and not at all where the digest of these files
+    is known.
     """
     if not has_ledger(folder):
         return ""
+    known = folder.read_json(_KNOWN)
+    if known is not None and known["files"] == ledgers.versions(folder):
+        return str(known["digest"])
     found = hashlib.blake2b(digest_size=8)
     for table in _ledger_groups(folder):
         sink = pa.BufferOutputStream()
@@ -84,6 +89,11 @@ def ledger_digest(folder: Folder) -> str:
             stream.write_table(bare)
         found.update(memoryview(sink.getvalue()))
     return found.hexdigest()
+
+
+def keep_ledger_digest(folder: Folder) -> None:
+    """Store the digest of the present ledger, so that other commands need not read all of its rows for it."""
+    folder.write_json(_KNOWN, {"files": ledgers.versions(folder), "digest": ledger_digest(folder)})
 
 
 def _ledger_groups(folder: Folder) -> Iterator[pa.Table]:

@@ -37,7 +37,7 @@ from million_ird.fingerprints import (
 )
 from million_ird.ledger import Funnel
 from million_ird.ledger_stream import LedgerStream, count_verdicts
-from million_ird.marks import make_mark
+from million_ird.marks import keep_ledger_digest, make_mark
 from million_ird.measures.scores import prepare
 from million_ird.reporting.card import write_card
 from million_ird.reporting.report import write_report
@@ -267,6 +267,7 @@ def decide_stage(folder: Folder, recipe: Recipe, executor: Executor) -> Funnel:
         ).run(executor)
         folder.write_json(DECIDED, {})  # a half-replaced ledger must be decided again
         staged.publish()
+        keep_ledger_digest(folder)
         folder.write_json(DECIDED, {**decided, "files": ledgers.versions(folder)})
         staged.clean()
         counts = staged.funnel

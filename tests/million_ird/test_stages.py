@@ -243,6 +243,17 @@ def test_the_digest_of_a_ledger_is_that_of_its_words(out: str) -> None:
     assert ledger_digest(Folder(out)) == first
 
 
+def test_a_known_digest_is_that_of_the_rows_and_is_not_believed_of_other_files(out: str) -> None:
+    known = Path(out) / ".work" / "ledger.json"
+    stored = ledger_digest(Folder(out))
+    assert json.loads(known.read_text())["digest"] == stored
+    known.write_text(known.read_text().replace(stored, "0" * 16))
+    assert ledger_digest(Folder(out)) == "0" * 16  # without reading the rows
+    (file,) = (Path(out) / "ledger").glob("*.parquet")
+    file.write_bytes(file.read_bytes())  # another time
+    assert ledger_digest(Folder(out)) == stored
+
+
 def test_a_dataset_without_its_ledger_is_exported(out: str) -> None:
     for name in ("ledger", ".work"):
         shutil.rmtree(Path(out) / name)

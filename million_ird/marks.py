@@ -73,8 +73,8 @@ def read_mark(folder: Folder, name: str) -> Mark | None:
 def ledger_digest(folder: Folder) -> str:
     """Return a digest of what the ledger says: of all columns but the signatures, 16 hex digits; empty without one.
 
-    Rows are read in groups, so that memory does not grow with the ledger; and not at all where the digest of these files
-    is known.
+    Rows are read in groups, so that memory does not grow with the ledger; not at all where the digest of these files is
+    known.
     """
     if not has_ledger(folder):
         return ""

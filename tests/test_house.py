@@ -149,6 +149,25 @@ def test_the_packages_do_not_import_each_other() -> None:
         assert other not in imported_packages(path), path
 
 
+def functions_of(name: str, package: str) -> dict[str, str]:
+    """Return the code of a module's functions by name, without docstrings and with one name for errors."""
+    (file,) = (path for path in FILES if path.name == name and path.is_relative_to(ROOT / package))
+    found = {}
+    for node in ast.parse(file.read_text().replace("DyNetError", "UsageError")).body:
+        if isinstance(node, ast.FunctionDef):
+            node.body = node.body[ast.get_docstring(node) is not None :]
+            found[node.name] = ast.unparse(node)
+    return found
+
+
+@pytest.mark.parametrize(("name", "shared"), [("arguments.py", 6), ("metavars.py", 2), ("printable.py", 2)])
+def test_what_both_packages_have_because_they_do_not_import_each_other_is_equal(name: str, shared: int) -> None:
+    ours, theirs = (functions_of(name, package) for package in PACKAGES)
+    both = ours.keys() & theirs.keys()
+    assert len(both) >= shared
+    assert {function: ours[function] for function in both} == {function: theirs[function] for function in both}
+
+
 @pytest.mark.parametrize("library", sorted(ONLY_IN))
 def test_a_library_is_imported_in_one_place(library: str) -> None:
     users = {path.relative_to(ROOT).as_posix() for path in FILES if library in imported_packages(path)}

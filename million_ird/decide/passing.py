@@ -30,9 +30,9 @@ QUALITY = ("jpeg_quality", "jpeg_trace", "niqe_ird")
 DETAIL = "octave_drop"
 """Column that shows, beside a smaller copy, that an image was enlarged."""
 PASSING_NUMBERS = ("bytes", "width", "height", "camera", DETAIL, *QUALITY)
-"""Numbers by which copies are ranked."""
+"""Numbers that rank copies."""
 PASSING_TEXTS = ("key", "id", "pixels_id")
-"""The name of a row, and the hashes by which exact copies are found."""
+"""The name of a row, and the hashes that find exact copies."""
 SETTLED = pa.schema(
     [
         pa.field("outcome", pa.int16(), nullable=False),

@@ -1,8 +1,8 @@
 """Refusals of some files of rows, found by a worker and stored as a verdict part.
 
 A part is two files. `verdicts-NAME.parquet` has the outcome of each row, some bits for a row that is refused.
-`passing-NAME.parquet` has those rows that pass: their place in the files, their hashes and the numbers by which copies
-are ranked; signatures stay where they are. The second is written first, so that the first one completes the part. It
+`passing-NAME.parquet` has those rows that pass: their place in the files, their hashes, and the numbers that rank
+copies; signatures stay where they are. The second is written first, so that the first one completes the part. It
 names the versions of the files that it was decided from: a part of other versions is decided again.
 """
 

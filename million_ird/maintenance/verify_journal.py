@@ -34,7 +34,7 @@ class UnitContent:
 
     files: tuple[str, ...]
     fields: list[Any]
-    """Which rows of these, and by which rules they are checked, as JSON."""
+    """Which rows of these are checked, and the rules, as JSON."""
     ledger: bytes
     """The rows of the ledger that they are compared with."""
 

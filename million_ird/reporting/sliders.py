@@ -146,7 +146,7 @@ def slider_data(
     Args:
         sample: What `SliderSample` found.
         counted: Of the whole ledger.
-        recipe: By which it was decided.
+        recipe: The recipe that it was decided with.
         sliders: Those of the page.
     """
     movable = np.empty(0, np.int64) if sample is None else np.flatnonzero(_depends_on_thresholds(sample, recipe))

@@ -22,7 +22,7 @@ def prepare_measures(listener: Listener | None = None) -> None:
     """Compile the measures, or load them from numba's cache; where it takes longer than a moment, say so.
 
     Args:
-        listener: Is told `preparing measures, once: 20 s`.
+        listener: Receives `preparing measures, once: 20 s`.
     """
     said = threading.Event()
 

@@ -10,7 +10,7 @@ from million_ird.runtime.storage import Folder
 log = logging.getLogger(__name__)
 
 RECIPE = "recipe.yaml"
-"""The file by which the output of a build is recognised; its first line is `HEADER_LINE`."""
+"""The file that marks a folder as the output of a build; its first line is `HEADER_LINE`."""
 
 
 def is_build(folder: Folder, names: Sequence[str]) -> bool:

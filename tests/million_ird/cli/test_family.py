@@ -195,7 +195,7 @@ def test_there_are_at_most_as_many_workers_as_cores(caplog: pytest.LogCaptureFix
 
 
 class Heard:
-    """A listener that notes what it is told."""
+    """A listener that records its messages."""
 
     def __init__(self) -> None:
         self.stages: list[tuple[str, int, str]] = []

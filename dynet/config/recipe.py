@@ -125,6 +125,7 @@ class TrainingRecipe(StrictModel):
     weight_decay: Annotated[float, Field(ge=0, le=1e3)] = 0.0
     gradient_clip: Positive | None = None
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
+    pixel_loss: Literal["l1", "rmse"] = "l1"
     frequency_loss: Annotated[float, Field(ge=0, le=1e3)] = 0.0
     log_loss: Annotated[float, Field(ge=0, le=1e3)] = 0.0
     grid_crops: Annotated[float, Field(ge=0, le=1)] = 0.0
@@ -175,6 +176,8 @@ def drop_newer_defaults(keys: dict[str, Any]) -> None:
     """Remove the keys that older versions did not have where they are at their defaults, so that old digests stay."""
     if not keys["distil_from_step"]:
         del keys["distil_from_step"]
+    if keys["pixel_loss"] == "l1":
+        del keys["pixel_loss"]
     if not keys["log_loss"]:
         del keys["log_loss"]
     if not keys["grid_crops"]:

@@ -81,7 +81,7 @@ def measure_step(model: DyNet, recipe: AnyRecipe, step: int) -> StepCost:
     started = time.perf_counter()
     try:
         with torch.random.fork_rng(devices=[]):
-            loss = training_loss(twin(clean, deepest), clean, recipe.frequency_loss, recipe.log_loss)
+            loss = training_loss(twin(clean, deepest), clean, recipe.frequency_loss, recipe.log_loss, recipe.pixel_loss)
             torch.autograd.backward([loss])
     except RuntimeError as error:
         if not is_out_of_memory(error):

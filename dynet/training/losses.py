@@ -1,26 +1,52 @@
 """The training loss, and the PSNR that validation measures."""
 
+from typing import Literal, TypeAlias
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+PixelLoss: TypeAlias = Literal["l1", "rmse"]
+"""How the pixels of a restored image are compared with those of the clean one."""
+_EPSILON = 1e-12
+"""A root has no gradient at zero; a thousandth of a level of 8 bits is well above the root of this."""
 
-def training_loss(restored: Tensor, clean: Tensor, frequency: float = 0.0, log_scale: float = 0.0) -> Tensor:
-    """Return the mean absolute difference of two (B, 3, H, W), plus `frequency` times that of their spectra.
+
+def training_loss(
+    restored: Tensor, clean: Tensor, frequency: float = 0.0, log_scale: float = 0.0, pixels: PixelLoss = "l1"
+) -> Tensor:
+    """Return the mean difference of two (B, 3, H, W), plus `frequency` times that of their spectra.
 
     With a `log_scale` s > 0, the loss l of each image becomes s · log(1 + l / s): an image whose error is small counts
     about as much as one whose error is large, as in PSNR, which is a logarithm, too. Without it, strongly degraded
     images decide nearly alone what is learned. The value never exceeds l.
 
     Nothing is clamped: a clamped output has no gradient beyond [0, 1], so the network could not come back.
+
+    Args:
+        restored: What the network makes of degraded images.
+        clean: What it should make of them.
+        frequency: Weight of `frequency_loss`.
+        log_scale: s; 0 without the logarithm.
+        pixels: `l1`, the mean absolute difference, which is least for the median of what may be right; or `rmse`, the
+            root of the mean squared difference of each image, which is least for its mean, and which PSNR measures. The
+            logarithm of `rmse` is the PSNR loss of NAFNet (arXiv 2204.04676).
     """
-    if not log_scale:
+    if not log_scale and pixels == "l1":
         loss = F.l1_loss(restored, clean)
         return loss + frequency * frequency_loss(restored, clean) if frequency else loss
-    each = (restored - clean).abs().mean(dim=(1, 2, 3))
+    each = _difference(restored, clean, pixels)
     if frequency:
         each = each + frequency * _spectral_differences(restored, clean).mean(dim=(1, 2, 3, 4))
-    return log_scale * (each / log_scale).log1p().mean()
+    return log_scale * (each / log_scale).log1p().mean() if log_scale else each.mean()
+
+
+def _difference(restored: Tensor, clean: Tensor, pixels: PixelLoss) -> Tensor:
+    """Return (B,) of differences of images."""
+    difference = restored - clean
+    if pixels == "l1":
+        return difference.abs().mean(dim=(1, 2, 3))
+    return (difference.float().square().mean(dim=(1, 2, 3)) + _EPSILON).sqrt()
 
 
 def frequency_loss(restored: Tensor, clean: Tensor) -> Tensor:

@@ -172,7 +172,7 @@ class Trainer:
             # Processes exchange gradients once, with those of the last variant.
             with nullcontext() if is_last else accelerator.no_sync(self._prepared_network):
                 restored = self._prepared_network(degraded, variant)
-                loss = training_loss(restored, target, recipe.frequency_loss, recipe.log_loss)
+                loss = training_loss(restored, target, recipe.frequency_loss, recipe.log_loss, recipe.pixel_loss)
                 accelerator.backward(loss)
             losses[variant.name] = loss.detach()
             if variant is variants[0] and step >= recipe.distil_from_step:

@@ -17,8 +17,8 @@ Sources = Annotated[
     Optional[list[str]],
     typer.Option(
         "--sources",
-        help="A folder, a file, a pattern, any fsspec URL, a table of URLs, a tar or zip archive, dataset:NAME or "
-        "site:URL; can be repeated. Added to the recipe's sources.",
+        help="A folder, a file, a pattern, any fsspec URL, a table of URLs, a tar, zip or WARC archive, dataset:NAME "
+        "or site:URL; can be repeated. Added to the recipe's sources.",
     ),
 ]
 PositionalSources = Annotated[

@@ -8,6 +8,7 @@ SourceKind: TypeAlias = Literal[
     "files",
     "table",
     "archive",
+    "warc",
     "dataset",
     "site",
 ]

@@ -1,7 +1,7 @@
 """Opens the sources that a user names: one line per kind."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from types import MappingProxyType
 from typing import TypeAlias
@@ -12,6 +12,7 @@ from million_ird.errors import SourceError
 from million_ird.public_addresses import public_address
 from million_ird.runtime.storage import Folder, as_text
 from million_ird.sources.archives.source import ArchiveSource, is_archive
+from million_ird.sources.archives.warcs import WARC
 from million_ird.sources.containment import holds
 from million_ird.sources.files import FilesSource, StorageOptions
 from million_ird.sources.hub import DatasetSource
@@ -80,7 +81,7 @@ def _table(label: str, root: str, spec: SourceSpec, context: SourceContext) -> S
     )
 
 
-def _archive(label: str, root: str, spec: SourceSpec, context: SourceContext) -> Source:
+def _archive(label: str, root: str, spec: SourceSpec, context: SourceContext) -> ArchiveSource:
     return ArchiveSource(
         label,
         root,
@@ -91,6 +92,10 @@ def _archive(label: str, root: str, spec: SourceSpec, context: SourceContext) ->
         follow_links=spec.follow_links,
         excluded=context.out,
     )
+
+
+def _warc(label: str, root: str, spec: SourceSpec, context: SourceContext) -> Source:
+    return replace(_archive(label, root, spec, context), suffixes=WARC)
 
 
 def _dataset(label: str, root: str, spec: SourceSpec, context: SourceContext) -> Source:
@@ -138,6 +143,7 @@ OPENERS: Mapping[SourceKind, Opener] = MappingProxyType(
         "files": Opener(_files),
         "table": Opener(_table),
         "archive": Opener(_archive),
+        "warc": Opener(_warc),
         "dataset": Opener(_dataset, is_path=lambda spec: Folder(spec.uri).exists()),
         "site": Opener(_site, is_path=lambda spec: False),
     }

@@ -20,6 +20,7 @@ from million_ird.sources.archives.index import ArchiveIndex, ArchiveMember, buil
 from million_ird.sources.archives.roots import base_of, expand_braces, is_single
 from million_ird.sources.archives.stream import COMPRESSED, iter_streamed
 from million_ird.sources.archives.tars import BrokenArchive
+from million_ird.sources.archives.warcs import WARC, is_warc, iter_streamed_warc
 from million_ird.sources.archives.zips import NotAZip, ZipMember, read_member
 from million_ird.sources.cells import UNREADABLE, failure_in, version_of
 from million_ird.sources.containment import OUTSIDE, leads_out, locate
@@ -38,7 +39,7 @@ _lock = threading.Lock()
 
 def is_archive(root: str) -> bool:
     """Return whether a file name is that of an archive."""
-    return root.lower().endswith((*PLAIN, *COMPRESSED))
+    return root.lower().endswith((*PLAIN, *COMPRESSED, *WARC))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +77,8 @@ class ArchiveSource:
     """Whether an archive may be a link that leads out of the folder or pattern; otherwise it is a failed candidate."""
     excluded: Folder | None = None
     """A folder to leave out: the build's own output."""
+    suffixes: tuple[str, ...] = (*PLAIN, *COMPRESSED, *WARC)
+    """Of a folder or pattern, the ends of the names that count as archives."""
 
     def check(self) -> None:
         """Check that all archives exist, and read as far as the first image.
@@ -180,7 +183,7 @@ class ArchiveSource:
             inside = folder.path("x").removesuffix("x").removeprefix(base.path("x").removesuffix("x"))
             for entry in entries:
                 refused = entry.version == OUTSIDE and os.path.isdir(folder.real_path(entry.uri))
-                listed = is_archive(entry.uri) or refused or failure_in(entry.version) is not None
+                listed = entry.uri.lower().endswith(self.suffixes) or refused or failure_in(entry.version) is not None
                 if listed and inside + entry.uri not in seen:
                     seen.add(inside + entry.uri)
                     yield FileEntry(uri=inside + entry.uri, size=entry.size, version=entry.version)
@@ -199,7 +202,7 @@ class ArchiveSource:
             archive.version != OUTSIDE
             and failure_in(archive.version) is None
             and not is_zip(archive.uri)
-            and (archive.uri.lower().endswith(COMPRESSED) or not base_of(self.root, self.options).local)
+            and (archive.uri.lower().endswith((*COMPRESSED, *WARC)) or not base_of(self.root, self.options).local)
         )
 
     def _chunk(
@@ -239,7 +242,8 @@ class ArchiveSource:
         """Yield the same with their contents, for an archive that is read from start to end."""
         try:
             with base_of(self.root, self.options).open(archive.uri) as file:
-                for name, content, sidecar in iter_streamed(file, archive.uri, self.max_bytes):
+                read = iter_streamed_warc if is_warc(archive.uri) else iter_streamed
+                for name, content, sidecar in read(file, archive.uri, self.max_bytes):
                     if name is None and isinstance(content, Failed):
                         log.warning("source %s: cannot be read to its end: %s", archive.uri, content.detail)
                     yield self._entry(archive, ArchiveMember(name, 0, 0), sidecar), content

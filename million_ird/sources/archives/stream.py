@@ -25,11 +25,22 @@ from million_ird.sources.sidecars import (
 COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 _REST = 1 << 26
 """Bytes after the end of a tar that are still decompressed, to reach and verify the checksum behind them."""
-_DECOMPRESSION_ERRORS = (EOFError, OSError, ValueError, zlib.error, lzma.LZMAError, pa.ArrowException)
 
 
 class ArchiveUnreadable(MillionIRDError):
     """The bytes of the archive itself cannot be read: an error of a disk or network."""
+
+
+READ_ERRORS = (
+    ArchiveUnreadable,
+    EOFError,
+    OSError,
+    ValueError,
+    zlib.error,
+    lzma.LZMAError,
+    pa.ArrowException,
+)
+"""What reading a file raises that is on a failing disk, or compressed and damaged."""
 
 
 def iter_streamed(
@@ -46,7 +57,7 @@ def iter_streamed(
     sample, held_bytes = "", 0
     sidecar: Sidecar | ReadError = {}
     images: list[tuple[str, bytes | Failed]] = []
-    for name, content in _contents(ForwardReader(_decompressed(file, archive), seekable=False), max_bytes, archive):
+    for name, content in _contents(ForwardReader(decompressed(file, archive), seekable=False), max_bytes, archive):
         if name is None or sample_name(name) != sample or held_bytes > max_bytes:
             yield from ((*image, sidecar) for image in images)
             images, held_bytes = [], 0
@@ -74,8 +85,8 @@ def _contents(file: ForwardReader, max_bytes: int, archive: str) -> Iterator[tup
                 if archive.lower().endswith(COMPRESSED):
                     file.move(file.position + _REST)
                 return
-        except (BrokenArchive, ArchiveUnreadable, *_DECOMPRESSION_ERRORS) as error:
-            failure = _failure(error)
+        except (BrokenArchive, *READ_ERRORS) as error:
+            failure = failure_of(error)
             if not any_member and failure.failure_class != "unreadable":
                 raise BrokenArchive(failure.failure_class, failure.detail) from error
             yield None, failure
@@ -94,14 +105,15 @@ def _content(file: ForwardReader, member: TarMember, max_bytes: int) -> tuple[by
         return Failed("too_large", f"more than {max_bytes:,} bytes"), True
     try:
         content = file.read(member.size)
-    except (ArchiveUnreadable, *_DECOMPRESSION_ERRORS) as error:
-        return _failure(error), False
+    except READ_ERRORS as error:
+        return failure_of(error), False
     if len(content) < member.size:
         return Failed("truncated", "the archive ends before the picture does"), False
     return content, True
 
 
-def _failure(error: Exception) -> Failed:
+def failure_of(error: Exception) -> Failed:
+    """Return the failure of what an archive holds behind the place where it cannot be read further."""
     text = one_line(error)
     if isinstance(error, ArchiveUnreadable):
         return Failed("unreadable", text)
@@ -129,10 +141,11 @@ class _ErrorMarker(io.RawIOBase):
         return len(content)
 
 
-def _decompressed(file: IO[bytes], archive: str) -> IO[bytes]:
+def decompressed(file: IO[bytes], archive: str) -> IO[bytes]:
+    """Return the content of a file, compressed as its name says; it raises `READ_ERRORS`."""
     name, marked = archive.lower(), io.BufferedReader(_ErrorMarker(file), 1 << 20)
     if name.endswith(".zst"):
-        return cast(IO[bytes], pa.CompressedInputStream(pa.PythonFile(marked), "zstd"))
+        return cast(IO[bytes], io.BufferedReader(cast(Any, pa.CompressedInputStream(pa.PythonFile(marked), "zstd"))))
     if name.endswith(".xz"):
         return cast(IO[bytes], lzma.open(marked))
     if name.endswith(".bz2"):

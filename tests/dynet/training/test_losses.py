@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from dynet.training.losses import frequency_loss, psnr, training_loss
+from dynet.training.losses import PixelLoss, frequency_loss, psnr, training_loss
 
 
 def test_the_loss_has_a_gradient_beyond_0_and_1() -> None:
@@ -39,6 +39,26 @@ def test_the_log_loss_contains_the_frequency_loss_and_tends_to_the_plain_loss() 
     plain = float(training_loss(one, two, 0.5))
     assert float(training_loss(one, two, 0.5, log_scale=1e4)) == pytest.approx(plain, rel=1e-4)
     assert float(training_loss(one, two, 0.5, log_scale=0.1)) < plain
+
+
+def test_the_loss_of_squares_is_least_for_the_mean_and_in_the_logarithm_it_is_psnr() -> None:
+    possible = torch.tensor([0.0, 0.0, 1.0]).reshape(1, 3, 1, 1)
+    outputs = torch.linspace(0, 1, 31).tolist()
+
+    def best(pixels: PixelLoss) -> float:
+        return min(
+            outputs, key=lambda value: float(training_loss(torch.full((1, 3, 1, 1), value), possible, pixels=pixels))
+        )
+
+    assert (best("l1"), best("rmse")) == (0.0, pytest.approx(1 / 3, abs=1e-6))
+    generator = torch.Generator().manual_seed(0)
+    clean = torch.rand(2, 3, 8, 8, generator=generator)
+    restored = (
+        clean + torch.tensor([0.001, 0.1]).reshape(2, 1, 1, 1) * torch.randn(clean.shape, generator=generator)
+    ).clamp(0, 1)
+    scale = 1e-9
+    loss = float(training_loss(restored, clean, log_scale=scale, pixels="rmse")) / scale
+    assert loss == pytest.approx(-float(psnr(restored, clean).mean()) * np.log(10) / 20 - np.log(scale), rel=1e-4)
 
 
 def test_the_frequency_loss_is_float32_under_bfloat16() -> None:

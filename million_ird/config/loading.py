@@ -20,6 +20,8 @@ SHIPPED: Mapping[str, str] = MappingProxyType(
         "demo.yaml": "the default's gates for the small images that come with scikit-image",
         "4klsdb.yaml": "the published thresholds of 4KLSDB",
         "bhi.yaml": "the published thresholds of BHI; needs the extra `scores`",
+        "pd12m.yaml": "for the tables of PD12M: public-domain photographs by the default's gates",
+        "laion_hr.yaml": "for the tables of LAION's high-resolution subset, by the default's gates",
         "strict.yaml": "keeps few, large and very good images",
     }
 )

@@ -17,7 +17,7 @@ from dynet.degradations.registry import DEGRADATIONS
 from dynet.errors import RecipeError
 
 ROOT = Path(__file__).parents[2]
-OTHERS = {"demo", "million_ird", "4klsdb", "bhi", "strict"}
+OTHERS = {"demo", "million_ird", "4klsdb", "bhi", "strict", "pd12m", "laion_hr"}
 
 
 def run(*arguments: str) -> str:

@@ -18,7 +18,7 @@ Format: TypeAlias = Literal["onnx", "torch-export", "ncnn", "spandrel", "comfyui
 def export(
     weights: PathLike,
     out: PathLike,
-    variants: str | Iterable[str] = "L",
+    variants: str | Iterable[str] | None = None,
     *,
     format: Format = "onnx",
     local_statistics: int | None = None,
@@ -29,7 +29,7 @@ def export(
     Args:
         weights: A weights file, a folder that holds one, the name of shipped weights, or a repository on the Hub.
         out: The file to write; for several variants a folder with a file for each; for `comfyui` its folder.
-        variants: Names of variants of the weights.
+        variants: Names of variants of the weights; None is the deepest.
         format: `onnx`, `torch-export`, `ncnn`, `spandrel` or `comfyui`.
         local_statistics: For `spandrel`: the side in pixels of windows of attention, from 64.
         overwrite: Whether existing files may be replaced.
@@ -49,7 +49,7 @@ def export(
         export_to_files(
             as_path("weights", weights),
             Path(as_path("out", out)),
-            ",".join(as_texts("variants", variants)),
+            None if variants is None else ",".join(as_texts("variants", variants)),
             as_choice("format", format, (*FORMATS, COMFYUI)),
             local_statistics=optional_count("local_statistics", local_statistics, at_least=64),
             overwrite=as_flag("overwrite", overwrite),

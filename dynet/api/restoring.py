@@ -61,7 +61,7 @@ class _Settings:
 @naming_arguments
 def restore(
     image: Image.Image | PathLike | Array,
-    weights: PathLike | VariantNetwork,
+    weights: PathLike | VariantNetwork = "laptop",
     variant: str | Variant | None = None,
     *,
     tile: int | None = None,
@@ -78,9 +78,9 @@ def restore(
         image: A PIL image; a path; or an array, (H, W) or (H, W, C) with grey, grey and alpha, RGB, or RGB and alpha,
             of uint8, uint16 or floating-point numbers. White is 255, 65535 or 1.0; black and white of floating-point
             numbers are the smallest and the largest value where these are outside [0, 1]. Alpha is kept as it is.
-        weights: A weights file, a folder that holds one (a RUN), the name of shipped weights, a repository `user/name`
-            on the Hub; or a loaded network, of which a copy is used.
-        variant: The name of a variant of the weights, or a `Variant`; None takes the only one, or L of several.
+        weights: A weights file, a folder that holds one (a RUN), the name of shipped weights, such as `laptop`, a
+            repository `user/name` on the Hub; or a loaded network, of which a copy is used.
+        variant: The name of a variant of the weights, or a `Variant`; None takes the deepest.
         tile: The side in pixels of the tiles to restore in, from 32; None chooses it by the available memory.
         precision: `auto` computes in bfloat16 on processors that are faster with it; `fp32`, `bf16`.
         local_statistics: The side in pixels of windows of attention, from 64; None is the whole image or tile.

@@ -1,7 +1,7 @@
 """Options that several commands share."""
 
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -20,5 +20,5 @@ WeightsOption = Annotated[
     str,
     typer.Option(help="A weights file, a folder that holds one, the name of shipped weights, or a Hub repository."),
 ]
-DEFAULT_WEIGHTS: Any = ...
-"""What `restore` and `demo` take without `--weights`; `...` has them ask for it."""
+DEFAULT_WEIGHTS = "laptop"
+"""What `restore` and `demo` take without `--weights`: weights that come with the package."""

@@ -33,7 +33,7 @@ def restore(
     out: Annotated[Path, typer.Option(help="The folder to write to.")],
     weights: WeightsOption = DEFAULT_WEIGHTS,
     variants: Annotated[
-        str | None, typer.Option(help="Variants of the weights, separated by commas; default: L, or the only one.")
+        str | None, typer.Option(help="Variants of the weights, separated by commas; default: the deepest.")
     ] = None,
     tile: Annotated[int | None, typer.Option(min=32, help="Side in pixels of the tiles to restore in.")] = None,
     compare: Annotated[bool, typer.Option("--compare", help="Also write input and output side by side.")] = False,

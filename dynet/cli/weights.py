@@ -68,7 +68,9 @@ def export(
             help="The file to write; for several variants a folder with a file for each; or ComfyUI's folder."
         ),
     ],
-    variants: Annotated[str, typer.Option(help="Variants of the weights, separated by commas.")] = "L",
+    variants: Annotated[
+        str | None, typer.Option(help="Variants of the weights, separated by commas; default: the deepest.")
+    ] = None,
     file_format: Annotated[
         Literal["onnx", "torch-export", "ncnn", "spandrel", "comfyui"],
         typer.Option("--format", help="ONNX, a program of torch.export, ncnn, or for programs that load by spandrel."),

@@ -15,6 +15,7 @@ from dynet.evaluation.measures import ImageMeasure
 from dynet.evaluation.protocol import EvaluationProtocol, as_float
 from dynet.evaluation.pyiqa_metrics import PyiqaMetric
 from dynet.inference.tiling import run_tiled
+from dynet.inference.unchanged import keep_unchanged
 from dynet.model.variant_network import VariantNetwork
 from dynet.model.variants import Variant
 from dynet.runtime.cost import MB, Cost, CostMeter
@@ -142,7 +143,8 @@ def _restore(
     evaluation: Evaluation, meter: CostMeter, variant: Variant, degraded: Image8, image: BenchmarkImage
 ) -> tuple[Float, Cost]:
     """Return the network's output for `degraded` (H, W, 3), not clipped, with what it cost."""
-    call: Callable[[Tensor], Tensor] = partial(evaluation.model, variant=variant)
+    network: Callable[[Tensor], Tensor] = partial(evaluation.model, variant=variant)
+    call = partial(_restore_and_keep, network) if evaluation.protocol.keeps_unchanged else network
     if evaluation.tile:
         call = partial(_restore_in_tiles, call, evaluation.tile)
     try:
@@ -160,6 +162,10 @@ def _restore(
     if not np.isfinite(values).all():
         raise ImageError(f"{image.name}: variant {variant.name} gives values that are not finite numbers")
     return values, cost
+
+
+def _restore_and_keep(network: Callable[[Tensor], Tensor], image: Tensor) -> Tensor:
+    return keep_unchanged(image, network(image))
 
 
 def _restore_in_tiles(network: Callable[[Tensor], Tensor], tile: int, image: Tensor) -> Tensor:

@@ -38,6 +38,9 @@ class EvaluationProtocol:
     output_quantised: bool
     """True: the output is rounded to 8 bits, as its PNG would be. False: it stays float."""
 
+    keeps_unchanged: bool = False
+    """True: as `dynet restore`, which keeps the input where hardly anything changes. False: as the network gives it."""
+
     def crop_centre(self, image: Image8) -> Image8:
         """Return the centre of `image` (H, W, 3) by `crop_to`; a side shorter than `crop_to` becomes empty."""
         (top, bottom), (left, right) = (_centre(side, self.crop_to) for side in image.shape[:2])
@@ -65,7 +68,7 @@ class EvaluationProtocol:
 
 AIO_PAPER = EvaluationProtocol(name="aio-paper", crop_to=16, noise_rounded=False, output_quantised=False)
 STRICT = EvaluationProtocol(name="strict", crop_to=1, noise_rounded=True, output_quantised=True)
-HARM = replace(STRICT, name="harm")
+HARM = replace(STRICT, name="harm", keeps_unchanged=True)
 
 # aio-paper does what the test scripts of PromptIR, DyNet and AdaIR do. strict measures what a user gets: no pixel is
 # left out, the noise has mean zero, and the result is the file that would be saved.

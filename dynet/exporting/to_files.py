@@ -21,14 +21,14 @@ COMFYUI = "comfyui"
 
 
 def export_to_files(
-    weights: str, out: Path, variants: str, file_format: str, *, local_statistics: int | None, overwrite: bool
+    weights: str, out: Path, variants: str | None, file_format: str, *, local_statistics: int | None, overwrite: bool
 ) -> Iterator[ExportedVariant]:
     """Write variants of weights as files, for ComfyUI with the folder that makes it know them.
 
     Args:
         weights: A weights file, a folder that holds one, the name of shipped weights, or a repository on the Hub.
         out: The file to write; for several variants a folder with a file for each; for `comfyui` its folder.
-        variants: Names with commas.
+        variants: Names with commas; None is the deepest.
         file_format: A name of `FORMATS`, or `comfyui`.
         local_statistics: The side in pixels of windows of attention, or None.
         overwrite: Whether existing files may be replaced.

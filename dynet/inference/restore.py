@@ -26,9 +26,10 @@ from dynet.inference.memory import choose_tile, halve_tile, ran_out_of_memory, r
 from dynet.inference.progress import count_work_per_pixel, report_forward_progress
 from dynet.inference.tiling import TileBox, iter_blended_rows, tile_boxes
 from dynet.inference.tlc import use_local_statistics
+from dynet.inference.unchanged import keep_unchanged
 from dynet.model.network import DyNet
 from dynet.model.variant_network import VariantNetwork
-from dynet.model.variants import Variant
+from dynet.model.variants import Variant, deepest
 from dynet.runtime.cost import CostMeter
 
 logger = logging.getLogger(__name__)
@@ -99,13 +100,13 @@ ProgressCallback = Callable[[str, float], None]
 
 
 def choose_variants(names: str | None, model: VariantNetwork) -> tuple[Variant, ...]:
-    """Return the variants of a comma-separated list; for None the only one, or the one named L of several.
+    """Return the variants of a comma-separated list; for None the deepest one.
 
     Raises:
         UsageError: The weights were not trained with one of them, or one is named twice.
     """
     if names is None:
-        names = model.variants[0].name if len(model.variants) == 1 else "L"
+        return (deepest(model.variants),)
     known = {variant.name: variant for variant in model.variants}
     chosen = [name.strip() for name in names.split(",")]
     for name in chosen:
@@ -294,7 +295,7 @@ def _restored_rows(
         with report_forward_progress(options.model, work, lambda part: on_progress(note, (done + part) / count)):
             restored: Tensor = options.model(crop, variant)
         done += 1
-        return restored
+        return keep_unchanged(crop, restored)
 
     if count == 1:
         yield 0, restore((0, 0, height, width))[0].permute(1, 2, 0).cpu().numpy()

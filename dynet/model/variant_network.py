@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from dynet.arguments import shown
 from dynet.errors import UsageError
 from dynet.model.blocks import TransformerBlock
-from dynet.model.variants import Variant
+from dynet.model.variants import Variant, deepest
 from dynet.model.weights import Architecture
 
 
@@ -33,7 +33,7 @@ class VariantNetwork(nn.Module):
         raise NotImplementedError
 
     def named_variant(self, variant: Variant | str | None) -> Variant:
-        """Return the variant of this name; a `Variant` stays as it is, and None is the only one, or L of several.
+        """Return the variant of this name; a `Variant` stays as it is, and None is the deepest.
 
         Raises:
             UsageError: The weights have no variant of this name.
@@ -41,7 +41,7 @@ class VariantNetwork(nn.Module):
         if isinstance(variant, Variant):
             return variant
         if variant is None:
-            variant = self.variants[0].name if len(self.variants) == 1 else "L"
+            return deepest(self.variants)
         for known in self.variants:
             if known.name == variant:
                 return known

@@ -52,6 +52,11 @@ SMALL = Variant("S", ReuseSchedule(2, 3, 3, 4))
 LARGE = Variant("L", ReuseSchedule(4, 6, 6, 8))
 
 
+def deepest(variants: Sequence[Variant]) -> Variant:
+    """Return the variant that applies most blocks: what is used where none is named."""
+    return max(variants, key=lambda variant: variant.schedule.applications)
+
+
 class VariantSampler:
     """Policy `random`: each step trains one variant, drawn as in the paper, with configurable probabilities."""
 

@@ -158,14 +158,15 @@ def same_tones(a: Plane, b: Plane) -> Plane:
     x = a.ravel() / 255
     basis = np.stack([np.ones_like(x), x, x * x], axis=1).astype(np.float64)
     target = b.ravel().astype(np.float64)
-    weight = np.ones(len(x))
-    fitted = np.zeros(3)
+    weight: NDArray[np.float64] = np.ones(len(x))
+    fitted: NDArray[np.float64] = np.zeros(3)
     for _ in range(6):
         weighed = basis * weight[:, None]
-        fitted = np.linalg.solve(weighed.T @ basis + 1e-6 * len(x) * np.diag([0, 0.01, 0.1]), weighed.T @ target)
+        normal = weighed.T @ basis + 1e-6 * len(x) * np.diag([0, 0.01, 0.1])
+        fitted = np.asarray(np.linalg.solve(normal, weighed.T @ target), np.float64)
         error = np.abs(basis @ fitted - target)
         spread = max(1.0, 2.5 * float(np.median(error)))
-        weight = 1 / (1 + (error / spread) ** 2)
+        weight = np.asarray(1 / (1 + (error / spread) ** 2), np.float64)
     return np.asarray(np.clip(basis @ fitted, 0, 255).reshape(a.shape), np.float32)
 
 
@@ -208,7 +209,8 @@ def _refined(a: Plane, b: Plane, warp: Plane) -> Plane:
     found = warp.copy()
     for sigma in _REFINED_AT:
         first, second = _details(luma(a), sigma), _details(luma(b), sigma)
-        planes = second, *(cv2.Sobel(second, cv2.CV_32F, *axis, ksize=3, scale=0.125) for axis in ((1, 0), (0, 1)))
+        slopes = (cv2.Sobel(second, cv2.CV_32F, *axis, ksize=3, scale=0.125) for axis in ((1, 0), (0, 1)))
+        planes = second, *(np.asarray(slope, np.float32) for slope in slopes)
         for _ in range(_STEPS):
             step = _step(first, planes, found)
             if step is None:

@@ -26,7 +26,8 @@ class FineStructure:
     strong: float
     """Fine structure where there is most."""
     quiet: tuple[NDArray[np.float64], NDArray[np.float64]]
-    """(3,) each: the quietest spots at the common scale and its two halves, as standard deviations of noise."""
+    """(3, 2) each: where this one is quietest, it and the other one, at the common scale and its two halves; standard
+    deviations of noise."""
     loud: tuple[NDArray[np.float64], NDArray[np.float64]]
     """(3,) each: the same where there is most."""
     strong_coarser: NDArray[np.float64]
@@ -60,9 +61,10 @@ def compare_fine(
     order = np.argsort((first[0] * second[0]).ravel(), kind="stable")
     quarter = len(order) // 4
     faint, middle, strong = order[:quarter], order[quarter:-quarter], order[-quarter:]
-    spots = [
-        np.array([np.quantile(_level(f, start + k), 0.25) for k in range(3)])
-        for f, start in zip(floors, starts, strict=True)
+    spots = [[_level(f, start + k).ravel() for k in range(3)] for f, start in zip(floors, starts, strict=True)]
+    quiet_spots = [
+        np.array([_where_quietest(own, other) for own, other in zip(spots[side], spots[1 - side], strict=True)])
+        for side in (0, 1)
     ]
     loud = [np.array([np.median(level.ravel()[strong]) for level in own]) for own in levels]
     slopes = [float(np.median(np.log2((c[0] + _FLOOR) / (c[1] + _FLOOR)).ravel()[strong])) for c in cells]
@@ -71,11 +73,17 @@ def compare_fine(
         faint=float(np.median(ratios[0][faint])),
         middle=float(np.median(ratios[0][middle])),
         strong=float(np.median(ratios[0][strong])),
-        quiet=(spots[0], spots[1]),
+        quiet=(quiet_spots[0], quiet_spots[1]),
         loud=(loud[0], loud[1]),
         strong_coarser=np.array([np.median(ratio[strong]) for ratio in ratios[1:]]),
         own_slope=(slopes[0], slopes[1]),
     )
+
+
+def _where_quietest(own: NDArray[np.float64], other: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the medians of both in that quarter of the cells in which the first has least."""
+    cells = np.argsort(own, kind="stable")[: len(own) // 4]
+    return float(np.median(own[cells])), float(np.median(other[cells]))
 
 
 def turned(levels: NDArray[np.float64], orientation: int) -> NDArray[np.float64]:
@@ -111,6 +119,6 @@ def _level(levels: NDArray[np.float64], position: float) -> NDArray[np.float64]:
     if low + (part >= 0.02) >= len(levels):
         return np.full(levels.shape[1:], np.nan)
     if part < 0.02:
-        return levels[low]
+        return np.asarray(levels[low], np.float64)
     between = (1 - part) * np.log(levels[low] + 0.01) + part * np.log(levels[low + 1] + 0.01)
     return np.asarray(np.exp(between) - 0.01, np.float64)

@@ -48,7 +48,7 @@ class CopyRow:
         """Return what these columns of a ledger row hold."""
         found = [float(row[name]) for name in QUALITY_OF_JPEG if row.get(name) is not None]
         sizes = int(row["width"] or 0), int(row["height"] or 0)
-        return cls(*(row[name] for name in _COLUMNS), *sizes, min(found, default=float("nan")))
+        return cls(row["frame"], row["points"], row["view"], *sizes, min(found, default=float("nan")))
 
 
 @dataclass(frozen=True, slots=True)

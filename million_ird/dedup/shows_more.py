@@ -1,9 +1,8 @@
 """Which of two aligned copies shows more of the scene, with less added or lost.
 
 Whatever differs between two copies was done to one of them. Which one, the difference itself tells: what was laid over
-an image has its edges in that image alone; bars, pages and filled sides meet the picture in a seam, or repeat it, where
-a scene goes on; noise adds the same everywhere, smoothing and compression take from what is faint, an enlargement has
-nothing in its upper octave; few colours and tone curves leave gaps in a histogram.
+an image has its edges in that image alone; bars and pages meet the picture in a seam where a scene goes on; noise adds
+the same everywhere, smoothing takes away, an enlargement has nothing in its upper octave.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +11,6 @@ from types import MappingProxyType
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from million_ird.dedup.aligned import (
     Aligned,
@@ -25,6 +23,7 @@ from million_ird.dedup.aligned import (
     same_tones,
 )
 from million_ird.dedup.fine_structure import FineStructure, compare_fine, turned
+from million_ird.dedup.overlaid import owned_edges, told_apart
 from million_ird.dedup.surroundings import judge_surroundings
 from million_ird.measures.view import View
 
@@ -47,6 +46,25 @@ HARMS: Mapping[str, str] = MappingProxyType(
 )
 """What a copy can have lost or got, in words."""
 _MAX_ERROR, _SMALL_ERROR = 0.85, 0.08
+"""Errors of an alignment (`Aligned.error`): from the first on it is not used, under the second no other is tried."""
+_MARGIN = 0.01
+"""Least difference of all severities that tells two copies apart."""
+_OTHER_SIZE = 0.15
+"""Octaves from which on one copy is larger than the other."""
+_RIM, _MIN_EDGES = 2, 8
+"""Pixels at the border of the overlap that do not count, and least pixels of edges that do."""
+_OWN_EDGE, _OWN_RATIO, _OWN_RATIO_OF_LARGE = 2.5, 3.0, 2.0
+"""Levels per pixel of the edges that the owner of a difference has, and how many times as much as the other copy."""
+_LARGE_MARK = 0.02
+"""Share of the overlap."""
+_SAME_TINTS = 1.15
+"""Largest ratio of the spread of colours at which these are compared place by place: a copy can be recoloured."""
+_MORE_CONTRAST, _LARGEST_GAIN = 1.35, 2.4
+"""Local contrast that only processing gives, and octaves of fine structure that no sharpening gives."""
+_COARSER, _GOOD_QUALITY = 8, 92
+"""Difference in JPEG quality that shows, and the quality from which on none does."""
+_FALL = 1.1
+"""How much more of white noise there is than at half the resolution, at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +87,7 @@ class Verdict:
 
     @property
     def better(self) -> int:
-        """Return 1 if the first shows more with less added or lost, −1 if the second does, 0 if none can be told."""
+        """1 if the first shows more with less added or lost, −1 if the second does, 0 if none can be told."""
         difference = sum(self.second.values()) - sum(self.first.values())
         return 0 if abs(difference) < _MARGIN else (1 if difference > 0 else -1)
 
@@ -90,21 +108,6 @@ class _Harms:
         return kind in self.sides[side] and self.sides[side][kind] >= least
 
 
-_MARGIN = 0.01
-_TOLD_APART = 5.0
-"""Difference, in levels, from which on one copy shows what the other does not."""
-_BUSY = 0.25
-_OTHER_SIZE = 0.15
-_LARGE_MARK = 0.02
-_MORE_CONTRAST = 1.35
-_LARGEST_GAIN = 2.4
-_COARSER = 8
-_MIN_EDGES = 8
-_RIM = 2
-_GOOD_QUALITY = 92
-_OWN_EDGE, _OWN_RATIO, _OWN_RATIO_OF_LARGE = 2.5, 3.0, 2.0
-
-
 def compare_copies(first: Shown, second: Shown, placements: Sequence[Placement]) -> Verdict | None:
     """Judge two copies; None if what both show is too small, or does not agree.
 
@@ -120,7 +123,11 @@ def compare_copies(first: Shown, second: Shown, placements: Sequence[Placement])
     _judge_surroundings(pair, harms)
     brightened = _without_vignette(luma(pair.shared_a), luma(pair.shared_b), harms)
     detail = _judge_fine(first, second, placement, pair, harms)
-    _judge_overlap(brightened, luma(pair.shared_b), harms)
+    _judge_overlap(same_tones_of_both(brightened, luma(pair.shared_b)), harms)
+    for channel in (0, 2):
+        tints = [image[..., channel] - luma(image) for image in (pair.shared_a, pair.shared_b)]
+        if max(plane.std() for plane in tints) < _SAME_TINTS * min(plane.std() for plane in tints):
+            _judge_overlap((tints[0], tints[1]), harms)
     _judge_colours(pair, harms)
     _judge_numbers(first, second, detail, harms)
     return Verdict(*harms.sides)
@@ -148,12 +155,13 @@ def _judge_surroundings(pair: Aligned, harms: _Harms) -> None:
             harms.add(1 - side, "cut", 0.1 + found.scene / max(0.05, 1 - found.added))
 
 
-def _judge_overlap(a: Plane, b: Plane, harms: _Harms) -> None:
-    if a.std() < b.std():
-        a = same_tones(a, b)
-    else:
-        b = same_tones(b, a)
-    a, b = same_sharpness(a, b)
+def same_tones_of_both(a: Plane, b: Plane) -> tuple[Plane, Plane]:
+    """Return both planes, that of less contrast with the tones of the other."""
+    return (same_tones(a, b), b) if a.std() < b.std() else (a, same_tones(b, a))
+
+
+def _judge_overlap(planes: tuple[Plane, Plane], harms: _Harms) -> None:
+    a, b = same_sharpness(*planes)
     mask = told_apart(a, b)
     mask[:_RIM] = mask[-_RIM:] = mask[:, :_RIM] = mask[:, -_RIM:] = 0
     border = cv2.morphologyEx(mask, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)).astype(bool)
@@ -161,7 +169,7 @@ def _judge_overlap(a: Plane, b: Plane, harms: _Harms) -> None:
     if border.sum() < _MIN_EDGES:
         return
     area = float(mask.mean())
-    owned = _owned_edges(a, b, border)
+    owned = owned_edges(a, b, border)
     ratio = _OWN_RATIO if area < _LARGE_MARK else _OWN_RATIO_OF_LARGE
     # What smoothing and darkened corners leave behind looks like small marks.
     least = (
@@ -171,36 +179,6 @@ def _judge_overlap(a: Plane, b: Plane, harms: _Harms) -> None:
         own, other = owned[side], owned[1 - side]
         if own > _OWN_EDGE and own > ratio * abs(other) and area > least:
             harms.add(side, "overlaid", 0.08 + 0.6 * (1 - float(np.exp(-area / _LARGE_MARK))))
-
-
-def told_apart(a: Plane, b: Plane) -> NDArray[np.uint8]:
-    """Return where one of two planes shows what the other does not show within a pixel: (h, w) 0 or 1."""
-    kernel = np.ones((3, 3), np.uint8)
-    # Compression of the thumbnails is coarser where there is more to see.
-    busy = np.minimum(*(cv2.dilate(plane, kernel) - cv2.erode(plane, kernel) for plane in (a, b)))
-    excess = np.zeros(a.shape, np.float32)
-    for one, other in ((a, b), (b, a)):
-        above = one - cv2.dilate(other, kernel)
-        below = cv2.erode(other, kernel) - one
-        excess = np.maximum(excess, np.maximum(above, below))
-    usual = float(np.median(np.abs(a - b)))
-    return (excess > max(_TOLD_APART, 3 * usual) + _BUSY * busy).astype(np.uint8)
-
-
-def _owned_edges(a: Plane, b: Plane, where: NDArray[np.bool_]) -> tuple[float, float]:
-    """Return how much of the edges of the difference, in levels per pixel, each of two planes has."""
-    x, y = _gradient(a - b)
-    size = np.sqrt(x * x + y * y) + 1e-3
-    shares = []
-    for plane, sign in ((a, 1), (b, -1)):
-        own_x, own_y = _gradient(plane)
-        shares.append(float((sign * (own_x * x + own_y * y) / size)[where].mean()))
-    return shares[0], shares[1]
-
-
-def _gradient(plane: Plane) -> tuple[Plane, Plane]:
-    across, down = (cv2.Sobel(plane, cv2.CV_32F, *order, ksize=3, scale=0.125) for order in ((1, 0), (0, 1)))
-    return np.asarray(across, np.float32), np.asarray(down, np.float32)
 
 
 def _without_vignette(a: Plane, b: Plane, harms: _Harms) -> Plane:
@@ -297,16 +275,17 @@ def _judge_noise(found: FineStructure, qualities: tuple[float, float], harms: _H
     strong = np.array([found.strong, *found.strong_coarser])
     scales = np.arange(3) >= (abs(found.octaves) > 0.05)  # between two resolutions, the finest is not exact
     for side, sign in ((0, 1), (1, -1)):
-        own, other = found.quiet[side], found.quiet[1 - side]
+        own, other = found.quiet[side].T
         gain = np.log2((own + 0.3) / (other + 0.3))
         if qualities[1 - side] < qualities[side] - _COARSER:
             continue  # compression takes away what is faint, as if it had been noise
         # Where there was least, compression and smoothing leave nothing.
         much = (other > 0.25) & (((own > 2.0) & (gain > 0.7)) | ((own > 1.2) & (gain > 1.2)))
-        added, added_where_most = (
-            found_in[side] ** 2 - found_in[1 - side] ** 2 for found_in in (found.quiet, found.loud)
-        )
-        noisy = scales & much & ((sign * strong < 0.6 * gain) | (added_where_most < 3 * added))
+        added = own**2 - other**2
+        added_where_most = found.loud[side] ** 2 - found.loud[1 - side] ** 2
+        # White noise falls with the resolution, other noise need not; but what is added is the same everywhere.
+        falls = np.append(own[:-1] > _FALL * own[1:], False) & (sign * strong < 0.6 * gain)
+        noisy = scales & much & (falls | (added_where_most < 3 * added))
         if noisy.any():
             harms.add(side, "noisy", 0.15 + min(0.4, float(np.max((0.1 * gain + own / 50)[noisy]))))
 

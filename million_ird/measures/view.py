@@ -167,7 +167,7 @@ def _window_pixels(side: int, grid: int) -> NDArray[np.int64]:
     """Return which rows, or columns, of an image are in windows: one window, in the middle, of each cell."""
     window = min(_WINDOW, side // grid) // 8 * 8
     starts = np.rint((np.arange(grid) + 0.5) * (side / grid) - window / 2).astype(np.int64)
-    return (np.clip(starts, 0, side - window)[:, None] + np.arange(window)).ravel()
+    return np.asarray((np.clip(starts, 0, side - window)[:, None] + np.arange(window)).ravel(), np.int64)
 
 
 def _logarithms(sigma: NDArray[np.float64]) -> NDArray[np.uint8]:

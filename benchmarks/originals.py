@@ -3,8 +3,7 @@
 Photographs of ../shared/data are altered in every way of alterations.py and harms.py, and saved as PNG and JPEG by
 turns; the original comes before its copy, and then after it. Every pair is decided as in a build, with the size and the
 numbers of both. Pairs that are not found as copies are counted apart; so are alterations after which no pixel tells
-which file was first. `--half` takes every second photograph and alteration: the rule was tuned on the first half of the
-photographs.
+which file was first. `--half` takes every second photograph.
 """
 
 import argparse

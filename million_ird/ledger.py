@@ -45,8 +45,8 @@ _REPEATING = (
     *("source", "licence", "attribution", "format", "mode", "icc", "failure_class", "verdict", "reason", "split"),
 )
 """Columns of few distinct texts: dictionary encoding pays for these, and costs time for the others."""
-SIGNATURE = ("frame", "points")
-"""Columns of an image's signature: some 4 kB a row, read in batches."""
+SIGNATURE = ("frame", "points", "view")
+"""Columns of an image's signature and of its small view: some 7 kB a row, read in batches, erased by a takedown."""
 
 
 def scanned_schema(measures: Sequence[str]) -> pa.Schema:
@@ -100,7 +100,8 @@ def check_version(schema: pa.Schema, where: str) -> tuple[str, ...]:
     if version is None:
         raise LedgerError(f"{where}: not a million-ird ledger")
     if version != str(SCHEMA_VERSION):
-        raise LedgerError(f"{where}: ledger of schema version {version}, this program reads {SCHEMA_VERSION}")
+        reads = f"this program reads {SCHEMA_VERSION}; run build with this one"
+        raise LedgerError(f"{where}: ledger of schema version {version}, {reads}")
     measures = tuple(filter(None, metadata["million_ird.measures"].split(",")))
     unknown = [name for name in measures if not {*measure_fields([name])} <= {*schema.names}]
     if unknown:

@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias
 
 from million_ird.measure_specs import MEASURE_SPECS, Tier
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 MEASURES_REVISION = 2
 """Goes up when the numbers of a built-in measure change: rows of an earlier revision are measured again."""
 MAX_PIXELS = 250_000_000
@@ -44,6 +44,7 @@ IDENTITY_COLUMNS = (
     Column("pixels_id", "string"),
     Column("frame", "binary"),
     Column("points", "binary"),
+    Column("view", "binary"),
 )
 VERSION_COLUMNS = (Column("version", "string", required=True),)
 """Of scanned rows alone."""

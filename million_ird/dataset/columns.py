@@ -11,7 +11,7 @@ IMAGE_TYPE = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.stri
 _LEDGER_ONLY = frozenset(
     {
         *("tier", "failure_class", "failure_detail", "verdict", "reason", "measured", "limit"),
-        *("duplicate_of", "leak_of", "split", "vanished", "frame", "points"),
+        *("duplicate_of", "leak_of", "split", "vanished", "frame", "points", "view"),
     }
 )
 

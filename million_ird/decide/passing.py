@@ -19,6 +19,7 @@ from million_ird.decide.refusals import PASSES, Codes, not_null, outcome_of
 from million_ird.decide.splits import assign_splits
 from million_ird.dedup.clusters import best_with_same_label, choose_representatives, component_labels, rank_rows
 from million_ird.dedup.enlarged import find_enlarged
+from million_ird.dedup.preference import Copies, standings
 from million_ird.dedup.search import HashPairSearch, find_near_duplicates
 from million_ird.dedup.search_keys import BatchReader, NearDuplicateRules, Positions
 from million_ird.dedup.verification import Relation
@@ -186,8 +187,12 @@ def _drop_near(
 
     copies = position[pairs.copies]
     octave_drop = as_floats(passing.numbers[DETAIL])[rows]
-    enlarged = find_enlarged(_pixels(passing.numbers)[rows], octave_drop, component_labels(copies, len(rows)))
+    labels = component_labels(copies, len(rows))
+    enlarged = find_enlarged(_pixels(passing.numbers)[rows], octave_drop, labels)
     ranks = rank_rows(-enlarged.astype(np.float64), -rank[rows].astype(np.float64))
+    compared = Copies(copies, rows, passing.numbers)
+    standing = standings(compared, ranks, labels, passing.read, turned=rules.turned, search=hash_search)
+    ranks = rank_rows(standing, -ranks.astype(np.float64))
     best = choose_representatives(copies, ranks, is_copy)
     groups = component_labels(np.concatenate([position[pairs.copies], position[pairs.parts]]), len(rows))
     settling.group[rows] = rows[groups]

@@ -34,6 +34,8 @@ _SURE = (5, 0.15, 0.85)
 """Thresholds of an overlap: inliers, their fraction of the matches, and correlation over the overlap. Unrelated images
 reach 6 inliers at most, a tenth of their matches: among 1,000 keypoints some always match, and a few of these agree on
 some map."""
+SURE_INLIERS = _SURE[0]
+"""Least inliers of an overlap between two images that show the same."""
 _CONTAINED = 0.9
 _MIN_CROP = 0.5
 _BOTH_MOSTLY = 0.75
@@ -83,7 +85,7 @@ def match_signatures(a: Signature, b: Signature, *, turned: bool = True) -> Pair
         turned: Whether one may be mirrored or turned by quarters.
     """
     if a.frame and b.frame:
-        orientations = _near_orientations(a.frame, b.frame, turned)
+        orientations = near_orientations(a.frame, b.frame, turned)
         best = max((frame_correlation(a.frame, b.frame, k) for k in orientations), default=-1.0)
         if best >= MIN_FRAME_CORRELATION:
             return PairMatch(Relation.COPY, best)
@@ -100,7 +102,7 @@ def match_signatures(a: Signature, b: Signature, *, turned: bool = True) -> Pair
     return None
 
 
-def _near_orientations(a: bytes, b: bytes, turned: bool) -> list[int]:
+def near_orientations(a: bytes, b: bytes, turned: bool) -> list[int]:
     """Return the orientations of b whose hash is near that of a."""
     hashes_a, hashes_b = (np.frombuffer(packed, FRAME)[0]["hashes"] for packed in (a, b))
     distances = [(int(hashes_a[0]) ^ int(hashes_b[k])).bit_count() for k in range(8 if turned else 1)]

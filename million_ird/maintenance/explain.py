@@ -13,12 +13,14 @@ from million_ird.candidate import Drop
 from million_ird.config.gates import Gate
 from million_ird.config.recipe import Recipe
 from million_ird.decide.gate_order import in_cost_order
+from million_ird.dedup.preference import QUALITY_OF_JPEG, CopyRow, judge
+from million_ird.dedup.shows_more import HARMS
 from million_ird.errors import UsageError
 from million_ird.ledger import SIGNATURE, Row, check_version
 from million_ird.ledger_stream import LedgerStream
 from million_ird.printable import printable
 from million_ird.reporting.formatting import plural
-from million_ird.schema import DROPPED, HEADER_COLUMNS, KEPT, LEAK, measure_fields, null_reason
+from million_ird.schema import DROPPED, HEADER_COLUMNS, KEPT, LEAK, NEAR, measure_fields, null_reason
 from million_ird.sources.web.links import keys_of_address
 
 SUGGESTED = 3
@@ -27,6 +29,8 @@ COMPARED = 20_000
 """At most so many names are compared by their letters: a second for these."""
 _LISTED = 5
 """Candidates that an error names."""
+_TOLD = 0.05
+"""Least severity of a harm that is told."""
 _MIN_BEGINNING = 4
 """Characters of an id or key that can stand for it."""
 
@@ -164,11 +168,31 @@ def _verdict(row: Row, ledger: LedgerStream) -> str:
             return f"dropped: {LEAK}: shows {row['leak_of']} (correlation {row['measured']:.3f})"
         if row["duplicate_of"] is not None:
             other = _find(ledger, str(row["duplicate_of"]), "ledger")
-            return f"dropped: {row['reason']} of {other['source']}/{other['uri']} (key {other['key']})"
+            why = _why_worse(ledger, str(row["key"]), str(other["key"])) if row["reason"] == NEAR else ""
+            return f"dropped: {row['reason']} of {other['source']}/{other['uri']} (key {other['key']}){why}"
         if row["limit"] is None:
             return f"dropped: {row['reason']}"
         return f"dropped: {row['reason']}, measured {row['measured']:.6g}, limit {row['limit']:.6g}"
     return f"failed: {row['failure_class']}, {row['failure_detail']}"
+
+
+def _why_worse(ledger: LedgerStream, key: str, kept: str) -> str:
+    """Return what a copy has lost or got, as the kept one shows it: `; is cut off, is noisier`; empty if unknown."""
+    places = {key: _Matches(), kept: _Matches()}
+    start = 0
+    for table in ledger.batches(["key"]):
+        for name, matches in places.items():
+            matches.add(pc.equal(table["key"], name), start)
+        start += table.num_rows
+    columns = (*SIGNATURE, "width", "height", *(name for name in QUALITY_OF_JPEG if name in ledger.column_names))
+    positions = [matches.first[0] for matches in places.values()]
+    rows = ledger.take(positions, columns)
+    copies = [CopyRow.of(rows[position]) for position in positions]
+    verdict = judge(copies[0], copies[1], turned=True)
+    if verdict is None:
+        return ""
+    told = sorted(((severity, kind) for kind, severity in verdict.first.items() if severity >= _TOLD), reverse=True)
+    return "; " + ", ".join(HARMS[kind] for _, kind in told) if told else ""
 
 
 def _null(field: str, row: Row, recipe: Recipe) -> str:

@@ -20,6 +20,7 @@ from million_ird.measures.neural import BATCH, NeuralScore
 from million_ird.measures.registry import Measure
 from million_ird.measures.scores import measures_with, neural_scores
 from million_ird.measures.signature import compute_signature
+from million_ird.measures.view import pack_view
 from million_ird.metadata.strip import strip_metadata
 from million_ird.sources.cells import failure_in
 
@@ -170,7 +171,7 @@ class Cascade:
 
     def _add_signature(self, row: Row, image: EncodedImage) -> None:
         start = time.perf_counter()
-        row |= compute_signature(image)
+        row |= {**compute_signature(image), "view": pack_view(image)}
         self.seconds["signature"] += time.perf_counter() - start
 
     def _is_dropped(self, row: Row, tier: Tier) -> bool:

@@ -23,6 +23,7 @@ from million_ird.decide.leaks import LeakMatch, ReferenceFingerprints, find_leak
 from million_ird.decide.splits import assign_splits
 from million_ird.dedup.clusters import choose_representatives, component_labels, rank_rows
 from million_ird.dedup.enlarged import find_enlarged
+from million_ird.dedup.preference import Copies, standings
 from million_ird.dedup.search import HashPairSearch, find_near_duplicates
 from million_ird.dedup.search_keys import BatchReader, NearDuplicateRules
 from million_ird.dedup.verification import Relation
@@ -263,8 +264,12 @@ def _drop_near(
         return match is not None and match.relation is Relation.COPY
 
     copies = position[pairs.copies]
-    enlarged = find_enlarged(_pixels(scanned)[rows], _octave_drop(scanned)[rows], component_labels(copies, len(rows)))
+    labels = component_labels(copies, len(rows))
+    enlarged = find_enlarged(_pixels(scanned)[rows], _octave_drop(scanned)[rows], labels)
     ranks = rank_rows(-enlarged.astype(np.float64), -rank[rows].astype(np.float64))
+    compared = Copies(copies, rows, scanned)
+    standing = standings(compared, ranks, labels, batches, turned=rules.turned, search=hash_search)
+    ranks = rank_rows(standing, -ranks.astype(np.float64))
     best = choose_representatives(copies, ranks, is_copy)
     groups = component_labels(np.concatenate([position[pairs.copies], position[pairs.parts]]), len(rows))
     columns.group[rows] = rows[groups]

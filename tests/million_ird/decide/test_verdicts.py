@@ -51,7 +51,7 @@ def row(key: str, **changes: object) -> dict[str, object]:
 
 def decided(rows: list[dict[str, object]], recipe: Recipe = RECIPE, vanished: int = 0) -> list[dict[str, object]]:
     table = to_table(rows, scanned_schema(recipe.ledger_entries))
-    verdicts = decide(table.select([*needed_columns(recipe), "frame", "points"]), recipe, vanished)
+    verdicts = decide(table.select([*needed_columns(recipe), "frame", "points", "view"]), recipe, vanished)
     assert verdicts.num_rows == len(rows)
     counted = funnel(verdicts.append_column("failure_class", table["failure_class"]))
     assert counted.kept + sum(counted.dropped.values()) + counted.failed == counted.candidates == len(rows)
@@ -213,7 +213,7 @@ def column(name, kind):
         return pa.array(random.integers(1, 100, rows)).cast(kind)
     return pa.nulls(rows, kind)
 schema = measured_schema(recipe.ledger_entries)
-names = [*needed_columns(recipe), "frame", "points"]
+names = [*needed_columns(recipe), "frame", "points", "view"]
 table = pa.table({name: column(name, schema.field(name).type) for name in names})
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 decide(table.slice(0, 1000), recipe)

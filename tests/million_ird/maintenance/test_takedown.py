@@ -89,9 +89,9 @@ def rows(out: Path) -> dict[str, dict[str, object]]:
     return {str(row["uri"]): row for row in ledger.load(Folder(str(out))).to_pylist()}
 
 
-def signatures(out: Path) -> dict[str, tuple[bytes | None, bytes | None]]:
+def signatures(out: Path) -> dict[str, tuple[bytes | None, ...]]:
     found = ledger.load(Folder(str(out)), ["uri", *ledger.SIGNATURE]).to_pylist()
-    return {row["uri"]: (row["frame"], row["points"]) for row in found}
+    return {row["uri"]: tuple(row[name] for name in ledger.SIGNATURE) for row in found}
 
 
 def traces(out: Path, name: str) -> list[bytes]:
@@ -150,11 +150,12 @@ def test_its_copies_are_removed_and_the_rows_keep_only_hashes(after: tuple[Path,
         row = rows(out)[name]
         assert (row["verdict"], row["reason"]) == ("dropped", "removed")
         assert row["measured"] is row["leak_of"] is None
-        assert signatures(out)[name] == (None, None)
+        assert signatures(out)[name] == (None, None, None)
     for file in (out / ".work" / "scan").rglob("*.parquet"):
         table = pq.read_table(file)
         gone = pc.is_in(table["uri"], value_set=pa.array([NAMED, "saved again.jpg"]))
-        assert table.filter(gone).select(["frame", "points"]).to_pylist() == [{"frame": None, "points": None}] * 2
+        erased = dict.fromkeys(ledger.SIGNATURE)
+        assert table.filter(gone).select([*ledger.SIGNATURE]).to_pylist() == [erased] * 2
     refusals = pq.read_table(out / "removed.parquet")
     assert refusals.column_names == ["id", "pixels_id", "width", "height", "phash", "points"]
     assert refusals["id"].to_pylist() == sorted(str(rows(out)[name]["id"]) for name in (NAMED, "saved again.jpg"))

@@ -1,0 +1,323 @@
+"""Which of two aligned copies shows more of the scene, with less added or lost.
+
+Whatever differs between two copies was done to one of them. Which one, the difference itself tells: what was laid over
+an image has its edges in that image alone; bars and pages meet the picture in a seam where a scene goes on; noise adds
+the same everywhere, smoothing takes away, an enlargement has nothing in its upper octave.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+import cv2
+import numpy as np
+
+from million_ird.dedup.aligned import (
+    Aligned,
+    Box,
+    Placement,
+    Plane,
+    align,
+    luma,
+    same_sharpness,
+    same_tones,
+)
+from million_ird.dedup.fine_structure import FineStructure, compare_fine, turned
+from million_ird.dedup.overlaid import owned_edges, told_apart
+from million_ird.dedup.surroundings import judge_surroundings
+from million_ird.measures.view import View
+
+HARMS: Mapping[str, str] = MappingProxyType(
+    {
+        "overlaid": "has something laid over it",
+        "surrounded": "has bars, filled sides or a page around it",
+        "cut": "is cut off",
+        "noisy": "is noisier",
+        "smooth": "has lost detail",
+        "sharpened": "is sharpened too much",
+        "posterised": "has gaps in its tones",
+        "clipped": "has clipped tones",
+        "discoloured": "has lost its colours",
+        "vignetted": "has darkened corners",
+        "enlarged": "is enlarged",
+        "smaller": "is smaller",
+        "compressed": "is compressed more",
+    }
+)
+"""What a copy can have lost or got, in words."""
+_MAX_ERROR, _SMALL_ERROR = 0.85, 0.08
+"""Errors of an alignment (`Aligned.error`): from the first on it is not used, under the second no other is tried."""
+_MARGIN = 0.01
+"""Least difference of all severities that tells two copies apart."""
+_OTHER_SIZE = 0.15
+"""Octaves from which on one copy is larger than the other."""
+_RIM, _MIN_EDGES = 2, 8
+"""Pixels at the border of the overlap that do not count, and least pixels of edges that do."""
+_OWN_EDGE, _OWN_RATIO, _OWN_RATIO_OF_LARGE = 2.5, 3.0, 2.0
+"""Levels per pixel of the edges that the owner of a difference has, and how many times as much as the other copy."""
+_LARGE_MARK = 0.02
+"""Share of the overlap."""
+_SAME_TINTS = 1.15
+"""Largest ratio of the spread of colours at which these are compared place by place: a copy can be recoloured."""
+_MORE_CONTRAST, _LARGEST_GAIN = 1.35, 2.4
+"""Local contrast that only processing gives, and octaves of fine structure that no sharpening gives."""
+_COARSER, _GOOD_QUALITY = 8, 92
+"""Difference in JPEG quality that shows, and the quality from which on none does."""
+_FALL = 1.1
+"""How much more of white noise there is than at half the resolution, at least."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What is known of one of two copies that are compared."""
+
+    view: View
+    width: int
+    height: int
+    quality: float
+    """Of JPEG compression, 1 to 100; 100 where none shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What each of two copies has lost or got, as the other one shows it: severities by the names of `HARMS`."""
+
+    first: Mapping[str, float] = field(default_factory=dict)
+    second: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def better(self) -> int:
+        """1 if the first shows more with less added or lost, −1 if the second does, 0 if none can be told."""
+        difference = sum(self.second.values()) - sum(self.first.values())
+        return 0 if abs(difference) < _MARGIN else (1 if difference > 0 else -1)
+
+
+class _Harms:
+    """Collects severities of both copies; side 0 is the first."""
+
+    def __init__(self) -> None:
+        self.sides: tuple[dict[str, float], dict[str, float]] = ({}, {})
+
+    def add(self, side: int, kind: str, severity: float) -> None:
+        self.sides[side][kind] = max(severity, self.sides[side].get(kind, 0.0))
+
+    def drop(self, side: int, kind: str) -> None:
+        self.sides[side].pop(kind, None)
+
+    def has(self, side: int, kind: str, least: float = 0.0) -> bool:
+        return kind in self.sides[side] and self.sides[side][kind] >= least
+
+
+def compare_copies(first: Shown, second: Shown, placements: Sequence[Placement]) -> Verdict | None:
+    """Judge two copies; None if what both show is too small, or does not agree.
+
+    Args:
+        first: One of the copies.
+        second: The other one.
+        placements: Where the second may lie relative to the first, about, between whole images.
+    """
+    pair, placement = best_alignment(first.view, second.view, placements)
+    if pair is None or pair.error > _MAX_ERROR:
+        return None
+    harms = _Harms()
+    _judge_surroundings(pair, harms)
+    brightened = _without_vignette(luma(pair.shared_a), luma(pair.shared_b), harms)
+    detail = _judge_fine(first, second, placement, pair, harms)
+    _judge_overlap(same_tones_of_both(brightened, luma(pair.shared_b)), harms)
+    for channel in (0, 2):
+        tints = [image[..., channel] - luma(image) for image in (pair.shared_a, pair.shared_b)]
+        if max(plane.std() for plane in tints) < _SAME_TINTS * min(plane.std() for plane in tints):
+            _judge_overlap((tints[0], tints[1]), harms)
+    _judge_colours(pair, harms)
+    _judge_numbers(first, second, detail, harms)
+    return Verdict(*harms.sides)
+
+
+def best_alignment(first: View, second: View, placements: Sequence[Placement]) -> tuple[Aligned | None, Placement]:
+    """Return the alignment after which both agree best, the earlier one of two that are about equal."""
+    best: Aligned | None = None
+    chosen = placements[0]
+    for placement in placements:
+        pair = align(first.thumbnail, second.thumbnail, placement)
+        if pair is not None and (best is None or pair.error < 0.95 * best.error):
+            best, chosen = pair, placement
+        if best is not None and best.error < _SMALL_ERROR:
+            break
+    return best, chosen
+
+
+def _judge_surroundings(pair: Aligned, harms: _Harms) -> None:
+    for side, (image, box) in enumerate(((pair.a, pair.box_a), (pair.b, pair.box_b))):
+        found = judge_surroundings(image, box)
+        if found.added:
+            harms.add(side, "surrounded", 0.2 + min(0.5, found.added))
+        if found.scene:
+            harms.add(1 - side, "cut", 0.1 + found.scene / max(0.05, 1 - found.added))
+
+
+def same_tones_of_both(a: Plane, b: Plane) -> tuple[Plane, Plane]:
+    """Return both planes, that of less contrast with the tones of the other."""
+    return (same_tones(a, b), b) if a.std() < b.std() else (a, same_tones(b, a))
+
+
+def _judge_overlap(planes: tuple[Plane, Plane], harms: _Harms) -> None:
+    a, b = same_sharpness(*planes)
+    mask = told_apart(a, b)
+    mask[:_RIM] = mask[-_RIM:] = mask[:, :_RIM] = mask[:, -_RIM:] = 0
+    border = cv2.morphologyEx(mask, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)).astype(bool)
+    border[[0, -1]] = border[:, [0, -1]] = False
+    if border.sum() < _MIN_EDGES:
+        return
+    area = float(mask.mean())
+    owned = owned_edges(a, b, border)
+    ratio = _OWN_RATIO if area < _LARGE_MARK else _OWN_RATIO_OF_LARGE
+    # What smoothing and darkened corners leave behind looks like small marks.
+    least = (
+        _LARGE_MARK if any(harms.has(side, kind, 0.1) for side in (0, 1) for kind in ("smooth", "vignetted")) else 0.0
+    )
+    for side in (0, 1):
+        own, other = owned[side], owned[1 - side]
+        if own > _OWN_EDGE and own > ratio * abs(other) and area > least:
+            harms.add(side, "overlaid", 0.08 + 0.6 * (1 - float(np.exp(-area / _LARGE_MARK))))
+
+
+def _without_vignette(a: Plane, b: Plane, harms: _Harms) -> Plane:
+    """Judge whether the corners of one copy are darker; return the first one as bright as the second."""
+    ratio = np.log2((cv2.GaussianBlur(a, (0, 0), 3) + 8) / (cv2.GaussianBlur(b, (0, 0), 3) + 8))
+    y, x = (np.linspace(-1, 1, side) for side in ratio.shape)
+    radius = y[:, None] ** 2 + x[None] ** 2
+    centred, apart = radius - radius.mean(), ratio - ratio.mean()
+    slope = float((centred * apart).sum() / (centred**2).sum())
+    explained = slope**2 * float((centred**2).sum()) / max(1e-6, float((apart**2).sum()))
+    if abs(slope) < 0.15 or explained < 0.6:
+        return a
+    harms.add(0 if slope < 0 else 1, "vignetted", 0.15)
+    smooth = cv2.GaussianBlur(ratio, (0, 0), 6)
+    return np.asarray((a + 8) * 2**-smooth - 8, np.float32)
+
+
+def _judge_colours(pair: Aligned, harms: _Harms) -> None:
+    own = [_colours_beyond_tones(image) for image in (pair.shared_a, pair.shared_b)]
+    for side in (0, 1):
+        if own[1 - side] > 2 and own[side] < 0.35 * own[1 - side]:
+            harms.add(side, "discoloured", 0.4)
+
+
+def _colours_beyond_tones(image: Plane) -> float:
+    """Return the standard deviation, in levels, of the colours that do not follow from the luma: 0 for sepia."""
+    grey = luma(image)
+    bins = np.clip(grey / 16, 0, 15).astype(np.int64).ravel()
+    count = np.maximum(np.bincount(bins, minlength=16), 1)
+    total = 0.0
+    for channel in (0, 2):
+        chroma = (image[..., channel] - grey).ravel().astype(np.float64)
+        mean = np.bincount(bins, chroma, minlength=16) / count
+        total += float(((chroma - mean[bins]) ** 2).mean())
+    return float(np.sqrt(total))
+
+
+def _judge_fine(first: Shown, second: Shown, placement: Placement, pair: Aligned, harms: _Harms) -> float:
+    """Return how much more fine structure the first has, negative if it has less, where noise does not tell."""
+    views = first.view, second.view
+    boxes = _relative(pair.box_a, pair.a), _relative(pair.box_b, pair.b)
+    size = (second.height, second.width) if placement.orientation & 4 else (second.width, second.height)
+    areas = [
+        width * (box[2] - box[0]) * height * (box[3] - box[1])
+        for (width, height), box in zip(((first.width, first.height), size), boxes, strict=True)
+    ]
+    octaves = float(np.log2(areas[0] / areas[1])) / 2
+    found = compare_fine(
+        (views[0].fine, turned(views[1].fine, placement.orientation)),
+        (views[0].quiet, turned(views[1].quiet, placement.orientation)),
+        boxes,
+        octaves,
+    )
+    if found is None:
+        return 0.0
+    _judge_noise(found, (first.quality, second.quality), harms)
+    larger, sign = (0, 1) if octaves > 0 else (1, -1)
+    detail = 0.25 * found.faint + 0.35 * found.middle + 0.4 * found.strong  # > 0: the first has more
+    if abs(octaves) > _OTHER_SIZE:
+        # What the smaller one has more of at its own resolution, the larger one has lost or never had.
+        steeper = min(0.8, sign * (found.own_slope[1] - found.own_slope[0]))
+        lacking = -sign * found.strong + 0.25 * steeper - 0.08 * abs(octaves)
+        if lacking > 0.27 or views[larger].repeats > 0.05:
+            harms.add(larger, "enlarged", 0.15)
+        elif lacking < 0.12:
+            harms.add(1 - larger, "smaller", min(0.5, 0.25 * abs(octaves)))
+        detail = sign * min(0.0, sign * detail + 0.25) if sign * detail < 0 else detail
+    if any(harms.has(side, "noisy") for side in (0, 1)):
+        return 0.0
+    richer = 0 if detail > 0 else 1
+    contrasts = _local_contrast(pair.shared_a), _local_contrast(pair.shared_b)
+    tells = abs(detail) > 0.3 and abs(found.strong) < _LARGEST_GAIN
+    lit = any(harms.has(side, "vignetted") for side in (0, 1))
+    if tells and not lit and contrasts[richer] > _MORE_CONTRAST * contrasts[1 - richer]:
+        harms.add(richer, "sharpened", 0.3)
+        return detail
+    sharpened = _sharpened(views[richer], views[1 - richer]) if tells else 0.0
+    if sharpened > 1:
+        harms.add(richer, "sharpened", min(0.5, 0.15 * abs(detail) + 0.1))
+    elif sharpened < 0.4 and abs(detail) > 0.15:
+        harms.add(1 - richer, "smooth", min(0.5, 0.2 * abs(detail)))
+    return detail
+
+
+def _local_contrast(image: Plane) -> float:
+    """Return the size of the details in a thumbnail relative to that of the light: neither blur nor tones change it."""
+    grey = luma(image)
+    light = cv2.GaussianBlur(grey, (0, 0), 6)
+    size = float(np.median(np.abs(light - np.median(light))))
+    return float(np.median(np.abs(grey - light))) / (size + 4)
+
+
+def _judge_noise(found: FineStructure, qualities: tuple[float, float], harms: _Harms) -> None:
+    strong = np.array([found.strong, *found.strong_coarser])
+    scales = np.arange(3) >= (abs(found.octaves) > 0.05)  # between two resolutions, the finest is not exact
+    for side, sign in ((0, 1), (1, -1)):
+        own, other = found.quiet[side].T
+        gain = np.log2((own + 0.3) / (other + 0.3))
+        if qualities[1 - side] < qualities[side] - _COARSER:
+            continue  # compression takes away what is faint, as if it had been noise
+        # Where there was least, compression and smoothing leave nothing.
+        much = (other > 0.25) & (((own > 2.0) & (gain > 0.7)) | ((own > 1.2) & (gain > 1.2)))
+        added = own**2 - other**2
+        added_where_most = found.loud[side] ** 2 - found.loud[1 - side] ** 2
+        # White noise falls with the resolution, other noise need not; but what is added is the same everywhere.
+        falls = np.append(own[:-1] > _FALL * own[1:], False) & (sign * strong < 0.6 * gain)
+        noisy = scales & much & (falls | (added_where_most < 3 * added))
+        if noisy.any():
+            harms.add(side, "noisy", 0.15 + min(0.4, float(np.max((0.1 * gain + own / 50)[noisy]))))
+
+
+def _sharpened(richer: View, poorer: View) -> float:
+    """Return how much speaks for sharpening of one copy, over 1, rather than for a loss of the other, under 0.4."""
+    if np.isnan(richer.halo):
+        return 0.0
+    clipped = float(np.log2((richer.clipped + 0.001) / (poorer.clipped + 0.001)))
+    return (richer.halo - 0.7) / 0.2 + clipped / 1.5
+
+
+def _relative(box: Box, image: Plane) -> Box:
+    height, width = image.shape[:2]
+    return box[0] / width, box[1] / height, box[2] / width, box[3] / height
+
+
+def _judge_numbers(first: Shown, second: Shown, detail: float, harms: _Harms) -> None:
+    copies = first, second
+    for side, sign in ((0, 1), (1, -1)):
+        own, other = copies[side].view, copies[1 - side].view
+        gaps = own.comb - other.comb
+        # Whatever blurs a copy fills its gaps; contours of few colours add some fine structure, but not much.
+        if gaps > 0.012 and own.comb > 2 * other.comb and sign * detail < min(0.9, 0.25 + 3 * gaps):
+            harms.add(side, "posterised", min(0.35, 0.05 + 0.5 * gaps))
+            for kind in ("smooth", "sharpened", *(("overlaid",) if gaps > 0.1 else ())):
+                harms.drop(1 - side, kind)
+    for side in (0, 1):
+        own, other = copies[side].view, copies[1 - side].view
+        kept = not harms.has(side, "surrounded") and not harms.has(1 - side, "posterised")
+        if own.clipped > 2 * other.clipped + 0.004 and kept:
+            harms.add(side, "clipped", min(0.3, 0.05 + 2 * (own.clipped - other.clipped)))
+        lost = min(copies[1 - side].quality, _GOOD_QUALITY) - copies[side].quality
+        if lost > 0:
+            harms.add(side, "compressed", 0.3 * lost / 100)

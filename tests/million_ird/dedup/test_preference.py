@@ -1,0 +1,110 @@
+"""Of two copies the original is preferred, whichever comes first."""
+
+import io
+from functools import cache
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import skimage.data
+from PIL import Image
+
+from benchmarks.alterations import ALTERATIONS
+from benchmarks.harms import HARMS
+from million_ird.dedup.preference import Copies, CopyRow, judge, standings
+from million_ird.dedup.search import HashPairSearch
+from million_ird.images.encoded_image import EncodedImage
+from million_ird.measures.signature import compute_signature
+from million_ird.measures.view import pack_view
+from million_ird.runtime.threads import single_threaded
+
+ALL = {**ALTERATIONS, **HARMS}
+SHOWN = {
+    "caption bar below, dark": "surrounded",
+    "black sides": "surrounded",
+    "blurred sides": "surrounded",
+    "mirrored sides": "surrounded",
+    "tiled mark 45 %": "overlaid",
+    "centred mark 45 %": "overlaid",
+    "logo": "overlaid",
+    "meme": "overlaid",
+    "crop of 10%": "cut",
+    "noise 25": "noisy",
+    "median 7": "smooth",
+    "JPEG 20": "smooth",
+    "64 colours": "posterised",
+    "grey": "discoloured",
+    "bicubic ×1.5": "enlarged",
+    "nearest ×2": "enlarged",
+    "resize ×0.5": "smaller",
+}
+"""What the altered copy is to have."""
+
+
+def row_of(image: Image.Image) -> dict[str, object]:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", compress_level=1)
+    encoded = EncodedImage(buffer.getvalue())
+    with single_threaded():
+        columns = compute_signature(encoded)
+        return {
+            **{name: columns[name] for name in ("frame", "points")},
+            "view": pack_view(encoded),
+            "width": image.width,
+            "height": image.height,
+            "jpeg_quality": None,
+            "jpeg_trace": None,
+        }
+
+
+@cache
+def pair(name: str) -> tuple[dict[str, object], dict[str, object]]:
+    original = Image.fromarray(skimage.data.coffee())
+    return row_of(original), row_of(ALL[name](original, np.random.default_rng(2)))
+
+
+def copy_row(row: dict[str, object]) -> CopyRow:
+    return CopyRow(row["frame"], row["points"], row["view"], row["width"], row["height"], float("nan"))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("name", "harm"), SHOWN.items())
+def test_the_difference_tells_which_copy_was_altered_and_how(name: str, harm: str) -> None:
+    original, altered = (copy_row(row) for row in pair(name))
+    verdict = judge(original, altered, turned=True)
+    assert verdict is not None
+    assert harm in verdict.second
+    assert verdict.better == 1
+    swapped = judge(altered, original, turned=True)
+    assert swapped is not None
+    assert (swapped.first, swapped.second) == (verdict.second, verdict.first)
+    assert swapped.better == -1
+
+
+def test_a_row_without_a_view_is_compared_with_none() -> None:
+    original, altered = pair("logo")
+    assert judge(copy_row(original), copy_row({**altered, "view": None}), turned=True) is None
+    assert judge(copy_row(original), copy_row(original), turned=True) is None
+
+
+def test_the_standing_is_what_is_won_minus_what_is_lost_and_workers_do_not_change_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    original, logo = pair("logo")
+    rows = [logo, original, pair("noise 25")[1], {**original, "view": None}]
+    pairs = np.array([[0, 1], [1, 2], [0, 2]])
+    table = pa.Table.from_pylist(rows)
+    copies = Copies(pairs, np.arange(4), table)
+    rank, groups = np.arange(4), np.array([0, 0, 0, 3])
+
+    def standing(search: HashPairSearch, order: list[int]) -> list[float]:
+        chosen = Copies(pairs[order], copies.rows, table)
+        batches = lambda names: iter([table.select([*names])])  # noqa: E731
+        return standings(chosen, rank, groups, batches, turned=True, search=search).tolist()
+
+    found = standing(HashPairSearch(), [0, 1, 2])
+    assert found[1] == 1
+    assert found[3] == 0
+    assert sorted([found[0], found[2]]) == pytest.approx([-1, 0])
+    monkeypatch.setattr("million_ird.dedup.preference._PAIRS_PER_TASK", 1)
+    shuffled = HashPairSearch(run=lambda function, tasks: [function(task) for task in reversed(tasks)])
+    assert standing(shuffled, [2, 0, 1]) == found

@@ -52,8 +52,8 @@ def test_it_is_for_colab_too_and_has_no_output() -> None:
 @pytest.mark.full
 @pytest.mark.timeout(1200)
 def test_every_cell_runs(tmp_path: Path) -> None:
-    code = [plain(cell).replace("STEPS = 220", "STEPS = 3") for cell in cells("code")]
-    assert sum("STEPS = 3" in cell for cell in code) == 1
+    code = [plain(cell).replace("STEPS = 220", "STEPS = 8") for cell in cells("code")]
+    assert sum("STEPS = 8" in cell for cell in code) == 1
     command = [sys.executable, "-c", KERNEL, json.dumps(code)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]

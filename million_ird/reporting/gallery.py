@@ -132,7 +132,7 @@ class ChosenImages:
     def along(self, limit: GateLimit) -> list[ShownImage]:
         """Return images from the whole range of a measure that this limit, and no other rule, keeps or drops."""
         name = limit.gate.field
-        values = [(float(self.rows[i][name]), i) for i in self._found.along(limit)]
+        values = [(_value(self.rows[i], name), i) for i in self._found.along(limit)]
         return [ShownImage(i, f"{name} {apart(value, limit.value)}") for value, i in sorted(values)]
 
     def decided_by(self, limit: GateLimit, positions: Iterable[int]) -> list[tuple[int, float]]:
@@ -140,9 +140,10 @@ class ChosenImages:
         found = []
         for position in sorted(set(positions)):
             row = self.rows[position]
-            value = row[limit.gate.field]
-            if value is not None and (row["verdict"] == KEPT or row["reason"] == limit.gate.drop_reason):
-                found.append((position, float(value)))
+            if row[limit.gate.field] is not None and (
+                row["verdict"] == KEPT or row["reason"] == limit.gate.drop_reason
+            ):
+                found.append((position, _value(row, limit.gate.field)))
         return sorted(found, key=lambda one: (one[1], one[0]))
 
     def duplicates(self) -> list[DuplicateGroup]:
@@ -242,6 +243,13 @@ def _broken_limit(row: Row) -> str:
     if not isinstance(limit, float):
         return number(measured)
     return f"{apart(measured, limit)} {'<' if measured < limit else '>'} {number(limit)}"
+
+
+def _value(row: Row, field: str) -> float:
+    """Return a number of a row that has one."""
+    value = row[field]
+    assert isinstance(value, int | float)
+    return float(value)
 
 
 def _size(row: Row) -> str:

@@ -12,6 +12,7 @@ import yaml
 
 from tests.docs_pages import ELSEWHERE, ROOT, blocks, commands
 from tests.docs_recipes import BASE, is_training, laid_over
+from tests.docs_world import SMALL
 
 BIN = Path(sys.executable).parent
 NOT_RUN = {
@@ -26,7 +27,7 @@ NOT_RUN = {
     "pip install million-ird[export]": "the tests run with all extras",
     "pip install million-ird[ncnn]": "the tests run with all extras",
     "pip install million-ird[spandrel]": "the tests run with all extras",
-    "dynet demo --weights runs/laptop": "serves until it is stopped, as below",
+    "dynet demo --weights runs/noise": "serves until it is stopped, as below",
     "dynet demo --weights runs/three": "serves until it is stopped; tests/dynet/demo/ and tests/integration/ start it",
     "hf auth login": "asks for a token of the real Hub",
     "python benchmarks/train_speed.py --device cuda --batch 32 --compile": "needs a GPU",
@@ -53,10 +54,11 @@ HERE = {
 }
 """What stands on a page and is another thing on this machine: servers on loopback, two processes, one's own folders."""
 GIVEN = {
-    "README.md": "import torch\n\nnoisy = torch.rand(1, 3, 64, 64)\n",
     "docs/weights.md": "import torch\n\nx = torch.rand(1, 3, 64, 64)\n",
 }
 """What the Python of a page takes as being there."""
+QUICK = {"README.md": ("demo_finetune.yaml",)}
+"""Recipes of training that run whole on another page (docs/quick_start.md), and shrunk on this one."""
 RELEASED = f"""
 import csv
 import torch
@@ -103,6 +105,9 @@ def on_this_machine(text: str, places: Mapping[str, object]) -> str:
 
 def prepare(page: str, folder: Path) -> None:
     """Write the recipes that the page shows, and clear away what its own commands are the first to make."""
+    for name in QUICK.get(page, ()):
+        whole = yaml.safe_load((ROOT / "pipelines" / name).read_text(encoding="utf-8"))
+        (folder / name).write_text(yaml.safe_dump(whole | SMALL))
     for block in blocks(page):
         if block.language == "yaml" and block.named:
             content = yaml.safe_load(block.text)

@@ -110,7 +110,8 @@ def demo(
     where = resolve_device(device.value)
     model, training = _load_for_inference(weights, where)
     prepare_for_inference(model, choose_dtype("auto", where), local_statistics=None)
-    restorer = Restorer(model, where, training)
+    name = Path(weights).resolve().name if Path(weights).exists() else weights
+    restorer = Restorer(model, where, training, name)
     if not listener.loopback:
         typer.echo(
             f"dynet: --host {host}: everyone who can reach this machine can use the page; it has no password", err=True

@@ -1,6 +1,7 @@
-"""Example images for the page: photographs in the wheel of scikit-image, or drawings where it is not installed.
+"""Example images for the page: photographs in the wheels of other packages, or drawings where they are missing.
 
-Nothing is downloaded: a file that the wheel does not contain is left out.
+They are none that the demo, the quick start, README or the weights of this repository train on. Nothing is downloaded:
+a file that a wheel does not contain is left out.
 """
 
 from importlib.util import find_spec
@@ -12,8 +13,12 @@ import numpy.typing as npt
 from PIL import Image
 
 PHOTOGRAPHS = MappingProxyType(
-    {"astronaut": "astronaut.png", "cat": "chelsea.png", "coffee": "coffee.png", "rocket": "rocket.jpg"}
+    {
+        "motorcycle": ("skimage", "data/motorcycle_left.png"),
+        "portrait": ("matplotlib", "mpl-data/sample_data/grace_hopper.jpg"),
+    }
 )
+"""By name: the package, and the file in it."""
 
 
 def write_examples(folder: Path, max_pixels: int) -> list[Path]:
@@ -31,10 +36,11 @@ def write_examples(folder: Path, max_pixels: int) -> list[Path]:
 
 
 def _photographs() -> dict[str, Image.Image]:
-    spec = find_spec("skimage")
-    if spec is None or spec.origin is None:
-        return {}
-    files = {name: Path(spec.origin).parent / "data" / file for name, file in PHOTOGRAPHS.items()}
+    files = {}
+    for name, (package, file) in PHOTOGRAPHS.items():
+        spec = find_spec(package)
+        if spec is not None and spec.origin is not None:
+            files[name] = Path(spec.origin).parent / file
     return {name: Image.open(file).convert("RGB") for name, file in files.items() if file.is_file()}
 
 

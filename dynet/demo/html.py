@@ -7,6 +7,8 @@ from html import escape
 from dynet.demo.degradations import AddedDegradation
 from dynet.demo.restorer import Comparison, Quality
 from dynet.inference.decoded_image import DecodedImage
+from dynet.model.meant_for import meant_for
+from dynet.model.training_record import TrainingRecord
 from dynet.runtime.cost import MB
 
 TITLE = "Restore an image with DyNet"
@@ -29,6 +31,25 @@ def error_line(text: str) -> str:
 def warning_line(text: str | None) -> str:
     """Return a line that stays on the page, about what the weights may do; empty without a text."""
     return "" if text is None else f"<p role='note' class='warning'>{escape(text[0].upper() + text[1:])}.</p>"
+
+
+def weights_line(name: str, training: TrainingRecord | None) -> str:
+    """Return a line about the weights: what they were trained for, and their PSNR in validation.
+
+    Args:
+        name: The name of the weights.
+        training: How they were trained, if that is recorded.
+    """
+    if training is None:
+        return f"<p>Weights <b>{escape(name)}</b>: their file does not say how they were trained.</p>"
+    inputs = meant_for(training)
+    done = f"{'fine-tuned' if inputs else 'pre-trained'} for {training.steps:,} steps"
+    what = f" on {', '.join(inputs)}" if inputs else ""
+    result = training.validated or training.best
+    tasks = result.psnr.items() if result else ()
+    scores = [f"{task} {', '.join(f'{name} {db:.1f} dB' for name, db in psnr.items())}" for task, psnr in tasks]
+    measured = f" PSNR in validation: {'; '.join(scores)}." if scores else ""
+    return f"<p>Weights <b>{escape(name)}</b>, {escape(done + what)}.{escape(measured)}</p>"
 
 
 def describe_image(name: str, image: DecodedImage) -> str:

@@ -1,5 +1,6 @@
 """The page: controls on the left, before and after on the right, and the functions behind the controls."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from dynet.demo.html import (
     figures_table,
     status_line,
     warning_line,
+    weights_line,
 )
 from dynet.demo.request_filter import RequestFilter
 from dynet.demo.restorer import Comparison, Restorer, VariantResult
@@ -32,6 +34,8 @@ from dynet.model.variants import Variant
 
 NONE = "none"
 ALL = "*"  # no variant has this name
+FIRST = "gaussian_noise"
+"""The degradation that is chosen at first, in the middle of its range: noise of σ 25."""
 MAX_WAITING = 8
 """How many requests may wait; further ones are rejected with the message that the queue is full."""
 MAX_NAME_LENGTH = 60
@@ -50,6 +54,7 @@ class DemoPage:
         self.variants: tuple[Variant, ...] = tuple(restorer.model.variants)
         with gr.Blocks(title=TITLE, analytics_enabled=False) as self.blocks:
             gr.HTML(HEAD, elem_id="head")
+            gr.HTML(weights_line(restorer.name, restorer.training), elem_id="weights")
             warning = clean_input_warning(restorer.training, [variant.name for variant in self.variants])
             self.warning = gr.HTML(warning_line(warning), elem_id="warning", visible=warning is not None)
             with gr.Row(equal_height=False):
@@ -83,13 +88,13 @@ class DemoPage:
         )
         self.kind = gr.Dropdown(
             [("None", NONE), *((choice.label, kind) for kind, choice in CHOICES.items())],
-            value=NONE,
+            value=FIRST,
             label="Degradation to add",
             elem_id="kind",
             filterable=False,
         )
-        with gr.Row(visible=False) as self.settings:
-            self.strength = gr.Slider(0, 100, 50, step=1, label="Strength", elem_id="strength", scale=2, min_width=160)
+        with gr.Row() as self.settings:
+            self.strength = gr.Slider(**_strength_of(FIRST), elem_id="strength", scale=2, min_width=160)
             self.seed = gr.Number(
                 0, label="Seed", precision=0, minimum=0, maximum=MAX_SEED, elem_id="seed", scale=1, min_width=90
             )
@@ -125,7 +130,7 @@ class DemoPage:
     def _events(self) -> None:
         private: dict[str, Any] = {"api_visibility": "private"}
         raw = private | {"preprocess": False}  # otherwise gradio would decode the image before its size is checked
-        self.kind.change(lambda kind: gr.update(visible=kind != NONE), self.kind, self.settings, **private)
+        self.kind.change(_settings_of, self.kind, [self.settings, self.strength], **private)
         self.image.upload(self.receive, self.image, [self.image, self.message], **raw)
         self.image.clear(lambda: "", None, self.message, **private)
         self.examples.click(self.choose_example, self.examples, [self.image, self.message], **private)
@@ -167,7 +172,7 @@ class DemoPage:
             path, name = _path_and_name(upload)
             degradation = None
             if kind != NONE:
-                degradation = AddedDegradation(str(kind), _number(strength) / 100, int(_number(seed)))
+                degradation = _added(kind, strength, seed)
             variants = [known for known in self.variants if variant in (ALL, known.name)]
             if not variants:
                 raise UsageError("There is no such variant.")
@@ -223,6 +228,33 @@ def create_app(restorer: Restorer, limits: UploadLimits, folder: PageFolder, *, 
         loopback=loopback,
         room_for=folder.room_for,
     )
+
+
+def _strength_of(kind: str) -> dict[str, Any]:
+    """Return range, value and label of the slider for a degradation, in the unit of its main parameter."""
+    choice = CHOICES[kind]
+    low, high = sorted(choice.ends)
+    step = 10 ** math.floor(math.log10(high - low) - 1)
+    label = f"Strength: {choice.unit}"
+    return {"minimum": low, "maximum": high, "value": round(choice.middle, 6), "step": step, "label": label}
+
+
+def _settings_of(kind: object) -> list[Any]:
+    """Return the updates of the settings and of the slider when a degradation is chosen."""
+    if not isinstance(kind, str) or kind not in CHOICES:
+        return [gr.update(visible=False), gr.skip()]
+    return [gr.update(visible=True), gr.update(**_strength_of(kind))]
+
+
+def _added(kind: object, value: object, seed: object) -> AddedDegradation:
+    """Return the degradation that a visitor asks for, with the number of the slider.
+
+    Raises:
+        UsageError: There is no such degradation, or a number is out of range.
+    """
+    if not isinstance(kind, str) or kind not in CHOICES:
+        raise UsageError("There is no such degradation.")
+    return AddedDegradation(kind, CHOICES[kind].strength_of(_number(value)), int(_number(seed)))
 
 
 def _path_and_name(upload: Upload) -> tuple[Path, str]:

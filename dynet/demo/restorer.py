@@ -56,17 +56,21 @@ class Comparison:
 class Restorer:
     """One network, prepared on its device, that restores one image at a time for any number of callers."""
 
-    def __init__(self, model: VariantNetwork, device: torch.device, training: TrainingRecord | None = None) -> None:
+    def __init__(
+        self, model: VariantNetwork, device: torch.device, training: TrainingRecord | None = None, name: str = ""
+    ) -> None:
         """Load what the first call needs.
 
         Args:
             model: The network, on the device.
             device: Where it runs.
             training: How it was trained, if that is known.
+            name: What its weights are called.
         """
         self.model = model
         self.device = device
         self.training = training
+        self.name = name
         self._meter = CostMeter(device, model)
         self._one_at_a_time = threading.Lock()
         # The first call of a process also loads libraries and plans kernels; the page shows the times of later calls.

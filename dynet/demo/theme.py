@@ -89,8 +89,8 @@ NAME_IMAGES_SCRIPT = """() => {
 
 STYLE = """
 .gradio-container { max-width: 80rem !important; }
-#head, #warning, #message, #figures { overflow: visible; }
-:is(#head, #warning, #message, #figures) .html-container { padding: 0; }
+#head, #weights, #warning, #message, #figures { overflow: visible; }
+:is(#head, #weights, #warning, #message, #figures) .html-container { padding: 0; }
 header h1 { margin: .5rem 0 .25rem; font-size: 1.75rem; font-weight: 600; line-height: 1.2; }
 header p { max-width: 44rem; color: var(--body-text-color-subdued); }
 :focus-visible { outline: 2px solid var(--primary-500); outline-offset: 2px; }

@@ -16,12 +16,12 @@ from million_ird.reporting.steps import FunnelStep
 from million_ird.runtime.progress import Progress
 from million_ird.runtime.sandbox import WorkerDied, worker_process
 from million_ird.scan.source_bytes import DownloadCache, read_verified
-from million_ird.schema import EXACT, LEAK, NEAR, PIXELS, REMOVED
+from million_ird.schema import EXACT, KEPT, LEAK, NEAR, PIXELS, REMOVED
 from million_ird.sources.source import Reader, Source
 
 _IDENTITY = (
     *("key", "source", "uri", "licence", "attribution", "id", "format", "width", "height", "failure_detail"),
-    *("measured", "limit", "leak_of"),
+    *("measured", "limit", "leak_of", "verdict", "reason"),
 )
 
 
@@ -78,6 +78,10 @@ class Thumbnail:
     source: str
     src: str = ""
     problem: str = ""
+    crops: Sequence[str] = ()
+    """The sharpest and the worst block of the image at its own resolution, as data URIs."""
+    verdict: str = KEPT
+    """`kept`, or why it was dropped."""
 
     @property
     def name(self) -> str:
@@ -96,7 +100,8 @@ class ChosenImages:
     @classmethod
     def read(cls, found: GalleryFolds, ledger: LedgerStream) -> "ChosenImages":
         """Read the rows that were found."""
-        return cls(found, ledger.take(found.positions(), _IDENTITY))
+        fields = dict.fromkeys((*_IDENTITY, *found.fields))
+        return cls(found, ledger.take(found.positions(), list(fields)))
 
     def kept(self) -> list[ShownImage]:
         """Return some of the kept images."""
@@ -123,6 +128,23 @@ class ChosenImages:
             for side in border.sides
         ]
         return BorderlineImages(*sides)
+
+    def along(self, limit: GateLimit) -> list[ShownImage]:
+        """Return images from the whole range of a measure that this limit, and no other rule, keeps or drops."""
+        name = limit.gate.field
+        values = [(_value(self.rows[i], name), i) for i in self._found.along(limit)]
+        return [ShownImage(i, f"{name} {apart(value, limit.value)}") for value, i in sorted(values)]
+
+    def decided_by(self, limit: GateLimit, positions: Iterable[int]) -> list[tuple[int, float]]:
+        """Return those of some images that a limit alone keeps or drops, with their values, in ascending order."""
+        found = []
+        for position in sorted(set(positions)):
+            row = self.rows[position]
+            if row[limit.gate.field] is not None and (
+                row["verdict"] == KEPT or row["reason"] == limit.gate.drop_reason
+            ):
+                found.append((position, _value(row, limit.gate.field)))
+        return sorted(found, key=lambda one: (one[1], one[0]))
 
     def duplicates(self) -> list[DuplicateGroup]:
         """Return some of the kept images that have duplicates, each with some of these.
@@ -185,16 +207,21 @@ def thumbnails(
     with worker_process("million_ird.reporting.thumbnail_maker:ThumbnailMaker", (limits.max_pixels,)) as child:
         for position, row in chosen.items():
             try:
-                small = child().call("jpeg", _encoded(row, readers), seconds=limits.seconds)
-                src, problem = f"data:image/jpeg;base64,{base64.b64encode(small).decode()}", ""
+                jpegs = child().call("pictures", _encoded(row, readers), seconds=limits.seconds)
+                (src, *crops), problem = [_data_uri(jpeg) for jpeg in jpegs], ""
             except (ReadError, WorkerDied) as error:
-                src, problem = "", error.detail
+                src, crops, problem = "", [], error.detail
             except (MillionIRDError, OSError) as error:
-                src, problem = "", str(error)
-            made[position] = Thumbnail(str(row["uri"]), str(row["source"]), src, problem)
+                src, crops, problem = "", [], str(error)
+            verdict = str(row["reason"] or row["verdict"])
+            made[position] = Thumbnail(str(row["uri"]), str(row["source"]), src, problem, crops, verdict)
             if progress:
                 progress.advance(1)
     return made
+
+
+def _data_uri(jpeg: bytes) -> str:
+    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
 
 
 def _encoded(row: Row, readers: Mapping[str, Reader]) -> bytes:
@@ -216,6 +243,13 @@ def _broken_limit(row: Row) -> str:
     if not isinstance(limit, float):
         return number(measured)
     return f"{apart(measured, limit)} {'<' if measured < limit else '>'} {number(limit)}"
+
+
+def _value(row: Row, field: str) -> float:
+    """Return a number of a row that has one."""
+    value = row[field]
+    assert isinstance(value, int | float)
+    return float(value)
 
 
 def _size(row: Row) -> str:

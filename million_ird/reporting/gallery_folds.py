@@ -1,12 +1,13 @@
 """Which images the report shows: bounded samples, found batch by batch, that depend on keys and numbers alone."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from million_ird.reporting.histograms import FigureAxis
 from million_ird.reporting.rows import Fold, LedgerBatch
 from million_ird.reporting.sliders import GateLimit
 from million_ird.reporting.smallest import SmallestByText, SmallestOf, SmallestRows
@@ -15,6 +16,8 @@ from million_ird.schema import EXACT, LEAK, NEAR, PIXELS
 KEPT_SHOWN, DROPPED_SHOWN, BORDERLINE_SHOWN = 24, 12, 6
 GROUPS_SHOWN, DUPLICATES_SHOWN = 12, 3
 LEAKS_SHOWN, LEAKS_LISTED = 24, 1000
+SPREAD_SHOWN = 12
+"""Parts of an axis of which one image each is shown."""
 FAILED_SHOWN = 3
 """Of each class of failures."""
 
@@ -30,6 +33,10 @@ class GalleryFolds:
         self.borders = [BorderFold(limit) for limit in limits]
         self.duplicates = DuplicateFold()
         self.leaks = LeakFold()
+        self.fields = list(dict.fromkeys(limit.gate.field for limit in limits))
+        """The measures that have a limit."""
+        self._limits = limits
+        self._spreads: list[SpreadFold] = []
 
     @property
     def first(self) -> list[Fold]:
@@ -41,11 +48,21 @@ class GalleryFolds:
         """The folds of the second pass."""
         return [PositionsOf(self.duplicates)]
 
+    def spread(self, axes: Mapping[str, FigureAxis]) -> list["SpreadFold"]:
+        """Return the folds that look for images along the axis of every limit, for a pass of its own."""
+        self._spreads = [SpreadFold(limit, axes[limit.gate.field]) for limit in self._limits]
+        return self._spreads
+
+    def along(self, limit: GateLimit) -> list[int]:
+        """Return the numbers of the rows that were found along the axis of a limit."""
+        return [row for fold in self._spreads if fold.limit is limit for row in fold.positions]
+
     def positions(self) -> set[int]:
         """Return the numbers of all rows that are shown or named."""
         found = [*self.dropped.found.values(), *self.failed.found.values(), self.kept.found]
         found += [side for border in self.borders for side in border.sides]
         shown = {position for rows in found for position in rows.positions}
+        shown |= {position for one in self._spreads for position in one.positions}
         members = {one.position for group in self.duplicates.groups.values() for one in group.members}
         return shown | members | {*self.duplicates.kept.values(), *self.leaks.found.positions, *self.leaks.listed}
 
@@ -67,6 +84,35 @@ class BorderFold:
         gaps = np.abs(values - self.limit.value)
         self.sides[0].add(batch, batch.dropped_for(self.limit.gate.drop_reason) & beyond, gaps)
         self.sides[1].add(batch, batch.kept & ~beyond & present, gaps)
+
+
+class SpreadFold:
+    """A fold: from each part of an axis, the image with the smallest key that a limit alone keeps or drops."""
+
+    def __init__(self, limit: GateLimit, axis: FigureAxis) -> None:
+        """Look along the axis of a limit's measure."""
+        self.columns: Sequence[str] = ("key", "verdict", "reason", limit.gate.field)
+        self.limit = limit
+        self._axis = axis
+        self._found: dict[int, tuple[str, int]] = {}
+        """Key and number of the row, by the part of the axis."""
+
+    @property
+    def positions(self) -> list[int]:
+        """The numbers of the rows that were found."""
+        return [row for _, row in self._found.values()]
+
+    def add(self, batch: LedgerBatch) -> None:
+        """Take in some rows."""
+        values = batch.values(self.limit.gate.field)
+        chosen = np.flatnonzero(np.isfinite(values) & (batch.kept | batch.dropped_for(self.limit.gate.drop_reason)))
+        parts = np.minimum((self._axis.place(values[chosen]) * SPREAD_SHOWN).astype(int), SPREAD_SHOWN - 1)
+        for part in np.unique(parts).tolist():
+            rows = chosen[parts == part]
+            keys = batch.table["key"].take(pa.array(rows))
+            key = pc.min(keys).as_py()
+            if part not in self._found or key < self._found[part][0]:
+                self._found[part] = key, batch.start + int(rows[pc.index(keys, key).as_py()])
 
 
 @dataclass(frozen=True, slots=True, order=True)

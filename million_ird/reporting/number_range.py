@@ -57,6 +57,11 @@ class NumberRange:
         return min([self._least, *self.limits]), max([self._most, *self.limits])
 
     @property
+    def constant(self) -> float | None:
+        """The number that all of them are; None if they differ, or if there are none."""
+        return self._least if self.count and self._least == self._most else None
+
+    @property
     def may_be_skewed(self) -> bool:
         """Whether the second round matters."""
         least, most = self.shown

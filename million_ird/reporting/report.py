@@ -21,7 +21,7 @@ from million_ird.ledger_stream import LedgerStream
 from million_ird.measure_specs import Tier
 from million_ird.reporting import formatting, gallery
 from million_ird.reporting.counts import FunnelCounts, ValueCounts
-from million_ird.reporting.gallery import BorderlineImages, ChosenImages
+from million_ird.reporting.gallery import BorderlineImages, ChosenImages, ShownImage
 from million_ird.reporting.gallery_folds import GalleryFolds
 from million_ird.reporting.histograms import FigureAxis, HistogramBin, HistogramCounts
 from million_ird.reporting.ranges import FieldRange, SecondLook
@@ -31,7 +31,7 @@ from million_ird.reporting.steps import funnel_steps
 from million_ird.runtime.progress import Progress
 from million_ird.runtime.storage import Folder
 from million_ird.scan.source_bytes import DownloadCache
-from million_ird.schema import measure_fields
+from million_ird.schema import EXACT, FAILED, LEAK, NEAR, PIXELS, measure_fields
 from million_ird.sources.source import Source
 
 _HERE = Path(__file__).parent
@@ -50,6 +50,13 @@ class Distribution:
     """Nulls of images that failed, or were dropped before the tier of this measure."""
     not_applicable: int
     """Other nulls: the measure does not apply to the image."""
+    constant: float | None
+    """The number, where all candidates have the same."""
+
+    @property
+    def reasons(self) -> list[str]:
+        """The reasons for which its limits drop images, without repetition."""
+        return list(dict.fromkeys(limit.gate.drop_reason for limit in self.limits))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +65,8 @@ class ThresholdSection:
 
     slider: Slider
     borderline: BorderlineImages
+    along: list[ShownImage]
+    """Images from the whole range of the measure, for other places of the slider."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +75,8 @@ class FailureClass:
 
     name: str
     count: int
-    examples: list[tuple[str, str]]
-    """`source/uri` and detail."""
+    examples: list[tuple[str, str, str]]
+    """Source, `source/uri`, and detail."""
 
 
 def write_report(
@@ -93,7 +102,8 @@ def write_report(
         progress: Counts the images that are read.
         mark: The last line, a comment: says what ledger the report shows; see `million_ird/stages.py`.
     """
-    page = render_report(ledger, recipe, sources, seconds, originals, progress=progress)
+    name = out.path("").rstrip("/").rsplit("/", 1)[-1]
+    page = render_report(ledger, recipe, sources, seconds, originals, progress=progress, title=name)
     out.write(REPORT, (page + (f"\n{mark}\n" if mark else "")).encode())
     return out.path(REPORT)
 
@@ -106,8 +116,9 @@ def render_report(
     originals: DownloadCache | None = None,
     *,
     progress: Progress | None = None,
+    title: str = "",
 ) -> str:
-    """Return the whole page; see `write_report`."""
+    """Return the whole page; see `write_report`. Its title is that of the dataset, or the recipe's name."""
     limits = gate_limits(recipe)
     named = [name for name in measure_fields(recipe.ledger_entries) if name in ledger.column_names]
     fields = list(dict.fromkeys([*(limit.gate.field for limit in limits), *named]))
@@ -117,13 +128,14 @@ def render_report(
     fold(ledger, [*counts, *chosen.first, sample, *(one.range for one in drawn), *(one.nulls for one in drawn)])
     fold(ledger, [SecondLook(one.range) for one in drawn if one.range.numbers.may_be_skewed])
     bins = [one.bins() for one in drawn]
-    fold(ledger, [*bins, *chosen.second])
+    axes = {one.range.field: own.axis for one, own in zip(drawn, bins, strict=True)}
+    fold(ledger, [*bins, *chosen.second, *chosen.spread(axes)])
     distributions = [one.distribution(own) for one, own in zip(drawn, bins, strict=True)]
     images = ChosenImages.read(chosen, ledger)
     gated = [one for one in distributions if one.limits]
     thresholds = {
         distribution.field: [
-            ThresholdSection(Slider.along(distribution.axis, limit), images.borderline(limit))
+            ThresholdSection(Slider.along(distribution.axis, limit), images.borderline(limit), images.along(limit))
             for limit in distribution.limits
         ]
         for distribution in gated
@@ -135,9 +147,14 @@ def render_report(
     kept, dropped, duplicates, leaks = images.kept(), images.dropped(steps), images.duplicates(), images.leaks()
     shown = [kept, leaks.shown, *(reason.shown for reason in dropped)]
     shown += [[group.kept, *group.duplicates] for group in duplicates]
-    shown += [side for section in sections for side in (section.borderline.dropped, section.borderline.kept)]
+    for section in sections:
+        shown += [section.borderline.dropped, section.borderline.kept, section.along]
     positions = [image.position for part in shown for image in part]
+    data = slider_data(sample.rows(), counted, recipe, sliders)
+    data["pools"] = [images.decided_by(slider.limit, positions) for slider in sliders]
     return _page(
+        title=title or recipe.name,
+        anchors=section_anchors(gated, [reason.step.name for reason in dropped], bool(duplicates), bool(leaks.total)),
         recipe=recipe,
         funnel=counted,
         steps=steps,
@@ -145,7 +162,7 @@ def render_report(
         thresholds=thresholds,
         others=[one for one in distributions if not one.limits],
         sliders=sliders,
-        data=slider_data(sample.rows(), counted, recipe, sliders),
+        data=data,
         kept=kept,
         dropped=dropped,
         duplicates=duplicates,
@@ -181,6 +198,7 @@ class FieldFolds:
             limits=self._limits,
             not_measured=self.nulls.not_measured,
             not_applicable=self.nulls.not_applicable,
+            constant=self.range.numbers.constant,
         )
 
 
@@ -216,11 +234,24 @@ class NullCounts:
         self.not_applicable += int((null & ~unmeasured).sum())
 
 
+def section_anchors(
+    gated: Sequence[Distribution], shown: Sequence[str], duplicates: bool, leaks: bool
+) -> Mapping[str, str]:
+    """Return the section of the page that each reason is shown in, by its id; a gate's is that of its slider."""
+    anchors = {reason: f"reason-{number}" for number, reason in enumerate(shown, 1)}
+    for number, distribution in reversed(list(enumerate(gated, 1))):
+        anchors |= dict.fromkeys(distribution.reasons, f"field-{number}")
+    anchors |= dict.fromkeys((EXACT, PIXELS, NEAR), "duplicates") if duplicates else {}
+    return anchors | ({LEAK: "leaks"} if leaks else {}) | {FAILED: "failures"}
+
+
 def _failures(images: ChosenImages, counts: Mapping[str, int]) -> list[FailureClass]:
     failures = []
     for name, count in counts.items():
         rows = images.failures(name)
-        examples = [(f"{row['source']}/{row['uri']}", str(row["failure_detail"] or "")) for row in rows]
+        examples = [
+            (str(row["source"]), f"{row['source']}/{row['uri']}", str(row["failure_detail"] or "")) for row in rows
+        ]
         failures.append(FailureClass(name, count, examples))
     return failures
 
@@ -239,7 +270,9 @@ def _page(**content: object) -> str:
         "plural": formatting.plural,
         "duration": formatting.duration,
     }
-    style, script = ((_HERE / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    files = ("page.css", *(["sliders.js"] if content["sliders"] else []), "images.js")
+    style, *scripts = ((_HERE / name).read_text(encoding="utf-8") for name in files)
+    script = "".join(scripts)
     return environment.get_template("page.html.j2").render(
         version=metadata.version("million-ird"),
         style=Markup(style),

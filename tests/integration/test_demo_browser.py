@@ -237,7 +237,7 @@ def test_an_example_needs_one_key_press_and_every_control_has_a_name(browser: Ch
     page.run("document.querySelector('#examples button').focus()")
     page.press(" ", 32)
     wait_until(page, "!!document.querySelector('#image img')")
-    wait_for_message(page, "astronaut.png: 316 × 316 pixels")  # downscaled to the limit
+    wait_for_message(page, "motorcycle.png: 384 × 259 pixels")  # downscaled to the limit
 
 
 @pytest.mark.parametrize(("width", "dark"), [(390, False), (768, True), (1280, True)])
@@ -257,7 +257,7 @@ def test_ctrl_c_ends_the_program_without_remaining_files_or_contact_to_other_mac
     """End the program that the other tests share; it must be the last test of the file."""
     page = open_page(browser, demo.url)
     page.run("document.querySelector('#examples button').click()")
-    wait_for_message(page, "astronaut.png")
+    wait_for_message(page, "motorcycle.png")
     page.run("document.querySelector('#restore').click()")
     wait_until(page, "document.querySelector('#message').innerText.includes('%')")
     assert len(list(demo.temporary.glob("dynet-demo-*"))) == 1

@@ -113,7 +113,7 @@ def test_it_loads_without_an_error_and_asks_for_nothing_else(browser: Chromium, 
     page = browser.open(report.as_uri())
     assert page.errors() == []
     assert page.requested() == [report.as_uri()]
-    assert page.run("document.querySelector('h1').textContent") == "made"
+    assert page.run("document.querySelector('h1').textContent") == report.parents[1].name
     broken = "[...document.images].map(i => (i.loading = 'eager', i.decode().then(() => 0, () => 1)))"
     assert page.run(f"Promise.all({broken}).then(all => all.reduce((a, b) => a + b, 0))") == 0
     assert page.run("document.images.length") > 50
@@ -201,6 +201,73 @@ def test_text_stands_out_from_its_ground(browser: Chromium, report: Path, dark: 
         assert contrast("--quiet", ground) >= 4.5
     assert contrast("--kept", "--page") >= 4.5
     assert contrast("--rest", "--page") >= 3
+
+
+def test_images_follow_the_slider(browser: Chromium, report: Path, rows: pa.Table) -> None:
+    page = browser.open(report.as_uri())
+    given = page.run("document.getElementById('border-0').innerHTML")
+    base = page.run("Number(document.getElementById('slider-0').value)")
+    threshold = _move(page, 0, base + 30)
+    values = dict(enumerate(rows["short_side"].to_pylist()))
+    shown = """[...document.querySelectorAll("#border-0 > div")]
+      .map(side => [...side.querySelectorAll("li")].map(item => Number(item.dataset.at)))"""
+    beyond, within = page.run(shown)
+    assert beyond
+    assert within
+    assert all(values[at] < threshold for at in beyond)
+    assert all(values[at] >= threshold for at in within)
+    for side in (beyond, within):
+        gaps = [abs(values[at] - threshold) for at in side]
+        assert gaps == sorted(gaps)
+    notes = page.run("[...document.querySelectorAll('#border-0 figcaption b')].map(one => one.textContent)")
+    assert notes[0] == f"short_side {values[beyond[0]]:g}"
+    page.run("document.getElementById('reset').click()")
+    count = "document.getElementById('border-0').querySelectorAll('li').length"
+    assert page.run(count) == given.count("<li ")
+    assert page.errors() == []
+
+
+def test_an_image_is_enlarged_and_arrows_go_on(browser: Chromium, report: Path) -> None:
+    page = browser.open(report.as_uri())
+    page.run("document.querySelector('#images .wall img').click()")
+    assert page.run("document.getElementById('viewer').open") is True
+    first = page.run("document.querySelector('#enlarged li, #enlarged bdi').textContent")
+    assert page.run("document.querySelectorAll('#enlarged .crops img').length") == 2
+    page.press("ArrowRight", 39)
+    assert page.run("document.querySelector('#enlarged bdi').textContent") != first
+    page.press("ArrowLeft", 37)
+    assert page.run("document.querySelector('#enlarged bdi').textContent") == first
+    page.press("Escape", 27)
+    assert page.run("document.getElementById('viewer').open") is False
+    place = "[...document.querySelectorAll('#images .wall li')].indexOf(document.activeElement.closest('li'))"
+    assert page.run(place) == 0
+    page.press("ArrowRight", 39)
+    assert page.run(place) == 1
+    assert page.errors() == []
+
+
+def test_filters_leave_what_was_asked_for(browser: Chromium, report: Path) -> None:
+    page = browser.open(report.as_uri())
+    pick = "(([id, value]) => {{ const s = document.getElementById(id); s.value = value; {0} }})({1})"
+    changed = "s.dispatchEvent(new Event('change'));"
+    page.run(pick.format(changed, json.dumps(["by-source", "source 1"])))
+    page.run(pick.format(changed, json.dumps(["by-reason", "blurred"])))
+    left = """[...document.querySelectorAll("#images .wall li")].filter(one => !one.hidden)
+      .map(one => one.dataset.source + "/" + one.dataset.reason)"""
+    found = page.run(left)
+    assert found
+    assert set(found) == {"source 1/blurred"}
+    assert page.run("document.getElementById('matching').textContent").startswith(f"{len(found)} ")
+    page.run(pick.format(changed, json.dumps(["by-source", ""])))
+    page.run(pick.format(changed, json.dumps(["by-reason", ""])))
+    assert len(page.run(left)) == page.run("document.querySelectorAll('#images .wall li').length")
+
+
+def test_the_gates_are_copied(browser: Chromium, report: Path) -> None:
+    page = browser.open(report.as_uri())
+    page.run("document.getElementById('changed').open = true, document.getElementById('copy').click()")
+    page.run("new Promise(done => setTimeout(done, 200))")
+    assert page.run("document.getElementById('copied').textContent") != ""
 
 
 def test_hostile_names_run_nothing(browser: Chromium, tmp_path: Path) -> None:

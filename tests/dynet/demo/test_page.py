@@ -17,9 +17,11 @@ from dynet.demo.restorer import Restorer
 from dynet.demo.uploads import PageFolder, UploadLimits, read_upload
 
 pytest.importorskip("gradio")
-from dynet.demo.page import ALL, NONE, DemoPage
+from dynet.demo.html import weights_line
+from dynet.demo.page import ALL, NONE, DemoPage, _added, _settings_of
+from dynet.model.training_record import TrainingRecord, ValidationResult
 
-STRENGTH, SEED = 50, 0
+STRENGTH, SEED = 25, 0
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +70,45 @@ def test_an_example_is_shown_and_described(page: DemoPage) -> None:
     shown, message = page.choose_example(1)
     read_upload(Path(shown), "cat.png", page.limits)
     assert Path(shown).is_file()
-    assert "cat.png: 274 × 182 pixels" in message  # within the limit
+    assert "portrait.png: 206 × 242 pixels" in message  # within the limit
+
+
+def test_what_is_chosen_at_first_shows_something(page: DemoPage) -> None:
+    assert page.kind.value == "gaussian_noise"
+    assert (page.strength.minimum, page.strength.maximum, page.strength.value) == (0, 50, 25)
+    assert "σ" in page.strength.label
+    assert page.settings.visible is True
+
+
+@pytest.mark.parametrize("kind", CHOICES)
+def test_the_slider_has_the_unit_of_the_degradation(kind: str) -> None:
+    settings, slider = _settings_of(kind)
+    main = next(iter(CHOICES[kind].mild))
+    assert settings["visible"] is True
+    assert slider["label"] == f"Strength: {CHOICES[kind].unit}"
+    for value in (slider["minimum"], slider["value"], slider["maximum"]):
+        assert _added(kind, value, 0).parameters[main] == pytest.approx(value)
+    assert (slider["maximum"] - slider["minimum"]) / slider["step"] >= 10
+    assert _settings_of(NONE)[0]["visible"] is False
+
+
+def test_the_page_says_which_weights_it_has() -> None:
+    training = TrainingRecord(
+        steps=1800,
+        recipe={
+            "stage": "finetune",
+            "steps": 1800,
+            "tasks": {"denoise": {"degradations": [{"kind": "gaussian_noise", "sigma": [0, 55]}]}},
+        },
+        data_sets=("a",),
+        validated=ValidationResult(step=1800, mean=31.0, psnr={"denoise": {"S": 31.0, "L": 31.25}}),
+    )
+    said = " ".join(_text(weights_line("<laptop>", training)).split())
+    assert said == (
+        "Weights &lt;laptop&gt; , fine-tuned for 1,800 steps on Gaussian noise (σ 0 to 55). "
+        "PSNR in validation: denoise S 31.0 dB, L 31.2 dB."
+    )
+    assert "does not say" in weights_line("a", None)
 
 
 def test_one_variant_updates_its_slider_and_download_and_hides_the_other(
@@ -99,7 +139,7 @@ def test_both_variants_have_a_row_a_slider_and_a_download_each(page: DemoPage, u
 
 @pytest.mark.parametrize("kind", CHOICES)
 def test_every_degradation_of_the_page_can_be_added(page: DemoPage, upload: dict[str, Any], kind: str) -> None:
-    message, table, *_ = _restore(page, upload, kind, 100, 3, "S")
+    message, table, *_ = _restore(page, upload, kind, CHOICES[kind].ends[1], 3, "S")
     assert "Restored by S" in message
     assert f"added: {CHOICES[kind].label} (" in table
 

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 import pyarrow as pa
 
@@ -13,9 +14,11 @@ from million_ird.ledger import Row
 from million_ird.ledger_stream import LedgerStream
 from million_ird.reporting import gallery
 from million_ird.reporting.gallery import ChosenImages
-from million_ird.reporting.gallery_folds import BORDERLINE_SHOWN, GROUPS_SHOWN, GalleryFolds
+from million_ird.reporting.gallery_folds import BORDERLINE_SHOWN, GROUPS_SHOWN, SPREAD_SHOWN, GalleryFolds
+from million_ird.reporting.histograms import FigureAxis
 from million_ird.reporting.rows import LedgerBatch, fold
 from million_ird.reporting.sliders import GateLimit, gate_limits
+from million_ird.reporting.thumbnail_maker import CROP, ThumbnailMaker, compared_blocks
 from tests.million_ird.reporting.synthetic_ledgers import (
     SyntheticSource,
     decide_rows,
@@ -101,6 +104,57 @@ def test_borderline_images_are_the_nearest_on_either_side() -> None:
             gaps = [abs(float(values[one.position]) - limit.value) for one in shown]
             assert gaps == sorted(gaps)
             assert gaps == sorted(np.abs(values[side] - limit.value))[: len(gaps)]
+
+
+def test_images_along_a_measure_are_those_of_its_limit_alone_from_its_whole_range() -> None:
+    recipe = make_recipe()
+    ledger = decide_rows(scan_rows(3000, recipe), recipe)
+    rows, limits = LedgerBatch(ledger), gate_limits(recipe)
+    axes = {one.gate.field: FigureAxis.over(rows.values(one.gate.field), [one.value]) for one in limits}
+    for batches in (700, 97):
+        found, stream = GalleryFolds(limits), LedgerStream.of_table(ledger, batches)
+        fold(stream, found.first)
+        fold(stream, [*found.second, *found.spread(axes)])
+        images = ChosenImages.read(found, stream)
+        for limit in limits:
+            shown = [one.position for one in images.along(limit)]
+            values = rows.values(limit.gate.field)[shown]
+            assert 1 < len(shown) <= SPREAD_SHOWN
+            assert values.tolist() == sorted(values)
+            decided = rows.kept | rows.dropped_for(limit.gate.drop_reason)
+            assert decided[shown].all()
+            parts = (axes[limit.gate.field].place(rows.values(limit.gate.field)) * SPREAD_SHOWN).clip(0, 11.5)
+            whole = decided & np.isfinite(rows.values(limit.gate.field))
+            assert {int(parts[i]) for i in shown} == {int(part) for part in parts[whole]}
+            pool = images.decided_by(limit, found.positions())
+            assert set(shown) <= {position for position, _ in pool}
+            assert [value for _, value in pool] == sorted(value for _, value in pool)
+
+
+def test_the_sharpest_and_the_worst_block_are_found() -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (CROP, CROP), np.uint8)
+    luma = np.full((3 * CROP + 7, 4 * CROP + 9), 128, np.uint8)
+    luma[CROP : 2 * CROP, CROP : 2 * CROP] = noise  # sharp
+    for column in (0, 2, 3):  # a smooth ramp: contrast without sharpness
+        luma[:CROP, column * CROP : (column + 1) * CROP] = np.linspace(0, 255, CROP).astype(np.uint8)[:, None]
+    luma[2 * CROP : 3 * CROP, : 3 * CROP] = np.random.default_rng(1).integers(90, 160, (CROP, 3 * CROP), np.uint8)
+    sharpest, worst = compared_blocks(luma)
+    assert sharpest == (CROP, CROP)
+    assert worst in {(0, 0), (0, 2 * CROP), (0, 3 * CROP)}
+    assert compared_blocks(np.zeros((5, 9), np.uint8)) == [(0, 0), (0, 0)]
+
+
+def test_an_image_comes_as_a_thumbnail_and_two_crops_of_its_own_pixels() -> None:
+    thumbnail, *crops = (
+        cv2.imdecode(np.frombuffer(one, np.uint8), 1) for one in ThumbnailMaker(10**6).pictures(small_jpeg())
+    )
+    assert max(thumbnail.shape) == 160
+    whole = cv2.imdecode(np.frombuffer(small_jpeg(), np.uint8), 1).astype(int)
+    for crop in crops:
+        assert crop.shape == (CROP, CROP, 3)
+        places = [(y, x) for y in range(0, 240, CROP) for x in range(0, 320, CROP)]
+        gaps = [np.abs(whole[y : y + CROP, x : x + CROP] - crop).mean() for y, x in places]
+        assert min(gaps) < 4
 
 
 def test_duplicates_are_shown_with_their_kept_image() -> None:

@@ -58,6 +58,51 @@ function describe(slider, i) {
   mark.hidden = slider.now === slider.start;
 }
 
+// Images on both sides of a slider that was moved: those of the page that this limit alone keeps or drops.
+const SIDE_SHOWN = 6;
+const borders = sliders.map((slider, i) => element("border", i));
+const given = borders.map((border) => border.cloneNode(true).childNodes);
+
+function nearest(pool, passes, stop) {
+  const side = pool.filter(([, value]) => passes(value));
+  side.sort((one, other) => Math.abs(one[1] - stop) - Math.abs(other[1] - stop));
+  return side.slice(0, SIDE_SHOWN);
+}
+
+function follow(slider, i) {
+  const border = borders[i];
+  if (slider.followed === slider.now || (slider.followed === undefined && slider.now === slider.start)) return;
+  slider.followed = slider.now;
+  const sides = slider.now === slider.start ? null : [true, false].map((beyond) => {
+    const stop = slider.stops[slider.now];
+    const passes = (value) => (slider.side === "min" ? value < stop : value > stop) === beyond;
+    return nearest(data.pools[i], passes, stop);
+  });
+  if (sides === null) {
+    border.replaceChildren(...[...given[i]].map((node) => node.cloneNode(true)));
+  } else {
+    const sign = slider.side === "min" ? "≥" : "≤";
+    [...border.children].forEach((part, number) => {
+      const word = number ? "within" : "beyond";
+      part.querySelector("h4").textContent = `Just ${word} ${data.gates[slider.gate].field} ${sign} ${slider.labels[slider.now]}, of the images on this page`;
+      part.querySelector("ul").replaceChildren(...sides[number].map(([at, value]) => figureAt(at, `${data.gates[slider.gate].field} ${Number(value.toPrecision(4))}`)));
+      part.hidden = sides[number].length === 0;
+    });
+  }
+  border.classList.toggle("alone", [...border.children].filter((part) => !part.hidden).length < 2);
+}
+
+function figureAt(at, note) {
+  const figure = figures.get(String(at)).cloneNode(true);
+  const line = figure.querySelector("b") || document.createElement("b");
+  line.textContent = note;
+  figure.querySelector("figcaption").prepend(line);
+  return figure;
+}
+
+const figures = new Map();
+document.querySelectorAll("li[data-at]").forEach((one) => figures.has(one.dataset.at) || figures.set(one.dataset.at, one));
+
 function gatesAsYaml() {
   const gates = data.gates.map((gate) => ({ ...gate }));
   for (const slider of sliders) gates[slider.gate][slider.side] = slider.stops[slider.now];
@@ -80,6 +125,8 @@ function show() {
   document.getElementById("reset").disabled = !moved;
   document.getElementById("yaml").textContent = gatesAsYaml();
   sliders.forEach(describe);
+  sliders.forEach(follow);
+  document.dispatchEvent(new Event("changed"));
 }
 
 function move(slider, stop) {
@@ -96,6 +143,17 @@ sliders.forEach((slider) => {
     move(slider, Number(slider.input.value));
     show();
   });
+});
+document.getElementById("copy").addEventListener("click", async () => {
+  const text = document.getElementById("yaml");
+  const said = document.getElementById("copied");
+  try {
+    await navigator.clipboard.writeText(text.textContent);
+    said.textContent = "Copied.";
+  } catch {
+    getSelection().selectAllChildren(text);
+    said.textContent = document.execCommand("copy") ? "Copied." : "Selected: press Ctrl-C.";
+  }
 });
 document.getElementById("reset").addEventListener("click", () => {
   sliders.forEach((slider) => move(slider, slider.start));

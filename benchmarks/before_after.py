@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 import dynet
 
-WEIGHTS = ROOT / "benchmarks" / "weights" / "dynet-noise-rain"
+WEIGHTS = "laptop"
 SIDE, GAP, BAND = 480, 8, 40
 """Pixels: the side of a panel, the gap between the panels, and the height of the captions below."""
 MARGIN = 32
@@ -25,10 +25,10 @@ QUALITY = 88
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--weights", default=str(WEIGHTS))
+    parser.add_argument("--weights", default=WEIGHTS)
     parser.add_argument("--variant")
     parser.add_argument("--picture", type=Path)
-    parser.add_argument("--sigma", type=float, default=50.0)
+    parser.add_argument("--sigma", type=float, default=25.0)
     parser.add_argument("--left", type=int, default=95)
     parser.add_argument("--top", type=int, default=45)
     parser.add_argument("--size", type=int, default=160)

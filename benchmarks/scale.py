@@ -178,7 +178,9 @@ def blocks(start: int, stop: int, recipe: Recipe, passing: float, schema: pa.Sch
         fate = random.random(len(numbers))
         passes, failed = fate < passing, fate > 1 - FAILED_SHARE
         dear = (fate >= passing) & (fate < passing + DEAR_SHARE)
-        gates = np.where(dear, random.integers(cheap, len(recipe.gates), len(numbers)), random.integers(0, cheap, len(numbers)))
+        gates = np.where(
+            dear, random.integers(cheap, len(recipe.gates), len(numbers)), random.integers(0, cheap, len(numbers))
+        )
         tiers = np.where(failed, 0, np.where(passes | dear, 4, 1))
         copies = passes & (random.random(len(numbers)) < COPIES)
         copies[np.flatnonzero(passes)[:1]] = False

@@ -48,9 +48,9 @@ def id_texts(numbers: NDArray[np.int64], known: Mask) -> pa.Array:
     return pc.if_else(pa.array(known), texts, None)
 
 
-def measured(recipe: Recipe, random: np.random.Generator, broken: NDArray[np.int64], tiers: NDArray[np.int64]) -> dict[
-    str, pa.Array
-]:
+def measured(
+    recipe: Recipe, random: np.random.Generator, broken: NDArray[np.int64], tiers: NDArray[np.int64]
+) -> dict[str, pa.Array]:
     """Return the numbers of a block of rows, null in the tiers that were not reached.
 
     Args:

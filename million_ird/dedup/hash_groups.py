@@ -1,4 +1,4 @@
-"""Images by hash: the distinct values of many hashes, sorted, with the owners of each, in arrays that may be on disk."""
+"""Images by hash: the distinct values of many hashes, sorted, and the owners of each, in arrays that may be on disk."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -69,8 +69,6 @@ class HashGroups:
             end = int(self.starts[low]) + spilled.CHUNK
             high = max(low + 1, int(np.searchsorted(self.starts, end, side="right")) - 1)
             start, stop = int(self.starts[low]), int(self.starts[high])
-            yield (
-                low,
-                HashGroups(self.values[low:high], np.asarray(self.starts[low : high + 1]) - start, self.owners[start:stop]),
-            )
+            starts = np.asarray(self.starts[low : high + 1]) - start
+            yield low, HashGroups(self.values[low:high], starts, self.owners[start:stop])
             low = high

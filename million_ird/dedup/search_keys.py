@@ -33,7 +33,7 @@ class NearDuplicateRules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchKeys:
-    """Keys of n images, in the order of `rows`, w descriptors in all. Some kilobyte per image, on disk if they are many."""
+    """Keys of n images, in the order of `rows`, w descriptors in all: a kilobyte an image, on disk if they are many."""
 
     rows: Positions
     """(n,) row of each image in the scan."""

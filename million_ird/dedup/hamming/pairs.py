@@ -181,9 +181,7 @@ class _MemoryLimits:
     """Pairs of the result."""
 
     @classmethod
-    def of(
-        cls, memory: int | None, scratch: Path | None, run: RunTasks | None, bytes_per_pair: int
-    ) -> "_MemoryLimits":
+    def of(cls, memory: int | None, scratch: Path | None, run: RunTasks | None, bytes_per_pair: int) -> "_MemoryLimits":
         threads = 1 if run is not None else os.cpu_count() or 1
         usable = memory_of_this_machine() // 2 if memory is None else memory
         for_hashes = usable if scratch is None else min(usable, PARTITION_MEMORY)

@@ -30,6 +30,8 @@ from million_ird.schema import (
 
 FOLDER = "ledger"
 ROWS_PER_FILE = 1_000_000
+ROWS_PER_GROUP = 20_000
+"""Rows of each row group but the last of a file: about 80 MB if all have signatures."""
 Row: TypeAlias = dict[str, object]
 
 _TYPES = {
@@ -116,7 +118,7 @@ def to_table(rows: Sequence[Mapping[str, object]], schema: pa.Schema) -> pa.Tabl
 
 
 def save(out: Folder, batches: Iterable[pa.Table], rows: int, schema: pa.Schema) -> None:
-    """Write `rows` rows of `schema` under `ledger/`, a file per `ROWS_PER_FILE`; at most one batch is in memory."""
+    """Write `rows` rows of `schema` under `ledger/`, a file per `ROWS_PER_FILE`; one row group is in memory."""
     wanted = part_names(rows)
     parts = _sliced(batches, [min(ROWS_PER_FILE, rows - i * ROWS_PER_FILE) for i in range(len(wanted))])
     for name, part in zip(wanted, parts, strict=True):
@@ -132,13 +134,27 @@ def part_names(rows: int) -> list[str]:
 
 
 def write_part(out: Folder, name: str, batches: Iterable[pa.Table], schema: pa.Schema) -> None:
-    """Write one file of a ledger; at most one batch is in memory."""
+    """Write one file of a ledger. Its bytes depend on the rows alone; one row group and one batch are in memory."""
     with (
         out.writing(name) as file,
         pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=[*_REPEATING]) as writer,
     ):
-        for table in batches:
-            writer.write_table(table.cast(schema))
+        for group in _row_groups(table.cast(schema) for table in batches):
+            writer.write_table(group)
+
+
+def _row_groups(batches: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Yield the rows in tables of `ROWS_PER_GROUP`, in one piece each: the borders of pieces would show in the file."""
+    held: list[pa.Table] = []
+    for table in batches:
+        held.append(table)
+        while (count := sum(one.num_rows for one in held)) >= ROWS_PER_GROUP:
+            rest = held[-1].num_rows - (count - ROWS_PER_GROUP)
+            group = pa.concat_tables([*held[:-1], held[-1].slice(0, rest)]).combine_chunks()
+            held = [held[-1].slice(rest)]
+            yield group
+    if sum(one.num_rows for one in held):
+        yield pa.concat_tables(held).combine_chunks()
 
 
 def _sliced(batches: Iterable[pa.Table], sizes: Iterable[int]) -> Iterator[Iterator[pa.Table]]:

@@ -27,7 +27,7 @@ NOT_RUN = {
     "pip install million-ird[export]": "the tests run with all extras",
     "pip install million-ird[ncnn]": "the tests run with all extras",
     "pip install million-ird[spandrel]": "the tests run with all extras",
-    "dynet demo --weights runs/noise": "serves until it is stopped, as below",
+    "dynet demo": "serves until it is stopped, as below",
     "dynet demo --weights runs/three": "serves until it is stopped; tests/dynet/demo/ and tests/integration/ start it",
     "hf auth login": "asks for a token of the real Hub",
     "python benchmarks/train_speed.py --device cuda --batch 32 --compile": "needs a GPU",

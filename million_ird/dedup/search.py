@@ -1,8 +1,9 @@
 """Search for near-duplicates among the images that passed every gate: candidate pairs first, then verification.
 
 Candidate pairs have near pHashes (of the whole image, or of its frame without a plain border, in any orientation), or
-share some of their largest keypoints (crops, frames, overlays). `verification` accepts or rejects them. Memory holds a
-few hundred bytes per image; full signatures are read again only for candidates.
+share some of their largest keypoints (crops, frames, overlays). `verification` accepts or rejects them. Memory holds
+some numbers of each image; its hashes, frame and descriptors are in temporary files where there are many, and full
+signatures are read again only for candidates.
 """
 
 from collections.abc import Sequence
@@ -13,7 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from million_ird.dedup import spilled
 from million_ird.dedup.hamming.pairs import RunTasks, pairs_between, pairs_within
+from million_ird.dedup.hash_groups import HashGroups
 from million_ird.dedup.overlap import MAX_DESCRIPTOR_DISTANCE, mirror_descriptors
 from million_ird.dedup.search_keys import BatchReader, NearDuplicateRules, Positions, SearchKeys, read_search_keys
 from million_ird.dedup.verification import (
@@ -68,7 +71,7 @@ def find_near_duplicates(
         rules: What counts as a copy.
         hash_search: Where hashes are searched.
     """
-    keys = read_search_keys(batches, selected)
+    keys = read_search_keys(batches, selected, hash_search.scratch)
     by_hash, by_keypoints = candidate_pairs(keys, rules, hash_search)
     involved = np.unique(keys.rows[np.concatenate([by_hash, by_keypoints]).ravel()])
     verifier = PairVerifier(batches, involved, hash_search.scratch, turned=rules.turned)
@@ -82,11 +85,13 @@ def candidate_pairs(
     images = np.arange(len(keys.rows))
     bordered = keys.hashes[:, 0] != keys.phash
     values = np.concatenate([keys.phash, keys.hashes[bordered, 0]])
-    owners = np.concatenate([images, images[bordered]])
-    found = [_near_pairs(values, owners, rules.radius, keys, hash_search)]
+    upright = HashGroups.of(values, np.concatenate([images, images[bordered]]), hash_search.scratch)
+    found = [_near_pairs(upright, rules.radius, keys, hash_search)]
     if rules.turned and len(images):
-        turned, turned_owners = keys.hashes[:, 1:].ravel(), np.repeat(images, 7)
-        found.append(join_by_hash(turned, turned_owners, values, owners, rules.radius, hash_search))
+        hashes = spilled.empty((len(images), 7), np.uint64, hash_search.scratch)
+        hashes[:] = keys.hashes[:, 1:]
+        turned = HashGroups.of(hashes.reshape(-1), None, hash_search.scratch, per_owner=7)
+        found.append(_product(turned, upright, hash_search.between(turned.values, upright.values, rules.radius)))
     by_hash = _unique(found)
     if not rules.crops:
         return by_hash, np.empty((0, 2), np.int64)
@@ -95,13 +100,18 @@ def candidate_pairs(
 
 def _descriptor_pairs(keys: SearchKeys, turned: bool, hash_search: HashPairSearch) -> Positions:
     """Return pairs of images that share a descriptor, as it is or mirrored."""
-    descriptors, numbers = keys.descriptors, np.arange(len(keys.descriptors))
-    pairs = _near_pairs(descriptors[:, 0], numbers, DESCRIPTOR_RADIUS, None, hash_search)
+    descriptors = keys.descriptors
+    groups = HashGroups.of(descriptors[:, 0], None, hash_search.scratch)
+    pairs = _near_pairs(groups, DESCRIPTOR_RADIUS, None, hash_search)
     near = _distances(descriptors, descriptors, pairs) <= MAX_DESCRIPTOR_DISTANCE
     found: list[NDArray[Any]] = [keys.owners[pairs[near]]]
     if turned:
-        mirrored = mirror_descriptors(descriptors)
-        pairs = join_by_hash(mirrored[:, 0], numbers, descriptors[:, 0], numbers, DESCRIPTOR_RADIUS, hash_search)
+        mirrored = spilled.empty(descriptors.shape, np.uint64, hash_search.scratch)
+        for start in range(0, len(descriptors), spilled.CHUNK):
+            block = slice(start, start + spilled.CHUNK)
+            mirrored[block] = mirror_descriptors(descriptors[block])
+        others = HashGroups.of(mirrored[:, 0], None, hash_search.scratch)
+        pairs = _product(others, groups, hash_search.between(others.values, groups.values, DESCRIPTOR_RADIUS))
         near = _distances(mirrored, descriptors, pairs) <= MAX_DESCRIPTOR_DISTANCE
         found.append(keys.owners[pairs[near]])
     return _unique(found)
@@ -134,50 +144,32 @@ def join_by_hash(
         every_owner: Whether each owner of a value gets its pairs, also of a common value: the result for an owner then
             does not depend on the others.
     """
-    left, right = _HashGroups.of(values, owners), _HashGroups.of(others, other_owners)
+    left = HashGroups.of(values, owners, hash_search.scratch)
+    right = HashGroups.of(others, other_owners, hash_search.scratch)
     return _product(left, right, hash_search.between(left.values, right.values, radius), every_owner)
 
 
-@dataclass(frozen=True, slots=True)
-class _HashGroups:
-    """Distinct values, and the owners of each."""
-
-    values: NDArray[np.uint64]
-    starts: Positions
-    sizes: Positions
-    owners: Positions
-
-    @classmethod
-    def of(cls, values: NDArray[np.uint64], owners: Positions) -> "_HashGroups":
-        order = np.lexsort((owners, values))
-        distinct, starts, sizes = np.unique(values[order], return_index=True, return_counts=True)
-        return cls(distinct, starts.astype(np.int64), sizes.astype(np.int64), owners[order])
-
-    def members(self, group: int) -> Positions:
-        return self.owners[self.starts[group] : self.starts[group] + self.sizes[group]]
-
-
-def _near_pairs(
-    values: NDArray[np.uint64], owners: Positions, radius: int, keys: SearchKeys | None, hash_search: HashPairSearch
-) -> Positions:
+def _near_pairs(groups: HashGroups, radius: int, keys: SearchKeys | None, hash_search: HashPairSearch) -> Positions:
     """Return pairs of owners of near values. Of a common value, pairs with correlating frames, or none without keys."""
-    groups = _HashGroups.of(values, owners)
-    pairs = _pairs_of_equals(groups)
-    if keys is not None:
-        common = np.flatnonzero(groups.sizes > COMMON_ABOVE).tolist()
-        pairs += [_correlating_pairs(groups.members(group), keys) for group in common]
+    pairs = []
+    for _, block in groups.blocks():
+        sizes = np.diff(block.starts)
+        pairs += _pairs_of_equals(block, sizes)
+        if keys is not None:
+            common = np.flatnonzero(sizes > COMMON_ABOVE).tolist()
+            pairs += [_correlating_pairs(block.members(group), keys) for group in common]
     return _stacked([*pairs, _product(groups, groups, hash_search.within(groups.values, radius))])
 
 
-def _pairs_of_equals(groups: _HashGroups) -> list[Positions]:
+def _pairs_of_equals(groups: HashGroups, sizes: Positions) -> list[Positions]:
     """Return all pairs of owners that have the same value, unless the value is common."""
-    label = np.repeat(np.where(groups.sizes <= COMMON_ABOVE, np.arange(len(groups.sizes)), -1), groups.sizes)
+    label = np.repeat(np.where(sizes <= COMMON_ABOVE, np.arange(len(sizes)), -1), sizes)
     pairs = []
-    for step in range(1, int(groups.sizes.max(initial=1))):
+    for step in range(1, int(sizes.max(initial=1))):
         same = np.flatnonzero((label[:-step] == label[step:]) & (label[step:] >= 0))
         if not len(same):
             break
-        pairs.append(np.stack([groups.owners[same], groups.owners[same + step]], axis=1))
+        pairs.append(np.stack([groups.owners[same], groups.owners[same + step]], axis=1).astype(np.int64))
     return pairs
 
 
@@ -192,16 +184,16 @@ def _correlating_pairs(members: Positions, keys: SearchKeys) -> Positions:
     return _stacked(pairs)
 
 
-def _product(a: _HashGroups, b: _HashGroups, pairs: Positions, every_owner: bool = False) -> Positions:
+def _product(a: HashGroups, b: HashGroups, pairs: Positions, every_owner: bool = False) -> Positions:
     """Return all pairs of members of paired groups; of a common value, only its first members are paired."""
-    left, right = a.sizes[pairs[:, 0]], np.minimum(b.sizes[pairs[:, 1]], COMMON_ABOVE)
+    left, right = a.sizes(pairs[:, 0]), np.minimum(b.sizes(pairs[:, 1]), COMMON_ABOVE)
     left = left if every_owner else np.minimum(left, COMMON_ABOVE)
     sizes = left * right
     which = np.repeat(np.arange(len(pairs)), sizes)
     offset = np.arange(len(which)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     members = (
-        a.owners[a.starts[pairs[which, 0]] + offset // right[which]],
-        b.owners[b.starts[pairs[which, 1]] + offset % right[which]],
+        a.owners_at(pairs[which, 0], offset // right[which]),
+        b.owners_at(pairs[which, 1], offset % right[which]),
     )
     product = np.stack(members, axis=1)
     return product[product[:, 0] != product[:, 1]] if a is b else product

@@ -8,8 +8,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from million_ird.dedup import spilled
 from million_ird.dedup.overlap import unpack_keypoints
-from million_ird.measures.signature import FRAME
+from million_ird.measures.signature import FRAME, FREQUENCIES
 
 Positions: TypeAlias = NDArray[np.int64]
 BatchReader: TypeAlias = Callable[[Sequence[str]], Iterator[pa.Table]]
@@ -32,7 +33,7 @@ class NearDuplicateRules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchKeys:
-    """Keys of n images, in the order of `rows`. Some hundred bytes per image, w descriptors in all."""
+    """Keys of n images, in the order of `rows`, w descriptors in all: a kilobyte an image, on disk if they are many."""
 
     rows: Positions
     """(n,) row of each image in the scan."""
@@ -48,18 +49,20 @@ class SearchKeys:
     """(w,) position in `rows` of the image that each descriptor belongs to."""
 
 
-def read_search_keys(batches: BatchReader, selected: NDArray[np.bool_]) -> SearchKeys:
+def read_search_keys(batches: BatchReader, selected: NDArray[np.bool_], scratch: str | None = None) -> SearchKeys:
     """Read the keys of the selected rows; rows without a frame are left out.
 
     Args:
         batches: Reads the rows of the scan.
         selected: (rows,) which rows to read.
+        scratch: Folder on a local disk for large arrays; the system's own if None.
     """
     count_selected = int(selected.sum())
     rows, phash = np.empty(count_selected, np.int64), np.empty(count_selected, np.uint64)
-    frames = np.empty(count_selected, FRAME)
-    descriptors = np.empty((count_selected * KEYPOINTS, 2), np.uint64)
-    owners = np.empty(count_selected * KEYPOINTS, np.int32)
+    hashes = spilled.empty((count_selected, 8), np.uint64, scratch)
+    low = spilled.empty((count_selected, FREQUENCIES, FREQUENCIES), np.int8, scratch)
+    descriptors = spilled.empty((count_selected * KEYPOINTS, 2), np.uint64, scratch)
+    owners = spilled.empty((count_selected * KEYPOINTS,), np.int32, scratch)
     start = count = filled = 0
     for table in batches(["phash", "frame", "points"]):
         chosen = np.flatnonzero(selected[start : start + table.num_rows])
@@ -68,7 +71,8 @@ def read_search_keys(batches: BatchReader, selected: NDArray[np.bool_]) -> Searc
             if frame is not None:
                 bits = unpack_keypoints(packed)["bits"][:KEYPOINTS]
                 rows[count], phash[count] = start + int(row), int(text, 16)
-                frames[count] = np.frombuffer(frame, FRAME)[0]
+                unpacked = np.frombuffer(frame, FRAME)[0]
+                hashes[count], low[count] = unpacked["hashes"], unpacked["low"]
                 descriptors[filled : filled + len(bits)] = bits
                 owners[filled : filled + len(bits)] = count
                 count, filled = count + 1, filled + len(bits)
@@ -76,8 +80,8 @@ def read_search_keys(batches: BatchReader, selected: NDArray[np.bool_]) -> Searc
     return SearchKeys(
         rows=rows[:count],
         phash=phash[:count],
-        hashes=frames["hashes"][:count].astype(np.uint64),
-        low=frames["low"][:count],
+        hashes=hashes[:count],
+        low=low[:count],
         descriptors=descriptors[:filled],
         owners=owners[:filled],
     )

@@ -47,6 +47,8 @@ BYTES_PER_HASH = 48
 """Most memory that a task uses per hash of its partitions."""
 BYTES_PER_PAIR, BYTES_PER_PAIR_BETWEEN = 16, 64
 SECONDS_PER_TASK = 0.25
+PARTITION_MEMORY = 512 << 20
+"""Most memory of all tasks of a process that a search on disk takes, however much there is: more makes it no faster."""
 MIN_PARTITION = 1 << 10
 """Smallest number of hashes per partition, however little memory there is."""
 STREAM_BLOCK = 1 << 20
@@ -82,7 +84,7 @@ def pairs_within(
     Raises:
         BuildError: The pairs do not fit into memory.
     """
-    limits = _MemoryLimits.of(memory, run, BYTES_PER_PAIR)
+    limits = _MemoryLimits.of(memory, scratch, run, BYTES_PER_PAIR)
     run_tasks = run or run_in_threads
     with _open_store(scratch, run) as store:
         store.save("hashes", hashes)
@@ -142,7 +144,7 @@ def pairs_between(
         return np.asarray(swapped[np.lexsort((swapped[:, 1], swapped[:, 0]))])
     if len(queries) == 0:
         return np.empty((0, 2), np.int64)
-    limits = _MemoryLimits.of(memory, run, BYTES_PER_PAIR_BETWEEN)
+    limits = _MemoryLimits.of(memory, scratch, run, BYTES_PER_PAIR_BETWEEN)
     run_tasks = run or run_in_threads
     with _open_store(scratch, run) as store:
         store.save("queries", queries)
@@ -179,10 +181,11 @@ class _MemoryLimits:
     """Pairs of the result."""
 
     @classmethod
-    def of(cls, memory: int | None, run: RunTasks | None, bytes_per_pair: int) -> "_MemoryLimits":
+    def of(cls, memory: int | None, scratch: Path | None, run: RunTasks | None, bytes_per_pair: int) -> "_MemoryLimits":
         threads = 1 if run is not None else os.cpu_count() or 1
         usable = memory_of_this_machine() // 2 if memory is None else memory
-        return cls(usable, max(MIN_PARTITION, usable // (threads * BYTES_PER_HASH)), usable // bytes_per_pair)
+        for_hashes = usable if scratch is None else min(usable, PARTITION_MEMORY)
+        return cls(usable, max(MIN_PARTITION, for_hashes // (threads * BYTES_PER_HASH)), usable // bytes_per_pair)
 
     def check(self, arrays: list[ArrayRef], radius: int) -> None:
         """Raise `BuildError` if these arrays have too many pairs."""

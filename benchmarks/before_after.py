@@ -10,7 +10,6 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from machine import ROOT
 from PIL import Image, ImageDraw, ImageFont
 
 import dynet

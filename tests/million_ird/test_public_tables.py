@@ -22,9 +22,10 @@ CC0 = "https://creativecommons.org/publicdomain/zero/1.0/"
 
 
 def pd12m(photos: list[Path], site: Site) -> list[dict[str, object]]:
-    rows: list[dict[str, object]] = []
-    for number in range(SMALL):
-        rows.append({"url": site.url(f"/small/{number}.jpg"), "width": 800, "height": 600 + number})
+    small = range(SMALL)
+    rows: list[dict[str, object]] = [
+        {"url": site.url(f"/small/{number}.jpg"), "width": 800, "height": 600 + number} for number in small
+    ]
     for photo in photos:
         width, height = Image.open(photo).size
         rows.append({"url": site.url(f"/{photo.name}"), "width": width, "height": height})

@@ -124,4 +124,4 @@ def test_shipped_weights_are_small_and_travel_in_every_distribution(name: str) -
         assert (folder / file).is_file()
         inside = f"weights/{SHIPPED[name]}/{file}"
         assert f'"{inside}" = "dynet/{inside}"' in settings
-        assert f'"{inside}"' in settings[settings.index("[tool.hatch.build.targets.sdist]") :]
+    assert '"weights"' in settings[settings.index("[tool.hatch.build.targets.sdist]") :]

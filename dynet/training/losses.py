@@ -9,7 +9,7 @@ from torch.nn import functional as F
 PixelLoss: TypeAlias = Literal["l1", "rmse"]
 """How the pixels of a restored image are compared with those of the clean one."""
 _EPSILON = 1e-12
-"""A root has no gradient at zero; a thousandth of a level of 8 bits is well above the root of this."""
+"""Added under the root, which has no gradient at zero; its own root is 0.0003 levels of 8 bits."""
 
 
 def training_loss(

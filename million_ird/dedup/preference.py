@@ -129,9 +129,8 @@ def standings(
     rows = CopyRows(batches, copies.rows[involved], copies.numbers, search.scratch)
     pairs = np.searchsorted(involved, chosen)
     results = np.zeros(len(pairs), np.int64)
-    tasks = _tasks(pairs, rows, turned)
-    run = search.run if len(pairs) > _PAIRS_PER_TASK else None
-    for number, found in map(judge_pairs, tasks) if run is None else run(judge_pairs, list(tasks)):
+    # Tasks are made as workers take them: each holds what is compared of its pairs.
+    for number, found in (search.run or map)(judge_pairs, _tasks(pairs, rows, turned)):
         results[number * _PAIRS_PER_TASK : number * _PAIRS_PER_TASK + len(found)] = found
     count = len(involved)
     balance = np.bincount(pairs[:, 0], results, count) - np.bincount(pairs[:, 1], results, count)
@@ -155,10 +154,10 @@ class CopyRows:
         wanted = pa.array(rows)
         values = {
             name: np.asarray(numbers[name].take(wanted).cast(pa.float64()).to_numpy(zero_copy_only=False), np.float64)
-            for name in ("width", "height", "jpeg_quality", "jpeg_trace")
+            for name in ("width", "height", *QUALITY_OF_JPEG)
         }
         self._sizes = np.nan_to_num(np.stack([values["width"], values["height"]], axis=1)).astype(np.int64)
-        self._quality = np.fmin(values["jpeg_quality"], values["jpeg_trace"])
+        self._quality = np.fmin(*(values[name] for name in QUALITY_OF_JPEG))
         with tempfile.TemporaryFile(dir=scratch, prefix=".tmp-") as file:
             self._fill(batches, rows, file)
             file.flush()

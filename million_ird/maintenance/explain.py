@@ -60,11 +60,11 @@ def explain(out: str, name: str) -> Explanation:
     """
     folder, recipe = open_build(out)
     ledger = LedgerStream.of_build(folder)
-    row = _find(ledger, name, out)
+    position, row = _find(ledger, name, out)
     from million_ird.stages import find_stages  # loads what a mistyped name need not wait for
 
     note = find_stages(folder, recipe).note
-    return Explanation(row, "\n".join([*_describe(row, ledger, recipe), *([note] if note else [])]))
+    return Explanation(row, "\n".join([*_describe(position, row, ledger, recipe), *([note] if note else [])]))
 
 
 class _Matches:
@@ -81,7 +81,8 @@ class _Matches:
         self.total += len(rows)
 
 
-def _find(ledger: LedgerStream, name: str, out: str) -> Row:
+def _find(ledger: LedgerStream, name: str, out: str) -> tuple[int, Row]:
+    """Return the one candidate of a name, with its position in the ledger."""
     exact = [_Matches() for _ in range(4)]
     beginning, sources, start = _Matches(), dict[str, None](), 0
     for table in ledger.batches(["key", "source", "uri", "id"]):
@@ -100,7 +101,7 @@ def _find(ledger: LedgerStream, name: str, out: str) -> Row:
         raise UsageError(f"{out}: no candidate has the id, key or uri {name!r}{_nearest(ledger, name)}")
     if found.total > 1:
         raise UsageError(f"{name!r} is {found.total} candidates: {', '.join(keys)}; give a key")
-    return rows[found.first[0]]
+    return found.first[0], rows[found.first[0]]
 
 
 def _nearest(ledger: LedgerStream, name: str) -> str:
@@ -138,13 +139,13 @@ def _by_address(ledger: LedgerStream, name: str, sources: list[str]) -> _Matches
     return matches if matches.total else None
 
 
-def _describe(row: Row, ledger: LedgerStream, recipe: Recipe) -> list[str]:
+def _describe(position: int, row: Row, ledger: LedgerStream, recipe: Recipe) -> list[str]:
     lines = [printable(f"{row['source']}/{row['uri']}"), f"  key {row['key']}"]
     if row["id"]:
         lines.append(f"  id  {row['id']}")
     if row["format"]:
         lines.append(f"  {row['format']} {row['mode']}, {row['width']}×{row['height']}, {row['bytes']:,} bytes")
-    lines.append(f"  {printable(_verdict(row, ledger))}")
+    lines.append(f"  {printable(_verdict(position, row, ledger))}")
     lines.append("  numbers")
     gates: dict[str, list[Gate]] = {}
     for gate in in_cost_order(recipe.gates, recipe.tiers):
@@ -157,7 +158,7 @@ def _describe(row: Row, ledger: LedgerStream, recipe: Recipe) -> list[str]:
     return lines
 
 
-def _verdict(row: Row, ledger: LedgerStream) -> str:
+def _verdict(position: int, row: Row, ledger: LedgerStream) -> str:
     if row["verdict"] == KEPT:
         copies = _Matches()
         for table in ledger.batches(["duplicate_of"]):
@@ -167,8 +168,8 @@ def _verdict(row: Row, ledger: LedgerStream) -> str:
         if row["reason"] == LEAK:
             return f"dropped: {LEAK}: shows {row['leak_of']} (correlation {row['measured']:.3f})"
         if row["duplicate_of"] is not None:
-            other = _find(ledger, str(row["duplicate_of"]), "ledger")
-            why = _why_worse(ledger, str(row["key"]), str(other["key"])) if row["reason"] == NEAR else ""
+            kept, other = _find(ledger, str(row["duplicate_of"]), "ledger")
+            why = _why_worse(ledger, position, kept) if row["reason"] == NEAR else ""
             return f"dropped: {row['reason']} of {other['source']}/{other['uri']} (key {other['key']}){why}"
         if row["limit"] is None:
             return f"dropped: {row['reason']}"
@@ -176,19 +177,11 @@ def _verdict(row: Row, ledger: LedgerStream) -> str:
     return f"failed: {row['failure_class']}, {row['failure_detail']}"
 
 
-def _why_worse(ledger: LedgerStream, key: str, kept: str) -> str:
+def _why_worse(ledger: LedgerStream, position: int, kept: int) -> str:
     """Return what a copy has lost or got, as the kept one shows it: `; is cut off, is noisier`; empty if unknown."""
-    places = {key: _Matches(), kept: _Matches()}
-    start = 0
-    for table in ledger.batches(["key"]):
-        for name, matches in places.items():
-            matches.add(pc.equal(table["key"], name), start)
-        start += table.num_rows
     columns = (*SIGNATURE, "width", "height", *(name for name in QUALITY_OF_JPEG if name in ledger.column_names))
-    positions = [matches.first[0] for matches in places.values()]
-    rows = ledger.take(positions, columns)
-    copies = [CopyRow.of(rows[position]) for position in positions]
-    verdict = judge(copies[0], copies[1], turned=True)
+    rows = ledger.take((position, kept), columns)
+    verdict = judge(CopyRow.of(rows[position]), CopyRow.of(rows[kept]), turned=True)
     if verdict is None:
         return ""
     told = sorted(((severity, kind) for kind, severity in verdict.first.items() if severity >= _TOLD), reverse=True)

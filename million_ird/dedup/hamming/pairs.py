@@ -40,7 +40,7 @@ from million_ird.dedup.hamming.tasks import (
 from million_ird.errors import BuildError
 from million_ird.runtime.memory import memory_of_this_machine
 
-RunTasks = Callable[[Callable[[Any], Any], list[Any]], Iterable[Any]]
+RunTasks = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 """Applies a function to tasks and yields the results in any order: `Executor.run`."""
 
 BYTES_PER_HASH = 48

@@ -5,7 +5,7 @@ lengths. The name of an array depends on its content alone, so a task that runs 
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -146,8 +146,9 @@ def compare_stream(task: StreamTask) -> list[ArrayRef]:
     return _store_pairs(task.store, f"from-{task.start}", pairs(), task.max_pairs)
 
 
-def run_in_threads(function: Any, tasks: list[Any]) -> Iterator[Any]:
+def run_in_threads(function: Any, tasks: Iterable[Any]) -> Iterator[Any]:
     """Run tasks in this process, with one thread per core; the compiled loops release the GIL."""
+    tasks = list(tasks)
     if len(tasks) == 1:
         yield function(tasks[0])
         return

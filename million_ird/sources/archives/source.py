@@ -32,6 +32,8 @@ from million_ird.sources.source import Deliver, DescribedEntry, SourceChunk, Str
 log = logging.getLogger(__name__)
 
 PLAIN = (".tar", ".zip")
+SUFFIXES = (*PLAIN, *COMPRESSED, *WARC)
+"""Ends of the names of archives."""
 MAX_INDEXES = 8
 _indexes: dict[tuple[str, str, str], ArchiveIndex] = {}
 _lock = threading.Lock()
@@ -39,7 +41,7 @@ _lock = threading.Lock()
 
 def is_archive(root: str) -> bool:
     """Return whether a file name is that of an archive."""
-    return root.lower().endswith((*PLAIN, *COMPRESSED, *WARC))
+    return root.lower().endswith(SUFFIXES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +79,7 @@ class ArchiveSource:
     """Whether an archive may be a link that leads out of the folder or pattern; otherwise it is a failed candidate."""
     excluded: Folder | None = None
     """A folder to leave out: the build's own output."""
-    suffixes: tuple[str, ...] = (*PLAIN, *COMPRESSED, *WARC)
+    suffixes: tuple[str, ...] = SUFFIXES
     """Of a folder or pattern, the ends of the names that count as archives."""
 
     def check(self) -> None:

@@ -87,6 +87,27 @@ def test_a_network_that_darkens_and_reddens_fails_and_the_line_says_by_how_much(
         assert re.search(rf"{channel} {re.escape(levels)}(\.\d)? levels \((clean|σ|JPEG)", line), line
 
 
+def test_only_harm_keeps_the_input_where_hardly_anything_changes(
+    clean: Path, tiny_weights: Path, dynet_command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def change(x: torch.Tensor) -> torch.Tensor:
+        changed = x.clone()
+        changed[..., ::4, ::4] += 0.8 / 255  # a level in every 16th pixel after rounding
+        return changed
+
+    _replace_forward(monkeypatch, change)
+    gains = {}
+    for protocol, label in (("harm", "clean"), ("strict", None)):
+        command = ("evaluate", "--weights", tiny_weights, "--benchmark", f"C={clean}", "--protocol", protocol)
+        code, stdout, err = dynet_command(*command, "--variants", "S", "--device", "cpu", "--json")
+        assert code == 0, err
+        rows = [row for row in json.loads(stdout)["results"] if row.get("degradation") == label]
+        given, output = (next(row for row in rows if row["variant"] == name) for name in ("input", "S"))
+        gains[protocol] = output["ssim"]["mean"] - given["ssim"]["mean"]
+    assert gains["harm"] == 0
+    assert gains["strict"] != 0
+
+
 def test_every_figure_equals_that_of_scikit_image_and_numpy(
     clean: Path, tiny_weights: Path, tmp_path: Path, dynet_command: Command
 ) -> None:

@@ -1,9 +1,12 @@
 """Where a network changes hardly anything, the input is kept."""
 
+import numpy as np
 import pytest
 import torch
 from scipy.ndimage import uniform_filter
 
+from dynet import DyNet
+from dynet.inference.restore import RestoreOptions, restore_rgb
 from dynet.inference.unchanged import ROUNDING, WINDOW, keep_unchanged
 
 
@@ -37,3 +40,16 @@ def test_images_smaller_than_the_window_are_averaged_as_far_as_they_go(side: int
     image = torch.full((1, 3, side, side), 0.5)
     assert torch.equal(keep_unchanged(image, image + 0.2 / 255), image)
     assert torch.equal(keep_unchanged(image, image + 0.7 / 255), image + 0.7 / 255)
+
+
+@pytest.mark.parametrize("tile", [None, 32])
+def test_what_is_restored_whole_or_in_tiles_is_kept_so(
+    tile: int | None, tiny: DyNet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = np.random.default_rng(0).random((70, 90, 3), np.float32)
+    options = RestoreOptions(model=tiny, variants=tiny.variants, device=torch.device("cpu"), tile=tile)
+    for levels, kept in ((0.25, True), (0.7, False)):
+        monkeypatch.setattr(DyNet, "forward", lambda _self, x, _variant=None, by=levels, **_: x + by / 255)
+        restored = restore_rgb(image, tiny.variants[0], options)
+        expected = image if kept else image + np.float32(levels / 255)
+        assert np.abs(restored - expected).max() < 1e-6

@@ -106,5 +106,5 @@ def test_the_standing_is_what_is_won_minus_what_is_lost_and_workers_do_not_chang
     assert found[3] == 0
     assert sorted([found[0], found[2]]) == pytest.approx([-1, 0])
     monkeypatch.setattr("million_ird.dedup.preference._PAIRS_PER_TASK", 1)
-    shuffled = HashPairSearch(run=lambda function, tasks: [function(task) for task in reversed(tasks)])
+    shuffled = HashPairSearch(run=lambda function, tasks: [function(task) for task in reversed(list(tasks))])
     assert standing(shuffled, [2, 0, 1]) == found

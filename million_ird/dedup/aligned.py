@@ -1,6 +1,6 @@
 """Two copies of an image on one raster: where one shows what the other shows, and what is left of each.
 
-The map by which a pair was confirmed is exact to some per cent of the frame. It is refined on the thumbnails.
+The map that confirmed a pair is accurate to a few per cent of the frame; here it is refined on the thumbnails.
 """
 
 from dataclasses import dataclass
@@ -201,7 +201,7 @@ def _shrunk(image: NDArray[np.uint8], factors: list[float]) -> Plane:
 
 
 def _refined(a: Plane, b: Plane, warp: Plane) -> Plane:
-    """Return the map, a scale and a shift for each axis, by which b explains a best, near the given one.
+    """Return the map (a scale and a shift for each axis) near the given one with which b matches a best.
 
     Gauss–Newton steps on the luma of both, blurred much and then little, with a gain and an offset of the tones and
     less weight for pixels that are far off: what was laid over one of them does not pull.

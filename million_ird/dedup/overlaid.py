@@ -9,7 +9,7 @@ from million_ird.dedup.aligned import Plane
 _TOLD_APART = 5.0
 """Difference, in levels, from which on one copy shows what the other does not."""
 _BUSY = 0.15
-"""Share of the local range, by which the thumbnails' own compression may be off."""
+"""Error of the thumbnails' own compression, as a share of the local range."""
 
 
 def told_apart(a: Plane, b: Plane) -> NDArray[np.uint8]:

@@ -1,6 +1,6 @@
 """Which of two aligned copies shows more of the scene, with less added or lost.
 
-Whatever differs between two copies was done to one of them. Which one, the difference itself tells: what was laid over
+Whatever differs between two copies was done to one of them. The difference itself shows which one: what was laid over
 an image has its edges in that image alone; bars and pages meet the picture in a seam where a scene goes on; noise adds
 the same everywhere, smoothing takes away, an enlargement has nothing in its upper octave.
 """
@@ -48,7 +48,7 @@ HARMS: Mapping[str, str] = MappingProxyType(
 _MAX_ERROR, _SMALL_ERROR = 0.85, 0.08
 """Errors of an alignment (`Aligned.error`): from the first on it is not used, under the second no other is tried."""
 _MARGIN = 0.01
-"""Least difference of all severities that tells two copies apart."""
+"""Least difference between the sums of severities from which on one copy counts as better."""
 _OTHER_SIZE = 0.15
 """Octaves from which on one copy is larger than the other."""
 _RIM, _MIN_EDGES = 2, 8
@@ -123,7 +123,7 @@ def compare_copies(first: Shown, second: Shown, placements: Sequence[Placement])
     _judge_surroundings(pair, harms)
     brightened = _without_vignette(luma(pair.shared_a), luma(pair.shared_b), harms)
     detail = _judge_fine(first, second, placement, pair, harms)
-    _judge_overlap(same_tones_of_both(brightened, luma(pair.shared_b)), harms)
+    _judge_overlap(_same_tones_of_both(brightened, luma(pair.shared_b)), harms)
     for channel in (0, 2):
         tints = [image[..., channel] - luma(image) for image in (pair.shared_a, pair.shared_b)]
         if max(plane.std() for plane in tints) < _SAME_TINTS * min(plane.std() for plane in tints):
@@ -155,7 +155,7 @@ def _judge_surroundings(pair: Aligned, harms: _Harms) -> None:
             harms.add(1 - side, "cut", 0.1 + found.scene / max(0.05, 1 - found.added))
 
 
-def same_tones_of_both(a: Plane, b: Plane) -> tuple[Plane, Plane]:
+def _same_tones_of_both(a: Plane, b: Plane) -> tuple[Plane, Plane]:
     """Return both planes, that of less contrast with the tones of the other."""
     return (same_tones(a, b), b) if a.std() < b.std() else (a, same_tones(b, a))
 

@@ -30,7 +30,7 @@ COMPARED = 20_000
 _LISTED = 5
 """Candidates that an error names."""
 _TOLD = 0.05
-"""Least severity of a harm that is told."""
+"""Least severity of a harm that is named."""
 _MIN_BEGINNING = 4
 """Characters of an id or key that can stand for it."""
 

@@ -1,4 +1,4 @@
-"""A small view of an image, by which aligned copies are compared: which of them shows more, with less added or lost.
+"""A small view of an image, for comparing aligned copies: which of them shows more, with less added or lost.
 
 A thumbnail shows what was laid over an image or around it, cut off or recoloured. Numbers of the whole pixels show what
 shrinking hides: noise, smoothing, halos, repeated pixels, tones that were pulled apart. No verdicts.
@@ -50,7 +50,7 @@ _KERNEL = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
 """Responds to noise and to the finest details, not to edges along the axes (Immerkær, CVIU 1996)."""
 _TO_SIGMA = float(np.sqrt(np.pi / 2) / 6)
 _COMMON_LEVEL = 0.02
-"""Share of a level above which it is a plain area, such as a bar or paper, and says nothing of a tone curve."""
+"""Share of a level above which it is a plain area, such as a bar or paper, and no sign of a tone curve."""
 _EDGE, _MIN_EDGES = 20, 40
 """Least step in levels of an edge that can have a halo, and least number of edges."""
 
@@ -76,7 +76,7 @@ class View:
     halo: float
     """Median overshoot beside edges as a share of their height, ≥ 0; NaN with few edges."""
     coding: float
-    """Quality, 1 to 100, that is assumed of a lossy file that does not tell its own; 100 for all others."""
+    """Quality, 1 to 100, that is assumed of a lossy file that does not state it; 100 for all others."""
     repeats: float
     """Share of the rows or columns, 0 to 1, that nearly repeat the one before while their neighbours do not."""
 
@@ -130,7 +130,7 @@ def unpack_view(packed: bytes | None) -> View | None:
 
 
 def _is_lossy(image: EncodedImage) -> bool:
-    """Return whether a file is coded with loss, and does not tell how much."""
+    """Return whether a file is coded with loss, and does not state its quality."""
     if image.header.format == "WEBP":
         return b"VP8 " in image.encoded[:_HEADERS]
     return image.header.format in _LOSSY

@@ -133,13 +133,7 @@ def render_report(
     distributions = [one.distribution(own) for one, own in zip(drawn, bins, strict=True)]
     images = ChosenImages.read(chosen, ledger)
     gated = [one for one in distributions if one.limits]
-    thresholds = {
-        distribution.field: [
-            ThresholdSection(Slider.along(distribution.axis, limit), images.borderline(limit), images.along(limit))
-            for limit in distribution.limits
-        ]
-        for distribution in gated
-    }
+    thresholds = {distribution.field: _threshold_sections(distribution, images) for distribution in gated}
     counted = counts[0].funnel()
     steps = funnel_steps(counted, recipe)
     sections = [section for field_sections in thresholds.values() for section in field_sections]
@@ -232,6 +226,14 @@ class NullCounts:
         unmeasured = null & ((batch.values("tier") < self._tier) | batch.failed)
         self.not_measured += int(unmeasured.sum())
         self.not_applicable += int((null & ~unmeasured).sum())
+
+
+def _threshold_sections(distribution: Distribution, images: ChosenImages) -> list[ThresholdSection]:
+    """Return what the page says of each limit on one measure."""
+    return [
+        ThresholdSection(Slider.along(distribution.axis, limit), images.borderline(limit), images.along(limit))
+        for limit in distribution.limits
+    ]
 
 
 def section_anchors(

@@ -38,15 +38,13 @@ class ThumbnailMaker:
             ReadError: It cannot be decoded at all.
         """
         image = EncodedImage(encoded, max_pixels=self._max_pixels)
+        thumbnail = encode_jpeg(shrink(image.thumbnail, SIDE), QUALITY)
         try:
             pixels, luma = image.pixels, image.luma
         except ReadError:
-            return [encode_jpeg(shrink(image.thumbnail, SIDE), QUALITY)]
+            return [thumbnail]
         crops = [pixels[top : top + CROP, left : left + CROP] for top, left in compared_blocks(luma)]
-        return [
-            encode_jpeg(shrink(image.thumbnail, SIDE), QUALITY),
-            *(encode_jpeg(np.ascontiguousarray(crop), CROP_QUALITY) for crop in crops),
-        ]
+        return [thumbnail, *(encode_jpeg(np.ascontiguousarray(crop), CROP_QUALITY) for crop in crops)]
 
 
 def compared_blocks(luma: NDArray[np.uint8]) -> list[tuple[int, int]]:

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 import dynet
+from dynet.model.variants import deepest
 
 WEIGHTS = "laptop"
 SIDE, GAP, BAND = 480, 8, 40
@@ -42,7 +43,7 @@ def main() -> None:
     noise = np.random.default_rng(0).normal(0, told.sigma, clean.shape)
     noisy = np.clip(np.rint(clean + noise), 0, 255).astype(np.uint8)
     model = dynet.DyNet.from_pretrained(told.weights)
-    variant = told.variant or model.variants[-1].name
+    variant = told.variant or deepest(model.variants).name
     restored = np.asarray(dynet.restore(noisy, weights=model, variant=variant))
     inside = np.s_[box[1] - around[1] :, box[0] - around[0] :]
     clean, noisy, restored = (image[inside][: told.size, : told.size] for image in (clean, noisy, restored))

@@ -13,8 +13,6 @@ from million_ird.candidate import Drop
 from million_ird.config.gates import Gate
 from million_ird.config.recipe import Recipe
 from million_ird.decide.gate_order import in_cost_order
-from million_ird.dedup.preference import QUALITY_OF_JPEG, CopyRow, judge
-from million_ird.dedup.shows_more import HARMS
 from million_ird.errors import UsageError
 from million_ird.ledger import SIGNATURE, Row, check_version
 from million_ird.ledger_stream import LedgerStream
@@ -179,6 +177,10 @@ def _verdict(position: int, row: Row, ledger: LedgerStream) -> str:
 
 def _why_worse(ledger: LedgerStream, position: int, kept: int) -> str:
     """Return what a copy has lost or got, as the kept one shows it: `; is cut off, is noisier`; empty if unknown."""
+    # A mistyped name need not wait for the libraries that these load.
+    from million_ird.dedup.preference import QUALITY_OF_JPEG, CopyRow, judge
+    from million_ird.dedup.shows_more import HARMS
+
     columns = (*SIGNATURE, "width", "height", *(name for name in QUALITY_OF_JPEG if name in ledger.column_names))
     rows = ledger.take((position, kept), columns)
     verdict = judge(CopyRow.of(rows[position]), CopyRow.of(rows[kept]), turned=True)

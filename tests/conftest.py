@@ -41,6 +41,8 @@ FAST = (
 Chosen by measurement: no test in them starts a program or a server, trains or builds a dataset, and each file takes a
 few seconds of processor time. A file that grows beyond that is taken out. Tests on real images are never fast.
 """
+LONG_FIXTURES = frozenset({"narrow", "narrow_ncnn"})
+"""Fixtures that take half a minute or more: tests with one are marked `full`."""
 NEEDS_EXTRAS = (
     "dynet",
     "integration",
@@ -70,10 +72,12 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark fast tests, and run integration tests first: their files take longest, so they must not be last."""
+    """Mark fast and long tests, and run integration tests first: their files take longest, so they must not be last."""
     for item in items:
         if _is_in(item.path, FAST) and "shared_data" not in getattr(item, "fixturenames", ()):
             item.add_marker("fast")
+        if LONG_FIXTURES & {*getattr(item, "fixturenames", ())}:
+            item.add_marker("full")
     items.sort(key=lambda item: "integration" not in item.path.parts)
 
 

@@ -27,6 +27,7 @@ TINY = {"dim": 4, "heads": (1, 1, 2, 2), "prompts": 3, "prompt_channels": (4, 4,
 DEGRADED = ("noise15", "noise25", "noise50", "float25", "float50", "weak5", "jpeg10", "jpeg20", "jpeg30", "jpeg40")
 METHODS = ["input", "weights S", "weights L", "nlm", "wavelets"]
 
+pytestmark = pytest.mark.full
 pytest.importorskip("pywt", reason="the wavelets of scikit-image need PyWavelets")
 
 

@@ -54,7 +54,7 @@ def test_the_recipes_of_all_runs_are_there() -> None:
     assert {path.name for path in KEPT.glob("*.yaml")} == {*names[:-1], "data_bsds.yaml", "data_photos.yaml"}
 
 
-@pytest.mark.parametrize("protocol", ["aio-paper", "harm"])
+@pytest.mark.parametrize("protocol", ["aio-paper", pytest.param("harm", marks=pytest.mark.full)])
 def test_a_part_of_the_table_is_reproduced_to_a_hundredth(protocol: str, tmp_path: Path) -> None:
     """The smallest images of CBSD68 have 481×321 pixels, so one image and one variant are measured again."""
     if not CBSD68.is_dir():

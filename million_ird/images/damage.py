@@ -16,6 +16,9 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from million_ird.errors import ReadError
 from million_ird.images import jpeg_damage, tiff_file
 from million_ird.images.png_file import iter_chunks
@@ -27,18 +30,21 @@ _PIECE = 1 << 20
 _DEFLATE, _JPEG = frozenset({8, 32946}), 7
 
 
-def require_whole(encoded: bytes, format: str) -> None:
+def require_whole(encoded: bytes, format: str) -> NDArray[np.uint8] | None:
     """Make sure that the coded pixels of a file are what its encoder wrote, as far as the format can tell.
 
     Args:
         encoded: the whole file.
         format: Pillow's name.
 
+    Returns:
+        Pixels that were decoded for this and need not be decoded again: (H, W, 3) uint8 RGB as stored; else None.
+
     Raises:
         ReadError: `damaged` or, where the file ends early, `truncated`.
     """
-    if (check := _CHECKS.get(format)) is not None:
-        check(encoded)
+    check = _CHECKS.get(format)
+    return None if check is None else check(encoded)
 
 
 @contextlib.contextmanager
@@ -225,7 +231,7 @@ def _holds(check: Callable[[bytes], bool], encoded: bytes) -> bool:
         return False
 
 
-_CHECKS: dict[str, Callable[[bytes], None]] = {
+_CHECKS: dict[str, Callable[[bytes], NDArray[np.uint8] | None]] = {
     "JPEG": jpeg_damage.require_whole_jpeg,
     "MPO": jpeg_damage.require_whole_jpeg,
     "PNG": _require_png,

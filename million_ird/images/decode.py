@@ -45,8 +45,8 @@ def decode(encoded: bytes, header: ImageHeader) -> NDArray[np.uint8]:
     """
     with naming_damage(encoded, header.format), as_read_error():
         opened = open_image(encoded, max(MAX_PIXELS, header.pixels))
-        require_whole(opened.encoded or encoded, header.format)
-        pixels = _to_array(opened, header)
+        decoded = require_whole(opened.encoded or encoded, header.format)
+        pixels = _to_array(opened, header, decoded)
     if pixels.shape != (header.height, header.width, 3):
         size = f"{pixels.shape[1]}×{pixels.shape[0]}"
         raise ReadError("undecodable", f"decodes to {size}, its header says {header.width}×{header.height}")
@@ -82,10 +82,16 @@ def shrink(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     return small
 
 
-def _to_array(opened: OpenedImage, header: ImageHeader) -> NDArray[np.uint8]:
+def _to_array(opened: OpenedImage, header: ImageHeader, decoded: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
+    """Return (H, W, 3) uint8 sRGB, upright; `decoded` are its pixels as stored where something has decoded them."""
     image = opened.image
     orientation = header.orientation
-    if image is not None:
+    if image is not None and image.mode == "RGB" and decoded is not None and opened.samples is opened.shown is None:
+        orientation = read_orientation(image)
+        if opened.layout.space != "icc" and orientation not in _TRANSPOSE:
+            return decoded
+        image = Image.fromarray(decoded)
+    elif image is not None:
         image.load()  # also where samples are read otherwise: OpenCV does not notice that a file is truncated
         orientation = read_orientation(image)  # what Pillow has not applied yet
     if opened.samples is not None:

@@ -77,28 +77,32 @@ def has_end(encoded: bytes) -> bool:
     return any(marker == _EOI[1] for marker, _, _ in _segments(encoded))
 
 
-def require_whole_jpeg(encoded: bytes) -> None:
+def require_whole_jpeg(encoded: bytes) -> NDArray[np.uint8] | None:
     """Make sure that a JPEG decodes without a warning and has no shift.
 
     Args:
         encoded: the file; whether its end marker is there does not matter to it.
 
+    Returns:
+        The pixels, (H, W, 3) uint8 RGB as stored: those of Pillow, which has the same decoder. None where they were not
+        decoded, or are not RGB.
+
     Raises:
         ReadError: `damaged`, with libjpeg's warning or the row of the shift.
     """
     if not has_end(encoded):
-        return  # the decoder refuses it as truncated
+        return None  # the decoder refuses it as truncated
     layout = _block_layout(encoded)
-    pixels = _decoded(encoded, "GRAY" if layout is None else "RGB", strict=True)
-    if pixels is None:
+    whole = _decoded(encoded, "GRAY" if layout is None else "RGB", strict=True)
+    if whole is None:
         _check_warning(encoded)
     if layout is None:
-        return
-    if pixels is None:
-        pixels = _decoded(encoded, "RGB", strict=False)
+        return None
+    pixels = _decoded(encoded, "RGB", strict=False) if whole is None else whole
     row = None if pixels is None else find_shift(pixels, *layout)
     if row is not None:
         raise ReadError("damaged", f"brightness or colour is shifted from row {row} on, as by a wrong difference")
+    return whole
 
 
 def _decoded(encoded: bytes, colours: str, *, strict: bool) -> NDArray[np.uint8] | None:

@@ -41,6 +41,8 @@ def _image(height: int = 16, width: int = 16, batch: int = 2) -> Tensor:
 def _step(model: DyNet, variant: Variant, x: Tensor) -> None:
     model.train()
     model(x, variant).square().mean().backward()
+
+
 @pytest.mark.full
 def test_switching_variants_twenty_times_compiles_nothing_after_the_first_step(small: DyNet) -> None:
     counter = CompileCounter()
@@ -60,6 +62,8 @@ def test_switching_variants_copies_no_weights(small: DyNet) -> None:
         for variant in (SMALL, LARGE, SMALL):
             small(_image(), variant)
             assert [parameter.data_ptr() for parameter in small.parameters()] == pointers
+
+
 @pytest.mark.full
 def test_parameters_per_repeat_compile_no_more_than_shared_ones() -> None:
     model = DyNet(**SHAPE, refinement_blocks=1, per_repeat=3)
@@ -108,6 +112,8 @@ def test_compiled_blocks_give_the_same_results_and_names(small: DyNet) -> None:
         torch.testing.assert_close(small(_image(), variant), plain(_image(), variant), atol=1e-6, rtol=0)
     gradients = [[parameter.grad for parameter in model.parameters()] for model in (small, plain)]
     torch.testing.assert_close(*gradients, atol=1e-6, rtol=1e-4)
+
+
 @pytest.mark.full
 def test_gradient_checkpointing_of_compiled_blocks_gives_the_same_gradients(small: DyNet) -> None:
     saving = copy.deepcopy(small)

@@ -1,19 +1,22 @@
 """Decoding: every rule at the top of decode.py, and that only ReadError is raised."""
 
 import io
+import itertools
 import struct
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageOps
+from PIL import Image, ImageCms, ImageOps
 
 from million_ird.errors import ReadError
 from million_ird.images.decode import THUMBNAIL_SIDE, decode, decode_thumbnail, shrink
 from million_ird.images.header import read_header
+from tests.million_ird import scenes
 from tests.million_ird.images.encoded_images import (
     BLUE,
     GREEN,
@@ -245,3 +248,31 @@ def test_hostile_files_raise_only_read_errors(shared_data: Path, capfd: pytest.C
             pass
     capfd.readouterr()  # the C libraries' own complaints
     assert decoded > 300
+
+
+JPEGS = [
+    *({"quality": quality, "subsampling": form} for quality, form in itertools.product((1, 50, 92, 100), (0, 1, 2))),
+    {"quality": 90, "progressive": True},
+    {"quality": 90, "restart_marker_rows": 1},
+    {"quality": 90, "keep_rgb": True},
+    {"quality": 90, "icc_profile": ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()},
+    *({"quality": 90, "exif": orientation} for orientation in range(1, 9)),
+]
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+@pytest.mark.parametrize("options", JPEGS, ids=lambda options: "-".join(f"{k}{v!r:.9}" for k, v in options.items()))
+def test_a_whole_jpeg_has_the_pixels_that_pillow_gives(options: dict[str, Any], mode: str) -> None:
+    """Its check for damage decodes it, and nothing decodes it again."""
+    if options.get("keep_rgb") and mode == "L":
+        pytest.skip("a grey JPEG is not RGB")
+    if "exif" in options:
+        exif = Image.Exif()
+        exif[0x0112] = options["exif"]
+        options = options | {"exif": exif}
+    for size in ((1, 1), (7, 5), (33, 17), (200, 131)):
+        noisy = scenes.photograph(3, *size).convert(mode)
+        buffer = io.BytesIO()
+        noisy.save(buffer, "JPEG", **options)
+        expected = ImageOps.exif_transpose(Image.open(buffer)).convert("RGB")
+        assert np.array_equal(decode_bytes(buffer.getvalue()), np.asarray(expected))

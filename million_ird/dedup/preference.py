@@ -15,10 +15,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from million_ird.dedup.aligned import Placement
+from million_ird.dedup.harms import Shown, Verdict
 from million_ird.dedup.overlap import find_overlap, frame_correlation
 from million_ird.dedup.search import HashPairSearch
 from million_ird.dedup.search_keys import BatchReader, Positions
-from million_ird.dedup.shows_more import Shown, Verdict, compare_copies
+from million_ird.dedup.shows_more import compare_copies
 from million_ird.dedup.verification import MIN_FRAME_CORRELATION, SURE_INLIERS, Signature, near_orientations
 from million_ird.measures.view import unpack_view
 
@@ -42,13 +43,15 @@ class CopyRow:
     height: int
     quality: float
     """Of JPEG compression, 1 to 100, as its file or its pixels show it; NaN where neither does."""
+    coding: float
+    """The same as its file alone tells it."""
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> "CopyRow":
         """Return what these columns of a ledger row hold."""
-        found = [float(row[name]) for name in QUALITY_OF_JPEG if row.get(name) is not None]
+        own, trace = (float("nan") if row.get(name) is None else float(row[name]) for name in QUALITY_OF_JPEG)
         sizes = int(row["width"] or 0), int(row["height"] or 0)
-        return cls(row["frame"], row["points"], row["view"], *sizes, min(found, default=float("nan")))
+        return cls(row["frame"], row["points"], row["view"], *sizes, float(np.fmin(own, trace)), own)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +98,7 @@ def judge(a: CopyRow, b: CopyRow, *, turned: bool) -> Verdict | None:
     # Bars that lie over an image look like a border of it.
     placements += [Placement(one.orientation, (1.0, 1.0), (0.0, 0.0)) for one in found[:1]]
     first, second = (
-        Shown(view, row.width, row.height, float(np.fmin(row.quality, view.coding)))
+        Shown(view, row.width, row.height, *(float(np.fmin(one, view.coding)) for one in (row.quality, row.coding)))
         for view, row in zip(views, (a, b), strict=True)
         if view is not None
     )
@@ -157,6 +160,7 @@ class CopyRows:
             for name in ("width", "height", *QUALITY_OF_JPEG)
         }
         self._sizes = np.nan_to_num(np.stack([values["width"], values["height"]], axis=1)).astype(np.int64)
+        self._coding = values[QUALITY_OF_JPEG[0]]
         self._quality = np.fmin(*(values[name] for name in QUALITY_OF_JPEG))
         with tempfile.TemporaryFile(dir=scratch, prefix=".tmp-") as file:
             self._fill(batches, rows, file)
@@ -168,7 +172,8 @@ class CopyRows:
         """Return the row at a position of the needed rows."""
         frame, points, view = (self._store[low:high] or None for low, high in self._ends[position].reshape(-1, 2))
         width, height = self._sizes[position].tolist()
-        return CopyRow(frame, points, view, width, height, float(self._quality[position]))
+        qualities = float(self._quality[position]), float(self._coding[position])
+        return CopyRow(frame, points, view, width, height, *qualities)
 
     def _fill(self, batches: BatchReader, rows: Positions, file: Any) -> None:
         start = 0
@@ -186,7 +191,14 @@ class CopyRows:
 
 
 def _order(row: CopyRow) -> tuple[Any, ...]:
-    return row.view or b"", row.points or b"", row.width, row.height, np.nan_to_num(row.quality)
+    return (
+        row.view or b"",
+        row.points or b"",
+        row.width,
+        row.height,
+        np.nan_to_num(row.quality),
+        np.nan_to_num(row.coding),
+    )
 
 
 def _placements(a: CopyRow, b: CopyRow, turned: bool) -> Iterator[Placement]:

@@ -5,9 +5,7 @@ an image has its edges in that image alone; bars and pages meet the picture in a
 the same everywhere, smoothing takes away, an enlargement has nothing in its upper octave.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from types import MappingProxyType
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -22,90 +20,35 @@ from million_ird.dedup.aligned import (
     same_sharpness,
     same_tones,
 )
+from million_ird.dedup.compression import added_detail, judge_compression, same_light
 from million_ird.dedup.fine_structure import FineStructure, compare_fine, turned
+from million_ird.dedup.harms import Harms, Shown, Verdict
 from million_ird.dedup.overlaid import owned_edges, told_apart
 from million_ird.dedup.surroundings import judge_surroundings
+from million_ird.dedup.tones import judge_clipped, judge_gaps
 from million_ird.measures.view import View
 
-HARMS: Mapping[str, str] = MappingProxyType(
-    {
-        "overlaid": "has something laid over it",
-        "surrounded": "has bars, filled sides or a page around it",
-        "cut": "is cut off",
-        "noisy": "is noisier",
-        "smooth": "has lost detail",
-        "sharpened": "is sharpened too much",
-        "posterised": "has gaps in its tones",
-        "clipped": "has clipped tones",
-        "discoloured": "has lost its colours",
-        "vignetted": "has darkened corners",
-        "enlarged": "is enlarged",
-        "smaller": "is smaller",
-        "compressed": "is compressed more",
-    }
-)
-"""What a copy can have lost or got, in words."""
 _MAX_ERROR, _SMALL_ERROR = 0.85, 0.08
 """Errors of an alignment (`Aligned.error`): from the first on it is not used, under the second no other is tried."""
-_MARGIN = 0.01
-"""Least difference between the sums of severities from which on one copy counts as better."""
 _OTHER_SIZE = 0.15
 """Octaves from which on one copy is larger than the other."""
 _RIM, _MIN_EDGES = 2, 8
 """Pixels at the border of the overlap that do not count, and least pixels of edges that do."""
 _OWN_EDGE, _OWN_RATIO, _OWN_RATIO_OF_LARGE = 2.5, 3.0, 2.0
 """Levels per pixel of the edges that the owner of a difference has, and how many times as much as the other copy."""
+_OWN_EDGE_OF_SMALL = 20.0
+"""Levels per pixel that the edges of a single pixel need beyond that: compression and sharpness leave many small
+differences, and this falls with the root of the pixels."""
 _LARGE_MARK = 0.02
 """Share of the overlap."""
 _SAME_TINTS = 1.15
 """Largest ratio of the spread of colours at which these are compared place by place: a copy can be recoloured."""
 _MORE_CONTRAST, _LARGEST_GAIN = 1.35, 2.4
 """Local contrast that only processing gives, and octaves of fine structure that no sharpening gives."""
-_COARSER, _GOOD_QUALITY = 8, 92
-"""Difference in JPEG quality that shows, and the quality from which on none does."""
+_COARSER = 8
+"""Difference in JPEG quality that shows."""
 _FALL = 1.1
 """How much more of white noise there is than at half the resolution, at least."""
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """What is known of one of two copies that are compared."""
-
-    view: View
-    width: int
-    height: int
-    quality: float
-    """Of JPEG compression, 1 to 100; 100 where none shows."""
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What each of two copies has lost or got, as the other one shows it: severities by the names of `HARMS`."""
-
-    first: Mapping[str, float] = field(default_factory=dict)
-    second: Mapping[str, float] = field(default_factory=dict)
-
-    @property
-    def better(self) -> int:
-        """1 if the first shows more with less added or lost, −1 if the second does, 0 if none can be told."""
-        difference = sum(self.second.values()) - sum(self.first.values())
-        return 0 if abs(difference) < _MARGIN else (1 if difference > 0 else -1)
-
-
-class _Harms:
-    """Collects severities of both copies; side 0 is the first."""
-
-    def __init__(self) -> None:
-        self.sides: tuple[dict[str, float], dict[str, float]] = ({}, {})
-
-    def add(self, side: int, kind: str, severity: float) -> None:
-        self.sides[side][kind] = max(severity, self.sides[side].get(kind, 0.0))
-
-    def drop(self, side: int, kind: str) -> None:
-        self.sides[side].pop(kind, None)
-
-    def has(self, side: int, kind: str, least: float = 0.0) -> bool:
-        return kind in self.sides[side] and self.sides[side][kind] >= least
 
 
 def compare_copies(first: Shown, second: Shown, placements: Sequence[Placement]) -> Verdict | None:
@@ -119,7 +62,7 @@ def compare_copies(first: Shown, second: Shown, placements: Sequence[Placement])
     pair, placement = best_alignment(first.view, second.view, placements)
     if pair is None or pair.error > _MAX_ERROR:
         return None
-    harms = _Harms()
+    harms = Harms()
     _judge_surroundings(pair, harms)
     brightened = _without_vignette(luma(pair.shared_a), luma(pair.shared_b), harms)
     detail = _judge_fine(first, second, placement, pair, harms)
@@ -129,7 +72,10 @@ def compare_copies(first: Shown, second: Shown, placements: Sequence[Placement])
         if max(plane.std() for plane in tints) < _SAME_TINTS * min(plane.std() for plane in tints):
             _judge_overlap((tints[0], tints[1]), harms)
     _judge_colours(pair, harms)
-    _judge_numbers(first, second, detail, harms)
+    same = same_light(pair.shared_a, pair.shared_b)
+    judge_gaps((first, second), detail, same, harms)
+    judge_clipped((first, second), detail, same, harms)
+    judge_compression((first, second), detail, harms)
     return Verdict(*harms.sides)
 
 
@@ -146,7 +92,7 @@ def best_alignment(first: View, second: View, placements: Sequence[Placement]) -
     return best, chosen
 
 
-def _judge_surroundings(pair: Aligned, harms: _Harms) -> None:
+def _judge_surroundings(pair: Aligned, harms: Harms) -> None:
     for side, (image, box) in enumerate(((pair.a, pair.box_a), (pair.b, pair.box_b))):
         found = judge_surroundings(image, box)
         if found.added:
@@ -160,7 +106,7 @@ def _same_tones_of_both(a: Plane, b: Plane) -> tuple[Plane, Plane]:
     return (same_tones(a, b), b) if a.std() < b.std() else (a, same_tones(b, a))
 
 
-def _judge_overlap(planes: tuple[Plane, Plane], harms: _Harms) -> None:
+def _judge_overlap(planes: tuple[Plane, Plane], harms: Harms) -> None:
     a, b = same_sharpness(*planes)
     mask = told_apart(a, b)
     mask[:_RIM] = mask[-_RIM:] = mask[:, :_RIM] = mask[:, -_RIM:] = 0
@@ -169,6 +115,7 @@ def _judge_overlap(planes: tuple[Plane, Plane], harms: _Harms) -> None:
     if border.sum() < _MIN_EDGES:
         return
     area = float(mask.mean())
+    least_edge = _OWN_EDGE + _OWN_EDGE_OF_SMALL / float(np.sqrt(mask.sum()))
     owned = owned_edges(a, b, border)
     ratio = _OWN_RATIO if area < _LARGE_MARK else _OWN_RATIO_OF_LARGE
     # What smoothing and darkened corners leave behind looks like small marks.
@@ -177,11 +124,11 @@ def _judge_overlap(planes: tuple[Plane, Plane], harms: _Harms) -> None:
     )
     for side in (0, 1):
         own, other = owned[side], owned[1 - side]
-        if own > _OWN_EDGE and own > ratio * abs(other) and area > least:
+        if own > least_edge and own > ratio * abs(other) and area > least:
             harms.add(side, "overlaid", 0.08 + 0.6 * (1 - float(np.exp(-area / _LARGE_MARK))))
 
 
-def _without_vignette(a: Plane, b: Plane, harms: _Harms) -> Plane:
+def _without_vignette(a: Plane, b: Plane, harms: Harms) -> Plane:
     """Judge whether the corners of one copy are darker; return the first one as bright as the second."""
     ratio = np.log2((cv2.GaussianBlur(a, (0, 0), 3) + 8) / (cv2.GaussianBlur(b, (0, 0), 3) + 8))
     y, x = (np.linspace(-1, 1, side) for side in ratio.shape)
@@ -196,7 +143,7 @@ def _without_vignette(a: Plane, b: Plane, harms: _Harms) -> Plane:
     return np.asarray((a + 8) * 2**-smooth - 8, np.float32)
 
 
-def _judge_colours(pair: Aligned, harms: _Harms) -> None:
+def _judge_colours(pair: Aligned, harms: Harms) -> None:
     own = [_colours_beyond_tones(image) for image in (pair.shared_a, pair.shared_b)]
     for side in (0, 1):
         if own[1 - side] > 2 and own[side] < 0.35 * own[1 - side]:
@@ -216,7 +163,7 @@ def _colours_beyond_tones(image: Plane) -> float:
     return float(np.sqrt(total))
 
 
-def _judge_fine(first: Shown, second: Shown, placement: Placement, pair: Aligned, harms: _Harms) -> float:
+def _judge_fine(first: Shown, second: Shown, placement: Placement, pair: Aligned, harms: Harms) -> float:
     """Return how much more fine structure the first has, negative if it has less, where noise does not tell."""
     views = first.view, second.view
     boxes = _relative(pair.box_a, pair.a), _relative(pair.box_b, pair.b)
@@ -255,10 +202,12 @@ def _judge_fine(first: Shown, second: Shown, placement: Placement, pair: Aligned
     if tells and not lit and contrasts[richer] > _MORE_CONTRAST * contrasts[1 - richer]:
         harms.add(richer, "sharpened", 0.3)
         return detail
+    codings = first.coding, second.coding
+    rounding = added_detail(codings[richer], codings[1 - richer])
     sharpened = _sharpened(views[richer], views[1 - richer]) if tells else 0.0
     if sharpened > 1:
         harms.add(richer, "sharpened", min(0.5, 0.15 * abs(detail) + 0.1))
-    elif sharpened < 0.4 and abs(detail) > 0.15:
+    elif sharpened < 0.4 and abs(detail) > 0.15 + rounding:
         harms.add(1 - richer, "smooth", min(0.5, 0.2 * abs(detail)))
     return detail
 
@@ -271,7 +220,7 @@ def _local_contrast(image: Plane) -> float:
     return float(np.median(np.abs(grey - light))) / (size + 4)
 
 
-def _judge_noise(found: FineStructure, qualities: tuple[float, float], harms: _Harms) -> None:
+def _judge_noise(found: FineStructure, qualities: tuple[float, float], harms: Harms) -> None:
     strong = np.array([found.strong, *found.strong_coarser])
     scales = np.arange(3) >= (abs(found.octaves) > 0.05)  # between two resolutions, the finest is not exact
     for side, sign in ((0, 1), (1, -1)):
@@ -301,23 +250,3 @@ def _sharpened(richer: View, poorer: View) -> float:
 def _relative(box: Box, image: Plane) -> Box:
     height, width = image.shape[:2]
     return box[0] / width, box[1] / height, box[2] / width, box[3] / height
-
-
-def _judge_numbers(first: Shown, second: Shown, detail: float, harms: _Harms) -> None:
-    copies = first, second
-    for side, sign in ((0, 1), (1, -1)):
-        own, other = copies[side].view, copies[1 - side].view
-        gaps = own.comb - other.comb
-        # Whatever blurs a copy fills its gaps; contours of few colours add some fine structure, but not much.
-        if gaps > 0.012 and own.comb > 2 * other.comb and sign * detail < min(0.9, 0.25 + 3 * gaps):
-            harms.add(side, "posterised", min(0.35, 0.05 + 0.5 * gaps))
-            for kind in ("smooth", "sharpened", *(("overlaid",) if gaps > 0.1 else ())):
-                harms.drop(1 - side, kind)
-    for side in (0, 1):
-        own, other = copies[side].view, copies[1 - side].view
-        kept = not harms.has(side, "surrounded") and not harms.has(1 - side, "posterised")
-        if own.clipped > 2 * other.clipped + 0.004 and kept:
-            harms.add(side, "clipped", min(0.3, 0.05 + 2 * (own.clipped - other.clipped)))
-        lost = min(copies[1 - side].quality, _GOOD_QUALITY) - copies[side].quality
-        if lost > 0:
-            harms.add(side, "compressed", 0.3 * lost / 100)

@@ -178,8 +178,8 @@ def _verdict(position: int, row: Row, ledger: LedgerStream) -> str:
 def _why_worse(ledger: LedgerStream, position: int, kept: int) -> str:
     """Return what a copy has lost or got, as the kept one shows it: `; is cut off, is noisier`; empty if unknown."""
     # A mistyped name need not wait for the libraries that these load.
+    from million_ird.dedup.harms import HARMS
     from million_ird.dedup.preference import QUALITY_OF_JPEG, CopyRow, judge
-    from million_ird.dedup.shows_more import HARMS
 
     columns = (*SIGNATURE, "width", "height", *(name for name in QUALITY_OF_JPEG if name in ledger.column_names))
     rows = ledger.take((position, kept), columns)

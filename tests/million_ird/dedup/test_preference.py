@@ -14,9 +14,11 @@ from benchmarks.harms import HARMS
 from million_ird.dedup.preference import Copies, CopyRow, judge, standings
 from million_ird.dedup.search import HashPairSearch
 from million_ird.images.encoded_image import EncodedImage
+from million_ird.measures.registry import MEASURES
 from million_ird.measures.signature import compute_signature
 from million_ird.measures.view import pack_view
 from million_ird.runtime.threads import single_threaded
+from tests.million_ird import scenes
 
 ALL = {**ALTERATIONS, **HARMS}
 SHOWN = {
@@ -41,9 +43,9 @@ SHOWN = {
 """What the altered copy is to have."""
 
 
-def row_of(image: Image.Image) -> dict[str, object]:
+def row_of(image: Image.Image, form: str = "PNG", **saving: int) -> dict[str, object]:
     buffer = io.BytesIO()
-    image.save(buffer, "PNG", compress_level=1)
+    image.save(buffer, form, **(saving or {"compress_level": 1}))
     encoded = EncodedImage(buffer.getvalue())
     with single_threaded():
         columns = compute_signature(encoded)
@@ -52,8 +54,8 @@ def row_of(image: Image.Image) -> dict[str, object]:
             "view": pack_view(encoded),
             "width": image.width,
             "height": image.height,
-            "jpeg_quality": None,
-            "jpeg_trace": None,
+            "jpeg_quality": MEASURES["header"].measure(encoded)["jpeg_quality"],
+            "jpeg_trace": MEASURES["artefacts"].measure(encoded)["jpeg_trace"],
         }
 
 
@@ -63,8 +65,7 @@ def pair(name: str) -> tuple[dict[str, object], dict[str, object]]:
     return row_of(original), row_of(ALL[name](original, np.random.default_rng(2)))
 
 
-def copy_row(row: dict[str, object]) -> CopyRow:
-    return CopyRow(row["frame"], row["points"], row["view"], row["width"], row["height"], float("nan"))  # type: ignore[arg-type]
+copy_row = CopyRow.of
 
 
 @pytest.mark.parametrize(("name", "harm"), SHOWN.items())
@@ -78,6 +79,41 @@ def test_the_difference_tells_which_copy_was_altered_and_how(name: str, harm: st
     assert swapped is not None
     assert (swapped.first, swapped.second) == (verdict.second, verdict.first)
     assert swapped.better == -1
+
+
+def picture(name: str) -> Image.Image:
+    if name.isdigit():
+        return scenes.photograph(int(name), 320, 240)
+    image = Image.fromarray(getattr(skimage.data, name)()).convert("RGB")
+    image.thumbnail((480, 480))
+    return image
+
+
+SAVED_AGAIN = [
+    *(("JPEG", quality, tints) for quality in (95, 88, 75, 50, 20) for tints in ("4:4:4", "4:2:0")),
+    *(("WEBP", quality, "4:2:0") for quality in (90, 80, 60, 40)),
+]
+QUICK = ("1", "4", "astronaut", "moon")
+PICTURES = [
+    *("3", "10", "40", "41", "42", "chelsea", "coffee", "rocket", "coins", "camera", "page", "retina"),
+    *("hubble_deep_field", "immunohistochemistry", "colorwheel", "brick", "grass", "gravel", "cell"),
+]
+
+
+@pytest.mark.parametrize("name", [*QUICK, *(pytest.param(one, marks=pytest.mark.full) for one in PICTURES)])
+def test_what_compression_changes_is_never_charged_to_the_copy_that_is_compressed_less(name: str) -> None:
+    image = picture(name)
+    original = copy_row(row_of(image))
+    for form, quality, tints in SAVED_AGAIN:
+        subsampling = {"subsampling": {"4:4:4": 0, "4:2:0": 2}[tints]} if form == "JPEG" else {}
+        again = copy_row(row_of(image, form, quality=quality, **subsampling))
+        verdict = judge(original, again, turned=True)
+        assert verdict is not None
+        least = 0 if form == "JPEG" and quality >= 88 else 1
+        assert verdict.better >= least, (form, quality, tints, verdict)
+        swapped = judge(again, original, turned=True)
+        assert swapped is not None
+        assert swapped.better == -verdict.better
 
 
 def test_a_row_without_a_view_is_compared_with_none() -> None:

@@ -1,0 +1,69 @@
+"""What saving a copy again in a lossy form changes by itself, so that it is not taken for a harm of the other copy.
+
+Rounded coefficients take away fine structure, and add some where they fall between two steps; they fill gaps of the
+histogram, and move samples off its ends. Light and colours of areas stay as they are.
+"""
+
+import cv2
+import numpy as np
+
+from million_ird.dedup.aligned import Plane
+from million_ird.dedup.harms import Harms, Shown
+
+_GOOD_QUALITY = 92
+"""Quality from which on compression does not show."""
+_LOSSLESS = 97
+"""Quality from which on compression adds no fine structure that can be measured."""
+_ADDED, _ADDED_PER_STEP, _MOST_ADDED = 0.1, 0.03, 0.6
+"""Octaves of fine structure that rounding can add to begin with, for each step of quality, and in all."""
+_AREA, _SAME_LEVEL, _AREAS = 9, 2.0, 0.9
+"""Side in px of the areas that are compared, the levels by which they can differ, and the share that has to agree."""
+_AS_FINE = 0.1
+"""Octaves by which a copy can have less fine structure than another and still show as much."""
+
+
+def added_detail(richer: float, poorer: float) -> float:
+    """Return the octaves of fine structure, ≥ 0, that compression alone can have added to the richer of two copies.
+
+    Args:
+        richer: Quality, 1 to 100, of the coding of its file.
+        poorer: The same of the other copy.
+    """
+    if richer >= poorer:
+        return 0.0
+    return min(_MOST_ADDED, _ADDED + _ADDED_PER_STEP * max(0.0, min(poorer, _LOSSLESS) - richer))
+
+
+def same_light(a: Plane, b: Plane) -> bool:
+    """Return whether areas of two aligned copies, (h, w, 3) levels, have the same light and colours."""
+    difference = np.abs(cv2.blur(a - b, (_AREA, _AREA)))
+    return float(np.quantile(difference, _AREAS)) < _SAME_LEVEL
+
+
+def judge_compression(copies: tuple[Shown, Shown], detail: float, harms: Harms) -> None:
+    """Judge which copy is compressed more.
+
+    Args:
+        copies: Both.
+        detail: Octaves of fine structure that the first has more.
+        harms: Where the harm is added.
+    """
+    qualities = _compared_qualities(copies, detail)
+    for side in (0, 1):
+        lost = min(qualities[1 - side], _GOOD_QUALITY) - qualities[side]
+        if lost > 0:
+            harms.add(side, "compressed", 0.3 * lost / 100)
+
+
+def _compared_qualities(copies: tuple[Shown, Shown], detail: float) -> tuple[float, float]:
+    """Return the qualities, 1 to 100, in which two copies are compared.
+
+    The pixels of one copy can show a compression that those of the other one do not, because it was saved again: if it
+    has as much fine structure, the other has that compression in it, too, under the one of its own file.
+    """
+    for side, sign in ((0, 1), (1, -1)):
+        own, other = copies[side], copies[1 - side]
+        only_here = own.quality < min(own.coding, other.quality)
+        if only_here and other.coding < own.coding and sign * detail > -_AS_FINE:
+            return copies[0].coding, copies[1].coding
+    return copies[0].quality, copies[1].quality

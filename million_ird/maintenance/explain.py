@@ -41,6 +41,10 @@ class Explanation:
     text: str
     """Ends with what is due, if a stage is: the verdict, or the dataset, is of an earlier state."""
 
+    def __str__(self) -> str:
+        """Return the text, which a script or notebook prints."""
+        return self.text
+
     def as_json(self) -> Row:
         """Return the row as a JSON object."""
         return self.row

@@ -23,7 +23,7 @@ def test_the_original_is_kept_and_explain_tells_what_its_copy_has(tmp_path: Path
     make(tmp_path / "in", out)
     rows = ledger_rows(out)
     assert (rows["a.png"]["reason"], rows["b.png"]["verdict"]) == ("duplicate_near", "kept")
-    assert "has something laid over it" in explain(str(out), "a.png").text
+    assert "has something laid over it" in str(explain(str(out), "a.png"))
     clean(str(out))
     decide_again(str(out))
     assert ledger_rows(out) == rows

@@ -243,4 +243,6 @@ MEASURE_SPECS: Mapping[str, MeasureSpec] = MappingProxyType(
 )
 """Every built-in measure, in the order of the ledger's columns."""
 OFFICIAL_SCORES = ("niqe", "brisque")
+OVERLAID_CHARACTERS = "overlaid_characters"
+"""The score that reads text; see `million_ird.measures.overlaid_text`."""
 """Scores with published parameters, computed in the same pass as `niqe_ird`."""

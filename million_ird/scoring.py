@@ -9,9 +9,8 @@ from million_ird.errors import ReadError, SourceError
 from million_ird.images.encoded_image import EncodedImage
 from million_ird.measure_specs import OFFICIAL_SCORES
 from million_ird.measures.identity import user_measures
-from million_ird.measures.neural import NeuralScore
 from million_ird.measures.registry import MEASURES
-from million_ird.measures.scores import measures_with, neural_scores, prepare_scores
+from million_ird.measures.scores import batch_scores, measures_with, prepare_scores
 from million_ird.printable import printable
 from million_ird.runtime.storage import Folder
 from million_ird.runtime.threads import single_threaded
@@ -46,7 +45,8 @@ def score_files(
 
     Args:
         paths: Files, also fsspec URLs.
-        names: Ledger columns of any measure (`laplacian_variance`, …), `niqe`, `brisque`, or pyiqa scores.
+        names: Ledger columns of any measure (`laplacian_variance`, …), or scores: `niqe`, `brisque`,
+            `overlaid_characters` and those of pyiqa.
         models: Folder of score parameters.
         user: Measures of your own modules, whose columns can be named, too.
 
@@ -60,7 +60,7 @@ def score_files(
     prepare_scores(scores, models)
     measures = measures_with(scores, models, user).values()
     needed = [m for m in measures if set(names) & {*m.fields, *(OFFICIAL_SCORES if "niqe_ird" in m.fields else ())}]
-    networks = [NeuralScore(name, models) for name in neural_scores(scores)]
+    networks = batch_scores(scores, models)
     with single_threaded():
         for path in paths:
             try:

@@ -9,18 +9,19 @@ from types import MappingProxyType
 
 from million_ird.config.recipe import nearest
 from million_ird.errors import UsageError
-from million_ird.measure_specs import MEASURE_SPECS, OFFICIAL_SCORES
+from million_ird.measure_specs import MEASURE_SPECS, OFFICIAL_SCORES, OVERLAID_CHARACTERS
 
 _OFFICIAL = MappingProxyType({"niqe": "official NIQE: lower is better", "brisque": "official BRISQUE: lower is better"})
+_READ = "letters and digits that can be read over the image, by rapidocr: lower is better"
 
 
 def known_metrics() -> dict[str, str]:
-    """Return each number that can be measured, and what it is: measures, official scores, scores of pyiqa."""
+    """Return each number that can be measured, and what it is: measures, official scores, text, scores of pyiqa."""
     fields = (field for spec in MEASURE_SPECS.values() for field in spec.columns if field.name in spec.fields)
     own = {field.name: field.description for field in fields}
     official = {name: _OFFICIAL[name] for name in OFFICIAL_SCORES}
     neural = {name: "score of pyiqa (non-commercial)" for name in pyiqa_scores() if name not in official}
-    return own | official | neural
+    return own | official | {OVERLAID_CHARACTERS: _READ} | neural
 
 
 def check_metrics(names: Sequence[str], own: Sequence[str] = ()) -> None:

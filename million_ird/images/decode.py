@@ -86,7 +86,8 @@ def _to_array(opened: OpenedImage, header: ImageHeader, decoded: NDArray[np.uint
     """Return (H, W, 3) uint8 sRGB, upright; `decoded` are its pixels as stored where something has decoded them."""
     image = opened.image
     orientation = header.orientation
-    if image is not None and image.mode == "RGB" and decoded is not None and opened.samples is opened.shown is None:
+    as_stored = opened.samples is None and opened.shown is None
+    if image is not None and image.mode == "RGB" and decoded is not None and as_stored:
         orientation = read_orientation(image)
         if opened.layout.space != "icc" and orientation not in _TRANSPOSE:
             return decoded

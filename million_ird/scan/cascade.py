@@ -16,9 +16,9 @@ from million_ird.images.jpeg_damage import completed
 from million_ird.ledger import Row
 from million_ird.measure_specs import Tier
 from million_ird.measures.header import SIZES, size_numbers
-from million_ird.measures.neural import BATCH, NeuralScore
+from million_ird.measures.neural import BATCH
 from million_ird.measures.registry import Measure
-from million_ird.measures.scores import measures_with, neural_scores
+from million_ird.measures.scores import BatchScore, batch_scores, measures_with
 from million_ird.measures.signature import compute_signature
 from million_ird.measures.view import pack_view
 from million_ird.metadata.strip import strip_metadata
@@ -73,12 +73,12 @@ class Cascade:
     """Folder of score parameters."""
     seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     _measures: Mapping[str, Measure] = field(init=False)
-    _networks: Sequence[NeuralScore] = field(init=False)
+    _networks: Sequence[BatchScore] = field(init=False)
     _held: list[tuple[Row, EncodedImage]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._measures = measures_with(self.recipe.scores, self.models, self.recipe.measures)
-        self._networks = [NeuralScore(name, self.models) for name in neural_scores(self.recipe.scores)]
+        self._networks = batch_scores(self.recipe.scores, self.models)
 
     def rows(self, candidates: Iterable[Candidate], fetch: Callable[[Candidate], bytes | Failed]) -> Iterator[Row]:
         """Yield one row per candidate, in order: identity, the numbers that were measured, or the failure.

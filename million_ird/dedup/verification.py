@@ -34,6 +34,10 @@ _SURE = (5, 0.15, 0.85)
 """Thresholds of an overlap: inliers, their fraction of the matches, and correlation over the overlap. Unrelated images
 reach 6 inliers at most, a tenth of their matches: among 1,000 keypoints some always match, and a few of these agree on
 some map."""
+_OF_COPIES = (0.34, 0.9)
+"""Least fraction of the matches that are inliers, or else least correlation over the overlap, of copies. Recoloured,
+captioned and framed copies reach 0.36 and more; other clothes on a person in the same pose, and other views of one
+scene, 0.31 at most and a correlation of 0.87."""
 SURE_INLIERS = _SURE[0]
 """Least inliers of an overlap between two images that show the same."""
 _CONTAINED = 0.9
@@ -47,7 +51,7 @@ class Relation(enum.Enum):
     COPY = "copy"
     """They show the same, or one is a crop of at least half of the other."""
     PART = "part"
-    """They share a part of what they show."""
+    """They share a part of what they show, or show nearly the same: other clothes in one pose, another view of a scene."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +97,12 @@ def match_signatures(a: Signature, b: Signature, *, turned: bool = True) -> Pair
     if overlap is None or overlap.inliers < _SURE[0]:
         return None
     if not (a.frame and b.frame):
-        return PairMatch(_relation(overlap), float("nan")) if overlap.inliers >= _CERTAIN[0] else None
+        return PairMatch(_relation(overlap, 0.0), float("nan")) if overlap.inliers >= _CERTAIN[0] else None
     correlation = overlap_correlation(a.frame, b.frame, overlap)
     for inliers, share, threshold in (_CERTAIN, _SURE):
         enough = overlap.inliers >= inliers and overlap.inliers >= share * overlap.matches
         if enough and correlation >= threshold:
-            return PairMatch(_relation(overlap), correlation)
+            return PairMatch(_relation(overlap, correlation), correlation)
     return None
 
 
@@ -109,7 +113,9 @@ def near_orientations(a: bytes, b: bytes, turned: bool) -> list[int]:
     return [k for k, distance in enumerate(distances) if distance <= _FRAME_RADIUS]
 
 
-def _relation(overlap: Overlap) -> Relation:
+def _relation(overlap: Overlap, correlation: float) -> Relation:
+    if overlap.inliers < _OF_COPIES[0] * overlap.matches and correlation < _OF_COPIES[1]:
+        return Relation.PART
     smaller, larger = sorted((overlap.share, overlap.share_of_other))
     is_copy = smaller >= _BOTH_MOSTLY or (larger >= _CONTAINED and smaller >= _MIN_CROP)
     return Relation.COPY if is_copy else Relation.PART

@@ -1,5 +1,8 @@
 """Overlaps of crops that the test itself cuts."""
 
+import itertools
+from pathlib import Path
+
 import numpy as np
 import pytest
 import skimage.data
@@ -13,7 +16,8 @@ from million_ird.dedup.overlap import (
     unpack_keypoints,
 )
 from million_ird.dedup.verification import Relation, Signature, match_signatures
-from million_ird.measures.signature import KEYPOINT, pack_frame, pack_keypoints
+from million_ird.images.encoded_image import EncodedImage
+from million_ird.measures.signature import KEYPOINT, compute_signature, pack_frame, pack_keypoints
 
 COFFEE = Image.fromarray(skimage.data.coffee())
 CAT = Image.fromarray(skimage.data.chelsea())
@@ -113,3 +117,23 @@ def test_an_image_without_keypoints_or_frame_matches_nothing() -> None:
     for other in (nothing, plain, sign(CAT)[0]):
         assert match_signatures(nothing, other) is None
     assert match_signatures(plain, sign(CAT)[0]) is None
+
+
+def test_other_clothes_in_one_pose_are_no_copies(shared_data: Path) -> None:
+    """Of 780 pairs only the two colours of one garment, which are one photograph, are copies."""
+    files = sorted((shared_data / "negatives" / "products").glob("*.jpg"))
+    signatures = {}
+    for file in files:
+        image = EncodedImage(file.read_bytes())
+        columns = compute_signature(image)
+        sizes = image.header.width, image.header.height
+        name = file.stem.removesuffix("_main")
+        signatures[name] = Signature.from_columns(columns["frame"], columns["points"], *sizes)
+    found = {
+        names: match.relation
+        for names in itertools.combinations(signatures, 2)
+        if (match := match_signatures(*(signatures[name] for name in names))) is not None
+    }
+    assert len(signatures) == 40
+    assert {names for names, relation in found.items() if relation is Relation.COPY} == {("mj11-black", "mj11-red")}
+    assert len(found) > 5  # of these the shares decide

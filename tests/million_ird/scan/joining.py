@@ -1,11 +1,9 @@
 """Random scans whose units are joined; as a program, it joins those of one folder and is killed on the way.
 
 `python joining.py OUT NUMBER [ENDPOINT]` kills itself before file operation NUMBER of joining: a file that is read, a
-part that gets its name, a file that is removed. It prints how many there were if it survives.
+part that gets its name, a file that is removed.
 """
 
-import os
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,6 +17,7 @@ from million_ird.runtime.storage import Folder
 from million_ird.scan import join_units
 from million_ird.scan.row_index import RowIndex, file_of
 from million_ird.scan.scan import INDEX
+from tests.million_ird.stopping import kill_this_process, stop_before
 
 Rows = list[dict[str, Any]]
 SIZES = {"PART_BYTES": 400_000, "BLOCK_UNITS": 40, "MIN_UNITS": 3, "GROUP_ROWS": 50}
@@ -65,35 +64,9 @@ def rows_of(out: Folder, names: Sequence[str]) -> dict[str, Rows]:
     return {name: index.read(name).to_pylist() for name in names}
 
 
-def stop_before(number: int, stop: Callable[[], None], replace: Callable[[object, str, object], None]) -> list[int]:
-    """Have `stop` be called before the file operation of this number; return a list whose number counts them.
-
-    Of many files that are removed at once from an object store, the first half is removed then.
-    """
-    count = [0]
-
-    def counted(function: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*arguments: Any, **options: Any) -> Any:
-            if count[0] == number:
-                if function is remove_files and len(arguments[1]) > 1:
-                    function(arguments[0], arguments[1][: len(arguments[1]) // 2])
-                stop()
-            count[0] += 1
-            return function(*arguments, **options)
-
-        return call
-
-    remove_files = Folder.remove_files
-    for owner, name in ((Folder, "read"), (Folder, "writing"), (Folder, "remove_files"), (os, "replace")):
-        replace(owner, name, counted(getattr(owner, name)))
-    replace(os, "unlink", counted(os.unlink))
-    return count
-
-
 if __name__ == "__main__":
     for constant, value in SIZES.items():
         setattr(join_units, constant, value)
     out = Folder(sys.argv[1], {"endpoint_url": sys.argv[3]} if len(sys.argv) > 3 else {})
-    done = stop_before(int(sys.argv[2]), lambda: os.kill(os.getpid(), signal.SIGKILL), setattr)
+    stop_before(int(sys.argv[2]), kill_this_process)
     join(out)
-    print(done[0])

@@ -28,17 +28,9 @@ from tests.million_ird import scenes
 from tests.million_ird.decide.test_stream import ledger_bytes, random_rows
 from tests.million_ird.decide.test_verdicts import RECIPE
 from tests.million_ird.scan import joining
+from tests.million_ird.stopping import NEVER, Stopped, raise_stopped, stop_before
 
 PROGRAM = Path(joining.__file__)
-NEVER = 10**6
-
-
-class Stopped(BaseException):
-    """Stands for a kill where a process can only be told to stop."""
-
-
-def stop() -> None:
-    raise Stopped
 
 
 @pytest.fixture
@@ -75,7 +67,7 @@ def test_whatever_happens_to_units_their_rows_and_the_ledger_are_those_of_files_
             joining.join(joined)
         elif action == "stop":
             with pytest.MonkeyPatch.context() as patch, contextlib.suppress(Stopped):
-                joining.stop_before(int(random.integers(0, 40)), stop, patch.setattr)
+                stop_before(int(random.integers(0, 40)), raise_stopped, patch.setattr)
                 joining.join(joined)
         elif action == "rewrite":
             for name in random.choice(names, 4).tolist():
@@ -153,7 +145,7 @@ def test_joining_that_is_killed_loses_nothing_and_leaves_nothing(seed: int, mome
     rows = joining.rows_of(out, names)
     copies = [Path(shutil.copytree(tmp_path / "scan", tmp_path / f"copy {number}")) for number in range(moments)]
     with pytest.MonkeyPatch.context() as patch:
-        operations = joining.stop_before(NEVER, stop, patch.setattr)
+        operations = stop_before(NEVER, raise_stopped, patch.setattr)
         joining.join(out)
     expected = decided(out)
     random = np.random.default_rng(seed)

@@ -1,8 +1,7 @@
 """Deciding, the ledger, card and report of many synthetic candidates: processor time, memory and number of files.
 
-Row files as a scan leaves them: 2 % of the rows pass, one in ten of these is a near copy of another, 5 % failed, and
-the others break a gate, most of them one of the cheap ones, behind which nothing was measured. Every step is a process
-of its own; its workers are watched, too. `--passing 0.73` is the ledger of few refusals.
+Row files as a scan leaves them, made by `synthetic.py`: 2 % of the rows pass. Every step is a process of its own; its
+workers are watched, too. `--passing 0.73` is the ledger of few refusals.
 """
 
 import argparse
@@ -14,19 +13,15 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 from decide import high_water
 from machine import describe
-from synthetic import id_texts, identity, measured, signatures, table_of
+from synthetic import scanned_blocks
 
 from million_ird.build_folder import save_recipe, save_sources
 from million_ird.config.loading import load
-from million_ird.config.recipe import Recipe
 from million_ird.dataset.shards import WriteSummary
 from million_ird.ledger import scanned_schema
 from million_ird.ledger_stream import LedgerStream, count_verdicts
@@ -37,9 +32,7 @@ from million_ird.runtime.storage import Folder
 from million_ird.scan.scan import INDEX
 from million_ird.workflow import decide_stage
 
-BLOCK = 20_000
 FILE_ROWS = 500_000
-COPIES, FAILED_SHARE, DEAR_SHARE = 0.1, 0.05, 0.05
 STEPS = ("decide", "card", "report")
 RESULTS = Path(__file__).parent / "results" / "scale.json"
 
@@ -164,37 +157,9 @@ def make_scan(out: Folder, rows: int, passing: float) -> None:
     for start in range(0, rows, FILE_ROWS):
         names.append(f".work/scan/{start // FILE_ROWS % 256:02x}/{start:012d}-rows.parquet")
         with out.writing(names[-1]) as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
-            for table in blocks(start, min(rows, start + FILE_ROWS), recipe, passing, schema):
+            for table in scanned_blocks(start, min(rows, start + FILE_ROWS), recipe, passing, schema):
                 writer.write_table(table)
     out.write_json(INDEX, {"units": names, "measures": recipe.ledger_entries, "vanished": 0})
-
-
-def blocks(start: int, stop: int, recipe: Recipe, passing: float, schema: pa.Schema) -> Iterator[pa.Table]:
-    """Yield scanned rows."""
-    cheap = sum(int(recipe.tiers[gate.field]) == 1 for gate in recipe.gates)
-    for first in range(start, stop, BLOCK):
-        numbers = np.arange(first, min(stop, first + BLOCK))
-        random = np.random.default_rng(first)
-        fate = random.random(len(numbers))
-        passes, failed = fate < passing, fate > 1 - FAILED_SHARE
-        dear = (fate >= passing) & (fate < passing + DEAR_SHARE)
-        gates = np.where(
-            dear, random.integers(cheap, len(recipe.gates), len(numbers)), random.integers(0, cheap, len(numbers))
-        )
-        tiers = np.where(failed, 0, np.where(passes | dear, 4, 1))
-        copies = passes & (random.random(len(numbers)) < COPIES)
-        copies[np.flatnonzero(passes)[:1]] = False
-        columns = identity(numbers)
-        columns |= measured(recipe, random, np.where(passes, -1, gates), tiers)
-        columns |= signatures(random, passes, copies)
-        columns["id"] = id_texts(numbers, ~failed)
-        columns["format"] = pa.array(["JPEG", None]).take(pa.array(failed.astype(np.int8)))
-        columns["mode"] = pa.array(["RGB", None]).take(pa.array(failed.astype(np.int8)))
-        columns["failure_class"] = pa.array([None, "not_found"]).take(pa.array(failed.astype(np.int8)))
-        columns["failure_detail"] = pa.array([None, "404"]).take(pa.array(failed.astype(np.int8)))
-        columns["tier"] = pa.array(tiers)
-        columns["version"] = columns["key"]
-        yield table_of(columns, schema)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,12 @@
-"""Columns of synthetic candidates, made a block at a time by NumPy and pyarrow: about a microsecond for each value."""
+"""Synthetic candidates, made a block at a time by NumPy and pyarrow: about a microsecond for each value.
+
+A share of the rows pass, one in ten of these is a near copy of another, 5 % failed, and the others break a gate, most
+of them one of the cheap ones, behind which nothing was measured. `scanned_blocks` are rows as a scan leaves them,
+`ledger_blocks` the same with verdicts.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -8,10 +16,92 @@ from numpy.typing import NDArray
 from million_ird.config.recipe import Recipe
 from million_ird.decide.gate_order import in_cost_order
 from million_ird.measures.signature import FRAME, KEYPOINT, MAX_KEYPOINTS
+from million_ird.schema import DROPPED, FAILED, KEPT, NEAR
 
 Mask = NDArray[np.bool_]
+BLOCK = 20_000
+COPIES, FAILED_SHARE, DEAR_SHARE = 0.1, 0.05, 0.05
 _DIGITS = np.frombuffer("".join(f"{value:02x}" for value in range(256)).encode(), np.uint8).reshape(256, 2)
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+
+
+@dataclass(frozen=True, slots=True)
+class Fates:
+    """What becomes of n rows."""
+
+    passes: Mask
+    """(n,) which rows pass every gate."""
+    copies: Mask
+    """(n,) which of these show the passing row before them; the first one is none."""
+    failed: Mask
+    gates: NDArray[np.int64]
+    """(n,) which gate each other row breaks, in the order of their cost."""
+    tiers: NDArray[np.int64]
+    """(n,) the last tier that was measured."""
+
+    @classmethod
+    def drawn(cls, recipe: Recipe, random: np.random.Generator, count: int, passing: float) -> "Fates":
+        """Draw the fates of some rows, of which the share `passing` passes."""
+        cheap = sum(int(recipe.tiers[gate.field]) == 1 for gate in recipe.gates)
+        fate = random.random(count)
+        passes, failed = fate < passing, fate > 1 - FAILED_SHARE
+        dear = (fate >= passing) & (fate < passing + DEAR_SHARE)
+        gates = np.where(dear, random.integers(cheap, len(recipe.gates), count), random.integers(0, cheap, count))
+        copies = passes & (random.random(count) < COPIES)
+        copies[np.flatnonzero(passes)[:1]] = False
+        return cls(passes, copies, failed, gates, np.where(failed, 0, np.where(passes | dear, 4, 1)))
+
+
+def scanned_blocks(start: int, stop: int, recipe: Recipe, passing: float, schema: pa.Schema) -> Iterator[pa.Table]:
+    """Yield the candidates from number `start` to `stop` as scanned rows; what `schema` has beside these is null."""
+    for numbers, fates, random in _blocks(start, stop, recipe, passing):
+        yield table_of(_scanned(numbers, fates, recipe, random), schema)
+
+
+def ledger_blocks(start: int, stop: int, recipe: Recipe, passing: float, schema: pa.Schema) -> Iterator[pa.Table]:
+    """Yield the candidates from number `start` to `stop` as rows of a ledger."""
+    for numbers, fates, random in _blocks(start, stop, recipe, passing):
+        columns = _scanned(numbers, fates, recipe, random)
+        yield table_of(columns | _verdicts(columns["key"], fates, recipe), schema)
+
+
+def _blocks(
+    start: int, stop: int, recipe: Recipe, passing: float
+) -> Iterator[tuple[NDArray[np.int64], Fates, np.random.Generator]]:
+    for first in range(start, stop, BLOCK):
+        numbers, random = np.arange(first, min(stop, first + BLOCK)), np.random.default_rng(first)
+        yield numbers, Fates.drawn(recipe, random, len(numbers), passing), random
+
+
+def _scanned(
+    numbers: NDArray[np.int64], fates: Fates, recipe: Recipe, random: np.random.Generator
+) -> dict[str, pa.Array]:
+    columns = identity(numbers)
+    columns |= measured(recipe, random, np.where(fates.passes, -1, fates.gates), fates.tiers)
+    columns |= signatures(random, fates.passes, fates.copies)
+    columns["id"] = id_texts(numbers, ~fates.failed)
+    texts = {"format": ("JPEG", None), "mode": ("RGB", None)}
+    texts |= {"failure_class": (None, "not_found"), "failure_detail": (None, "404")}
+    columns |= {name: pa.array(values).take(pa.array(fates.failed.astype(np.int8))) for name, values in texts.items()}
+    return columns | {"tier": pa.array(fates.tiers), "version": columns["key"]}
+
+
+def _verdicts(keys: pa.Array, fates: Fates, recipe: Recipe) -> dict[str, pa.Array]:
+    """Return the columns of the verdicts: a copy is dropped for the kept row before it, the others by their gates."""
+    kept = fates.passes & ~fates.copies
+    original = np.maximum.accumulate(np.where(kept, np.arange(len(kept)), 0))
+    gates = [gate.drop_reason for gate in in_cost_order(recipe.gates, recipe.tiers)]
+    reason = np.where(fates.copies, len(gates), fates.gates)
+    of_original = keys.take(pa.array(original))
+    clustered = fates.copies | np.isin(np.arange(len(kept)), original[fates.copies])
+    return {
+        "verdict": pa.array([KEPT, FAILED, DROPPED]).take(pa.array(np.where(kept, 0, np.where(fates.failed, 1, 2)))),
+        "reason": pa.array([*gates, NEAR]).take(pa.array(reason, mask=kept | fates.failed)),
+        "cluster": pc.if_else(pa.array(clustered), of_original, None),
+        "duplicate_of": pc.if_else(pa.array(fates.copies), of_original, None),
+        "split": pc.if_else(pa.array(kept), "train", None),
+        "vanished": pa.array(np.zeros(len(kept), bool)),
+    }
 
 
 def hexadecimal(values: NDArray[np.uint64]) -> pa.Array:

@@ -43,7 +43,7 @@ _TYPES = {
     "int64": pa.int64(),
     "float64": pa.float64(),
 }
-_REPEATING = (
+REPEATING = (
     *("source", "licence", "attribution", "format", "mode", "icc", "failure_class", "verdict", "reason", "split"),
 )
 """Columns of few distinct texts: dictionary encoding pays for these, and costs time for the others."""
@@ -137,7 +137,7 @@ def write_part(out: Folder, name: str, batches: Iterable[pa.Table], schema: pa.S
     """Write one file of a ledger. Its bytes depend on the rows alone; one row group and one batch are in memory."""
     with (
         out.writing(name) as file,
-        pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=[*_REPEATING]) as writer,
+        pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=[*REPEATING]) as writer,
     ):
         for group in _row_groups(table.cast(schema) for table in batches):
             writer.write_table(group)

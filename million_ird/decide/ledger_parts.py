@@ -12,6 +12,7 @@ from million_ird.decide.refusals import Outcomes
 from million_ird.decide.verdict_parts import read_codes
 from million_ird.decide.verdicts import verdict_columns
 from million_ird.runtime.storage import Folder
+from million_ird.scan.row_index import RowSpan
 from million_ird.scan.scan_table import ScanTable, without_signatures
 
 
@@ -25,8 +26,8 @@ class LedgerTask:
     recipe: Recipe
     measures: tuple[str, ...]
     rows: int
-    files: tuple[str, ...]
-    """Files of rows."""
+    spans: tuple[RowSpan, ...]
+    """Where the rows are."""
     skip: int
     """Rows of these that belong to an earlier file of the ledger."""
     parts: tuple[str, ...]
@@ -54,7 +55,7 @@ def _decided_rows(task: LedgerTask) -> Iterator[pa.Table]:
     places[settled["row"].to_numpy()] = np.arange(settled.num_rows)
     settled = settled.drop_columns("row").combine_chunks()
     gone = np.arange(task.rows) >= task.gone_from
-    rows = ScanTable(task.out, task.files, task.measures, 0, "")
+    rows = ScanTable(task.out, task.spans, task.measures, 0, "")
     start = 0
     for table in rows.published(task.recipe.uri_parameters, task.skip, task.skip + task.rows):
         own = slice(start, start + table.num_rows)

@@ -14,7 +14,8 @@ from million_ird.dedup.hash_buckets import labels_of_many
 from million_ird.dedup.search_keys import Positions
 from million_ird.ledger import scanned_schema
 from million_ird.runtime.storage import Folder
-from million_ird.scan.scan_table import read_group
+from million_ird.scan.row_index import RowSpan
+from million_ird.scan.scan_table import GroupPiece, read_group
 
 _BATCH_ROWS = 10_000
 """About 40 MB with signatures."""
@@ -27,8 +28,8 @@ class PassingReader:
     out: Folder
     measures: tuple[str, ...]
     parts: Sequence[VerdictPart]
-    files: Sequence[Sequence[str]]
-    """The files of each part."""
+    spans: Sequence[Sequence[RowSpan]]
+    """Where the rows of each part are."""
 
     def rows(self, scratch: str | None) -> PassingRows:
         """Read what deciding holds of each row; hashes are spilled to a folder on a local disk."""
@@ -65,21 +66,20 @@ class PassingReader:
         """Yield the passing rows of one row group after the other."""
         scanned = scanned_schema(self.measures)
         schema = pa.schema([scanned.field(name) for name in names])
-        for part, files in zip(self.parts, self.files, strict=True):
+        for part, spans in zip(self.parts, self.spans, strict=True):
             if not part.passing:
                 continue
             places = self.out.read_table(passing_file(part.name), [*PLACE])
-            file, group, index = (places[name].to_numpy() for name in PLACE)
-            for low, high in _runs(file):
-                with self.out.parquet(files[file[low]]) as opened:
+            span, group, index = (places[name].to_numpy() for name in PLACE)
+            for low, high in _runs(span):
+                with self.out.parquet(spans[span[low]].file) as opened:
                     for first, last in _runs(group[low:high]):
                         chosen = index[low + first : low + last]
-                        start = 0
-                        for table in read_group(opened, int(group[low + first]), schema):
+                        piece = GroupPiece(int(group[low + first]), int(chosen[0]), int(chosen[-1]) + 1)
+                        for table, start in read_group(opened, piece, schema):
                             a, b = np.searchsorted(chosen, [start, start + table.num_rows])
                             if a < b:
                                 yield table.take(pa.array(chosen[a:b] - start))
-                            start += table.num_rows
 
     def _column(self, name: str) -> pa.ChunkedArray:
         kind = scanned_schema(self.measures).field(name).type

@@ -26,11 +26,12 @@ from million_ird.ledger import ROWS_PER_FILE, Funnel, in_order, part_names
 from million_ird.runtime.executor import Executor
 from million_ird.runtime.scratch import scratch
 from million_ird.runtime.storage import Folder
+from million_ird.scan.row_index import RowSpan
 from million_ird.scan.scan_table import ScanTable
 from million_ird.schema import KEPT
 
-_FILES_PER_PART = 1024
-"""Files of rows of the scan, of some hundred rows each, that one worker decides on at once."""
+_UNITS_PER_PART = 1024
+"""Units of the scan, of some hundred rows each, that one worker decides on at once."""
 _STAGED = f"{FOLDER}/ledger"
 
 
@@ -51,23 +52,23 @@ class Decision:
         """Write all files of the new ledger, and leave the present one as it is."""
         tasks = list(self._refusal_tasks())
         parts = sorted(executor.run(refuse_files, tasks), key=lambda part: part.number)
-        files = [task.files for task in tasks]
+        spans = [task.spans for task in tasks]
         entries = [self.rows.measures, [[part.name, part.stamp] for part in parts]]
         folder = f"{_STAGED}-{digest([self.rules, *entries])}"
         settled = self.out.read_json(f"{folder}/settled.json")
         if settled is None:
-            settled = self._settle(parts, files, folder, executor)
-        ledger_tasks = list(self._ledger_tasks(parts, files, folder))
+            settled = self._settle(parts, spans, folder, executor)
+        ledger_tasks = list(self._ledger_tasks(parts, spans, folder))
         for _ in executor.run(write_ledger_part, ledger_tasks):
             pass
         return StagedLedger(self.out, tuple(task.name for task in ledger_tasks), _funnel(parts, settled))
 
     def _refusal_tasks(self) -> Iterator[RefusalTask]:
-        for number, (files, gone_from) in enumerate(self.rows.parts(_FILES_PER_PART)):
+        for number, (spans, gone_from) in enumerate(self.rows.parts(_UNITS_PER_PART)):
             yield RefusalTask(
                 out=self.out,
                 number=number,
-                files=files,
+                spans=spans,
                 measures=self.rows.measures,
                 gone_from=gone_from,
                 recipe=self.recipe,
@@ -76,10 +77,10 @@ class Decision:
             )
 
     def _settle(
-        self, parts: Sequence[VerdictPart], files: Sequence[Sequence[str]], folder: str, executor: Executor
+        self, parts: Sequence[VerdictPart], spans: Sequence[Sequence[RowSpan]], folder: str, executor: Executor
     ) -> dict[str, int]:
         """Decide on the rows that pass; write what is decided by file of the ledger; return how many have a reason."""
-        reader = PassingReader(self.out, self.rows.measures, parts, files)
+        reader = PassingReader(self.out, self.rows.measures, parts, spans)
         with scratch(self.out) as disk:
             settled = settle(
                 reader.rows(disk),
@@ -101,17 +102,17 @@ class Decision:
         return counts
 
     def _ledger_tasks(
-        self, parts: Sequence[VerdictPart], files: Sequence[Sequence[str]], folder: str
+        self, parts: Sequence[VerdictPart], spans: Sequence[Sequence[RowSpan]], folder: str
     ) -> Iterator[LedgerTask]:
         total = sum(part.rows for part in parts)
-        file_rows = [rows for part in parts for rows in part.file_rows]
-        names = [name for group in files for name in group]
-        file_ends = np.cumsum([0, *file_rows], dtype=np.int64)
+        span_rows = [rows for part in parts for rows in part.span_rows]
+        every = [span for group in spans for span in group]
+        span_ends = np.cumsum([0, *span_rows], dtype=np.int64)
         part_ends = np.cumsum([0, *(part.rows for part in parts)], dtype=np.int64)
         for number, name in enumerate(part_names(total)):
             first = number * ROWS_PER_FILE
             stop = min(total, first + ROWS_PER_FILE)
-            low, high = _covering(file_ends, first, stop)
+            low, high = _covering(span_ends, first, stop)
             part_low, part_high = _covering(part_ends, first, stop)
             yield LedgerTask(
                 out=self.out,
@@ -119,8 +120,8 @@ class Decision:
                 recipe=self.recipe,
                 measures=self.rows.measures,
                 rows=stop - first,
-                files=tuple(names[low:high]),
-                skip=int(first - file_ends[low]),
+                spans=tuple(every[low:high]),
+                skip=int(first - span_ends[low]),
                 parts=tuple(part.name for part in parts[part_low:part_high]),
                 parts_skip=int(first - part_ends[part_low]),
                 settled=_settled_name(folder, number),

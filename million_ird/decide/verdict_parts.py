@@ -21,12 +21,13 @@ from million_ird.decide.passing import PASSING_NUMBERS, PASSING_TEXTS
 from million_ird.decide.refusals import PASSES, Codes, Outcomes, refusal_columns, refuse
 from million_ird.ledger import scanned_schema
 from million_ird.runtime.storage import Folder
-from million_ird.scan.scan_table import read_group
+from million_ird.scan.row_index import RowSpan
+from million_ird.scan.scan_table import read_group, span_groups
 from million_ird.schema import FAILED
 
 FOLDER = ".work/decide"
-PLACE = ("file", "group", "index")
-"""Where a passing row is: number of its file in the part, of the row group in the file, of the row in the group."""
+PLACE = ("span", "group", "index")
+"""Where a passing row is: number of its span in the part, of the row group in the file, of the row in the group."""
 _SUMMARY = b"million_ird.verdicts"
 _BLOCK_ROWS = 50_000
 """Rows that are decided at once: files of few rows are joined, since each call of a gate has a fixed cost."""
@@ -34,15 +35,15 @@ _BLOCK_ROWS = 50_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefusalTask:
-    """All that a worker needs to decide on the rows of some files."""
+    """All that a worker needs to decide on some rows of a scan."""
 
     out: Folder
     number: int
     """Position of the part in the scan."""
-    files: tuple[str, ...]
+    spans: tuple[RowSpan, ...]
     measures: tuple[str, ...]
     gone_from: int | None
-    """Row of these files from which on the images are gone; None if none is."""
+    """Row of these spans from which on the images are gone; None if none is."""
     recipe: Recipe
     removed: str | None
     """The file of fingerprints of removed images."""
@@ -51,8 +52,8 @@ class RefusalTask:
 
     @property
     def name(self) -> str:
-        """The name of the part: changes with its files and with the rules, and not with what the files contain."""
-        return digest([*self.files, self.gone_from, self.rules])
+        """The name of the part: changes with its spans and with the rules, and not with what the files contain."""
+        return digest([*(span.identity for span in self.spans), self.gone_from, self.rules])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +64,8 @@ class VerdictPart:
     name: str
     stamp: str
     """Digest of the versions of the files."""
-    file_rows: tuple[int, ...]
-    """Number of rows of each file."""
+    span_rows: tuple[int, ...]
+    """Number of rows of each span."""
     passing: int
     """Number of rows that pass."""
     dropped: dict[str, int]
@@ -74,8 +75,8 @@ class VerdictPart:
 
     @property
     def rows(self) -> int:
-        """Number of rows of all files."""
-        return sum(self.file_rows)
+        """Number of rows of all spans."""
+        return sum(self.span_rows)
 
 
 def verdicts_file(name: str) -> str:
@@ -90,7 +91,7 @@ def passing_file(name: str) -> str:
 
 def refuse_files(task: RefusalTask) -> VerdictPart:
     """Decide on the rows of some files, unless an earlier run has done so, and store the part."""
-    stamp = digest([task.out.version(name) for name in task.files])
+    stamp = digest([task.out.version(name) for name in dict.fromkeys(span.file for span in task.spans)])
     return _finished(task, stamp) or _Refusing(task).run(stamp)
 
 
@@ -102,7 +103,7 @@ def _finished(task: RefusalTask, stamp: str) -> VerdictPart | None:
     fields = json.loads(metadata[_SUMMARY])
     if fields["stamp"] != stamp:
         return None
-    return VerdictPart(**{**fields, "number": task.number, "file_rows": tuple(fields["file_rows"])})
+    return VerdictPart(**{**fields, "number": task.number, "span_rows": tuple(fields["span_rows"])})
 
 
 class _Refusing:
@@ -115,7 +116,7 @@ class _Refusing:
         names = (*PASSING_TEXTS, *PASSING_NUMBERS, *refusal_columns(task.recipe, removed=task.removed is not None))
         scanned = scanned_schema(task.measures)
         self._schema = pa.schema([scanned.field(name) for name in dict.fromkeys(names)])
-        self._file_rows: list[int] = []
+        self._span_rows: list[int] = []
         self._rows = 0
         self._codes: list[Codes] = []
         self._dropped: Counter[str] = Counter()
@@ -139,7 +140,7 @@ class _Refusing:
             number=task.number,
             name=task.name,
             stamp=stamp,
-            file_rows=tuple(self._file_rows),
+            span_rows=tuple(self._span_rows),
             passing=passing,
             dropped=dict(self._dropped),
             failures=dict(self._failures),
@@ -162,16 +163,15 @@ class _Refusing:
             yield self._decide(pa.concat_tables(held))
 
     def _placed_batches(self) -> Iterator[pa.Table]:
-        for number, name in enumerate(self._task.files):
-            with self._task.out.parquet(name) as file:
-                self._file_rows.append(file.metadata.num_rows)
-                for group in range(file.num_row_groups):
-                    start = 0
-                    for table in read_group(file, group, self._schema):
-                        place = (number, group, np.arange(start, start + table.num_rows))
+        for number, span in enumerate(self._task.spans):
+            with self._task.out.parquet(span.file) as file:
+                pieces = list(span_groups(file, span))
+                self._span_rows.append(sum(piece.rows for piece in pieces))
+                for piece in pieces:
+                    for table, start in read_group(file, piece, self._schema):
+                        place = (number, piece.group, np.arange(start, start + table.num_rows))
                         for column, value in zip(PLACE, place, strict=True):
                             table = table.append_column(column, pa.array(np.full(table.num_rows, value, np.int32)))
-                        start += table.num_rows
                         yield table
 
     def _decide(self, rows: pa.Table) -> pa.Table:

@@ -15,7 +15,8 @@ from million_ird.dataset.shards import STAGING
 from million_ird.ledger import SIGNATURE
 from million_ird.runtime.storage import Folder
 from million_ird.scan.download_cache import FOLDER as ORIGINALS
-from million_ird.scan.measuring import ROWS
+from million_ird.scan.join_units import rewrite_part
+from million_ird.scan.row_index import PARTS, all_row_files
 from million_ird.scan.vanished import VANISHED_ROWS
 from million_ird.schema import REMOVED
 
@@ -39,7 +40,7 @@ def purge(out: Folder, keys: frozenset[str]) -> None:
         _overwrite(out, name, keys)
     for name in _files(out, ORIGINALS, ".parquet"):
         _mark_removed(out, name, keys)
-    for name in [*_files(out, ROWS, ".parquet"), *([VANISHED_ROWS] if out.exists(VANISHED_ROWS) else [])]:
+    for name in [*all_row_files(out), *([VANISHED_ROWS] if out.exists(VANISHED_ROWS) else [])]:
         _erase_signatures(out, name, keys)
 
 
@@ -96,8 +97,17 @@ def _mark_removed(out: Folder, name: str, keys: frozenset[str]) -> None:
 def _erase_signatures(out: Folder, name: str, keys: frozenset[str]) -> None:
     signed = out.read_table(name, ["key", SIGNATURE[0]])
     gone = pc.is_in(signed["key"], value_set=pa.array(sorted(keys), pa.string()))
-    if pc.any(pc.and_(gone, pc.is_valid(signed[SIGNATURE[0]]))).as_py():
-        out.write_table(name, _replaced(out.read_table(name), gone, dict.fromkeys(SIGNATURE)))
+    if not pc.any(pc.and_(gone, pc.is_valid(signed[SIGNATURE[0]]))).as_py():
+        return
+    if name.startswith(f"{PARTS}/"):
+        rewrite_part(out, name, lambda table: _without_signatures(table, keys))
+    else:
+        out.write_table(name, _without_signatures(out.read_table(name), keys))
+
+
+def _without_signatures(table: pa.Table, keys: frozenset[str]) -> pa.Table:
+    gone = pc.is_in(table["key"], value_set=pa.array(sorted(keys), pa.string()))
+    return _replaced(table, gone, dict.fromkeys(SIGNATURE))
 
 
 def _replaced(table: pa.Table, rows: pa.ChunkedArray, values: dict[str, str | None]) -> pa.Table:

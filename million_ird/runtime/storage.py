@@ -6,10 +6,10 @@ object only after its single put has ended.
 
 import contextlib
 import errno
+import io
 import json
 import os
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -20,6 +20,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from million_ird.errors import BuildError, DamagedFile, OutputError, SourceError, UsageError
 from million_ird.extras import missing_extra
+from million_ird.runtime.file_names import as_name, as_text
 from million_ird.runtime.local_files import flush_folder, is_leftover, make_folder, renamed_when_done
 
 _UNUSABLE = frozenset(
@@ -59,6 +60,11 @@ class _WatchedFiles(LocalFileSystem):  # type: ignore[misc]  # fsspec has no typ
         self.unseen: list[tuple[str, OSError]] = []
 
     def ls(self, path: str, detail: bool = False, **options: Any) -> list[Any]:
+        """List a folder.
+
+        Raises:
+            OSError: It cannot be listed; `unseen` has it then.
+        """
         try:
             listed: list[Any] = super().ls(path, detail=detail, **options)
         except OSError as error:
@@ -133,6 +139,15 @@ class Folder:
         except FileNotFoundError:
             return []
         return sorted(name.rstrip("/").rsplit("/", 1)[-1] for name in paths)
+
+    def sizes(self, folder: str) -> list[tuple[str, int]]:
+        """Return the names directly in `folder`, sorted, with their sizes in bytes; none when there is no folder."""
+        self.fs.invalidate_cache()
+        try:
+            listed = self.fs.ls(self.path(folder), detail=True)
+        except FileNotFoundError:
+            return []
+        return sorted((info["name"].rstrip("/").rsplit("/", 1)[-1], int(info["size"] or 0)) for info in listed)
 
     def find(self, name: str) -> Iterator[tuple[str, int]]:
         """Yield all files below a folder, relative to this one, with their sizes; none where it does not exist."""
@@ -232,13 +247,13 @@ class Folder:
             return file.schema_arrow
 
     @contextlib.contextmanager
-    def parquet(self, name: str) -> Iterator[pq.ParquetFile]:
-        """Open a parquet file.
+    def parquet(self, name: str, content: bytes | None = None) -> Iterator[pq.ParquetFile]:
+        """Open a parquet file; of one whose `content` was read before, name only its errors.
 
         Raises:
             DamagedFile: it is not parquet, or damaged; also where that shows only inside the block.
         """
-        with self.open(name) as file:
+        with self.open(name) if content is None else io.BytesIO(content) as file:
             try:
                 yield pq.ParquetFile(file)
             except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowSerializationError) as error:
@@ -262,6 +277,19 @@ class Folder:
         """Remove a file, or a folder with its content; do nothing when it does not exist."""
         with contextlib.suppress(FileNotFoundError):
             self.fs.rm(self.path(name), recursive=True)
+
+    def remove_files(self, names: Sequence[str]) -> None:
+        """Remove files, many at once from an object store; what does not exist is left out."""
+        if self.local:
+            for name in names:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(self.path(name))
+            return
+        try:
+            self.fs.rm([self.path(name) for name in names])
+        except FileNotFoundError:  # some file systems stop at the first one that is gone
+            for name in names:
+                self.remove(name)
 
     def leftovers(self) -> Iterator[str]:
         """Yield the temporary files that dead processes of this machine left anywhere in the folder.
@@ -295,25 +323,6 @@ def remote_entry(name: str, info: dict[str, Any]) -> FileEntry:
     """Describe a file elsewhere from its file system's information."""
     stamp = next((str(info[k]) for k in ("ETag", "etag", "mtime", "LastModified", "created") if info.get(k)), "")
     return FileEntry(uri=name, size=int(info.get("size") or 0), version=f"{info.get('size')}-{stamp}".strip('"'))
-
-
-_ESCAPE = re.compile(r"\\x(5c|[89a-f][0-9a-f])")
-
-
-def as_text(name: str) -> str:
-    r"""Return a file name as valid text; different names have different texts, and `as_name` returns them.
-
-    A byte that is not UTF-8 is written as a backslash, `x` and its hex digits. Where a name has just that spelled out,
-    its backslash is written as `\x5c`; any other name stays as it is.
-    """
-    spelled = _ESCAPE.sub(lambda match: f"\\x5c{match[0][1:]}", name)
-    return spelled.encode(errors="surrogateescape").decode(errors="backslashreplace")
-
-
-def as_name(text: str) -> str:
-    """Return the file name, as `os` has it, that `as_text` made a text of."""
-    plain = _ESCAPE.sub(lambda match: chr(0xDC00 | int(match[1], 16)) if match[1] != "5c" else "\\", text)
-    return plain.encode(errors="surrogateescape").decode(errors="surrogateescape")
 
 
 def reason_of(error: OSError) -> str:

@@ -15,10 +15,10 @@ from million_ird.scan.cascade import decidable_gates, numbers_of
 from million_ird.scan.deal.stored_entries import StoredEntries
 from million_ird.scan.download_cache import ByteRange, ChunkCache, RowRange
 from million_ird.scan.isolated_measuring import Fetch, IsolatedMeasurer
+from million_ird.scan.row_index import ROWS, RowIndex, UnitPlace, file_of, read_place
 from million_ird.schema import MEASURES_REVISION, REMOVED, SCHEMA_VERSION
 from million_ird.sources.source import Source, SourceChunk
 
-ROWS = ".work/scan"
 _CACHE_KEY = b"million_ird.terms"
 
 
@@ -33,9 +33,12 @@ class MeasureTask:
     """Without its entries where `part` is given."""
     recipe: Recipe
     name: str
+    """Of the unit that is measured."""
+    revision: int = 0
+    """Of the file that its rows are written to."""
     models: str | None = None
-    earlier: tuple[str, ...] = ()
-    """Files of earlier scans that may hold some of its rows."""
+    earlier: tuple[UnitPlace, ...] = ()
+    """Units of earlier scans, and this one as it was, that may hold some of its rows."""
     retry_keys: frozenset[str] = frozenset()
     """Keys that are measured again if they failed before."""
     originals: str = ""
@@ -60,7 +63,7 @@ class MeasureTask:
         rows = [measured[c.key] if c.key in measured else _kept(earlier[c.key], c) for c in candidates]
         table = to_table(rows, scanned_schema(self.recipe.ledger_entries))
         metadata = {**(table.schema.metadata or {}), _CACHE_KEY: cache_key(self.recipe).encode()}
-        self.out.write_table(self.name, table.replace_schema_metadata(metadata))
+        self.out.write_table(file_of(self.name, self.revision), table.replace_schema_metadata(metadata))
         failures = Counter(str(row["failure_class"]) for row in rows if row.get("failure_class"))
         return MeasureResult(
             rows=len(rows), measured=len(measured), failures=dict(failures), seconds=dict(measurer.seconds)
@@ -139,15 +142,9 @@ def cache_key(recipe: Recipe) -> str:
     return digest([recipe.ledger_entries, MEASURES_REVISION, SCHEMA_VERSION, limits, recipe.privacy.strip_metadata])
 
 
-def row_files(out: Folder) -> list[str]:
-    """Return all files of rows under `.work`, of this and earlier scans."""
-    names = (f"{ROWS}/{part}/{name}" for part in out.names(ROWS) for name in out.names(f"{ROWS}/{part}"))
-    return [name for name in names if name.endswith(".parquet")]
-
-
-def failed_keys(out: Folder, name: str, classes: frozenset[str]) -> frozenset[str]:
-    """Return the keys of rows that failed, by one of `classes` if any is named."""
-    table = out.read_table(name, ["key", "failure_class"]).to_pydict()
+def failed_keys(index: RowIndex, name: str, classes: frozenset[str]) -> frozenset[str]:
+    """Return the keys of rows of a unit that failed, by one of `classes` if any is named."""
+    table = index.read(name, ["key", "failure_class"]).to_pydict()
     pairs = zip(table["key"], table["failure_class"], strict=True)
     failed = ((key, what) for key, what in pairs if what not in (None, REMOVED))  # taken down: not to be tried again
     return frozenset(key for key, what in failed if not classes or what in classes)
@@ -165,9 +162,11 @@ def _kept(row: Row, candidate: Candidate) -> Row:
 def _earlier_rows(task: MeasureTask) -> dict[str, Row]:
     """Return the rows of earlier runs that were measured in the same way."""
     rows: dict[str, Row] = {}
-    for name in dict.fromkeys((*task.earlier, task.name)):
-        if task.out.exists(name):
-            table = task.out.read_table(name)
-            if (table.schema.metadata or {}).get(_CACHE_KEY) == cache_key(task.recipe).encode():
-                rows |= {str(row["key"]): row for row in table.to_pylist()}
+    for place in task.earlier:
+        try:
+            table = read_place(task.out, place)
+        except FileNotFoundError:  # removed by hand since the scan began: its rows are measured again
+            continue
+        if (table.schema.metadata or {}).get(_CACHE_KEY) == cache_key(task.recipe).encode():
+            rows |= {str(row["key"]): row for row in table.to_pylist()}
     return rows

@@ -1,8 +1,8 @@
 """Scan: candidates to scanned rows, chunk by chunk, fetching and measuring only what no earlier run has.
 
 A chunk's result is stored under a name made of the chunk's slot and a hash of everything that the result depends on, so
-that a finished chunk is recognised by its name alone. `.work/scan.json` lists the files that make up the current scan,
-in the order of the sources.
+that a finished chunk is recognised by its name alone. `.work/scan.json` lists the units that make up the current scan,
+in the order of the sources; `RowIndex` knows where the rows of each are.
 """
 
 import contextlib
@@ -18,9 +18,11 @@ from million_ird.runtime.progress import Progress
 from million_ird.runtime.storage import Folder
 from million_ird.scan.deal.deal import TableDeal
 from million_ird.scan.download_cache import ChunkCache
-from million_ird.scan.fetch import fetch_name, gates_digest
-from million_ird.scan.measuring import MeasureResult, part_name, row_files, rows_name
+from million_ird.scan.fetch import FetchTask, fetch_name, gates_digest
+from million_ird.scan.join_units import JoinedUnits, JoinTask, joined_at_end
+from million_ird.scan.measuring import MeasureResult, part_name, rows_name
 from million_ird.scan.planned_chunk import PlannedChunk, chunk_name
+from million_ird.scan.row_index import RowIndex
 from million_ird.scan.scan_queue import QueueOptions, ScanQueue
 from million_ird.scan.vanished import keep_vanished
 from million_ird.scan.warm_up import prepare_measures
@@ -87,9 +89,12 @@ class Scan:
                     summary.measured += result.measured
                     summary.seconds.update(result.seconds)
                     progress.advance(result.rows, result.failures)
-                elif task.chunk.stream_only:
+                elif isinstance(task, FetchTask) and task.chunk.stream_only:
                     progress.more(result.rows)
-        return self._write_index(before, queue, summary)
+        index = RowIndex(self.out)
+        self._write_index(before, queue, summary, index)
+        self._join_units(index, queue.names, executor)
+        return summary
 
     def _planned(self, executor: Executor) -> Iterator[PlannedChunk]:
         """Yield the chunks with their names; tables are read by the workers, unless a limit cuts them short."""
@@ -120,7 +125,7 @@ class Scan:
 
     def pending(self) -> Iterator[tuple[Source, SourceChunk, int, bool]]:
         """Yield each chunk with its source, its known number of candidates, and whether it is finished."""
-        present = set(row_files(self.out))
+        present = RowIndex(self.out)
         for source, chunk in self.chunks():
             if not chunk.remote:
                 yield source, chunk, len(chunk.entries), rows_name(chunk, self.recipe) in present
@@ -128,16 +133,16 @@ class Scan:
             manifest = ChunkCache(self.out, fetch_name(chunk, self.recipe)).manifest()
             size = manifest.rows if manifest else 0 if chunk.stream_only else len(chunk.entries)
             parts = [part_name(chunk, part, self.recipe) for part in manifest.parts] if manifest else []
-            yield source, chunk, size, manifest is not None and present.issuperset(parts)
+            yield source, chunk, size, manifest is not None and all(part in present for part in parts)
 
-    def _write_index(self, before: dict[str, Any], queue: ScanQueue, summary: ScanSummary) -> ScanSummary:
+    def _write_index(self, before: dict[str, Any], queue: ScanQueue, summary: ScanSummary, places: RowIndex) -> None:
         names = queue.names
         summary.candidates = sum(queue.sizes)
         unseen = before.get("unseen", [])
         listed = set(before["units"])
         earlier = sorted({*listed, *unseen})
         settled = set() if unseen else listed
-        summary.vanished = 0 if self.limit else keep_vanished(self.out, earlier, names, settled, self.recipe)
+        summary.vanished = 0 if self.limit else keep_vanished(self.out, places, earlier, names, settled, self.recipe)
         index = {
             "units": names,
             "originals": sorted(queue.originals),
@@ -148,4 +153,13 @@ class Scan:
         if self.limit:
             index["unseen"] = sorted(set(earlier) - set(names))
         self.out.write_json(INDEX, index)
-        return summary
+
+    def _join_units(self, index: RowIndex, units: Sequence[str], executor: Executor) -> None:
+        """Remove files whose units a part has, and join what no block of the queue has joined."""
+        self.out.remove_files(index.superseded)
+        for _ in executor.run(_run_task, joined_at_end(self.out, index, units)):
+            pass
+
+
+def _run_task(task: JoinTask) -> JoinedUnits:
+    return task()

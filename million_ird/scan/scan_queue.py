@@ -14,20 +14,23 @@ from million_ird.runtime.storage import Folder
 from million_ird.scan.disk_queue import DiskQueue
 from million_ird.scan.download_cache import ChunkCache, Manifest
 from million_ird.scan.fetch import FetchTask, gates_digest
+from million_ird.scan.join_units import JoinedUnits, JoinTask
+from million_ird.scan.joined_blocks import JoinedBlocks
 from million_ird.scan.measuring import (
     MeasureResult,
     MeasureTask,
     failed_keys,
     lacks_numbers,
     part_name,
-    row_files,
     slot_of,
 )
 from million_ird.scan.planned_chunk import PlannedChunk
+from million_ird.scan.row_index import RowIndex
 from million_ird.sources.source import Source, SourceChunk
 
 log = logging.getLogger(__name__)
 
+ScanTask: TypeAlias = FetchTask | MeasureTask | JoinTask
 Numbered: TypeAlias = tuple[int, FetchTask | MeasureTask]
 """A task, and the number of its chunk in the order of the sources."""
 
@@ -48,7 +51,10 @@ class QueueOptions:
 
 
 class ScanQueue:
-    """Tasks that stream chunks, one host group at a time, and tasks that measure; on disk, however many there are."""
+    """Tasks that stream chunks, one host group at a time, tasks that measure, and tasks that join what is finished.
+
+    Those that stream and measure are on disk, however many there are.
+    """
 
     def __init__(self, options: QueueOptions, before: dict[str, Any]) -> None:
         """Prepare an empty queue; `before` is the index that the last scan left."""
@@ -59,7 +65,7 @@ class ScanQueue:
         self._gates = gates_digest(options.recipe)
         self._same_gates = before["gates"] == self._gates
         self._listed = set(before["units"])
-        self._present = set(row_files(options.out))
+        self._index = RowIndex(options.out)
         self._earlier = _by_slot(before["units"])
         self._streamed = _by_slot(before.get("originals", []))
         scratch = options.out.path(".work") if options.out.local else None
@@ -69,6 +75,7 @@ class ScanQueue:
         self._numbers: dict[int, int] = {}
         self._busy: Counter[str] = Counter()
         self._names: list[list[str]] = []
+        self._blocks = JoinedBlocks(options.out, self._index, self._names)
         self._retried = 0
         self.sizes: list[int] = []
         """Candidates by chunk."""
@@ -79,7 +86,7 @@ class ScanQueue:
 
     @property
     def names(self) -> list[str]:
-        """The files of the scan in the order of the sources; complete when all tasks are."""
+        """The units of the scan in the order of the sources; complete when all tasks are."""
         return [name for names in self._names for name in names]
 
     def fill(self, chunks: Iterable[PlannedChunk]) -> None:
@@ -96,9 +103,11 @@ class ScanQueue:
             classes = ", ".join(sorted(retry))
             log.warning("nothing to try again: no candidate failed%s", f" as {classes}" if classes else "")
 
-    def next(self) -> FetchTask | MeasureTask | None:
-        """Return a task that streams while that is allowed, else one that measures."""
+    def next(self) -> ScanTask | None:
+        """Return a task that streams while that is allowed, else one that joins, else one that measures."""
         numbered = self._next_fetch()
+        if numbered is None and (joining := self._blocks.next()) is not None:
+            return joining
         if numbered is None:
             numbered = self._streamed_now.popleft() if self._streamed_now else self._measures.take()
         if numbered is None:
@@ -107,13 +116,17 @@ class ScanQueue:
         self._numbers[id(task)] = number
         return task
 
-    def complete(self, task: FetchTask | MeasureTask, result: Manifest | MeasureResult) -> None:
-        """Add the tasks that measure what has been streamed."""
+    def complete(self, task: ScanTask, result: Manifest | MeasureResult | JoinedUnits) -> None:
+        """Add the tasks that measure what has been streamed, and those that join what has been measured."""
+        if isinstance(task, JoinTask):
+            return
         number = self._numbers.pop(id(task))
         if isinstance(task, FetchTask) and isinstance(result, Manifest):
             self._busy[task.chunk.host_group] -= 1
-            parts = self._parts(number, task.source, task.chunk, task.name, result, task.retry_keys)
-            self._streamed_now.extend(parts)
+            for part in self._parts(number, task.source, task.chunk, task.name, result, task.retry_keys):
+                self._blocks.began(number, part[1].name)
+                self._streamed_now.append(part)
+        self._blocks.ended(number)
 
     def close(self) -> None:
         """Free the disk."""
@@ -139,6 +152,7 @@ class ScanQueue:
         if retry or self._is_missing(name):
             task = self._measure_task(planned.source, planned.chunk, name, retry)
             self._measures.add((number, replace(task, stored=planned.stored)))
+            self._blocks.began(number, name)
             self.total += planned.size
 
     def _plan_remote(self, number: int, planned: PlannedChunk) -> None:
@@ -155,10 +169,12 @@ class ScanQueue:
                 _warn_of_no_contact()
             task = replace(self._fetch_task(source, chunk, name, retry), stored=planned.stored)
             self._fetches.add((number, task), chunk.host_group)
+            self._blocks.began(number)
             self.total += 0 if chunk.stream_only else planned.size
         else:
             for numbered in self._parts(number, source, chunk, name, manifest, retry):
                 self._measures.add(numbered)
+                self._blocks.began(number, numbered[1].name)
                 self.total += numbered[1].size
 
     def _parts(
@@ -188,31 +204,33 @@ class ScanQueue:
         )
 
     def _measure_task(self, source: Source, chunk: SourceChunk, name: str, retry: frozenset[str]) -> MeasureTask:
+        known = dict.fromkeys((*self._earlier.get(chunk.slot, ()), name))
         return MeasureTask(
             out=self._options.out,
             source=source,
             chunk=chunk,
             recipe=self._recipe,
             name=name,
+            revision=self._index.revision_to_write(name),
             models=self._options.models,
-            earlier=tuple(self._earlier.get(chunk.slot, ())),
+            earlier=tuple(self._index.place(one) for one in known if one in self._index),
             retry_keys=retry,
             memory=self._options.memory,
             expected=self._expected,
         )
 
     def _is_missing(self, name: str) -> bool:
-        """Return whether a file of rows does not exist, or lacks numbers that changed gates need."""
-        if name not in self._present:
+        """Return whether the rows of a unit do not exist, or lack numbers that changed gates need."""
+        if name not in self._index:
             return True
         if self._same_gates and name in self._listed:
             return False
-        return any(lacks_numbers(row, self._recipe) for row in self._options.out.read_table(name).to_pylist())
+        return any(lacks_numbers(row, self._recipe) for row in self._index.read(name).to_pylist())
 
     def _keys_to_retry(self, name: str) -> frozenset[str]:
-        if self._options.retry is None or name not in self._present:
+        if self._options.retry is None or name not in self._index:
             return frozenset()
-        keys = failed_keys(self._options.out, name, self._options.retry)
+        keys = failed_keys(self._index, name, self._options.retry)
         self._retried += len(keys)
         return keys
 

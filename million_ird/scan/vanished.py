@@ -3,24 +3,28 @@
 from million_ird.config.recipe import Recipe
 from million_ird.ledger import scanned_schema, to_table
 from million_ird.runtime.storage import Folder
+from million_ird.scan.row_index import RowIndex
 
 VANISHED_ROWS = ".work/vanished.parquet"
 
 
-def keep_vanished(out: Folder, before: list[str], now: list[str], settled: set[str], recipe: Recipe) -> int:
-    """Collect the rows of candidates that earlier chunks held and no current chunk holds; return their number.
+def keep_vanished(
+    out: Folder, index: RowIndex, before: list[str], now: list[str], settled: set[str], recipe: Recipe
+) -> int:
+    """Collect the rows of candidates that earlier units held and no current unit holds; return their number.
 
-    `settled` are chunks whose candidates are in no other chunk of `before`, and which need not be read.
+    `settled` are units whose candidates are in no other unit of `before`, and which need not be read.
     """
     schema = scanned_schema(recipe.ledger_entries)
-    obsolete = [name for name in before if name not in set(now) and out.exists(name)]
-    old = [out.read_table(name) for name in obsolete]
+    current = set(now)
+    obsolete = [name for name in before if name not in current and name in index]
+    old = [index.read(name) for name in obsolete]
     if out.exists(VANISHED_ROWS):
         old.append(out.read_table(VANISHED_ROWS))
     rows = {str(row["key"]): row for table in old for row in table.to_pylist()}
     fresh = [name for name in now if name not in settled] if obsolete else now
     for name in fresh if rows else []:
-        for key in out.read_table(name, columns=["key"])["key"].to_pylist():
+        for key in index.read(name, ["key"])["key"].to_pylist():
             rows.pop(key, None)
     ordered = sorted(rows.values(), key=lambda row: (str(row["source"]), str(row["uri"])))
     if ordered:

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from urllib.parse import unquote
 
 from million_ird.errors import ReadError
-from million_ird.runtime.storage import Folder, as_name, as_text
+from million_ird.runtime.file_names import as_name, as_text
+from million_ird.runtime.storage import Folder
 
 OUTSIDE = "outside_source"
 """The failure class of a name that means no file inside its source. Also the `version` of a listed one, so that it is

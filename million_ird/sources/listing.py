@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 
 from million_ird.candidate import Failed
 from million_ird.errors import SourceError, one_line
-from million_ird.runtime.storage import FileEntry, Folder, as_text, local_entry, reason_of, remote_entry
+from million_ird.runtime.file_names import as_text
+from million_ird.runtime.storage import FileEntry, Folder, local_entry, reason_of, remote_entry
 from million_ird.sources.cells import UNREADABLE, version_of
 from million_ird.sources.containment import OUTSIDE, is_below, leads_out
 from million_ird.sources.other_builds import RECIPE, OtherBuilds, is_build

@@ -10,7 +10,8 @@ from million_ird.config.recipe import Recipe
 from million_ird.config.source_spec import AUTO, SourceKind, SourceSpec
 from million_ird.errors import SourceError
 from million_ird.public_addresses import public_address
-from million_ird.runtime.storage import Folder, as_text
+from million_ird.runtime.file_names import as_text
+from million_ird.runtime.storage import Folder
 from million_ird.sources.archives.source import ArchiveSource, is_archive
 from million_ird.sources.archives.warcs import WARC
 from million_ird.sources.containment import holds

@@ -22,7 +22,8 @@ import pyarrow.parquet as pq
 from million_ird.candidate import Candidate, Failed
 from million_ird.errors import ReadError, SourceError, one_line
 from million_ird.public_addresses import public_address
-from million_ird.runtime.storage import FileEntry, Folder, as_text
+from million_ird.runtime.file_names import as_text
+from million_ird.runtime.storage import FileEntry, Folder
 from million_ird.sources import hints
 from million_ird.sources.cells import UNREADABLE, failure_in, version_of
 from million_ird.sources.containment import OUTSIDE, locate

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from million_ird.candidate import Failed
 from million_ird.errors import ReadError
-from million_ird.runtime.storage import as_text
+from million_ird.runtime.file_names import as_text
 from million_ird.sources.archives.tars import BrokenArchive, ForwardReader, tar_members
 from million_ird.sources.archives.zips import ZipMember, read_directory, read_member, read_record
 from million_ird.sources.sidecars import (

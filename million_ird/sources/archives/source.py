@@ -15,7 +15,8 @@ from typing import IO
 
 from million_ird.candidate import Candidate, Failed, candidate_key
 from million_ird.errors import ReadError, SourceError, one_line
-from million_ird.runtime.storage import FileEntry, Folder, as_name, as_text
+from million_ird.runtime.file_names import as_name, as_text
+from million_ird.runtime.storage import FileEntry, Folder
 from million_ird.sources.archives.index import ArchiveIndex, ArchiveMember, build_index, is_zip, iter_members
 from million_ird.sources.archives.roots import base_of, expand_braces, is_single
 from million_ird.sources.archives.stream import COMPRESSED, iter_streamed

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import IO
 
 from million_ird.candidate import Failed
-from million_ird.runtime.storage import as_text
+from million_ird.runtime.file_names import as_text
 from million_ird.sources.archives.stream import READ_ERRORS, decompressed, failure_of
 from million_ird.sources.archives.tars import BrokenArchive
 

@@ -116,7 +116,7 @@ def test_the_stream_writes_the_ledger_that_the_earlier_code_wrote(
 ) -> None:
     monkeypatch.setattr(ledger, "ROWS_PER_FILE", [1_000_000, 100, 37][seed % 3])
     monkeypatch.setattr(stream, "ROWS_PER_FILE", ledger.ROWS_PER_FILE)
-    monkeypatch.setattr(stream, "_FILES_PER_PART", [1, 2, 1024][seed % 3])
+    monkeypatch.setattr(stream, "_UNITS_PER_PART", [1, 2, 1024][seed % 3])
     monkeypatch.setattr(hash_buckets, "IN_MEMORY", 0 if seed % 2 else 500_000)
     rows = random_rows(230 + seed, seed)
     changes: dict[str, object] = {"validation": 0.3 if seed % 2 else 0.0}
@@ -152,7 +152,7 @@ def test_what_a_killed_run_has_left_is_used_and_what_has_changed_is_decided_agai
     rows = random_rows(150, 1)
     out = Folder(str(tmp_path / "out"))
     write_scan(out, rows, RECIPE, vanished=3)
-    monkeypatch.setattr(stream, "_FILES_PER_PART", 1)
+    monkeypatch.setattr(stream, "_UNITS_PER_PART", 1)
     written: list[str] = []
     writing = Folder.writing
 

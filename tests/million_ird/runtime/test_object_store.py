@@ -1,10 +1,14 @@
 """S3, as moto plays it on loopback: pictures from a bucket, a data set into one."""
 
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from million_ird.config.source_spec import SourceSpec
@@ -14,8 +18,13 @@ from million_ird.maintenance.clean import clean
 from million_ird.maintenance.takedown import take_down
 from million_ird.maintenance.verify import verify
 from million_ird.runtime.storage import Folder
+from million_ird.scan import join_units
+from million_ird.scan.row_index import RowIndex, all_row_files
 from million_ird.workflow import Options, build
 from tests.million_ird import scenes
+from tests.million_ird.decide.test_stream import random_rows
+from tests.million_ird.decide.test_verdicts import RECIPE
+from tests.million_ird.scan import joining
 
 s3fs = pytest.importorskip("s3fs")
 server = pytest.importorskip("moto.server")
@@ -127,6 +136,29 @@ def test_a_picture_is_taken_down_from_a_bucket(
     for name in ("p003.png", "p004.png"):
         chunk = (pictures / name).read_bytes()[4000:4064]
         assert not any(chunk in one for one in content)
+
+
+@pytest.mark.full
+def test_units_in_a_bucket_are_joined_also_by_one_host_after_another_was_killed(
+    bucket: tuple[str, dict[str, object]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, options = bucket
+    for constant, value in joining.SIZES.items():
+        monkeypatch.setattr(join_units, constant, value)
+    random = np.random.default_rng(12)
+    rows = random_rows(100, 12)
+    for number in range(12):
+        out = Folder(f"{root}/scan {number}", options)
+        names = joining.write_units(out, rows, RECIPE, 12)
+        before = joining.rows_of(out, names)
+        command = [sys.executable, joining.__file__, out.url, str(random.integers(0, 20)), str(options["endpoint_url"])]
+        killed = subprocess.run(command, check=False, cwd=Path(__file__).parents[3])
+        assert killed.returncode == -signal.SIGKILL
+        assert joining.rows_of(out, names) == before
+        joining.join(out)
+        assert joining.rows_of(out, names) == before
+        assert not RowIndex(out).superseded
+        assert len(all_row_files(out)) < len(names) / 3
 
 
 def test_what_is_wrong_with_a_bucket_is_one_line(endpoint: str, tmp_path: Path) -> None:

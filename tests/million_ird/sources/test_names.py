@@ -14,7 +14,7 @@ from million_ird.candidate import Failed, candidate_key
 from million_ird.config.loading import parse
 from million_ird.config.rules import WebSettings
 from million_ird.maintenance.verify import verify
-from million_ird.runtime.storage import as_name, as_text
+from million_ird.runtime.file_names import as_name, as_text
 from million_ird.sources.archives.source import ArchiveSource
 from million_ird.sources.files import FilesSource
 from million_ird.sources.source import Source

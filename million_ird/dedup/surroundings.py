@@ -15,6 +15,10 @@ _MIRRORED = 0.6
 _BLURRED = 0.25
 _THIN = 2.5
 _DETAIL = 2.0
+_WRITTEN = 4.0
+"""Least depth in px of a bar that is told by its paper alone."""
+_LEAST_PAGE = 0.09
+"""Share of an image that a page has around a picture, at least; less with a seam is a scene with an edge."""
 _SEAM, _SEAM_RATIO = 3.0, 2.0
 """Least step, in levels, across a seam, and how much larger it is than other steps near it."""
 
@@ -49,7 +53,8 @@ def judge_surroundings(image: Plane, box: Box) -> Surroundings:
     # A page is around a picture; a seam at one side of a scene that goes on at another is an edge in it.
     added = shares["bar"] + shares["mirror"] + shares["blur"]
     scene, page = shares["scene"], shares["page"]
-    return Surroundings(added, scene + page) if scene else Surroundings(added + page, 0.0)
+    in_page = page > _LEAST_PAGE and not scene
+    return Surroundings(added + page, 0.0) if in_page else Surroundings(added, scene + page)
 
 
 def strip_kind(rows: Plane, depth: float) -> str:
@@ -67,8 +72,9 @@ def strip_kind(rows: Plane, depth: float) -> str:
         return "mirror"
     if detail_ratio(rows, edge) < _BLURRED:
         return "blur"
-    if float((np.abs(outer - np.median(outer)) < 2 * _PLAIN).mean()) > 0.5:  # plain, with writing on it
-        return "bar" if has_seam else ""
+    paper = [float((np.abs(part - np.median(outer)) < _PLAIN).mean()) for part in (outer, rows[:, edge + 1 : edge + 4])]
+    if paper[0] > 0.5:  # plain, with writing on it
+        return "bar" if has_seam or (depth > _WRITTEN and paper[1] < 0.5 * paper[0]) else ""
     if has_seam and depth >= _THIN:
         return "page"
     # A strip without detail can be part of a scene, or blurred: nothing is lost without it.

@@ -18,12 +18,13 @@ from million_ird.dedup.aligned import (
     align,
     luma,
     same_tones,
+    turn,
 )
 from million_ird.dedup.compression import added_detail, judge_compression, same_light
 from million_ird.dedup.fine_structure import FineStructure, compare_fine, turned
 from million_ird.dedup.harms import Harms, Shown, Verdict
 from million_ird.dedup.overlaid import judge_overlaid
-from million_ird.dedup.surroundings import judge_surroundings
+from million_ird.dedup.surroundings import covered_by_bars, judge_surroundings
 from million_ird.dedup.tones import judge_clipped, judge_gaps
 from million_ird.measures.view import View
 
@@ -49,10 +50,13 @@ def compare_copies(first: Shown, second: Shown, placements: Sequence[Placement])
         second: The other one.
         placements: Where the second may lie relative to the first, about, between whole images.
     """
+    harms = Harms()
+    if _covered(first.view, second.view, placements[-1], harms):
+        judge_compression((first, second), 0.0, harms)
+        return Verdict(*harms.sides)
     pair, placement = best_alignment(first.view, second.view, placements)
     if pair is None or pair.error > _MAX_ERROR:
         return None
-    harms = Harms()
     _judge_surroundings(pair, harms)
     brightened = _without_vignette(luma(pair.shared_a), luma(pair.shared_b), harms)
     detail = _judge_fine(first, second, placement, pair, harms)
@@ -76,6 +80,21 @@ def best_alignment(first: View, second: View, placements: Sequence[Placement]) -
         if best is not None and best.error < _SMALL_ERROR:
             break
     return best, chosen
+
+
+def _covered(first: View, second: View, placement: Placement, harms: Harms) -> bool:
+    """Judge whether bars lie over one of two copies that have the same sides."""
+    turned_second = turn(second.thumbnail, placement.orientation)
+    (height, width), (rows, columns) = first.thumbnail.shape[:2], turned_second.shape[:2]
+    if max(abs(height - rows), abs(width - columns)) > 1:
+        return False
+    resized = cv2.resize(turned_second.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
+    planes = luma(first.thumbnail.astype(np.float32)), luma(np.asarray(resized, np.float32))
+    shares = covered_by_bars(*planes)
+    for side in (0, 1):
+        if shares[side]:
+            harms.add(side, "surrounded", 0.3 + shares[side])
+    return any(shares)
 
 
 def _judge_surroundings(pair: Aligned, harms: Harms) -> None:

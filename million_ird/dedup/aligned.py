@@ -126,7 +126,15 @@ def align(a: NDArray[np.uint8], b: NDArray[np.uint8], placement: Placement) -> A
     for i in range(2):
         warp[i, i] = placement.scale[i] * size_b[i] / size_a[i]
         warp[i, 2] = placement.shift[i] * size_b[i] + 0.5 * (warp[i, i] - 1)
-    warp = _refined(first, second, warp)
+    refined = _refined(first, second, warp)
+    found = [_overlaid(first, second, one) for one in (warp, refined)]
+    # What moves a smooth image is often noise, and the borders of the contents can be exact.
+    known = [one for one in found if one is not None]
+    return min(known, key=lambda one: one.error, default=None)
+
+
+def _overlaid(first: Plane, second: Plane, warp: Plane) -> Aligned | None:
+    size_a, size_b = first.shape[1::-1], second.shape[1::-1]
     box_a = _box(warp, size_a, size_b)
     left, top = int(np.ceil(box_a[0] - 0.25)), int(np.ceil(box_a[1] - 0.25))
     right, bottom = int(box_a[2] + 0.25), int(box_a[3] + 0.25)

@@ -17,14 +17,14 @@ from million_ird.dedup.aligned import (
     Plane,
     align,
     luma,
-    same_sharpness,
     same_tones,
+    turn,
 )
 from million_ird.dedup.compression import added_detail, judge_compression, same_light
 from million_ird.dedup.fine_structure import FineStructure, compare_fine, turned
 from million_ird.dedup.harms import Harms, Shown, Verdict
-from million_ird.dedup.overlaid import owned_edges, told_apart
-from million_ird.dedup.surroundings import judge_surroundings
+from million_ird.dedup.overlaid import judge_overlaid
+from million_ird.dedup.surroundings import covered_by_bars, judge_surroundings
 from million_ird.dedup.tones import judge_clipped, judge_gaps
 from million_ird.measures.view import View
 
@@ -32,19 +32,10 @@ _MAX_ERROR, _SMALL_ERROR = 0.85, 0.08
 """Errors of an alignment (`Aligned.error`): from the first on it is not used, under the second no other is tried."""
 _OTHER_SIZE = 0.15
 """Octaves from which on one copy is larger than the other."""
-_RIM, _MIN_EDGES = 2, 8
-"""Pixels at the border of the overlap that do not count, and least pixels of edges that do."""
-_OWN_EDGE, _OWN_RATIO, _OWN_RATIO_OF_LARGE = 2.5, 3.0, 2.0
-"""Levels per pixel of the edges that the owner of a difference has, and how many times as much as the other copy."""
-_OWN_EDGE_OF_SMALL = 20.0
-"""Levels per pixel that the edges of a single pixel need beyond that: compression and sharpness leave many small
-differences, and this falls with the root of the pixels."""
-_LARGE_MARK = 0.02
-"""Share of the overlap."""
-_SAME_TINTS = 1.15
-"""Largest ratio of the spread of colours at which these are compared place by place: a copy can be recoloured."""
 _MORE_CONTRAST, _LARGEST_GAIN = 1.35, 2.4
 """Local contrast that only processing gives, and octaves of fine structure that no sharpening gives."""
+_EVEN = 0.6
+"""Least share of its gain in faint structure that sharpening has in strong structure, too."""
 _COARSER = 8
 """Difference in JPEG quality that shows."""
 _FALL = 1.1
@@ -59,22 +50,21 @@ def compare_copies(first: Shown, second: Shown, placements: Sequence[Placement])
         second: The other one.
         placements: Where the second may lie relative to the first, about, between whole images.
     """
+    harms = Harms()
+    if _covered(first.view, second.view, placements[-1], harms):
+        judge_compression((first, second), 0.0, harms)
+        return Verdict(*harms.sides)
     pair, placement = best_alignment(first.view, second.view, placements)
     if pair is None or pair.error > _MAX_ERROR:
         return None
-    harms = Harms()
     _judge_surroundings(pair, harms)
     brightened = _without_vignette(luma(pair.shared_a), luma(pair.shared_b), harms)
     detail = _judge_fine(first, second, placement, pair, harms)
-    _judge_overlap(_same_tones_of_both(brightened, luma(pair.shared_b)), harms)
-    for channel in (0, 2):
-        tints = [image[..., channel] - luma(image) for image in (pair.shared_a, pair.shared_b)]
-        if max(plane.std() for plane in tints) < _SAME_TINTS * min(plane.std() for plane in tints):
-            _judge_overlap((tints[0], tints[1]), harms)
+    judge_overlaid(_same_tones_of_both(brightened, luma(pair.shared_b)), pair, harms)
     _judge_colours(pair, harms)
     same = same_light(pair.shared_a, pair.shared_b)
     judge_gaps((first, second), detail, same, harms)
-    judge_clipped((first, second), detail, same, harms)
+    judge_clipped((first, second), pair, same, harms)
     judge_compression((first, second), detail, harms)
     return Verdict(*harms.sides)
 
@@ -92,6 +82,21 @@ def best_alignment(first: View, second: View, placements: Sequence[Placement]) -
     return best, chosen
 
 
+def _covered(first: View, second: View, placement: Placement, harms: Harms) -> bool:
+    """Judge whether bars lie over one of two copies that have the same sides."""
+    turned_second = turn(second.thumbnail, placement.orientation)
+    (height, width), (rows, columns) = first.thumbnail.shape[:2], turned_second.shape[:2]
+    if max(abs(height - rows), abs(width - columns)) > 1:
+        return False
+    resized = cv2.resize(turned_second.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
+    planes = luma(first.thumbnail.astype(np.float32)), luma(np.asarray(resized, np.float32))
+    shares = covered_by_bars(*planes)
+    for side in (0, 1):
+        if shares[side]:
+            harms.add(side, "surrounded", 0.3 + shares[side])
+    return any(shares)
+
+
 def _judge_surroundings(pair: Aligned, harms: Harms) -> None:
     for side, (image, box) in enumerate(((pair.a, pair.box_a), (pair.b, pair.box_b))):
         found = judge_surroundings(image, box)
@@ -104,28 +109,6 @@ def _judge_surroundings(pair: Aligned, harms: Harms) -> None:
 def _same_tones_of_both(a: Plane, b: Plane) -> tuple[Plane, Plane]:
     """Return both planes, that of less contrast with the tones of the other."""
     return (same_tones(a, b), b) if a.std() < b.std() else (a, same_tones(b, a))
-
-
-def _judge_overlap(planes: tuple[Plane, Plane], harms: Harms) -> None:
-    a, b = same_sharpness(*planes)
-    mask = told_apart(a, b)
-    mask[:_RIM] = mask[-_RIM:] = mask[:, :_RIM] = mask[:, -_RIM:] = 0
-    border = cv2.morphologyEx(mask, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)).astype(bool)
-    border[[0, -1]] = border[:, [0, -1]] = False
-    if border.sum() < _MIN_EDGES:
-        return
-    area = float(mask.mean())
-    least_edge = _OWN_EDGE + _OWN_EDGE_OF_SMALL / float(np.sqrt(mask.sum()))
-    owned = owned_edges(a, b, border)
-    ratio = _OWN_RATIO if area < _LARGE_MARK else _OWN_RATIO_OF_LARGE
-    # What smoothing and darkened corners leave behind looks like small marks.
-    least = (
-        _LARGE_MARK if any(harms.has(side, kind, 0.1) for side in (0, 1) for kind in ("smooth", "vignetted")) else 0.0
-    )
-    for side in (0, 1):
-        own, other = owned[side], owned[1 - side]
-        if own > least_edge and own > ratio * abs(other) and area > least:
-            harms.add(side, "overlaid", 0.08 + 0.6 * (1 - float(np.exp(-area / _LARGE_MARK))))
 
 
 def _without_vignette(a: Plane, b: Plane, harms: Harms) -> Plane:
@@ -187,7 +170,7 @@ def _judge_fine(first: Shown, second: Shown, placement: Placement, pair: Aligned
     if abs(octaves) > _OTHER_SIZE:
         # What the smaller one has more of at its own resolution, the larger one has lost or never had.
         steeper = min(0.8, sign * (found.own_slope[1] - found.own_slope[0]))
-        lacking = -sign * found.strong + 0.25 * steeper - 0.08 * abs(octaves)
+        lacking = -sign * found.strong + 0.25 * steeper - 0.08 * max(abs(octaves), 2 * abs(octaves) - 1)
         if lacking > 0.27 or views[larger].repeats > 0.05:
             harms.add(larger, "enlarged", 0.15)
         elif lacking < 0.12:
@@ -204,7 +187,8 @@ def _judge_fine(first: Shown, second: Shown, placement: Placement, pair: Aligned
         return detail
     codings = first.coding, second.coding
     rounding = added_detail(codings[richer], codings[1 - richer])
-    sharpened = _sharpened(views[richer], views[1 - richer]) if tells else 0.0
+    same = same_light(pair.shared_a, pair.shared_b)
+    sharpened = _sharpened(views[richer], views[1 - richer], found, same) if tells else 0.0
     if sharpened > 1:
         harms.add(richer, "sharpened", min(0.5, 0.15 * abs(detail) + 0.1))
     elif sharpened < 0.4 and abs(detail) > 0.15 + rounding:
@@ -239,11 +223,18 @@ def _judge_noise(found: FineStructure, qualities: tuple[float, float], harms: Ha
             harms.add(side, "noisy", 0.15 + min(0.4, float(np.max((0.1 * gain + own / 50)[noisy]))))
 
 
-def _sharpened(richer: View, poorer: View) -> float:
+def _sharpened(richer: View, poorer: View, found: FineStructure, same: bool) -> float:
     """Return how much speaks for sharpening of one copy, over 1, rather than for a loss of the other, under 0.4."""
     if np.isnan(richer.halo):
         return 0.0
-    clipped = float(np.log2((richer.clipped + 0.001) / (poorer.clipped + 0.001)))
+    faint, middle, strong = (abs(value) for value in (found.faint, found.middle, found.strong))
+    # Sharpening multiplies all fine structure alike; what smooths or compresses spares what is strong.
+    if strong < _EVEN * faint:
+        return 0.0
+    alike = strong > 0.5 and abs(strong - middle) < 0.2 and faint > 0.4 * strong
+    if alike and richer.halo > poorer.halo + 0.3:
+        return 2.0
+    clipped = float(np.log2((richer.clipped + 0.001) / (poorer.clipped + 0.001))) if same or alike else 0.0
     return (richer.halo - 0.7) / 0.2 + clipped / 1.5
 
 

@@ -15,6 +15,12 @@ _MIRRORED = 0.6
 _BLURRED = 0.25
 _THIN = 2.5
 _DETAIL = 2.0
+_LEAST_BAR, _SAME_SCENE = 0.025, 0.95
+"""Least depth, as a share of the side, of bars over a scene, and the correlation of what lies between them."""
+_WRITTEN = 4.0
+"""Least depth in px of a bar that is told by its paper alone."""
+_LEAST_PAGE = 0.09
+"""Share of an image that a page has around a picture, at least; less with a seam is a scene with an edge."""
 _SEAM, _SEAM_RATIO = 3.0, 2.0
 """Least step, in levels, across a seam, and how much larger it is than other steps near it."""
 
@@ -49,7 +55,36 @@ def judge_surroundings(image: Plane, box: Box) -> Surroundings:
     # A page is around a picture; a seam at one side of a scene that goes on at another is an edge in it.
     added = shares["bar"] + shares["mirror"] + shares["blur"]
     scene, page = shares["scene"], shares["page"]
-    return Surroundings(added, scene + page) if scene else Surroundings(added + page, 0.0)
+    in_page = page > _LEAST_PAGE and not scene
+    return Surroundings(added + page, 0.0) if in_page else Surroundings(added, scene + page)
+
+
+def covered_by_bars(a: Plane, b: Plane) -> tuple[float, float]:
+    """Return the shares, 0 to 1, of two copies on which plain bars lie at two opposite sides, over the scene.
+
+    Args:
+        a: (h, w) levels.
+        b: (h, w) levels; the same part of the scene.
+    """
+    shares = [0.0, 0.0]
+    for first, second in ((a, b), (a.T, b.T)):
+        for side, (own, other) in enumerate(((first, second), (second, first))):
+            rows = len(own)
+            top, bottom = _plain_rows(own), _plain_rows(own[::-1])
+            if min(top, bottom) < max(2.0, _LEAST_BAR * rows) or abs(top - bottom) > 2 or top + bottom > rows // 2:
+                continue
+            hidden = min(float(other[:top].std()), float(other[rows - bottom :].std()))
+            inner = slice(top + 1, rows - bottom - 1)
+            if hidden > 2 * _PLAIN and correlate(own[inner], other[inner]) > _SAME_SCENE:
+                shares[side] = max(shares[side], (top + bottom) / rows)
+    return shares[0], shares[1]
+
+
+def _plain_rows(rows: Plane) -> int:
+    """Return how many of the first rows have one level."""
+    level = float(np.median(rows[0]))
+    other = (rows.std(axis=1) >= _PLAIN) | (np.abs(rows.mean(axis=1) - level) >= _PLAIN)
+    return int(other.argmax()) if other.any() else 0
 
 
 def strip_kind(rows: Plane, depth: float) -> str:
@@ -67,8 +102,9 @@ def strip_kind(rows: Plane, depth: float) -> str:
         return "mirror"
     if detail_ratio(rows, edge) < _BLURRED:
         return "blur"
-    if float((np.abs(outer - np.median(outer)) < 2 * _PLAIN).mean()) > 0.5:  # plain, with writing on it
-        return "bar" if has_seam else ""
+    paper = [float((np.abs(part - np.median(outer)) < _PLAIN).mean()) for part in (outer, rows[:, edge + 1 : edge + 4])]
+    if paper[0] > 0.5:  # plain, with writing on it
+        return "bar" if has_seam or (depth > _WRITTEN and paper[1] < 0.5 * paper[0]) else ""
     if has_seam and depth >= _THIN:
         return "page"
     # A strip without detail can be part of a scene, or blurred: nothing is lost without it.

@@ -15,7 +15,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object inst
 
 @app.command()
 def recipes(as_json: AsJson = False) -> None:
-    """List the shipped recipes, by the names that --recipe takes."""
+    """List the recipes that --recipe takes by name."""
     from dynet.config.shipped_recipes import SHIPPED_RECIPES
 
     _print(SHIPPED_RECIPES, as_json)
@@ -23,7 +23,10 @@ def recipes(as_json: AsJson = False) -> None:
 
 @app.command()
 def variants(weights: WeightsOption = "", as_json: AsJson = False) -> None:
-    """List the variants of weights; without --weights those that recipes have by default."""
+    """List the variants of weights.
+
+    Without --weights, those that recipes have by default.
+    """
     from dynet.model.variants import LARGE, SMALL, Variant
 
     listed: tuple[Variant, ...] = (SMALL, LARGE)
@@ -41,7 +44,7 @@ def variants(weights: WeightsOption = "", as_json: AsJson = False) -> None:
 
 @app.command()
 def degradations(as_json: AsJson = False) -> None:
-    """List the degradations that the tasks of a recipe can name."""
+    """List the degradations that a recipe can name."""
     from dynet.degradations.registry import DEGRADATIONS
 
     _print({name: _first_sentence(kind.__doc__) for name, kind in DEGRADATIONS.items()}, as_json)

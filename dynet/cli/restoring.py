@@ -52,7 +52,10 @@ def restore(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per file.")] = False,
 ) -> None:
-    """Restore images; the exit code is 1 if one of them could not be restored."""
+    """Restore images.
+
+    The exit code is 1 if one of them could not be restored.
+    """
     from dynet.inference.encoding import Encoding
     from dynet.inference.inputs import find_input_files
     from dynet.inference.precision import choose_dtype

@@ -47,7 +47,10 @@ def train(
     ] = False,
     device: DeviceOption = Device.auto,
 ) -> None:
-    """Train a network: pre-train it on clean images, or fine-tune it on tasks."""
+    """Pre-train or fine-tune a network.
+
+    Pre-training takes clean images, fine-tuning tasks.
+    """
     require("torch", "accelerate", "safetensors", "tensorboard")
     from dynet.api.training import train_network
     from dynet.config.recipe import load_recipe
@@ -78,7 +81,10 @@ def evaluate(
     device: DeviceOption = Device.auto,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
 ) -> None:
-    """Measure how well, how fast and in how much memory a network restores benchmarks."""
+    """Measure a network on benchmarks.
+
+    How well it restores them, how fast, and in how much memory.
+    """
     from dynet.evaluation.pyiqa_names import check_names
 
     if metrics is not None:

@@ -19,7 +19,7 @@ def convert(
     released: Annotated[Path, typer.Argument(help="A checkpoint of the released code, with any wrappers.")],
     out: Annotated[Path, typer.Argument(help="The weights file to write, W.safetensors.")],
 ) -> None:
-    """Convert weights of the released network to a weights file of dynet."""
+    """Convert weights of the released network to a file of dynet."""
     from dynet.model.convert import convert as run_conversion
 
     conversion = run_conversion(released, out)
@@ -39,7 +39,10 @@ def split(
     max_mb: Annotated[int, typer.Option(min=1, help="The size of the largest part, in MB of 10^6 bytes.")] = 15,
     dtype: Annotated[Literal["same", "fp32", "bf16"], typer.Option(help="The number format of the parts.")] = "same",
 ) -> None:
-    """Write weights in parts, for sites that accept no large files; the folder loads like a single file."""
+    """Write weights in parts, for sites without large files.
+
+    The folder loads like a single file.
+    """
     from dynet.model.weight_parts import split as run_split
 
     for path in run_split(weights, out, max_mb, dtype):
@@ -81,7 +84,10 @@ def export(
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
 ) -> None:
-    """Write a variant as a file for other programs; it is kept only if its results equal those of torch."""
+    """Write a variant as a file for other programs.
+
+    It is kept only if its results equal those of torch.
+    """
     from dynet.exporting.comfyui_folder import NODE_FOLDER
     from dynet.exporting.to_files import COMFYUI, export_to_files
 
@@ -127,7 +133,10 @@ def publish(
     image: Annotated[list[str] | None, typer.Option(help="For OpenModelDB: URL-OF-INPUT,URL-OF-RESULT.")] = None,
     date: Annotated[str | None, typer.Option(help="For OpenModelDB: yyyy-mm-dd; default: today.")] = None,
 ) -> None:
-    """Upload weights to the Hugging Face Hub, with a card about their training; or write an entry for OpenModelDB."""
+    """Upload weights with a card to the Hugging Face Hub.
+
+    The card is about their training. Or write an entry for OpenModelDB.
+    """
     for_hub = {"--repo-id": repo_id, "--evaluation": evaluation, "--private": private, "--revision": revision}
     for_hub |= {"--dry-run": dry_run, "--json": as_json}
     for_list = {"--author": author, "--tag": tag, "--description": description, "--resource": resource}

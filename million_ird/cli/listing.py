@@ -21,7 +21,10 @@ def recipes_command(as_json: AsJson = False) -> None:
 
 @app.command("metrics")
 def metrics_command(as_json: AsJson = False) -> None:
-    """List what --metrics and the gates of a recipe can name: measures, then scores, then those of pyiqa."""
+    """List what --metrics and the gates of a recipe can name.
+
+    Measures come first, then scores, then those of pyiqa.
+    """
     from million_ird.config.score_names import known_metrics
 
     _print(known_metrics(), as_json)

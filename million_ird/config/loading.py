@@ -59,7 +59,12 @@ def load(path: str | os.PathLike[str]) -> Recipe:
     named = ours.get(str(path)) or ours.get(f"{path}.yaml")
     file = Path(path) if os.path.isfile(path) or (named is None and os.path.exists(path)) else named
     if file is None:
-        raise RecipeError(f"recipe {path}: no such file{nearest(str(path), ours)}")
+        names = [name.removesuffix(".yaml") for name in ours]
+        hint = (
+            nearest(str(path).removesuffix(".yaml").removesuffix(".yml"), names)
+            or f"; recipes of the package are {', '.join(names)}"
+        )
+        raise RecipeError(f"recipe {path}: no such file{hint}")
     try:
         return parse_text(file.read_bytes(), origin=str(path))
     except OSError as error:

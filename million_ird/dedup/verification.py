@@ -51,7 +51,7 @@ class Relation(enum.Enum):
     COPY = "copy"
     """They show the same, or one is a crop of at least half of the other."""
     PART = "part"
-    """They share a part of what they show, or show nearly the same: other clothes in one pose, another view of a scene."""
+    """They share a part, or show nearly the same: other clothes on a person in one pose, another view of a scene."""
 
 
 @dataclass(frozen=True, slots=True)

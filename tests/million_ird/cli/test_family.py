@@ -67,7 +67,7 @@ def test_the_nearest_name_is_suggested_everywhere(finished: Path, program: Progr
         ("score", "x.png", "--metrics", "briske"): "'brisque'",
         ("export", finished, "--format", "foldr"): "'folder'",
         ("export", finished, "--format", "folder", "--config", "patchs"): "'patches'",
-        ("decide", finished, "--recipe", "stricd"): "'strict.yaml'",
+        ("decide", finished, "--recipe", "stricd"): "'strict'",
         ("decide", finished, "--exclude-benchmark", "CBSD86"): "'CBSD68'",
         ("explian", finished, "x"): "explain",
     }

@@ -91,7 +91,7 @@ def test_a_file_that_is_none_is_told(tmp_path: Path) -> None:
     for path, expected in (
         (tmp_path, "Is a directory"),
         (tmp_path / "no.yaml", "no such file"),
-        ("demo.yml", "did you mean 'demo.yaml'?"),
+        ("demo.yml", "did you mean 'demo'?"),
         ("x" * 5000, "no such file"),
     ):
         with pytest.raises(RecipeError, match=expected.replace("?", r"\?")):

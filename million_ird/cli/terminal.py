@@ -74,14 +74,15 @@ class ProgressBar:
         """Count `done` more finished units."""
         self._done += done
         elapsed = max(1e-9, time.monotonic() - self._started)
-        rate = "" if self._unit == "s" else f"{self._done / elapsed:.1f} {self._unit}/s"
+        rate = "" if self._unit == "s" else f"{self._done / elapsed:.1f} {self._unit}/s"  # seconds a second say nothing
         if self._bar:
             self._bar.update(self._task, advance=done, rate=rate)  # type: ignore[arg-type]
         elif time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
             self._last_line = time.monotonic()
             remaining = (self._total - self._done) * elapsed / max(1, self._done)
+            note = rate and f", {rate}"
             self._console.print(
-                f"{self._name}: {self._done:,}/{self._total:,}{rate and f', {rate}'}, {remaining:.0f} s left",
+                f"{self._name}: {self._done:,}/{self._total:,}{note}, {remaining:.0f} s left",
                 highlight=False,
             )
 

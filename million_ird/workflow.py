@@ -24,7 +24,7 @@ from million_ird.config.loading import load
 from million_ird.config.recipe import Recipe, digest
 from million_ird.config.source_spec import SourceSpec
 from million_ird.dataset.shards import WriteSummary, write_shards
-from million_ird.decide.stream import Decision
+from million_ird.decide.stream import Decision, clean_decided
 from million_ird.errors import LedgerError, SourceError, UsageError
 from million_ird.fingerprints import (
     REMOVED,
@@ -269,8 +269,8 @@ def decide_stage(folder: Folder, recipe: Recipe, executor: Executor) -> Funnel:
         staged.publish()
         keep_ledger_digest(folder)
         folder.write_json(DECIDED, {**decided, "files": ledgers.versions(folder)})
-        staged.clean()
         counts = staged.funnel
+    clean_decided(folder)  # also what a run left that was killed here
     unmeasured = counts.dropped.get(NOT_MEASURED, 0)
     if unmeasured:
         log.warning(

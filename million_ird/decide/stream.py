@@ -145,9 +145,10 @@ class StagedLedger:
         for name in set(self.out.names(ledger.FOLDER)) - set(names):
             self.out.remove(f"{ledger.FOLDER}/{name}")
 
-    def clean(self) -> None:
-        """Remove what deciding has left under `.work`."""
-        self.out.remove(FOLDER)
+
+def clean_decided(out: Folder) -> None:
+    """Remove what deciding has left under `.work`, once the ledger is in place."""
+    out.remove(FOLDER)
 
 
 def _covering(ends: NDArray[np.int64], first: int, stop: int) -> tuple[int, int]:

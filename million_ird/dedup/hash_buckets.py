@@ -5,11 +5,12 @@ They are distributed to buckets on disk by their last digits, and one bucket at 
 
 import contextlib
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from types import TracebackType
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from million_ird.dedup.clusters import labels_of
@@ -71,6 +72,18 @@ class HashBuckets:
                 used += int(own.max()) + 1
         return labels
 
+    def repeated(self) -> Iterator[tuple[int, str, int]]:
+        """Yield the texts that were added more than once: the position of the first, the text, and how many they are.
+
+        They are in no order; memory holds one bucket.
+        """
+        for writer in self._writers:
+            writer.close()
+        for number in range(BUCKETS):
+            with pa.OSFile(self._path(number), "rb") as source:
+                table = pa.ipc.open_stream(source).read_all()
+            yield from _repeated(table)
+
     def _path(self, number: int) -> str:
         return f"{self._folder}/{number:02d}"
 
@@ -86,6 +99,29 @@ def labels_of_many(columns: Iterable[pa.Array], count: int, scratch: str | None)
         for column in columns:
             buckets.add(column)
         return buckets.labels()
+
+
+def repeated_texts(columns: Iterable[pa.Array], count: int) -> Iterator[tuple[str, int]]:
+    """Yield the texts that `count` texts have more than once, in the order of their first ones, and how many they are.
+
+    Many texts are compared in files of the system's temporary folder. The repeated ones are in memory.
+    """
+    if count <= IN_MEMORY:
+        texts = pa.chunked_array([*columns], pa.string())
+        found = _repeated(pa.table([pa.array(np.arange(len(texts))), texts], schema=_SCHEMA))
+        yield from ((text, number) for _, text, number in sorted(found))
+        return
+    with HashBuckets(None) as buckets:
+        for column in columns:
+            buckets.add(column)
+        yield from ((text, number) for _, text, number in sorted(buckets.repeated()))
+
+
+def _repeated(table: pa.Table) -> Iterator[tuple[int, str, int]]:
+    grouped = table.group_by("text").aggregate([("position", "min"), ("position", "count")])
+    chosen = grouped.filter(pc.and_(pc.greater(grouped["position_count"], 1), pc.is_valid(grouped["text"])))
+    for row in chosen.to_pylist():
+        yield row["position_min"], row["text"], row["position_count"]
 
 
 def _bucket_of(texts: pa.Array) -> NDArray[np.int64]:

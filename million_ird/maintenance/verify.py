@@ -1,28 +1,21 @@
 """Verification of a built dataset: everything is read again and compared with the recipe and the ledger."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from million_ird import ledger as ledgers
 from million_ird.build_folder import open_build
-from million_ird.config.recipe import Recipe
 from million_ird.dataset.columns import image_columns
 from million_ird.dataset.layout import CARD, data_files, hub_configs, linked_files, read_front_matter, split_rows
-from million_ird.decide.verdicts import decide, needed_columns
 from million_ird.errors import DamagedFile, LedgerError, one_line
-from million_ird.fingerprints import load_reference_fingerprints
+from million_ird.ledger_stream import LedgerStream
 from million_ird.maintenance.verify_images import ImagesFound, verify_images
+from million_ird.maintenance.verify_ledger import ledger_faults
 from million_ird.printable import printable
 from million_ird.reporting.formatting import plural
 from million_ird.runtime.executor import Executor
 from million_ird.runtime.progress import Listener
 from million_ird.runtime.storage import Folder
-from million_ird.scan.scan_table import ScanTable, from_ledger, from_scan, without_signatures
-from million_ird.schema import KEPT
 from million_ird.stages import IN_DATASET, IN_LEDGER, BuildStages, Stage, find_stages
 
 MAX_FAULTS = 1000
@@ -97,7 +90,7 @@ def verify(
     """
     folder, recipe = open_build(out)
     report = VerifyReport()
-    ledger = ledgers.load(folder)
+    ledger = LedgerStream.of_build(folder)
     measures = ledgers.check_version(ledger.schema, f"{folder.url}/{ledgers.FOLDER}")
     for name in ledgers.files(folder):
         if not folder.read_schema(name).equals(ledgers.ledger_schema(measures)):
@@ -106,12 +99,13 @@ def verify(
     report.stale = _due(stages, IN_LEDGER)
     if report.stale:
         return report
-    _check_ledger(folder, ledger, recipe, report)
-    report.stale = [] if report.faults else _due(stages, IN_DATASET)  # a damaged ledger was not decided again
-    if report.stale:
-        return report
-    kept = ledger.filter(pc.equal(ledger["verdict"], KEPT)).select([*image_columns(measures), "split"])
     with Executor(workers, scheduler) as executor:
+        for fault in ledger_faults(folder, recipe, executor, MAX_FAULTS + 1):
+            report.add(fault)
+        report.stale = [] if report.faults else _due(stages, IN_DATASET)  # a damaged ledger was not decided again
+        if report.stale:
+            return report
+        kept = ledger.kept_table([*image_columns(measures), "split"])
         _add_images(verify_images(folder, kept, recipe, executor, listener), report)
     _check_card(folder, ledger.num_rows, report)
     return report
@@ -119,51 +113,6 @@ def verify(
 
 def _due(stages: BuildStages, among: Sequence[Stage]) -> list[str]:
     return [stages.line(stage) for stage in among if stage in stages.due][:1]
-
-
-def _check_ledger(folder: Folder, ledger: pa.Table, recipe: Recipe, report: VerifyReport) -> None:
-    try:
-        ledgers.funnel(ledger)
-    except LedgerError as error:
-        report.add(f"ledger: {error}")
-    for key, count in Counter(ledger["key"].to_pylist()).items():
-        if count > 1:
-            report.add(f"ledger: key {key} appears {count} times")
-    missing = set(needed_columns(recipe)) - set(ledger.column_names)
-    if missing:
-        report.add(f"ledger: has no {', '.join(sorted(missing))}, which the recipe needs")
-        return
-    verdicts = decide(
-        ledger.select(needed_columns(recipe)),
-        recipe,
-        int(pc.sum(ledger["vanished"]).as_py() or 0),
-        batches=from_ledger(folder).iter_batches,
-        references=load_reference_fingerprints(folder),
-    )
-    if not verdicts.equals(ledger.select(verdicts.column_names)):
-        report.add("ledger: the recipe and the numbers give other verdicts")
-    rows = from_scan(folder)
-    if rows is not None and not _same_rows(rows, from_ledger(folder), ledger["reason"], recipe):
-        report.add("ledger: its rows differ from the scanned rows")
-
-
-def _same_rows(scan: ScanTable, ledger: ScanTable, reasons: pa.ChunkedArray, recipe: Recipe) -> bool:
-    """Return whether a scan, as it may be published, and a ledger have the same rows, but for what was removed."""
-    if scan.measures != ledger.measures:
-        return False
-    start = 0
-    others, unread = ledger.batches(), ledgers.measured_schema(ledger.measures).empty_table()
-    for table in scan.published(recipe.uri_parameters):
-        while unread.num_rows < table.num_rows:
-            batch = next(others, None)
-            if batch is None:
-                return False
-            unread = pa.concat_tables([unread, batch])
-        bare = without_signatures(table, reasons.slice(start, table.num_rows))
-        if not bare.equals(unread.slice(0, table.num_rows)):
-            return False
-        unread, start = unread.slice(table.num_rows), start + table.num_rows
-    return unread.num_rows == 0 and next(others, None) is None
 
 
 def _add_images(found: ImagesFound, report: VerifyReport) -> None:

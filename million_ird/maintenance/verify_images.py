@@ -6,7 +6,7 @@ which image, and gives each unit its images, their rows of the ledger, and the p
 
 import hashlib
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 
 import imagehash
@@ -19,6 +19,7 @@ from million_ird.images.decode import decode, decode_thumbnail
 from million_ird.images.header import read_header
 from million_ird.images.jpeg_damage import is_completed
 from million_ird.ledger import Row
+from million_ird.maintenance.kept_ids import KeptIds
 from million_ird.maintenance.verify_journal import UnitContent, VerifyJournal
 from million_ird.maintenance.verify_patches import image_bytes, patch_faults
 from million_ird.metadata.strip import list_private
@@ -129,9 +130,10 @@ class _Plan:
     def __init__(self, out: Folder, kept: pa.Table, recipe: Recipe) -> None:
         self._out, self._kept, self._recipe = out, kept, recipe
         self.damaged: list[str] = []
-        self._files = [(f"data/{name}", self._texts(f"data/{name}", "id")) for name in out.names("data")]
+        # Packed, since there may be millions; the parents of patches, of which there are more, are read file by file.
+        self._files = [(f"data/{name}", pa.array(self._texts(f"data/{name}", "id"))) for name in out.names("data")]
         self._parents = _Parents(
-            [(f"patches/{name}", self._texts(f"patches/{name}", "parent")) for name in out.names("patches")]
+            [f"patches/{name}" for name in out.names("patches")], lambda file: self._texts(file, "parent")
         )
         self.image_rows = sum(len(ids) for _, ids in self._files)
         self.faults_afterwards: list[str] = []
@@ -139,17 +141,13 @@ class _Plan:
 
     def units(self) -> Iterator[VerifyUnit]:
         """Yield all units; in the end, take note of kept images and patches that are in no unit."""
-        positions = {name: position for position, name in enumerate(self._kept["id"].to_pylist())}
-        seen: set[str] = set()
+        kept = KeptIds(self._kept["id"])
         numbers = itertools.count()
         for file, ids in self._files:
             for start in range(0, len(ids), UNIT_IMAGES):
-                some = ids[start : start + UNIT_IMAGES]
-                repeated = set()
-                for position, name in enumerate(some):
-                    if name in seen:
-                        repeated.add(position)
-                    seen.add(name)
+                some = ids.slice(start, UNIT_IMAGES).to_pylist()
+                repeated = {position for position, name in enumerate(some) if kept.see(name)}
+                rows = [row for name in some if (row := kept.position(name)) is not None]
                 counts, ranges = self._parents.take(
                     [None if position in repeated else name for position, name in enumerate(some)]
                 )
@@ -159,13 +157,14 @@ class _Plan:
                     recipe=self._recipe,
                     images=FileRows(file, start, start + len(some)),
                     split=file.split("/")[1].split("-", 1)[0],
-                    kept=self._kept.take(pa.array([positions[name] for name in some if name in positions], pa.int64())),
+                    kept=self._kept.take(pa.array(rows, pa.int64())),
                     repeated=frozenset(repeated),
                     patches=ranges,
                     counts=counts,
                 )
-        missing = [name for name in positions if name not in seen]
-        self.faults_afterwards = [f"images: {name} is kept in the ledger, but not in the data" for name in missing]
+        self.faults_afterwards = [
+            f"images: {name} is kept in the ledger, but not in the data" for name in kept.unseen()
+        ]
         for patch in self._ids_of(self._parents.rest()):
             self.patches_without_image += 1
             self.faults_afterwards.append(f"patches: {patch}: its parent is not in the data, or in another order")
@@ -189,11 +188,15 @@ class _Plan:
 
 
 class _Parents:
-    """The parents of all patches in the order of the files, taken from the front in runs of equal ones."""
+    """The parents of all patches in the order of the files, taken from the front in runs of equal ones.
 
-    def __init__(self, files: Sequence[tuple[str, list[str]]]) -> None:
-        self._files = files
+    Each file is read once, when the ones before it were taken; one is in memory.
+    """
+
+    def __init__(self, files: Sequence[str], read: Callable[[str], list[str]]) -> None:
+        self._files, self._read = files, read
         self._file, self._row = 0, 0
+        self._held: tuple[int, list[str]] | None = None
 
     def take(self, images: Sequence[str | None]) -> tuple[tuple[int, ...], tuple[FileRows, ...]]:
         """Return for each image how many patches follow that are its own, and where these are; None has none."""
@@ -208,15 +211,21 @@ class _Parents:
 
     def rest(self) -> list[FileRows]:
         """Return what was not taken."""
-        rest = [FileRows(file, 0, len(parents)) for file, parents in self._files[self._file :]]
-        if rest:
-            rest[0] = FileRows(rest[0].file, self._row, rest[0].stop)
+        rest = []
+        while self._file < len(self._files):
+            rest.append(FileRows(self._files[self._file], self._row, len(self._parents())))
+            self._file, self._row = self._file + 1, 0
         return rest
+
+    def _parents(self) -> list[str]:
+        """Return the parents of the present file."""
+        if self._held is None or self._held[0] != self._file:
+            self._held = self._file, self._read(self._files[self._file])
+        return self._held[1]
 
     def _run_of(self, image: str | None) -> Iterator[FileRows]:
         while self._file < len(self._files):
-            file, parents = self._files[self._file]
-            start = self._row
+            file, parents, start = self._files[self._file], self._parents(), self._row
             while self._row < len(parents) and parents[self._row] == image:
                 self._row += 1
             if self._row > start:

@@ -18,7 +18,9 @@ from tests.million_ird.stopping import NEVER, raise_stopped, stop_before
 PROGRAM = Path(deciding.__file__)
 
 
-@pytest.mark.parametrize(("seed", "moments"), [(0, 1), pytest.param(1, 30, marks=pytest.mark.full)])
+@pytest.mark.parametrize(
+    ("seed", "moments"), [(0, 1), *(pytest.param(seed, 5, marks=pytest.mark.full) for seed in range(1, 7))]
+)
 def test_deciding_that_is_killed_ends_in_the_same_bytes_and_leaves_nothing(
     seed: int, moments: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

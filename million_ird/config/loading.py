@@ -60,10 +60,8 @@ def load(path: str | os.PathLike[str]) -> Recipe:
     file = Path(path) if os.path.isfile(path) or (named is None and os.path.exists(path)) else named
     if file is None:
         names = [name.removesuffix(".yaml") for name in ours]
-        hint = (
-            nearest(str(path).removesuffix(".yaml").removesuffix(".yml"), names)
-            or f"; recipes of the package are {', '.join(names)}"
-        )
+        stem = str(path).removesuffix(".yaml").removesuffix(".yml")
+        hint = nearest(stem, names) or f"; recipes of the package are {', '.join(names)}"
         raise RecipeError(f"recipe {path}: no such file{hint}")
     try:
         return parse_text(file.read_bytes(), origin=str(path))

@@ -44,6 +44,17 @@ _MAX_PLAIN = 0.3
 _CALM = 0.5
 """Least share of the columns there that jump by less than half a step: in the seeming stairs of 1,465 shifted whole
 pictures at most 0.36, behind damage 0.54 and more."""
+_SEGMENTS = 8
+_MIN_SEGMENT = 32
+"""Columns: each half of a stair is looked at in up to eight parts of this width and more."""
+_STEADY = 0.2
+"""Least median step in each part, as a share of the step. A wrong difference shifts all columns alike. Of the steps
+between plain blocks of a sky that was compressed hard, some part never has one."""
+_EVEN = 0.8
+"""Largest share of columns along a stair with plain blocks on both sides: a sky whose only steps are those between the
+levels of a strong compression looks shifted, too."""
+_EVEN_LEVELS = 1.2
+"""How much a plain block may change within three rows."""
 _UNUSUAL = 3.0
 """How often the step is as large as nine tenths of the jumps along other rows of blocks."""
 
@@ -147,11 +158,26 @@ def find_shift(pixels: NDArray[np.uint8], height: int, width: int) -> int | None
     if pixels.shape[0] < 3 * height or pixels.shape[1] < 2 * _MIN_COLUMNS + width:
         return None
     boundaries = np.arange(height, pixels.shape[0] - 4, height)
-    for steps in _steps(pixels, boundaries):
+    for channel, steps in enumerate(_steps(pixels, boundaries)):
         for number, column in _candidates(steps, width):
             if _is_stair(steps, number, column, width):
-                return int(boundaries[number])
+                upper, lower = (_is_even(pixels, int(boundaries[number + k]), channel) for k in (0, 1))
+                left, right = _halves(column, width)
+                if np.concatenate([lower[left], upper[right]]).mean() < _EVEN:
+                    return int(boundaries[number])
     return None
+
+
+def _halves(column: int, width: int) -> tuple[slice, slice]:
+    """Return the columns of a stair that is lower up to `column`: before it may come blocks of nonsense, left out."""
+    return slice(max(_MIN_COLUMNS, column - _NONSENSE * width)), slice(column, None)
+
+
+def _is_even(pixels: NDArray[np.uint8], boundary: int, channel: int) -> NDArray[np.bool_]:
+    """Return whether the blocks on both sides of a boundary are plain in luma (0) or a colour difference: (W,)."""
+    rows = np.minimum(boundary + np.array([-7, -4, 3, 6]), len(pixels) - 1)  # away from what upsampled colour blurs
+    values = _channels(pixels[rows].astype(np.float32))[channel]
+    return np.asarray(np.abs(values[::2] - values[1::2]).max(axis=0) < _EVEN_LEVELS)
 
 
 def _steps(pixels: NDArray[np.uint8], boundaries: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -159,7 +185,12 @@ def _steps(pixels: NDArray[np.uint8], boundaries: NDArray[np.int64]) -> NDArray[
     above, before, behind, below = (pixels[boundaries + offset].astype(np.int16) for offset in (-5, -2, 1, 4))
     jump = (3 * (behind - before) + above - below).astype(np.float32)
     jump *= 0.5
-    red, green, blue = jump[..., 0], jump[..., 1], jump[..., 2]
+    return _channels(jump)
+
+
+def _channels(colours: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return luma and two colour differences: (..., 3) → (3, ...)."""
+    red, green, blue = colours[..., 0], colours[..., 1], colours[..., 2]
     luma = 0.299 * red + 0.587 * green + 0.114 * blue
     return np.stack([luma, 0.564 * (blue - luma), 0.713 * (red - luma)]).astype(np.float32)
 
@@ -204,11 +235,13 @@ def _is_stair(steps: NDArray[np.float32], number: int, column: int, width: int) 
         width: of a unit of blocks.
     """
     upper, lower = steps[number], steps[number + 1]
-    # Before the column may come blocks of nonsense, which are judged by nobody.
-    left, right = slice(max(_MIN_COLUMNS, column - _NONSENSE * width)), slice(column, None)
+    left, right = _halves(column, width)
     stepped = [float(np.median(lower[left])), float(np.median(upper[right]))]
     low, high = sorted(map(abs, stepped))
     if low < _MIN_STEP or high > 2 * low or stepped[0] * stepped[1] < 0:
+        return False
+    sign = np.sign(stepped[0])
+    if min(_least_step(sign * part) for part in (lower[left], upper[right])) < _STEADY * low:
         return False
     plain = [float(np.median(upper[left])), float(np.median(lower[right]))]
     calm = min(float((np.abs(part) < low / 2).mean()) for part in (upper[left], lower[right]))
@@ -217,6 +250,12 @@ def _is_stair(steps: NDArray[np.float32], number: int, column: int, width: int) 
     others = np.delete(steps, [number, number + 1], axis=0)
     usual = max(float(np.percentile(np.abs(np.median(others[:, part], axis=1)), 90)) for part in (left, right))
     return low >= _UNUSUAL * usual
+
+
+def _least_step(steps: NDArray[np.float32]) -> float:
+    """Return the least median over the segments of half a stair; steps: (columns,), 48 and more."""
+    segments = np.array_split(steps, min(_SEGMENTS, len(steps) // _MIN_SEGMENT))
+    return min(float(np.median(segment)) for segment in segments)
 
 
 def _warning(encoded: bytes) -> str | None:

@@ -152,6 +152,38 @@ def test_a_shift_without_a_warning_is_found(shift: int) -> None:
     assert find_shift(np.clip(edge, 0, 255).astype(np.uint8), 16, 16) is None
 
 
+def sky(seed: int, grain: float) -> NDArray[np.uint8]:
+    """A soft gradient of brightness and colour, (H, W, 3); grain: standard deviation in levels."""
+    rng = np.random.default_rng(seed)
+    height, width = rng.integers((160, 300), (400, 700))
+    down, across = np.linspace(0, 1, height)[:, None, None], np.linspace(0, 1, width)[None, :, None]
+    slopes = rng.normal(0, 60, (3, 3)) * [[1], [0.2], [0.5]]
+    values = rng.uniform(60, 200, 3) + slopes[0] * down + slopes[1] * across + slopes[2] * down**2
+    values += rng.normal(0, grain, values.shape)
+    return np.clip(values, 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("subsampling", [0, 2])
+@pytest.mark.parametrize("quality", [5, 10, 20, 35])
+def test_the_blocks_of_a_strong_compression_are_no_shift(quality: int, subsampling: int) -> None:
+    skies = [sky(seed, grain) for seed in range(25) for grain in (0.0, 1.0)]
+    for number, pixels in enumerate([*PHOTOGRAPHS.values(), *skies]):
+        once = coded(pixels, "JPEG", quality=quality, subsampling=subsampling)
+        again = coded(EncodedImage(once).pixels, "JPEG", quality=95, subsampling=0)
+        assert (verdict(once), verdict(again)) == ("read", "read"), number
+
+
+@pytest.mark.parametrize("subsampling", [0, 2])
+@pytest.mark.parametrize("shift", [-24, -12, 12, 24])
+def test_a_shift_in_a_plain_sky_is_found(shift: int, subsampling: int) -> None:
+    for seed in range(10):
+        pixels = np.clip(sky(seed, 3.0), 40, 215).astype(int)
+        below = 80 if subsampling else 72  # one row of units below the 64th
+        pixels[64:below, 160:] += shift
+        pixels[below:] += shift
+        assert verdict(coded(pixels.astype(np.uint8), "JPEG", quality=88, subsampling=subsampling)) == "damaged", seed
+
+
 def png_of(chunks: list[tuple[bytes, bytes]], wrong: bytes = b"") -> bytes:
     parts = [b"\x89PNG\r\n\x1a\n"]
     for kind, body in chunks:

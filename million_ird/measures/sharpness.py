@@ -5,10 +5,11 @@
   and the 4KLSDB recipe. The number depends on resolution and on how much of the image is sky
   (cleanvision#120): use it with wide limits.
 - `sharpest_blocks` (grey levels, ≥ 0, up is better): standard deviation of the Laplacian within blocks of
-  64×64, at the 95th percentile of the blocks. A photograph with a sharp subject in front of a soft background
+  64×64 beyond that of the noise (variances are subtracted; see `noise.py`), at the 95th percentile of the blocks.
+  A photograph with a sharp subject in front of a soft background
   has a high number; one that is blurred everywhere has no sharp block.
 - `textured_share` (0–1, up is better): share of blocks of 16×16 in which the Laplacian's standard deviation
-  is 2 or more, that is, which have more than rounding noise: texture, grain or an edge. Gradients and soft
+  is 2 or more beyond that of the noise: texture or an edge, but neither rounding nor grain. Gradients and soft
   renders with a few drawn edges have a few hundredths.
 
 Null under 16 px.
@@ -25,10 +26,15 @@ from numpy.typing import NDArray
 from million_ird.images.encoded_image import EncodedImage
 from million_ird.measure_specs import MEASURE_SPECS, Tier
 from million_ird.measures.bands import iter_row_bands
+from million_ird.measures.noise import noise_deviation
 
 SHARP_BLOCK = 64
 SMALL_BLOCK = 16
 TEXTURED = 2.0
+_GAIN = 20.0
+"""Variance of the Laplacian of white noise, as a multiple of the noise's own."""
+_MARGIN, _SMALL_MARGIN = 1.2, 1.5
+"""How much more the noise may have in some large and small block by chance."""
 _PERCENTILE = 95
 
 
@@ -57,10 +63,11 @@ class SharpnessMeasure:
         sharp = (
             _average_blocks(square, SHARP_BLOCK // SMALL_BLOCK) - _average_blocks(mean, SHARP_BLOCK // SMALL_BLOCK) ** 2
         )
+        noise = _GAIN * (noise_deviation(luma) or 0) ** 2
         return {
             "laplacian_variance": max(0.0, total_square / luma.size - (total / luma.size) ** 2),
-            "sharpest_blocks": float(np.sqrt(max(0.0, np.percentile(sharp, _PERCENTILE)))),
-            "textured_share": float((square - mean * mean >= TEXTURED**2).mean()),
+            "sharpest_blocks": float(np.sqrt(max(0.0, np.percentile(sharp, _PERCENTILE) - _MARGIN * noise))),
+            "textured_share": float((square - mean * mean >= TEXTURED**2 + _SMALL_MARGIN * noise).mean()),
         }
 
 

@@ -68,6 +68,13 @@ def test_a_gradient_has_no_textured_block_and_a_flat_image_no_sharpness() -> Non
     assert set(numbers(np.full((64, 64), 3, np.uint8)).values()) == {0}
 
 
+@pytest.mark.parametrize(("level", "share"), [(0, 0.85), (30, 0.25)])
+def test_black_blocks_do_not_count(level: int, share: float) -> None:
+    pixels = np.full((320, 320), level, np.uint8)
+    pixels[80:240, 80:240] = natural_noise(160, 160) // 2 + 60
+    assert numbers(pixels)["textured_share"] == pytest.approx(share, abs=0.15)
+
+
 def test_null_under_16_pixels() -> None:
     assert set(MEASURE.measure(encoded_image(natural_noise(15, 100))).values()) == {None}
     assert None not in MEASURE.measure(encoded_image(natural_noise(16, 16))).values()

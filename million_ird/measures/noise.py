@@ -7,7 +7,7 @@
   is 6 in the luma.
 
 Sharpness and resolution are judged above this noise (`sharpness.py`, `resolution.py`), since noise has energy in high
-frequencies, as detail has. Null under 64 px, and where fewer than 20 blocks are neither black nor white.
+frequencies, as detail has. Null under 128 px, and where fewer than 20 blocks are neither black nor white.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ from million_ird.measure_specs import MEASURE_SPECS, Tier
 BLOCK = 16
 BLOCKS = 2048
 """Blocks looked at, in rows spread over the image."""
-_MIN_SIDE = 64
+_MIN_SIDE = 128
 _MIN_BLOCKS = 20
 _PERCENTILE = 1
 _LOWEST = 0.85

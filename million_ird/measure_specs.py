@@ -157,13 +157,24 @@ MEASURE_SPECS: Mapping[str, MeasureSpec] = MappingProxyType(
                     "sharpest_blocks",
                     f"{_LEVELS}, ≥ 0",
                     "up",
-                    "Standard deviation of the Laplacian in blocks of 64×64, 95th percentile of the blocks",
+                    "Standard deviation of the Laplacian in blocks of 64×64, beyond the noise, 95th percentile",
                 ),
                 Field(
                     "textured_share",
                     "0–1",
                     "up",
-                    "Share of blocks of 16×16 in which the Laplacian's standard deviation is 2 or more",
+                    "Share of blocks of 16×16 in which the Laplacian's standard deviation is 2 and more beyond noise",
+                ),
+            ),
+        ),
+        "noise": MeasureSpec(
+            Tier.PIXELS,
+            (
+                Field(
+                    "noise",
+                    f"{_LEVELS}, ≥ 0",
+                    "down",
+                    "Standard deviation of the noise of the luma, as the smoothest blocks of 16×16 show it",
                 ),
             ),
         ),
@@ -213,13 +224,19 @@ MEASURE_SPECS: Mapping[str, MeasureSpec] = MappingProxyType(
                     "octave_drop",
                     "dB",
                     "down",
-                    "Mean spectral level from 0.1 to 0.36 of Nyquist minus mean level over 0.56 of Nyquist",
+                    "Mean spectral level from 0.1 to 0.36 of Nyquist minus mean level over 0.56, above the noise",
                 ),
                 Field(
                     "lower_octave_drop",
                     "dB",
                     "down",
-                    "Mean spectral level from 0.08 to 0.22 of Nyquist minus mean level from 0.3 to 0.5 of Nyquist",
+                    "Mean spectral level from 0.08 to 0.22 of Nyquist minus mean level from 0.3 to 0.5, above noise",
+                ),
+                Field(
+                    "cutoff",
+                    "dB",
+                    "down",
+                    "Octave drop plus 1.5 times the steepest fall from a frequency to 1.33 times this frequency",
                 ),
                 Field(
                     "effective_resolution",

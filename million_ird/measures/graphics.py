@@ -3,9 +3,10 @@
 All are measured on the thumbnail, where noise is averaged out and artwork is still artwork. Null under 16 px.
 
 - `even_share` (0–1, down is better): share of pixels that are exactly the same in all channels as their right and
-  their lower neighbour, and of one of the image's three most common colours. Flat artwork, plots, logos,
+  their lower neighbour, and of one of the three most common colours, among the pixels that are not black: nothing
+  tells a night sky or a dark studio from a drawn black, so the rest of the image is judged. Flat artwork, plots, logos,
   silhouettes, pages and cut-outs have a quarter and more, mostly half. A clear sky is even in places, but it has a
-  gradient of many colours, so photographs stay under 0.22 unless as much of them is pure black or white.
+  gradient of many colours, so photographs stay under 0.22 unless as much of them is pure white.
 - `top_colours` (0–1, down is better): share of pixels that have one of the eight most common exact colours.
   For the report; grey images of low contrast have few levels to begin with, so use `even_share` in gates.
 - `detail` (grey levels, up is better): 97th percentile of the magnitude of the 3×3 Laplacian (0 1 0; 1 −4
@@ -26,6 +27,8 @@ from million_ird.measure_specs import MEASURE_SPECS, Tier
 
 COLOURS = 8
 BACKGROUNDS = 3
+BLACK = 4
+_LEAST_REST = 0.02
 _MIN_SIDE = 16
 _PERCENTILE = 97
 
@@ -48,7 +51,7 @@ class GraphicsMeasure:
         common = colours[order]
         luma = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
         return {
-            "even_share": even_share(codes, common[-BACKGROUNDS:]),
+            "even_share": even_share(codes, common[~_is_black(common)][-BACKGROUNDS:]),
             "top_colours": float(counts[order[-COLOURS:]].sum() / codes.size),
             "detail": float(np.percentile(np.abs(cv2.Laplacian(luma, cv2.CV_16S)), _PERCENTILE)),
         }
@@ -63,10 +66,18 @@ def colour_codes(pixels: NDArray[np.uint8]) -> NDArray[np.int32]:
 def even_share(codes: NDArray[np.int32], backgrounds: NDArray[np.int32]) -> float:
     """Return the share of pixels that equal their right and lower neighbour and have a colour of `backgrounds`.
 
+    Black pixels do not count; where hardly any others are left, the share is that of a fiftieth of the image.
+
     Args:
         codes: (h, w), as `colour_codes` returns them.
         backgrounds: (n,) codes.
     """
     here = codes[:-1, :-1]
     even = (codes[:-1, 1:] == here) & (codes[1:, :-1] == here)
-    return float((even & np.isin(here, backgrounds)).mean())
+    rest = max(int(np.count_nonzero(~_is_black(here))), _LEAST_REST * here.size)
+    return float(np.count_nonzero(even & np.isin(here, backgrounds)) / rest)
+
+
+def _is_black(codes: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Return which colours have no channel over `BLACK`; any shape."""
+    return np.asarray(np.maximum(np.maximum(codes >> 16, (codes >> 8) & 255), codes & 255) <= BLACK)

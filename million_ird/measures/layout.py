@@ -1,6 +1,7 @@
 """Frames, and several images in one: even background at the border, seams.
 
-All are measured on the thumbnail. Null under 16 px.
+All are measured on the thumbnail. Null under 16 px. A black border counts for the first two only if what it surrounds
+fills a rectangle: bars and frames have straight edges, a night sky and a dark studio have not; for these both are 0.
 
 - `border_share` (0–1, down is better): share of pixels within 3 levels of the border's most common colour
   in every channel, and connected to the border: cut-outs on white, framed art, letterboxes, plots. A real sky
@@ -30,6 +31,9 @@ BACKGROUND_TOLERANCE = 3
 RIM_TOLERANCE = 2
 RIM_DEPTH = 3
 SEAM_STEP = 8
+_BLACK = 8
+_RECTANGLE = 0.9
+"""Least share of its bounding box that a picture within black bars fills; dark parts at its edge count as bars."""
 _MIN_SIDE = 16
 
 
@@ -45,31 +49,50 @@ class LayoutMeasure:
         small = image.thumbnail
         if min(small.shape[:2]) < _MIN_SIDE:
             return dict.fromkeys(self.fields)
-        distance = _distance_from_border_colour(small)
+        distance, black = _distance_from_border_colour(small)
+        background = distance <= BACKGROUND_TOLERANCE
+        counts = not black or _filling(background) >= _RECTANGLE
         return {
-            "border_share": border_share(distance <= BACKGROUND_TOLERANCE),
-            "rim_share": rim_share(distance <= RIM_TOLERANCE),
+            "border_share": border_share(background) if counts else 0.0,
+            "rim_share": rim_share(distance <= RIM_TOLERANCE) if counts else 0.0,
             "seam_share": seam_share(np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8)),
         }
 
 
-def _distance_from_border_colour(pixels: NDArray[np.uint8]) -> NDArray[np.int16]:
-    """Return the largest difference over channels to the border's most common colour; pixels: (h, w, 3) → (h, w)."""
+def _distance_from_border_colour(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.int16], bool]:
+    """Return the largest difference over channels to the border's most common colour, and whether this is black.
+
+    Args:
+        pixels: (h, w, 3).
+    """
     codes = colour_codes(pixels)
     border = np.concatenate([codes[0], codes[-1], codes[1:-1, 0], codes[1:-1, -1]])
     values, counts = np.unique(border, return_counts=True)
     code = int(values[counts.argmax()])
     colour = np.array([code >> 16, (code >> 8) & 255, code & 255], np.int16)
-    return np.asarray(np.abs(pixels.astype(np.int16) - colour).max(axis=2), np.int16)
+    distance = np.asarray(np.abs(pixels.astype(np.int16) - colour).max(axis=2), np.int16)
+    return distance, bool(colour.max() <= _BLACK)
 
 
 def border_share(background: NDArray[np.bool_]) -> float:
     """Return the share of background pixels that are connected to the border; background: (h, w)."""
+    return float(_connected(background).mean())
+
+
+def _filling(background: NDArray[np.bool_]) -> float:
+    """Return which share of its bounding box the image inside a border fills; 1 if nothing is inside; (h, w)."""
+    inside = ~_connected(background)
+    rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+    return float(inside[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].mean()) if rows.size else 1.0
+
+
+def _connected(background: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the background pixels that are connected to the border: (h, w)."""
     _, labels = cv2.connectedComponents(background.astype(np.uint8), connectivity=4)
     touching = np.zeros(labels.max() + 1, bool)
     touching[np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])] = True
     touching[0] = False
-    return float(touching[labels].mean())
+    return np.asarray(touching[labels])
 
 
 def rim_share(background: NDArray[np.bool_]) -> float:

@@ -16,6 +16,7 @@ from million_ird.measures.exposure import ExposureMeasure
 from million_ird.measures.graphics import GraphicsMeasure
 from million_ird.measures.header import HeaderMeasure
 from million_ird.measures.layout import LayoutMeasure
+from million_ird.measures.noise import NoiseMeasure
 from million_ird.measures.nss import NssMeasure
 from million_ird.measures.resolution import ResolutionMeasure
 from million_ird.measures.sharpness import SharpnessMeasure
@@ -50,6 +51,7 @@ MEASURES: Mapping[str, Measure] = MappingProxyType(
         "layout": LayoutMeasure(),
         "graphics": GraphicsMeasure(),
         "sharpness": SharpnessMeasure(),
+        "noise": NoiseMeasure(),
         "flat": FlatMeasure(),
         "text": TextMeasure(),
         "artefacts": ArtefactMeasure(),

@@ -1,4 +1,4 @@
-"""Real resolution: "fake HD" has many pixels, but no energy in the upper part of its spectrum.
+"""Real resolution: "fake HD" has many pixels, but no structure in the upper part of its spectrum.
 
 All numbers are computed from the mean power spectrum of the 24 sharpest tiles of 128×128 (by energy of the Laplacian,
 Hann window), averaged over square rings, on which the larger of the horizontal and the vertical frequency is the same:
@@ -6,8 +6,13 @@ upscaling is separable, so an upscaled image has no energy outside a square. The
 by about 1/f² up to Nyquist; that of an upscaled one breaks off at the Nyquist frequency of the small image. Sky or blur
 in a part of the image does not matter, since only the sharpest tiles are used.
 
+Noise fills what upscaling leaves empty, so the drops are those of the structure above it: the spectrum of the smoothest
+tiles is subtracted, as far as `noise` allows (see noise.py): smooth tiles of a picture full of texture are no noise.
+
 - `octave_drop` (dB, down is better): mean level from 0.1 to 0.36 of Nyquist minus mean level over 0.56 of Nyquist.
-  Native photographs have 8–24, upscaled by two 23–40; ×1.5 is detected in part.
+  Native photographs have 8–24, upscaled by two 23–40.
+- `cutoff` (dB, down is better): the same plus one and a half times the steepest fall between a frequency and 1.33 times
+  this frequency, from 0.22 of Nyquist on. A soft photograph falls steadily, an upscaled one breaks off.
 - `lower_octave_drop` (dB, down is better): the same one octave lower: 0.08 to 0.22 minus 0.3 to 0.5 of Nyquist.
   Native photographs have 4–20, upscaled by four 21–40.
 - `effective_resolution` (0–1, up is better): highest frequency, as a share of Nyquist, at which the level is within 34
@@ -29,11 +34,22 @@ from scipy import fft
 
 from million_ird.images.encoded_image import EncodedImage
 from million_ird.measure_specs import MEASURE_SPECS, Tier
+from million_ird.measures.noise import noise_deviation
 
 TILE = 128
 TILES = 24
 WITHIN_DB = 34.0
 _NYQUIST = TILE // 2
+_DARK, _BRIGHT = 20, 235
+"""Mean levels of tiles whose noise is not clipped."""
+_NOISE_TILES = 12
+_NOISE_SLACK = 1.5
+"""How much more power the smoothest tiles may have at high frequencies than `noise` says, to be taken as noise."""
+_ABOVE_NOISE = 0.05
+"""Least power of the structure, as a share of the noise: less cannot be told from none."""
+_STEEPEST = 1.5
+_FALLS = np.arange(14, 41)
+"""From these rings on the steepest fall is looked for. Near Nyquist many a camera breaks off."""
 _FLOOR = 0.02
 """Power per pixel that counts as none; the rounding of 8-bit pixels alone gives 1/12."""
 
@@ -50,31 +66,73 @@ class ResolutionMeasure:
         luma = image.luma
         if min(luma.shape) < TILE:
             return dict.fromkeys(self.fields)
-        power = mean_power(sharpest_tiles(luma))
-        # Ring k is k/64 of Nyquist; index 0 is the mean.
-        rings = np.bincount(_rings().ravel(), power.ravel()) / np.bincount(_rings().ravel())
+        sharpest, smoothest = _extreme_tiles(luma)
+        power = mean_power(sharpest)
+        rings = ring_means(power)
         if rings[5:17].mean() < 1:
             return dict.fromkeys(self.fields)
-        level = 10 * np.log10(rings[: _NYQUIST + 1] + _FLOOR)
+        structure = structure_level(rings, ring_means(mean_power(smoothest)), noise_deviation(luma) or 0)
+        octave_drop = float(structure[7:24].mean() - structure[36:].mean())
+        level = 10 * np.log10(rings + _FLOOR)
         total = float(power.sum() - power[0, 0])
         return {
-            "octave_drop": float(level[7:24].mean() - level[36:].mean()),
-            "lower_octave_drop": float(level[6:15].mean() - level[20:33].mean()),
+            "octave_drop": octave_drop,
+            "lower_octave_drop": float(structure[6:15].mean() - structure[20:33].mean()),
+            "cutoff": octave_drop + _STEEPEST * steepest_fall(structure),
             "effective_resolution": effective_resolution(level),
             "high_frequency_share": float(power[_rings() > _NYQUIST // 2].sum() / total),
         }
 
 
+def structure_level(rings: NDArray[np.float64], smooth: NDArray[np.float64], noise: float) -> NDArray[np.float64]:
+    """Return the level in dB of what is above the noise; all (65,).
+
+    Args:
+        rings: mean power of the sharpest tiles at each frequency.
+        smooth: that of the smoothest tiles.
+        noise: standard deviation that these can have by noise alone, in grey levels.
+    """
+    high = max(float(smooth[36:].mean()), 1e-9)
+    spectrum = smooth * min(1.0, _NOISE_SLACK * noise**2 / high)
+    above = np.convolve(np.pad(rings - spectrum, 2, mode="edge"), np.full(5, 0.2), mode="valid")
+    return np.asarray(10 * np.log10(np.maximum(above, _ABOVE_NOISE * spectrum) + _FLOOR), np.float64)
+
+
+def steepest_fall(level: NDArray[np.float64]) -> float:
+    """Return the largest fall in dB from a frequency to 1.33 times this frequency; level: (65,) in dB."""
+    return float((level[_FALLS] - level[(_FALLS * 4) // 3]).max())
+
+
+def ring_means(power: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the mean power in each square ring: ring k is k/64 of Nyquist, ring 0 the mean; (128, 65) → (65,)."""
+    return np.asarray(np.bincount(_rings().ravel(), power.ravel()) / np.bincount(_rings().ravel()), np.float64)
+
+
 def sharpest_tiles(luma: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Return the tiles with the most energy in the Laplacian; luma: (H, W) → (n ≤ TILES, TILE, TILE), zero mean."""
+    return _extreme_tiles(luma)[0]
+
+
+def _extreme_tiles(luma: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the tiles with the most and with the least energy in the Laplacian, both (n, TILE, TILE), zero mean.
+
+    The latter are at most 12 and a quarter of all, and neither black nor white where there are others.
+    """
     rows, columns = luma.shape[0] // TILE, luma.shape[1] // TILE
     whole = luma[: rows * TILE, : columns * TILE]
     edges = cv2.convertScaleAbs(cv2.Laplacian(whole, cv2.CV_16S))
-    energy = np.asarray(
-        cv2.resize(cv2.multiply(edges, edges, dtype=cv2.CV_32F), (columns, rows), interpolation=cv2.INTER_AREA)
+    energy, level = (
+        np.asarray(cv2.resize(values, (columns, rows), interpolation=cv2.INTER_AREA)).ravel()
+        for values in (cv2.multiply(edges, edges, dtype=cv2.CV_32F), whole)
     )
-    best = np.argsort(energy, axis=None)[-TILES:]
-    tiles = np.stack([_tile(whole, int(index) // columns, int(index) % columns) for index in best])
+    order = np.argsort(energy)
+    clipped = (level < _DARK) | (level > _BRIGHT)
+    smooth = order[np.argsort(clipped[order], kind="stable")][: max(1, min(_NOISE_TILES, rows * columns // 4))]
+    return _tiles(whole, order[-TILES:], columns), _tiles(whole, smooth, columns)
+
+
+def _tiles(luma: NDArray[np.uint8], numbers: NDArray[np.intp], columns: int) -> NDArray[np.float32]:
+    tiles = np.stack([_tile(luma, int(number) // columns, int(number) % columns) for number in numbers])
     return np.asarray(tiles - tiles.mean(axis=(1, 2), keepdims=True), np.float32)
 
 

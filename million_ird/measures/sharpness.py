@@ -5,10 +5,12 @@
   and the 4KLSDB recipe. The number depends on resolution and on how much of the image is sky
   (cleanvision#120): use it with wide limits.
 - `sharpest_blocks` (grey levels, ≥ 0, up is better): standard deviation of the Laplacian within blocks of
-  64×64, at the 95th percentile of the blocks. A photograph with a sharp subject in front of a soft background
+  64×64 beyond that of the noise (variances are subtracted; see `noise.py`), at the 95th percentile of the blocks.
+  A photograph with a sharp subject in front of a soft background
   has a high number; one that is blurred everywhere has no sharp block.
 - `textured_share` (0–1, up is better): share of blocks of 16×16 in which the Laplacian's standard deviation
-  is 2 or more, that is, which have more than rounding noise: texture, grain or an edge. Gradients and soft
+  is 2 or more beyond that of the noise: texture or an edge, but neither rounding nor grain. Black blocks do not
+  count, as far as a tenth of all is left. Gradients and soft
   renders with a few drawn edges have a few hundredths.
 
 Null under 16 px.
@@ -25,10 +27,17 @@ from numpy.typing import NDArray
 from million_ird.images.encoded_image import EncodedImage
 from million_ird.measure_specs import MEASURE_SPECS, Tier
 from million_ird.measures.bands import iter_row_bands
+from million_ird.measures.noise import noise_deviation
 
 SHARP_BLOCK = 64
 SMALL_BLOCK = 16
 TEXTURED = 2.0
+BLACK = 4
+_LEAST_REST = 0.1
+_GAIN = 20.0
+"""Variance of the Laplacian of white noise, as a multiple of the noise's own."""
+_MARGIN, _SMALL_MARGIN = 1.2, 1.5
+"""How much more the noise may have in some large and small block by chance."""
 _PERCENTILE = 95
 
 
@@ -45,7 +54,7 @@ class SharpnessMeasure:
         if min(luma.shape) < SMALL_BLOCK:
             return dict.fromkeys(self.fields)
         total = total_square = 0.0
-        parts = []
+        parts, levels = [], []
         for band, inside in iter_row_bands(luma, SMALL_BLOCK):
             laplacian = np.asarray(cv2.Laplacian(band, cv2.CV_16S), np.int16)[inside]
             centre, deviation = (float(value[0, 0]) for value in cv2.meanStdDev(laplacian))
@@ -53,14 +62,16 @@ class SharpnessMeasure:
             total_square += (deviation**2 + centre**2) * laplacian.size
             if len(laplacian) >= SMALL_BLOCK:
                 parts.append(block_moments(laplacian, SMALL_BLOCK))
+                levels.append(_block_levels(band[inside]))
         mean, square = (np.concatenate([part[k] for part in parts]) for k in (0, 1))
         sharp = (
             _average_blocks(square, SHARP_BLOCK // SMALL_BLOCK) - _average_blocks(mean, SHARP_BLOCK // SMALL_BLOCK) ** 2
         )
+        noise = _GAIN * (noise_deviation(luma) or 0) ** 2
         return {
             "laplacian_variance": max(0.0, total_square / luma.size - (total / luma.size) ** 2),
-            "sharpest_blocks": float(np.sqrt(max(0.0, np.percentile(sharp, _PERCENTILE)))),
-            "textured_share": float((square - mean * mean >= TEXTURED**2).mean()),
+            "sharpest_blocks": float(np.sqrt(max(0.0, np.percentile(sharp, _PERCENTILE) - _MARGIN * noise))),
+            "textured_share": _textured_share(square - mean * mean, np.concatenate(levels), noise),
         }
 
 
@@ -71,6 +82,26 @@ def block_moments(values: NDArray[np.int16], side: int) -> tuple[NDArray[np.floa
     mean = cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA)
     square = cv2.resize(cv2.multiply(whole, whole), (columns, rows), interpolation=cv2.INTER_AREA)
     return np.asarray(mean, np.float32), np.asarray(square, np.float32)
+
+
+def _block_levels(luma: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the mean level of each whole block of 16×16; luma: (H, W) → (H // 16, W // 16)."""
+    rows, columns = luma.shape[0] // SMALL_BLOCK, luma.shape[1] // SMALL_BLOCK
+    whole = luma[: rows * SMALL_BLOCK, : columns * SMALL_BLOCK]
+    return np.asarray(cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _textured_share(variance: NDArray[np.float32], level: NDArray[np.uint8], noise: float) -> float:
+    """Return the share of blocks with texture among those that are not black.
+
+    Args:
+        variance: (rows, columns), of the Laplacian in each block.
+        level: (rows, columns), mean of each block.
+        noise: variance of the Laplacian that noise alone has.
+    """
+    textured = int(np.count_nonzero(variance >= TEXTURED**2 + _SMALL_MARGIN * noise))
+    rest = max(int(np.count_nonzero(level > BLACK)), textured, _LEAST_REST * level.size)
+    return float(textured / rest)
 
 
 def _average_blocks(blocks: NDArray[np.float32], factor: int) -> NDArray[np.float32]:

@@ -37,12 +37,20 @@ def test_a_clean_sky_has_many_colours() -> None:
     assert (MEASURE.measure(encoded_image(np.stack([sky - 40, sky - 10, sky], axis=2)))["even_share"] or 0) < 0.1
 
 
-def test_few_colours_are_counted() -> None:
-    pixels = np.zeros((64, 64), np.uint8)
+@pytest.mark.parametrize(("colour", "even"), [(40, 62 / 63), (0, 31 / 32)], ids=["dark", "black"])
+def test_few_colours_are_counted_and_black_does_not_count(colour: int, even: float) -> None:
+    pixels = np.full((64, 64), colour, np.uint8)
     pixels[:32] = 255
     numbers = MEASURE.measure(encoded_image(pixels))
     assert numbers["top_colours"] == 1
-    assert numbers["even_share"] == pytest.approx(62 / 63)
+    assert numbers["even_share"] == pytest.approx(even)
+
+
+@pytest.mark.parametrize("drawn", [False, True])
+def test_what_is_on_black_decides(drawn: bool) -> None:
+    pixels = np.zeros((240, 240), np.uint8)
+    pixels[80:160, 80:160] = 200 if drawn else natural_noise(80, 80) // 2 + 60
+    assert ((MEASURE.measure(encoded_image(pixels))["even_share"] or 0) > 0.25) == drawn
 
 
 def test_detail_falls_with_blur_and_a_gradient_has_none() -> None:

@@ -66,6 +66,23 @@ def test_a_mostly_plain_image_is_measured_by_its_sharp_tiles() -> None:
     assert drops(Image.fromarray(sky)) < (15, 12)
 
 
+@pytest.mark.parametrize("deviation", [3, 6])
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_noise_does_not_hide_that_an_image_is_upscaled(kernel: str, deviation: float) -> None:
+    """Half of the image is smooth, so that the noise can be seen."""
+    native = np.full((1024, 1024), 120, np.uint8)
+    native[:, :512] = natural_noise(1024, 512)
+    twice = upscale(Image.fromarray(native), 2, KERNELS[kernel])
+    noise = np.random.default_rng(0).normal(0, deviation, native.shape)
+    numbers = [
+        MEASURE.measure(encoded_image(np.clip(np.asarray(image) + noise, 0, 255).astype(np.uint8)))
+        for image in (native, twice)
+    ]
+    for field, limit in (("octave_drop", 20), ("cutoff", 33)):
+        clean, upscaled = (values[field] or 0 for values in numbers)
+        assert clean < limit < upscaled, field
+
+
 def test_effective_resolution_follows_the_factor() -> None:
     native = Image.fromarray(natural_noise(768, 768))
     values = [

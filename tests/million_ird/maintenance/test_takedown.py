@@ -42,7 +42,7 @@ from tests.million_ird.conftest import CommandResult
 from tests.million_ird.web_server import Site, serving
 
 TODAY = date(2026, 3, 1)
-CHANGES = {"patches": {"size": 96, "format": "png"}, "shards": {"bytes": 400_000}, "validation": 0.3}
+CHANGES = {"gates": [], "patches": {"size": 96, "format": "png"}, "shards": {"bytes": 400_000}, "validation": 0.3}
 NAMED = "p003.png"
 
 

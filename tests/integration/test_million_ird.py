@@ -27,7 +27,7 @@ RECIPE = {
     "name": "test",
     "gates": [
         {"field": "short_side", "min": 100, "reason": "small"},
-        {"field": "sharpest_blocks", "min": 3, "reason": "blurred"},
+        {"field": "laplacian_variance", "min": 20, "reason": "blurred"},
     ],
     "patches": {"size": 64},
     "limits": {"failed_share": 1.0},

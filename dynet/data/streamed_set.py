@@ -5,6 +5,7 @@ row group are fetched in one request, once per machine, and kept in a folder wit
 `shuffle_window` decides which groups are drawn from at a step. A row is the same image as in `hub_set`.
 """
 
+import atexit
 import functools
 import hashlib
 import logging
@@ -29,6 +30,9 @@ from dynet.data.shuffle_window import OPEN_GROUPS, Rows, next_group, open_groups
 from dynet.errors import DataError
 
 logger = logging.getLogger(__name__)
+_PREFETCHING = "prefetching"
+_exiting = threading.Event()
+_EXIT_SECONDS = 10.0
 
 MAX_CACHE_BYTES = 8_000_000_000
 """How much streamed data a run keeps: about four windows of row groups of 64 MB."""
@@ -185,16 +189,27 @@ class StreamedSet:
         if groups == self._prefetched or (self._prefetching is not None and self._prefetching.is_alive()):
             return
         self._prefetched = groups
-        self._prefetching = threading.Thread(target=self._fetch_all, args=(groups,), daemon=True, name="prefetching")
+        self._prefetching = threading.Thread(target=self._fetch_all, args=(groups,), daemon=True, name=_PREFETCHING)
         self._prefetching.start()
 
     def _fetch_all(self, groups: Sequence[int]) -> None:
         for number in groups:
+            if _exiting.is_set():
+                return
             try:
                 self._cache.add_unless_locked(self._groups.key(number), functools.partial(self._groups.fetch, number))
             except DataError as error:  # drawing from this group raises it again
                 logger.info("not prefetched: %s", error)
                 return
+
+
+@atexit.register
+def _end_prefetching() -> None:
+    """Wait for the group that a thread fetches: one that is stopped inside a library would abort the process."""
+    _exiting.set()
+    for thread in threading.enumerate():
+        if thread.name == _PREFETCHING:
+            thread.join(_EXIT_SECONDS)
 
 
 def _image_columns(

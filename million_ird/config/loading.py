@@ -22,7 +22,7 @@ SHIPPED: Mapping[str, str] = MappingProxyType(
         "bhi.yaml": "the published thresholds of BHI; needs the extra `scores`",
         "pd12m.yaml": "for the tables of PD12M: public-domain photographs by the default's gates",
         "laion_hr.yaml": "for the tables of LAION's high-resolution subset, by the default's gates",
-        "strict.yaml": "keeps few, large and very good images",
+        "strict.yaml": "for camera originals, large and hardly compressed; keeps almost nothing from the web",
     }
 )
 """The recipes in `pipelines/`, beside those of `dynet`, and what each is for."""

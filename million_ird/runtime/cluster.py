@@ -50,16 +50,26 @@ def join(scheduler: str, stack: contextlib.ExitStack) -> Any:
 
 
 def own_workers(count: int, stack: contextlib.ExitStack) -> Any:
-    """Return a client of a cluster of that many processes on this machine; the stack closes both."""
+    """Return a client of a cluster of that many processes on this machine; the stack closes both.
+
+    Raises:
+        UsageError: The workers do not start.
+    """
     from distributed import Client, LocalCluster
 
-    cluster = LocalCluster(
-        n_workers=count,
-        threads_per_worker=1,
-        processes=True,
-        dashboard_address="127.0.0.1:0",  # None would mean port 8787 on every interface
-        silence_logs=logging.CRITICAL,
-    )
+    try:
+        cluster = LocalCluster(
+            n_workers=count,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address="127.0.0.1:0",  # None would mean port 8787 on every interface
+            silence_logs=logging.CRITICAL,
+        )
+    except RuntimeError as error:
+        raise UsageError(
+            f"the workers do not start ({one_line(error)}): each imports the script that calls million_ird, so the "
+            'call must be under `if __name__ == "__main__":`; Options(workers=0) needs no workers'
+        ) from error
     return stack.enter_context(Client(stack.enter_context(cluster), set_as_default=False))
 
 

@@ -8,6 +8,7 @@ import contextlib
 import functools
 import itertools
 import logging
+import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import version
@@ -57,6 +58,9 @@ class Executor:
 
     def __init__(self, workers: int | None = None, scheduler: str | None = None) -> None:
         cores = os.cpu_count() or 1
+        if getattr(multiprocessing.current_process(), "_inheriting", False):
+            # A worker imports the script that started it, which has no guard: `own_workers` tells what to do.
+            raise SystemExit(1)
         if workers is not None and workers > cores and scheduler is None:
             log.warning("--workers %d: this machine has %d cores, and as many workers are used", workers, cores)
         self._workers = (cores if cores > 1 else 0) if workers is None else min(workers, cores)

@@ -1,5 +1,7 @@
 """The Python surface: what `build` takes, what it returns, and one clear error for each wrong argument."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -62,3 +64,17 @@ def test_a_wrong_argument_is_one_error_that_names_it(
         build(*arguments)
     assert "\n" not in str(raised.value)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.full
+def test_a_script_without_a_guard_is_told_what_it_lacks(tmp_path: Path) -> None:
+    photographs = tmp_path / "in"
+    photographs.mkdir()
+    for number in range(2):
+        scenes.photograph(number).save(photographs / f"{number}.png")
+    call = f"million_ird.build({str(photographs)!r}, {str(tmp_path / 'out')!r}, options=Options(workers=1))"
+    script = tmp_path / "script.py"
+    script.write_text(f"import million_ird\nfrom million_ird.workflow import Options\n{call}\n")
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert 'the call must be under `if __name__ == "__main__":`' in done.stderr.splitlines()[-1]

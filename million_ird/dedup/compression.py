@@ -17,9 +17,9 @@ _LOSSLESS = 97
 _ADDED, _ADDED_PER_STEP, _MOST_ADDED = 0.1, 0.03, 0.6
 """Octaves of fine structure that rounding can add to begin with, for each step of quality, and in all."""
 _AREA, _SAME_LEVEL, _AREAS = 9, 2.0, 0.9
-"""Side in px of the areas that are compared, the levels by which they can differ, and the share that has to agree."""
+"""Side in px of the areas that are compared, largest difference in levels, and least share of areas within it."""
 _AS_FINE = 0.1
-"""Octaves by which a copy can have less fine structure than another and still show as much."""
+"""Octaves of fine structure that a copy may lack and still count as equally fine."""
 
 
 def added_detail(richer: float, poorer: float) -> float:

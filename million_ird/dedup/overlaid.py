@@ -19,8 +19,10 @@ _LARGE_MARK = 0.02
 _SAME_TINTS = 1.15
 """Largest ratio of the spread of colours at which these are compared place by place: a copy can be recoloured."""
 _OUTLINE, _OUTLINE_OF_FEW, _FEW = 0.2, 0.4, 40
-"""Octaves by which edges follow an outline more in one copy; the second where it has less than some pixels."""
+"""Octaves by which edges along an outline are stronger in the owner's copy, at least; the second for outlines of fewer
+pixels than the third."""
 _CLEAR_OUTLINE = 0.65
+"""The same where the other copy has the edges, too, with the opposite sign."""
 _BLURRED = -0.2
 """Share of the edges of the owner that the other copy has, at least; less is the same edge, blurred."""
 _BESIDE = 9, 3
@@ -51,7 +53,7 @@ def judge_overlaid(planes: tuple[Plane, Plane], pair: Aligned, harms: Harms) -> 
 
 
 def _judge(planes: tuple[Plane, Plane], support: NDArray[np.uint8] | None, harms: Harms) -> NDArray[np.uint8]:
-    """Judge one channel, only as far as another one supports it; return where both are told apart, 0 or 1."""
+    """Judge one channel, only if another one (`support`) differs at the same places; return where it does, 0 or 1."""
     a, b = same_sharpness(*planes)
     mask = told_apart(a, b)
     mask[:_RIM] = mask[-_RIM:] = mask[:, :_RIM] = mask[:, -_RIM:] = 0

@@ -59,10 +59,10 @@ def compare_copies(first: Shown, second: Shown, placements: Sequence[Placement])
         return None
     _judge_surroundings(pair, harms)
     brightened = _without_vignette(luma(pair.shared_a), luma(pair.shared_b), harms)
-    detail = _judge_fine(first, second, placement, pair, harms)
+    same = same_light(pair.shared_a, pair.shared_b)
+    detail = _judge_fine(first, second, placement, pair, same, harms)
     judge_overlaid(_same_tones_of_both(brightened, luma(pair.shared_b)), pair, harms)
     _judge_colours(pair, harms)
-    same = same_light(pair.shared_a, pair.shared_b)
     judge_gaps((first, second), detail, same, harms)
     judge_clipped((first, second), pair, same, harms)
     judge_compression((first, second), detail, harms)
@@ -146,7 +146,7 @@ def _colours_beyond_tones(image: Plane) -> float:
     return float(np.sqrt(total))
 
 
-def _judge_fine(first: Shown, second: Shown, placement: Placement, pair: Aligned, harms: Harms) -> float:
+def _judge_fine(first: Shown, second: Shown, placement: Placement, pair: Aligned, same: bool, harms: Harms) -> float:
     """Return how much more fine structure the first has, negative if it has less, where noise does not tell."""
     views = first.view, second.view
     boxes = _relative(pair.box_a, pair.a), _relative(pair.box_b, pair.b)
@@ -187,7 +187,6 @@ def _judge_fine(first: Shown, second: Shown, placement: Placement, pair: Aligned
         return detail
     codings = first.coding, second.coding
     rounding = added_detail(codings[richer], codings[1 - richer])
-    same = same_light(pair.shared_a, pair.shared_b)
     sharpened = _sharpened(views[richer], views[1 - richer], found, same) if tells else 0.0
     if sharpened > 1:
         harms.add(richer, "sharpened", min(0.5, 0.15 * abs(detail) + 0.1))

@@ -18,7 +18,7 @@ _DETAIL = 2.0
 _LEAST_BAR, _SAME_SCENE = 0.025, 0.95
 """Least depth, as a share of the side, of bars over a scene, and the correlation of what lies between them."""
 _WRITTEN = 4.0
-"""Least depth in px of a bar that is told by its paper alone."""
+"""Least depth in px of a bar that is recognised by its even background alone, without a seam."""
 _LEAST_PAGE = 0.09
 """Share of an image that a page has around a picture, at least; less with a seam is a scene with an edge."""
 _SEAM, _SEAM_RATIO = 3.0, 2.0

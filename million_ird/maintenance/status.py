@@ -17,9 +17,6 @@ from million_ird.runtime.progress import FINISHED, STATUS
 from million_ird.runtime.storage import Folder
 from million_ird.stages import BuildStages, Stage, find_stages
 
-_NEXT = ("next", "then", "then", "then", "then")
-"""What stands before the commands to run next, a line for each."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunStage:
@@ -94,7 +91,7 @@ class BuildStatus:
             passing = plural(self.stages.unmeasured, "candidate")
             lines.append(f"{passing} pass the gates but were never measured completely")
         if self.next and self.stage == FINISHED:
-            lines += [f"{word:<8}{command}" for word, command in zip(_NEXT, self.next, strict=False)]
+            lines += [f"{'then' if number else 'next':<8}{command}" for number, command in enumerate(self.next)]
         elif self.stages and not self.next:
             lines.append("Everything is up to date.")
         return "\n".join(lines)

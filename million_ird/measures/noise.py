@@ -13,6 +13,7 @@ frequencies, as detail has. Null under 128 px, and where fewer than 20 blocks ar
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
+from weakref import WeakKeyDictionary
 
 import cv2
 import numpy as np
@@ -33,6 +34,7 @@ _DARK, _BRIGHT = 12, 243
 """Mean levels between which noise is not clipped."""
 _KERNEL = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
 _GAIN = 6.0
+_KNOWN: WeakKeyDictionary[EncodedImage, float | None] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,14 @@ class NoiseMeasure:
 
     def measure(self, image: EncodedImage) -> Mapping[str, float | None]:
         """Measure one 3×3 filter over up to 2,048 blocks of the luma."""
-        return {"noise": noise_deviation(image.luma)}
+        return {"noise": noise_of(image)}
+
+
+def noise_of(image: EncodedImage) -> float | None:
+    """Return `noise_deviation` of an image, which three measures need, computed once."""
+    if image not in _KNOWN:
+        _KNOWN[image] = noise_deviation(image.luma)
+    return _KNOWN[image]
 
 
 def noise_deviation(luma: NDArray[np.uint8]) -> float | None:

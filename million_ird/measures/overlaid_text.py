@@ -29,7 +29,7 @@ _SURE = 0.7
 _LEAST_CHARACTERS = 2
 """Letters and digits of a line: single ones are seen in stars and branches."""
 _LEVEL = 4.0
-"""Degrees by which a line may be tilted, or turned by a quarter."""
+"""Largest tilt in degrees of a line against the nearest side of the image."""
 _SAME_TILT, _TILES = 3.0, 3
 """Degrees within which lines are parallel, and how many of them are a repeated mark, at any tilt."""
 

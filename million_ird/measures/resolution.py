@@ -34,7 +34,7 @@ from scipy import fft
 
 from million_ird.images.encoded_image import EncodedImage
 from million_ird.measure_specs import MEASURE_SPECS, Tier
-from million_ird.measures.noise import noise_deviation
+from million_ird.measures.noise import noise_of
 
 TILE = 128
 TILES = 24
@@ -71,7 +71,7 @@ class ResolutionMeasure:
         rings = ring_means(power)
         if rings[5:17].mean() < 1:
             return dict.fromkeys(self.fields)
-        structure = structure_level(rings, ring_means(mean_power(smoothest)), noise_deviation(luma) or 0)
+        structure = structure_level(rings, ring_means(mean_power(smoothest)), noise_of(image) or 0)
         octave_drop = float(structure[7:24].mean() - structure[36:].mean())
         level = 10 * np.log10(rings + _FLOOR)
         total = float(power.sum() - power[0, 0])

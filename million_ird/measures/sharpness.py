@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from million_ird.images.encoded_image import EncodedImage
 from million_ird.measure_specs import MEASURE_SPECS, Tier
 from million_ird.measures.bands import iter_row_bands
-from million_ird.measures.noise import noise_deviation
+from million_ird.measures.noise import noise_of
 
 SHARP_BLOCK = 64
 SMALL_BLOCK = 16
@@ -67,7 +67,7 @@ class SharpnessMeasure:
         sharp = (
             _average_blocks(square, SHARP_BLOCK // SMALL_BLOCK) - _average_blocks(mean, SHARP_BLOCK // SMALL_BLOCK) ** 2
         )
-        noise = _GAIN * (noise_deviation(luma) or 0) ** 2
+        noise = _GAIN * (noise_of(image) or 0) ** 2
         return {
             "laplacian_variance": max(0.0, total_square / luma.size - (total / luma.size) ** 2),
             "sharpest_blocks": float(np.sqrt(max(0.0, np.percentile(sharp, _PERCENTILE) - _MARGIN * noise))),

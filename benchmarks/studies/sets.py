@@ -10,9 +10,11 @@ from typing import Any
 
 import yaml
 from PIL import Image, UnidentifiedImageError
+from pyarrow.dataset import dataset, field
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from machine import ROOT, SHARED
+from spoil import replace
 
 BSDS = SHARED / "train" / "BSDS500"
 POOL = tuple(SHARED / part for part in ("photos", "duplicates", "negatives", "real"))
@@ -56,11 +58,25 @@ class Sets:
 
     def folder_of(self, name: str) -> Path:
         """Return the folder of a dataset of PLANS, built if necessary."""
-        out, plan = self._folder / name, PLANS[name]
+        out = self._folder / name
         if not (out / "README.md").is_file():  # a build writes it last
+            plan = PLANS[name] if name in PLANS else self._spoiled(name)
             sources = plan.sources or self._draw_files(len(image_ids(self.folder_of("curated"))))
             self._build(out, plan, sources)
         return out
+
+    def _spoiled(self, name: str) -> DatasetPlan:
+        """Return the plan of `KIND-PERCENT` or `KIND-PERCENT-built`: photographs of which some are replaced.
+
+        Nothing is dropped from the first; the second is what the default recipe keeps of it.
+        """
+        kind, percent, *built = name.split("-")
+        bsds = {path.stem: path for part in ("train", "test") for path in (BSDS / part).iterdir()}
+        files = [bsds[stem] for stem in kept_stems(self.folder_of("bsds"))]
+        replaced = self._folder / f"{kind}-{percent}-images"
+        replace(kind, int(percent) / 100, files, replaced, SHARED / "negatives")
+        changes = {"patches": OF_SMALL} | ({} if built else {"gates": [], "duplicates": DROP_NOTHING})
+        return DatasetPlan((replaced,), changes)
 
     def _draw_files(self, count: int) -> tuple[Path, ...]:
         files = sorted(path for part in POOL for path in part.rglob("*") if path.is_file())
@@ -92,6 +108,12 @@ def image_ids(built: Path) -> list[str]:
 
     ids: list[str] = load_dataset(str(built), split="train")["id"][:]
     return ids
+
+
+def kept_stems(built: Path) -> list[str]:
+    """Return the file names, without ending, of the images of a built dataset, sorted."""
+    ledger = dataset(built / "ledger", format="parquet").to_table(columns=["uri"], filter=field("verdict") == "kept")
+    return sorted(Path(uri).stem for uri in ledger["uri"].to_pylist())
 
 
 def _short_side(path: Path) -> int:

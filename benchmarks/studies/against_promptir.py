@@ -31,8 +31,8 @@ import numpy.typing as npt
 import torch
 from promptir_form import build, check_published_size, size_of
 from sets import TESTS, Sets
-from spread import Values, difference, table, verdict
-from study import RESULTS, WORK
+from spread import Values, chart, difference, table, verdict
+from study import IMAGES, RESULTS, WORK
 from torch.nn import functional as F
 
 from dynet import DyNet
@@ -163,8 +163,8 @@ def run(job: Job) -> dict[str, Any]:
     return {"form": form, "setting": setting, "seed": seed, "equal": limit, **spent, "psnr": found, "input": before}
 
 
-def report(rows: Sequence[dict[str, Any]]) -> str:
-    """Return the tables as Markdown, and a sentence for each comparison with PromptIR's form."""
+def report(rows: Sequence[dict[str, Any]], chart_file: Path) -> str:
+    """Return the tables as Markdown, and a sentence for each comparison with PromptIR's form; draw the chart."""
     parts = []
     columns = [(setting, TEST_OF[task]) for setting, tasks in SETTINGS.items() for task in tasks]
     for limit, title in (("steps", f"The same {STEPS} steps"), ("time", "The processor time of PromptIR's form")):
@@ -188,11 +188,24 @@ def report(rows: Sequence[dict[str, Any]]) -> str:
                 if cell.of_seed.keys() & reference.of_seed.keys():
                     gain = difference(cell, reference)
                     words.append(verdict(f"{form}, {', '.join(column)}", gain))
+        if limit == "steps":
+            draw(chosen, columns, chart_file)
         heads = ["network", "parameters", "GMACs", "s a step", "steps", *(", ".join(column) for column in columns)]
         parts.append(
             f"{title}:\n\n{table(heads, lines)}\n\nAgainst PromptIR's form:\n\n" + "\n".join(f"- {w}" for w in words)
         )
     return "\n\n".join(parts)
+
+
+def draw(rows: Sequence[dict[str, Any]], columns: Sequence[tuple[str, str]], file: Path) -> None:
+    """Draw each seed's PSNR after the same steps, a panel for each setting and test that PromptIR's form has."""
+    bars = {}
+    for setting, test in columns:
+        of_form = {form: _values([row for row in rows if row["form"] == form], setting, test) for form in FORMS}
+        if of_form["PromptIR"].of_seed:
+            bars[f"{setting}, {test}"] = {form: found for form, found in of_form.items() if found.of_seed}
+    if bars:
+        chart(file, f"The same {STEPS} steps", bars, "PromptIR")
 
 
 def _values(rows: Sequence[dict[str, Any]], setting: str, test: str) -> Values:
@@ -226,10 +239,12 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--jobs", type=int, default=1, help="trainings at the same time, one thread each")
     parser.add_argument("--pictures", type=int, default=12, help="of each test")
-    parser.add_argument("--out", type=Path, default=RESULTS / "against_promptir.json")
+    parser.add_argument("--out", type=Path, help="the file of raw numbers; the chart is written next to it")
     parser.add_argument("--report", action="store_true", help="only print the report of the raw numbers")
     arguments = parser.parse_args()
-    rows: list[dict[str, Any]] = json.loads(arguments.out.read_text())["rows"] if arguments.out.is_file() else []
+    out = arguments.out or RESULTS / "against_promptir.json"
+    chart_file = arguments.out.with_suffix(".svg") if arguments.out else IMAGES / "against_promptir.svg"
+    rows: list[dict[str, Any]] = json.loads(out.read_text())["rows"] if out.is_file() else []
     check_published_size()
 
     def keep(row: dict[str, Any]) -> None:
@@ -238,9 +253,9 @@ def main() -> None:
         sizes = {"shape": SHAPE, "steps": STEPS, "batch": BATCH, "crop": CROP, "pictures": arguments.pictures}
         command = "python benchmarks/studies/against_promptir.py"
         result = {"machine": describe(), "command": command, "sizes": sizes, "rows": rows}
-        temporary = arguments.out.with_suffix(".tmp")
+        temporary = out.with_suffix(".tmp")
         temporary.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
-        temporary.replace(arguments.out)
+        temporary.replace(out)
         print(
             f"{row['form']}, {row['setting']}, seed {row['seed']}, equal {row['equal']}: {row['psnr']}", file=sys.stderr
         )
@@ -249,7 +264,7 @@ def main() -> None:
         folder = str(Sets(WORK / "cpu" / "sets").folder_of("bsds"))
         for _ in range(2):  # what is given PromptIR's time comes after it
             run_all(jobs_of(arguments, rows, folder), arguments.jobs, keep)
-    print(report(rows))
+    print(report(rows, chart_file))
 
 
 if __name__ == "__main__":

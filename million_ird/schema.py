@@ -77,7 +77,10 @@ TRAIN, VALIDATION = "train", "validation"
 VANISHED, NOT_MEASURED, LICENCE = "vanished", "not_measured", "licence"
 REMOVED, LEAK = "removed", "benchmark_leak"
 EXACT, PIXELS, NEAR = "duplicate_exact", "duplicate_pixels", "duplicate_near"
-RULES = frozenset({VANISHED, NOT_MEASURED, LICENCE, REMOVED, LEAK, EXACT, PIXELS, NEAR})
+SCENE = "near_scene"
+REPLACED = (EXACT, PIXELS, NEAR, SCENE)
+"""Reasons of images instead of which another one is kept, which `duplicate_of` names; in the order of the rules."""
+RULES = frozenset({VANISHED, NOT_MEASURED, LICENCE, REMOVED, LEAK, *REPLACED})
 """Drop reasons that no gate may use."""
 PATCH_FIELDS = ("laplacian_variance", "sobel_variance")
 """What is measured of every patch, for its gates and its columns."""

@@ -39,6 +39,14 @@ class DuplicateRules(RecipeSection):
     """Whether mirrored images, and images rotated by multiples of 90°, are duplicates."""
     crops: bool = True
     """Whether images that share some descriptors are compared, too: finds crops, frames and overlays."""
+    near_scenes: Literal["keep", "thin"] = "keep"
+    """Images that show nearly the same, such as two views of a scene: keep all, or only the best of them."""
+
+    @model_validator(mode="after")
+    def _near_scenes_are_found(self) -> "DuplicateRules":
+        if self.near_scenes == "thin" and (self.radius is None or not self.crops):
+            raise ValueError("near_scenes: thin needs a radius and crops: true, which search by keypoints")
+        return self
 
 
 class PatchRules(RecipeSection):

@@ -22,9 +22,9 @@ from million_ird.dedup.enlarged import find_enlarged
 from million_ird.dedup.preference import Copies, standings
 from million_ird.dedup.search import HashPairSearch, find_near_duplicates
 from million_ird.dedup.search_keys import BatchReader, NearDuplicateRules, Positions
-from million_ird.dedup.verification import Relation
+from million_ird.dedup.verification import PairVerifier, Relation
 from million_ird.runtime.storage import disk_errors
-from million_ird.schema import EXACT, LEAK, NEAR, PIXELS, REMOVED
+from million_ird.schema import EXACT, LEAK, NEAR, PIXELS, REMOVED, SCENE
 
 QUALITY = ("jpeg_quality", "jpeg_trace", "niqe_ird")
 """Columns that decide which of two copies of the same size is better: compression first, then appearance."""
@@ -165,8 +165,9 @@ def _drop_duplicates(
         settling.group[rows] = rows[best]
     if rules.radius is not None:
         near_rules = NearDuplicateRules(radius=rules.radius, turned=rules.turned, crops=rules.crops)
+        thin = rules.near_scenes == "thin"
         with disk_errors(hash_search.scratch or tempfile.gettempdir()):
-            _drop_near(passing, near_rules, rank, hash_search, settling)
+            _drop_near(passing, near_rules, rank, hash_search, settling, thin_scenes=thin)
     # If the representative of a copy was dropped for a better image, that better image becomes the representative.
     copies = settling.representative >= 0
     for _ in range(2):
@@ -174,7 +175,13 @@ def _drop_duplicates(
 
 
 def _drop_near(
-    passing: PassingRows, rules: NearDuplicateRules, rank: Positions, hash_search: HashPairSearch, settling: _Settling
+    passing: PassingRows,
+    rules: NearDuplicateRules,
+    rank: Positions,
+    hash_search: HashPairSearch,
+    settling: _Settling,
+    *,
+    thin_scenes: bool,
 ) -> None:
     pairs, verifier = find_near_duplicates(passing.read, settling.undecided, rules, hash_search)
     rows = np.flatnonzero(settling.undecided)
@@ -182,8 +189,7 @@ def _drop_near(
     position[rows] = np.arange(len(rows))
 
     def is_copy(kept: int, candidate: int) -> bool:
-        match = verifier.compare(int(rows[kept]), int(rows[candidate]))
-        return match is not None and match.relation is Relation.COPY
+        return _related(verifier, rows, kept, candidate, Relation.COPY)
 
     copies = position[pairs.copies]
     octave_drop = as_floats(passing.numbers[DETAIL])[rows]
@@ -197,6 +203,35 @@ def _drop_near(
     groups = component_labels(np.concatenate([position[pairs.copies], position[pairs.parts]]), len(rows))
     settling.group[rows] = rows[groups]
     settling.drop_copies(rows, rows[best], NEAR)
+    if thin_scenes:
+        _drop_scenes(best[position[pairs.scenes]], rows, ranks, verifier, settling)
+
+
+def _drop_scenes(
+    scenes: Positions, rows: Positions, ranks: Positions, verifier: PairVerifier, settling: _Settling
+) -> None:
+    """Keep the best of images that show nearly the same.
+
+    Args:
+        scenes: (m, 2) near scenes, positions in `rows`, of kept images.
+        rows: (n,) rows that were compared.
+        ranks: (n,) rank of each, 0 for the best.
+        verifier: Compares those that are no pair of `scenes`.
+        settling: The verdicts.
+    """
+
+    def is_scene(kept: int, candidate: int) -> bool:
+        return _related(verifier, rows, kept, candidate, Relation.SCENE)
+
+    pairs = scenes[scenes[:, 0] != scenes[:, 1]]
+    best = choose_representatives(pairs, ranks, is_scene)
+    thinned = np.flatnonzero((best != np.arange(len(rows))) & settling.undecided[rows])
+    settling.drop_copies(rows[thinned], rows[best[thinned]], SCENE)
+
+
+def _related(verifier: PairVerifier, rows: Positions, kept: int, candidate: int, relation: Relation) -> bool:
+    match = verifier.compare(int(rows[kept]), int(rows[candidate]))
+    return match is not None and match.relation is relation
 
 
 def _quality_rank(numbers: pa.Table) -> Positions:

@@ -29,6 +29,7 @@ from million_ird.schema import (
     NOT_MEASURED,
     PIXELS,
     REMOVED,
+    SCENE,
     VANISHED,
 )
 
@@ -47,6 +48,7 @@ _FIXED = (
     (DROPPED, EXACT),
     (DROPPED, PIXELS),
     (DROPPED, NEAR),
+    (DROPPED, SCENE),
 )
 _HASHES = ("id", "pixels_id")
 

@@ -50,8 +50,10 @@ class Relation(enum.Enum):
 
     COPY = "copy"
     """They show the same, or one is a crop of at least half of the other."""
+    SCENE = "scene"
+    """They show nearly the same: other clothes on a person in one pose, another view of a scene."""
     PART = "part"
-    """They share a part, or show nearly the same: other clothes on a person in one pose, another view of a scene."""
+    """They share a part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,7 @@ def near_orientations(a: bytes, b: bytes, turned: bool) -> list[int]:
 
 def _relation(overlap: Overlap, correlation: float) -> Relation:
     if overlap.inliers < _OF_COPIES[0] * overlap.matches and correlation < _OF_COPIES[1]:
-        return Relation.PART
+        return Relation.SCENE
     smaller, larger = sorted((overlap.share, overlap.share_of_other))
     is_copy = smaller >= _BOTH_MOSTLY or (larger >= _CONTAINED and smaller >= _MIN_CROP)
     return Relation.COPY if is_copy else Relation.PART
@@ -150,7 +152,9 @@ class VerifiedPairs:
     copies: Positions
     """Pairs of which one image is to be dropped."""
     parts: Positions
-    """Pairs that share a part: both may be kept, but in the same split."""
+    """Pairs that share a part, near scenes among them: both may be kept, but in the same split."""
+    scenes: Positions
+    """The near scenes."""
 
 
 class PairVerifier:
@@ -212,9 +216,12 @@ def verify_pairs(
         turned: Whether mirrored images, and images turned by quarters, are copies.
     """
     alike = frame_correlations(keys.low, by_hash[:, 0], by_hash[:, 1], turned) >= MIN_FRAME_CORRELATION
-    copies, parts = [keys.rows[by_hash[alike]]], [np.empty((0, 2), np.int64)]
+    found: dict[Relation, list[tuple[int, int]]] = {relation: [] for relation in Relation}
     for a, b in keys.rows[np.concatenate([by_hash[~alike], by_keypoints])].tolist():
         match = verifier.compare(a, b)
         if match is not None:
-            (copies if match.relation is Relation.COPY else parts).append(np.array([[a, b]]))
-    return VerifiedPairs(np.concatenate(copies), np.concatenate(parts))
+            found[match.relation].append((a, b))
+    pairs = {relation: np.array(rows, np.int64).reshape(-1, 2) for relation, rows in found.items()}
+    scenes = pairs[Relation.SCENE]
+    copies = np.concatenate([keys.rows[by_hash[alike]], pairs[Relation.COPY]])
+    return VerifiedPairs(copies, np.concatenate([pairs[Relation.PART], scenes]), scenes)

@@ -34,7 +34,7 @@ from million_ird.reporting.formatting import number, plural, share
 from million_ird.reporting.rows import Fold, fold
 from million_ird.reporting.steps import funnel_steps
 from million_ird.runtime.storage import Folder
-from million_ird.schema import EXACT, NEAR, PIXELS, REMOVED
+from million_ird.schema import EXACT, NEAR, PIXELS, REMOVED, SCENE
 
 MAX_TEXT = 300
 """Characters of one text in the card."""
@@ -184,7 +184,12 @@ def _size(count: int) -> Markup:
 
 
 def _duplicates(counted: Funnel) -> list[tuple[str, int]]:
-    kinds = {EXACT: "the same bytes", PIXELS: "the same pixels in another file", NEAR: "near-duplicates"}
+    kinds = {
+        EXACT: "the same bytes",
+        PIXELS: "the same pixels in another file",
+        NEAR: "near-duplicates",
+        SCENE: "near scenes",
+    }
     return [(kind, counted.dropped[reason]) for reason, kind in kinds.items() if counted.dropped.get(reason)]
 
 

@@ -16,7 +16,7 @@ from million_ird.reporting.steps import FunnelStep
 from million_ird.runtime.progress import Progress
 from million_ird.runtime.sandbox import WorkerDied, worker_process
 from million_ird.scan.source_bytes import DownloadCache, read_verified
-from million_ird.schema import EXACT, KEPT, LEAK, NEAR, PIXELS, REMOVED
+from million_ird.schema import EXACT, KEPT, LEAK, NEAR, PIXELS, REMOVED, REPLACED, SCENE
 from million_ird.sources.source import Reader, Source
 
 _IDENTITY = (
@@ -114,7 +114,7 @@ class ChosenImages:
         """
         galleries = []
         for step in steps:
-            if step.name in self._found.dropped.found and step.name not in {EXACT, PIXELS, NEAR, LEAK, REMOVED}:
+            if step.name in self._found.dropped.found and step.name not in {*REPLACED, LEAK, REMOVED}:
                 positions = self._found.dropped.found[step.name].positions
                 galleries.append(ReasonGallery(step, [ShownImage(i, _broken_limit(self.rows[i])) for i in positions]))
         return galleries
@@ -152,7 +152,7 @@ class ChosenImages:
         Raises:
             LedgerError: A kept image of such a group is not in the ledger.
         """
-        kinds = {EXACT: "same bytes", PIXELS: "same pixels", NEAR: "near-duplicate"}
+        kinds = {EXACT: "same bytes", PIXELS: "same pixels", NEAR: "near-duplicate", SCENE: "near scene"}
         groups = []
         for key, group in sorted(self._found.duplicates.groups.items()):
             if key not in self._found.duplicates.kept:

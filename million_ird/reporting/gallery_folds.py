@@ -11,7 +11,7 @@ from million_ird.reporting.histograms import FigureAxis
 from million_ird.reporting.rows import Fold, LedgerBatch
 from million_ird.reporting.sliders import GateLimit
 from million_ird.reporting.smallest import SmallestByText, SmallestOf, SmallestRows
-from million_ird.schema import EXACT, LEAK, NEAR, PIXELS
+from million_ird.schema import LEAK, REPLACED
 
 KEPT_SHOWN, DROPPED_SHOWN, BORDERLINE_SHOWN = 24, 12, 6
 GROUPS_SHOWN, DUPLICATES_SHOWN = 12, 3
@@ -145,8 +145,7 @@ class DuplicateFold:
 
     def add(self, batch: LedgerBatch) -> None:
         """Take in some rows."""
-        mask = batch.dropped_for(EXACT) | batch.dropped_for(PIXELS) | batch.dropped_for(NEAR)
-        rows = np.flatnonzero(mask)
+        rows = np.flatnonzero(np.logical_or.reduce([batch.dropped_for(reason) for reason in REPLACED]))
         if len(self.groups) == GROUPS_SHOWN and len(rows):
             shown = pc.less_equal(batch.table["duplicate_of"].take(pa.array(rows)), max(self.groups))
             rows = rows[pc.fill_null(shown, False).to_numpy(zero_copy_only=False)]

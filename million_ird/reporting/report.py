@@ -31,7 +31,7 @@ from million_ird.reporting.steps import funnel_steps
 from million_ird.runtime.progress import Progress
 from million_ird.runtime.storage import Folder
 from million_ird.scan.source_bytes import DownloadCache
-from million_ird.schema import EXACT, FAILED, LEAK, NEAR, PIXELS, measure_fields
+from million_ird.schema import FAILED, LEAK, REPLACED, measure_fields
 from million_ird.sources.source import Source
 
 _HERE = Path(__file__).parent
@@ -243,7 +243,7 @@ def section_anchors(
     anchors = {reason: f"reason-{number}" for number, reason in enumerate(shown, 1)}
     for number, distribution in reversed(list(enumerate(gated, 1))):
         anchors |= dict.fromkeys(distribution.reasons, f"field-{number}")
-    anchors |= dict.fromkeys((EXACT, PIXELS, NEAR), "duplicates") if duplicates else {}
+    anchors |= dict.fromkeys(REPLACED, "duplicates") if duplicates else {}
     return anchors | ({LEAK: "leaks"} if leaks else {}) | {FAILED: "failures"}
 
 

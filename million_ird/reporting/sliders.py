@@ -21,7 +21,7 @@ from million_ird.reporting.formatting import DIGITS, number
 from million_ird.reporting.histograms import FigureAxis
 from million_ird.reporting.rows import LedgerBatch, Mask
 from million_ird.reporting.smallest import SmallestOf
-from million_ird.schema import EXACT, NEAR, NOT_MEASURED, PIXELS
+from million_ird.schema import NOT_MEASURED, REPLACED
 
 STOPS = 201
 """Their numbers and the code for null must fit in a byte."""
@@ -178,7 +178,7 @@ def slider_data(
 
 def _depends_on_thresholds(rows: LedgerBatch, recipe: Recipe) -> Mask:
     """Return which rows are kept or dropped by thresholds and the search for duplicates alone."""
-    movable = {gate.drop_reason for gate in recipe.gates} | {EXACT, PIXELS, NEAR, NOT_MEASURED}
+    movable = {gate.drop_reason for gate in recipe.gates} | {*REPLACED, NOT_MEASURED}
     mask = ~rows.failed
     for reason in rows.different("reason"):
         if reason not in movable:

@@ -8,7 +8,7 @@ from million_ird.config.recipe import Recipe
 from million_ird.decide.gate_order import in_cost_order
 from million_ird.ledger import Funnel
 from million_ird.reporting.formatting import number
-from million_ird.schema import EXACT, FAILED, LEAK, LICENCE, NEAR, NOT_MEASURED, PIXELS, REMOVED, VANISHED
+from million_ird.schema import EXACT, FAILED, LEAK, LICENCE, NEAR, NOT_MEASURED, PIXELS, REMOVED, SCENE, VANISHED
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,7 @@ def funnel_steps(funnel: Funnel, recipe: Recipe) -> list[FunnelStep]:
         EXACT: "has the same bytes as a kept image",
         PIXELS: "has the same pixels as a kept image",
         NEAR: "is a near-duplicate of a kept image",
+        SCENE: "shows nearly the same scene as a kept image",
     }
     counts = {FAILED: funnel.failed, **funnel.dropped}
     rules |= {reason: "" for reason in counts if reason not in rules}
@@ -46,6 +47,7 @@ def funnel_steps(funnel: Funnel, recipe: Recipe) -> list[FunnelStep]:
     in_recipe |= {LICENCE} if recipe.licences.is_active else set()
     in_recipe |= {EXACT} if recipe.duplicates.exact else set()
     in_recipe |= {NEAR} if recipe.duplicates.radius is not None else set()
+    in_recipe |= {SCENE} if recipe.duplicates.near_scenes == "thin" else set()
     steps, left = [], funnel.candidates
     for reason, rule in rules.items():
         if reason in in_recipe or counts.get(reason):

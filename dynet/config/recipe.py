@@ -125,7 +125,7 @@ class TrainingRecipe(StrictModel):
     weight_decay: Annotated[float, Field(ge=0, le=1e3)] = 0.0
     gradient_clip: Positive | None = None
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
-    pixel_loss: Literal["l1", "rmse"] = "l1"
+    pixel_loss: Literal["l1", "rmse", "mse"] = "l1"
     frequency_loss: Annotated[float, Field(ge=0, le=1e3)] = 0.0
     log_loss: Annotated[float, Field(ge=0, le=1e3)] = 0.0
     grid_crops: Annotated[float, Field(ge=0, le=1)] = 0.0

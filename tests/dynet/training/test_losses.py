@@ -61,6 +61,23 @@ def test_the_loss_of_squares_is_least_for_the_mean_and_in_the_logarithm_it_is_ps
     assert loss == pytest.approx(-float(psnr(restored, clean).mean()) * np.log(10) / 20 - np.log(scale), rel=1e-4)
 
 
+def test_in_the_logarithm_of_squares_large_errors_count_as_by_their_root_and_tiny_ones_hardly() -> None:
+    clean, scale = torch.full((1, 3, 8, 8), 0.5), 0.003
+
+    def gradient(error: float, pixels: PixelLoss) -> float:
+        restored = (clean + error).requires_grad_()
+        training_loss(restored, clean, log_scale=scale, pixels=pixels).backward()
+        assert restored.grad is not None
+        return float(restored.grad.norm())
+
+    assert gradient(0.3, "mse") == pytest.approx(gradient(0.3, "rmse"), rel=0.02)
+    assert gradient(scale / 30, "mse") < 0.04 * gradient(scale / 30, "rmse")
+    assert gradient(0.3, "mse") > 0.25 * gradient(scale / 30, "mse")
+    value = float(training_loss(clean + 0.1, clean, log_scale=scale, pixels="mse"))
+    assert value == pytest.approx(scale / 2 * np.log1p(0.01 / scale**2), rel=1e-4)
+    assert float(training_loss(clean + 0.1, clean, pixels="mse")) == pytest.approx(0.01, rel=1e-4)
+
+
 def test_the_frequency_loss_is_float32_under_bfloat16() -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         loss = frequency_loss(torch.ones(1, 3, 8, 8, dtype=torch.bfloat16), torch.zeros(1, 3, 8, 8))

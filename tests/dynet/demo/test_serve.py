@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dynet.demo import serve
-from dynet.demo.serve import DemoListener, is_loopback, open_listener
+from dynet.demo.listener import DemoListener, is_loopback, open_listener
 from dynet.errors import UsageError
 
 Command = Callable[..., tuple[int, str, str]]

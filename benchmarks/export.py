@@ -21,7 +21,8 @@ from PIL import Image
 
 from dynet import LARGE, SMALL, DyNet
 from dynet.exporting import onnx_file
-from dynet.exporting.export import describe_weights, export, plan_files
+from dynet.exporting.export import FORMATS, describe_weights, export
+from dynet.exporting.files import plan_files
 from dynet.runtime.memory import keep_freed_memory
 
 RESULT = ROOT / "benchmarks" / "results" / "export.json"
@@ -85,9 +86,9 @@ def compare(arguments: argparse.Namespace, variant: str, folder: Path) -> list[d
     torch.manual_seed(0)
     model = DyNet().eval()
     model.save(weights)
-    form, files = plan_files("onnx", folder / f"{variant}.onnx", (VARIANTS[variant],), overwrite=True)
+    files = plan_files("onnx", folder / f"{variant}.onnx", (VARIANTS[variant],), overwrite=True)
     started = time.perf_counter()
-    (exported,) = export(model, describe_weights(weights), form, files)
+    (exported,) = export(model, describe_weights(weights), FORMATS["onnx"], files)
     seconds, megabytes = time.perf_counter() - started, exported.path.stat().st_size / 1e6
     print(f"{variant}: exported and compared in {seconds:.0f} s, {megabytes:.1f} MB")
     rows = []

@@ -18,7 +18,8 @@ from machine import describe
 from PIL import Image
 
 from million_ird.decide.leaks import find_leaks
-from million_ird.fingerprints import ReferenceSet, get_fingerprints
+from million_ird.fingerprints import get_fingerprints
+from million_ird.reference_sets import ReferenceSet
 from million_ird.runtime.executor import Executor
 
 RESULTS = Path(__file__).parent / "results" / "leak_crops.json"

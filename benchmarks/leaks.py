@@ -21,9 +21,10 @@ from matplotlib.patches import Patch, Rectangle
 from PIL import Image
 
 from million_ird.decide.leaks import find_leaks
-from million_ird.fingerprints import ReferenceSet, get_fingerprints
+from million_ird.fingerprints import get_fingerprints
 from million_ird.images.encoded_image import EncodedImage
 from million_ird.measures.signature import compute_signature
+from million_ird.reference_sets import ReferenceSet
 from million_ird.runtime.executor import Executor
 from million_ird.runtime.threads import single_threaded
 

@@ -16,8 +16,9 @@ from machine import ROOT, SHARED, describe
 from waiting import wait_passively
 
 from dynet import DyNet
-from dynet.evaluation.benchmark import BenchmarkSet, plan_tasks
+from dynet.evaluation.benchmark import BenchmarkSet
 from dynet.evaluation.metrics import psnr
+from dynet.evaluation.plan import plan_tasks
 from dynet.evaluation.protocol import STRICT, as_float
 from dynet.inference.restore import RestoreOptions, prepare_for_inference, restore_rgb
 

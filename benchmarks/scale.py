@@ -20,7 +20,7 @@ from decide import high_water
 from machine import describe
 from synthetic import scanned_blocks
 
-from million_ird.build_folder import save_recipe, save_sources
+from million_ird.build_folder import INDEX, save_recipe, save_sources
 from million_ird.config.loading import load
 from million_ird.dataset.shards import WriteSummary
 from million_ird.ledger import scanned_schema
@@ -29,7 +29,6 @@ from million_ird.reporting.card import write_card
 from million_ird.reporting.report import write_report
 from million_ird.runtime.executor import Executor
 from million_ird.runtime.storage import Folder
-from million_ird.scan.scan import INDEX
 from million_ird.workflow import decide_stage
 
 FILE_ROWS = 500_000

@@ -1,5 +1,6 @@
 """The output folder of a build: whether it is one, and the recipe and the sources that it was built from."""
 
+import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,12 @@ RECIPE = "recipe.yaml"
 WORK = ".work"
 SOURCES = f"{WORK}/sources.json"
 LOCK = f"{WORK}/lock"
+STAGING = f"{WORK}/write"
+"""Shards that a run has not put in place yet."""
+INDEX = f"{WORK}/scan.json"
+"""The list of the scan's rows."""
+DECIDED = f"{WORK}/decided.json"
+"""Holds which scan, rules and `uri_parameters` the ledger was decided by, and the versions of its files."""
 _PATTERN = ("[", "]", "*", "?", "::")
 """What `datasets.load_dataset` does not take literally in a dataset's path: wildcards, and a chain of file systems.
 A card cannot escape them, since its own paths are relative."""
@@ -62,15 +69,24 @@ def recipe_of(folder: Folder) -> Recipe:
 
 
 def save_recipe(folder: Folder, recipe: Recipe) -> None:
-    """Write the recipe that the folder is built by."""
-    folder.write(RECIPE, recipe.dump().encode())
+    """Write the recipe that the folder is built by, unless it is written already."""
+    content = recipe.dump().encode()
+    if not folder.exists(RECIPE) or folder.read(RECIPE) != content:
+        folder.write(RECIPE, content)
 
 
 def save_sources(folder: Folder, specs: Sequence[SourceSpec]) -> None:
     """Save the sources of the build, for the stages that run without `--sources`."""
     from million_ird.sources.registry import absolute
 
-    folder.write_json(SOURCES, [absolute(spec).model_dump(exclude_unset=True) for spec in specs])
+    saved = [absolute(spec).model_dump(exclude_unset=True) for spec in specs]
+    write_json_if_changed(folder, SOURCES, saved)
+
+
+def write_json_if_changed(folder: Folder, name: str, value: object) -> None:
+    """Write JSON unless the file has it, so that a build in which nothing moved leaves its files as they are."""
+    if folder.read_json(name) != json.loads(json.dumps(value)):
+        folder.write_json(name, value)
 
 
 def load_sources(folder: Folder, terms: "SourceContext") -> "dict[str, Source]":

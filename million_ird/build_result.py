@@ -25,11 +25,18 @@ class Result:
     scan: ScanSummary = field(default_factory=ScanSummary)
     written: WriteSummary = field(default_factory=WriteSummary)
     seconds: float = 0.0
+    reported: bool = False
+    """Whether the report was written."""
 
     @property
     def did_nothing(self) -> bool:
-        """Whether everything had been done by an earlier run."""
+        """Whether everything had been done by an earlier run; card and report may have been written again."""
         return self.scan.measured == 0 and self.written.new_shards == 0
+
+    @property
+    def is_current(self) -> bool:
+        """Whether nothing at all was written, since nothing moved since an earlier run."""
+        return self.did_nothing and not self.written.card and not self.reported
 
     @property
     def report(self) -> str:

@@ -5,9 +5,8 @@ A fingerprint file is parquet with one row per image: name, size, hashes, frame 
 crop contains some of them. With the file, an evaluation set can be excluded by people who do not have its images.
 """
 
-import hashlib
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -19,20 +18,16 @@ from million_ird.config.recipe import Recipe
 from million_ird.decide.leaks import ReferenceFingerprints
 from million_ird.errors import DamagedFile, ReadError, SourceError, UsageError
 from million_ird.images.encoded_image import EncodedImage
-from million_ird.known_benchmarks import known_benchmarks
 from million_ird.ledger import FOLDER as LEDGER
 from million_ird.ledger_stream import LedgerStream
 from million_ird.measures.signature import compute_signature
+from million_ird.reference_sets import FOLDER, REMOVED, ReferenceSet, parse_references
 from million_ird.runtime.executor import Executor
 from million_ird.runtime.storage import FileEntry, Folder
 from million_ird.sources.listing import list_files
 
 log = logging.getLogger(__name__)
 
-FOLDER = "benchmarks"
-"""Folder, in a build, of the fingerprints of excluded evaluation sets; it is published with the dataset."""
-REMOVED = "removed.parquet"
-"""File, in a build, of the fingerprints, without frames, of removed images."""
 POINTS, SIDE = 1000, 1024
 """Number of keypoints per image, and the longest side in pixels at which they are detected."""
 REVISION = "1"
@@ -51,35 +46,6 @@ _FILES_PER_TASK = 16
 _IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif", ".jp2"})
 
 
-@dataclass(frozen=True, slots=True)
-class ReferenceSet:
-    """An evaluation set as the user names it: `NAME=PATH`, or a known name."""
-
-    name: str
-    path: str
-    """A folder of images, a fingerprint file, or a build, of which the kept images are used."""
-
-    @classmethod
-    def parse(cls, text: str, named_by: str = "--exclude-benchmark") -> "tuple[ReferenceSet, ...]":
-        """Parse `NAME=PATH`, or names of known test sets with commas, or `all`.
-
-        Args:
-            text: What the user wrote.
-            named_by: Option or recipe key that an error message names.
-
-        Raises:
-            UsageError: The name or the path is missing, the name is not a valid file name, or no known test set.
-        """
-        name, separator, path = text.partition("=")
-        if not separator:
-            return tuple(cls(known.name, known.path) for known in known_benchmarks(text, named_by))
-        if not (name.strip() and path.strip()):
-            raise UsageError(f"{named_by} {text}: must have the form NAME=PATH")
-        if "/" in name or name.startswith(".") or not name.isprintable():
-            raise UsageError(f"{named_by} {text}: {name!r} is not a valid name")
-        return (cls(name.strip(), path.strip()),)
-
-
 def recipe_benchmarks(recipe: Recipe) -> tuple[ReferenceSet, ...]:
     """Return the evaluation sets that a recipe names.
 
@@ -87,15 +53,6 @@ def recipe_benchmarks(recipe: Recipe) -> tuple[ReferenceSet, ...]:
         UsageError: As `ReferenceSet.parse`.
     """
     return parse_references(recipe.benchmarks, "recipe: benchmarks:")
-
-
-def parse_references(texts: Iterable[str], named_by: str = "--exclude-benchmark") -> tuple[ReferenceSet, ...]:
-    """Return the evaluation sets of several texts, each `NAME=PATH` or names of known sets.
-
-    Raises:
-        UsageError: As `ReferenceSet.parse`.
-    """
-    return tuple(found for text in texts for found in ReferenceSet.parse(text, named_by))
 
 
 def get_fingerprints(benchmark: ReferenceSet, executor: Executor) -> pa.Table:
@@ -153,16 +110,6 @@ def load_reference_fingerprints(out: Folder) -> ReferenceFingerprints:
     """Return the fingerprints that the candidates of a build are compared with."""
     benchmarks = {name: load_fingerprints(out, f"{FOLDER}/{name}.parquet") for name in benchmark_names(out)}
     return ReferenceFingerprints(benchmarks=benchmarks, removed=load_removed(out))
-
-
-def reference_files(out: Folder) -> list[str]:
-    """Return the files that `load_reference_fingerprints` reads."""
-    return [*(f"{FOLDER}/{name}" for name in out.names(FOLDER)), *([REMOVED] if out.exists(REMOVED) else [])]
-
-
-def reference_digests(out: Folder) -> dict[str, str]:
-    """Return digests of what candidates are compared with, by file: what the verdicts depend on besides the recipe."""
-    return {name: hashlib.blake2b(out.read(name), digest_size=8).hexdigest() for name in reference_files(out)}
 
 
 def load_removed(out: Folder) -> pa.Table | None:

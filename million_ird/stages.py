@@ -16,17 +16,15 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from million_ird.build_folder import RECIPE, SOURCES, open_build, recipe_of
+from million_ird.build_folder import DECIDED, INDEX, RECIPE, SOURCES, STAGING, open_build, recipe_of
 from million_ird.config.recipe import Recipe, digest
 from million_ird.dataset.layout import CARD, REPORT
-from million_ird.dataset.shards import STAGING
 from million_ird.errors import StaleBuild
-from million_ird.fingerprints import reference_digests
 from million_ird.ledger_stream import LedgerStream
 from million_ird.marks import INCOMPLETE, Mark, has_ledger, ledger_digest, read_mark, shards_match
+from million_ird.reference_sets import reference_digests
 from million_ird.runtime.progress import STATUS
 from million_ird.runtime.storage import Folder
-from million_ird.scan.scan import DECIDED, INDEX
 from million_ird.schema import NOT_MEASURED, measure_fields
 
 
@@ -80,11 +78,17 @@ class BuildStages:
     @property
     def note(self) -> str:
         """What to run next, on one line for people, and why; empty if nothing is due."""
+        return f"{self.why}; run {self.next}" if self.why else ""
+
+    @property
+    def why(self) -> str:
+        """Why something is to be run next, on one line; empty if nothing is due."""
         if self.due:
-            return self.line(next(iter(self.due)))
+            first = next(iter(self.due))
+            return f"{first} is due: {self.due[first]}"
         if self.unmeasured:
-            return f"the gates let {self.unmeasured:,} candidates pass that were never measured; run {self.next}"
-        return f"the last scan was cut off; run {self.next}" if self.cut_off else ""
+            return f"the gates let {self.unmeasured:,} candidates pass that were never measured"
+        return "the last scan was cut off" if self.cut_off else ""
 
     def line(self, stage: Stage) -> str:
         """Return one line on a stage that is due: why, and what to run."""

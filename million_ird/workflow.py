@@ -4,13 +4,14 @@ import logging
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from typing import TypeAlias
 
 from million_ird import ledger as ledgers
 from million_ird.arguments import as_count, as_flag, as_path, as_text, as_texts, naming_arguments, shown
 from million_ird.build_folder import (
+    DECIDED,
     LOCK,
     RECIPE,
     check_output,
@@ -26,19 +27,13 @@ from million_ird.config.source_spec import SourceSpec
 from million_ird.dataset.shards import WriteSummary, write_shards
 from million_ird.decide.stream import Decision, clean_decided
 from million_ird.errors import LedgerError, SourceError, UsageError
-from million_ird.fingerprints import (
-    REMOVED,
-    ReferenceSet,
-    benchmark_names,
-    load_reference_fingerprints,
-    recipe_benchmarks,
-    reference_digests,
-    save_benchmarks,
-)
+from million_ird.fingerprints import benchmark_names, load_reference_fingerprints, recipe_benchmarks, save_benchmarks
 from million_ird.ledger import Funnel
 from million_ird.ledger_stream import LedgerStream, count_verdicts
+from million_ird.made_from import card_made_from, report_made_from
 from million_ird.marks import keep_ledger_digest, make_mark
 from million_ird.measures.scores import prepare
+from million_ird.reference_sets import REMOVED, ReferenceSet, reference_digests
 from million_ird.reporting.card import write_card
 from million_ird.reporting.report import write_report
 from million_ird.runtime.executor import Executor
@@ -46,7 +41,7 @@ from million_ird.runtime.lock import locked
 from million_ird.runtime.memory import give_back_memory
 from million_ird.runtime.progress import Listener, Progress
 from million_ird.runtime.storage import Folder
-from million_ird.scan.scan import DECIDED, Scan, ScanSummary
+from million_ird.scan.scan import Scan, ScanSummary
 from million_ird.scan.scan_table import load_scan
 from million_ird.scan.source_bytes import load_download_cache
 from million_ird.schema import NOT_MEASURED
@@ -154,9 +149,13 @@ def build(
         ledger = LedgerStream.of_build(folder)
         written = write_stage(folder, recipe, ledger, opened, executor, progress)
         originals, mark = load_download_cache(folder), make_mark(folder, recipe).text
-        write_report(folder, ledger, recipe, opened, summary.seconds, originals, progress=progress, mark=mark)
+        made = report_made_from(folder, recipe, mark, summary.vanished)
+        reported = bool(summary.measured or not made.is_current)
+        if reported:
+            write_report(folder, ledger, recipe, opened, summary.seconds, originals, progress=progress, mark=mark)
+            made.keep()
         progress.finish()
-    return Result(funnel, folder.url, summary, written, time.monotonic() - started)
+    return Result(funnel, folder.url, summary, written, time.monotonic() - started, reported=reported)
 
 
 def checked_arguments(
@@ -287,7 +286,7 @@ def write_stage(
     executor: Executor,
     progress: Progress,
 ) -> WriteSummary:
-    """Write shards and card."""
+    """Write shards and card; what is there and was made from the same is not written again."""
     kept = {source for table in ledger.kept(["source"]) for source in table["source"].unique().to_pylist()}
     if ledgers.check_version(ledger.schema, folder.url) != recipe.ledger_entries:
         raise LedgerError(f"{folder.url}: decided by another recipe than {RECIPE}; run build or decide")
@@ -296,11 +295,15 @@ def write_stage(
             f"{folder.url}: images of {sorted(kept - set(sources))} are kept, but these are not among the sources"
         )
     written = write_shards(folder, ledger, recipe, sources, executor, progress, load_download_cache(folder))
+    mark, benchmarks = make_mark(folder, recipe).text, benchmark_names(folder)
+    made = card_made_from(folder, recipe, benchmarks, mark)
+    if not written.new_shards and made.is_current:
+        return written
     progress.stage("card", 1, "files")
-    mark = make_mark(folder, recipe).text
-    write_card(folder, ledger, recipe, written, benchmarks=benchmark_names(folder), mark=mark)
+    write_card(folder, ledger, recipe, written, benchmarks=benchmarks, mark=mark)
+    made.keep()
     progress.advance(1)
-    return written
+    return replace(written, card=True)
 
 
 def report_stage(folder: Folder, recipe: Recipe, progress: Progress | None = None) -> str:

@@ -23,6 +23,7 @@ NOT_RUN = {
     "pip install million-ird": "tests/integration/test_wheel.py installs the wheel",
     "pip install million-ird[train]": "the tests run with all extras",
     "pip install million-ird[train,demo]": "the tests run with all extras",
+    "pip install torch --index-url https://download.pytorch.org/whl/cpu": "the tests run with what is installed",
     "pip install million-ird[demo]": "the tests run with all extras",
     "pip install million-ird[export]": "the tests run with all extras",
     "pip install million-ird[ncnn]": "the tests run with all extras",

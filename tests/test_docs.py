@@ -51,16 +51,22 @@ def having(language: str) -> list[Any]:
     return [pytest.param(block, id=f"{block.page}:{block.line}") for block in found]
 
 
+def parts_of(words: list[str]) -> list[list[str]]:
+    """Return the commands of a line that && joins."""
+    ends = [place for place, word in enumerate(words) if word == "&&"]
+    return [words[start:end] for start, end in zip([0, *(end + 1 for end in ends)], [*ends, None], strict=True)]
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_every_command_parses(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for command in commands(name):
-        first, *rest = command.words
-        assert first in PROGRAMS | PLAIN, f"{name}:{command.line}: no program: {command.text}; a layout is ```text"
-        try:
-            CHECKS.get(first, accept)(rest)
-        except Exception as error:
-            raise AssertionError(f"{name}:{command.line}: {command.plain}: {error}") from error
+        for first, *rest in parts_of(command.words):
+            assert first in PROGRAMS | PLAIN, f"{name}:{command.line}: no program: {command.text}; a layout is ```text"
+            try:
+                CHECKS.get(first, accept)(rest)
+            except Exception as error:
+                raise AssertionError(f"{name}:{command.line}: {command.plain}: {error}") from error
 
 
 def check_typer(program: str, words: list[str]) -> None:
@@ -150,6 +156,7 @@ def known_options() -> set[str]:
 
 FOREIGN_OPTIONS = {
     "--upgrade": "pip's",
+    "--index-url": "pip's",
     "--no-deps": "pip's",
     "--strict": "mypy's",
     "--loss_type": "MoCE-IR's",

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 
 import pytest
 
@@ -10,7 +11,7 @@ from tests.docs_pages import ROOT, SHELL, blocks, commands, text_of
 README = "README.md"
 MADE = re.compile(r"mkdir (\S+)|--out (\S+)|mv \S+ (\S+)|\.save\(\"([^\"]+)\"\)")
 OPTIONS = {"--data", "--weights", "--init", "--sources"}
-TAKES_FILES = re.compile(r"(?:million-ird \w+|dynet restore) (?!-)([\w./-]+)")
+TAKES_FILES = re.compile(r"(?:million-ird \w+|dynet restore|dynet degrade) (?!-)([\w./-]+)")
 
 
 def test_it_is_read_in_minutes() -> None:
@@ -57,6 +58,7 @@ def used(page: str) -> Iterator[tuple[str, list[str]]]:
         if block.language == "python":
             given = re.findall(r"(?:build|restore|from_pretrained|open|load_dataset)\(\"([^\"]+)\"", block.text)
             yield block.text, given + re.findall(r"weights=\"([^\"]+)\"", block.text)
-        for command in block.commands:
-            pairs = zip(command.words, command.words[1:], strict=False)
-            yield command.plain, [value for key, value in pairs if key in OPTIONS] + TAKES_FILES.findall(command.plain)
+        for plain in (part for command in block.commands for part in command.plain.split(" && ")):
+            words = plain.split()
+            pairs = pairwise(words)
+            yield plain, [value for key, value in pairs if key in OPTIONS] + TAKES_FILES.findall(plain)

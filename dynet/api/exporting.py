@@ -42,7 +42,7 @@ def export(
         WriteError: A file cannot be written, or its results differ too much.
     """
     require("torch", "safetensors")
-    from dynet.exporting.export import FORMATS
+    from dynet.exporting.files import FILE_FORMATS
     from dynet.exporting.to_files import COMFYUI, export_to_files
 
     return list(
@@ -50,7 +50,7 @@ def export(
             as_path("weights", weights),
             Path(as_path("out", out)),
             None if variants is None else ",".join(as_texts("variants", variants)),
-            as_choice("format", format, (*FORMATS, COMFYUI)),
+            as_choice("format", format, (*FILE_FORMATS, COMFYUI)),
             local_statistics=optional_count("local_statistics", local_statistics, at_least=64),
             overwrite=as_flag("overwrite", overwrite),
         )

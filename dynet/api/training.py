@@ -117,13 +117,13 @@ def evaluate(
     """
     require("torch", "safetensors", "tifffile")
     from dynet.evaluation.evaluate_weights import evaluate_weights
-    from dynet.evaluation.kinds import KINDS
+    from dynet.evaluation.plan import PLANNERS
 
     folder = None if out is None else Path(as_path("out", out))
     report = evaluate_weights(
         as_path("weights", weights),
         _benchmarks(benchmark),
-        as_choice("protocol", protocol, KINDS),
+        as_choice("protocol", protocol, PLANNERS),
         variants=None if variants is None else ",".join(as_texts("variants", variants)),
         sigma=None if sigma is None else _sigmas(sigma),
         metrics=None if metrics is None else ",".join(as_texts("metrics", metrics)),

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from dynet.cli import listing, restoring, training, weights
+from dynet.cli import degrading, listing, restoring, training, weights
 from dynet.cli.metavars import name_values
 from dynet.errors import DyNetError, UsageError
 from dynet.extras import missing_extra
@@ -27,7 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for commands in (training, restoring, weights, listing):
+for commands in (training, restoring, degrading, weights, listing):
     app.add_typer(commands.app)
 name_values(app)
 
@@ -115,7 +115,7 @@ def _usage_errors() -> Any:
 def _one_line(error: Exception) -> str:
     describe = getattr(error, "format_message", None)
     if describe is not None:  # an error of typer: some have a line for each allowed value
-        return " ".join(str(describe()).split())
+        return " ".join(str(describe()).split()).replace("Value error, ", "")  # the words of pydantic
     # An error of a data-loading process begins with its traceback; the message is the last line.
     lines = str(error).strip().splitlines()
     return lines[-1].removeprefix(f"{type(error).__module__}.{type(error).__qualname__}: ") if lines else repr(error)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dynet.cli.options import DEFAULT_WEIGHTS, Device, DeviceOption, WeightsOption
-from dynet.errors import UsageError
 from dynet.extras import require
 
 if TYPE_CHECKING:
@@ -56,37 +55,47 @@ def restore(
 
     The exit code is 1 if one of them could not be restored.
     """
+    require("torch", "safetensors", "tifffile")
     from dynet.inference.encoding import Encoding
-    from dynet.inference.inputs import find_input_files
+    from dynet.inference.plan import check_options_of_dynet, plan_restoring
+    from dynet.inference.report import print_failures, restore_and_print
+    from dynet.runtime.atomic_files import create_output_folder
+
+    encoding = Encoding.parse(format, quality)
+    plan = plan_restoring(
+        inputs, out, weights, variants=variants, encoding=encoding, compare=compare, overwrite=overwrite
+    )
+    check_options_of_dynet(
+        plan.weights, bf16=precision is Precision.bf16, local_statistics=local_statistics is not None
+    )
+    if failures := plan.failures():
+        print_failures(failures, as_json=as_json)
+        raise typer.Exit(1)
+    # Those above load no torch, which takes seconds: whatever they refuse is refused at once.
     from dynet.inference.precision import choose_dtype
-    from dynet.inference.report import restore_and_print
-    from dynet.inference.restore import RestoreOptions, choose_variants, prepare_for_inference
+    from dynet.inference.restore import RestoreOptions, prepare_for_inference
     from dynet.inference.tiling import round_tile_to_stride
     from dynet.model.clean_input import clean_input_warning
-    from dynet.runtime.atomic_files import create_output_folder
+    from dynet.model.variants import choose_variants
     from dynet.runtime.devices import resolve_device
 
     where = resolve_device(device.value)
-    encoding = Encoding.parse(format, quality)
-    model, training = _load_for_inference(weights, where)
-    if precision is Precision.bf16 and model.architecture is None:
-        raise UsageError("--precision bf16: only for a DyNet; networks of other kinds compute in fp32")
+    model, training = _load_for_inference(str(plan.weights.file), where)
     options = RestoreOptions(
         model=model,
-        variants=choose_variants(variants, model),
+        variants=choose_variants(variants, model.variants),
         device=where,
         tile=round_tile_to_stride(tile),
         compare=compare,
         overwrite=overwrite,
         encoding=encoding,
     )
-    files = find_input_files(inputs, out, options.naming, overwrite=overwrite)
     create_output_folder(out)
     prepare_for_inference(model, choose_dtype(precision.value, where), local_statistics)
     warning = clean_input_warning(training, [variant.name for variant in options.variants])
     if warning is not None:
         typer.echo(f"dynet: {warning}", err=True)
-    if not restore_and_print(files, options, as_json=as_json):
+    if not restore_and_print(plan.files, options, as_json=as_json):
         raise typer.Exit(1)
 
 
@@ -101,17 +110,21 @@ def demo(
     max_megapixels: Annotated[float, typer.Option(min=0.01, help="The largest image that the page accepts.")] = 4,
 ) -> None:
     """Serve a web page to try a network on, until Ctrl-C."""
-    require("gradio")
+    require("gradio", "torch", "safetensors")
+    from dynet.demo.listener import open_listener
+    from dynet.spandrel.file_kind import find_any_weights
+
+    found, listener = find_any_weights(weights), open_listener(host, port)
+    # Those above load no torch, which takes seconds.
     from dynet.demo.restorer import Restorer
-    from dynet.demo.serve import open_listener, serve
+    from dynet.demo.serve import serve
     from dynet.demo.uploads import UploadLimits
     from dynet.inference.precision import choose_dtype
     from dynet.inference.restore import prepare_for_inference
     from dynet.runtime.devices import resolve_device
 
-    listener = open_listener(host, port)
     where = resolve_device(device.value)
-    model, training = _load_for_inference(weights, where)
+    model, training = _load_for_inference(str(found.file), where)
     prepare_for_inference(model, choose_dtype("auto", where), local_statistics=None)
     name = Path(weights).resolve().name if Path(weights).exists() else weights
     restorer = Restorer(model, where, training, name)

@@ -85,10 +85,7 @@ def evaluate(
 
     How well it restores them, how fast, and in how much memory.
     """
-    from dynet.evaluation.pyiqa_names import check_names
-
-    if metrics is not None:
-        check_names(metrics)  # before what takes long to import
+    require("torch", "safetensors", "tifffile")
     from dynet.evaluation.evaluate_weights import evaluate_weights
 
     report = evaluate_weights(

@@ -102,19 +102,30 @@ def open_source(source: DataSource, *, stream: bool, cache: Path) -> list[ImageS
     Raises:
         DataError: The source does not exist, is empty, or is not a dataset.
     """
+    check_locations([source])
     folder = Path(source.location)
-    if folder.is_file():
-        raise DataError(f"--data {source.location} is a file; a folder or a dataset is expected")
-    # A repository is user/name: a bare name, and what looks like a path, need no request to the Hub.
-    if not folder.exists() and (folder.parent == Path() or folder.parent.exists()):
-        raise DataError(f"--data {source.location}: no such folder; a dataset on the Hub is user/name")
-    if folder.is_dir() and not any(folder.iterdir()):
-        raise DataError(f"--data {source.location}: the folder is empty")
     if folder.is_dir() and not _is_dataset(folder):
         return list(FolderSet.open(source.location, source.task))
     if stream:
         return [StreamedSet(source.location, source.task, cache)]
     return [HubSet.open(source.location, source.task)]
+
+
+def check_locations(sources: Sequence[DataSource]) -> None:
+    """Check that each source is a folder with files in it, or may be a repository on the Hub; open none.
+
+    Raises:
+        DataError: One is neither.
+    """
+    for source in sources:
+        folder = Path(source.location)
+        if folder.is_file():
+            raise DataError(f"--data {source.location} is a file; a folder or a dataset is expected")
+        # A repository is user/name: a bare name, and what looks like a path, need no request to the Hub.
+        if not folder.exists() and (folder.parent == Path() or folder.parent.exists()):
+            raise DataError(f"--data {source.location}: no such folder; a dataset on the Hub is user/name")
+        if folder.is_dir() and not any(folder.iterdir()):
+            raise DataError(f"--data {source.location}: the folder is empty")
 
 
 def _read_list(file: Path) -> frozenset[str]:

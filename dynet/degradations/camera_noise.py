@@ -12,7 +12,6 @@ stands for noise reduction in the camera and for a reduced resolution.
 
 from typing import Any, ClassVar, Literal
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -49,6 +48,8 @@ def camera_noise(
         crosstalk: How much the colour matrix enlarges differences between channels.
         smoothing: Standard deviation of the Gaussian that smooths the noise, in pixels.
     """
+    import cv2  # here, since a recipe or a benchmark is read without it
+
     light = to_light(image)
     gains = np.array([red, 1, blue], np.float32)
     raw = _mix_colours(light, 1 / (1 + crosstalk)) / gains  # (1 + c) and 1 / (1 + c) undo each other
@@ -73,6 +74,8 @@ def _demosaic(noise: Light, row: int, column: int) -> Light:
 
     Red is at rows `row`, `row` + 2, … and columns `column`, `column` + 2, …, blue one further in both directions.
     """
+    import cv2  # here, since a recipe or a benchmark is read without it
+
     height, width = noise.shape[:2]
     rows, columns = np.arange(height)[:, np.newaxis], np.arange(width)
     red = (rows % 2 == row) & (columns % 2 == column)

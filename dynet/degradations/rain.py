@@ -14,7 +14,6 @@ of the image, with smaller streaks. Lengths are in pixels: a crop has the same r
 from math import ceil
 from typing import Any, ClassVar, Literal, NamedTuple
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -128,6 +127,8 @@ def _draw_streaks(
 
 def _rasterise(streaks: Streaks, height: int, image_width: int) -> npt.NDArray[np.float32]:
     """Return (H, W) in [0, 1]: the strength of streaks times the share of each pixel that they cover."""
+    import cv2  # here, since a recipe or a benchmark is read without it
+
     upper, lower = streaks.outlines[..., 1].min(1), streaks.outlines[..., 1].max(1)
     corners = np.rint(streaks.outlines * FINE - 0.5).astype(np.int32)
     # OpenCV draws a clipped streak slightly differently, so streaks are clipped only at the edges of the image.

@@ -1,60 +1,19 @@
 """The server of the page: one address, and one temporary folder that is removed at the end."""
 
-import errno
-import ipaddress
 import os
 import signal
-import socket
 import sys
 import tempfile
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
+from dynet.demo.listener import DemoListener
 from dynet.demo.restorer import Restorer
 from dynet.demo.uploads import TOTAL_BYTES, PageFolder, UploadLimits
-from dynet.errors import UsageError
 
 SHUTDOWN_SECONDS = 1
 """How long the end waits for open connections; those of a page that is still open would never close."""
-
-
-@dataclass(frozen=True, slots=True)
-class DemoListener:
-    """A listening socket, and the address of the page."""
-
-    socket: socket.socket
-    address: str
-
-    @property
-    def loopback(self) -> bool:
-        """Whether only this machine can reach it."""
-        return is_loopback(self.socket.getsockname()[0])
-
-
-def is_loopback(address: str) -> bool:
-    """Return whether an IP address can only be reached from this machine."""
-    return ipaddress.ip_address(address).is_loopback
-
-
-def open_listener(host: str, port: int) -> DemoListener:
-    """Listen on a port; 0 takes any free one.
-
-    Raises:
-        UsageError: The host does not exist, or the port cannot be used.
-    """
-    try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listening = socket.create_server(address[:2], family=family)
-    except socket.gaierror as error:
-        raise UsageError(f"--host {host}: no such address") from error
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise UsageError(f"--port {port}: is in use; choose another, or 0 for any free port") from error
-        raise UsageError(f"--host {host} --port {port}: {error.strerror}") from error
-    name = f"[{host}]" if ":" in host else host
-    return DemoListener(listening, f"http://{name}:{listening.getsockname()[1]}/")
 
 
 def serve(listener: DemoListener, restorer: Restorer, limits: UploadLimits, on_ready: Callable[[], None]) -> None:

@@ -1,6 +1,5 @@
 """Benchmarks as folders: pairs in any known layout, or clean images that an evaluation degrades."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, TypeAlias
@@ -17,7 +16,6 @@ from dynet.inference.images import read_image
 
 Image8 = npt.NDArray[np.uint8]
 TaskKey: TypeAlias = tuple[str, CleanInput | None]
-PUBLISHED_SIGMAS = (15.0, 25.0, 50.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,51 +140,3 @@ def read_rgb8(path: Path) -> Image8:
 
 def _size(image: Image8) -> str:
     return f"{image.shape[1]}×{image.shape[0]}"
-
-
-def plan_tasks(benchmarks: Sequence[BenchmarkSet], sigmas: Sequence[float] | None) -> tuple[BenchmarkTask, ...]:
-    """Return the rows of the table: each benchmark of pairs, and each one of clean images at every sigma.
-
-    Args:
-        benchmarks: The benchmarks, in the order of the table.
-        sigmas: Standard deviations of the noise in levels of 255; None for 15, 25 and 50.
-
-    Raises:
-        UsageError: Two benchmarks have the same name, or no benchmark uses the sigmas.
-    """
-    check_names(benchmarks)
-    if sigmas is not None and all(benchmark.paired for benchmark in benchmarks):
-        raise UsageError("--sigma: every benchmark has pairs, and noise is added to clean images only")
-    tasks: list[BenchmarkTask] = []
-    for benchmark in benchmarks:
-        noises = [AddedNoise(sigma) for sigma in (PUBLISHED_SIGMAS if sigmas is None else sigmas)]
-        tasks += [BenchmarkTask(benchmark, added) for added in ([None] if benchmark.paired else noises)]
-    return tuple(tasks)
-
-
-def check_names(benchmarks: Sequence[BenchmarkSet]) -> None:
-    """Check that no two benchmarks have the same name, since tables and files identify them by it.
-
-    Raises:
-        UsageError: Two of them have.
-    """
-    names = [benchmark.name for benchmark in benchmarks]
-    if len(set(names)) < len(names):
-        raise UsageError(f"--benchmark: two have the name {max(names, key=names.count)}")
-
-
-def parse_sigmas(argument: str) -> tuple[float, ...]:
-    """Read a `--sigma` argument such as 15,25,50.
-
-    Raises:
-        UsageError: A sigma is not a number above 0 and up to 255, or is given twice.
-    """
-    try:
-        sigmas = tuple(float(part) for part in argument.split(","))
-    except ValueError:
-        raise UsageError(f"--sigma {argument}: must be numbers separated by commas, as in 15,25,50") from None
-    if not all(0 < sigma <= 255 for sigma in sigmas):
-        raise UsageError(f"--sigma {argument}: must be above 0 and at most 255 levels")
-    if len(set(sigmas)) < len(sigmas):
-        raise UsageError(f"--sigma {argument}: a sigma is given twice")
-    return sigmas

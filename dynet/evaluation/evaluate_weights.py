@@ -2,18 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from dynet.evaluation.benchmark import BenchmarkSet, parse_sigmas
-from dynet.evaluation.evaluate import Evaluation, evaluate
-from dynet.evaluation.kinds import KINDS
-from dynet.evaluation.pyiqa_metrics import load_metrics
-from dynet.evaluation.report import Report
-from dynet.inference.restore import choose_variants
-from dynet.inference.tiling import round_tile_to_stride
+from dynet.evaluation.plan import plan_evaluation
 from dynet.runtime.atomic_files import create_output_folder
-from dynet.runtime.cost import CostMeter
-from dynet.runtime.devices import DeviceName, resolve_device
-from dynet.spandrel.any_weights import load_any_weights
+
+if TYPE_CHECKING:
+    from dynet.evaluation.report import Report
+    from dynet.runtime.devices import DeviceName
 
 
 def evaluate_weights(
@@ -26,8 +22,8 @@ def evaluate_weights(
     metrics: str | None,
     tile: int | None,
     out: Path | None,
-    device: DeviceName,
-) -> Report:
+    device: "DeviceName",
+) -> "Report":
     """Evaluate weights, and create the folder for the results, into which the caller writes them.
 
     Args:
@@ -46,17 +42,27 @@ def evaluate_weights(
         ImageError: An image of a benchmark cannot be read or restored.
         OutOfMemory: An image does not fit into memory.
     """
+    plan = plan_evaluation(weights, benchmarks, protocol, variants=variants, sigma=sigma, metrics=metrics, out=out)
+    # What is refused above is refused at once: torch, which takes seconds, is loaded here.
+    from dynet.evaluation.evaluate import Evaluation, evaluate
+    from dynet.evaluation.kinds import KINDS
+    from dynet.evaluation.pyiqa_metrics import load_metrics
+    from dynet.inference.tiling import round_tile_to_stride
+    from dynet.model.variants import choose_variants
+    from dynet.runtime.cost import CostMeter
+    from dynet.runtime.devices import resolve_device
+    from dynet.spandrel.any_weights import load_any_weights
+
     kind = KINDS[protocol]
-    tasks = kind.plan([BenchmarkSet.parse(text) for text in benchmarks], None if sigma is None else parse_sigmas(sigma))
     where = resolve_device(device)
-    model, file = load_any_weights(weights)
+    model, file = load_any_weights(str(plan.weights))
     model.to(where)
     evaluation = Evaluation(
         model=model,
-        variants=model.variants if variants is None else choose_variants(variants, model),
+        variants=model.variants if variants is None else choose_variants(variants, model.variants),
         device=where,
         protocol=kind.protocol,
-        tasks=tasks,
+        tasks=plan.tasks,
         measures=kind.measures,
         metrics=() if metrics is None else load_metrics(metrics, where),
         tile=round_tile_to_stride(tile),

@@ -11,20 +11,11 @@ from types import MappingProxyType
 
 import numpy as np
 
-from dynet.errors import UsageError
-from dynet.evaluation.added_degradations import AddedJpeg, AddedNoise, CleanInput, NothingAdded
-from dynet.evaluation.benchmark import BenchmarkSet, BenchmarkTask, TaskKey, check_names
+from dynet.evaluation.added_degradations import NothingAdded
+from dynet.evaluation.benchmark import BenchmarkTask, TaskKey
 from dynet.evaluation.evaluate import INPUT, EvalResult
 from dynet.evaluation.measures import ImageMeasure
 from dynet.evaluation.metrics import FloatImage, psnr, ssim
-
-HARM_INPUTS: tuple[CleanInput, ...] = (
-    NothingAdded(),
-    AddedNoise(2.0),  # a good camera in daylight
-    AddedNoise(5.0),
-    AddedNoise(10.0),  # the weakest noise that most people see
-    AddedJpeg(95),  # what cameras write
-)
 
 CLEAN_PSNR = 45.0
 """The lowest mean PSNR in dB that clean images may have: an error of 1.4 levels, which nobody sees."""
@@ -67,18 +58,6 @@ HARM_MEASURES = (
     ImageMeasure("brightness", shift_of),
     *(_channel_shift(channel) for channel in range(3)),
 )
-
-
-def plan_harm_tasks(benchmarks: Sequence[BenchmarkSet], sigmas: Sequence[float] | None) -> tuple[BenchmarkTask, ...]:
-    """Return the rows of the table: each benchmark's clean images, with every input of the protocol.
-
-    Raises:
-        UsageError: Two benchmarks have the same name, or there are sigmas.
-    """
-    if sigmas is not None:
-        raise UsageError("--sigma: protocol harm has its own degradations, so that its verdicts mean the same")
-    check_names(benchmarks)
-    return tuple(BenchmarkTask(benchmark.clean_side(), added) for benchmark in benchmarks for added in HARM_INPUTS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,11 +1,10 @@
-"""The kinds of evaluation that `dynet evaluate --protocol` names: rules, rows of the table, measures and report."""
+"""The kinds of evaluation that `dynet evaluate --protocol` names: rules, measures and report."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from dynet.evaluation.benchmark import BenchmarkSet, BenchmarkTask, plan_tasks
-from dynet.evaluation.harm import HARM_MEASURES, plan_harm_tasks
+from dynet.evaluation.harm import HARM_MEASURES
 from dynet.evaluation.harm_report import HarmReport
 from dynet.evaluation.measures import PUBLISHED_MEASURES, ImageMeasure
 from dynet.evaluation.protocol import AIO_PAPER, HARM, STRICT, EvaluationProtocol
@@ -17,20 +16,18 @@ class EvaluationKind:
     """What a protocol's name on the command line stands for."""
 
     protocol: EvaluationProtocol
-    plan: Callable[[Sequence[BenchmarkSet], Sequence[float] | None], tuple[BenchmarkTask, ...]]
-    """From benchmarks, and the sigmas of the command line if it has any, to tasks."""
     measures: tuple[ImageMeasure, ...]
     report: type[Report]
 
 
 def _published(protocol: EvaluationProtocol) -> EvaluationKind:
-    return EvaluationKind(protocol=protocol, plan=plan_tasks, measures=PUBLISHED_MEASURES, report=Report)
+    return EvaluationKind(protocol=protocol, measures=PUBLISHED_MEASURES, report=Report)
 
 
 KINDS: Mapping[str, EvaluationKind] = MappingProxyType(
     {
         "aio-paper": _published(AIO_PAPER),
         "strict": _published(STRICT),
-        "harm": EvaluationKind(protocol=HARM, plan=plan_harm_tasks, measures=HARM_MEASURES, report=HarmReport),
+        "harm": EvaluationKind(protocol=HARM, measures=HARM_MEASURES, report=HarmReport),
     }
 )

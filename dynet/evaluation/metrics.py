@@ -6,7 +6,6 @@ Both compare two colour images (H, W, 3) of any float type in [0, 1] and compute
 import math
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -89,6 +88,8 @@ def _similarities(x: Float64, y: Float64) -> float:
 
 def _window_means(values: Float64) -> Float64:
     """Return the means of (H, W, C) over the windows inside it, (H - 6, W - 6, C)."""
+    import cv2  # here, since a recipe or a benchmark is read without it
+
     edge = SSIM_WINDOW // 2
     # OpenCV drops the axis of a single channel.
     means = cv2.boxFilter(values, cv2.CV_64F, (SSIM_WINDOW, SSIM_WINDOW)).reshape(values.shape)

@@ -17,6 +17,7 @@ import torch
 from dynet.evaluation.benchmark import BenchmarkTask
 from dynet.evaluation.evaluate import EvalResult, Evaluation
 from dynet.evaluation.markdown import WIDTH, TableColumn, tables
+from dynet.evaluation.result_files import CSV, JSON, MARKDOWN
 from dynet.evaluation.summary import Spread, SummaryRow, TaskMean, count_not_finite, means_over_tasks, summarise
 from dynet.model.variants import Variant
 from dynet.model.weight_parts import sha256_of
@@ -25,7 +26,6 @@ from dynet.runtime.printable import printable_lines
 from dynet.version import __version__
 
 _BEGIN_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
-CSV, JSON, MARKDOWN = "per_image.csv", "results.json", "results.md"
 NOTHING = "–"
 
 

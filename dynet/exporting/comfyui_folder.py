@@ -4,7 +4,7 @@ from importlib.resources import files as package_files
 from pathlib import Path
 
 from dynet.errors import UsageError
-from dynet.exporting.export import check_files
+from dynet.exporting.files import check_files
 from dynet.model.variants import Variant
 from dynet.runtime.atomic_files import create_output_folder, write_atomically
 

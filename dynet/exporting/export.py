@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import astuple, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -11,10 +11,10 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-from dynet.errors import UsageError, WriteError, reason_of
+from dynet.errors import WriteError, reason_of
 from dynet.exporting import ncnn_file, ncnn_form, onnx_file, pt2_file, spandrel_file
+from dynet.exporting.files import FILE_FORMATS, FileFormat
 from dynet.exporting.one_variant import SMALLEST
-from dynet.extras import require
 from dynet.inference.tlc import use_local_statistics
 from dynet.model.network import DyNet
 from dynet.model.variants import Variant
@@ -33,57 +33,41 @@ Shape = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportFormat:
-    """A file format, with its writer and its reader."""
+    """A file format with its writer and its reader."""
 
-    suffix: str
-    packages: tuple[str, ...]
-    """The packages that must be installed besides torch."""
+    files: FileFormat
     serialise: Callable[[DyNet, Variant, Mapping[str, str]], bytes | tuple[bytes, ...]]
     """From network, variant and metadata to the content of the file, or to those of all files of `suffixes_beside`."""
     load: Callable[[Path], Callable[[Tensor], Tensor]]
     test_shapes: tuple[Shape, ...]
     """The inputs for the comparison with torch: the smallest, and sides with and without padding."""
-    suffixes_beside: tuple[str, ...] = ()
-    """Of the files that belong to the first, with its name."""
-    traced: bool = True
-    """Whether writing takes a minute or more, since each application of a block is traced."""
-
-    def paths(self, path: Path) -> tuple[Path, ...]:
-        """Return the paths of all files, the given one first."""
-        return (path, *map(path.with_suffix, self.suffixes_beside))
 
 
-FORMATS = MappingProxyType(
+FORMATS: Mapping[str, ExportFormat] = MappingProxyType(
     {
         "onnx": ExportFormat(
-            suffix=".onnx",
-            packages=("onnx", "onnxscript", "onnxruntime"),
+            files=FILE_FORMATS["onnx"],
             serialise=onnx_file.serialise,
             load=onnx_file.load,
             test_shapes=((1, 1, 1), (2, 5, 12), (1, 37, 53), (1, 64, 64), (1, 117, 160)),
         ),
         "torch-export": ExportFormat(
-            suffix=".pt2",
-            packages=(),
+            files=FILE_FORMATS["torch-export"],
             serialise=pt2_file.serialise,
             load=pt2_file.load,
             test_shapes=((1, SMALLEST, SMALLEST), (1, 37, 53), (1, 64, 64), (1, 117, 160)),
         ),
         "ncnn": ExportFormat(
-            suffix=".param",
-            packages=("ncnn", "pnnx"),
+            files=FILE_FORMATS["ncnn"],
             serialise=ncnn_file.serialise,
             load=ncnn_file.load,
             test_shapes=((1, ncnn_form.SMALLEST, ncnn_form.SMALLEST), (1, 37, 53), (1, 64, 64), (1, 117, 160)),
-            suffixes_beside=(ncnn_file.WEIGHTS_SUFFIX,),
         ),
         "spandrel": ExportFormat(
-            suffix=".safetensors",
-            packages=("spandrel",),
+            files=FILE_FORMATS["spandrel"],
             serialise=spandrel_file.serialise,
             load=spandrel_file.load,
             test_shapes=((1, 1, 1), (2, 5, 12), (1, 37, 53), (1, 64, 64), (1, 117, 160)),
-            traced=False,
         ),
     }
 )
@@ -99,66 +83,14 @@ class ExportedVariant:
     """The largest difference for each shape."""
 
 
-def plan_files(
-    name: str, out: Path, variants: tuple[Variant, ...], *, overwrite: bool
-) -> tuple[ExportFormat, dict[Variant, Path]]:
-    """Return the format, and the file for each variant, before anything is computed or written.
-
-    Args:
-        name: A key of FORMATS.
-        out: The file for one variant; for several a folder, for `out`/S.onnx and `out`/L.onnx.
-        variants: What is exported.
-        overwrite: Whether existing files may be replaced.
-
-    Raises:
-        UsageError: The format does not exist or lacks a package, or a file cannot be written there.
-    """
-    if name not in FORMATS:
-        raise UsageError(f"--format {name}: must be one of {', '.join(FORMATS)}")
-    form = FORMATS[name]
-    require(*form.packages)
-    if len(variants) == 1:
-        if out.suffix != form.suffix or out.is_dir():
-            raise UsageError(f"--out {out}: must be a file that ends in {form.suffix} for one variant")
-        files = {variants[0]: out}
-    else:
-        if out.suffix == form.suffix or out.is_file():
-            raise UsageError(f"--out {out}: must be a folder for several variants")
-        files = {variant: out / f"{variant.name}{form.suffix}" for variant in variants}
-    check_files(out, [path for file in files.values() for path in form.paths(file)], overwrite=overwrite)
-    return form, files
-
-
-def check_files(out: Path, files: Iterable[Path], *, overwrite: bool) -> None:
-    """Check that files can be written.
-
-    Raises:
-        UsageError: One exists and may not be replaced, or its folder cannot be written to; the message names `--out`.
-    """
-    for path in files:
-        if path.exists() and not overwrite:
-            raise UsageError(f"{path} already exists; --overwrite replaces it")
-        folder = next(parent for parent in path.absolute().parents if parent.exists())
-        if not folder.is_dir() or not os.access(folder, os.W_OK):
-            raise UsageError(f"--out {out}: cannot write files to {folder}")
-
-
-def with_local_statistics(name: str, form: ExportFormat, model: DyNet, window: int) -> ExportFormat:
+def with_local_statistics(form: ExportFormat, model: DyNet, window: int) -> ExportFormat:
     """Return the format with windows of local statistics in its files, and make the model use such windows, too.
 
     Args:
-        name: The name of the format.
         form: The format.
         model: The network that files are compared with.
         window: The side of the windows in pixels.
-
-    Raises:
-        UsageError: The format has no local statistics.
     """
-    if form.serialise is not spandrel_file.serialise:
-        raise UsageError(
-            f"--local-statistics: not with --format {name}, which has only the statistics of the whole image"
-        )
     use_local_statistics(model, window, torch.float32)
     larger = window + window // 4
     return replace(
@@ -187,7 +119,7 @@ def export(
     """
     with ProgressReport("export", len(files)) as progress:
         for variant, path in files.items():
-            if form.traced:
+            if form.files.traced:
                 progress.print_line(f"export {path}: tracing every block takes a minute or more")
             schedule = ",".join(map(str, astuple(variant.schedule)))
             content = form.serialise(model, variant, {**about, "variant": variant.name, "schedule": schedule})
@@ -196,7 +128,7 @@ def export(
                 return max_differences(form.load(file), lambda image: model(image, variant), form.test_shapes)
 
             contents = content if isinstance(content, tuple) else (content,)
-            written = dict(zip(form.paths(path), contents, strict=True))
+            written = dict(zip(form.files.paths(path), contents, strict=True))
             yield ExportedVariant(path=path, variant=variant, differences=write_verified(written, compare))
             progress.advance(variant.name)
 

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from dynet.errors import WriteError
+from dynet.exporting.files import NCNN_WEIGHTS_SUFFIX
 from dynet.exporting.ncnn_form import NcnnForm
 from dynet.model.network import DyNet
 from dynet.model.variants import Variant
 
-WEIGHTS_SUFFIX = ".bin"
 INPUT, OUTPUT = "in0", "out0"  # as pnnx names them
 EXAMPLES = ((37, 53), (66, 45))  # heights and widths for pnnx: what is equal in both is fixed, so nothing is
 DESCRIBED = ("dynet", "variant", "schedule", "weights_sha256")
@@ -34,7 +34,7 @@ def serialise(model: DyNet, variant: Variant, about: Mapping[str, str]) -> tuple
         with torch.no_grad(), warnings.catch_warnings(action="ignore"):  # of torch: that sizes become constants
             torch.jit.trace(NcnnForm(model, variant), torch.zeros(1, 3, *EXAMPLES[0]), check_trace=False).save(traced)  # type: ignore[no-untyped-call]
         _run_pnnx(traced)
-        param, weights = (traced.with_suffix(f".ncnn{suffix}") for suffix in (".param", WEIGHTS_SUFFIX))
+        param, weights = (traced.with_suffix(f".ncnn{suffix}") for suffix in (".param", NCNN_WEIGHTS_SUFFIX))
         name = ";".join(f"{key}={about[key]}" for key in DESCRIBED if key in about)
         text = param.read_text().replace(f" {INPUT} ", f" {name} ", 1)
         return text.encode(), weights.read_bytes()
@@ -63,7 +63,7 @@ def load(path: Path) -> Callable[[Tensor], Tensor]:
     net = ncnn.Net()
     net.opt.use_fp16_packed = net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = False
     net.opt.use_bf16_storage = False
-    if net.load_param(str(path)) or net.load_model(str(path.with_suffix(WEIGHTS_SUFFIX))):
+    if net.load_param(str(path)) or net.load_model(str(path.with_suffix(NCNN_WEIGHTS_SUFFIX))):
         raise WriteError(f"{path.name}: ncnn does not load what pnnx wrote")
 
     def run(image: Tensor) -> Tensor:

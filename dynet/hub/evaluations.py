@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from dynet.errors import UsageError, reason_of
 from dynet.evaluation.evaluate import INPUT
-from dynet.evaluation.report import CSV, JSON
+from dynet.evaluation.result_files import CSV, JSON
 from dynet.hub.harm import CardHarm
 
 

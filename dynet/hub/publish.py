@@ -6,8 +6,8 @@ from pathlib import Path
 
 from dynet.errors import UsageError
 from dynet.hub.publish_result import PublishResult
-from dynet.hub.push import push
-from dynet.hub.release import check_repo_id, gather_release
+from dynet.hub.source import check_evaluations, check_repo_id, locate_release
+from dynet.model.weights import read_header
 
 _CREATIVE_COMMONS = [
     f"cc-{kind}-{version}"
@@ -52,6 +52,12 @@ def publish(
     """
     check_repo_id(repo_id)
     check_licence(licence)
+    read_header(locate_release(source))
+    check_evaluations(evaluations)
+    # What is refused above is refused at once: torch, which takes seconds, is loaded here.
+    from dynet.hub.push import push
+    from dynet.hub.release import gather_release
+
     release, branch = gather_release(source, repo_id, licence, evaluations), revision or "main"
     if not dry_run:
         return push(release, repo_id, private=private, branch=branch)

@@ -9,15 +9,15 @@ from typing import Any
 import yaml
 
 from dynet.config.recipe import STAGES
-from dynet.errors import RunError, UsageError, WeightsError, reason_of
+from dynet.errors import RunError, reason_of
 from dynet.hub.card import CardExample, CardFacts, render_card
 from dynet.hub.evaluations import CardEvaluation, refuse_same_protocol
+from dynet.hub.source import locate_release
 from dynet.model.hub_download import CONFIG_FILE
 from dynet.model.network import DyNet
 from dynet.model.training_record import recipe_digest
 from dynet.model.weight_parts import sha256_of
-from dynet.model.weights import FILE_NAME, WeightsHeader, parts_of, read_header
-from dynet.training.checkpoints import last_step
+from dynet.model.weights import FILE_NAME, WeightsHeader, read_header
 from dynet.training.run_folder import RunFolder
 
 RECIPE, EXAMPLE, CARD = "recipe.yaml", "example.png", "README.md"
@@ -69,7 +69,7 @@ def gather_release(source: Path, repo_id: str, licence: str, evaluations: Sequen
         WeightsError: The weights are missing, broken or do not fit.
         UsageError: An evaluation belongs to other weights.
     """
-    weights = _locate_weights_file(source)
+    weights = locate_release(source)
     header = read_header(weights)
     DyNet.from_pretrained(weights)  # checks shapes and values: only weights that load are published
     card_evaluations = [CardEvaluation.read(folder, sha256_of(weights)) for folder in evaluations]
@@ -98,25 +98,6 @@ def gather_release(source: Path, repo_id: str, licence: str, evaluations: Sequen
     return WeightsRelease(files=files)
 
 
-def _locate_weights_file(source: Path) -> Path:
-    """Return the weights file of a finished run or of a folder, or the file itself."""
-    run = source.parent.parent if source.parent.name == "checkpoints" else source
-    if (run / "run.json").is_file() and not RunFolder(run).is_finished():
-        step = last_step(RunFolder(run).checkpoints)
-        steps = "1 step" if step == 1 else f"{step} steps"
-        raise RunError(f"{run} is not finished (after {steps}): `dynet train … --resume` continues it")
-    if source.is_dir():
-        if not (source / FILE_NAME).is_file():
-            hint = "publish a finished RUN or a weights file; `dynet join` turns parts into one file"
-            raise WeightsError(f"{source} contains no {FILE_NAME}: {hint}")
-        return source / FILE_NAME
-    if not source.is_file():
-        raise WeightsError(f"{source}: no such file or folder")
-    if len(parts_of(source)) > 1:
-        raise WeightsError(f"{source} is one part of several; `dynet join` turns them into one file")
-    return source
-
-
 def _read_run(folder: Path, header: WeightsHeader) -> _RunFacts:
     """Return the recipe without paths of this machine, the dataset's fingerprint, and the preview of the last step."""
     record, config = header.training, folder / "config.yaml"
@@ -142,20 +123,3 @@ def _portable(recipe: Mapping[str, Any], excluded: Sequence[str]) -> str:
     """Return the recipe with the file names of lists instead of their paths, and without a tracker's project."""
     portable = dict(recipe) | {"exclude": list(excluded), "wandb": None}
     return yaml.safe_dump(portable, sort_keys=False, allow_unicode=True)
-
-
-def check_repo_id(repo_id: str) -> None:
-    """Check that a name has the form user/name.
-
-    Raises:
-        UsageError: It has not, or contains characters that the Hub does not allow.
-    """
-    from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
-
-    try:
-        validate_repo_id(repo_id)
-    except HFValidationError as error:
-        raise UsageError(f"--repo-id {repo_id}: is not a valid name: {reason_of(error)}") from None
-    if repo_id.count("/") != 1:
-        raise UsageError(f"--repo-id {repo_id}: is not a valid name: it has the form user/name")

@@ -5,16 +5,19 @@ import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from dynet.errors import InterruptedRun
 from dynet.inference.inputs import InputFile
-from dynet.inference.restore import RestoredFile, RestoreFailure, RestoreOptions, restore_all
-from dynet.runtime.cost import MB
+from dynet.inference.results import RestoredFile, RestoreFailure
 from dynet.runtime.printable import printable
 from dynet.runtime.progress import ProgressReport
 
+if TYPE_CHECKING:
+    from dynet.inference.restore import RestoreOptions
 
-def restore_and_print(inputs: Sequence[InputFile], options: RestoreOptions, *, as_json: bool) -> bool:
+
+def restore_and_print(inputs: Sequence[InputFile], options: "RestoreOptions", *, as_json: bool) -> bool:
     """Restore each file and print its result.
 
     Returns:
@@ -23,6 +26,8 @@ def restore_and_print(inputs: Sequence[InputFile], options: RestoreOptions, *, a
     Raises:
         InterruptedRun: After Ctrl-C. Finished files are complete, and nothing is left of the unfinished one.
     """
+    from dynet.inference.restore import restore_all
+
     all_restored, done = True, 0
     sizes = [_file_size(file) for file in inputs]
     with ProgressReport("restore", sum(sizes), as_percentage=True) as progress, _warnings_to(progress.print_line):
@@ -37,6 +42,13 @@ def restore_and_print(inputs: Sequence[InputFile], options: RestoreOptions, *, a
             files = f"{len(inputs)} file" + ("" if len(inputs) == 1 else "s")
             raise InterruptedRun(f"interrupted: {done} of {files} finished and complete") from None
     return all_restored
+
+
+def print_failures(failures: Sequence[RestoreFailure], *, as_json: bool) -> None:
+    """Print failures as `restore_and_print` does, for files of which none can be restored."""
+    with ProgressReport("restore", len(failures)) as progress:
+        for failure in failures:
+            _print(failure, progress, as_json=as_json)
 
 
 class _OverallProgress:
@@ -73,6 +85,8 @@ def _print(result: RestoredFile | RestoreFailure, progress: ProgressReport, *, a
 def _as_object(result: RestoredFile | RestoreFailure) -> dict[str, object]:
     if isinstance(result, RestoreFailure):
         return {"input": str(result.input), "error": result.error}
+    from dynet.runtime.cost import MB  # loads torch, as restoring has done
+
     outputs = {
         output.variant: {
             "path": str(output.path),

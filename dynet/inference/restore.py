@@ -24,54 +24,19 @@ from dynet.inference.images import read_file, write_file, write_image
 from dynet.inference.inputs import InputFile, OutputNaming, ReservedPaths
 from dynet.inference.memory import choose_tile, halve_tile, ran_out_of_memory, release_memory
 from dynet.inference.progress import count_work_per_pixel, report_forward_progress
+from dynet.inference.results import RestoredFile, RestoreFailure, VariantOutput
 from dynet.inference.tiling import TileBox, iter_blended_rows, tile_boxes
 from dynet.inference.tlc import use_local_statistics
 from dynet.inference.unchanged import keep_unchanged
 from dynet.model.network import DyNet
 from dynet.model.variant_network import VariantNetwork
-from dynet.model.variants import Variant, deepest
+from dynet.model.variants import Variant
 from dynet.runtime.cost import CostMeter
 
 logger = logging.getLogger(__name__)
 
 OVERLAP = 8
 """Tiles overlap by their side divided by this."""
-
-
-@dataclass(frozen=True, slots=True)
-class VariantOutput:
-    """The result of one variant for an image."""
-
-    variant: str
-    path: Path
-    seconds: float
-    """The time for restoring all images of the file, without reading and writing files."""
-    tile: int | None
-    """The side of the smallest tiles in pixels; None if the image was restored whole, or all images were."""
-    peak_bytes: int | None
-    """The peak memory by `dynet.runtime.cost`; None where it cannot be measured."""
-
-
-@dataclass(frozen=True, slots=True)
-class RestoredFile:
-    """The results of all variants for one file."""
-
-    input: Path
-    width: int
-    """Of the first image."""
-    height: int
-    images: int
-    """The number of pages or frames; 1 for a still image."""
-    outputs: tuple[VariantOutput, ...]
-    sheet: Path | None
-
-
-@dataclass(frozen=True, slots=True)
-class RestoreFailure:
-    """An image that could not be read, restored or written."""
-
-    input: Path
-    error: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,24 +62,6 @@ class RestoreOptions:
 
 ProgressCallback = Callable[[str, float], None]
 """Called during the work on an image with what is being done, and the fraction that is done so far, 0 to 1."""
-
-
-def choose_variants(names: str | None, model: VariantNetwork) -> tuple[Variant, ...]:
-    """Return the variants of a comma-separated list; for None the deepest one.
-
-    Raises:
-        UsageError: The weights were not trained with one of them, or one is named twice.
-    """
-    if names is None:
-        return (deepest(model.variants),)
-    known = {variant.name: variant for variant in model.variants}
-    chosen = [name.strip() for name in names.split(",")]
-    for name in chosen:
-        if name not in known:
-            raise UsageError(f"--variants: these weights have no variant {name!r}, but {', '.join(known)}")
-    if len(set(chosen)) < len(chosen):
-        raise UsageError(f"--variants {names}: a variant is named twice")
-    return tuple(known[name] for name in chosen)
 
 
 def prepare_for_inference(model: VariantNetwork, dtype: torch.dtype, local_statistics: int | None) -> None:

@@ -26,6 +26,7 @@ from dynet.model.safetensors_header import check_header
 if TYPE_CHECKING:
     from torch import Tensor
 
+_TAR_AT, _TAR = 257, b"ustar"  # how the first versions of torch saved
 MAX_BYTES = 64 * 66_000_000
 """The largest checkpoint: 64 times the parameters of the network at full width in float32.
 
@@ -108,8 +109,7 @@ def _are_equal(one: FoundNetwork, other: FoundNetwork) -> bool:
 def _load(path: Path) -> Any:
     import torch
 
-    if not path.is_file():
-        raise WeightsError(f"{path}: no such file")
+    check_is_checkpoint(path)
     _check_size(path)
     if _is_safetensors(path):
         from safetensors.torch import load_file
@@ -126,6 +126,20 @@ def _load(path: Path) -> Any:
     except (Exception, MemoryError) as error:
         # Any Exception: for broken pickles torch raises what its interpreter of them meets, such as TypeError.
         raise WeightsError(f"{path} {_why_unreadable(path, error)}") from error
+
+
+def check_is_checkpoint(path: Path) -> None:
+    """Check the kind of a file by its first bytes, without torch, which takes seconds to load.
+
+    Raises:
+        WeightsError: There is no such file, or it is neither of safetensors nor of torch.
+    """
+    if not path.is_file():
+        raise WeightsError(f"{path}: {'is a folder' if path.is_dir() else 'no such file'}")
+    with path.open("rb") as file:
+        first = file.read(_TAR_AT + len(_TAR))
+    if not (first.startswith((b"PK", b"\x80")) or first[8:9] == b"{" or first[_TAR_AT:] == _TAR):
+        raise WeightsError(f"{path} is not a checkpoint of tensors, or is damaged")
 
 
 def _check_size(path: Path) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dynet.errors import WeightsError
-from dynet.model.checkpoint import read_network
+from dynet.model.checkpoint import check_is_checkpoint, read_network
+from dynet.model.output_file import check_weights_output
 from dynet.model.weights import Architecture, check_tensors_fit
 
 if TYPE_CHECKING:
@@ -91,12 +92,12 @@ def convert(released: Path, out: Path) -> Conversion:
             floating-point numbers, or the name of `out` is wrong.
         WriteError: `out` cannot be written.
     """
-    import torch
+    check_weights_output(out)
+    check_is_checkpoint(released)
+    import torch  # after what needs no torch
 
     from dynet.model.network import DyNet
 
-    if out.suffix != ".safetensors":
-        raise WeightsError(f"{out}: the weights file's name must end in .safetensors")
     network = read_network(released, _MARKER)
     state = dict(network.tensors)
     left_out = tuple(name for name in UNUSED_PARAMETERS if state.pop(name, None) is not None)

@@ -1,5 +1,6 @@
 """Weights that come with the package, by the names that `--weights` and `DyNet.from_pretrained` take."""
 
+import difflib
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -17,6 +18,14 @@ def find_shipped(name: str) -> Path | None:
 def shipped_names() -> tuple[str, ...]:
     """Return the names of the weights that this installation has."""
     return tuple(name for name in SHIPPED if find_shipped(name) is not None)
+
+
+def naming_hint(name: str) -> str:
+    """Return what to add to the refusal of a name: the nearest shipped one, or how weights are named."""
+    names = shipped_names()
+    if near := difflib.get_close_matches(name, names, n=1):
+        return f" (did you mean {near[0]!r}, which comes with the package?)"
+    return f"; a model on the Hub is named user/name{', shipped weights ' if names else ''}{' or '.join(names)}"
 
 
 def _places() -> tuple[Path, ...]:

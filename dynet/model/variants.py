@@ -6,6 +6,7 @@ from types import MappingProxyType
 
 import numpy as np
 
+from dynet.errors import UsageError
 from dynet.runtime.rng import generator
 
 
@@ -50,6 +51,28 @@ class Variant:
 
 SMALL = Variant("S", ReuseSchedule(2, 3, 3, 4))
 LARGE = Variant("L", ReuseSchedule(4, 6, 6, 8))
+
+
+def choose_variants(names: str | None, known: Sequence[Variant]) -> tuple[Variant, ...]:
+    """Return the variants of a comma-separated list, as `--variants` takes it; for None the deepest one.
+
+    Args:
+        names: The list.
+        known: The variants of the weights.
+
+    Raises:
+        UsageError: The weights were not trained with one of them, or one is named twice.
+    """
+    if names is None:
+        return (deepest(known),)
+    by_name = {variant.name: variant for variant in known}
+    chosen = [name.strip() for name in names.split(",")]
+    for name in chosen:
+        if name not in by_name:
+            raise UsageError(f"--variants: these weights have no variant {name!r}, but {', '.join(by_name)}")
+    if len(set(chosen)) < len(chosen):
+        raise UsageError(f"--variants {names}: a variant is named twice")
+    return tuple(by_name[name] for name in chosen)
 
 
 def deepest(variants: Sequence[Variant]) -> Variant:

@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from dynet.errors import UsageError, WeightsError
+from dynet.errors import UsageError
+from dynet.model.output_file import check_weights_output
 from dynet.model.weights import WeightsHeader, locate_weights, parts_of, read_header, read_tensors, write_weights
-from dynet.runtime.atomic_files import create_output_folder
+from dynet.runtime.atomic_files import check_output_folder, create_output_folder
 from dynet.version import __version__
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def split(source: str, folder: Path, max_mb: int, dtype: TypeName) -> list[Path]
         WeightsError: The weights are missing or damaged.
         WriteError: A part cannot be written.
     """
+    check_output_folder(folder)
     weights = locate_weights(source)
     header, tensors = read_header(weights), _convert(read_tensors(weights), dtype)
     header_bytes = len(str(header.as_object())) * 2
@@ -77,8 +79,7 @@ def join(source: str, out: Path, *, overwrite: bool) -> None:
         WeightsError: The weights are missing or damaged, or the name of `out` is wrong.
         WriteError: `out` cannot be written.
     """
-    if out.suffix != ".safetensors":
-        raise WeightsError(f"{out}: the weights file's name must end in .safetensors")
+    check_weights_output(out)
     if out.exists() and not overwrite:
         raise UsageError(f"{out} exists already; --overwrite replaces it")
     weights = locate_weights(source)

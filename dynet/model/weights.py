@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from dynet.errors import WeightsError, WriteError, reason_of
 from dynet.model.hub_download import HubAccess, download
 from dynet.model.safetensors_header import check_header
-from dynet.model.shipped_weights import find_shipped, shipped_names
+from dynet.model.shipped_weights import find_shipped, naming_hint
 from dynet.model.training_record import TrainingRecord
 from dynet.model.variants import ReuseSchedule, Variant
 from dynet.runtime.atomic_files import make_folder, replacing
@@ -310,12 +310,7 @@ def locate_weights(source: str | Path, revision: str | None = None, access: HubA
         return _weights_in(shipped)
     if path.suffix != ".safetensors" and name.count("/") == 1 and not path.parent.exists():
         return download(name, FILE_NAME, revision, access or HubAccess())
-    raise WeightsError(f"{name!r}: no such file or folder{_naming_hint() if name and '/' not in name else ''}")
-
-
-def _naming_hint() -> str:
-    names = shipped_names()
-    return f"; a model on the Hub is named user/name{', shipped weights ' if names else ''}{' or '.join(names)}"
+    raise WeightsError(f"{name!r}: no such file or folder{naming_hint(name) if name and '/' not in name else ''}")
 
 
 def _weights_in(folder: Path) -> Path:

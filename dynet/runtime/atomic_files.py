@@ -117,6 +117,25 @@ def sweep(folder: Path) -> None:
                 path.unlink(missing_ok=True)
 
 
+def check_output_folder(out: Path, name: str | None = None) -> None:
+    """Check that a folder can be created or written to; write nothing, so that nothing is left of a refusal.
+
+    Args:
+        out: The folder.
+        name: What messages call it; None is `--out` and its path.
+
+    Raises:
+        UsageError: It is a file or below one, or the rights are missing.
+    """
+    named = f"--out {out}" if name is None else name
+    place = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
+    if not place.is_dir():
+        is_out = name is None and place == out.absolute()
+        raise UsageError(f"{named}: is not a folder" if is_out else f"{named}: {place} is a file, not a folder")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise UsageError(f"{named}: cannot be written to: {os.strerror(errno.EACCES)}")
+
+
 def create_output_folder(out: Path) -> None:
     """Create the folder of --out and check that it can be written to, before hours of work depend on it.
 

@@ -13,9 +13,8 @@ from dynet.extras import require
 from dynet.model.safetensors_header import check_header
 from dynet.model.variant_network import VariantNetwork, check_images
 from dynet.model.variants import ReuseSchedule, Variant
+from dynet.spandrel.file_kind import SUFFIXES
 
-SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt")
-"""What spandrel reads: safetensors, checkpoints of torch (by a reader that only makes tensors), and TorchScript."""
 _EXTRA_ARCHITECTURES = "spandrel_extra_arches"  # Restormer and others whose code is not free for all uses
 
 

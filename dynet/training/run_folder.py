@@ -29,7 +29,7 @@ from dynet.config.recipe import AnyRecipe
 from dynet.errors import RunError, reason_of
 from dynet.model.weight_parts import sha256_of
 from dynet.model.weights import FILE_NAME
-from dynet.runtime.atomic_files import is_temporary, make_folder, naming, sweep, write_atomically
+from dynet.runtime.atomic_files import check_output_folder, is_temporary, make_folder, naming, sweep, write_atomically
 from dynet.training.checkpoints import last_step, sweep_checkpoints
 
 _CACHE_NAMES = (".arrow", ".part")
@@ -99,10 +99,12 @@ class RunFolder:
         """Check that a run may start, or go on, in this folder. Writes nothing, and is cheap.
 
         Raises:
+            UsageError: The folder cannot be created or written to.
             RunError: It holds a run and `resume` is False, or it holds something else.
         """
         if self.path.exists() and not self.path.is_dir():
             raise RunError(f"--out {self.path} is a file, not a folder")
+        check_output_folder(self.path)
         record = self.path / "run.json"
         if self._is_begun() and not resume:
             raise RunError(

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from dynet.config.recipe import AnyRecipe, PretrainRecipe
 from dynet.data.mix import Mix
-from dynet.data.sources import open_mix
+from dynet.data.sources import check_locations, open_mix
 from dynet.errors import WeightsError
 from dynet.model.weights import FILE_NAME, read_header, read_tensors
 from dynet.training import finetune, pretrain
@@ -36,6 +36,7 @@ def train(recipe: AnyRecipe, options: RunOptions) -> Outcome:
     is_first = int(os.environ.get("RANK", "0")) == 0
     if is_first:
         folder.check_free(resume=options.resume)
+    check_locations(options.sources)
     _check_init_and_device(recipe, options)
     mix = _open_data(recipe, options, folder)
     if is_first:

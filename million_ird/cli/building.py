@@ -8,7 +8,7 @@ from million_ird.cli.options import AsJson, Models, Out, Scheduler, Workers
 from million_ird.errors import BuildError
 
 if TYPE_CHECKING:
-    from million_ird.fingerprints import ReferenceSet
+    from million_ird.reference_sets import ReferenceSet
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -76,33 +76,39 @@ def build_command(
     as_json: AsJson = False,
 ) -> None:
     """Build a dataset: scan, decide, write and report. Run it again to resume."""
-    from million_ird.cli import terminal
+    from million_ird.checks import check_models, check_new_build
     from million_ird.config.loading import load, with_patch_scales
+
+    resolved = load(recipe) if patch_scales is None else with_patch_scales(load(recipe), patch_scales)
+    named, benchmarks = [*(positional or ()), *(sources or ())], _reference_sets(exclude_benchmark)
+    check_new_build(named, out, resolved, benchmarks)
+    check_models(models)
+    from million_ird.cli import terminal  # after what refuses at once
     from million_ird.stages import read_stages
     from million_ird.workflow import Options, build
 
-    resolved = load(recipe) if patch_scales is None else with_patch_scales(load(recipe), patch_scales)
     with terminal.ProgressBar() as bar:
         options = Options(
             limit=limit,
             workers=workers,
             scheduler=scheduler,
             models=models,
-            benchmarks=_reference_sets(exclude_benchmark),
+            benchmarks=benchmarks,
             retry=_classes_to_retry(retry_failed, retry_class),
             refresh=refresh,
             allow_private_hosts=allow_private_hosts,
             follow_links=follow_links,
             listener=bar,
         )
-        result = build([*(positional or ()), *(sources or ())], out, resolved, options)
+        result = build(named, out, resolved, options)
     stages = read_stages(out)
     if as_json:
         typer.echo(terminal.result_json(result, stages))
     else:
         terminal.info(terminal.funnel_table(result.funnel))
         if result.did_nothing:
-            terminal.info("Nothing to do: every candidate is measured and written already.")
+            pages = "and card and report are current" if result.is_current else "but card or report were written again"
+            terminal.info(f"Nothing to do: all is written already, {pages}.")
         terminal.info(terminal.written_line(result))
         terminal.info(f"Report: {result.report}")
         terminal.next_line(stages)
@@ -127,15 +133,20 @@ def plan_command(
     as_json: AsJson = False,
 ) -> None:
     """Show what a build would do, without doing it."""
-    from million_ird.cli import terminal
+    from million_ird.checks import check_models, check_new_build
     from million_ird.config.loading import load
+
+    resolved, reference_sets = load(recipe), _reference_sets(exclude_benchmark)
+    named = [*(positional or ()), *(sources or ())]
+    check_new_build(named, out, resolved, reference_sets)
+    check_models(models)
+    from million_ird.cli import terminal  # after what refuses at once
     from million_ird.maintenance.plan import plan
 
-    reference_sets = _reference_sets(exclude_benchmark)
     build_plan = plan(
-        [*(positional or ()), *(sources or ())],
+        named,
         out,
-        load(recipe),
+        resolved,
         limit=limit,
         models=models,
         benchmarks=reference_sets,
@@ -156,7 +167,11 @@ def scan_command(
     refresh: Refresh = False,
 ) -> None:
     """Measure candidates that are new or not fully measured. Recipe and sources are those of the build."""
-    from million_ird.cli import terminal
+    from million_ird.checks import check_build, check_models
+
+    check_build(out)
+    check_models(models)
+    from million_ird.cli import terminal  # after what refuses at once
     from million_ird.reporting.formatting import plural
     from million_ird.stages import read_stages
     from million_ird.workflow import Options, scan_again
@@ -187,13 +202,16 @@ def decide_command(
     as_json: AsJson = False,
 ) -> None:
     """Apply gates and rules to the measured numbers. No candidate is read."""
-    from million_ird.cli import terminal
+    from million_ird.checks import check_build
     from million_ird.config.loading import load
+
+    check_build(out)
+    chosen, benchmarks = load(recipe) if recipe else None, _reference_sets(exclude_benchmark)
+    from million_ird.cli import terminal  # after what refuses at once
     from million_ird.stages import read_stages
     from million_ird.workflow import Options, decide_again
 
-    options = Options(workers=0, benchmarks=_reference_sets(exclude_benchmark))
-    result = decide_again(out, load(recipe) if recipe else None, options)
+    result = decide_again(out, chosen, Options(workers=0, benchmarks=benchmarks))
     stages = read_stages(out)
     if as_json:
         typer.echo(terminal.result_json(result, stages))
@@ -205,6 +223,9 @@ def decide_command(
 @app.command("write")
 def write_command(out: Out, workers: Workers = None, scheduler: Scheduler = None, as_json: AsJson = False) -> None:
     """Write shards, patches and card from the ledger's verdicts."""
+    from million_ird.checks import check_build
+
+    check_build(out)
     from million_ird.cli import terminal
     from million_ird.stages import read_stages
     from million_ird.workflow import Options, write_again
@@ -222,6 +243,9 @@ def write_command(out: Out, workers: Workers = None, scheduler: Scheduler = None
 @app.command("report")
 def report_command(out: Out) -> None:
     """Write the HTML report again."""
+    from million_ird.checks import check_build
+
+    check_build(out)
     from million_ird.cli import terminal
     from million_ird.stages import read_stages
     from million_ird.workflow import report_again
@@ -238,6 +262,6 @@ def _classes_to_retry(failed: bool, classes: Optional[list[str]]) -> frozenset[s
 
 
 def _reference_sets(texts: Optional[list[str]]) -> "tuple[ReferenceSet, ...]":
-    from million_ird.fingerprints import parse_references
+    from million_ird.reference_sets import parse_references
 
     return parse_references(texts or ())

@@ -12,7 +12,10 @@ app = typer.Typer(rich_markup_mode=None)
 @app.command("status")
 def status_command(out: Out, as_json: AsJson = False) -> None:
     """Show how far a build is. It works from another terminal while the build runs."""
-    from million_ird.cli import terminal
+    from million_ird.checks import check_dataset
+
+    check_dataset(out)
+    from million_ird.cli import terminal  # after what refuses at once
     from million_ird.maintenance.status import read_status
 
     terminal.emit(read_status(out), as_json)
@@ -36,7 +39,10 @@ def explain_command(
 @app.command("verify")
 def verify_command(out: Out, workers: Workers = None, scheduler: Scheduler = None, as_json: AsJson = False) -> None:
     """Check hashes, counts, boxes and the ledger. Everything is read again; with faults the exit code is 1."""
-    from million_ird.cli import terminal
+    from million_ird.checks import check_build
+
+    check_build(out)
+    from million_ird.cli import terminal  # after what refuses at once
     from million_ird.maintenance.verify import verify
 
     with terminal.ProgressBar() as bar:

@@ -25,8 +25,11 @@ def score_command(
     as_json: AsJson = False,
 ) -> None:
     """Measure single files. Prints one line per file, or one JSON object per line with --json."""
+    from million_ird.checks import check_files, check_models
     from million_ird.config.score_names import check_metrics
 
+    check_files(files)
+    check_models(models)
     unreadable, user = 0, _user_measures(measures)
     names = [name.strip() for name in metrics.split(",") if name.strip()]
     check_metrics(names, [name for measure in user for name in measure.columns])  # before what takes long to import
@@ -60,17 +63,27 @@ def calibrate_command(
     as_json: AsJson = False,
 ) -> None:
     """Propose thresholds from images to keep and images to drop."""
-    from million_ird.calibrate import calibrate, write_calibration
+    from million_ird.checks import check_images, check_models, check_new_folder
+    from million_ird.config.score_names import check_metrics
+
+    names, user = [name.strip() for name in scores.split(",") if name.strip()], _user_measures(measures)
+    if names:
+        check_metrics(names, option="--scores")
+    check_models(models)
+    for sources in (good, bad):
+        check_images(sources)
+    if out is not None:
+        check_new_folder(out, ("distributions.png", "recipe.yaml"))
+    from million_ird.calibrate import calibrate, write_calibration  # after what refuses at once
     from million_ird.cli import terminal
 
-    names = [name.strip() for name in scores.split(",") if name.strip()]
     with terminal.ProgressBar() as bar:
         calibration = calibrate(
             good,
             bad,
             recall=recall,
             scores=names,
-            measures=_user_measures(measures),
+            measures=user,
             models=models,
             workers=workers,
             listener=bar,
@@ -92,7 +105,11 @@ def fit_niqe_command(
     ],
 ) -> None:
     """Fit the pristine model of NIQE to your own photographs."""
-    from million_ird.calibrate import fit_niqe_file
+    from million_ird.checks import check_images, check_new_file
+
+    check_new_file(out, ".npz")
+    check_images(images)
+    from million_ird.calibrate import fit_niqe_file  # after what refuses at once
     from million_ird.cli import terminal
     from million_ird.reporting.formatting import plural
 
@@ -106,8 +123,13 @@ def fingerprint_command(
     workers: Workers = None,
 ) -> None:
     """Write the fingerprints of an evaluation set. They hold no pixels; use --exclude-benchmark NAME=FILE."""
-    from million_ird.cli import terminal
-    from million_ird.fingerprints import ReferenceSet, get_fingerprints, save_fingerprints
+    from million_ird.checks import check_images, check_new_file
+
+    check_new_file(out, ".parquet")
+    check_images([images])
+    from million_ird.cli import terminal  # after what refuses at once
+    from million_ird.fingerprints import get_fingerprints, save_fingerprints
+    from million_ird.reference_sets import ReferenceSet
     from million_ird.reporting.formatting import plural
     from million_ird.runtime.executor import Executor
 

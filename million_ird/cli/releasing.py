@@ -23,7 +23,10 @@ def publish_command(
     as_json: AsJson = False,
 ) -> None:
     """Verify the dataset and publish it on the Hub. All files are in one commit."""
-    from million_ird.cli import terminal
+    from million_ird.checks import check_build
+
+    check_build(out)
+    from million_ird.cli import terminal  # after what refuses at once
     from million_ird.hub.publish import publish
 
     with terminal.exit_on_signal(), terminal.ProgressBar() as bar:
@@ -38,12 +41,20 @@ def export_command(
     config: Annotated[str, typer.Option("--config", help="patches or images.")] = "patches",
     to: Annotated[
         Optional[str],
-        typer.Option("--to", help="A new or empty folder, or that of an earlier export. Default: in OUT/export."),
+        typer.Option(
+            "--out", "--to", help="A new or empty folder, or that of an earlier export. Default: in OUT/export."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Export images as files, tar shards or LMDB. Run it again to resume."""
-    from million_ird.cli import terminal
+    from million_ird.checks import check_dataset
+    from million_ird.export.destination import plan_export
+    from million_ird.runtime.storage import Folder
+
+    check_dataset(out)
+    plan_export(Folder(out), form, config, to)
+    from million_ird.cli import terminal  # after what refuses at once
     from million_ird.export.export import export
 
     with terminal.ProgressBar() as bar:
@@ -64,7 +75,10 @@ def remove_command(
     as_json: AsJson = False,
 ) -> None:
     """Take images down permanently. A rebuild cannot add them again. Makes the next release."""
-    from million_ird.cli import terminal
+    from million_ird.checks import check_build
+
+    check_build(out)
+    from million_ird.cli import terminal  # after what refuses at once
     from million_ird.maintenance.takedown import read_names, take_down
 
     names = read_names(ids)
@@ -84,7 +98,10 @@ def clean_command(
     as_json: AsJson = False,
 ) -> None:
     """Remove working files that only a resumed build needs. The dataset stays as it is."""
-    from million_ird.cli import terminal
+    from million_ird.checks import check_build
+
+    check_build(out)
+    from million_ird.cli import terminal  # after what refuses at once
     from million_ird.maintenance.clean import clean
 
     terminal.emit(clean(out, everything=everything, dry_run=dry_run), as_json)
@@ -94,10 +111,12 @@ def clean_command(
 def releases_command(out: Out, as_json: AsJson = False) -> None:
     """List the releases, oldest first."""
     from million_ird.build_folder import open_build
-    from million_ird.cli import terminal
+
+    folder, _ = open_build(out)
+    from million_ird.cli import terminal  # after what refuses at once
     from million_ird.maintenance.releases import list_releases
 
-    releases = list_releases(open_build(out)[0])
+    releases = list_releases(folder)
     if as_json:
         typer.echo(printable_json([release.as_json() for release in releases]))
     else:

@@ -134,9 +134,13 @@ def result_json(result: Result, stages: BuildStages) -> str:
 
 
 def next_line(stages: BuildStages) -> None:
-    """Print which stage is due, why, and what to run; nothing if everything is current."""
-    if stages.note:
-        info(f"Next: {stages.note}")
+    """Print which stage is due, why, and what to run; nothing if everything is current.
+
+    Each command has a line of its own, without other words, so that it can be copied on a narrow terminal. `&&` at the
+    end of a line makes several lines one command.
+    """
+    if stages.why:
+        info("\n".join([f"Next: {stages.why}", *" &&\n".join(stages.commands).splitlines()]))
 
 
 def written_line(result: Result) -> str:

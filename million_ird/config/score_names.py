@@ -24,23 +24,24 @@ def known_metrics() -> dict[str, str]:
     return own | official | {OVERLAID_CHARACTERS: _READ} | neural
 
 
-def check_metrics(names: Sequence[str], own: Sequence[str] = ()) -> None:
+def check_metrics(names: Sequence[str], own: Sequence[str] = (), option: str = "--metrics") -> None:
     """Check the names that `--metrics` gives; without pyiqa, names that could be its own pass.
 
     Args:
         names: What is asked for.
         own: Columns of the user's measures.
+        option: What messages name.
 
     Raises:
         UsageError: There are no names, or nothing has this one.
     """
     if not names:
-        raise UsageError("--metrics: name at least one")
+        raise UsageError(f"{option}: name at least one")
     known = [*own, *known_metrics()]
     for name in names:
         if name not in known and pyiqa_scores():
             hint = nearest(name, known) or "; million-ird metrics lists them"
-            raise UsageError(f"--metrics {name}: unknown{hint}")
+            raise UsageError(f"{option} {name}: unknown{hint}")
 
 
 @functools.cache

@@ -26,6 +26,8 @@ SPLITS = (TRAIN, VALIDATION)
 CARD = "README.md"
 REPORT = "report/index.html"
 LICENCE_FILE = "LICENSE.md"
+FIGURES = "card"
+"""Folder of the card's figures."""
 """The name that the Hub expects where the licence is `other`."""
 RELEASES = "releases/releases.json"
 """The list of releases, oldest first."""

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from million_ird.build_folder import STAGING
 from million_ird.candidate import Failed
 from million_ird.config.gates import first_drop
 from million_ird.config.recipe import Recipe
@@ -40,7 +41,6 @@ from million_ird.sources.source import Reader, Source
 ShardKind: TypeAlias = Literal["data", "patches"]
 """What shards hold, and the name of their folder: images or patches."""
 KINDS: tuple[ShardKind, ...] = ("data", "patches")
-STAGING = ".work/write"
 SHARD_KEY = b"million_ird.unit"
 """Where a file's parquet metadata holds its shard key."""
 FORMAT_REVISION = 2
@@ -68,11 +68,13 @@ class ShardTask:
 
 @dataclass(frozen=True, slots=True)
 class WriteSummary:
-    """How many rows the shards of either kind hold, and how many shards were newly written."""
+    """How many rows the shards of either kind hold, and what was newly written."""
 
     images: int = 0
     patches: int = 0
     new_shards: int = 0
+    card: bool = False
+    """Whether the card was written, too."""
 
 
 def write_shards(

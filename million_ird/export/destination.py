@@ -2,8 +2,15 @@
 
 import os
 
+from million_ird.build_folder import LOCK as BUILD_LOCK
+from million_ird.config.recipe import nearest
 from million_ird.errors import OutputError, UsageError
+from million_ird.export.shard_reader import DatasetShard, find_shards
+from million_ird.runtime.lock import is_locked
 from million_ird.runtime.storage import Folder
+from million_ird.stages import require_current
+
+FORMAT_NAMES = ("folder", "webdataset", "lmdb")
 
 STATE = ".export"
 """Folder, in the destination, of the journals and the lock; readers ignore it."""
@@ -11,6 +18,32 @@ LOCK = f"{STATE}/lock"
 INSIDE = "export"
 """Folder, in a dataset, that may contain exports of it."""
 _CLAIM = f"{STATE}/export.json"
+
+
+def plan_export(source: Folder, form: str, config: str, to: str | None) -> tuple[list[DatasetShard], Folder]:
+    """Check what an export is asked for, before anything is written or a slow library is loaded.
+
+    Args:
+        source: Folder of the dataset.
+        form: One of `FORMAT_NAMES`.
+        config: `patches` or `images`.
+        to: Folder to write to, as of `destination`.
+
+    Returns:
+        The shards to read, and the folder to write to.
+
+    Raises:
+        UsageError: No such format or config, or `to` contains other files.
+        StaleBuild: A stage is due; the message has the command.
+        OutputError: A build holds the dataset.
+    """
+    if form not in FORMAT_NAMES:
+        hint = nearest(form, FORMAT_NAMES)
+        raise UsageError(f"{form}: unknown export format{hint}; choose one of {', '.join(FORMAT_NAMES)}")
+    if is_locked(source, BUILD_LOCK):
+        raise OutputError(f"{source.url}: is being built; export it afterwards")
+    require_current(source, "exported")
+    return find_shards(source, config), destination(source, form, config, to)
 
 
 def destination(source: Folder, form: str, config: str, to: str | None) -> Folder:

@@ -13,10 +13,8 @@ from types import MappingProxyType
 
 import pyarrow as pa
 
-from million_ird.build_folder import LOCK as BUILD_LOCK
-from million_ird.config.recipe import nearest
-from million_ird.errors import BuildError, OutputError, UsageError
-from million_ird.export.destination import LOCK, claim, destination
+from million_ird.errors import BuildError
+from million_ird.export.destination import FORMAT_NAMES, LOCK, claim, plan_export
 from million_ird.export.folder import FolderLayout
 from million_ird.export.journal import Journal, UnitTotals, exported_splits
 from million_ird.export.layout import ExportLayout, ExportSplit
@@ -25,19 +23,17 @@ from million_ird.export.shard_reader import (
     FILE_NAME,
     DatasetImage,
     DatasetShard,
-    find_shards,
     read_columns,
     read_images,
     unchanged,
 )
 from million_ird.export.webdataset import TarLayout
-from million_ird.runtime.lock import is_locked, locked
+from million_ird.runtime.lock import locked
 from million_ird.runtime.progress import Listener
 from million_ird.runtime.storage import Folder
-from million_ird.stages import require_current
 
 FORMATS: Mapping[str, type[ExportLayout]] = MappingProxyType(
-    {"folder": FolderLayout, "webdataset": TarLayout, "lmdb": LmdbLayout}
+    dict(zip(FORMAT_NAMES, (FolderLayout, TarLayout, LmdbLayout), strict=True))
 )
 REVISION = 1
 """Increases when the same image would be written differently."""
@@ -113,14 +109,7 @@ def export(
         DamagedFile: A shard cannot be read.
     """
     source = Folder(out)
-    if format not in FORMATS:
-        hint = nearest(format, FORMATS)
-        raise UsageError(f"{format}: unknown export format{hint}; choose one of {', '.join(FORMATS)}")
-    if is_locked(source, BUILD_LOCK):
-        raise OutputError(f"{source.url}: is being built; export it afterwards")
-    require_current(source, "exported")
-    shards = find_shards(source, config)
-    chosen = destination(source, format, config, to)
+    shards, chosen = plan_export(source, format, config, to)
     FORMATS[format](ExportSplit(folder=chosen, name="", config=config, shards=()))
     with locked(chosen, LOCK):
         claim(source, chosen, format, config)

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from million_ird.decide.leaks import find_leaks
 from million_ird.errors import UsageError
-from million_ird.fingerprints import REMOVED, SCHEMA, load_removed
+from million_ird.fingerprints import SCHEMA, load_removed
 from million_ird.ledger_stream import LedgerStream
+from million_ird.reference_sets import REMOVED
 from million_ird.runtime.storage import Folder
 from million_ird.scan.scan_table import ScanTable, from_ledger
 from million_ird.sources.web.links import keys_of_address

@@ -7,15 +7,13 @@ same bytes. The download cache stays unless everything is to be removed: only it
 import os
 from dataclasses import asdict, dataclass, replace
 
-from million_ird.build_folder import LOCK, open_build
-from million_ird.dataset.shards import STAGING
+from million_ird.build_folder import DECIDED, INDEX, LOCK, STAGING, open_build
 from million_ird.errors import OutputError
 from million_ird.printable import printable
 from million_ird.reporting.formatting import plural
 from million_ird.runtime.lock import is_locked, locked
 from million_ird.runtime.storage import Folder
 from million_ird.scan.download_cache import FOLDER as ORIGINALS
-from million_ird.scan.scan import DECIDED, INDEX
 from million_ird.stages import Stage, find_stages, has_undecided_rows
 
 WORK = ".work"

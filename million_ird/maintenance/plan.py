@@ -7,9 +7,10 @@ from million_ird.build_folder import check_output
 from million_ird.config.recipe import Recipe
 from million_ird.config.source_spec import SourceSpec
 from million_ird.decide.gate_order import in_cost_order
-from million_ird.fingerprints import ReferenceSet, recipe_benchmarks
+from million_ird.fingerprints import recipe_benchmarks
 from million_ird.measures.scores import missing_parameters
 from million_ird.printable import printable
+from million_ird.reference_sets import ReferenceSet
 from million_ird.reporting.formatting import plural
 from million_ird.scan.cascade import row_from_declared
 from million_ird.scan.scan import Scan

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from million_ird.dataset.shards import STAGING
+from million_ird.build_folder import STAGING
 from million_ird.ledger import SIGNATURE
 from million_ird.runtime.storage import Folder
 from million_ird.scan.download_cache import FOLDER as ORIGINALS

@@ -16,6 +16,7 @@ from million_ird.config.recipe import Recipe
 from million_ird.dataset.layout import (
     CARD,
     CHANGES,
+    FIGURES,
     LICENCE_FILE,
     RELEASES,
     count_stripped,
@@ -27,7 +28,6 @@ from million_ird.dataset.shards import WriteSummary
 from million_ird.decide.gate_order import in_cost_order
 from million_ird.ledger import Funnel
 from million_ird.ledger_stream import LedgerStream
-from million_ird.reporting import card_figures
 from million_ird.reporting.card_figures import CardFigure, FigureFolds
 from million_ird.reporting.counts import FunnelCounts, GroupSizes, LeakCounts, ValueCounts
 from million_ird.reporting.formatting import number, plural, share
@@ -87,9 +87,9 @@ def write_card(
     licences = "".join(template.blocks["licences"](template.new_context(content)))
     out.write(LICENCE_FILE, f"# Licences\n\n{licences}".encode())
     out.write(CARD, (template.render(content) + (f"\n{mark}\n" if mark else "")).encode())
-    for name in out.names(card_figures.FOLDER):
-        if f"{card_figures.FOLDER}/{name}" not in {figure.path for figure in figures}:
-            out.remove(f"{card_figures.FOLDER}/{name}")  # from an earlier recipe
+    for name in out.names(FIGURES):
+        if f"{FIGURES}/{name}" not in {figure.path for figure in figures}:
+            out.remove(f"{FIGURES}/{name}")  # from an earlier recipe
 
 
 class _CardCounts:

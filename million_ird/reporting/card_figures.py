@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from million_ird.config.gates import Gate
+from million_ird.dataset.layout import FIGURES
 from million_ird.dataset.markdown import plain_line
 from million_ird.reporting.formatting import number, share
 from million_ird.reporting.histograms import FigureAxis
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 
-FOLDER = "card"
 SIZES = ("short_side", "aspect")
 """Fields that have a figure of their own, with gates or without."""
 MIN_PANELS, MAX_PANELS = 4, 8
@@ -124,7 +124,7 @@ class FigureFolds:
         shown = {field for rank, field in enumerate(ranked) if panels[field].n_beyond or rank < MIN_PANELS}
         groups = {"sizes": sizes, "gates": [panel for field, panel in panels.items() if field in shown]}
         return [
-            CardFigure(path=f"{FOLDER}/{name}.png", text="; ".join(one.text for one in group), png=render_png(group))
+            CardFigure(path=f"{FIGURES}/{name}.png", text="; ".join(one.text for one in group), png=render_png(group))
             for name, group in groups.items()
             if group
         ]

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from million_ird.build_folder import DECIDED, INDEX, write_json_if_changed
 from million_ird.config.recipe import Recipe
 from million_ird.runtime.executor import Executor
 from million_ird.runtime.progress import Progress
@@ -30,10 +31,6 @@ from million_ird.sources.source import Source, SourceChunk
 from million_ird.sources.tables import TableSource
 
 log = logging.getLogger(__name__)
-
-INDEX = ".work/scan.json"
-DECIDED = ".work/decided.json"
-"""Holds which scan, rules and `uri_parameters` the ledger was decided by, and the versions of its files."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -152,7 +149,7 @@ class Scan:
         }
         if self.limit:
             index["unseen"] = sorted(set(earlier) - set(names))
-        self.out.write_json(INDEX, index)
+        write_json_if_changed(self.out, INDEX, index)
 
     def _join_units(self, index: RowIndex, units: Sequence[str], executor: Executor) -> None:
         """Remove files whose units a part has, and join what no block of the queue has joined."""

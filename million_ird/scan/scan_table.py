@@ -13,13 +13,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from million_ird import ledger
+from million_ird.build_folder import DECIDED, INDEX
 from million_ird.config.recipe import Recipe, digest
 from million_ird.errors import LedgerError
 from million_ird.ledger import scanned_schema
 from million_ird.public_addresses import public_text, public_value
 from million_ird.runtime.storage import Folder
 from million_ird.scan.row_index import RowIndex, RowSpan
-from million_ird.scan.scan import DECIDED, INDEX
 from million_ird.scan.vanished import VANISHED_ROWS
 from million_ird.schema import REMOVED, TEXT, measure_fields
 

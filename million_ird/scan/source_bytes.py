@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from million_ird.build_folder import INDEX
 from million_ird.candidate import Candidate, Failed
 from million_ird.ledger import Row
 from million_ird.runtime.storage import Folder
 from million_ird.scan.download_cache import ByteRange, ChunkCache
-from million_ird.scan.scan import INDEX
 from million_ird.sources.source import Reader, Source
 
 

@@ -27,8 +27,10 @@ def keep_vanished(
         for key in index.read(name, ["key"])["key"].to_pylist():
             rows.pop(key, None)
     ordered = sorted(rows.values(), key=lambda row: (str(row["source"]), str(row["uri"])))
-    if ordered:
-        out.write_table(VANISHED_ROWS, to_table(ordered, schema))
-    else:
+    if not ordered:
         out.remove(VANISHED_ROWS)
+        return 0
+    table = to_table(ordered, schema)
+    if not out.exists(VANISHED_ROWS) or not out.read_table(VANISHED_ROWS).equals(table):
+        out.write_table(VANISHED_ROWS, table)
     return len(ordered)

@@ -28,7 +28,6 @@ from million_ird.sources import hints
 from million_ird.sources.cells import UNREADABLE, failure_in, version_of
 from million_ird.sources.containment import OUTSIDE, locate
 from million_ird.sources.files import StorageOptions, read_each, read_file, root_folder
-from million_ird.sources.keyset import KeySet
 from million_ird.sources.listing import list_files
 from million_ird.sources.source import Deliver, SourceChunk, StreamContext, candidate_of
 from million_ird.sources.table_columns import TableColumns
@@ -99,6 +98,8 @@ class TableSource:
 
         Local files have no host group. A row that is added or removed changes its own chunk and no other.
         """
+        from million_ird.sources.keyset import KeySet  # loads numba, which opening a table does without
+
         chunker, seen = LinkChunker(self.label, self.root), KeySet()
         n_repeated = n_empty = 0
         remaining = itertools.islice(self._entries(), limit)

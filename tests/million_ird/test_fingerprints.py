@@ -17,7 +17,6 @@ from million_ird.config.recipe import Recipe
 from million_ird.decide.leaks import find_leaks
 from million_ird.errors import SourceError, UsageError
 from million_ird.fingerprints import (
-    ReferenceSet,
     get_fingerprints,
     load_fingerprints,
     recipe_benchmarks,
@@ -26,6 +25,7 @@ from million_ird.fingerprints import (
 from million_ird.images.encoded_image import EncodedImage
 from million_ird.ledger import load as load_ledger
 from million_ird.measures.signature import KEYPOINT, compute_signature
+from million_ird.reference_sets import ReferenceSet
 from million_ird.runtime.executor import Executor
 from million_ird.runtime.storage import Folder
 from million_ird.runtime.threads import single_threaded

@@ -12,8 +12,9 @@ from benchmarks.alterations import cropped
 from million_ird.config.recipe import Recipe
 from million_ird.decide.leaks import find_leaks
 from million_ird.errors import UsageError
-from million_ird.fingerprints import ReferenceSet, get_fingerprints, parse_references, recipe_benchmarks
+from million_ird.fingerprints import get_fingerprints, recipe_benchmarks
 from million_ird.known_benchmarks import KNOWN, KnownBenchmark
+from million_ird.reference_sets import ReferenceSet, parse_references
 from million_ird.runtime.executor import Executor
 from tests.million_ird.test_fingerprints import COLUMNS, jpeg, row
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dynet.demo import serve
-from dynet.demo.serve import DemoListener, is_loopback, open_listener
+from dynet.demo.listener import DemoListener, is_loopback, open_listener
 from dynet.errors import UsageError
 
 Command = Callable[..., tuple[int, str, str]]
@@ -69,7 +69,9 @@ def test_any_host_but_loopback_gives_a_warning(
         on_ready()
         listener.socket.close()
 
-    monkeypatch.setattr(serve, "is_loopback", lambda address: loopback)  # a test never listens for other machines
+    monkeypatch.setattr(
+        "dynet.demo.listener.is_loopback", lambda address: loopback
+    )  # a test never listens for other machines
     monkeypatch.setattr(serve, "serve", serve_nothing)
     code, out, err = dynet_command("demo", "--weights", tiny_weights, "--port", 0)
     assert code == 0

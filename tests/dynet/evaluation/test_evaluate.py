@@ -13,8 +13,9 @@ import torch
 from PIL import Image
 
 from dynet import DyNet
-from dynet.evaluation.benchmark import BenchmarkSet, plan_tasks
+from dynet.evaluation.benchmark import BenchmarkSet
 from dynet.evaluation.metrics import psnr, ssim
+from dynet.evaluation.plan import plan_tasks
 from dynet.evaluation.protocol import PROTOCOLS, STRICT, as_float
 
 Command = Callable[..., tuple[int, str, str]]

@@ -17,7 +17,8 @@ from PIL import Image
 from dynet import DyNet
 from dynet.evaluation.added_degradations import AddedJpeg, AddedNoise, NothingAdded
 from dynet.evaluation.benchmark import BenchmarkSet, BenchmarkTask
-from dynet.evaluation.harm import HARM_INPUTS, HIGHEST_PSNR, SHIFTS, HarmRow, harm_verdicts, plan_harm_tasks
+from dynet.evaluation.harm import HIGHEST_PSNR, SHIFTS, HarmRow, harm_verdicts
+from dynet.evaluation.plan import HARM_INPUTS, plan_harm_tasks
 from dynet.evaluation.protocol import HARM
 from dynet.model.variants import Variant
 

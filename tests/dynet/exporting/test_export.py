@@ -16,7 +16,8 @@ from PIL import Image
 from dynet import LARGE, SMALL, DyNet, Variant, __version__
 from dynet.errors import UsageError, WriteError
 from dynet.exporting import export, onnx_file, pt2_file
-from dynet.exporting.export import FORMATS, MAX_DIFFERENCE, max_differences, plan_files, write_verified
+from dynet.exporting.export import FORMATS, MAX_DIFFERENCE, max_differences, write_verified
+from dynet.exporting.files import plan_files
 from dynet.exporting.one_variant import SMALLEST, OneVariant, padded_indices
 from dynet.model.network import pad_to_stride
 from tests.dynet.exporting.conftest import MIXED, ONCE, ROOT, largest, network
@@ -120,8 +121,8 @@ def test_the_example_of_the_docs_runs_without_torch_and_dynet(
 @pytest.mark.timeout(3600)
 def test_untied_repeats_and_several_variants_are_exported_to_one_file_each(tmp_path: Path) -> None:
     model = network(per_repeat=2)
-    form, files = plan_files("onnx", tmp_path / "files", model.variants, overwrite=False)
-    exported = list(export.export(model, {"dynet": "0"}, form, files))
+    files = plan_files("onnx", tmp_path / "files", model.variants, overwrite=False)
+    exported = list(export.export(model, {"dynet": "0"}, FORMATS["onnx"], files))
     assert [entry.path.name for entry in exported] == ["once.onnx", "mixed.onnx"]
     for entry in exported:
         assert largest(onnx_file.load(entry.path), model, entry.variant, (1, 45, 67)) <= MAX_DIFFERENCE
@@ -155,8 +156,8 @@ def test_a_program_of_torch_export_gives_the_results_of_torch_at_any_size_from_9
 def test_the_network_of_the_paper_is_exported_at_its_full_width(tmp_path: Path, variant: Variant) -> None:
     torch.manual_seed(0)
     model = DyNet().eval()
-    form, files = plan_files("onnx", tmp_path / "full.onnx", (variant,), overwrite=False)
-    (exported,) = export.export(model, {"dynet": "0"}, form, files)
+    files = plan_files("onnx", tmp_path / "full.onnx", (variant,), overwrite=False)
+    (exported,) = export.export(model, {"dynet": "0"}, FORMATS["onnx"], files)
     run = onnx_file.load(exported.path)
     for shape in ((1, 64, 64), (1, 37, 53), (1, 321, 481)):
         assert largest(run, model, variant, shape) <= MAX_DIFFERENCE

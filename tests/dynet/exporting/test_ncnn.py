@@ -9,7 +9,8 @@ import torch
 from dynet import SMALL, DyNet, __version__
 from dynet.errors import UsageError, WriteError
 from dynet.exporting import export, ncnn_file
-from dynet.exporting.export import MAX_DIFFERENCE, plan_files, write_verified
+from dynet.exporting.export import FORMATS, MAX_DIFFERENCE, write_verified
+from dynet.exporting.files import plan_files
 from dynet.exporting.ncnn_form import SMALLEST, NcnnForm
 from tests.dynet.exporting.conftest import MIXED, ONCE, ROOT, export_once, largest, network
 
@@ -66,8 +67,8 @@ def test_the_network_of_the_paper_and_untied_repeats_are_exported_to_ncnn(tmp_pa
     pytest.importorskip("ncnn")
     torch.manual_seed(0)
     for model, variant in ((network(per_repeat=2), MIXED), (DyNet().eval(), SMALL)):
-        form, files = plan_files("ncnn", tmp_path / f"{variant.name}.param", (variant,), overwrite=False)
-        (exported,) = export.export(model, {"dynet": "0"}, form, files)
+        files = plan_files("ncnn", tmp_path / f"{variant.name}.param", (variant,), overwrite=False)
+        (exported,) = export.export(model, {"dynet": "0"}, FORMATS["ncnn"], files)
         assert largest(ncnn_file.load(exported.path), model, variant, (1, 45, 67)) <= MAX_DIFFERENCE
 
 

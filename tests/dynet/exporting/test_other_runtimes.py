@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from dynet.exporting.export import FORMATS
 from dynet.exporting.export import export as run_export
-from dynet.exporting.export import plan_files
+from dynet.exporting.files import plan_files
 from tests.dynet.exporting.conftest import ONCE, network
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(3600)]
@@ -48,8 +49,8 @@ numpy.savez(results, **{{name: run(image) for name, image in numpy.load(images).
 def narrow_param(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An ncnn file of the same network."""
     pytest.importorskip("pnnx")
-    form, files = plan_files("ncnn", tmp_path_factory.mktemp("ncnn") / "once.param", (ONCE,), overwrite=False)
-    (exported,) = run_export(network(), {"dynet": "0"}, form, files)
+    files = plan_files("ncnn", tmp_path_factory.mktemp("ncnn") / "once.param", (ONCE,), overwrite=False)
+    (exported,) = run_export(network(), {"dynet": "0"}, FORMATS["ncnn"], files)
     return exported.path
 
 

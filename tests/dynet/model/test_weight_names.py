@@ -73,7 +73,9 @@ def test_an_unknown_name_is_answered_with_the_names_there_are(tiny: DyNet, place
     put(tiny, places[1] / "dynet-laptop")
     with pytest.raises(WeightsError) as after:
         locate_weights("labtop")
-    assert str(after.value) == f"{before.value}, shipped weights laptop"
+    assert str(after.value) == "'labtop': no such file or folder (did you mean 'laptop', which comes with the package?)"
+    with pytest.raises(WeightsError, match=r"named user/name, shipped weights laptop$"):
+        locate_weights("mine")
     with pytest.raises(WeightsError, match=r"'no/such/place': no such file or folder$"):
         locate_weights("no/such/place")
 

@@ -11,18 +11,18 @@ import pyarrow.compute as pc
 import pytest
 
 from million_ird import ledger
-from million_ird.build_folder import save_recipe
+from million_ird.build_folder import INDEX, save_recipe
 from million_ird.config.recipe import Recipe
 from million_ird.decide import stream
 from million_ird.dedup import hash_buckets
 from million_ird.dedup.clusters import labels_of
-from million_ird.fingerprints import FOLDER as BENCHMARKS
-from million_ird.fingerprints import REMOVED, REVISION, SCHEMA, load_reference_fingerprints
+from million_ird.fingerprints import REVISION, SCHEMA, load_reference_fingerprints
 from million_ird.ledger import ledger_schema, scanned_schema, to_table
 from million_ird.ledger_stream import LedgerStream, count_verdicts
+from million_ird.reference_sets import FOLDER as BENCHMARKS
+from million_ird.reference_sets import REMOVED
 from million_ird.runtime.executor import Executor
 from million_ird.runtime.storage import Folder
-from million_ird.scan.scan import INDEX
 from million_ird.scan.scan_table import load_scan, without_signatures
 from million_ird.scan.vanished import VANISHED_ROWS
 from million_ird.workflow import decide_stage

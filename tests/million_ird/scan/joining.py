@@ -10,13 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from million_ird.build_folder import save_recipe
+from million_ird.build_folder import INDEX, save_recipe
 from million_ird.config.recipe import Recipe
 from million_ird.ledger import scanned_schema, to_table
 from million_ird.runtime.storage import Folder
 from million_ird.scan import join_units
 from million_ird.scan.row_index import RowIndex, file_of
-from million_ird.scan.scan import INDEX
 from tests.million_ird.stopping import kill_this_process, stop_before
 
 Rows = list[dict[str, Any]]

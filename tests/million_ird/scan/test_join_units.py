@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import million_ird
+from million_ird.build_folder import INDEX
 from million_ird.ledger import SIGNATURE
 from million_ird.maintenance.clean import clean
 from million_ird.maintenance.purge import purge
@@ -21,7 +22,6 @@ from million_ird.runtime.executor import Executor
 from million_ird.runtime.storage import Folder
 from million_ird.scan import join_units, joined_blocks
 from million_ird.scan.row_index import PARTS, RowIndex, all_row_files, file_of, part_files
-from million_ird.scan.scan import INDEX
 from million_ird.sources import files
 from million_ird.workflow import Options, decide_stage
 from tests.million_ird import scenes

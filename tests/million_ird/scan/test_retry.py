@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import million_ird
-from million_ird.scan.scan import DECIDED
+from million_ird.build_folder import DECIDED
 from million_ird.workflow import Options, decide_again
 from tests.million_ird import scenes
 

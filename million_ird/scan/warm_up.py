@@ -5,6 +5,7 @@ import threading
 
 import numpy as np
 
+from million_ird.images.distinct_colours import convert_distinct
 from million_ird.images.encode import encode_jpeg, encode_png
 from million_ird.images.encoded_image import EncodedImage
 from million_ird.measures.registry import MEASURES
@@ -51,4 +52,5 @@ def compile_measures() -> None:
         measure.measure(image)
     compute_signature(image, _POINTS, _SIDE)
     _ = EncodedImage(encode_jpeg(noise, _QUALITY)).pixels
+    convert_distinct(noise, lambda colours: colours)
     KeySet().add(["0" * 32])

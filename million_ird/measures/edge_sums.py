@@ -53,6 +53,16 @@ def _clear(sums: Floats) -> None:
 
 
 @compiled()
+def _add_fours(a: Floats, b: Floats, totals: Floats) -> None:
+    """Add a and b (4n,) to the two totals, four at a time: side by side, since either waits for its last addition."""
+    first, second = totals[0], totals[1]
+    for x in range(0, a.shape[0], 4):
+        first += ((a[x] + a[x + 1]) + a[x + 2]) + a[x + 3]
+        second += ((b[x] + b[x + 1]) + b[x + 2]) + b[x + 3]
+    totals[0], totals[1] = first, second
+
+
+@compiled()
 def _fill(values: Floats, buffer: Floats, kept: int) -> None:
     """Copy values (n,) to buffer behind the values that were kept there."""
     for x in range(values.shape[0]):
@@ -100,11 +110,14 @@ def _sobel_sums(luma: Luma, side: int, mean: Floats, mean_square: Floats) -> Non
         for y in range(j * side, (j + 1) * side):
             _pad(luma[_inside(y + 1, height), :width], below)
             _sobel(above, here, below, values[0], values[1])
-            for k in range(2):
-                for i in range(columns):
-                    buffer = buffers[k, i]
-                    _fill(values[k, i * side : (i + 1) * side], buffer, kept)
-                    totals[k, i] = _add_in_order(buffer, kept + side, totals[k, i])
+            for i in range(columns):
+                start, stop = i * side, (i + 1) * side
+                if side % 4 == 0:
+                    _add_fours(values[0, start:stop], values[1, start:stop], totals[:, i])
+                    continue
+                for k in range(2):
+                    _fill(values[k, start:stop], buffers[k, i], kept)
+                    totals[k, i] = _add_in_order(buffers[k, i], kept + side, totals[k, i])
             kept = (kept + side) % 4
             above, here, below = here, below, above
         for i in range(columns):

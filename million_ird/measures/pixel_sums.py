@@ -185,7 +185,8 @@ def _tile_energies(luma: Luma, side: int, energy: Floats, level: Luma) -> None:
             _pad(luma[_inside(y + 1, height), :width], below)
             _laplacian(above, here, below, edges)
             for x in range(width):
-                edges[x] = min(max(edges[x], _F32(-255)), _F32(255))
+                edge = _F32(-255) if edges[x] < _F32(-255) else edges[x]
+                edges[x] = _F32(255) if edge > _F32(255) else edge
                 shades[x] += here[x + 1]
             for i in range(columns):
                 totals[i] = _add_squares_in_order(edges[i * side : (i + 1) * side], totals[i])
@@ -258,3 +259,45 @@ def noise_sums(luma: Luma, chosen: NDArray[np.intp], side: int) -> tuple[Floats,
     mean, square, level = (np.empty(blocks, np.float32) for _ in range(3))
     _noise_sums(np.ascontiguousarray(luma), chosen, side, mean, square, level)
     return mean, square, level
+
+
+@compiled()
+def _window_responses(luma: Luma, means: Floats) -> None:
+    """Fill what `window_responses` returns."""
+    rows, columns = means.shape
+    height, width = luma.shape[0] // rows, luma.shape[1] // columns
+    above, here, below = _three_lines(luma.shape[1])
+    values, sums = np.empty(luma.shape[1], np.float32), np.empty(luma.shape[1], np.float32)
+    share = _F32(1) / _F32(height * width)
+    for j in range(rows):
+        for x in range(luma.shape[1]):
+            sums[x] = _F32(0)
+        _pad(luma[j * height], above)
+        _pad(luma[j * height + 1], here)
+        for y in range(j * height + 1, (j + 1) * height - 1):
+            _pad(luma[y + 1], below)
+            _second(above, here, below, values)
+            for x in range(luma.shape[1]):
+                sums[x] += np.abs(values[x])
+            above, here, below = here, below, above
+        for i in range(columns):
+            total = 0.0
+            for x in range(i * width + 1, (i + 1) * width - 1):
+                total += np.float64(sums[x])
+            means[j, i] = _F32(total) * share
+
+
+def window_responses(luma: Luma, rows: int, columns: int) -> Floats:
+    """Return the mean size of the response to (1 −2 1; −2 4 −2; 1 −2 1) in each window.
+
+    Args:
+        luma: (rows · h, columns · w): windows of h×w, 3 to 64 px each, side by side.
+        rows: windows from top to bottom.
+        columns: windows from left to right.
+
+    Returns:
+        (rows, columns) float32. The outermost pixels of a window count as 0.
+    """
+    means = np.empty((rows, columns), np.float32)
+    _window_responses(np.ascontiguousarray(luma), means)
+    return means

@@ -61,3 +61,12 @@ def noise_sums(luma: Luma, chosen: NDArray[np.intp], side: int) -> tuple[Floats,
     parts = (response, response * response, bands.astype(np.float32))
     mean, square, level = (np.asarray(averages(part, side), np.float32) for part in parts)
     return mean, square, level
+
+
+def window_responses(luma: Luma, rows: int, columns: int) -> Floats:
+    """As `pixel_sums.window_responses`."""
+    kernel = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
+    response = np.abs(cv2.filter2D(luma, cv2.CV_16S, kernel)).astype(np.float32)
+    windows = response.reshape(rows, luma.shape[0] // rows, columns, luma.shape[1] // columns)
+    windows[:, [0, -1]] = windows[:, :, :, [0, -1]] = 0
+    return np.asarray(cv2.resize(response, (columns, rows), interpolation=cv2.INTER_AREA), np.float32)

@@ -63,6 +63,13 @@ def test_sums_of_all_shared_images_equal_opencvs(shared_data: Path) -> None:
     assert sum(_assert_equal(luma, name) for name, luma in _lumas(shared_data, every=1)) > 1000
 
 
+@pytest.mark.parametrize(("height", "width"), [(3, 3), (8, 5), (7, 56), (64, 64), (48, 24)])
+def test_responses_in_windows_equal_opencvs(height: int, width: int) -> None:
+    for kind, luma in _kinds(16 * height, 8 * width).items():
+        ours = pixel_sums.window_responses(luma, 16, 8)
+        _compare(kind, [ours], [plain_sums.window_responses(luma, 16, 8)])
+
+
 def test_a_slice_of_an_image_is_measured_as_its_copy() -> None:
     luma = natural_noise(200, 300)[3:180, 5:290]
     _assert_equal(luma, "a slice")

@@ -21,6 +21,7 @@ from million_ird.errors import ReadError
 from million_ird.images.colour import to_srgb
 from million_ird.images.damage import naming_damage, require_whole
 from million_ird.images.header import ImageHeader, as_read_error, read_orientation
+from million_ird.images.icc import convert_rgb
 from million_ird.images.opened_image import OpenedImage, open_image
 from million_ird.schema import MAX_PIXELS
 
@@ -89,10 +90,10 @@ def _to_array(opened: OpenedImage, header: ImageHeader, decoded: NDArray[np.uint
     as_stored = opened.samples is None and opened.shown is None
     if image is not None and image.mode == "RGB" and decoded is not None and as_stored:
         orientation = read_orientation(image)
-        if opened.layout.space != "icc" and orientation not in _TRANSPOSE:
-            return decoded
-        image = Image.fromarray(decoded)
-    elif image is not None:
+        if opened.layout.space == "icc" and opened.profile is not None:
+            decoded = convert_rgb(decoded, opened.profile)
+        return decoded if orientation not in _TRANSPOSE else _upright(Image.fromarray(decoded), orientation)
+    if image is not None:
         image.load()  # also where samples are read otherwise: OpenCV does not notice that a file is truncated
         orientation = read_orientation(image)  # what Pillow has not applied yet
     if opened.samples is not None:

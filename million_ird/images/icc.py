@@ -10,11 +10,14 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from million_ird.images.colour_spaces import read_profile
+from million_ird.images.distinct_colours import convert_distinct
 
 log = logging.getLogger(__name__)
 
 _SPACES = {"grey": "GRAY", "rgb": "RGB", "palette": "RGB", "ycbcr": "RGB", "cmyk": "CMYK"}
 _MAX_ERROR = 2
+_MANY = 1 << 17
+"""Pixels from which on it pays to convert each distinct colour once."""
 _MODES = {"GRAY": "L", "RGB": "RGB", "CMYK": "CMYK"}
 
 
@@ -39,7 +42,19 @@ def convert_8_bits(image: Image.Image, profile: bytes) -> Image.Image:
     if image.mode == "L" and (table := _exact_grey(profile)) is not None:
         grey = Image.fromarray(table[np.asarray(image)])
         return Image.merge("RGB", (grey, grey, grey))
+    if image.mode == "RGB" and image.width * image.height >= _MANY:
+        return Image.fromarray(convert_rgb(np.asarray(image), profile))
     return _transform(profile, image.mode).apply(image)
+
+
+def convert_rgb(pixels: NDArray[np.uint8], profile: bytes) -> NDArray[np.uint8]:
+    """Convert (H, W, 3) uint8 RGB to sRGB, as `convert_8_bits` does."""
+    profile = bytes(profile)
+
+    def convert(colours: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return np.asarray(_transform(profile, "RGB").apply(Image.fromarray(colours)), np.uint8)
+
+    return convert_distinct(pixels, convert) if pixels.size >= 3 * _MANY else convert(pixels)
 
 
 @functools.lru_cache(maxsize=4)

@@ -20,6 +20,7 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from million_ird.errors import ReadError
+from million_ird.images.jpeg_steps import best_turns, boundary_steps, half_stepped, step_parts
 
 _EOI = b"\xff\xd9"
 _SOS = 0xDA
@@ -162,7 +163,7 @@ def find_shift(pixels: NDArray[np.uint8], height: int, width: int) -> int | None
     if pixels.shape[0] < 3 * height or pixels.shape[1] < 2 * _MIN_COLUMNS + width:
         return None
     boundaries = np.arange(height, pixels.shape[0] - 4, height)
-    for channel, steps in enumerate(_steps(pixels, boundaries)):
+    for channel, steps in enumerate(boundary_steps(pixels, boundaries)):
         for number, column in _candidates(steps, width):
             if _is_stair(steps, number, column, width):
                 upper, lower = (_is_even(pixels, int(boundaries[number + k]), channel) for k in (0, 1))
@@ -184,14 +185,6 @@ def _is_even(pixels: NDArray[np.uint8], boundary: int, channel: int) -> NDArray[
     return np.asarray(np.abs(values[::2] - values[1::2]).max(axis=0) < _EVEN_LEVELS)
 
 
-def _steps(pixels: NDArray[np.uint8], boundaries: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Return how far luma and two colour differences jump over each boundary, less their slope: (3, n, W)."""
-    above, before, behind, below = (pixels[boundaries + offset].astype(np.int16) for offset in (-5, -2, 1, 4))
-    jump = (3 * (behind - before) + above - below).astype(np.float32)
-    jump *= 0.5
-    return _channels(jump)
-
-
 def _channels(colours: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return luma and two colour differences: (..., 3) → (3, ...)."""
     red, green, blue = colours[..., 0], colours[..., 1], colours[..., 2]
@@ -207,26 +200,20 @@ def _candidates(steps: NDArray[np.float32], width: int) -> list[tuple[int, int]]
         width: of a unit of blocks.
     """
     columns = np.arange(-(-_MIN_COLUMNS // width) * width, steps.shape[1] - _MIN_COLUMNS, width)
-    scores, turns = zip(*(_stairs(steps * sign, columns) for sign in (1, -1)), strict=True)
+    scores, turns = zip(*(_stairs(steps, sign, columns) for sign in (1, -1)), strict=True)
     turn = np.where(scores[0] > scores[1], turns[0], turns[1])
     left = np.maximum(_MIN_COLUMNS, turn - _NONSENSE * width)
-    stepped = np.zeros((steps.shape[0], steps.shape[1] + 1), np.int32)
-    np.cumsum(np.abs(steps) >= _MIN_STEP, axis=1, out=stepped[:, 1:])
-    rows = np.arange(len(turn))
-    half_left = 2 * stepped[rows + 1, left] >= left
-    half_right = 2 * (stepped[rows, -1] - stepped[rows, turn]) >= steps.shape[1] - turn
-    return [(int(row), int(turn[row])) for row in np.flatnonzero(half_left & half_right)]
+    found = half_stepped(steps, left, turn, _MIN_STEP)
+    return [(int(row), int(turn[row])) for row in np.flatnonzero(found)]
 
 
-def _stairs(steps: NDArray[np.float32], columns: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Return how well a stair fits each pair of boundaries, and the column at which it turns: both (n - 1,)."""
-    fits = np.clip(steps, -_MAX_STEP, _MAX_STEP)
-    fits -= _MIN_STEP / 2
-    parts = np.add.reduceat(fits, np.concatenate([[0], columns]), axis=1)
-    upper, lower = parts[:-1], parts[1:]
-    gain = np.cumsum(lower - upper, axis=1)[:, :-1]  # of the lower step up to a column, against the upper one there
-    at = gain.argmax(axis=1)
-    return gain[np.arange(len(at)), at] + upper.sum(axis=1), columns[at]
+def _stairs(
+    steps: NDArray[np.float32], sign: int, columns: NDArray[np.int64]
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return how well a stair, up or down, fits each pair of boundaries, and where it turns: both (n - 1,)."""
+    parts = step_parts(steps, sign, _MAX_STEP, _MIN_STEP / 2, np.concatenate([[0], columns]))
+    gains, turns = best_turns(parts)
+    return gains + parts[:-1].sum(axis=1), columns[turns]
 
 
 def _is_stair(steps: NDArray[np.float32], number: int, column: int, width: int) -> bool:

@@ -20,12 +20,12 @@ from dataclasses import dataclass
 from functools import cache
 from typing import ClassVar
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from million_ird.images.encoded_image import EncodedImage
 from million_ird.measure_specs import MEASURE_SPECS, Tier
+from million_ird.measures.edge_sums import mean_steps
 from million_ird.measures.header import IJG_LUMA
 
 GRID = 8
@@ -51,8 +51,7 @@ class ArtefactMeasure:
         luma = image.luma
         if min(luma.shape) < _MIN_SIDE:
             return dict.fromkeys(self.fields)
-        across, left = _find_grid(_mean_steps(luma[:, 1:], luma[:, :-1], axis=0))
-        down, top = _find_grid(_mean_steps(luma[1:], luma[:-1], axis=1))
+        (across, left), (down, top) = (_find_grid(steps) for steps in mean_steps(luma))
         traces = [jpeg_trace(luma[y:, x:]) for y, x in sorted({(0, 0), (top, left)})]
         qualities = [trace for trace in traces if trace is not None]
         return {
@@ -118,11 +117,6 @@ def _combs() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     step = np.arange(_MIN_STEP, _MAX_STEP + 1)[:, None]
     mask = (size > step / 4) & (size < 4.5 * step)
     return np.where(mask, np.cos(2 * np.pi * size / step), 0).astype(np.float32), mask.astype(np.float32)
-
-
-def _mean_steps(a: NDArray[np.uint8], b: NDArray[np.uint8], axis: int) -> NDArray[np.float64]:
-    reduced = cv2.reduce(cv2.absdiff(a, b), axis, cv2.REDUCE_AVG, dtype=cv2.CV_64F)
-    return np.asarray(reduced, np.float64).ravel()
 
 
 def _find_grid(steps: NDArray[np.float64]) -> tuple[float | None, int]:

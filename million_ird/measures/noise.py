@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 from weakref import WeakKeyDictionary
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from million_ird.images.encoded_image import EncodedImage
 from million_ird.measure_specs import MEASURE_SPECS, Tier
+from million_ird.measures.pixel_sums import noise_sums
 
 BLOCK = 16
 BLOCKS = 2048
@@ -32,7 +32,6 @@ _LOWEST = 0.85
 """What the 1st percentile of blocks of white noise has of its standard deviation."""
 _DARK, _BRIGHT = 12, 243
 """Mean levels between which noise is not clipped."""
-_KERNEL = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
 _GAIN = 6.0
 _KNOWN: WeakKeyDictionary[EncodedImage, float | None] = WeakKeyDictionary()
 
@@ -62,14 +61,7 @@ def noise_deviation(luma: NDArray[np.uint8]) -> float | None:
         return None
     rows, columns = luma.shape[0] // BLOCK, luma.shape[1] // BLOCK
     chosen = np.unique(np.linspace(0, rows - 1, min(rows, -(-BLOCKS // columns))).astype(np.intp))
-    bands = np.concatenate([luma[BLOCK * row : BLOCK * (row + 1), : BLOCK * columns] for row in chosen])
-    response = np.asarray(cv2.filter2D(bands, cv2.CV_32F, _KERNEL), np.float32)
-    response[::BLOCK] = response[BLOCK - 1 :: BLOCK] = 0  # across the bands
-    blocks = (columns, len(chosen))
-    mean, square, level = (
-        np.asarray(cv2.resize(values, blocks, interpolation=cv2.INTER_AREA), np.float32)
-        for values in (response, response * response, bands.astype(np.float32))
-    )
+    mean, square, level = noise_sums(luma, chosen, BLOCK)
     inside = BLOCK / (BLOCK - 2)
     variance = (square * inside - (mean * inside) ** 2)[(level >= _DARK) & (level <= _BRIGHT)]
     if variance.size < _MIN_BLOCKS:

@@ -27,7 +27,6 @@ from dataclasses import dataclass
 from functools import cache
 from typing import ClassVar
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
@@ -35,6 +34,7 @@ from scipy import fft
 from million_ird.images.encoded_image import EncodedImage
 from million_ird.measure_specs import MEASURE_SPECS, Tier
 from million_ird.measures.noise import noise_of
+from million_ird.measures.pixel_sums import tile_energies
 
 TILE = 128
 TILES = 24
@@ -120,11 +120,7 @@ def _extreme_tiles(luma: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArra
     """
     rows, columns = luma.shape[0] // TILE, luma.shape[1] // TILE
     whole = luma[: rows * TILE, : columns * TILE]
-    edges = cv2.convertScaleAbs(cv2.Laplacian(whole, cv2.CV_16S))
-    energy, level = (
-        np.asarray(cv2.resize(values, (columns, rows), interpolation=cv2.INTER_AREA)).ravel()
-        for values in (cv2.multiply(edges, edges, dtype=cv2.CV_32F), whole)
-    )
+    energy, level = (values.ravel() for values in tile_energies(luma, TILE))
     order = np.argsort(energy)
     clipped = (level < _DARK) | (level > _BRIGHT)
     smooth = order[np.argsort(clipped[order], kind="stable")][: max(1, min(_NOISE_TILES, rows * columns // 4))]

@@ -16,6 +16,7 @@
 Null under 16 px.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
@@ -26,8 +27,8 @@ from numpy.typing import NDArray
 
 from million_ird.images.encoded_image import EncodedImage
 from million_ird.measure_specs import MEASURE_SPECS, Tier
-from million_ird.measures.bands import iter_row_bands
 from million_ird.measures.noise import noise_of
+from million_ird.measures.pixel_sums import BAND, laplacian_sums
 
 SHARP_BLOCK = 64
 SMALL_BLOCK = 16
@@ -53,42 +54,28 @@ class SharpnessMeasure:
         luma = image.luma
         if min(luma.shape) < SMALL_BLOCK:
             return dict.fromkeys(self.fields)
-        total = total_square = 0.0
-        parts, levels = [], []
-        for band, inside in iter_row_bands(luma, SMALL_BLOCK):
-            laplacian = np.asarray(cv2.Laplacian(band, cv2.CV_16S), np.int16)[inside]
-            centre, deviation = (float(value[0, 0]) for value in cv2.meanStdDev(laplacian))
-            total += centre * laplacian.size
-            total_square += (deviation**2 + centre**2) * laplacian.size
-            if len(laplacian) >= SMALL_BLOCK:
-                parts.append(block_moments(laplacian, SMALL_BLOCK))
-                levels.append(_block_levels(band[inside]))
-        mean, square = (np.concatenate([part[k] for part in parts]) for k in (0, 1))
+        mean, square, level, totals = laplacian_sums(luma, SMALL_BLOCK)
         sharp = (
             _average_blocks(square, SHARP_BLOCK // SMALL_BLOCK) - _average_blocks(mean, SHARP_BLOCK // SMALL_BLOCK) ** 2
         )
         noise = _GAIN * (noise_of(image) or 0) ** 2
         return {
-            "laplacian_variance": max(0.0, total_square / luma.size - (total / luma.size) ** 2),
+            "laplacian_variance": _variance(totals, luma),
             "sharpest_blocks": float(np.sqrt(max(0.0, np.percentile(sharp, _PERCENTILE) - _MARGIN * noise))),
-            "textured_share": _textured_share(square - mean * mean, np.concatenate(levels), noise),
+            "textured_share": _textured_share(square - mean * mean, level, noise),
         }
 
 
-def block_moments(values: NDArray[np.int16], side: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return mean and mean square of each whole block; values: (H, W) → two of (H // side, W // side)."""
-    rows, columns = values.shape[0] // side, values.shape[1] // side
-    whole = values[: rows * side, : columns * side].astype(np.float32)
-    mean = cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA)
-    square = cv2.resize(cv2.multiply(whole, whole), (columns, rows), interpolation=cv2.INTER_AREA)
-    return np.asarray(mean, np.float32), np.asarray(square, np.float32)
-
-
-def _block_levels(luma: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the mean level of each whole block of 16×16; luma: (H, W) → (H // 16, W // 16)."""
-    rows, columns = luma.shape[0] // SMALL_BLOCK, luma.shape[1] // SMALL_BLOCK
-    whole = luma[: rows * SMALL_BLOCK, : columns * SMALL_BLOCK]
-    return np.asarray(cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA), np.uint8)
+def _variance(totals: NDArray[np.float64], luma: NDArray[np.uint8]) -> float:
+    """Return the variance over all pixels from sum and sum of squares in each band: (bands, 2)."""
+    total = total_square = 0.0
+    for number, (first, second) in enumerate(totals.tolist()):
+        size = min(BAND, luma.shape[0] - number * BAND) * luma.shape[1]
+        centre = first * (1 / size)
+        deviation = math.sqrt(max(0.0, second * (1 / size) - centre * centre))  # rounded as OpenCV's meanStdDev
+        total += centre * size
+        total_square += (deviation**2 + centre**2) * size
+    return max(0.0, total_square / luma.size - (total / luma.size) ** 2)
 
 
 def _textured_share(variance: NDArray[np.float32], level: NDArray[np.uint8], noise: float) -> float:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from million_ird.images.encoded_image import EncodedImage
 from million_ird.measure_specs import MEASURE_SPECS, Tier
-from million_ird.measures.bands import iter_row_bands
+from million_ird.measures.edge_sums import sobel_sums
 
 FLAT_BLOCK = 240
 FLAT_VARIANCE = 800.0
@@ -65,18 +65,8 @@ class FlatMeasure:
 def sobel_variances(luma: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Return the variance of the 3×3 Sobel magnitude in each whole block; luma: (H, W) → (rows, columns)."""
     side = min(FLAT_BLOCK, min(luma.shape) // 4)
-    rows, columns = luma.shape[0] // side, luma.shape[1] // side
-    whole = luma[: rows * side, : columns * side]
-    parts = []
-    for band, inside in iter_row_bands(whole, side):
-        across = cv2.Sobel(band, cv2.CV_32F, 1, 0)[inside]
-        down = cv2.Sobel(band, cv2.CV_32F, 0, 1)[inside]
-        square = np.asarray(across * across + down * down, np.float32)
-        blocks = (columns, len(square) // side)
-        mean = cv2.resize(cv2.sqrt(square), blocks, interpolation=cv2.INTER_AREA)
-        mean_square = cv2.resize(square, blocks, interpolation=cv2.INTER_AREA)
-        parts.append(np.asarray(mean_square - mean * mean, np.float32))
-    return np.concatenate(parts)
+    mean, mean_square = sobel_sums(luma, side)
+    return mean_square - mean * mean
 
 
 def colourfulness(pixels: NDArray[np.uint8]) -> float:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from million_ird.images.encoded_image import EncodedImage
+from million_ird.measures.pixel_sums import window_responses
 from million_ird.measures.signature import content_box
 
 SIDE = 112
@@ -46,9 +47,8 @@ _HEADERS = 1 << 16
 _SAMPLED = 1 << 16
 _STEPS = 24
 """Steps of a stored logarithm to a doubling of the structure."""
-_KERNEL = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
-"""Responds to noise and to the finest details, not to edges along the axes (Immerkær, CVIU 1996)."""
 _TO_SIGMA = float(np.sqrt(np.pi / 2) / 6)
+"""Of a response to noise and to the finest details, not to edges along the axes (Immerkær, CVIU 1996)."""
 _COMMON_LEVEL = 0.02
 """Share of a level above which it is a plain area, such as a bar or paper, and no sign of a tone curve."""
 _EDGE, _MIN_EDGES = 20, 40
@@ -149,11 +149,8 @@ def _fine_structure(luma: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArr
         height, width = level.shape[0] // grid, level.shape[1] // grid
         if min(height, width) < 3:
             break
-        response = np.abs(cv2.filter2D(level, cv2.CV_16S, _KERNEL)).astype(np.float32)
-        windows = response.reshape(grid, height, grid, width)
-        windows[:, [0, -1]] = windows[:, :, :, [0, -1]] = 0
         inner = height * width / ((height - 2) * (width - 2))
-        means = cv2.resize(response, (grid, grid), interpolation=cv2.INTER_AREA).astype(np.float64)
+        means = window_responses(level, grid, grid).astype(np.float64)
         means *= inner * _TO_SIGMA
         fine[number] = means.reshape(CELLS, grid // CELLS, CELLS, grid // CELLS).mean(axis=(1, 3))
         spots = means.reshape(QUIET_CELLS, grid // QUIET_CELLS, QUIET_CELLS, -1).swapaxes(1, 2)

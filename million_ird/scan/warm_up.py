@@ -5,7 +5,8 @@ import threading
 
 import numpy as np
 
-from million_ird.images.encode import encode_png
+from million_ird.images.distinct_colours import convert_distinct
+from million_ird.images.encode import encode_jpeg, encode_png
 from million_ird.images.encoded_image import EncodedImage
 from million_ird.measures.registry import MEASURES
 from million_ird.measures.signature import compute_signature
@@ -15,7 +16,7 @@ from million_ird.sources.keyset import KeySet
 SECONDS = 20
 """What compiling takes on two cores. Machine code that is cached on disk is loaded in less than `SILENT`."""
 SILENT = 3.0
-_POINTS, _SIDE = 32, 256
+_POINTS, _SIDE, _QUALITY = 32, 256, 90
 
 
 def prepare_measures(listener: Listener | None = None) -> None:
@@ -44,10 +45,12 @@ def prepare_measures(listener: Listener | None = None) -> None:
 
 @functools.cache
 def compile_measures() -> None:
-    """Measure one image of noise by all measures, so that their inner loops are compiled and cached on disk."""
+    """Measure one image of noise by all measures, and decode it as JPEG, so that inner loops are compiled, cached."""
     noise = np.random.default_rng(0).integers(0, 256, (256, 256, 3), dtype=np.uint8)
     image = EncodedImage(encode_png(noise))
     for measure in MEASURES.values():
         measure.measure(image)
     compute_signature(image, _POINTS, _SIDE)
+    _ = EncodedImage(encode_jpeg(noise, _QUALITY)).pixels
+    convert_distinct(noise, lambda colours: colours)
     KeySet().add(["0" * 32])

@@ -273,12 +273,6 @@ MEASURE_SPECS: Mapping[str, MeasureSpec] = MappingProxyType(
                     "Octave drop plus 1.5 times the steepest fall from a frequency to 1.33 times this frequency",
                 ),
                 Field(
-                    "smoothing",
-                    "dB",
-                    "down",
-                    "Lower octave drop minus 0.4 times the octave drop: texture is gone and edges are left",
-                ),
-                Field(
                     "effective_resolution",
                     "0–1",
                     "up",

@@ -9,9 +9,10 @@
   strong JPEG compression, whose blocks make another period, have 0.05 and more. So have those that were reduced without
   averaging, which is aliasing.
 
-The same of first differences, in which repeated pixels show. Every JPEG has a period of eight pixels, so multiples of
-an eighth of the sampling rate count only as far as they are stronger than the eighth itself: doubled and quadrupled
-images.
+The same of first differences, in which repeated pixels show. The blocks of JPEG have a period of eight pixels, those of
+WebP one of four, so multiples of an eighth of the sampling rate do not count, except three eighths (enlarged by 1.6)
+and a half (doubled), as far as these are stronger than an eighth and a quarter, as blocks alone are not, and a quarter
+(each pixel four times) beyond what WebP has.
 Null under 128 px.
 """
 
@@ -39,6 +40,8 @@ _LOWEST = 1.0
 """In eighths of the sampling rate: no factor over 8 is looked for."""
 _NEAR = 0.006
 """Frequencies nearer than this to a multiple of an eighth are those of JPEG's blocks."""
+_OF_WEBP = 0.4
+"""What the blocks of WebP give at a quarter in smooth images; pixels repeated four times give more."""
 _KERNEL = np.array([[1, -2, 1]], np.float32)
 
 
@@ -60,20 +63,24 @@ class ResamplingMeasure:
 def resampled(luma: NDArray[np.uint8]) -> float:
     """Return the largest line that rows and columns share; luma: (H, W)."""
     rows, columns = luma[:: -(-luma.shape[0] // _LINES)], luma[:, :: -(-luma.shape[1] // _LINES)].T
-    shared = np.minimum(*(_lines(np.ascontiguousarray(part)) for part in (rows, columns)))
+    # Repeated pixels have equal second differences on both sides of a step, but every other first one is 0.
+    first, second = (
+        np.minimum(*lines)
+        for lines in zip(*(_lines(np.ascontiguousarray(part)) for part in (rows, columns)), strict=True)
+    )
+    shared = np.maximum(first, second)
     eighth = 8 * (np.arange(_BINS) + 0.5) / (2 * _BINS)
     of_blocks = np.abs(eighth - np.rint(eighth)) <= 8 * _NEAR
-    first = shared[of_blocks & (np.rint(eighth) == 1)].max()
-    multiples = shared[of_blocks & (eighth > 1.5)].max() - first
-    return float(max(shared[~of_blocks & (eighth > _LOWEST)].max(), multiples, 0.0))
+    one, two, three, four = (float(shared[of_blocks & (np.rint(eighth) == k)].max()) for k in range(1, 5))
+    fourfold = float(first[of_blocks & (np.rint(eighth) == 2)].max()) - max(one, _OF_WEBP)
+    return max(float(shared[~of_blocks & (eighth > _LOWEST)].max()), max(three, four) - max(one, two), fourfold, 0.0)
 
 
-def _lines(rows: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Return the amplitude beyond chance at each frequency up to Nyquist; rows: (n, W) → (_BINS,)."""
+def _lines(rows: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the amplitudes beyond chance of first and second differences; rows: (n, W) → two of (_BINS,)."""
+    first = np.asarray(cv2.absdiff(rows[:, 1:], rows[:, :-1]), np.uint8)
     second = np.abs(np.asarray(cv2.filter2D(rows, cv2.CV_16S, _KERNEL), np.int16))[:, 1:-1]
-    # Repeated pixels have equal second differences on both sides of a step, but every other first one is 0.
-    first = cv2.absdiff(rows[:, 1:], rows[:, :-1])
-    return np.maximum(_spectrum(second), _spectrum(np.asarray(first)))
+    return _spectrum(first), _spectrum(second)
 
 
 def _spectrum(steps: NDArray[np.integer[Any]]) -> NDArray[np.float64]:

@@ -15,9 +15,6 @@ tiles is subtracted, as far as `noise` allows (see noise.py): smooth tiles of a 
   this frequency, from 0.22 of Nyquist on. A soft photograph falls steadily, an upscaled one breaks off.
 - `lower_octave_drop` (dB, down is better): the same one octave lower: 0.08 to 0.22 minus 0.3 to 0.5 of Nyquist.
   Native photographs have 4–20, upscaled by four 21–40.
-- `smoothing` (dB, down is better): `lower_octave_drop` less 0.4 times `octave_drop`. A median filter and a strong
-  denoiser take the texture and leave the edges, so the spectrum falls early and is level after: 8 to 14. Photographs
-  have −4 to 8.
 - `effective_resolution` (0–1, up is better): highest frequency, as a share of Nyquist, at which the level is within 34
   dB of its mean between 1/16 and 1/4 of Nyquist: a reading for the report, coarser than the drops.
 - `high_frequency_share` (0–1, up is better): share of the tiles' energy (without their mean) above half of Nyquist.
@@ -51,8 +48,6 @@ _NOISE_SLACK = 1.5
 _ABOVE_NOISE = 0.05
 """Least power of the structure, as a share of the noise: less cannot be told from none."""
 _STEEPEST = 1.5
-_EXPECTED = 0.4
-"""How much of its octave drop a photograph usually has one octave lower."""
 _FALLS = np.arange(14, 41)
 """From these rings on the steepest fall is looked for. Near Nyquist many a camera breaks off."""
 _FLOOR = 0.02
@@ -78,14 +73,12 @@ class ResolutionMeasure:
             return dict.fromkeys(self.fields)
         structure = structure_level(rings, ring_means(mean_power(smoothest)), noise_of(image) or 0)
         octave_drop = float(structure[7:24].mean() - structure[36:].mean())
-        lower_octave_drop = float(structure[6:15].mean() - structure[20:33].mean())
         level = 10 * np.log10(rings + _FLOOR)
         total = float(power.sum() - power[0, 0])
         return {
             "octave_drop": octave_drop,
-            "lower_octave_drop": lower_octave_drop,
+            "lower_octave_drop": float(structure[6:15].mean() - structure[20:33].mean()),
             "cutoff": octave_drop + _STEEPEST * steepest_fall(structure),
-            "smoothing": lower_octave_drop - _EXPECTED * octave_drop,
             "effective_resolution": effective_resolution(level),
             "high_frequency_share": float(power[_rings() > _NYQUIST // 2].sum() / total),
         }

@@ -1,5 +1,6 @@
 """Enlarged images have a period, at any factor and by any kernel; reduced ones and photographs have none."""
 
+import io
 from itertools import product
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from PIL import Image
 
 from million_ird.measures.resampling import ResamplingMeasure, resampled
-from tests.million_ird.measures.sample_images import bundled_image, encoded_image, natural_noise
+from tests.million_ird.measures.sample_images import BUNDLED, bundled_image, encoded_image, natural_noise
 
 MEASURE = ResamplingMeasure()
 LIMIT = 0.05
@@ -35,11 +36,17 @@ def test_enlarging_leaves_a_period_also_after_jpeg(kernel: str, factor: float) -
 
 
 @pytest.mark.parametrize("factor", [2, 3, 4])
-def test_repeated_pixels_are_found_and_the_period_of_jpeg_is_none(factor: int) -> None:
+def test_repeated_pixels_are_found(factor: int) -> None:
     image = resized(SCENE, factor, Image.Resampling.NEAREST)
     assert number(image) > LIMIT
-    for quality in (30, 60, 95):
-        assert number(SCENE, format="JPEG", quality=quality) < LIMIT
+    assert number(image, format="WEBP", quality=90) > LIMIT
+
+
+@pytest.mark.parametrize(("form", "quality"), list(product(("JPEG", "WEBP", "AVIF"), (20, 50, 75, 95))))
+@pytest.mark.parametrize("name", [None, "coffee.png", "chelsea.png", "rocket.jpg"])
+def test_the_blocks_of_an_encoder_are_no_period(name: str | None, form: str, quality: int) -> None:
+    image = SCENE.resize((500, 400)) if name is None else Image.open(BUNDLED / name).convert("RGB")
+    assert number(image, format=form, quality=quality) < LIMIT
 
 
 @pytest.mark.parametrize(
@@ -70,9 +77,7 @@ def test_even_and_small_images() -> None:
     assert MEASURE.measure(encoded_image(natural_noise(127, 300))) == {"resampled": None}
 
 
-def _jpeg(image: Image.Image, quality: int) -> "object":
-    import io
-
+def _jpeg(image: Image.Image, quality: int) -> io.BytesIO:
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=quality)
     return buffer

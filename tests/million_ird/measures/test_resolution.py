@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageFilter
+from PIL import Image
 
 from million_ird.measures.resolution import ResolutionMeasure, mean_power, sharpest_tiles
 from tests.million_ird.measures.sample_images import BUNDLED, encoded_image, natural_noise
@@ -81,21 +81,6 @@ def test_noise_does_not_hide_that_an_image_is_upscaled(kernel: str, deviation: f
     for field, limit in (("octave_drop", 20), ("cutoff", 33)):
         clean, upscaled = (values[field] or 0 for values in numbers)
         assert clean < limit < upscaled, field
-
-
-@pytest.mark.parametrize("name", ["astronaut.png", "coffee.png", "rocket.jpg", "chelsea.png"])
-def test_a_median_filter_shows_as_smoothing_and_encoding_does_not(name: str) -> None:
-    photograph = Image.open(BUNDLED / name).convert("RGB")
-
-    def smoothing(image: Image.Image, **options: object) -> float:
-        return MEASURE.measure(encoded_image(image, **options))["smoothing"] or 0
-
-    native = smoothing(photograph)
-    assert native < 8
-    assert smoothing(photograph, format="JPEG", quality=92) == pytest.approx(native, abs=1)
-    filtered = [smoothing(photograph.filter(ImageFilter.MedianFilter(size))) for size in (3, 5, 7)]
-    assert all(value > native + 2 for value in filtered[1:])
-    assert max(filtered) > 8
 
 
 def test_effective_resolution_follows_the_factor() -> None:

@@ -200,6 +200,40 @@ MEASURE_SPECS: Mapping[str, MeasureSpec] = MappingProxyType(
                 ),
             ),
         ),
+        "colours": MeasureSpec(
+            Tier.PIXELS,
+            (Field("colours", "count", "up", "Different colours among 65,536 pixels; null for grey and toned images"),),
+        ),
+        "composites": MeasureSpec(
+            Tier.PIXELS,
+            (
+                Field(
+                    "bar_share",
+                    "0–1",
+                    "down",
+                    "Share of the height or width that even bars with straight edges cover at the sides: letterboxes",
+                ),
+                Field(
+                    "gutter_share",
+                    "0–1",
+                    "down",
+                    "Share of the height or width that even bars inside the image cover: gutters of a collage",
+                ),
+                Field(
+                    "joint_share",
+                    "0–1",
+                    "down",
+                    "Largest share of one line across the image at which all pixels step: images joined without a gap, "
+                    "filled sides",
+                ),
+                Field(
+                    "mirror_share",
+                    "0–1",
+                    "down",
+                    "By how much both sides of the image mirror what is next to them (correlation)",
+                ),
+            ),
+        ),
         "artefacts": MeasureSpec(
             Tier.PIXELS,
             (
@@ -249,6 +283,17 @@ MEASURE_SPECS: Mapping[str, MeasureSpec] = MappingProxyType(
                     "0–1",
                     "up",
                     "Share of the energy of the sharpest tiles above half of Nyquist",
+                ),
+            ),
+        ),
+        "resampling": MeasureSpec(
+            Tier.PIXELS,
+            (
+                Field(
+                    "resampled",
+                    "≥ 0",
+                    "down",
+                    "Strength of the period that enlarging leaves, or reducing after a strong JPEG compression",
                 ),
             ),
         ),

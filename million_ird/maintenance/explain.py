@@ -29,6 +29,8 @@ _LISTED = 5
 """Candidates that an error names."""
 _TOLD = 0.05
 """Least severity of a harm that is named."""
+_CODED_GAPS = 0.15
+"""Least severity of gaps in the tones of a file whose coding makes some of its own: WebP has 220 levels of luma."""
 _MIN_BEGINNING = 4
 """Characters of an id or key that can stand for it."""
 
@@ -184,13 +186,18 @@ def _why_worse(ledger: LedgerStream, position: int, kept: int) -> str:
     # A mistyped name need not wait for the libraries that these load.
     from million_ird.dedup.harms import HARMS
     from million_ird.dedup.preference import QUALITY_OF_JPEG, CopyRow, judge
+    from million_ird.measures.view import unpack_view
 
     columns = (*SIGNATURE, "width", "height", *(name for name in QUALITY_OF_JPEG if name in ledger.column_names))
     rows = ledger.take((position, kept), columns)
-    verdict = judge(CopyRow.of(rows[position]), CopyRow.of(rows[kept]), turned=True)
+    copy = CopyRow.of(rows[position])
+    verdict = judge(copy, CopyRow.of(rows[kept]), turned=True)
     if verdict is None:
         return ""
-    told = sorted(((severity, kind) for kind, severity in verdict.first.items() if severity >= _TOLD), reverse=True)
+    view = unpack_view(copy.view)
+    least = {"posterised": _CODED_GAPS} if view is not None and view.coding < 100 else {}
+    harms = ((severity, kind) for kind, severity in verdict.first.items() if severity >= least.get(kind, _TOLD))
+    told = sorted(harms, reverse=True)
     return "; " + ", ".join(HARMS[kind] for _, kind in told) if told else ""
 
 

@@ -12,12 +12,15 @@ from typing import Protocol
 from million_ird.images.encoded_image import EncodedImage
 from million_ird.measure_specs import Tier
 from million_ird.measures.artefacts import ArtefactMeasure
+from million_ird.measures.colours import ColourMeasure
+from million_ird.measures.composites import CompositeMeasure
 from million_ird.measures.exposure import ExposureMeasure
 from million_ird.measures.graphics import GraphicsMeasure
 from million_ird.measures.header import HeaderMeasure
 from million_ird.measures.layout import LayoutMeasure
 from million_ird.measures.noise import NoiseMeasure
 from million_ird.measures.nss import NssMeasure
+from million_ird.measures.resampling import ResamplingMeasure
 from million_ird.measures.resolution import ResolutionMeasure
 from million_ird.measures.sharpness import SharpnessMeasure
 from million_ird.measures.text import TextMeasure
@@ -54,8 +57,11 @@ MEASURES: Mapping[str, Measure] = MappingProxyType(
         "noise": NoiseMeasure(),
         "flat": FlatMeasure(),
         "text": TextMeasure(),
+        "colours": ColourMeasure(),
+        "composites": CompositeMeasure(),
         "artefacts": ArtefactMeasure(),
         "resolution": ResolutionMeasure(),
+        "resampling": ResamplingMeasure(),
         "nss": NssMeasure(),
     }
 )

@@ -1,10 +1,12 @@
 """The gates of the shipped recipes on real images: which are kept, which are dropped, and the recorded reason."""
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from million_ird.candidate import Drop
 from million_ird.config.gates import first_drop
@@ -74,6 +76,48 @@ def test_damage_to_a_photograph_is_the_reason(demo: Recipe, reason: str, damage:
     assert callable(damage)
     image, options = damage(Image.open(BUNDLED / "coffee.png").convert("RGB"))
     drop = verdict(demo, encoded_image(image, **options))
+    assert drop is not None
+    assert drop.reason == reason
+
+
+def _doubled(image: Image.Image) -> Image.Image:
+    return image.resize((image.width * 2, image.height * 2), Image.Resampling.NEAREST)
+
+
+def _with_bars(image: Image.Image) -> Image.Image:
+    """Return an image with black bars of 3 % above and below."""
+    return ImageOps.expand(image, (0, round(image.height * 0.03)), "black")
+
+
+def _beside_another(image: Image.Image) -> Image.Image:
+    sheet = Image.new("RGB", (image.width, 2 * image.height))
+    sheet.paste(image, (0, 0))
+    sheet.paste(Image.open(BUNDLED / "astronaut.png").resize(image.size), (0, image.height))
+    return sheet
+
+
+def _mirrored(image: Image.Image) -> Image.Image:
+    return Image.fromarray(np.pad(np.asarray(image), ((0, 0), (90, 90), (0, 0)), "symmetric"))
+
+
+@pytest.mark.parametrize("name", ["coffee.png", "chelsea.png", "rocket.jpg"])
+@pytest.mark.parametrize(
+    ("reason", "change", "lossless"),
+    [
+        ("few_colours", lambda image: image.quantize(256).convert("RGB"), True),
+        ("framed", _with_bars, False),
+        ("composite", _beside_another, False),
+        ("composite", _mirrored, False),
+        ("resampled", _doubled, False),
+    ],
+)
+def test_what_is_made_of_a_photograph_is_dropped_and_the_same_encoding_alone_is_not(
+    demo: Recipe, name: str, reason: str, change: Callable[[Image.Image], Image.Image], lossless: bool
+) -> None:
+    image = Image.open(BUNDLED / name).convert("RGB")
+    options: dict[str, object] = {} if lossless else {"format": "JPEG", "quality": 92}
+    assert verdict(demo, encoded_image(image, **options)) is None
+    drop = verdict(demo, encoded_image(change(image), **options))
     assert drop is not None
     assert drop.reason == reason
 

@@ -1,0 +1,158 @@
+"""What is put around a photograph or beside it: bars, joints between images, mirrored sides.
+
+All look for what a program draws and a lens does not: lines that are level or upright to the pixel, over the whole
+image. Null under 64 px.
+
+- `bar_share` (0–1, down is better): share of the height, or of the width, whichever is larger, that even bars at the
+  sides cover, as in a letterbox. A row is even if its standard deviation is 2 levels or less. A bar is at least 2 rows
+  of one level, and ends at a straight edge: within eight rows more than 30 % of the pixels step by more than 8 levels
+  from one row to the next. A black sky, a studio's backdrop and a white cyclorama end raggedly or gradually, and do
+  not count.
+- `gutter_share` (0–1, down is better): the same of even bars inside the image, with two straight edges: between the
+  images of a collage.
+- `joint_share` (0–1, down is better): largest share of sixteen pieces of a line from side to side, or from top to
+  bottom, in which the mean step across exactly this line is 2.2 times that across the lines 2 to 5 pixels beside it,
+  and 3 levels at least: images joined without a gap, sides that were filled by a blurred copy, a desktop's task bar.
+  A horizon and the edge of a door are seldom level to the pixel over the whole image. 0 where more than two lines in
+  this direction have 60 % of this share, as the courses of a wall have, or a mosaic of four cells and more in a row.
+- `mirror_share` (0–1, down is better): correlation of both sides of the image with what is next to them, mirrored, the
+  lower of the two at the width where it is largest; fine structure, left and right or top and bottom. Sides that were
+  filled by mirroring have 0.9 and more. A lake mirrors at one line, not at two.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft
+
+from million_ird.images.encoded_image import EncodedImage
+from million_ird.measure_specs import MEASURE_SPECS, Tier
+
+EVEN = 2.0
+PIECES = 16
+_MIN_SIDE = 64
+_MIN_ROWS = 2
+_ONE_LEVEL = 3.0
+"""How much two adjacent rows of a bar may differ in their means, in levels; all of them twice as much."""
+_SAMPLES = 512
+"""Pixels of a row that are looked at for bars."""
+_DIFFERENT, _EDGE = 8, 0.3
+_EDGE_ROWS = 8
+"""Rows in which a bar must end: as far as JPEG carries a straight edge into it."""
+_STEEPER, _MIN_STEP = 2.2, 3.0
+_BESIDE = (2, 3, 4, 5)
+_ALIKE, _FEW = 0.6, 2
+"""Where more lines have so much of the largest share, these are courses of bricks, windows or repeated pixels."""
+_BANDS = 64
+"""Pieces of each line that are averaged when mirrored sides are looked for."""
+_LONGEST = 1500
+"""Lines that are compared; of larger images neighbours are averaged."""
+_NARROWEST, _WIDEST = 50, 3
+"""A mirrored side is at least a fiftieth of the image, and at most a third."""
+_MIN_STRUCTURE = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class CompositeMeasure:
+    """Bars, joints and mirrored sides."""
+
+    fields: ClassVar[tuple[str, ...]] = MEASURE_SPECS["composites"].fields
+    tier: ClassVar[Tier] = MEASURE_SPECS["composites"].tier
+
+    def measure(self, image: EncodedImage) -> Mapping[str, float | None]:
+        """Measure rows and columns of the luma; null under 64 px."""
+        luma = image.luma
+        if min(luma.shape) < _MIN_SIDE:
+            return dict.fromkeys(self.fields)
+        sides, gutters = zip(bar_shares(luma), bar_shares(luma.T), strict=True)
+        return {
+            "bar_share": max(sides),
+            "gutter_share": max(gutters),
+            "joint_share": joint_share(luma),
+            "mirror_share": mirror_share(luma),
+        }
+
+
+def bar_shares(luma: NDArray[np.uint8]) -> tuple[float, float]:
+    """Return the share of the rows that are even bars, at top and bottom and inside; luma: (H, W)."""
+    rows = luma[:, :: max(1, luma.shape[1] // _SAMPLES)].astype(np.float32)
+    mean = rows.mean(axis=1)
+    even = rows.std(axis=1) <= EVEN
+    # Where the level changes from one even row to the next, a bar ends, as a page does at its header.
+    joined = even[1:] & even[:-1] & (np.abs(np.diff(mean)) <= _ONE_LEVEL)
+    starts = np.flatnonzero(even & ~np.concatenate([[False], joined]))
+    ends = np.flatnonzero(even & ~np.concatenate([joined, [False]])) + 1
+    outer = inner = 0
+    for first, end in zip(starts.tolist(), ends.tolist(), strict=True):
+        level = mean[first:end]
+        if end - first < _MIN_ROWS or float(np.ptp(level)) > 2 * _ONE_LEVEL or end - first == len(rows):
+            continue
+        beside = (rows[max(0, first - _EDGE_ROWS) : first + 1], rows[end - 1 : end + _EDGE_ROWS])
+        inside = first > 0 and end < len(rows)
+        if all(_is_edge(part) for part in beside if len(part) > 1):
+            outer, inner = outer + (end - first) * (not inside), inner + (end - first) * inside
+    return outer / len(rows), inner / len(rows)
+
+
+def _is_edge(rows: NDArray[np.float32]) -> bool:
+    """Return whether many pixels step at one of a few rows; (rows, n)."""
+    return bool((np.abs(np.diff(rows, axis=0)) > _DIFFERENT).mean(axis=1).max() > _EDGE)
+
+
+def joint_share(luma: NDArray[np.uint8]) -> float:
+    """Return the largest share of the pieces of a row, or column, in which its step to the next is largest; (H, W)."""
+    down = _pieces(np.asarray(cv2.absdiff(luma[1:], luma[:-1]), np.uint8), PIECES, axis=1)
+    across = _pieces(np.asarray(cv2.absdiff(luma[:, 1:], luma[:, :-1]), np.uint8), PIECES, axis=0)
+    return max(_straightest(down), _straightest(across))
+
+
+def _pieces(values: NDArray[np.uint8], count: int, axis: Literal[0, 1]) -> NDArray[np.float32]:
+    """Return the means of pieces of each line along an axis; values: (H, W) → (count, lines)."""
+    parts = np.array_split(values, count, axis)
+    return np.stack([cv2.reduce(part, axis, cv2.REDUCE_AVG, dtype=cv2.CV_32F).ravel() for part in parts])
+
+
+def _straightest(pieces: NDArray[np.float32]) -> float:
+    """Return the largest share of pieces that are larger than those beside them; pieces: (16, lines)."""
+    beside = np.zeros_like(pieces)
+    for distance in _BESIDE:
+        beside[:, distance:] += pieces[:, :-distance]
+        beside[:, :-distance] += pieces[:, distance:]
+    hits = (pieces > _STEEPER / (2 * len(_BESIDE)) * beside) & (pieces > _MIN_STEP)
+    margin = max(8, hits.shape[1] // 30)
+    shares = hits[:, margin:-margin].mean(axis=0)
+    straightest = float(shares.max())
+    return straightest if np.count_nonzero(shares >= _ALIKE * straightest) <= _FEW else 0.0
+
+
+def mirror_share(luma: NDArray[np.uint8]) -> float:
+    """Return by how much two opposite sides mirror what is next to them; luma: (H, W)."""
+    return min(1.0, max(0.0, *(_mirrored(_pieces(luma, _BANDS, axis=axis)) for axis in (0, 1))))
+
+
+def _mirrored(bands: NDArray[np.float32]) -> float:
+    """Return the correlation of the first and the last columns with what is next to them; bands: (h, W)."""
+    factor = -(-bands.shape[1] // _LONGEST)
+    width = bands.shape[1] // factor
+    small = np.asarray(bands[:, : width * factor].reshape(len(bands), width, factor).mean(axis=2), np.float32)
+    fine = np.asarray(small - cv2.blur(small, (2 * (width // 64) + 1, 1)), np.float32)
+    return float(np.minimum(_mirrored_at(fine), _mirrored_at(fine[:, ::-1])).max())
+
+
+def _mirrored_at(fine: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the correlation of the first n columns, mirrored, with the n next ones, for each n; fine: (h, w)."""
+    width = fine.shape[1]
+    widths = np.arange(max(3, width // _NARROWEST), width // _WIDEST + 1)
+    # The columns at x and 2n − 1 − x are multiplied: this sum over x is entry 2n − 1 of a convolution with itself.
+    spectrum = fft.rfft(fine[:, : 2 * int(widths[-1])], 4 * int(widths[-1]))
+    convolved = fft.irfft((spectrum * spectrum).sum(axis=0))
+    power = np.concatenate([[0.0], np.cumsum((fine.astype(np.float64) ** 2).sum(axis=0))])
+    own, next_to = power[widths], power[2 * widths] - power[widths]
+    # Each product is in the convolution twice, except that it is a sum over both halves.
+    correlation = convolved[2 * widths - 1] / 2 / np.maximum(np.sqrt(own * next_to), 1e-9)
+    least = _MIN_STRUCTURE * widths * len(fine)
+    return np.where(np.minimum(own, next_to) > least, correlation, 0.0)

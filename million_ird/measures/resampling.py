@@ -1,0 +1,96 @@
+"""Resampling: an image that was enlarged is made of the same few weights, again and again.
+
+- `resampled` (≥ 0, down is better): the mean size of the second difference of each column of pixels is a series that
+  repeats with a period if the image was enlarged: between two pixels of the small image less changes than at them
+  (Gallagher 2005, "Detection of linear and cubic interpolation in JPEG compressed images"). The series is divided by
+  its mean over 31 columns; the number is the largest line in its spectrum, as an amplitude, less six times the median
+  of the spectrum, the lower of that along rows and of that along columns at one frequency. Photographs have 0 to 0.03,
+  also if they were reduced; enlarged ones by any kernel, as far as not by a whole number, and images reduced after a
+  strong JPEG compression, whose blocks make another period, have 0.05 and more. So have those that were reduced without
+  averaging, which is aliasing.
+
+The same of first differences, in which repeated pixels show. The blocks of JPEG have a period of eight pixels, those of
+WebP one of four, so multiples of an eighth of the sampling rate do not count, except three eighths (enlarged by 1.6)
+and a half (doubled), as far as these are stronger than an eighth and a quarter, as blocks alone are not, and a quarter
+(each pixel four times) beyond what WebP has.
+Null under 128 px.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft
+
+from million_ird.images.encoded_image import EncodedImage
+from million_ird.measure_specs import MEASURE_SPECS, Tier
+
+_MIN_SIDE = 128
+_LINES = 512
+"""Rows, and columns, that are looked at."""
+_WINDOW = 31
+_CHANCE = 6.0
+"""How many times the median a line must be to be none of chance."""
+_BINS = 256
+"""Frequencies up to Nyquist that are told apart when rows and columns are compared."""
+_LOWEST = 1.0
+"""In eighths of the sampling rate: no factor over 8 is looked for."""
+_NEAR = 0.006
+"""Frequencies nearer than this to a multiple of an eighth are those of JPEG's blocks."""
+_OF_WEBP = 0.4
+"""What the blocks of WebP give at a quarter in smooth images; pixels repeated four times give more."""
+_KERNEL = np.array([[1, -2, 1]], np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class ResamplingMeasure:
+    """Strength of the period that enlarging leaves."""
+
+    fields: ClassVar[tuple[str, ...]] = MEASURE_SPECS["resampling"].fields
+    tier: ClassVar[Tier] = MEASURE_SPECS["resampling"].tier
+
+    def measure(self, image: EncodedImage) -> Mapping[str, float | None]:
+        """Measure second differences along up to 512 rows and 512 columns of the luma."""
+        luma = image.luma
+        if min(luma.shape) < _MIN_SIDE:
+            return dict.fromkeys(self.fields)
+        return {"resampled": resampled(luma)}
+
+
+def resampled(luma: NDArray[np.uint8]) -> float:
+    """Return the largest line that rows and columns share; luma: (H, W)."""
+    rows, columns = luma[:: -(-luma.shape[0] // _LINES)], luma[:, :: -(-luma.shape[1] // _LINES)].T
+    # Repeated pixels have equal second differences on both sides of a step, but every other first one is 0.
+    first, second = (
+        np.minimum(*lines)
+        for lines in zip(*(_lines(np.ascontiguousarray(part)) for part in (rows, columns)), strict=True)
+    )
+    shared = np.maximum(first, second)
+    eighth = 8 * (np.arange(_BINS) + 0.5) / (2 * _BINS)
+    of_blocks = np.abs(eighth - np.rint(eighth)) <= 8 * _NEAR
+    one, two, three, four = (float(shared[of_blocks & (np.rint(eighth) == k)].max()) for k in range(1, 5))
+    fourfold = float(first[of_blocks & (np.rint(eighth) == 2)].max()) - max(one, _OF_WEBP)
+    return max(float(shared[~of_blocks & (eighth > _LOWEST)].max()), max(three, four) - max(one, two), fourfold, 0.0)
+
+
+def _lines(rows: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the amplitudes beyond chance of first and second differences; rows: (n, W) → two of (_BINS,)."""
+    first = np.asarray(cv2.absdiff(rows[:, 1:], rows[:, :-1]), np.uint8)
+    second = np.abs(np.asarray(cv2.filter2D(rows, cv2.CV_16S, _KERNEL), np.int16))[:, 1:-1]
+    return _spectrum(first), _spectrum(second)
+
+
+def _spectrum(steps: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
+    """Return the amplitude beyond chance of the mean of each column; steps: (n, w) → (_BINS,)."""
+    series = np.asarray(cv2.reduce(steps, 0, cv2.REDUCE_AVG, dtype=cv2.CV_32F), np.float32)
+    usual = np.maximum(cv2.blur(series, (_WINDOW, 1)), 0.05)
+    ratio = np.clip(series / usual - 1, -1, 1).ravel().astype(np.float64)
+    window = np.hanning(len(ratio))
+    amplitude = np.abs(fft.rfft(ratio * window)) * 2 / window.sum()
+    beyond = np.maximum(amplitude - _CHANCE * np.median(amplitude), 0)
+    lines = np.zeros(_BINS)
+    np.maximum.at(lines, np.minimum(np.arange(len(beyond)) * 2 * _BINS // len(ratio), _BINS - 1), beyond)
+    return lines

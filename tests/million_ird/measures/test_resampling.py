@@ -1,0 +1,83 @@
+"""Enlarged images have a period, at any factor and by any kernel; reduced ones and photographs have none."""
+
+import io
+from itertools import product
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from million_ird.measures.resampling import ResamplingMeasure, resampled
+from tests.million_ird.measures.sample_images import BUNDLED, bundled_image, encoded_image, natural_noise
+
+MEASURE = ResamplingMeasure()
+LIMIT = 0.05
+KERNELS = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+}
+SCENE = Image.fromarray(natural_noise(800, 1000))
+
+
+def resized(image: Image.Image, factor: float, kernel: Image.Resampling) -> Image.Image:
+    return image.resize((round(image.width * factor), round(image.height * factor)), kernel)
+
+
+def number(image: Image.Image, **options: object) -> float:
+    return MEASURE.measure(encoded_image(image, **options))["resampled"] or 0
+
+
+@pytest.mark.parametrize(("kernel", "factor"), list(product(KERNELS, (1.2, 1.25, 1.4, 1.5, 1.6, 2.4))))
+def test_enlarging_leaves_a_period_also_after_jpeg(kernel: str, factor: float) -> None:
+    image = resized(SCENE, factor, KERNELS[kernel])
+    assert number(image) > LIMIT
+    assert number(image, format="JPEG", quality=92) > LIMIT
+
+
+@pytest.mark.parametrize("factor", [2, 3, 4])
+def test_repeated_pixels_are_found(factor: int) -> None:
+    image = resized(SCENE, factor, Image.Resampling.NEAREST)
+    assert number(image) > LIMIT
+    assert number(image, format="WEBP", quality=90) > LIMIT
+
+
+@pytest.mark.parametrize(("form", "quality"), list(product(("JPEG", "WEBP", "AVIF"), (20, 50, 75, 95))))
+@pytest.mark.parametrize("name", [None, "coffee.png", "chelsea.png", "rocket.jpg"])
+def test_the_blocks_of_an_encoder_are_no_period(name: str | None, form: str, quality: int) -> None:
+    image = SCENE.resize((500, 400)) if name is None else Image.open(BUNDLED / name).convert("RGB")
+    assert number(image, format=form, quality=quality) < LIMIT
+
+
+@pytest.mark.parametrize(
+    ("kernel", "factor"), list(product(("LANCZOS", "BICUBIC", "BILINEAR"), (0.9, 0.8, 0.75, 0.6, 0.5)))
+)
+def test_reducing_with_averaging_leaves_none(kernel: str, factor: float) -> None:
+    assert number(resized(SCENE, factor, Image.Resampling[kernel]), format="JPEG", quality=92) < LIMIT
+
+
+def test_an_image_reduced_after_strong_compression_has_one() -> None:
+    compressed = Image.open(_jpeg(SCENE, 10))
+    assert number(resized(compressed, 0.87, Image.Resampling.BICUBIC)) > LIMIT
+
+
+@pytest.mark.parametrize("name", ["astronaut.png", "camera.png", "chelsea.png", "coffee.png", "rocket.jpg"])
+def test_photographs_have_none(name: str) -> None:
+    assert (MEASURE.measure(bundled_image(name))["resampled"] or 0) < LIMIT
+
+
+def test_stripes_in_one_direction_are_no_period() -> None:
+    luma = natural_noise(400, 500)
+    luma[:, ::5] //= 2
+    assert resampled(luma) < LIMIT
+
+
+def test_even_and_small_images() -> None:
+    assert resampled(np.full((300, 300), 7, np.uint8)) == 0
+    assert MEASURE.measure(encoded_image(natural_noise(127, 300))) == {"resampled": None}
+
+
+def _jpeg(image: Image.Image, quality: int) -> io.BytesIO:
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=quality)
+    return buffer

@@ -12,8 +12,9 @@ image. Null under 64 px.
   images of a collage.
 - `joint_share` (0–1, down is better): largest share of sixteen pieces of a line from side to side, or from top to
   bottom, in which the mean step across exactly this line is 2.2 times that across the lines 2 to 5 pixels beside it,
-  and 3 levels at least: images joined without a gap, sides that were filled by a blurred copy, a desktop's task bar.
-  A horizon and the edge of a door are seldom level to the pixel over the whole image. 0 where more than two lines in
+  three times that across the two next to it, and 3 levels at least: images joined without a gap, sides that were filled
+  by a blurred copy, a desktop's task bar. The horizon of a calm sea is as level, but a lens spreads it over two lines
+  and more. 0 where more than two lines in
   this direction have 60 % of this share, as the courses of a wall have, or a mosaic of four cells and more in a row.
 - `mirror_share` (0–1, down is better): correlation of both sides of the image with what is next to them, mirrored, the
   lower of the two at the width where it is largest; fine structure, left and right or top and bottom. Sides that were
@@ -43,7 +44,7 @@ _SAMPLES = 512
 _DIFFERENT, _EDGE = 8, 0.3
 _EDGE_ROWS = 8
 """Rows in which a bar must end: as far as JPEG carries a straight edge into it."""
-_STEEPER, _MIN_STEP = 2.2, 3.0
+_STEEPER, _SHARPER, _MIN_STEP = 2.2, 3.0, 3.0
 _BESIDE = (2, 3, 4, 5)
 _ALIKE, _FEW = 0.6, 2
 """Where more lines have so much of the largest share, these are courses of bricks, windows or repeated pixels."""
@@ -122,11 +123,15 @@ def _straightest(pieces: NDArray[np.float32]) -> float:
     for distance in _BESIDE:
         beside[:, distance:] += pieces[:, :-distance]
         beside[:, :-distance] += pieces[:, distance:]
-    hits = (pieces > _STEEPER / (2 * len(_BESIDE)) * beside) & (pieces > _MIN_STEP)
-    margin = max(8, hits.shape[1] // 30)
-    shares = hits[:, margin:-margin].mean(axis=0)
-    straightest = float(shares.max())
-    return straightest if np.count_nonzero(shares >= _ALIKE * straightest) <= _FEW else 0.0
+    adjacent = np.zeros_like(pieces)
+    adjacent[:, 1:] += pieces[:, :-1]
+    adjacent[:, :-1] += pieces[:, 1:]
+    steeper = (pieces > _STEEPER / (2 * len(_BESIDE)) * beside) & (pieces > _MIN_STEP)
+    sharper = steeper & (pieces > _SHARPER / 2 * adjacent)
+    margin = max(8, pieces.shape[1] // 30)
+    of_lines, shares = (hits[:, margin:-margin].mean(axis=0) for hits in (steeper, sharper))
+    courses = np.count_nonzero(of_lines >= _ALIKE * of_lines.max()) > _FEW
+    return 0.0 if courses else float(shares.max())
 
 
 def mirror_share(luma: NDArray[np.uint8]) -> float:

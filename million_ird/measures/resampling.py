@@ -12,7 +12,8 @@
 The same of first differences, in which repeated pixels show. The blocks of JPEG have a period of eight pixels, those of
 WebP one of four, so multiples of an eighth of the sampling rate do not count, except three eighths (enlarged by 1.6)
 and a half (doubled), as far as these are stronger than an eighth and a quarter, as blocks alone are not, and a quarter
-(each pixel four times) beyond what WebP has.
+(each pixel four times) beyond what WebP has. Cameras interpolate every other pixel from their colour filters, too, so
+that a half counts only beyond what simple interpolation of these leaves: where each pixel was repeated.
 Null under 128 px.
 """
 
@@ -42,6 +43,8 @@ _NEAR = 0.006
 """Frequencies nearer than this to a multiple of an eighth are those of JPEG's blocks."""
 _OF_WEBP = 0.4
 """What the blocks of WebP give at a quarter in smooth images; pixels repeated four times give more."""
+_OF_COLOUR_FILTERS = 0.5
+"""What bilinear interpolation of a camera's colour filters gives at a half, with few exceptions."""
 _KERNEL = np.array([[1, -2, 1]], np.float32)
 
 
@@ -73,7 +76,9 @@ def resampled(luma: NDArray[np.uint8]) -> float:
     of_blocks = np.abs(eighth - np.rint(eighth)) <= 8 * _NEAR
     one, two, three, four = (float(shared[of_blocks & (np.rint(eighth) == k)].max()) for k in range(1, 5))
     fourfold = float(first[of_blocks & (np.rint(eighth) == 2)].max()) - max(one, _OF_WEBP)
-    return max(float(shared[~of_blocks & (eighth > _LOWEST)].max()), max(three, four) - max(one, two), fourfold, 0.0)
+    doubled = four - max(one, two) - _OF_COLOUR_FILTERS
+    between = float(shared[~of_blocks & (eighth > _LOWEST)].max())
+    return max(between, three - max(one, two), doubled, fourfold, 0.0)
 
 
 def _lines(rows: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

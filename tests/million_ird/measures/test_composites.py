@@ -92,6 +92,19 @@ def test_courses_of_a_wall_and_repeated_pixels_are_no_joints() -> None:
     assert measured(scene(100, 120).repeat(4, axis=0).repeat(4, axis=1))["joint_share"] == 0
 
 
+@pytest.mark.parametrize(("blur", "tilt"), list(product((0.6, 0.8, 1.0, 1.2), (0, 0.4, 1))))
+def test_the_level_horizon_of_a_calm_sea_is_no_joint(blur: float, tilt: float) -> None:
+    """Draw it at four times the size: a lens blurs it by `blur` pixels, and it falls by `tilt` pixels to one side."""
+    for ripple, contrast in ((1, 70), (4, 30)):
+        random = np.random.default_rng(0)
+        y, x = np.mgrid[:1200, :2000]
+        sea = 180 - contrast + 3 * ripple * cv2.resize(random.normal(0, 1, (150, 250)), (2000, 1200))
+        drawn = np.where(y < 541 + 4 * tilt * (x / 2000 - 0.5), 180 + y / 40, sea).astype(np.float32)
+        small = cv2.resize(cv2.GaussianBlur(drawn, (0, 0), 4 * blur), (500, 300), interpolation=cv2.INTER_AREA)
+        pixels = np.clip(small + random.normal(0, 1, small.shape), 0, 255).astype(np.uint8)
+        assert measured(pixels)["joint_share"] <= LIMITS["joint_share"]
+
+
 @pytest.mark.parametrize(("share", "across"), list(product((0.05, 0.12, 0.22, 0.3), (False, True))))
 def test_mirrored_sides_are_found_at_any_width_and_one_mirrored_side_is_not(share: float, across: bool) -> None:
     pixels = scene(400, 500)

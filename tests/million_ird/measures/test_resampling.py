@@ -3,6 +3,7 @@
 import io
 from itertools import product
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -33,6 +34,17 @@ def test_enlarging_leaves_a_period_also_after_jpeg(kernel: str, factor: float) -
     image = resized(SCENE, factor, KERNELS[kernel])
     assert number(image) > LIMIT
     assert number(image, format="JPEG", quality=92) > LIMIT
+
+
+@pytest.mark.parametrize("name", ["COLOR_BayerRG2RGB", "COLOR_BayerRG2RGB_EA", "COLOR_BayerRG2RGB_VNG"])
+@pytest.mark.parametrize("scene", ["coffee.png", "chelsea.png", "astronaut.png", "rocket.jpg"])
+def test_the_interpolation_of_a_cameras_colour_filters_is_no_period(scene: str, name: str) -> None:
+    pixels = np.asarray(Image.open(BUNDLED / scene).convert("RGB"))
+    mosaic = pixels[..., 1].copy()
+    mosaic[::2, ::2], mosaic[1::2, 1::2] = pixels[::2, ::2, 2], pixels[1::2, 1::2, 0]
+    image = Image.fromarray(cv2.demosaicing(mosaic, getattr(cv2, name)))
+    assert number(image) < LIMIT
+    assert number(image, format="JPEG", quality=95) < LIMIT
 
 
 @pytest.mark.parametrize("factor", [2, 3, 4])

@@ -231,7 +231,7 @@ KINDS: Mapping[str, Kind] = {
     "blurred sides": {name: HARMS[name] for name in ("blurred sides", "blurred above and below")},
     "mirrored sides": {name: HARMS[name] for name in ("mirrored sides",)},
     "page": {**{name: HARMS[name] for name in ("page, half", "page, 70 %", "dark page, 60 %")}, "desktop": _desktop},
-    "few colours": {name: HARMS[name] for name in ("256 colours", "64 colours", "32 colours", "64 colours, dithered")},
+    "few colours": {name: HARMS[name] for name in ("256 colours", "64 colours", "32 colours")},
     **{
         f"{name} enlargement": {f"×{scale}": _enlarged(scale, kernel) for scale in scales}
         for name, (kernel, scales) in _KERNELS.items()

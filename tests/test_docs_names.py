@@ -36,6 +36,8 @@ FIGURES: list[tuple[str, tuple[str | int, ...], str]] = [
     ("memory", ("rows", "24", "peak_MB"), ".0f"),
     ("memory", ("rows", "100", "peak_MB"), ",.0f"),
     ("fuzz", ("inputs",), ",d"),
+    ("altered_table", ("to keep", "photographs", "dropped"), "d"),
+    ("altered_table", ("to keep", "photographs", "pictures"), "d"),
     ("copies", ("alterations", "crop of 20%", "recall_with_parts"), ".1%"),
     ("copies", ("pairs",), ",d"),
     ("copies", ("false_matches",), "d"),

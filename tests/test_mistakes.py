@@ -13,7 +13,7 @@ from tests.mistakes import Refusal, refusals
 
 SLOW = frozenset({"accelerate", "cv2", "dask", "datasets", "numba", "pyiqa", "scipy", "torch"})
 MOST_SECONDS = 2.0
-"""Processor time; 0.2 to 0.9 s on an idle machine, where torch alone takes 2 s and more."""
+"""Processor time with that of starting Python; about 1 s, where torch alone takes 2 s and more."""
 TRAIN = "train --data photos --stage pretrain --recipe demo_pretrain --out o"
 EVALUATE = "evaluate --weights laptop --benchmark a=photos --protocol strict"
 DYNET: Mapping[str, str] = MappingProxyType(

@@ -28,11 +28,11 @@ def score_command(
     from million_ird.checks import check_files, check_models
     from million_ird.config.score_names import check_metrics
 
-    check_files(files)
-    check_models(models)
     unreadable, user = 0, _user_measures(measures)
     names = [name.strip() for name in metrics.split(",") if name.strip()]
     check_metrics(names, [name for measure in user for name in measure.columns])  # before what takes long to import
+    check_files(files)
+    check_models(models)
     from million_ird.cli import terminal
     from million_ird.scoring import score_files
 

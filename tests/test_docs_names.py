@@ -27,6 +27,7 @@ FIGURES: list[tuple[str, tuple[str | int, ...], str]] = [
     ("curation", ("ours_per_second",), ".1f"),
     ("curation", ("naive_per_second",), ".2f"),
     ("curation", ("ratio",), ".1f"),
+    *[("curation_stages", ("sets", "photographs", tree, "totals", "ratio"), ".2f") for tree in ("now", "before")],
     ("nss", ("ours", "both", "median"), ".0f"),
     ("nss", ("pyiqa", "both", "median"), ",.0f"),
     ("nss_equality", ("forms",), ",d"),

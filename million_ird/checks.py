@@ -59,6 +59,18 @@ def check_build(out: str) -> None:
     open_build(out)
 
 
+def check_local_build(out: str) -> None:
+    """Check that a build is in a folder on a local disk, from which it can be published.
+
+    Raises:
+        UsageError: The folder is in an object store or in memory.
+        OutputError: There is no build.
+    """
+    if not Folder(out).local:
+        raise UsageError(f"{out}: only a folder on a local disk can be published; copy it to one first")
+    check_build(out)
+
+
 def check_dataset(out: str) -> None:
     """Check that a folder holds something, such as a dataset that was downloaded without its recipe.
 

@@ -17,15 +17,17 @@ from tests.environments import ROOT
 
 WEIGHTS = str(ROOT / "benchmarks" / "weights" / "dynet-noise-rain")
 PICTURE = str(Path(skimage.data.__file__).parent / "coffee.png")
+LAPTOP = ROOT / "weights" / "dynet-laptop"
 DYNET = {
     "train": ["--data", "images", "--stage", "finetune", "--config", "dynet_laptop.yaml", "--out", "run"],
     "evaluate": ["--weights", WEIGHTS, "--benchmark", "b=images", "--protocol", "strict"],
     "restore": [PICTURE, "--out", "restored", "--weights", WEIGHTS],
-    "convert": [PICTURE, "w.safetensors"],
+    "convert": [str(LAPTOP / "weights.safetensors"), "w.safetensors"],
+    "degrade": [PICTURE, "--out", "noisy"],
     "split": [WEIGHTS, "--out", "parts"],
     "join": [WEIGHTS, "w.safetensors"],
     "export": ["--weights", WEIGHTS, "--out", "f.onnx"],
-    "publish": [WEIGHTS, "--repo-id", "a/b", "--licence", "mit", "--dry-run"],
+    "publish": [str(LAPTOP), "--repo-id", "a/b", "--licence", "mit", "--dry-run"],
     "demo": ["--weights", WEIGHTS, "--port", "0"],
 }
 """Every command of dynet that needs an extra, with arguments that are right."""

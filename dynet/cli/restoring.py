@@ -112,7 +112,7 @@ def demo(
     """Serve a web page to try a network on, until Ctrl-C."""
     require("gradio", "torch", "safetensors")
     from dynet.demo.listener import open_listener
-    from dynet.spandrel.file_kind import find_any_weights
+    from dynet.model.file_kind import find_any_weights
 
     found, listener = find_any_weights(weights), open_listener(host, port)
     # Those above load no torch, which takes seconds.

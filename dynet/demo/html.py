@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-from dynet.demo.degradations import AddedDegradation
+from dynet.degradations.strengths import AddedDegradation
 from dynet.demo.restorer import Comparison, Quality
 from dynet.inference.decoded_image import DecodedImage
 from dynet.model.meant_for import meant_for

@@ -8,7 +8,7 @@ import gradio as gr
 from fastapi import FastAPI
 from PIL import Image
 
-from dynet.demo.degradations import CHOICES, MAX_SEED, AddedDegradation
+from dynet.degradations.strengths import CHOICES, MAX_SEED, AddedDegradation
 from dynet.demo.examples import write_examples
 from dynet.demo.html import (
     HEAD,

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from dynet.degradations.degradation import Image8
-from dynet.demo.degradations import AddedDegradation
+from dynet.degradations.strengths import AddedDegradation
 from dynet.evaluation.metrics import SSIM_WINDOW, psnr, ssim
 from dynet.evaluation.protocol import as_float
 from dynet.inference.decoded_image import DecodedImage

@@ -10,8 +10,8 @@ from dynet.errors import UsageError
 from dynet.evaluation.added_degradations import AddedJpeg, AddedNoise, CleanInput, NothingAdded
 from dynet.evaluation.benchmark import BenchmarkSet, BenchmarkTask
 from dynet.evaluation.pyiqa_names import check_names as check_metric_names
+from dynet.model.file_kind import find_any_weights
 from dynet.runtime.atomic_files import check_output_folder
-from dynet.spandrel.file_kind import find_any_weights
 
 PUBLISHED_SIGMAS = (15.0, 25.0, 50.0)
 

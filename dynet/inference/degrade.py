@@ -6,7 +6,7 @@ from pathlib import Path
 from PIL import Image
 
 from dynet.arguments import as_choice
-from dynet.demo.degradations import CHOICES, AddedDegradation
+from dynet.degradations.strengths import CHOICES, AddedDegradation
 from dynet.errors import ImageError, UsageError
 from dynet.inference.encoding import Encoding
 from dynet.inference.images import read_image

@@ -9,8 +9,8 @@ from dynet.inference.encoding import Encoding
 from dynet.inference.images import read_size
 from dynet.inference.inputs import InputFile, OutputNaming, find_input_files
 from dynet.inference.results import RestoreFailure
+from dynet.model.file_kind import FoundWeights, find_any_weights
 from dynet.runtime.atomic_files import check_output_folder
-from dynet.spandrel.file_kind import FoundWeights, find_any_weights
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
+from dynet.model.file_kind import find_any_weights
 from dynet.model.network import DyNet
 from dynet.model.training_record import TrainingRecord
 from dynet.model.variant_network import VariantNetwork
 from dynet.model.weights import read_header
-from dynet.spandrel.file_kind import find_any_weights
 from dynet.spandrel.foreign_network import load_spandrel
 
 

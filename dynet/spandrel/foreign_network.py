@@ -10,10 +10,10 @@ from torch import Tensor
 
 from dynet.errors import WeightsError, reason_of
 from dynet.extras import require
+from dynet.model.file_kind import SUFFIXES
 from dynet.model.safetensors_header import check_header
 from dynet.model.variant_network import VariantNetwork, check_images
 from dynet.model.variants import ReuseSchedule, Variant
-from dynet.spandrel.file_kind import SUFFIXES
 
 _EXTRA_ARCHITECTURES = "spandrel_extra_arches"  # Restormer and others whose code is not free for all uses
 

@@ -23,9 +23,9 @@ def publish_command(
     as_json: AsJson = False,
 ) -> None:
     """Verify the dataset and publish it on the Hub. All files are in one commit."""
-    from million_ird.checks import check_build
+    from million_ird.checks import check_local_build
 
-    check_build(out)
+    check_local_build(out)
     from million_ird.cli import terminal  # after what refuses at once
     from million_ird.hub.publish import publish
 

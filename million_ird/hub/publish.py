@@ -8,6 +8,7 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
 from million_ird.build_folder import LOCK, open_build
+from million_ird.checks import check_local_build
 from million_ird.errors import BuildError, UsageError
 from million_ird.hub.publish_result import DatasetPublishResult
 from million_ird.hub.push import REPO_TYPE, push, quiet_client, release_files
@@ -17,7 +18,6 @@ from million_ird.maintenance.verify import MAX_FAULTS, verify
 from million_ird.reporting.formatting import plural
 from million_ird.runtime.lock import locked
 from million_ird.runtime.progress import Listener
-from million_ird.runtime.storage import Folder
 from million_ird.stages import require_current
 
 
@@ -50,8 +50,7 @@ def publish(
     """
     branch = revision or "main"
     _check_name(repo_id)
-    if not Folder(out).local:
-        raise UsageError(f"{out}: only a folder on a local disk can be published; copy it to one first")
+    check_local_build(out)
     folder, _ = open_build(out)
     with quiet_client(), locked(folder, LOCK):
         require_current(folder, "published")

@@ -21,7 +21,7 @@ import torch
 from PIL import Image
 
 from dynet import DyNet
-from dynet.demo.degradations import AddedDegradation
+from dynet.degradations.strengths import AddedDegradation
 from dynet.demo.restorer import Restorer
 from dynet.inference.images import read_image
 from dynet.inference.precision import choose_dtype

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from dynet import DyNet
-from dynet.demo.degradations import CHOICES
+from dynet.degradations.strengths import CHOICES
 from dynet.demo.restorer import Restorer
 from dynet.demo.uploads import PageFolder, UploadLimits, read_upload
 

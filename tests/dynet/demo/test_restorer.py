@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from dynet import DyNet
-from dynet.demo.degradations import AddedDegradation
+from dynet.degradations.strengths import AddedDegradation
 from dynet.demo.restorer import Restorer
 from dynet.inference.decoded_image import DecodedImage
 

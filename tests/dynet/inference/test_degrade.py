@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from dynet.degradations.registry import DEGRADATIONS
-from dynet.demo.degradations import CHOICES, AddedDegradation
+from dynet.degradations.strengths import CHOICES, AddedDegradation
 
 Command = Callable[..., tuple[int, str, str]]
 

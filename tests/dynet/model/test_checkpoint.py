@@ -288,7 +288,7 @@ def test_content_of_more_than_a_checkpoint_needs_is_refused_before_torch_reads_i
     monkeypatch.setattr(checkpoint, "MAX_BYTES", 10**6)
     with zipfile.ZipFile(tmp_path / "bomb.pth", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("net/data/0", bytes(10**6 + 1))
-    (tmp_path / "large.pth").write_bytes(bytes(10**6 + 1))
+    (tmp_path / "large.pth").write_bytes(b"\x80" + bytes(10**6))
     assert (tmp_path / "bomb.pth").stat().st_size < 2000
     for name in ("bomb.pth", "large.pth"):
         with pytest.raises(WeightsError, match=rf"{name}: 0\.0 GB of content; a checkpoint of a DyNet has less than"):

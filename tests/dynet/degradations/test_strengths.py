@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dynet.degradations.registry import DEGRADATIONS
-from dynet.demo.degradations import CHOICES, MAX_SEED, AddedDegradation
+from dynet.degradations.strengths import CHOICES, MAX_SEED, AddedDegradation
 from dynet.errors import UsageError
 
 

@@ -12,8 +12,6 @@ from tests.million_ird import scenes
 from tests.mistakes import Refusal, refusals
 
 SLOW = frozenset({"accelerate", "cv2", "dask", "datasets", "numba", "pyiqa", "scipy", "torch"})
-MOST_SECONDS = 2.0
-"""Processor time with that of starting Python; about 1 s, where torch alone takes 2 s and more."""
 TRAIN = "train --data photos --stage pretrain --recipe demo_pretrain --out o"
 EVALUATE = "evaluate --weights laptop --benchmark a=photos --protocol strict"
 DYNET: Mapping[str, str] = MappingProxyType(
@@ -157,7 +155,6 @@ def test_a_mistake_is_told_in_one_line_at_once(
     assert ended.err.startswith(f"{program}: ")
     assert CASES[program][command] in ended.err
     assert not SLOW & ended.modules
-    assert ended.seconds < MOST_SECONDS
 
 
 def test_files_of_which_none_can_be_read_do_not_wait_for_torch_either(world: Path) -> None:

@@ -8,7 +8,9 @@ from million_ird.cli.options import AsJson, Models, Out, Scheduler, Workers
 from million_ird.errors import BuildError
 
 if TYPE_CHECKING:
+    from million_ird.build_result import Result
     from million_ird.reference_sets import ReferenceSet
+    from million_ird.stages import BuildStages
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -101,23 +103,29 @@ def build_command(
             listener=bar,
         )
         result = build(named, out, resolved, options)
-    stages = read_stages(out)
-    if as_json:
-        typer.echo(terminal.result_json(result, stages))
-    else:
-        terminal.info(terminal.funnel_table(result.funnel))
-        if result.did_nothing:
-            pages = "and card and report are current" if result.is_current else "but card or report were written again"
-            terminal.info(f"Nothing to do: all is written already, {pages}.")
-        terminal.info(terminal.written_line(result))
-        terminal.info(f"Report: {result.report}")
-        terminal.next_line(stages)
+    _show(result, read_stages(out), as_json=as_json)
     limit_share = resolved.limits.failed_share
     if result.funnel.failed_share > limit_share:
         raise BuildError(
             f"{result.funnel.failed_share:.0%} of the candidates failed, more than the recipe's {limit_share:.0%} "
             "(limits.failed_share)"
         )
+
+
+def _show(result: "Result", stages: "BuildStages", *, as_json: bool) -> None:
+    """Print what a build did, and what is to be run next."""
+    from million_ird.cli import terminal
+
+    if as_json:
+        typer.echo(terminal.result_json(result, stages))
+        return
+    terminal.info(terminal.funnel_table(result.funnel))
+    if result.did_nothing:
+        pages = "and card and report are current" if result.is_current else "but card or report were written again"
+        terminal.info(f"Nothing to do: all is written already, {pages}.")
+    terminal.info(terminal.written_line(result))
+    terminal.info(f"Report: {result.report}")
+    terminal.next_line(stages)
 
 
 @app.command("plan")

@@ -1,9 +1,12 @@
 """Steps between neighbouring pixels of the luma, compiled: Sobel magnitudes in blocks, and the lines of a grid.
 
-Each function reads the luma once, a few rows at a time, and has the numbers of OpenCV's filters and averages, to the
-last bit. Sums of integers in float32 are exact up to 2²⁴. For Sobel magnitudes the order of OpenCV's additions is kept:
-block by block from the first row to the last, four values at a time. (Where 1 / (1 / side) is not side in float64, as
-for 49 and 98, OpenCV averages in another order: there the mean magnitude differs by up to some millionths.)
+Each function reads the luma once, a few rows at a time, and has the numbers of OpenCV's filters and averages: to the
+last bit on processors where OpenCV adds four values at a time. Sums of integers in float32 are exact up to 2²⁴. For
+Sobel magnitudes the order of OpenCV's additions is kept: block by block from the first row to the last, four values at
+a time. (Where 1 / (1 / side) is not side in float64, as for 49 and 98, OpenCV averages in another order: there the mean
+magnitude differs by up to some millionths.)
+
+The first four functions stand in `pixel_sums`, too: a compiled function calls only those of its own file (`jit.py`).
 """
 
 from typing import TypeAlias

@@ -1,9 +1,9 @@
 """Sums of 3×3 filters over blocks of the luma, compiled: the base of sharpness, resolution and noise.
 
 Each function reads the luma once, a few rows at a time, and has the numbers of OpenCV's filters and of its averaging by
-`INTER_AREA`, to the last bit. All levels and responses are integers, so their sums in float32 are exact, whatever their
-order, up to 2²⁴. Beyond that the order of OpenCV's additions is kept: block by block from the first row
-to the last, four values at a time.
+`INTER_AREA`: to the last bit on processors where OpenCV adds four values at a time. All levels and responses are
+integers, so their sums in float32 are exact, whatever their order, up to 2²⁴. Beyond that the order of OpenCV's
+additions is kept: block by block from the first row to the last, four values at a time.
 """
 
 from typing import TypeAlias

@@ -274,7 +274,9 @@ def main() -> None:
 
     if arguments.time != "only":
         measure_all(arguments, rows, save)
-        others["threads"] = measure_threads(arguments)
+        now = measure_threads(arguments)
+        measured = {row["method"] for row in now}
+        others["threads"] = now + [row for row in others.get("threads", ()) if row["method"] not in measured]
     if arguments.time:
         others["photograph"] = measure_photograph(arguments)
     save()

@@ -107,7 +107,7 @@ class Watch:
                         line = " ".join(child.cmdline())
                     except psutil.Error:
                         continue
-                    self._see("decoder" if "sandbox" in line else "worker", child)
+                    self._see("decoder" if "fork_server" in line else "worker", child)
 
     def _see(self, kind: str, process: psutil.Process) -> None:
         try:

@@ -11,16 +11,15 @@ import os
 import pickle
 import resource
 import signal
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 from million_ird.errors import MillionIRDError
+from million_ird.runtime.fork_server import start_forked
 
-PIPE_BYTES = 1 << 20
 CALLS_PER_PROCESS = 5_000
 """Then it is replaced, and with it whatever leaked."""
 KINDS_KEPT = 2
@@ -52,14 +51,7 @@ class WorkerProcess:
 
     def __init__(self, factory: str, arguments: tuple[object, ...], memory: int = 0) -> None:
         self.calls = 0
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", "from million_ird.runtime.sandbox import serve; serve()"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,  # libtiff and others write there about every odd file
-            pipesize=PIPE_BYTES,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        )
+        self._process = start_forked(f"{__name__}:serve", factory.partition(":")[0])
         self._send((factory, arguments, memory))
 
     @property
@@ -77,10 +69,9 @@ class WorkerProcess:
         started = time.monotonic()
         try:
             self._send((method, arguments, seconds))
-            succeeded, value = pickle.load(cast(BinaryIO, self._process.stdout))
+            succeeded, value = pickle.load(self._process.stdout)
         except (EOFError, BrokenPipeError, ConnectionError, pickle.UnpicklingError) as error:
-            self._process.wait()
-            code = self._process.returncode
+            code = self._process.wait()
             # A process that hangs ends itself by its own timer, without a signal; this clock started before that one.
             slow = code >= 0 and seconds is not None and time.monotonic() - started >= seconds
             raise _death(code, seconds if slow else None) from error
@@ -94,15 +85,10 @@ class WorkerProcess:
     def kill(self) -> None:
         """End the process at once."""
         self._process.kill()
-        self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
-            with contextlib.suppress(OSError):
-                cast(BinaryIO, pipe).close()
 
     def _send(self, message: object) -> None:
-        pipe = cast(BinaryIO, self._process.stdin)
-        pickle.dump(message, pipe, protocol=5)
-        pipe.flush()
+        pickle.dump(message, self._process.stdin, protocol=5)
+        self._process.stdin.flush()
 
 
 @contextlib.contextmanager
@@ -159,13 +145,9 @@ def _death(code: int, seconds: float | None) -> WorkerDied:
     return WorkerDied("crashed", f"crashed the process that read it ({name})")
 
 
-def serve() -> None:
-    """Run the process: read calls from stdin, answer on stdout, end with the parent."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is for the parent to handle
-    calls, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    silent = os.open(os.devnull, os.O_RDWR)
-    os.dup2(silent, 0)
-    os.dup2(silent, 1)  # what a library prints must not get between the answers
+def serve(read: int, write: int) -> None:
+    """Run the process: read calls from one descriptor, answer on another, end with the program."""
+    calls, answers = os.fdopen(read, "rb"), os.fdopen(write, "wb")
     with contextlib.suppress(EOFError, BrokenPipeError):
         factory, arguments, memory = pickle.load(calls)
         if memory:

@@ -16,10 +16,17 @@ from million_ird.measures.neural import BATCH
 from million_ird.runtime.sandbox import WorkerDied, WorkerProcess, worker_process
 from million_ird.runtime.threads import single_threaded
 from million_ird.scan.cascade import Cascade, failed, row_from_declared
+from million_ird.scan.warm_up import compile_measures
 
 TRIES_WHEN_KILLED = 3
 """Something else kills a process: the image is likely not at fault, unless it happens again and again."""
 Fetch = Callable[[Candidate], bytes | Failed]
+
+
+def prepare_before_fork() -> None:
+    """Load the compiled measures, and what decoders load at their first image."""
+    with single_threaded():
+        compile_measures()
 
 
 class MeasureWorker:

@@ -127,6 +127,11 @@ def test_four_workers_write_the_same_bytes(many: Path, recipe: Path, whole: dict
     assert scenes.contents(tmp_path / "out") == whole
 
 
+def _is_forked(process: psutil.Process | None) -> bool:
+    """Return whether it is the server that forks decoders, or one of them: they have the same command line."""
+    return process is not None and "fork_server import run" in " ".join(process.cmdline())
+
+
 def _stopped(arguments: list[str], name: str, seconds: float) -> int:
     """Stop the driver, a worker, or a process that decodes, for that time; return the exit code."""
     process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -135,9 +140,13 @@ def _stopped(arguments: list[str], name: str, seconds: float) -> int:
     while not found and time.monotonic() < deadline:
         time.sleep(0.2)
         driver = psutil.Process(process.pid)
-        decoders = [one for one in driver.children(recursive=True) if "sandbox import serve" in " ".join(one.cmdline())]
-        found = {"driver": [driver], "worker": [one.parent() for one in decoders], "decoder": decoders}[name]  # type: ignore[list-item]
-        found = found if decoders else []
+        decoders = [one for one in driver.children(recursive=True) if _is_forked(one) and _is_forked(one.parent())]
+        if decoders:
+            server = decoders[0].parent()
+            assert server is not None
+            worker = server.parent()
+            assert worker is not None
+            found = {"driver": [driver], "worker": [worker], "decoder": decoders}[name]
     assert found, "no image is being measured"
     found[0].suspend()
     time.sleep(seconds)

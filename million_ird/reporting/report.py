@@ -5,6 +5,7 @@ two runs; it has numbers where something was measured in this run.
 """
 
 import base64
+import functools
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -258,7 +259,8 @@ def _failures(images: ChosenImages, counts: Mapping[str, int]) -> list[FailureCl
     return failures
 
 
-def _page(**content: object) -> str:
+@functools.cache  # compiling it takes longer than filling it in
+def _template() -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_HERE),
         autoescape=True,
@@ -272,10 +274,14 @@ def _page(**content: object) -> str:
         "plural": formatting.plural,
         "duration": formatting.duration,
     }
+    return environment.get_template("page.html.j2")
+
+
+def _page(**content: object) -> str:
     files = ("page.css", *(["sliders.js"] if content["sliders"] else []), "images.js")
     style, *scripts = ((_HERE / name).read_text(encoding="utf-8") for name in files)
     script = "".join(scripts)
-    return environment.get_template("page.html.j2").render(
+    return _template().render(
         version=metadata.version("million-ird"),
         style=Markup(style),
         script=Markup(script),

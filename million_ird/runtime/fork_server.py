@@ -22,7 +22,7 @@ from typing import BinaryIO, NamedTuple, NoReturn
 PIPE_BYTES = 1 << 20
 PREPARE = "prepare_before_fork"
 """A function of this name in a module of `start_forked` is called once, in the server: it must leave no thread."""
-NO_THREADS = {"OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
+_NO_THREADS = {"OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
 """Variables without which NumPy's OpenBLAS and pyarrow start threads as soon as they are loaded."""
 _SIZE_BYTES, _NUMBER_BYTES = 8, 4
 _server: "ForkServer | None" = None
@@ -101,7 +101,7 @@ class ForkServer:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,  # libtiff and others write there about every odd file
                 pass_fds=(theirs.fileno(),),
-                env=os.environ | NO_THREADS | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+                env=os.environ | _NO_THREADS | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             )
 
     @property

@@ -63,6 +63,14 @@ os.environ |= {"HF_HOME": _HOME, "HF_HUB_OFFLINE": "1", "HF_DATASETS_DISABLE_PRO
 os.environ.pop("HF_DATASETS_CACHE", None)
 
 
+def _do_not_wait_for_the_disk(descriptor: int) -> None:
+    os.fstat(descriptor)  # fails for one that is closed, as it should
+
+
+# No test cuts the power, and this waiting is a tenth of a small build. The programs that tests start do wait.
+os.fsync = _do_not_wait_for_the_disk  # type: ignore[assignment]
+
+
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Skip files that cannot run here, and with `-m fast` those that are not fast: importing them takes long."""
     if find_spec("torch") is None and _is_in(collection_path, NEEDS_EXTRAS):

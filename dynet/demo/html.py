@@ -33,21 +33,26 @@ def warning_line(text: str | None) -> str:
     return "" if text is None else f"<p role='note' class='warning'>{escape(text[0].upper() + text[1:])}.</p>"
 
 
-def weights_line(name: str, training: TrainingRecord | None) -> str:
+def weights_line(name: str, training: TrainingRecord | None, variants: Sequence[str]) -> str:
     """Return a line about the weights: what they were trained for, and their PSNR in validation.
 
     Args:
         name: The name of the weights.
         training: How they were trained, if that is recorded.
+        variants: The names of the variants that the file holds; those that training had besides are not mentioned.
     """
     if training is None:
         return f"<p>Weights <b>{escape(name)}</b>: their file does not say how they were trained.</p>"
-    inputs = meant_for(training)
-    done = f"{'fine-tuned' if inputs else 'pre-trained'} for {training.steps:,} steps"
+    inputs, runs = meant_for(training), training.runs_of_stage()
+    steps = f"{sum(run.steps for run in runs):,} steps" + (f" in {len(runs)} runs" if len(runs) > 1 else "")
+    done = f"{'fine-tuned' if inputs else 'pre-trained'} for {steps}"
     what = f" on {', '.join(inputs)}" if inputs else ""
     result = training.validated or training.best
     tasks = result.psnr.items() if result else ()
-    scores = [f"{task} {', '.join(f'{name} {db:.1f} dB' for name, db in psnr.items())}" for task, psnr in tasks]
+    scores = [
+        f"{task} {', '.join(f'{name} {db:.1f} dB' for name, db in psnr.items() if name in variants)}"
+        for task, psnr in tasks
+    ]
     measured = f" PSNR in validation: {'; '.join(scores)}." if scores else ""
     return f"<p>Weights <b>{escape(name)}</b>, {escape(done + what)}.{escape(measured)}</p>"
 

@@ -54,8 +54,9 @@ class DemoPage:
         self.variants: tuple[Variant, ...] = tuple(restorer.model.variants)
         with gr.Blocks(title=TITLE, analytics_enabled=False) as self.blocks:
             gr.HTML(HEAD, elem_id="head")
-            gr.HTML(weights_line(restorer.name, restorer.training), elem_id="weights")
-            warning = clean_input_warning(restorer.training, [variant.name for variant in self.variants])
+            names = [variant.name for variant in self.variants]
+            gr.HTML(weights_line(restorer.name, restorer.training, names), elem_id="weights")
+            warning = clean_input_warning(restorer.training, names)
             self.warning = gr.HTML(warning_line(warning), elem_id="warning", visible=warning is not None)
             with gr.Row(equal_height=False):
                 with gr.Column(scale=4, min_width=320):

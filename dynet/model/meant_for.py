@@ -1,6 +1,7 @@
 """For what inputs weights are meant, in plain words: the tasks of the recipe that trained them."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
@@ -29,7 +30,7 @@ _PLAIN: Mapping[str, tuple[str, str, str]] = MappingProxyType(
 
 
 def meant_for(training: TrainingRecord | None) -> list[str]:
-    """Return the inputs that the last stage trained on, one for each degradation or task of pairs.
+    """Return the inputs that the last stage trained on, one for each kind of degradation and each task of pairs.
 
     Args:
         training: The training record of the weights, if their file has one.
@@ -38,25 +39,54 @@ def meant_for(training: TrainingRecord | None) -> list[str]:
         Phrases such as "JPEG compression (quality 10 to 40)"; none if nothing is recorded, or after pre-training.
     """
     tasks = {} if training is None else training.recipe.get("tasks", {})
-    phrases = [phrase for name, task in tasks.items() for phrase in _of_task(name, task)]
-    return [*dict.fromkeys(phrases)]
+    found: dict[str, _Kind] = {}
+    for name, task in tasks.items():
+        if task.get("pairs"):
+            found.setdefault(f"task {name}", _Kind(f"what the pairs of task {name} show"))
+            continue
+        followers = [one for one in task.get("then", ()) if one["kind"] != "none"]
+        for one in task.get("degradations", ()):
+            _add(found, one)
+            for follower in followers:
+                _add(found[one["kind"]].then, follower)
+    return [str(kind) for kind in found.values()]
 
 
-def _of_task(name: str, task: Mapping[str, Any]) -> list[str]:
-    if task.get("pairs"):
-        return [f"what the pairs of task {name} show"]
-    seconds = [_phrase(one) for one in task.get("then", ()) if one["kind"] != "none"]
-    then = f", also followed by {' or '.join(seconds)}" if seconds else ""
-    return [_phrase(one) + then for one in task.get("degradations", ())]
+@dataclass(slots=True)
+class _Kind:
+    """A degradation of all tasks: its ranges of strength, and what may follow it."""
+
+    words: str
+    called: str = ""
+    ranges: list[tuple[float, float]] = field(default_factory=list)
+    then: dict[str, "_Kind"] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        ranges = " and ".join(_range(one) for one in _joined(self.ranges))
+        strength = f" ({self.called} {ranges})" if ranges else ""
+        then = f", also followed by {' or '.join(map(str, self.then.values()))}" if self.then else ""
+        return self.words + strength + then
 
 
-def _phrase(degradation: Mapping[str, Any]) -> str:
-    """Return one degradation in words; of a kind that this version does not know, its name."""
+def _add(found: dict[str, _Kind], degradation: Mapping[str, Any]) -> None:
+    """Add one degradation; a kind that this version does not know has its name for words."""
     kind = str(degradation["kind"])
     words, parameter, called = _PLAIN.get(kind, (kind.replace("_", " "), "", ""))
-    if parameter not in degradation:
-        return words
-    return f"{words} ({called} {_range(degradation[parameter])})"
+    known = found.setdefault(kind, _Kind(words, called))
+    if parameter in degradation:
+        low, high = degradation[parameter]
+        known.ranges.append((low, high))
+
+
+def _joined(ranges: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Return the ranges in order, those that overlap or touch as one."""
+    joined: list[tuple[float, float]] = []
+    for low, high in sorted(ranges):
+        if joined and low <= joined[-1][1]:
+            joined[-1] = joined[-1][0], max(joined[-1][1], high)
+        else:
+            joined.append((low, high))
+    return joined
 
 
 def _range(values: Sequence[float]) -> str:

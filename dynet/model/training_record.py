@@ -81,6 +81,13 @@ class TrainingRecord:
         """The digest that runs of the same recipe share."""
         return recipe_digest(self.recipe)
 
+    def runs_of_stage(self) -> list["TrainingRecord"]:
+        """Return this run and those of the same stage that it continued, the last first."""
+        runs = [self]
+        while (start := runs[-1].start) and start.training and start.training.stage == self.stage:
+            runs.append(start.training)
+        return runs
+
     def as_object(self) -> dict[str, Any]:
         """Return the record as JSON: the fields that are not None, and the digest of the recipe."""
         fields = asdict(self) | {"start": None, "recipe_sha256": self.recipe_sha256}

@@ -60,7 +60,7 @@ class ForkedProcess:
 
     def poll(self) -> int | None:
         """Return the exit code, negative for a signal; None while it runs."""
-        if self._code is None and select.select([self._status], [], [], 0)[0]:
+        if self._code is None and _readable(self._status.fileno(), milliseconds=0):
             self.wait()
         return self._code
 
@@ -174,7 +174,7 @@ def run(descriptor: int) -> None:
     children: dict[int, int] = {}  # where to tell of its end, by the number of a process
     prepared: set[str] = set()
     while True:
-        ready, _, _ = select.select([control.fileno(), woken], [], [])
+        ready = _readable(control.fileno(), woken)
         if woken in ready:
             os.read(woken, 1 << 16)
         _tell_ends(children)
@@ -201,6 +201,14 @@ def run(descriptor: int) -> None:
             os.close(answers)
             children[pid] = told
             _tell(told, pid)
+
+
+def _readable(*descriptors: int, milliseconds: int | None = None) -> set[int]:
+    """Wait until one can be read or is closed at its other end, or the time is over; return which."""
+    poll = select.poll()  # `select.select` takes no descriptors from 1024 on
+    for descriptor in descriptors:
+        poll.register(descriptor, select.POLLIN)
+    return {descriptor for descriptor, _ in poll.poll(milliseconds)}
 
 
 def _prepare(module: str) -> None:

@@ -19,7 +19,7 @@ from dynet.demo.uploads import PageFolder, UploadLimits, read_upload
 pytest.importorskip("gradio")
 from dynet.demo.html import weights_line
 from dynet.demo.page import ALL, NONE, DemoPage, _added, _settings_of
-from dynet.model.training_record import TrainingRecord, ValidationResult
+from dynet.model.training_record import StartingWeights, TrainingRecord, ValidationResult
 
 STRENGTH, SEED = 25, 0
 
@@ -92,23 +92,36 @@ def test_the_slider_has_the_unit_of_the_degradation(kind: str) -> None:
     assert _settings_of(NONE)[0]["visible"] is False
 
 
+TASKS = {"clean": {"degradations": [{"kind": "none"}]}}
+
+
 def test_the_page_says_which_weights_it_has() -> None:
-    training = TrainingRecord(
-        steps=1800,
-        recipe={
-            "stage": "finetune",
-            "steps": 1800,
-            "tasks": {"denoise": {"degradations": [{"kind": "gaussian_noise", "sigma": [0, 55]}]}},
-        },
-        data_sets=("a",),
-        validated=ValidationResult(step=1800, mean=31.0, psnr={"denoise": {"S": 31.0, "L": 31.25}}),
-    )
-    said = " ".join(_text(weights_line("<laptop>", training)).split())
+    recipe = {
+        "stage": "finetune",
+        "steps": 1800,
+        "tasks": {"denoise": {"degradations": [{"kind": "gaussian_noise", "sigma": [0, 55]}]}},
+    }
+    reached = ValidationResult(step=1800, mean=31.0, psnr={"denoise": {"S": 31.0, "L": 31.25, "XS": 30.0}})
+    training = TrainingRecord(steps=1800, recipe=recipe, data_sets=("a",), validated=reached)
+    said = " ".join(_text(weights_line("<laptop>", training, ("S", "L"))).split())
     assert said == (
         "Weights &lt;laptop&gt; , fine-tuned for 1,800 steps on Gaussian noise (σ 0 to 55). "
         "PSNR in validation: denoise S 31.0 dB, L 31.2 dB."
     )
-    assert "does not say" in weights_line("a", None)
+    assert "does not say" in weights_line("a", None, ("S",))
+
+
+def test_the_steps_are_those_of_all_runs_of_the_stage() -> None:
+    run = TrainingRecord(steps=500, recipe={"stage": "pretrain", "steps": 500}, data_sets=())
+    for steps in (900, 60):
+        start = StartingWeights(sha256="0" * 64, training=run)
+        run = TrainingRecord(steps=steps, recipe={"stage": "finetune", "tasks": TASKS}, data_sets=(), start=start)
+    assert "fine-tuned for 960 steps in 2 runs on clean images." in _text(weights_line("a", run, ("S",)))
+    assert run.start is not None
+    assert run.start.training is not None
+    before = run.start.training.start
+    assert before is not None
+    assert "pre-trained for 500 steps." in _text(weights_line("a", before.training, ("S",)))
 
 
 def test_one_variant_updates_its_slider_and_download_and_hides_the_other(

@@ -23,18 +23,20 @@ def test_every_degradation_has_a_plain_name_and_a_parameter_of_its_own() -> None
         assert parameter in DEGRADATIONS[kind].LIMITS or (parameter, called, kind) == ("", "", "none")
 
 
-def test_phrases_are_ranges_in_words_each_once() -> None:
-    noise = {"kind": "gaussian_noise", "sigma": [0, 55.5], "weight": 1}
+def test_each_kind_is_named_once_with_its_ranges_joined() -> None:
+    strong, weak = ({"kind": "gaussian_noise", "sigma": sigma, "weight": 1} for sigma in ([10, 55.5], [0, 12]))
+    after = {"kind": "jpeg", "quality": [50, 98]}
     tasks = {
-        "a": {"pairs": False, "degradations": [noise, {"kind": "jpeg", "quality": [30, 30]}]},
-        "b": {"degradations": [noise]},
+        "a": {"pairs": False, "degradations": [strong, {"kind": "jpeg", "quality": [30, 30]}]},
+        "b": {"degradations": [weak], "then": [after, {"kind": "none"}]},
+        "b2": {"degradations": [{"kind": "jpeg", "quality": [70, 90]}, strong], "then": [after]},
         "c": {"degradations": [{"kind": "none"}], "then": [{"kind": "none"}, {"kind": "webp", "quality": [5, 60]}]},
         "d": {"pairs": True},
         "e": {"degradations": [{"kind": "old_film", "scratches": [1, 2]}]},
     }
     assert meant_for(record(tasks)) == [
-        "Gaussian noise (σ 0 to 55.5)",
-        "JPEG compression (quality 30)",
+        "Gaussian noise (σ 0 to 55.5), also followed by JPEG compression (quality 50 to 98)",
+        "JPEG compression (quality 30 and 70 to 90), also followed by JPEG compression (quality 50 to 98)",
         "clean images, also followed by WebP compression (quality 5 to 60)",
         "what the pairs of task d show",
         "old film",

@@ -27,6 +27,7 @@ def _relation(one: dict[str, Any], other: dict[str, Any]) -> Relation | None:
     return None if match is None else match.relation
 
 
+@pytest.mark.full
 def test_of_near_scenes_all_are_kept_or_the_best(shared_data: Path, tmp_path: Path) -> None:
     products = shared_data / "negatives" / "products"
     ledger = million_ird.build(products, tmp_path, recipe=_recipe("keep"), options=Options(workers=0)).ledger()

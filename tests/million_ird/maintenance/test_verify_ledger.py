@@ -89,7 +89,7 @@ CHANGES: dict[str, tuple[Change, int]] = {
 
 
 @pytest.mark.parametrize("name", CHANGES)
-@pytest.mark.parametrize("spill", [False, True])
+@pytest.mark.parametrize("spill", [pytest.param(False, marks=pytest.mark.full), True])
 def test_the_stream_finds_what_was_found_with_all_rows_in_memory(
     name: str, spill: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

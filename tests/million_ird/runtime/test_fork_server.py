@@ -1,7 +1,9 @@
 """Processes that are forked: each on its own, told of and ended one by one, whatever becomes of the server."""
 
+import contextlib
 import os
 import pickle
+import resource
 import signal
 import sys
 import time
@@ -81,6 +83,22 @@ def test_it_is_where_the_program_is_now(
 def test_it_has_no_descriptor_but_its_own(started: list[ForkedProcess]) -> None:
     counts = [asked(process, "len(os.listdir('/proc/self/fd'))") for process in started]
     assert counts == [6] * 4  # input, output and errors, the two pipes, and the folder that is listed
+
+
+def test_a_program_may_have_a_thousand_files_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fork_server, "_server", None)  # a new server gets descriptors above those
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < 2000:
+        pytest.skip(f"this machine allows only {hard} open files")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2000), hard))
+    with contextlib.ExitStack() as files:
+        for _ in range(1100):
+            files.enter_context(open(os.devnull))
+        process = start_forked(ENTRY, __name__)
+        assert process.stdin.fileno() > 1024
+        assert process.poll() is None
+        assert asked(process, "3 + 4") == 7
+        process.kill()
 
 
 def test_threads_may_start_and_end_them_at_once() -> None:

@@ -128,7 +128,7 @@ def test_the_chunks_are_those_of_reading_row_by_row(
     folder: Path, tmp_path: Path, kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     recipe = PLAIN if kind == ".txt" else RECIPE
-    for seed, count, lanes in ((1, 700, 16), (2, 700, 1), (3, 1, 3), (4, 90, 4096)):
+    for seed, count, lanes in ((1, 400, 16), (2, 300, 1), (3, 1, 3), (4, 90, 4096)):
         table = folder / f"list{kind}"
         write(table, rows_of(seed, count, ["0.png", "1.png", "gone.png"]))
         source = source_of(table, recipe, lanes)
@@ -211,7 +211,7 @@ def _replaced_by_a_copy(table: Path) -> None:
 
 
 def _longer(table: Path) -> None:
-    write(table, rows_of(1, 720, ["0.png"]))
+    write(table, rows_of(1, 320, ["0.png"]))
 
 
 @pytest.mark.parametrize("kind", [".parquet", ".csv", ".jsonl", ".txt"])
@@ -221,7 +221,7 @@ def test_an_unchanged_table_is_not_read_again_and_a_changed_one_always_is(
 ) -> None:
     recipe = PLAIN if kind == ".txt" else RECIPE
     table, out = folder / f"list{kind}", tmp_path / "out"
-    rows = [row for row in rows_of(1, 700, ["0.png"]) if str(row["url"]).startswith("http")]
+    rows = [row for row in rows_of(1, 300, ["0.png"]) if str(row["url"]).startswith("http")]
     if kind == ".parquet":
         pq.write_table(pa.Table.from_pylist(rows), table, compression="none", use_dictionary=False, row_group_size=200)
     else:
@@ -263,7 +263,7 @@ def test_a_killed_deal_goes_on_with_what_is_stored(
     folder: Path, tmp_path: Path, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     table, out = folder / "list.parquet", tmp_path / "out"
-    write(table, [row for row in rows_of(5, 700, ["0.png"]) if str(row["url"]).startswith("http")])
+    write(table, [row for row in rows_of(5, 300, ["0.png"]) if str(row["url"]).startswith("http")])
     source = source_of(table)
     expected = one_by_one(source, RECIPE)
     real = getattr(deal, step)

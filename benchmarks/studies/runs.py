@@ -48,6 +48,10 @@ class Run:
     init: "Run | None" = None
     measured: bool = True
     """Whether it is evaluated; a pre-training that other runs start from is not."""
+    tests: tuple[str, ...] = ("CBSD68", "Rain100L")
+    """The test sets of `sets.py` that it is evaluated on."""
+    sigmas: tuple[int, ...] = (25,)
+    """Of the noise that is added to clean test images, in levels of 255."""
 
 
 def pretraining(name: str, steps: int, variants: dict[str, Any] = BOTH, **more: Any) -> Run:

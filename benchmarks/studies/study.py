@@ -71,6 +71,8 @@ class StudyRunner:
         """Return the digest of everything that the weights depend on, and of the test images."""
         init = self.digest(run.init, seed) if run.init else None
         key = {"recipe": self.recipe(run, seed), "sets": run.sets, "init": init, "pictures": self.scale.pictures}
+        if (run.tests, run.sigmas) != (Run.tests, Run.sigmas):
+            key["evaluation"] = (run.tests, run.sigmas)
         return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:12]
 
     def train(self, run: Run, seed: int) -> Path:
@@ -100,8 +102,9 @@ class StudyRunner:
         out = self.train(run, seed)
         results = out / "evaluation" / "results.json"
         if not results.is_file():
-            command = ["--weights", out, "--protocol", "aio-paper", "--sigma", "25", "--out", results.parent]
-            for name in TESTS:
+            sigmas = ",".join(map(str, run.sigmas))
+            command = ["--weights", out, "--protocol", "aio-paper", "--sigma", sigmas, "--out", results.parent]
+            for name in run.tests:
                 command += ["--benchmark", f"{name}={self._test_folder(name)}"]
             run_program("dynet", "evaluate", *map(str, command), "--device", self._device, threads=self._threads)
         evaluation = json.loads(results.read_text())
@@ -114,7 +117,7 @@ class StudyRunner:
                 "digest": self.digest(run, seed),
                 "seed": seed,
                 "variant": row["variant"],
-                "task": row["benchmark"],
+                "task": row["benchmark"] if len(run.sigmas) == 1 else f"{row['benchmark']} σ {row['sigma']:g}",
                 "psnr": round(row["psnr"]["mean"], 4),
                 "ssim": round(row["ssim"]["mean"], 5),
                 "pictures": row["images"],

@@ -1,15 +1,16 @@
 """JPEG's blocks at another period than eight: an image that was compressed strongly and then reduced.
 
-- `resized_blocks` (grey levels, ≥ 0, down is better): how much more neighbouring pixels differ at the borders of blocks
-  than beside them, where blocks have a period of 4.5 to 7.75 px, as they have after a reduction to 0.57 to 0.97. Each
-  difference of neighbours less those beside it is clipped at 6 levels (twice the mean), so that edges count little, and
-  averaged along columns; the same along rows. In the spectrum of such a series blocks are lines at one, two and three
-  times their frequency. Of each, the lower of both directions counts, less twice the median of the spectrum. The number
-  is the largest sum of the three. Photographs mostly have 0 to 0.04; those reduced after JPEG 30 and worse 0.1 to 5,
-  after JPEG 75 a quarter as much.
+- `resized_blocks` (grey levels, ≥ 0, down is better): how much more neighbouring pixels differ at the borders of
+  blocks than beside them, where blocks have a period of 4.5 to 7.75 px, as they have after a reduction to 0.57 to
+  0.97. Each difference of neighbours, less the mean of the two beside it, is clipped at 3 levels, so that edges count
+  little, and averaged along columns; the same along rows. In the spectrum of such a series blocks are lines at one,
+  two and three times their frequency. Of each, the lower of both directions counts, less twice the median of the
+  spectrum. The number is the largest sum of the three. Photographs mostly have 0 to 0.04; those reduced after JPEG 30
+  and worse mostly 0.1 and more, after JPEG 75 a quarter as much, which in a lossless file can be more than 0.08;
+  saving as JPEG again hides most.
 
 `resampled` looks for enlargement in the same way and finds the strongest of these, too. Multiples of an eighth of the
-sampling rate do not count: blocks of the file itself are there, and those of WebP. So reductions to 0.57, 0.67 or 0.8
+sampling rate do not count: blocks of the file itself are there, and those of WebP. So reductions to 0.6, 0.67 or 0.75
 show less, and those to a half nothing. Reducing with a bilinear kernel leaves lines of its own, up to 0.1 in noisy
 scenes; WebP and AVIF of quality 20 can have as much, at any size. Null under 128 px.
 """
@@ -35,6 +36,7 @@ _SHORTEST, _LONGEST = 4.5, 7.75
 """Periods in px of the blocks that are looked for."""
 _HARMONICS = 3
 _CLIP = 6
+"""In halves of a level."""
 _WINDOW = 31
 _CHANCE = 2.0
 _NEAR = 0.006

@@ -229,8 +229,13 @@ def _collage(image: Image.Image, random: np.random.Generator) -> Image.Image:
 
 
 def _quantised(colours: int, dithered: bool) -> Alteration:
-    dither = Image.Dither.FLOYDSTEINBERG if dithered else Image.Dither.NONE
-    return lambda image, _: image.quantize(colours, dither=dither).convert("RGB")
+    def alter(image: Image.Image, _: np.random.Generator) -> Image.Image:
+        reduced = image.quantize(colours)
+        if dithered:  # Pillow dithers only with a palette that is given
+            reduced = image.quantize(palette=reduced, dither=Image.Dither.FLOYDSTEINBERG)
+        return reduced.convert("RGB")
+
+    return alter
 
 
 _KERNELS = {

@@ -234,6 +234,17 @@ MEASURE_SPECS: Mapping[str, MeasureSpec] = MappingProxyType(
                 ),
             ),
         ),
+        "tiling": MeasureSpec(
+            Tier.PIXELS,
+            (
+                Field(
+                    "tiled_mark",
+                    "standard deviations, ≥ 0",
+                    "down",
+                    "How sharply the fine structure repeats on a lattice: marks laid over the image again and again",
+                ),
+            ),
+        ),
         "artefacts": MeasureSpec(
             Tier.PIXELS,
             (
@@ -294,6 +305,17 @@ MEASURE_SPECS: Mapping[str, MeasureSpec] = MappingProxyType(
                     "≥ 0",
                     "down",
                     "Strength of the period that enlarging leaves, or reducing after a strong JPEG compression",
+                ),
+            ),
+        ),
+        "resized_blocks": MeasureSpec(
+            Tier.PIXELS,
+            (
+                Field(
+                    "resized_blocks",
+                    f"{_LEVELS}, ≥ 0",
+                    "down",
+                    "Strength of JPEG's blocks with a period under 8 px: reduced after a strong JPEG compression",
                 ),
             ),
         ),

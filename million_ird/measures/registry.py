@@ -21,10 +21,12 @@ from million_ird.measures.layout import LayoutMeasure
 from million_ird.measures.noise import NoiseMeasure
 from million_ird.measures.nss import NssMeasure
 from million_ird.measures.resampling import ResamplingMeasure
+from million_ird.measures.resized_blocks import ResizedBlocksMeasure
 from million_ird.measures.resolution import ResolutionMeasure
 from million_ird.measures.sharpness import SharpnessMeasure
 from million_ird.measures.text import TextMeasure
 from million_ird.measures.texture import FlatMeasure, ToneMeasure
+from million_ird.measures.tiling import TilingMeasure
 
 
 class Measure(Protocol):
@@ -59,9 +61,11 @@ MEASURES: Mapping[str, Measure] = MappingProxyType(
         "text": TextMeasure(),
         "colours": ColourMeasure(),
         "composites": CompositeMeasure(),
+        "tiling": TilingMeasure(),
         "artefacts": ArtefactMeasure(),
         "resolution": ResolutionMeasure(),
         "resampling": ResamplingMeasure(),
+        "resized_blocks": ResizedBlocksMeasure(),
         "nss": NssMeasure(),
     }
 )

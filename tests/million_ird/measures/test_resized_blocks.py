@@ -18,6 +18,7 @@ ENCODERS: dict[str, dict[str, object]] = {
     "JPEG": {"format": "JPEG", "quality": 92},
     "WebP": {"format": "WEBP", "quality": 90},
 }
+FULL = pytest.mark.full
 KERNELS = ("BILINEAR", "BICUBIC", "LANCZOS")
 
 
@@ -44,7 +45,9 @@ def number(image: Image.Image, encoder: str = "PNG") -> float:
 
 
 @pytest.mark.parametrize(("quality", "factor"), [*product((10, 20), (0.77, 0.87, 0.93)), (30, 0.87), (30, 0.93)])
-@pytest.mark.parametrize("name", ["coffee.png", "chelsea.png", "astronaut.png"])
+@pytest.mark.parametrize(
+    "name", ["coffee.png", *(pytest.param(n, marks=FULL) for n in ("chelsea.png", "astronaut.png"))]
+)
 def test_blocks_are_found_after_reducing(name: str, quality: int, factor: float) -> None:
     for kernel in KERNELS:
         image = resized(compressed(scene(name), quality), factor, kernel)
@@ -57,7 +60,7 @@ def test_the_stronger_the_compression_the_larger() -> None:
     assert numbers == sorted(numbers, reverse=True)
 
 
-@pytest.mark.parametrize("name", ["noise", "coffee.png", "chelsea.png"])
+@pytest.mark.parametrize("name", ["noise", "coffee.png", pytest.param("chelsea.png", marks=FULL)])
 @pytest.mark.parametrize("factor", [0.7, 0.77, 0.87, 0.93])
 def test_reducing_alone_leaves_none(name: str, factor: float) -> None:
     for kernel, encoder in product(("BICUBIC", "LANCZOS"), ENCODERS):

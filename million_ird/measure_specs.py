@@ -297,6 +297,18 @@ MEASURE_SPECS: Mapping[str, MeasureSpec] = MappingProxyType(
                 ),
             ),
         ),
+        "motion": MeasureSpec(
+            Tier.PIXELS,
+            (
+                Field(
+                    "motion",
+                    "≥ 0",
+                    "down",
+                    "Depth of the minimum that a straight movement of 8 to 31 pixels leaves in the cepstrum, as a "
+                    "multiple of the usual value there",
+                ),
+            ),
+        ),
         "nss": MeasureSpec(
             Tier.QUALITY,
             (Field("niqe_ird", "≥ 0", "down", "NIQE with the pristine model of this project"),),

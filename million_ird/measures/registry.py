@@ -18,6 +18,7 @@ from million_ird.measures.exposure import ExposureMeasure
 from million_ird.measures.graphics import GraphicsMeasure
 from million_ird.measures.header import HeaderMeasure
 from million_ird.measures.layout import LayoutMeasure
+from million_ird.measures.motion import MotionMeasure
 from million_ird.measures.noise import NoiseMeasure
 from million_ird.measures.nss import NssMeasure
 from million_ird.measures.resampling import ResamplingMeasure
@@ -62,6 +63,7 @@ MEASURES: Mapping[str, Measure] = MappingProxyType(
         "artefacts": ArtefactMeasure(),
         "resolution": ResolutionMeasure(),
         "resampling": ResamplingMeasure(),
+        "motion": MotionMeasure(),
         "nss": NssMeasure(),
     }
 )

@@ -22,7 +22,9 @@ from machine import describe
 
 from million_ird.config.gates import Gate, first_drop
 
-ADDED = frozenset({"bar_share", "gutter_share", "joint_share", "mirror_share", "colours", "resampled", "motion"})
+ADDED = frozenset(
+    {"bar_share", "gutter_share", "joint_share", "mirror_share", "colours", "resampled", "motion", "grain"}
+)
 """Columns whose gates were made for these kinds."""
 RESULT = ROOT / "benchmarks" / "results" / "altered_table.json"
 Judged = tuple[str, str, bool, dict[str, float | None]]

@@ -178,6 +178,17 @@ MEASURE_SPECS: Mapping[str, MeasureSpec] = MappingProxyType(
                 ),
             ),
         ),
+        "grain": MeasureSpec(
+            Tier.PIXELS,
+            (
+                Field(
+                    "grain",
+                    f"{_LEVELS}, ≥ 0",
+                    "down",
+                    "Standard deviation of the noise of the luma at half the size beyond that at full size",
+                ),
+            ),
+        ),
         "flat": MeasureSpec(
             Tier.PIXELS,
             (

@@ -15,6 +15,7 @@ from million_ird.measures.artefacts import ArtefactMeasure
 from million_ird.measures.colours import ColourMeasure
 from million_ird.measures.composites import CompositeMeasure
 from million_ird.measures.exposure import ExposureMeasure
+from million_ird.measures.grain import GrainMeasure
 from million_ird.measures.graphics import GraphicsMeasure
 from million_ird.measures.header import HeaderMeasure
 from million_ird.measures.layout import LayoutMeasure
@@ -56,6 +57,7 @@ MEASURES: Mapping[str, Measure] = MappingProxyType(
         "graphics": GraphicsMeasure(),
         "sharpness": SharpnessMeasure(),
         "noise": NoiseMeasure(),
+        "grain": GrainMeasure(),
         "flat": FlatMeasure(),
         "text": TextMeasure(),
         "colours": ColourMeasure(),

@@ -178,6 +178,17 @@ MEASURE_SPECS: Mapping[str, MeasureSpec] = MappingProxyType(
                 ),
             ),
         ),
+        "grain": MeasureSpec(
+            Tier.PIXELS,
+            (
+                Field(
+                    "grain",
+                    f"{_LEVELS}, ≥ 0",
+                    "down",
+                    "Standard deviation of the noise of the luma at half the size beyond that at full size",
+                ),
+            ),
+        ),
         "flat": MeasureSpec(
             Tier.PIXELS,
             (
@@ -316,6 +327,18 @@ MEASURE_SPECS: Mapping[str, MeasureSpec] = MappingProxyType(
                     f"{_LEVELS}, ≥ 0",
                     "down",
                     "Strength of JPEG's blocks with a period under 8 px: reduced after a strong JPEG compression",
+                ),
+            ),
+        ),
+        "motion": MeasureSpec(
+            Tier.PIXELS,
+            (
+                Field(
+                    "motion",
+                    "≥ 0",
+                    "down",
+                    "Depth of the minimum that a straight movement of 8 to 31 pixels leaves in the cepstrum, as a "
+                    "multiple of the usual value there",
                 ),
             ),
         ),

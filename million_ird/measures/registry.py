@@ -15,9 +15,11 @@ from million_ird.measures.artefacts import ArtefactMeasure
 from million_ird.measures.colours import ColourMeasure
 from million_ird.measures.composites import CompositeMeasure
 from million_ird.measures.exposure import ExposureMeasure
+from million_ird.measures.grain import GrainMeasure
 from million_ird.measures.graphics import GraphicsMeasure
 from million_ird.measures.header import HeaderMeasure
 from million_ird.measures.layout import LayoutMeasure
+from million_ird.measures.motion import MotionMeasure
 from million_ird.measures.noise import NoiseMeasure
 from million_ird.measures.nss import NssMeasure
 from million_ird.measures.resampling import ResamplingMeasure
@@ -57,6 +59,7 @@ MEASURES: Mapping[str, Measure] = MappingProxyType(
         "graphics": GraphicsMeasure(),
         "sharpness": SharpnessMeasure(),
         "noise": NoiseMeasure(),
+        "grain": GrainMeasure(),
         "flat": FlatMeasure(),
         "text": TextMeasure(),
         "colours": ColourMeasure(),
@@ -66,6 +69,7 @@ MEASURES: Mapping[str, Measure] = MappingProxyType(
         "resolution": ResolutionMeasure(),
         "resampling": ResamplingMeasure(),
         "resized_blocks": ResizedBlocksMeasure(),
+        "motion": MotionMeasure(),
         "nss": NssMeasure(),
     }
 )

@@ -4,68 +4,10 @@ Reading a recipe, a ledger or a card needs these specifications and neither Open
 numbers is in `million_ird/measures/`, a file for each measure; `million_ird.measures.identity` compares the two.
 """
 
-import enum
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal, TypeAlias
 
-Direction: TypeAlias = Literal["up", "down", "neither"]
-"""Which way a number is better."""
-
-
-class Tier(enum.IntEnum):
-    """What a measure costs. A scan goes from the cheapest to the most expensive and stops at the first gate that drops.
-
-    The ledger's `tier` column holds the last tier that a candidate was measured in; see `null_reason`.
-    """
-
-    DECLARED = 0
-    """Nothing: what a table of the source declares."""
-    HEADER = 1
-    """The first bytes: format, size, quantisation tables."""
-    THUMBNAIL = 2
-    """A decode at reduced scale (1/8 for a large JPEG)."""
-    PIXELS = 3
-    """The full decode and statistics of its pixels."""
-    QUALITY = 4
-    """Statistical quality models: NIQE, BRISQUE."""
-    NEURAL = 5
-    """Quality networks, in batches."""
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """One number that a measure gives."""
-
-    name: str
-    """The ledger's column."""
-    range: str = ""
-    """Unit and range, for people: `dB`, `0–1`, `grey levels, ≥ 0`."""
-    direction: Direction = "neither"
-    text: str = ""
-    """What it is, in one sentence without its full stop: reports and cards show it."""
-
-    @property
-    def description(self) -> str:
-        """The sentence that reports and cards show; empty for a field that nobody described."""
-        better = "" if self.direction == "neither" else f"{self.direction} is better"
-        notes = ", ".join(filter(None, (self.range, better)))
-        return f"{self.text}{f' ({notes})' if notes else ''}." if self.text else ""
-
-
-@dataclass(frozen=True, slots=True)
-class MeasureSpec:
-    """What a measure costs, and which columns it fills, in order."""
-
-    tier: Tier
-    columns: tuple[Field, ...]
-
-    @property
-    def fields(self) -> tuple[str, ...]:
-        """The names of its columns."""
-        return tuple(column.name for column in self.columns)
-
+from million_ird.measure_spec import Field, MeasureSpec, Tier
 
 _LEVELS = "grey levels"
 MEASURE_SPECS: Mapping[str, MeasureSpec] = MappingProxyType(
@@ -350,6 +292,6 @@ MEASURE_SPECS: Mapping[str, MeasureSpec] = MappingProxyType(
 )
 """Every built-in measure, in the order of the ledger's columns."""
 OFFICIAL_SCORES = ("niqe", "brisque")
+"""Scores with published parameters, computed in the same pass as `niqe_ird`."""
 OVERLAID_CHARACTERS = "overlaid_characters"
 """The score that reads text; see `million_ird.measures.overlaid_text`."""
-"""Scores with published parameters, computed in the same pass as `niqe_ird`."""

@@ -16,7 +16,8 @@ import cv2
 import numpy as np
 
 from million_ird.images.encoded_image import EncodedImage
-from million_ird.measure_specs import MEASURE_SPECS, Tier
+from million_ird.measure_spec import Tier
+from million_ird.measure_specs import MEASURE_SPECS
 
 CRUSHED = 5
 BLOWN = 250

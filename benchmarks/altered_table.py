@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from itertools import chain
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     data = data_folder()
-    with ProcessPoolExecutor(options.workers) as pool:
+    with ProcessPoolExecutor(options.workers, get_context("spawn")) as pool:
         altered = list(chain.from_iterable(pool.map(_altered, sources(data))))
         good = list(pool.map(_of, _photographs(data), chunksize=4))
     gates = gates_of(options.recipe, good[0][3])

@@ -3,7 +3,7 @@
     python benchmarks/studies/against_promptir.py --jobs 2      # trains, measures, writes the raw numbers, reports
     python benchmarks/studies/against_promptir.py --report      # the tables from the raw numbers
 
-PromptIR's form, DyNet-S, DyNet-L, and DyNet-L with blocks of their own (`promptir_form.py`), at an eighth of the width,
+PromptIR's form, DyNet-S, DyNet-L, and DyNet-L with blocks of their own (`promptir_form.py`), at a sixth of the width,
 are trained from scratch in one thread each: the same crops in the same order, AdamW, L1, warm-up and cosine. Once for
 the same number of steps; DyNet-S once more for the processor time that PromptIR's form took (a step of the other two
 takes as long as one of PromptIR's form).

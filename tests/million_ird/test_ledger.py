@@ -17,8 +17,8 @@ def test_a_ledger_of_a_program_with_other_measures_is_told_by_their_names() -> N
     measures = (*MEASURES, "musiq", "caption:text")
     schema = ledger_schema(measures)
     assert check_version(schema, "here") == measures
-    names = {b"million_ird.measures": ",".join((*measures, "grain")).encode()}
-    with pytest.raises(LedgerError, match=r"^here: measured by a program that knows grain; run build with this one$"):
+    names = {b"million_ird.measures": ",".join((*measures, "sparkle")).encode()}
+    with pytest.raises(LedgerError, match=r"^here: measured by a program that knows sparkle; run build with this one$"):
         check_version(schema.with_metadata({**schema.metadata, **names}), "here")
 
 

@@ -97,7 +97,8 @@ def our_methods(sources: Sequence[str], tile: int | None) -> Iterator[tuple[str,
 
 def _restore_by(variant: Variant, options: RestoreOptions) -> Restore:
     def restore(image: Float, sigma: float | None) -> tuple[Float, None]:
-        return restore_rgb(image, variant, options), None
+        # Noise that is not clipped has values that no file holds, and the network was trained on files.
+        return restore_rgb(np.clip(image, 0, 1), variant, options), None
 
     return restore
 

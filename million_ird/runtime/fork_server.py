@@ -110,11 +110,7 @@ class ForkServer:
         return self._process.poll() is None
 
     def start(self, entry: str, module: str) -> ForkedProcess:
-        """Fork a process; see `start_forked`.
-
-        Raises:
-            OSError: The server has ended.
-        """
+        """Fork a process; see `start_forked`."""
         (calls, stdin), (stdout, answers), (status, told) = os.pipe(), os.pipe(), os.pipe()
         with contextlib.ExitStack() as theirs:
             for descriptor in (calls, answers, told):
@@ -126,7 +122,10 @@ class ForkServer:
             folder = None
             with contextlib.suppress(OSError):  # the folder is gone
                 folder = str(Path.cwd())
-            self._ask(_Start(entry, module, list(sys.path), dict(os.environ), folder), (calls, answers, told))
+            with contextlib.suppress(
+                OSError
+            ):  # the server was killed a moment ago: so is the process that it would fork
+                self._ask(_Start(entry, module, list(sys.path), dict(os.environ), folder), (calls, answers, told))
         return ForkedProcess(self, *ours)
 
     def kill(self, pid: int) -> None:
@@ -151,15 +150,9 @@ def start_forked(entry: str, module: str) -> ForkedProcess:
     """
     global _server
     with _lock:
-        for last in (False, True):
-            if _server is None or not _server.alive:
-                _server = ForkServer()
-            try:
-                return _server.start(entry, module)
-            except OSError:  # it was killed a moment ago
-                if last:
-                    raise
-    raise AssertionError("unreachable")
+        if _server is None or not _server.alive:
+            _server = ForkServer()
+        return _server.start(entry, module)
 
 
 def run(descriptor: int) -> None:

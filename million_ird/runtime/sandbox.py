@@ -52,7 +52,8 @@ class WorkerProcess:
     def __init__(self, factory: str, arguments: tuple[object, ...], memory: int = 0) -> None:
         self.calls = 0
         self._process = start_forked(f"{__name__}:serve", factory.partition(":")[0])
-        self._send((factory, arguments, memory))
+        with contextlib.suppress(BrokenPipeError):  # it was killed already: the first call tells
+            self._send((factory, arguments, memory))
 
     @property
     def alive(self) -> bool:

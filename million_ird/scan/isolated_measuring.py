@@ -1,5 +1,6 @@
 """Measure candidates in a process that may crash: such a candidate becomes a failed row, and the others go on."""
 
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -82,6 +83,8 @@ class IsolatedMeasurer:
     seconds: Counter[str] = field(default_factory=Counter)
     """By measure, and of `decode` and `signature`."""
     _waiting: list["_Pushed"] = field(default_factory=list)
+    _holder: WorkerProcess | None = None
+    """The process in which they wait."""
 
     def rows(self, candidates: Iterable[Candidate], fetch: Fetch) -> Iterator[Row]:
         """Yield one row per candidate, in any order; the numbers are those of `Cascade.rows`.
@@ -110,37 +113,51 @@ class IsolatedMeasurer:
                     yield from self._flush(process)
             yield from self._flush(process)
             if pushed:
-                self.seconds.update(process().call("seconds"))
+                with contextlib.suppress(
+                    WorkerDied
+                ):  # times of a process that was killed at the end: nothing is missing
+                    self.seconds.update(process().call("seconds"))
 
     def _push(self, process: Callable[[], WorkerProcess], pushed: "_Pushed", tries: int = 1) -> list[Row]:
+        before = self._move(process)
         try:
             row = process().call("push", *pushed, seconds=self.recipe.limits.seconds)
         except WorkerDied as death:
-            before = self._push_again(process)
+            before += self._push_again(process)
             if death.failure_class == "killed" and tries < TRIES_WHEN_KILLED:
                 return [*before, *self._push(process, pushed, tries + 1)]
             return [*before, _failed_row(pushed, death)]
         if row is None:
             self._waiting.append(pushed)
+            return before
+        return [*before, row]
+
+    def _move(self, process: Callable[[], WorkerProcess]) -> list[Row]:
+        """Give the candidates that waited in a process that has died since, between two calls, to the one at hand."""
+        current = process()
+        if current is self._holder:
             return []
-        return [row]
+        self._holder = current
+        return self._push_again(process)
 
     def _push_again(self, process: Callable[[], WorkerProcess]) -> list[Row]:
-        """Give the candidates that waited in a dead process to the next one."""
+        """Give the candidates that waited in a dead process to the one at hand."""
         waiting, self._waiting = self._waiting, []
         return [row for pushed in waiting for row in self._push(process, pushed)]
 
     def _flush(self, process: Callable[[], WorkerProcess]) -> list[Row]:
         if not self._waiting:
             return []
+        before = self._move(process)
         waiting, self._waiting = self._waiting, []
         try:
             rows: list[Row] = process().call("flush")
-            return rows
+            return [*before, *rows]
         except WorkerDied as death:
             if len(waiting) == 1:
-                return [_failed_row(waiting[0], death)]
-        return [row for pushed in waiting for row in (*self._push(process, pushed), *self._flush(process))]
+                return [*before, _failed_row(waiting[0], death)]
+        again = [row for pushed in waiting for row in (*self._push(process, pushed), *self._flush(process))]
+        return [*before, *again]
 
 
 _Pushed: TypeAlias = tuple[Candidate, Row, bytes]

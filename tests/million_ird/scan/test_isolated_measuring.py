@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 
@@ -17,6 +18,7 @@ from million_ird.images.encoded_image import EncodedImage
 from million_ird.measure_spec import Tier
 from million_ird.measures.identity import MeasuringIdentity
 from million_ird.measures.neural import BATCH
+from million_ird.runtime import fork_server
 from million_ird.scan import isolated_measuring
 from million_ird.scan.cascade import Cascade
 from million_ird.scan.isolated_measuring import IsolatedMeasurer, MeasureWorker
@@ -116,3 +118,27 @@ def test_rows_are_those_of_a_cascade_in_this_process() -> None:
     candidates = [Candidate(key=f"{name:0>32}", source="s", uri=name, version="1") for name in pictures]
     here = Cascade(Recipe()).rows(candidates, lambda candidate: pictures[candidate.uri])
     assert rows(pictures) == {str(row["uri"]): row for row in here}
+
+
+@pytest.mark.usefixtures("poisoned")
+@pytest.mark.parametrize("killed", ["the process", "its server"])
+@pytest.mark.parametrize("models", [None, "network"])
+def test_what_is_killed_between_two_pictures_costs_none(models: str | None, killed: str) -> None:
+    pictures = {f"{number}": encoded(number) for number in range(6)}
+    expected = rows(pictures, models)
+    candidates = [Candidate(key=f"{name:0>32}", source="s", uri=name, version="1") for name in pictures]
+
+    def fetch(candidate: Candidate) -> bytes:
+        server = fork_server._server
+        if candidate.uri in ("3", "4") and server is not None:
+            of_server = psutil.Process(server._process.pid)
+            for process in [of_server] if killed == "its server" else of_server.children():
+                process.kill()
+                process.wait()
+        return pictures[candidate.uri]
+
+    recipe = Recipe.model_validate({"limits": {"seconds": 4}})
+    found = {str(row["uri"]): row for row in IsolatedMeasurer(recipe, models).rows(candidates, fetch)}
+    assert found == expected
+    assert not any(row.get("failure_class") for row in found.values())
+    assert all((row.get("network") is not None) == bool(models) for row in found.values())

@@ -159,6 +159,7 @@ def main(name: str, doc: str | None, plan: Callable[[Scale], Sequence[Run]], rep
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", choices=SCALES, default="cpu")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--only", nargs="+", metavar="RUN", help="the names of the runs to train now; default: all")
     parser.add_argument("--device", default="cpu")
     parser.add_argument(
         "--work", type=Path, default=WORK, help="folder for datasets and runs; may be deleted afterwards"
@@ -178,25 +179,35 @@ def main(name: str, doc: str | None, plan: Callable[[Scale], Sequence[Run]], rep
     if known["scale"] != arguments.scale:
         sys.exit(f"{out} holds numbers of scale {known['scale']}: give another --out")
 
+    for name in arguments.only or ():
+        if name not in {run.name for run in runs}:
+            sys.exit(f"--only {name!r}: the runs are {', '.join(repr(run.name) for run in runs)}")
+
     def write(rows: list[Row]) -> None:
         _write(out, arguments.scale, rows)
 
-    rows = run_all(runner, runs, arguments.seeds, known["rows"], write)
+    rows = run_all(runner, runs, arguments.seeds, known["rows"], write, arguments.only)
     write(rows)
     print(report(rows, scale, chart_file))
 
 
 def run_all(
-    runner: StudyRunner, runs: Sequence[Run], seeds: Sequence[int], known: list[Row], write: Callable[[list[Row]], None]
+    runner: StudyRunner,
+    runs: Sequence[Run],
+    seeds: Sequence[int],
+    known: list[Row],
+    write: Callable[[list[Row]], None],
+    only: Sequence[str] | None = None,
 ) -> list[Row]:
-    """Train the runs that others start from, then train and measure the runs of the study.
+    """Train the runs that others start from, then train and measure the runs of the study, or those named by `only`.
 
     `write` is called after each run with all rows so far. Known rows of other seeds are kept if they are of these runs.
     """
     all_seeds = dict.fromkeys([*seeds, *(row["seed"] for row in known)])
     jobs = [(run, seed) for seed in all_seeds for run in runs]
     rows_of_job = {job: _known(known, run.name, runner.digest(run, seed)) for job, (run, seed) in enumerate(jobs)}
-    missing = [job for job, rows in rows_of_job.items() if not rows and jobs[job][1] in seeds]
+    chosen = {job for job, (run, seed) in enumerate(jobs) if seed in seeds and (not only or run.name in only)}
+    missing = [job for job, rows in rows_of_job.items() if not rows and job in chosen]
     needed = [(run.init, seed) for run, seed in map(jobs.__getitem__, missing) if run.init]
     inits = {runner.digest(init, seed): (init, seed) for init, seed in needed}
     runner.prepare([*(run for run, _ in inits.values()), *(jobs[job][0] for job in missing)])

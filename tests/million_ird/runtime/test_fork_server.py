@@ -119,6 +119,7 @@ def test_a_server_that_is_killed_is_replaced_and_its_processes_end() -> None:
     assert server is not None
     server._process.kill()
     assert first.wait() == -signal.SIGKILL
+    server._process.wait()
     second = start_forked(ENTRY, __name__)
     assert asked(second, "2 * 3") == 6
     first.kill()

@@ -17,6 +17,7 @@ from million_ird.reporting.report import write_report
 from million_ird.runtime.storage import Folder
 from million_ird.schema import KEPT, NOT_MEASURED
 from tests.integration.chromium import Chromium, Page, is_installed
+from tests.integration.demo_page import wait_until
 from tests.million_ird.reporting.synthetic_ledgers import (
     SyntheticSource,
     decide_rows,
@@ -240,9 +241,9 @@ def test_an_image_is_enlarged_and_arrows_go_on(browser: Chromium, report: Path) 
     page.press("Escape", 27)
     assert page.run("document.getElementById('viewer').open") is False
     place = "[...document.querySelectorAll('#images .wall li')].indexOf(document.activeElement.closest('li'))"
-    assert page.run(place) == 0
+    wait_until(page, f"{place} === 0")  # a dialog tells that it was closed a moment later
     page.press("ArrowRight", 39)
-    assert page.run(place) == 1
+    wait_until(page, f"{place} === 1")
     assert page.errors() == []
 
 

@@ -57,7 +57,7 @@ def _photographs(data: Path) -> Iterable[Labelled]:
 
 
 def counted(rows: Sequence[Judged], gates: Sequence[Gate]) -> dict[str, Any]:
-    """Return how many images are dropped, by which reasons, with and without the gates of `ADDED`."""
+    """Return how many images are dropped, by which reasons, with and without the gates on the columns of `ADDED`."""
     old = [gate for gate in gates if gate.field not in ADDED]
     drops = [first_drop(gates, numbers) for *_, numbers in rows]
     reasons: dict[str, int] = {}

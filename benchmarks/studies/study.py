@@ -206,8 +206,11 @@ def run_all(
     all_seeds = dict.fromkeys([*seeds, *(row["seed"] for row in known)])
     jobs = [(run, seed) for seed in all_seeds for run in runs]
     rows_of_job = {job: _known(known, run.name, runner.digest(run, seed)) for job, (run, seed) in enumerate(jobs)}
-    chosen = {job for job, (run, seed) in enumerate(jobs) if seed in seeds and (not only or run.name in only)}
-    missing = [job for job, rows in rows_of_job.items() if not rows and job in chosen]
+    missing = [
+        job
+        for job, (run, seed) in enumerate(jobs)
+        if seed in seeds and (not only or run.name in only) and not rows_of_job[job]
+    ]
     needed = [(run.init, seed) for run, seed in map(jobs.__getitem__, missing) if run.init]
     inits = {runner.digest(init, seed): (init, seed) for init, seed in needed}
     runner.prepare([*(run for run, _ in inits.values()), *(jobs[job][0] for job in missing)])

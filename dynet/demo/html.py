@@ -49,10 +49,8 @@ def weights_line(name: str, training: TrainingRecord | None, variants: Sequence[
     what = f" on {', '.join(inputs)}" if inputs else ""
     result = training.validated or training.best
     tasks = result.psnr.items() if result else ()
-    scores = [
-        f"{task} {', '.join(f'{name} {db:.1f} dB' for name, db in psnr.items() if name in variants)}"
-        for task, psnr in tasks
-    ]
+    by_task = {task: [f"{name} {db:.1f} dB" for name, db in psnr.items() if name in variants] for task, psnr in tasks}
+    scores = [f"{task} {', '.join(values)}" for task, values in by_task.items() if values]
     measured = f" PSNR in validation: {'; '.join(scores)}." if scores else ""
     return f"<p>Weights <b>{escape(name)}</b>, {escape(done + what)}.{escape(measured)}</p>"
 

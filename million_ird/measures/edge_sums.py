@@ -6,7 +6,7 @@ Sobel magnitudes the order of OpenCV's additions is kept: block by block from th
 a time. (Where 1 / (1 / side) is not side in float64, as for 49 and 98, OpenCV averages in another order: there the mean
 magnitude differs by up to some millionths.)
 
-The first four functions stand in `pixel_sums`, too: a compiled function calls only those of its own file (`jit.py`).
+The first four functions are in `pixel_sums`, too: a compiled function can call only those of its own file (`jit.py`).
 """
 
 from typing import TypeAlias

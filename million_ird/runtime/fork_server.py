@@ -30,7 +30,11 @@ _lock = threading.Lock()
 
 
 class _Start(NamedTuple):
-    """What the server is asked for a process, with the descriptors that it reads from, writes to and is told of."""
+    """A request for a process.
+
+    Three descriptors are sent with it. The process reads from the first and writes to the second; to the third the
+    server writes the number of the process, and later its exit code.
+    """
 
     entry: str
     module: str
@@ -65,7 +69,7 @@ class ForkedProcess:
         return self._code
 
     def wait(self) -> int:
-        """Wait for its end and return the exit code; that of a kill where the server was killed, which knew it."""
+        """Wait for its end and return the exit code; -SIGKILL where the server was killed, which alone knew it."""
         if self._code is None:
             code = self._number()
             self._code = -signal.SIGKILL if code is None else code

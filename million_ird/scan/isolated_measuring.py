@@ -113,9 +113,8 @@ class IsolatedMeasurer:
                     yield from self._flush(process)
             yield from self._flush(process)
             if pushed:
-                with contextlib.suppress(
-                    WorkerDied
-                ):  # times of a process that was killed at the end: nothing is missing
+                # A process that is killed here has given all its rows; only its times are lost.
+                with contextlib.suppress(WorkerDied):
                     self.seconds.update(process().call("seconds"))
 
     def _push(self, process: Callable[[], WorkerProcess], pushed: "_Pushed", tries: int = 1) -> list[Row]:

@@ -1,7 +1,9 @@
 """Images for the tests of measures: encoded from arrays, bundled with scikit-image, or with known statistics."""
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import skimage
@@ -13,6 +15,11 @@ from PIL import Image
 from million_ird.images.encoded_image import EncodedImage
 
 BUNDLED = Path(skimage.__file__).parent / "data"
+
+ENCODERS: Mapping[str, Mapping[str, object]] = MappingProxyType(
+    {"PNG": {"format": "PNG"}, "JPEG": {"format": "JPEG", "quality": 92}, "WebP": {"format": "WEBP", "quality": 90}}
+)
+"""Without loss, and as well as photographs are saved on the web."""
 
 
 def encoded_image(content: bytes | NDArray[np.uint8] | Image.Image, **options: object) -> EncodedImage:

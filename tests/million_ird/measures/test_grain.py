@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from million_ird.measures.grain import GrainMeasure, grain
-from tests.million_ird.measures.sample_images import BUNDLED, bundled_image, encoded_image, natural_noise
+from tests.million_ird.measures.sample_images import ENCODERS, bundled_image, encoded_image, natural_noise
 
 MEASURE = GrainMeasure()
 LIMIT = 3.6
@@ -17,7 +17,7 @@ PHOTOGRAPHS = ("astronaut.png", "brick.png", "camera.png", "grass.png", "gravel.
 
 
 def photograph(name: str) -> NDArray[np.float32]:
-    return np.asarray(cv2.cvtColor(cv2.imread(str(BUNDLED / name)), cv2.COLOR_BGR2RGB), np.float32)
+    return bundled_image(name).pixels.astype(np.float32)
 
 
 def to_levels(values: NDArray[np.floating]) -> NDArray[np.uint8]:
@@ -38,7 +38,7 @@ def number(pixels: NDArray[np.uint8], **options: object) -> float:
 @pytest.mark.parametrize(("name", "blur"), list(product(SCENES, (0.7, 1, 1.3))))
 def test_coarse_grey_grain_is_found_whatever_the_encoder(name: str, blur: float) -> None:
     pixels = noise(photograph(name), 25, blur, grey=True)
-    for options in ({}, {"format": "JPEG", "quality": 92}, {"format": "WEBP", "quality": 90}):
+    for options in ENCODERS.values():
         assert number(pixels, **options) > LIMIT, options
 
 

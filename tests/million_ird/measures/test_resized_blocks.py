@@ -9,15 +9,10 @@ import pytest
 from PIL import Image
 
 from million_ird.measures.resized_blocks import ResizedBlocksMeasure, resized_blocks
-from tests.million_ird.measures.sample_images import BUNDLED, bundled_image, encoded_image, natural_noise
+from tests.million_ird.measures.sample_images import BUNDLED, ENCODERS, bundled_image, encoded_image, natural_noise
 
 MEASURE = ResizedBlocksMeasure()
 LIMIT = 0.08
-ENCODERS: dict[str, dict[str, object]] = {
-    "PNG": {"format": "PNG"},
-    "JPEG": {"format": "JPEG", "quality": 92},
-    "WebP": {"format": "WEBP", "quality": 90},
-}
 FULL = pytest.mark.full
 KERNELS = ("BILINEAR", "BICUBIC", "LANCZOS")
 

@@ -10,15 +10,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from million_ird.measures.tiling import TilingMeasure, tiled_mark
-from tests.million_ird.measures.sample_images import BUNDLED, bundled_image, encoded_image, natural_noise
+from tests.million_ird.measures.sample_images import BUNDLED, ENCODERS, bundled_image, encoded_image, natural_noise
 
 MEASURE = TilingMeasure()
 LIMIT = 6.0
-ENCODERS: dict[str, dict[str, object]] = {
-    "PNG": {"format": "PNG"},
-    "JPEG": {"format": "JPEG", "quality": 92},
-    "WebP": {"format": "WEBP", "quality": 90},
-}
 PHOTOGRAPHS = ("astronaut.png", "brick.png", "camera.png", "chelsea.png", "coffee.png", "grass.png", "rocket.jpg")
 Levels = NDArray[np.float32]
 

@@ -9,10 +9,13 @@ export HF_DATASETS_DISABLE_PROGRESS_BARS := 1
 
 setup: $(STAMP)
 
+# The pip that Python brings may be old, and takes a minute longer to resolve; compiling all modules takes another, of
+# which most are never imported.
 $(STAMP): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed" if sys.version_info < (3, 11) else 0)'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	$(BIN)/python -m pip install --quiet --no-compile -e '.[dev]'
 	$(BIN)/python -c 'import cv2, torch, million_ird, dynet'
 	$(BIN)/python -c 'from million_ird.scan.warm_up import compile_measures; compile_measures()'
 	touch $(STAMP)
@@ -31,7 +34,7 @@ schemas: $(STAMP)
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(BIN)/mypy --num-workers 2
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .

@@ -7,7 +7,7 @@ numbers is in `million_ird/measures/`, a file for each measure; `million_ird.mea
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from million_ird.measure_spec import Field, MeasureSpec, Tier
+from million_ird.measure_types import Field, MeasureSpec, Tier
 
 _LEVELS = "grey levels"
 MEASURE_SPECS: Mapping[str, MeasureSpec] = MappingProxyType(

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from million_ird.measure_spec import Tier
 from million_ird.measure_specs import MEASURE_SPECS
+from million_ird.measure_types import Tier
 
 SCHEMA_VERSION = 4
 MEASURES_REVISION = 3

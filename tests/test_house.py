@@ -19,7 +19,7 @@ LAYERS = {
         ("public_addresses", "printable"),
         ("errors",),
         ("arguments",),
-        ("measure_spec", "candidate", "extras"),
+        ("measure_types", "candidate", "extras"),
         ("measure_specs",),
         ("schema",),
         ("config",),

@@ -23,8 +23,8 @@ from million_ird.config.rules import (
 )
 from million_ird.config.source_spec import SourceSpec
 from million_ird.config.user_measures import UserMeasure
-from million_ird.measure_spec import MeasureSpec, Tier
 from million_ird.measure_specs import MEASURE_SPECS, OFFICIAL_SCORES
+from million_ird.measure_types import MeasureSpec, Tier
 from million_ird.schema import HEADER_COLUMNS, RESERVED, RULES, TEXT, numeric_fields
 
 HEADER_LINE = "# million-ird recipe, as resolved"

@@ -7,7 +7,7 @@ from pydantic import model_validator
 
 from million_ird.config.rules import RecipeSection
 from million_ird.errors import one_line
-from million_ird.measure_spec import Field, MeasureSpec, Tier
+from million_ird.measure_types import Field, MeasureSpec, Tier
 
 TierName = Literal["header", "thumbnail", "pixels", "quality"]
 

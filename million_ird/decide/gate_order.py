@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from million_ird.config.gates import Gate
-from million_ird.measure_spec import Tier
+from million_ird.measure_types import Tier
 
 
 def in_cost_order(gates: Sequence[Gate], tiers: Mapping[str, Tier]) -> list[Gate]:

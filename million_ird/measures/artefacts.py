@@ -24,8 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from million_ird.images.encoded_image import EncodedImage
-from million_ird.measure_spec import Tier
 from million_ird.measure_specs import MEASURE_SPECS
+from million_ird.measure_types import Tier
 from million_ird.measures.edge_sums import mean_steps
 from million_ird.measures.header import IJG_LUMA
 

@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 
 from million_ird.images.encoded_image import EncodedImage
-from million_ird.measure_spec import Tier
 from million_ird.measure_specs import MEASURE_SPECS
+from million_ird.measure_types import Tier
 
 CRUSHED = 5
 BLOWN = 250

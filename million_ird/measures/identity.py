@@ -7,8 +7,8 @@ from typing import Self
 
 from million_ird.config.user_measures import UserMeasure, import_measure
 from million_ird.errors import VersionMismatch
-from million_ird.measure_spec import MeasureSpec
 from million_ird.measure_specs import MEASURE_SPECS
+from million_ird.measure_types import MeasureSpec
 from million_ird.measures.registry import MEASURES, Measure
 from million_ird.schema import MEASURES_REVISION, SCHEMA_VERSION
 

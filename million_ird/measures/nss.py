@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from million_ird.images.encoded_image import EncodedImage
-from million_ird.measure_spec import Tier
 from million_ird.measure_specs import MEASURE_SPECS
+from million_ird.measure_types import Tier
 from million_ird.measures import nss_kernels as kernels
 from million_ird.measures import nss_planes
 from million_ird.measures.nss_features import brisque_features, niqe_features

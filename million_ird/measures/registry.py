@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Protocol
 
 from million_ird.images.encoded_image import EncodedImage
-from million_ird.measure_spec import Tier
+from million_ird.measure_types import Tier
 from million_ird.measures.artefacts import ArtefactMeasure
 from million_ird.measures.colours import ColourMeasure
 from million_ird.measures.composites import CompositeMeasure

@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from million_ird.images.encoded_image import EncodedImage
-from million_ird.measure_spec import Tier
 from million_ird.measure_specs import MEASURE_SPECS
+from million_ird.measure_types import Tier
 
 _MIN_SIDE = 128
 _LINES = 512

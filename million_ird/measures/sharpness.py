@@ -26,8 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from million_ird.images.encoded_image import EncodedImage
-from million_ird.measure_spec import Tier
 from million_ird.measure_specs import MEASURE_SPECS
+from million_ird.measure_types import Tier
 from million_ird.measures.noise import noise_of
 from million_ird.measures.pixel_sums import BAND, laplacian_sums
 

@@ -19,7 +19,7 @@ from markupsafe import Markup
 from million_ird.config.recipe import Recipe
 from million_ird.dataset.layout import REPORT
 from million_ird.ledger_stream import LedgerStream
-from million_ird.measure_spec import Tier
+from million_ird.measure_types import Tier
 from million_ird.reporting import formatting, gallery
 from million_ird.reporting.counts import FunnelCounts, ValueCounts
 from million_ird.reporting.gallery import BorderlineImages, ChosenImages, ShownImage

@@ -14,7 +14,7 @@ from million_ird.errors import MeasureFault, ReadError
 from million_ird.images.encoded_image import EncodedImage
 from million_ird.images.jpeg_damage import completed
 from million_ird.ledger import Row
-from million_ird.measure_spec import Tier
+from million_ird.measure_types import Tier
 from million_ird.measures.header import SIZES, size_numbers
 from million_ird.measures.neural import BATCH
 from million_ird.measures.registry import Measure

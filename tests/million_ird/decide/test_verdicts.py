@@ -12,7 +12,7 @@ from million_ird.config.loading import parse
 from million_ird.config.recipe import Recipe
 from million_ird.decide.verdicts import decide, needed_columns
 from million_ird.ledger import funnel, scanned_schema, to_table
-from million_ird.measure_spec import Tier
+from million_ird.measure_types import Tier
 from tests.million_ird.signatures import frame_of
 
 RECIPE = parse(

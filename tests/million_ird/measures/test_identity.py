@@ -14,8 +14,8 @@ from million_ird.config.loading import parse
 from million_ird.config.recipe import Recipe
 from million_ird.config.user_measures import UserMeasure
 from million_ird.errors import MeasureFault, RecipeError, VersionMismatch
-from million_ird.measure_spec import Tier
 from million_ird.measure_specs import MEASURE_SPECS
+from million_ird.measure_types import Tier
 from million_ird.measures import identity, registry
 from million_ird.measures.identity import MeasuringIdentity
 from million_ird.measures.registry import MEASURES

@@ -15,7 +15,7 @@ from skimage import data as bundled
 
 from million_ird.errors import ModelUnavailable, UsageError
 from million_ird.images.encoded_image import EncodedImage
-from million_ird.measure_spec import Tier
+from million_ird.measure_types import Tier
 from million_ird.measures import nss, nss_features, nss_models, nss_planes
 from million_ird.measures.nss_fit import fit_niqe
 from tests.million_ird.measures.pyiqa_process import PyiqaProcess, pyiqa_process

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from million_ird.measure_spec import Tier
 from million_ird.measure_specs import OFFICIAL_SCORES
+from million_ird.measure_types import Tier
 from million_ird.measures.registry import MEASURES, Measure
 from million_ird.schema import RESERVED
 from tests.million_ird.measures.sample_images import encoded_image, natural_noise, small_images

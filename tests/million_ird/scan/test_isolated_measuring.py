@@ -15,7 +15,7 @@ from PIL import Image
 from million_ird.candidate import Candidate, Failed
 from million_ird.config.recipe import Recipe
 from million_ird.images.encoded_image import EncodedImage
-from million_ird.measure_spec import Tier
+from million_ird.measure_types import Tier
 from million_ird.measures.identity import MeasuringIdentity
 from million_ird.measures.neural import BATCH
 from million_ird.runtime import fork_server

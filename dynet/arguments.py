@@ -27,7 +27,7 @@ def as_path(name: str, value: object) -> str:
     """
     text = os.fspath(value) if isinstance(value, str | os.PathLike) else None
     if not isinstance(text, str) or not text or "\0" in text:
-        raise UsageError(f"{name}: {shown(value)} is no path")
+        raise UsageError(f"{name}: {shown(value)} is not a path")
     return text
 
 
@@ -38,7 +38,7 @@ def as_text(name: str, value: object) -> str:
         UsageError: It is none.
     """
     if not isinstance(value, str) or not value.strip():
-        raise UsageError(f"{name}: {shown(value)} is no text")
+        raise UsageError(f"{name}: {shown(value)} is not a string, or is empty")
     return value
 
 
@@ -51,10 +51,10 @@ def as_texts(name: str, value: object) -> list[str]:
     if isinstance(value, str):
         value = [part.strip() for part in value.split(",") if part.strip()]
     if isinstance(value, bytes | bytearray) or not isinstance(value, Iterable):
-        raise UsageError(f"{name}: {shown(value)} is no text and no list of texts")
+        raise UsageError(f"{name}: {shown(value)} is neither a string nor a list of strings")
     texts = [as_text(name, one) for one in value]
     if not texts:
-        raise UsageError(f"{name}: names nothing")
+        raise UsageError(f"{name}: is empty")
     return texts
 
 
@@ -79,7 +79,7 @@ def as_count(name: str, value: object, *, at_least: int) -> int:
         UsageError: It is none, or smaller than `at_least`.
     """
     if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
-        raise UsageError(f"{name}: {shown(value)} is no whole number from {at_least}")
+        raise UsageError(f"{name}: {shown(value)} is not a whole number of at least {at_least}")
     return value
 
 

@@ -66,5 +66,5 @@ def known_benchmarks(names: str, named_by: str) -> Iterable[KnownBenchmark]:
             found[name.lower()] = by_name[name.lower()]
         else:
             hint = nearest(name, [known.name for known in KNOWN]) or "; million-ird benchmarks lists the known ones"
-            raise UsageError(f"{named_by} {names}: {name!r} is no known test set, and not NAME=PATH{hint}")
+            raise UsageError(f"{named_by} {names}: {name!r} is neither a known test set nor NAME=PATH{hint}")
     return found.values()

@@ -95,7 +95,7 @@ class Options:
         if self.retry is not None:  # no class at all means every class
             object.__setattr__(self, "retry", frozenset(as_texts("retry", self.retry) if self.retry else ()))
         if not isinstance(self.benchmarks, Iterable) or not all(isinstance(b, ReferenceSet) for b in self.benchmarks):
-            raise UsageError(f"benchmarks: {shown(self.benchmarks)} is no list of ReferenceSet")
+            raise UsageError(f"benchmarks: {shown(self.benchmarks)} is not a list of ReferenceSet")
         object.__setattr__(self, "benchmarks", tuple(self.benchmarks))
         if self.listener is not None and not all(
             callable(getattr(self.listener, n, None)) for n in ("stage", "advance")
@@ -169,13 +169,13 @@ def checked_arguments(
     """
     named = [sources] if isinstance(sources, str | os.PathLike | SourceSpec) else sources
     if isinstance(named, bytes | bytearray) or not isinstance(named, Iterable):
-        raise UsageError(f"sources: {shown(sources)} is no path, no source and no list of them")
+        raise UsageError(f"sources: {shown(sources)} is neither a path nor a source nor a list of them")
     listed = [one if isinstance(one, SourceSpec) else as_path("sources", one) for one in named]
     folder = as_path("out", out)
     if isinstance(recipe, str | os.PathLike):
         recipe = load(as_path("recipe", recipe))
     if not isinstance(recipe, Recipe):
-        raise UsageError(f"recipe: {shown(recipe)} is no Recipe, file or name")
+        raise UsageError(f"recipe: {shown(recipe)} is not a Recipe, a file or a name")
     if not isinstance(options, Options):
         raise UsageError(f"options: {shown(options)} are no Options")
     return listed, folder, recipe

@@ -182,7 +182,7 @@ def test_what_is_no_image_is_named(image: Any, weights: Path) -> None:
         (lambda model: model(torch.zeros(1, 3, 8, 8, dtype=torch.uint8)), "x: is of torch.uint8"),
         (lambda model: model(torch.zeros(1, 3, 8, 8, dtype=torch.float64)), "x: is of torch.float64"),
         (lambda model: model(torch.rand(1, 1, 8, 8)), "x: has the shape"),
-        (lambda model: model(np.zeros((1, 3, 8, 8))), "x: a ndarray is no tensor"),
+        (lambda model: model(np.zeros((1, 3, 8, 8))), "x: a ndarray is not a tensor"),
         (lambda model: model(torch.rand(1, 3, 8, 8), "s"), "variant: these weights have no variant 's', but S, L"),
         (lambda model: model(torch.rand(1, 3, 8, 8), 4), "variant: these weights have no variant 4"),
     ],

@@ -126,7 +126,7 @@ def _decode(image: object) -> DecodedImage:
 def _variant(variant: object, model: VariantNetwork) -> Variant:
     """Return the variant to run."""
     if variant is not None and not isinstance(variant, str | Variant):
-        raise UsageError(f"variant: {shown(variant)} is no name and no Variant")
+        raise UsageError(f"variant: {shown(variant)} is neither a name nor a Variant")
     chosen = model.named_variant(variant)
     if model.architecture is None and chosen not in model.variants:
         raise UsageError(f"variant: {shown(variant)} is of a DyNet, and these weights are of another network")

@@ -63,10 +63,10 @@ def train(
 
     named = [data] if isinstance(data, str | os.PathLike) else data
     if isinstance(named, bytes | bytearray) or not isinstance(named, Iterable):
-        raise UsageError(f"data: {shown(data)} is no path and no list of paths")
+        raise UsageError(f"data: {shown(data)} is neither a path nor a list of paths")
     sources = tuple(DataSource.parse(as_path("data", one)) for one in named)
     if not sources:
-        raise UsageError("data: names no dataset")
+        raise UsageError("data: is empty")
     folder = Path(as_path("out", out))
     chosen = _recipe(recipe, stage, optional_count("steps", steps, at_least=1))
     train_network(
@@ -175,7 +175,7 @@ def _recipe(recipe: object, stage: object, steps: int | None) -> AnyRecipe:
     chosen = None if stage is None else as_choice("stage", stage, STAGES)
     if not isinstance(recipe, PretrainRecipe | FinetuneRecipe):
         if not isinstance(recipe, str | os.PathLike):
-            raise UsageError(f"recipe: {shown(recipe)} is no recipe, file or name")
+            raise UsageError(f"recipe: {shown(recipe)} is not a recipe, a file or a name")
         return load_recipe(find_recipe(as_path("recipe", recipe)), chosen, steps)
     if chosen not in (None, recipe.stage):
         raise RecipeError(f"recipe: is for stage {recipe.stage!r}, not {chosen!r}")
@@ -193,7 +193,7 @@ def _benchmarks(benchmark: object) -> list[str]:
     else:
         pairs = as_texts("benchmark", benchmark)
     if not pairs:
-        raise UsageError("benchmark: names nothing")
+        raise UsageError("benchmark: is empty")
     return pairs
 
 
@@ -201,5 +201,5 @@ def _sigmas(sigma: object) -> str:
     """Return standard deviations as a text with commas."""
     numbers = [sigma] if isinstance(sigma, str | bytes) or not isinstance(sigma, Iterable) else list(sigma)
     if not numbers or any(isinstance(one, bool) or not isinstance(one, str | int | float) for one in numbers):
-        raise UsageError(f"sigma: {shown(sigma)} is no number and no list of numbers")
+        raise UsageError(f"sigma: {shown(sigma)} is neither a number nor a list of numbers")
     return ",".join(map(str, numbers))

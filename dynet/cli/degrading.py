@@ -15,10 +15,10 @@ def degrade(
     inputs: Annotated[list[str], typer.Argument(help="Images, folders of images, and patterns such as 'in/*.jpg'.")],
     out: Annotated[Path, typer.Option(help="The folder to write to.")],
     degradation: Annotated[
-        str, typer.Option(help="gaussian_noise, jpeg, rain, …; a wrong name shows all.")
+        str, typer.Option(help="gaussian_noise, jpeg, rain, …; `dynet degradations` lists all.")
     ] = "gaussian_noise",
     strength: Annotated[
-        float | None, typer.Option(help="As on the page of `dynet demo`; for noise σ in levels. Default: medium.")
+        float | None, typer.Option(help="In the unit of the degradation, for noise σ in levels. Default: medium.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="The same seed gives the same pixels.")] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,

@@ -25,7 +25,7 @@ def recipes(as_json: AsJson = False) -> None:
 def variants(weights: WeightsOption = "", as_json: AsJson = False) -> None:
     """List the variants of weights.
 
-    Without --weights, those that recipes have by default.
+    Without --weights, the variants of the paper, S and L.
     """
     from dynet.model.variants import LARGE, SMALL, Variant
 

@@ -10,7 +10,7 @@ from typer.models import OptionInfo, ParameterInfo
 
 METAVARS: Mapping[str, str] = MappingProxyType(
     {
-        "--data": "[TASK:]SOURCE[=X]",
+        "--data": "[TASK:]SOURCE[=WEIGHT]",
         "--out": "PATH",
         "--recipe": "RECIPE",
         "--config": "RECIPE",

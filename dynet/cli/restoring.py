@@ -34,7 +34,10 @@ def restore(
     variants: Annotated[
         str | None, typer.Option(help="Variants of the weights, separated by commas; default: the deepest.")
     ] = None,
-    tile: Annotated[int | None, typer.Option(min=32, help="Side in pixels of the tiles to restore in.")] = None,
+    tile: Annotated[
+        int | None,
+        typer.Option(min=32, help="Side in pixels of the tiles to restore in. Default: chosen by memory."),
+    ] = None,
     compare: Annotated[bool, typer.Option("--compare", help="Also write input and output side by side.")] = False,
     format: Annotated[
         str | None, typer.Option(help="png, jpeg, webp, tiff, bmp or avif; default: that of the input.")
@@ -103,7 +106,8 @@ def restore(
 def demo(
     weights: WeightsOption = DEFAULT_WEIGHTS,
     host: Annotated[
-        str, typer.Option(help="The address to listen on; by any but this machine's own, others can use the page.")
+        str,
+        typer.Option(help="The address to listen on; unless it is loopback, other machines can use the page."),
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")] = 7860,
     device: DeviceOption = Device.auto,

@@ -32,9 +32,9 @@ class ProtocolName(StrEnum):
 def train(
     data: Annotated[
         list[str],
-        typer.Option(help="[TASK:]DIR_OR_REPO[=WEIGHT]: a dataset, a folder of images, or a folder of pairs."),
+        typer.Option(help="A dataset, a folder of images or of pairs, or a Hub repository; can be repeated."),
     ],
-    stage: Annotated[StageName, typer.Option(help="The stage of training.")],
+    stage: Annotated[StageName, typer.Option(help="pretrain: on clean images; finetune: on tasks.")],
     recipe: Annotated[
         str, typer.Option("--recipe", "--config", help="A recipe file, or the name of a shipped recipe.")
     ],

@@ -39,7 +39,7 @@ def split(
     max_mb: Annotated[int, typer.Option(min=1, help="The size of the largest part, in MB of 10^6 bytes.")] = 15,
     dtype: Annotated[Literal["same", "fp32", "bf16"], typer.Option(help="The number format of the parts.")] = "same",
 ) -> None:
-    """Write weights in parts, for sites without large files.
+    """Write weights in parts, for hosts that accept no large files.
 
     The folder loads like a single file.
     """
@@ -86,7 +86,7 @@ def export(
 ) -> None:
     """Write a variant as a file for other programs.
 
-    It is kept only if its results equal those of torch.
+    The file is kept only if its results equal those of torch.
     """
     from dynet.exporting.comfyui_folder import NODE_FOLDER
     from dynet.exporting.to_files import COMFYUI, export_to_files
@@ -109,7 +109,9 @@ def publish(
     licence: Annotated[
         str,
         typer.Option(
-            "--licence", "--license", help="The licence of the weights: an identifier of the Hub or other; or of SPDX."
+            "--licence",
+            "--license",
+            help="The licence of the weights: of the Hub, or other; with --openmodeldb of SPDX.",
         ),
     ],
     repo_id: Annotated[
@@ -124,7 +126,7 @@ def publish(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show files and card, without network access.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")] = False,
     openmodeldb: Annotated[
-        Path | None, typer.Option(help="Instead, write 1x-NAME.json for OpenModelDB, without network access.")
+        Path | None, typer.Option(help="Only write 1x-NAME.json for OpenModelDB, without network access.")
     ] = None,
     author: Annotated[list[str] | None, typer.Option(help="For OpenModelDB: the id of an author.")] = None,
     tag: Annotated[list[str] | None, typer.Option(help="For OpenModelDB: denoise, photo, jpeg, …")] = None,
@@ -135,7 +137,7 @@ def publish(
 ) -> None:
     """Upload weights with a card to the Hugging Face Hub.
 
-    The card is about their training. Or write an entry for OpenModelDB.
+    The card describes their training. Or write an entry for OpenModelDB.
     """
     for_hub = {"--repo-id": repo_id, "--evaluation": evaluation, "--private": private, "--revision": revision}
     for_hub |= {"--dry-run": dry_run, "--json": as_json}

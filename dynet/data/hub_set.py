@@ -146,7 +146,7 @@ def _load(location: str) -> dict[str, "datasets.Dataset"]:
     except (datasets.exceptions.DatasetsError, http_error(), HFValidationError, OSError) as error:
         raise DataError(f"--data {location}: {first_line(error)}") from error
     except ValueError as error:
-        raise DataError(f"--data {location} is no dataset with a config {CONFIG!r}: {first_line(error)}") from error
+        raise DataError(f"--data {location} is not a dataset with a config {CONFIG!r}: {first_line(error)}") from error
 
 
 def _builder_of_files(builder: "datasets.DatasetBuilder") -> "datasets.DatasetBuilder":

@@ -115,7 +115,7 @@ def parse_footer(shard: ParquetShard, footer: bytes) -> Any:
     try:
         return pq.read_metadata(io.BytesIO(footer))
     except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{shard.path} is no parquet file: {_one_line(error)}") from error
+        raise DataError(f"{shard.path} is not a parquet file: {_one_line(error)}") from error
 
 
 def fingerprint(shards: Sequence[ParquetShard]) -> str:
@@ -126,11 +126,11 @@ def fingerprint(shards: Sequence[ParquetShard]) -> str:
 
 def _footer(shard: ParquetShard) -> bytes:
     if shard.size < 12:
-        raise DataError(f"{shard.path} is no parquet file: it has {shard.size} bytes")
+        raise DataError(f"{shard.path} is not a parquet file: it has {shard.size} bytes")
     tail = shard.read(max(0, shard.size - TAIL_BYTES), shard.size)
     length = int.from_bytes(tail[-8:-4], "little") + 8
     if tail[-4:] != b"PAR1" or length > shard.size:
-        raise DataError(f"{shard.path} is no parquet file, or is truncated")
+        raise DataError(f"{shard.path} is not a parquet file, or is truncated")
     return tail[-length:] if length <= len(tail) else shard.read(shard.size - length, shard.size)
 
 

@@ -78,7 +78,7 @@ def find_shards(location: str) -> dict[str, list[ParquetShard]]:
     except (datasets.exceptions.DatasetsError, http_error(), HFValidationError, OSError) as error:
         raise DataError(f"--data {location}: {first_line(error)}") from error
     except ValueError as error:
-        raise DataError(f"--data {location} is no dataset that can be streamed: {first_line(error)}") from error
+        raise DataError(f"--data {location} is not a dataset that can be streamed: {first_line(error)}") from error
 
 
 def _with_sizes(paths: list[str]) -> list[ParquetShard]:

@@ -45,7 +45,7 @@ class DataSource:
         if not 0 < number < float("inf"):
             raise DataError(f"--data {argument}: a weight must be above zero")
         if not location:
-            raise DataError(f"--data {argument} names no folder and no dataset")
+            raise DataError(f"--data {argument} names neither a folder nor a dataset")
         return cls(location, number, task)
 
 

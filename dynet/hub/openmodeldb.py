@@ -170,7 +170,9 @@ def spdx_licence(text: str) -> str:
     try:
         canonical = str(canonicalize_license_expression(text))
     except InvalidLicenseExpression as error:
-        raise UsageError(f"--licence {text}: is no SPDX identifier such as CC-BY-4.0, see spdx.org/licenses") from error
+        raise UsageError(
+            f"--licence {text}: is not an SPDX identifier such as CC-BY-4.0, see spdx.org/licenses"
+        ) from error
     if not all(_SINGLE_LICENCE.fullmatch(part) for part in canonical.split(" OR ")):
         raise UsageError(f"--licence {text}: OpenModelDB takes SPDX identifiers, joined by OR if there are several")
     return canonical

@@ -103,7 +103,7 @@ def _decode_jxl(encoded: bytes) -> ColourAndAlpha:
     if samples.ndim > 3:
         raise ImageError(f"has {len(samples)} frames, whose timing cannot be read; convert it to PNG or WebP first")
     if samples.dtype.kind == "f" and not np.isfinite(samples).all():
-        raise ImageError("has samples that are infinite or no number")
+        raise ImageError("has samples that are infinite or not a number")
     return _split(np.atleast_3d(samples))
 
 

@@ -113,7 +113,7 @@ def _decoded(colour: Samples, alpha: Samples | None) -> DecodedImage:
     shown_range = (0.0, 1.0)
     if colour.dtype.kind == "f":
         if not all(np.isfinite(part).all() for part in (colour, alpha) if part is not None):
-            raise ImageError(f"{NAME}: has values that are infinite or no number")
+            raise ImageError(f"{NAME}: has values that are infinite or not a number")
         try:
             shown_range = float_range(colour, ImageMetadata())
         except ImageError as error:
@@ -129,4 +129,4 @@ def _joined(image: DecodedImage) -> Samples:
 def wrong_kind(image: object) -> UsageError:
     """Return the error for what is no image at all."""
     tensor = "; a network takes tensors: dynet.DyNet" if type(image).__module__.partition(".")[0] == "torch" else ""
-    return UsageError(f"{NAME}: {shown(image)} is no PIL image, path or array{tensor}")
+    return UsageError(f"{NAME}: {shown(image)} is not a PIL image, a path or an array{tensor}")

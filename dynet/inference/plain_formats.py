@@ -87,7 +87,7 @@ def _read_pfm(encoded: bytes, name: str) -> DecodedImage:
     order = "<f4" if float(header[3]) < 0 else ">f4"
     colour = _take(encoded, header.end(), shape, np.dtype(order))[::-1].astype(np.float32)
     if not np.isfinite(colour).all():
-        raise ImageError("has samples that are infinite or no number")
+        raise ImageError("has samples that are infinite or not a number")
     return DecodedImage(colour=colour, alpha=None, format="PPM", name=name, float_range=float_range(colour, {}))
 
 

@@ -147,7 +147,7 @@ def _decode_with_tifffile(page: tifffile.TiffPage, name: str) -> ColourAndAlpha:
         samples = np.moveaxis(samples, 0, 2)
     samples = np.atleast_3d(samples)
     if samples.dtype.kind == "f" and not np.isfinite(samples).all():
-        raise ImageError("has samples that are infinite or no number")
+        raise ImageError("has samples that are infinite or not a number")
     if samples.dtype.kind != "f":
         samples = _scale(samples, bits)
     colour = np.ascontiguousarray(samples[..., :3] if colours == 3 else samples[..., 0])

@@ -87,7 +87,7 @@ def read_network(path: Path, marker: str) -> FoundNetwork:
     chosen, *rivals = _preferred(found)
     if not all(_are_equal(chosen, rival) for rival in rivals):
         names = ", ".join(network.wrapper or "the file itself" for network in [chosen, *rivals])
-        raise WeightsError(f"{path} holds several networks, and nothing says which to take: {names}")
+        raise WeightsError(f"{path} contains several networks, and it is not clear which to take: {names}")
     others = tuple(network.wrapper for network in found if network is not chosen)
     return FoundNetwork(wrapper=chosen.wrapper, tensors=chosen.tensors, others=others)
 

@@ -134,7 +134,7 @@ def _finite(path: Path, state: "Mapping[str, Tensor]", tensors: "Mapping[str, Te
     converted = {name: tensor.float() for name, tensor in tensors.items()}
     for released in state:
         if not converted[converted_name(released)].isfinite().all():
-            raise WeightsError(f"{path}: tensor {released} has values that are infinite or no number")
+            raise WeightsError(f"{path}: tensor {released} has values that are infinite or not a number")
     return converted
 
 

@@ -27,7 +27,7 @@ def check_header(path: Path) -> None:
         start = file.read(8)
         length = struct.unpack("<Q", start)[0] if len(start) == 8 else None
         if length is None or length > size - 8:
-            raise WeightsError(f"{path} is no safetensors file, or is truncated: its header does not fit into it")
+            raise WeightsError(f"{path} is not a safetensors file, or is truncated: its header does not fit into it")
         if length > MAX_HEADER:
             raise WeightsError(f"{path}: its header of {length} bytes is larger than {MAX_HEADER}")
         text = file.read(length)
@@ -39,7 +39,7 @@ def check_header(path: Path) -> None:
         for name, tensor in header.items():
             _check_offsets(name, tensor, size - 8 - length)
     except (ValueError, RecursionError) as error:
-        raise WeightsError(f"{path} is no safetensors file, or is truncated: {reason_of(error)}") from error
+        raise WeightsError(f"{path} is not a safetensors file, or is truncated: {reason_of(error)}") from error
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -62,7 +62,7 @@ def check_images(x: object, parameter: Tensor) -> None:
     if torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None:
         return  # sizes are symbols there
     if not isinstance(x, Tensor):
-        raise UsageError(f"x: {shown(x)} is no tensor; dynet.restore takes images and arrays")
+        raise UsageError(f"x: {shown(x)} is not a tensor; dynet.restore takes images and arrays")
     if x.ndim != 4 or x.shape[1] != 3 or 0 in x.shape:
         batch = "; x[None] makes a batch of one image" if x.ndim == 3 and x.shape[0] == 3 else ""
         raise UsageError(f"x: has the shape {tuple(x.shape)}, and (B, 3, H, W) is expected{batch}")

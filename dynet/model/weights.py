@@ -213,7 +213,7 @@ def _describe_file(path: Path) -> str:
     except OSError:
         return "cannot be read"
     descriptions = (words for signature, words in _OTHER_FILES.items() if first_bytes.startswith(signature))
-    return next(descriptions, "is no safetensors file, or is truncated")
+    return next(descriptions, "is not a safetensors file, or is truncated")
 
 
 def parts_of(path: Path) -> list[Path]:
@@ -264,7 +264,7 @@ def _read_part(path: Path) -> "dict[str, Tensor]":
             raise WeightsError(f"{path}: tensor {name} is of {tensor.dtype}, not of floating-point numbers")
         # The sum shows it in a thirtieth of the time, unless the sum itself overflows.
         if not tensor.sum(dtype=torch.float32).isfinite() and not tensor.isfinite().all():
-            raise WeightsError(f"{path}: tensor {name} has values that are infinite or no number")
+            raise WeightsError(f"{path}: tensor {name} has values that are infinite or not a number")
     return tensors
 
 

@@ -75,7 +75,7 @@ def load_spandrel(path: str | Path) -> ForeignNetwork:
     network = ForeignNetwork(descriptor.float()).eval()
     for name, parameter in network.named_parameters():
         if not parameter.isfinite().all():
-            raise WeightsError(f"{path}: tensor {name} has values that are infinite or no number")
+            raise WeightsError(f"{path}: tensor {name} has values that are infinite or not a number")
     return network
 
 

@@ -37,22 +37,22 @@ PrivateHosts = Annotated[
 ]
 FollowLinks = Annotated[
     bool,
-    typer.Option("--follow-links", help="Also read what links in a source lead to outside it; kept for later runs."),
+    typer.Option("--follow-links", help="Also follow links that lead out of a source; kept for later runs."),
 ]
 Refresh = Annotated[bool, typer.Option("--refresh", help="Crawl sites again that an earlier run has crawled.")]
 ExcludeBenchmark = Annotated[
     Optional[list[str]],
     typer.Option(
         "--exclude-benchmark",
-        help="Drop candidates that show an image of this evaluation set. A known name (million-ird benchmarks lists "
-        "them), several with commas, or all; or NAME=PATH: a folder, a fingerprint file or a build; can be repeated. "
-        "Added to the recipe's benchmarks.",
+        help="Drop images that show an image of this test set, whole or in part. A known name (million-ird benchmarks "
+        "lists them), several with commas, or all; or NAME=PATH: a folder, a fingerprint file or a build; can be "
+        "repeated. Added to the recipe's benchmarks.",
     ),
 ]
 RecipeOption = Annotated[
     str, typer.Option("--recipe", help="A recipe file, or the name of a shipped recipe.", show_default=True)
 ]
-Limit = Annotated[Optional[int], typer.Option("--limit", min=1, help="Process only the first N candidates.")]
+Limit = Annotated[Optional[int], typer.Option("--limit", min=1, help="Process only the first N images of the sources.")]
 
 
 @app.command("build")
@@ -174,7 +174,7 @@ def scan_command(
     allow_private_hosts: PrivateHosts = False,
     refresh: Refresh = False,
 ) -> None:
-    """Measure candidates that are new or not fully measured. Recipe and sources are those of the build."""
+    """Measure images that are new or not fully measured. Recipe and sources are those of the build."""
     from million_ird.checks import check_build, check_models
 
     check_build(out)
@@ -204,12 +204,13 @@ def scan_command(
 def decide_command(
     out: Out,
     recipe: Annotated[
-        Optional[str], typer.Option("--recipe", help="Use this recipe, for this and later decisions.")
+        Optional[str],
+        typer.Option("--recipe", help="Use this recipe, now and in later runs. Default: that of the build."),
     ] = None,
     exclude_benchmark: ExcludeBenchmark = None,
     as_json: AsJson = False,
 ) -> None:
-    """Apply gates and rules to the measured numbers. No candidate is read."""
+    """Apply gates and rules to the measured numbers. No image is read."""
     from million_ird.checks import check_build
     from million_ird.config.loading import load
 

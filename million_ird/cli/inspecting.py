@@ -11,7 +11,7 @@ app = typer.Typer(rich_markup_mode=None)
 
 @app.command("status")
 def status_command(out: Out, as_json: AsJson = False) -> None:
-    """Show how far a build is. It works from another terminal while the build runs."""
+    """Show the progress of a build. It works from another terminal while the build runs."""
     from million_ird.checks import check_dataset
 
     check_dataset(out)
@@ -24,10 +24,10 @@ def status_command(out: Out, as_json: AsJson = False) -> None:
 @app.command("explain")
 def explain_command(
     out: Out,
-    candidate: Annotated[str, typer.Argument(help="An id, a key, a uri, or the beginning of an id or key.")],
+    candidate: Annotated[str, typer.Argument(help="The id, key or uri of an image, or the beginning of an id or key.")],
     as_json: AsJson = False,
 ) -> None:
-    """Show all that is known of one candidate. Its numbers, and why it was kept or dropped."""
+    """Show the numbers of one image, and why it was kept or dropped."""
     from million_ird.maintenance.explain import explain
 
     explanation = explain(out, candidate)
@@ -38,7 +38,7 @@ def explain_command(
 
 @app.command("verify")
 def verify_command(out: Out, workers: Workers = None, scheduler: Scheduler = None, as_json: AsJson = False) -> None:
-    """Check hashes, counts, boxes and the ledger. Everything is read again; with faults the exit code is 1."""
+    """Check hashes, counts, boxes and the ledger. Everything is read again; if there are faults, the exit code is 1."""
     from million_ird.checks import check_build
 
     check_build(out)

@@ -24,7 +24,7 @@ def score_command(
     models: Models = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure single files. Prints one line per file, or one JSON object per line with --json."""
+    """Measure single files. Print one line per file, or one JSON object per line with --json."""
     from million_ird.checks import check_files, check_models
     from million_ird.config.score_names import check_metrics
 
@@ -122,7 +122,7 @@ def fingerprint_command(
     out: Annotated[str, typer.Option("--out", help="The file to write: NAME.parquet.")],
     workers: Workers = None,
 ) -> None:
-    """Write the fingerprints of an evaluation set. They hold no pixels; use --exclude-benchmark NAME=FILE."""
+    """Write the fingerprints of a test set. They contain no pixels; use them with --exclude-benchmark NAME=FILE."""
     from million_ird.checks import check_images, check_new_file
 
     check_new_file(out, ".parquet")

@@ -7,10 +7,11 @@ import typer
 Out = Annotated[str, typer.Argument(help="The output folder of a build.", metavar="OUT")]
 Workers = Annotated[
     Optional[int],
-    typer.Option("--workers", min=0, help="Worker processes; 0 works in this process. Default: one per core."),
+    typer.Option("--workers", min=0, help="Number of worker processes; 0 uses this process. Default: one per core."),
 ]
 Scheduler = Annotated[
-    Optional[str], typer.Option("--scheduler", help="Address of a dask scheduler to run on, instead of processes.")
+    Optional[str],
+    typer.Option("--scheduler", help="Address of a dask scheduler whose workers to use."),
 ]
 Models = Annotated[
     Optional[str],

@@ -74,7 +74,7 @@ def remove_command(
     ] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Take images down permanently. A rebuild cannot add them again. Makes the next release."""
+    """Remove images permanently. Later builds leave them out, too. Makes the next release."""
     from million_ird.checks import check_build
 
     check_build(out)

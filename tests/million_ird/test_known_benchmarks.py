@@ -53,7 +53,7 @@ def test_names_are_read_with_commas_in_any_case_and_with_paths() -> None:
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("CBSD86", "did you mean 'CBSD68'"), ("Set5,nothing at all", "million-ird benchmarks lists"), ("", "is no known")],
+    [("CBSD86", "did you mean 'CBSD68'"), ("Set5,nothing at all", "million-ird benchmarks lists"), ("", "is neither")],
 )
 def test_an_unknown_name_is_one_line(text: str, said: str) -> None:
     with pytest.raises(UsageError, match=said) as raised:

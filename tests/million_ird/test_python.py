@@ -47,10 +47,10 @@ def test_a_notebook_shows_the_funnel(built: Result) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ((5, "out"), "sources: 5 is no path"),
-        ((["in", 3], "out"), "sources: 3 is no path"),
-        (("in", 7), "out: 7 is no path"),
-        (("in", "out", 8), "recipe: 8 is no Recipe, file or name"),
+        ((5, "out"), "sources: 5 is neither a path"),
+        ((["in", 3], "out"), "sources: 3 is not a path"),
+        (("in", 7), "out: 7 is not a path"),
+        (("in", "out", 8), "recipe: 8 is not a Recipe, a file or a name"),
         (("in", "out", "demoo"), "recipe demoo: no such file .did you mean 'demo"),
         (("in", "out", "demo", 4), "options: 4 are no Options"),
         (("no such folder", "out", "demo"), "no such folder"),

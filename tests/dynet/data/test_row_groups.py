@@ -23,9 +23,9 @@ def _broken(folder: Path, change: Callable[[bytes], bytes]) -> Path:
 
 def test_damaged_files_are_one_line_errors_that_name_them(photo: np.ndarray, tmp_path: Path) -> None:
     changes: dict[str, Callable[[bytes], bytes]] = {
-        "is no parquet file, or is truncated": lambda data: data[:-100],
-        "is no parquet file: it has 5 bytes": lambda data: data[:5],
-        "is no parquet file: ": lambda data: data[:-300] + bytes(292) + data[-8:],
+        "is not a parquet file, or is truncated": lambda data: data[:-100],
+        "is not a parquet file: it has 5 bytes": lambda data: data[:5],
+        "is not a parquet file: ": lambda data: data[:-300] + bytes(292) + data[-8:],
     }
     for number, (message, change) in enumerate(changes.items()):
         folder = _broken(write_set(tmp_path / f"{number}", photo, {"train": [[2], [1]]}), change)

@@ -86,7 +86,7 @@ def test_an_invalid_weight_is_an_error(argument: str) -> None:
 
 @pytest.mark.parametrize("argument", ["", "=2"])
 def test_a_missing_location_is_an_error(argument: str) -> None:
-    with pytest.raises(DataError, match="names no folder and no dataset"):
+    with pytest.raises(DataError, match="names neither a folder nor a dataset"):
         DataSource.parse(argument)
 
 

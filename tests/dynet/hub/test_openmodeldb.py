@@ -165,7 +165,7 @@ def test_several_files_authors_and_licences(publish: Callable[..., Any], exporte
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"licence": "other"}, "--licence other: is no SPDX identifier"),
+        ({"licence": "other"}, "--licence other: is not an SPDX identifier"),
         ({"licence": "LicenseRef-mine"}, "--licence LicenseRef-mine"),
         ({"licence": "GPL-3.0-only WITH Classpath-exception-2.0"}, "joined by OR"),
         ({"author": "Some One"}, "--author Some One"),

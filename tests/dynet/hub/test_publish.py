@@ -76,7 +76,7 @@ BROKEN: dict[str, tuple[Callable[[Path], Path], str]] = {
     "best weights of an unfinished run": (_best_of_unfinished, "is not finished (after 8 steps)"),
     "another recipe": (_with_another_recipe, "weights.safetensors was not trained with the config.yaml next to it"),
     "no recipe": (_without_recipe, "config.yaml, or run.json next to it, is missing or damaged"),
-    "truncated": (_truncated, "weights.safetensors is no safetensors file, or is truncated"),
+    "truncated": (_truncated, "weights.safetensors is not a safetensors file, or is truncated"),
     "nothing": (lambda run: run / "nothing", "nothing: no such file or folder"),
     "no weights": (
         lambda run: run / "previews",

@@ -86,7 +86,7 @@ def test_a_file_that_cannot_be_read_is_named_in_one_line(tmp_path: Path, photo: 
         "noise.png": "not an image that can be read",
         "empty.png": "the file is empty",
         "cut.png": "truncated",
-        "float.tif": "samples that are infinite or no number",
+        "float.tif": "samples that are infinite or not a number",
         "missing.png": "No such file",
         "book.pdf": "a PDF, which cannot be read; convert it",
         "folder.png": "is not a file",

@@ -186,7 +186,7 @@ def test_samples_that_are_not_finite_are_refused(tmp_path: Path, value: float) -
     samples = np.zeros((4, 4), np.float32)
     samples[1, 2] = value
     tifffile.imwrite(tmp_path / "a.tif", samples, metadata=None)
-    with pytest.raises(ImageError, match="samples that are infinite or no number"):
+    with pytest.raises(ImageError, match="samples that are infinite or not a number"):
         read_image(tmp_path / "a.tif")
 
 

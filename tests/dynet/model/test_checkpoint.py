@@ -155,7 +155,7 @@ def test_prefixes_in_one_state_dict_are_networks_too(tmp_path: Path, tiny: DyNet
 
 def test_two_different_networks_are_refused_by_name(tmp_path: Path, released: State) -> None:
     other = {name: tensor + 1 for name, tensor in released.items()}
-    with pytest.raises(WeightsError, match="several networks, and nothing says which to take: student, teacher"):
+    with pytest.raises(WeightsError, match="several networks, and it is not clear which to take: student, teacher"):
         converted(tmp_path, {"teacher": other, "student": released})
 
 
@@ -194,7 +194,7 @@ def test_a_tensor_that_is_not_finite_is_named(
         spoilt = released[name].double()
         spoilt.view(-1)[-1] = value
         torch.save({"params": {**released, name: spoilt}}, tmp_path / "net.pth")
-        assert f"tensor {name} has values that are infinite or no number" in _refused(
+        assert f"tensor {name} has values that are infinite or not a number" in _refused(
             tmp_path / "net.pth", dynet_command
         )
 

@@ -68,5 +68,5 @@ def test_weights_with_values_that_are_no_numbers_are_refused_by_name(tiny_weight
 
         with safe_open(tiny_weights, framework="np") as opened:
             save_file(damaged, tmp_path / "weights.safetensors", opened.metadata())
-        with pytest.raises(WeightsError, match=f"tensor {name} has values that are infinite or no number"):
+        with pytest.raises(WeightsError, match=f"tensor {name} has values that are infinite or not a number"):
             load_any_weights(str(tmp_path / "weights.safetensors"))

@@ -168,8 +168,8 @@ def _no_scores_in_training(told: dict[str, Any], tensors: dict[str, torch.Tensor
 
 
 MISFITS: dict[str, tuple[Callable[[dict[str, Any], dict[str, torch.Tensor]], None], str]] = {
-    "no number": (_nan, "tensor output.weight has values that are infinite or no number"),
-    "infinite": (_infinite, "tensor embed.weight has values that are infinite or no number"),
+    "no number": (_nan, "tensor output.weight has values that are infinite or not a number"),
+    "infinite": (_infinite, "tensor embed.weight has values that are infinite or not a number"),
     "integers": (_integers, "tensor output.weight is of torch.int32, not of floating-point numbers"),
     "missing": (_renamed, "does not fit: 1 missing, first output.weight"),
     "unknown": (_extra, "does not fit: 1 unknown, first head.weight"),
@@ -196,11 +196,11 @@ def test_weights_that_do_not_fit_are_a_one_line_error(tiny: DyNet, tmp_path: Pat
 
 
 OTHERS: dict[str, tuple[Callable[[Path, Path], object], str]] = {
-    "noise": (lambda path, _: path.write_bytes(b"noise"), "is no safetensors file, or is truncated"),
-    "empty": (lambda path, _: path.write_bytes(b""), "is no safetensors file, or is truncated"),
+    "noise": (lambda path, _: path.write_bytes(b"noise"), "is not a safetensors file, or is truncated"),
+    "empty": (lambda path, _: path.write_bytes(b""), "is not a safetensors file, or is truncated"),
     "cut short": (
         lambda path, whole: path.write_bytes(whole.read_bytes()[:-100]),
-        "is no safetensors file, or is truncated",
+        "is not a safetensors file, or is truncated",
     ),
     "a pickle": (lambda path, _: torch.save({"a": torch.zeros(1)}, path), "is a checkpoint of torch, not safetensors"),
     "an old pickle": (

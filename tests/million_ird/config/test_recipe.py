@@ -96,7 +96,7 @@ def test_a_file_that_is_none_is_told(tmp_path: Path) -> None:
     ):
         with pytest.raises(RecipeError, match=expected.replace("?", r"\?")):
             load(path)
-    with pytest.raises(UsageError, match=r"^recipe: '' is no path$"):
+    with pytest.raises(UsageError, match=r"^recipe: '' is not a path$"):
         load("")
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, Union
 
-import yaml
 from pydantic import Field, PlainValidator, SerializeAsAny, TypeAdapter, ValidationError, model_validator
 
 from dynet.config.shipped_recipes import find_exclude_list
+from dynet.config.yaml_reading import read_yaml
 from dynet.degradations.degradation import Degradation
 from dynet.degradations.none import NoDegradation
 from dynet.degradations.parameter_types import MAX_COUNT, Count, Flag, Fraction, Positive, Steps, StrictModel
@@ -243,19 +243,6 @@ STAGES: Mapping[str, type[PretrainRecipe] | type[FinetuneRecipe]] = MappingProxy
 )
 
 
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """A YAML loader that rejects a repeated key; PyYAML alone silently uses the last one."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode):
-                if key.value in seen:
-                    raise yaml.constructor.ConstructorError(None, None, f"{key.value} is there twice", key.start_mark)
-                seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
 def load_recipe(file: Path, stage: str | None, steps: int | None = None) -> AnyRecipe:
     """Read a recipe for this stage.
 
@@ -267,10 +254,7 @@ def load_recipe(file: Path, stage: str | None, steps: int | None = None) -> AnyR
     Raises:
         RecipeError: The file cannot be read, is for the other stage, or has an unknown key or an unusable value.
     """
-    try:
-        raw = yaml.load(file.read_text(encoding="utf-8"), _UniqueKeyLoader)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise RecipeError(f"{file} cannot be read: {' '.join(str(error).split())}") from error
+    raw = read_yaml(file)
     if not isinstance(raw, dict):
         raise RecipeError(f"{file} is not a recipe: a mapping of keys to values is expected")
     stage = raw.get("stage") if stage is None else stage

@@ -115,7 +115,7 @@ def restore(
 
 def _decode(image: object) -> DecodedImage:
     if isinstance(image, np.ndarray):
-        return image_of_array(np.asarray(image))
+        return image_of_array(image)
     if isinstance(image, Image.Image):
         return image_of_pillow(image)
     if isinstance(image, str | os.PathLike):

@@ -61,7 +61,7 @@ class VariantSettings(StrictModel):
 def _parse_degradation(value: Any) -> Degradation:
     """Read a degradation as the model of its kind."""
     if isinstance(value, Degradation):
-        return value
+        return type(value).model_validate(value)
     kind = value.get("kind") if isinstance(value, dict) else None
     if not isinstance(kind, str) or kind not in DEGRADATIONS:
         raise ValueError(f"kind must be one of {', '.join(DEGRADATIONS)}, not {kind!r}")
@@ -270,6 +270,20 @@ def load_recipe(file: Path, stage: str | None, steps: int | None = None) -> AnyR
     except ValidationError as error:
         raise RecipeError(f"{file}: {_first_problem(error, model, raw)}") from error
     return recipe.model_copy(update={"exclude": tuple(find_exclude_list(name, file) for name in recipe.exclude)})
+
+
+def checked_recipe(recipe: AnyRecipe) -> AnyRecipe:
+    """Check a recipe that a caller made: pydantic's `model_copy` and `model_construct` take any value.
+
+    Raises:
+        RecipeError: It has an unknown key or an unusable value.
+    """
+    model = type(recipe)
+    try:
+        return model.model_validate(recipe)
+    except ValidationError as error:
+        problem = _first_problem(error, model, recipe.model_dump(warnings=False))
+        raise RecipeError(f"recipe: {problem}") from error
 
 
 def _first_problem(error: ValidationError, model: type[StrictModel], raw: dict[str, Any]) -> str:

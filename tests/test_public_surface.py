@@ -205,6 +205,7 @@ def test_numbers_of_numpy_are_numbers(weights: Path) -> None:
         (lambda: dynet.restore(np.zeros((8, 8)), "w" * 300), UsageError),
         (lambda: dynet.train("in", "o" * 300, "demo_pretrain"), UsageError),
         (lambda: dynet.evaluate("w", {"A": "i" * 300}), UsageError),
+        (lambda: dynet.evaluate("w", {"A=B": "in"}), UsageError),
     ],
 )
 def test_what_the_system_refuses_is_an_error_of_dynet(

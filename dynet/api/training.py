@@ -189,6 +189,8 @@ def _benchmarks(benchmark: object) -> list[str]:
     """Return benchmarks as texts NAME=DIR."""
     if isinstance(benchmark, Mapping):
         pairs = [f"{as_text('benchmark', name)}={as_path('benchmark', folder)}" for name, folder in benchmark.items()]
+        if wrong := [name for name in benchmark if "=" in name]:
+            raise UsageError(f"benchmark: {shown(wrong[0])} has a =, which separates a name from its folder")
     elif isinstance(benchmark, str):
         pairs = [benchmark]
     else:

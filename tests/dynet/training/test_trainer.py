@@ -164,6 +164,18 @@ def test_missing_wandb_is_reported_in_one_line(train: Command, tmp_path: Path, m
     assert (code, err.splitlines()[-1]) == (2, "dynet: wandb is not installed: pip install 'million-ird[wandb]'")
 
 
+def test_wandb_without_a_login_is_one_line(train: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("wandb", reason="wandb is an extra")
+    for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_IDENTITY_TOKEN_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("HOME", "NETRC", "WANDB_CONFIG_DIR"):
+        monkeypatch.setenv(name, str(tmp_path / "nobody"))
+    code, _, err = train("pretrain", tmp_path / "run", wandb="restoration")
+    assert code == 2
+    assert err.splitlines()[-1].startswith("dynet: wandb: restoration: ")
+    assert "Traceback" not in err
+
+
 def test_wandb_logs_the_run(train: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("wandb", reason="wandb is an extra")
     monkeypatch.setenv("WANDB_MODE", "offline")

@@ -64,7 +64,6 @@ DYNET: Mapping[str, str] = MappingProxyType(
         "publish run --licence mit --repo-id model": "it has the form user/name",
         "variants --weights labtop": "did you mean 'laptop'",
         "demo --weights labtop": "did you mean 'laptop'",
-        "demo --max-megapixels nan": "--max-megapixels nan: must be a number up to",
         "demo --max-megapixels inf": "--max-megapixels inf: must be a number up to",
     }
 )

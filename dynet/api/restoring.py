@@ -88,7 +88,7 @@ def restore(
 
     Returns:
         The same kind: for an array one of the same shape and type; for a PIL image one of the same mode, but RGB for a
-        palette and CMYK, and L for 1 bit; for a path a PIL image, or an array (H, W, C) where Pillow has no mode for
+            palette, CMYK, YCbCr, HSV and Lab, and L for 1 bit; for a path a PIL image, or an array (H, W, C) where Pillow has no mode for
         the samples, such as RGB of 16 bits.
 
     Raises:

@@ -9,9 +9,10 @@ import os
 import re
 from collections.abc import Callable, Iterable
 from functools import wraps
+from numbers import Integral
 from typing import ParamSpec, TypeVar
 
-from dynet.errors import DyNetError, UsageError
+from dynet.errors import DyNetError, UsageError, disk_error
 
 Parameters = ParamSpec("Parameters")
 Returned = TypeVar("Returned")
@@ -78,9 +79,9 @@ def as_count(name: str, value: object, *, at_least: int) -> int:
     Raises:
         UsageError: It is none, or smaller than `at_least`.
     """
-    if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < at_least:  # numpy's are Integral, too
         raise UsageError(f"{name}: {shown(value)} is not a whole number of at least {at_least}")
-    return value
+    return int(value)
 
 
 def as_flag(name: str, value: object) -> bool:
@@ -101,7 +102,10 @@ def shown(value: object) -> str:
 
 
 def naming_arguments(function: Callable[Parameters, Returned]) -> Callable[Parameters, Returned]:
-    """Return the function with errors that name its arguments as Python does: `repo_id` instead of `--repo-id`."""
+    """Return the function with errors that name its arguments as Python does: `repo_id` instead of `--repo-id`.
+
+    Errors of the system, such as that of a folder which may not be read, become those of this package.
+    """
 
     @wraps(function)
     def call(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Returned:
@@ -112,5 +116,7 @@ def naming_arguments(function: Callable[Parameters, Returned]) -> Callable[Param
             if message == str(error):
                 raise
             raise type(error)(message) from error
+        except OSError as error:
+            raise disk_error(error) from error
 
     return call

@@ -18,10 +18,21 @@ DyNetError                 1
 Every message is one line that names the key, file or value that is wrong. The command line prints it as it is.
 """
 
+import errno
+
 
 def reason_of(error: BaseException) -> str:
     """Return the message of a library's error as one line of at most 200 characters."""
     return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+def disk_error(error: OSError) -> "DyNetError":
+    """Return the error to raise for one of the system: a UsageError for a path that is wrong or not allowed."""
+    if error.errno == errno.ENOSPC:
+        return WriteError(f"the disk is full: {error.filename or error.strerror}")
+    if error.errno == errno.EIO or error.filename is None:
+        return WriteError(f"{error.filename or 'reading or writing'}: {error.strerror or reason_of(error)}")
+    return UsageError(f"{error.filename}: {error.strerror}")
 
 
 class DyNetError(Exception):

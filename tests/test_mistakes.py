@@ -27,6 +27,7 @@ DYNET: Mapping[str, str] = MappingProxyType(
         "restore photo.png --out o --weights run": "run holds no weights.safetensors",
         "restore photo.png --out o --weights damaged.safetensors": "damaged.safetensors is not a safetensors file",
         "restore photo.png --out o --variants X": "no variant 'X', but S",
+        "restore photo.png --out o --variants S,a/b": "'a/b' is no name of a variant",
         "restore photo.png --out o --variants S,S": "a variant is named twice",
         "restore photo.png --out o --format gif": "must be one of png",
         "restore photo.png --out o --format png --quality 90": "png is lossless",
@@ -52,6 +53,7 @@ DYNET: Mapping[str, str] = MappingProxyType(
         f"{TRAIN} --out run": "holds something else",
         "convert nope.ckpt w.safetensors": "nope.ckpt: no such file",
         "convert notes.txt w.safetensors": "notes.txt is not a checkpoint of tensors",
+        "convert notes.txt damaged.safetensors": "damaged.safetensors exists already; --overwrite replaces it",
         "split labtop --out o": "did you mean 'laptop'",
         "split laptop --out notes.txt": "--out notes.txt: is not a folder",
         "join laptop w.txt": "must end in .safetensors",
@@ -62,6 +64,7 @@ DYNET: Mapping[str, str] = MappingProxyType(
         "publish run --licence mit --repo-id model": "it has the form user/name",
         "variants --weights labtop": "did you mean 'laptop'",
         "demo --weights labtop": "did you mean 'laptop'",
+        "demo --max-megapixels inf": "--max-megapixels inf: must be a number up to",
     }
 )
 MILLION_IRD: Mapping[str, str] = MappingProxyType(

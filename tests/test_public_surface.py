@@ -15,9 +15,12 @@ from PIL import Image
 
 import dynet
 import million_ird
-from dynet.errors import DyNetError
+from dynet.config.recipe import load_recipe
+from dynet.config.shipped_recipes import find_recipe
+from dynet.errors import DyNetError, RecipeError, UsageError
 from million_ird.errors import MillionIRDError
 
+RECIPE = load_recipe(find_recipe("demo_finetune"), "finetune")
 CLASSES = {
     million_ird: {"Options", "Recipe", "Result", "SourceSpec"},
     dynet: {"LARGE", "SMALL", "DyNet", "ReuseSchedule", "Variant"},
@@ -165,6 +168,7 @@ def test_a_path_gives_what_the_array_gives(weights: Path) -> None:
             np.zeros((1, 4, 4, 3), np.uint8),
             torch.zeros(3, 8, 8),
             Image.new("I", (4, 4)),
+            np.ma.masked_array(np.zeros((4, 4)), np.ones((4, 4), bool)),
             None,
         ),
     ],
@@ -173,6 +177,64 @@ def test_a_path_gives_what_the_array_gives(weights: Path) -> None:
 def test_what_is_no_image_is_named(image: Any, weights: Path) -> None:
     with pytest.raises(DyNetError, match=r"^image: "):
         dynet.restore(image, weights)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "F", "CMYK"])
+@pytest.mark.parametrize("value", [3, (1, 2, 3), b"\0\1", None, "x"], ids=str)
+def test_a_transparent_colour_of_another_mode_is_named(mode: str, value: Any, weights: Path) -> None:
+    image = Image.new(mode, (8, 8))
+    image.info["transparency"] = value  # as `split` leaves it
+    fits = {"1": (int,), "L": (int,), "P": (int, bytes), "RGB": (int, tuple)}
+    if isinstance(value, fits.get(mode, object)):
+        assert dynet.restore(image, weights).mode in (mode, "RGBA", "LA", "RGB")
+    else:
+        with pytest.raises(DyNetError, match=r"^image: its transparency, .* mode"):
+            dynet.restore(image, weights)
+
+
+def test_numbers_of_numpy_are_numbers(weights: Path) -> None:
+    image = np.zeros((40, 40), np.uint8)
+    assert (dynet.restore(image, weights, tile=np.int64(32)) == dynet.restore(image, weights, tile=32)).all()
+    report = dynet.evaluate(weights, {"A": weights.parent / "in"}, sigma=[np.float32(15), np.int64(25)], variants="S")
+    assert {row["sigma"] for row in report.as_object()["results"]} == {15, 25}
+
+
+@pytest.mark.parametrize(
+    ("call", "kind"),
+    [
+        (lambda: dynet.restore(np.zeros((8, 8)), "w" * 300), UsageError),
+        (lambda: dynet.train("in", "o" * 300, "demo_pretrain"), UsageError),
+        (lambda: dynet.evaluate("w", {"A": "i" * 300}), UsageError),
+        (lambda: dynet.evaluate("w", {"A=B": "in"}), UsageError),
+    ],
+)
+def test_what_the_system_refuses_is_an_error_of_dynet(
+    call: Callable[[], Any], kind: type[DyNetError], weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(weights.parent)
+    with pytest.raises(kind) as raised:
+        call()
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"steps": 0}, "steps: "),
+        ({"stepz": 5}, "unknown key 'stepz'; the nearest valid one is 'steps'"),
+        ({"learning_rate": float("nan")}, "learning_rate: "),
+        ({"variants": {}}, "variants: "),
+        ({"network": RECIPE.network.model_copy(update={"dim": 7})}, "network: dim"),
+        ({"network": RECIPE.network.model_copy(update={"dimm": 8})}, "unknown key 'network.dimm'"),
+    ],
+)
+def test_a_recipe_that_was_changed_unchecked_is_checked(
+    changes: dict[str, Any], said: str, weights: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(RecipeError) as raised:
+        dynet.train(weights.parent / "in", tmp_path / "out", RECIPE.model_copy(update=changes))
+    assert str(raised.value).startswith(f"recipe: {said}")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

@@ -88,8 +88,8 @@ def restore(
 
     Returns:
         The same kind: for an array one of the same shape and type; for a PIL image one of the same mode, but RGB for a
-        palette and CMYK, and L for 1 bit; for a path a PIL image, or an array (H, W, C) where Pillow has no mode for
-        the samples, such as RGB of 16 bits.
+        palette, CMYK, YCbCr, HSV and Lab, and L for 1 bit; for a path a PIL image, or an array (H, W, C) where Pillow
+        has no mode for the samples, such as RGB of 16 bits.
 
     Raises:
         UsageError: An argument is of another type, or there are no such weights (`WeightsError`), variant or device.
@@ -115,7 +115,7 @@ def restore(
 
 def _decode(image: object) -> DecodedImage:
     if isinstance(image, np.ndarray):
-        return image_of_array(np.asarray(image))
+        return image_of_array(image)
     if isinstance(image, Image.Image):
         return image_of_pillow(image)
     if isinstance(image, str | os.PathLike):

@@ -2,12 +2,13 @@
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from dynet.api.choices import DeviceChoice, PathLike, as_device, optional_count
 from dynet.arguments import as_choice, as_flag, as_path, as_text, as_texts, naming_arguments, shown
-from dynet.config.recipe import STAGES, AnyRecipe, FinetuneRecipe, PretrainRecipe, load_recipe
+from dynet.config.recipe import STAGES, AnyRecipe, FinetuneRecipe, PretrainRecipe, checked_recipe, load_recipe
 from dynet.config.shipped_recipes import find_recipe
 from dynet.errors import RecipeError, UsageError
 from dynet.extras import require
@@ -181,13 +182,15 @@ def _recipe(recipe: object, stage: object, steps: int | None) -> AnyRecipe:
         raise RecipeError(f"recipe: is for stage {recipe.stage!r}, not {chosen!r}")
     if steps is not None:
         raise UsageError("steps: only for a recipe by its name or file; set the steps of the recipe itself")
-    return recipe
+    return checked_recipe(recipe)
 
 
 def _benchmarks(benchmark: object) -> list[str]:
     """Return benchmarks as texts NAME=DIR."""
     if isinstance(benchmark, Mapping):
         pairs = [f"{as_text('benchmark', name)}={as_path('benchmark', folder)}" for name, folder in benchmark.items()]
+        if wrong := [name for name in benchmark if "=" in name]:
+            raise UsageError(f"benchmark: {shown(wrong[0])} has a =, which separates a name from its folder")
     elif isinstance(benchmark, str):
         pairs = [benchmark]
     else:
@@ -200,6 +203,6 @@ def _benchmarks(benchmark: object) -> list[str]:
 def _sigmas(sigma: object) -> str:
     """Return standard deviations as a text with commas."""
     numbers = [sigma] if isinstance(sigma, str | bytes) or not isinstance(sigma, Iterable) else list(sigma)
-    if not numbers or any(isinstance(one, bool) or not isinstance(one, str | int | float) for one in numbers):
+    if not numbers or any(isinstance(one, bool) or not isinstance(one, str | Real) for one in numbers):
         raise UsageError(f"sigma: {shown(sigma)} is neither a number nor a list of numbers")
     return ",".join(map(str, numbers))

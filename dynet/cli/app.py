@@ -1,6 +1,5 @@
 """The command line of `dynet`: it collects the commands, and turns errors into one line and an exit code."""
 
-import errno
 import logging
 import os
 import sys
@@ -12,7 +11,7 @@ from rich.console import Console
 
 from dynet.cli import degrading, listing, restoring, training, weights
 from dynet.cli.metavars import name_values
-from dynet.errors import DyNetError, UsageError
+from dynet.errors import DyNetError, UsageError, disk_error
 from dynet.extras import missing_extra
 from dynet.runtime.printable import printable
 from dynet.runtime.sigterm import Interruptible
@@ -95,11 +94,8 @@ def _exit_code(arguments: list[str]) -> int:
             raise
         return _say(str(missing), missing.exit_code)
     except OSError as error:
-        if error.errno == errno.ENOSPC:
-            return _say(f"the disk is full: {error.filename or error.strerror}", 1)
-        if error.errno == errno.EIO or error.filename is None:
-            return _say(f"{error.filename or 'reading or writing'}: {error.strerror or error}", 1)
-        return _say(f"{error.filename}: {error.strerror}", UsageError.exit_code)
+        of_disk = disk_error(error)
+        return _say(str(of_disk), of_disk.exit_code)
     except MemoryError:
         return _say("out of memory: the sizes in the recipe, or the images, are too large for this machine", 1)
     if code == INTERRUPTED:  # typer turns Ctrl-C into this code

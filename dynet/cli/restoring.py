@@ -1,5 +1,6 @@
 """The commands that restore images: `restore`, and the page of `demo`."""
 
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +13,7 @@ from dynet.extras import require
 if TYPE_CHECKING:
     import torch
 
+    from dynet.inference.restore import RestoreOptions
     from dynet.model.training_record import TrainingRecord
     from dynet.model.variant_network import VariantNetwork
 
@@ -74,30 +76,10 @@ def restore(
     if failures := plan.failures():
         print_failures(failures, as_json=as_json)
         raise typer.Exit(1)
-    # Those above load no torch, which takes seconds: whatever they refuse is refused at once.
-    from dynet.inference.precision import choose_dtype
-    from dynet.inference.restore import RestoreOptions, prepare_for_inference
-    from dynet.inference.tiling import round_tile_to_stride
-    from dynet.model.clean_input import clean_input_warning
-    from dynet.model.variants import choose_variants
-    from dynet.runtime.devices import resolve_device
-
-    where = resolve_device(device.value)
-    model, training = _load_for_inference(str(plan.weights.file), where)
-    options = RestoreOptions(
-        model=model,
-        variants=choose_variants(variants, model.variants),
-        device=where,
-        tile=round_tile_to_stride(tile),
-        compare=compare,
-        overwrite=overwrite,
-        encoding=encoding,
-    )
+    # What is above loads no torch, which takes seconds: whatever it refuses is refused at once.
+    loaded = _loaded_options(plan.weights.file, device, variants, tile, precision, local_statistics)
+    options = replace(loaded, compare=compare, overwrite=overwrite, encoding=encoding)
     create_output_folder(out)
-    prepare_for_inference(model, choose_dtype(precision.value, where), local_statistics)
-    warning = clean_input_warning(training, [variant.name for variant in options.variants])
-    if warning is not None:
-        typer.echo(f"dynet: {warning}", err=True)
     if not restore_and_print(plan.files, options, as_json=as_json):
         raise typer.Exit(1)
 
@@ -116,13 +98,13 @@ def demo(
     """Serve a web page to try a network on, until Ctrl-C."""
     require("gradio", "torch", "safetensors")
     from dynet.demo.listener import open_listener
+    from dynet.demo.uploads import UploadLimits
     from dynet.model.file_kind import find_any_weights
 
-    found, listener = find_any_weights(weights), open_listener(host, port)
+    limits, found, listener = UploadLimits(max_megapixels), find_any_weights(weights), open_listener(host, port)
     # Those above load no torch, which takes seconds.
     from dynet.demo.restorer import Restorer
     from dynet.demo.serve import serve
-    from dynet.demo.uploads import UploadLimits
     from dynet.inference.precision import choose_dtype
     from dynet.inference.restore import prepare_for_inference
     from dynet.runtime.devices import resolve_device
@@ -136,7 +118,33 @@ def demo(
         typer.echo(
             f"dynet: --host {host}: everyone who can reach this machine can use the page; it has no password", err=True
         )
-    serve(listener, restorer, UploadLimits(max_megapixels), lambda: typer.echo(f"{listener.address}  (Ctrl-C ends it)"))
+    serve(listener, restorer, limits, lambda: typer.echo(f"{listener.address}  (Ctrl-C ends it)"))
+
+
+def _loaded_options(
+    weights: Path,
+    device: Device,
+    variants: str | None,
+    tile: int | None,
+    precision: Precision,
+    local_statistics: int | None,
+) -> "RestoreOptions":
+    """Return a network that is ready to restore, and how to run it; say so where it harms clean images."""
+    from dynet.inference.precision import choose_dtype
+    from dynet.inference.restore import RestoreOptions, prepare_for_inference
+    from dynet.inference.tiling import round_tile_to_stride
+    from dynet.model.clean_input import clean_input_warning
+    from dynet.model.variants import choose_variants
+    from dynet.runtime.devices import resolve_device
+
+    where = resolve_device(device.value)
+    model, training = _load_for_inference(str(weights), where)
+    chosen = choose_variants(variants, model.variants)
+    prepare_for_inference(model, choose_dtype(precision.value, where), local_statistics)
+    warning = clean_input_warning(training, [variant.name for variant in chosen])
+    if warning is not None:
+        typer.echo(f"dynet: {warning}", err=True)
+    return RestoreOptions(model=model, variants=chosen, device=where, tile=round_tile_to_stride(tile))
 
 
 def _load_for_inference(weights: str, device: "torch.device") -> "tuple[VariantNetwork, TrainingRecord | None]":

@@ -18,11 +18,12 @@ app = typer.Typer(rich_markup_mode=None)
 def convert(
     released: Annotated[Path, typer.Argument(help="A checkpoint of the released code, with any wrappers.")],
     out: Annotated[Path, typer.Argument(help="The weights file to write, W.safetensors.")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
 ) -> None:
     """Convert weights of the released network to a file of dynet."""
     from dynet.model.convert import convert as run_conversion
 
-    conversion = run_conversion(released, out)
+    conversion = run_conversion(released, out, overwrite=overwrite)
     for name in conversion.not_taken:
         typer.echo(f"not taken: {printable(name or 'the network without a wrapper')}")
     if conversion.taken:

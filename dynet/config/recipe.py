@@ -6,10 +6,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, Union
 
-import yaml
 from pydantic import Field, PlainValidator, SerializeAsAny, TypeAdapter, ValidationError, model_validator
 
 from dynet.config.shipped_recipes import find_exclude_list
+from dynet.config.yaml_reading import read_yaml
 from dynet.degradations.degradation import Degradation
 from dynet.degradations.none import NoDegradation
 from dynet.degradations.parameter_types import MAX_COUNT, Count, Flag, Fraction, Positive, Steps, StrictModel
@@ -61,7 +61,7 @@ class VariantSettings(StrictModel):
 def _parse_degradation(value: Any) -> Degradation:
     """Read a degradation as the model of its kind."""
     if isinstance(value, Degradation):
-        return value
+        return type(value).model_validate(value)
     kind = value.get("kind") if isinstance(value, dict) else None
     if not isinstance(kind, str) or kind not in DEGRADATIONS:
         raise ValueError(f"kind must be one of {', '.join(DEGRADATIONS)}, not {kind!r}")
@@ -243,19 +243,6 @@ STAGES: Mapping[str, type[PretrainRecipe] | type[FinetuneRecipe]] = MappingProxy
 )
 
 
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """A YAML loader that rejects a repeated key; PyYAML alone silently uses the last one."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode):
-                if key.value in seen:
-                    raise yaml.constructor.ConstructorError(None, None, f"{key.value} is there twice", key.start_mark)
-                seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
 def load_recipe(file: Path, stage: str | None, steps: int | None = None) -> AnyRecipe:
     """Read a recipe for this stage.
 
@@ -267,10 +254,7 @@ def load_recipe(file: Path, stage: str | None, steps: int | None = None) -> AnyR
     Raises:
         RecipeError: The file cannot be read, is for the other stage, or has an unknown key or an unusable value.
     """
-    try:
-        raw = yaml.load(file.read_text(encoding="utf-8"), _UniqueKeyLoader)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise RecipeError(f"{file} cannot be read: {' '.join(str(error).split())}") from error
+    raw = read_yaml(file)
     if not isinstance(raw, dict):
         raise RecipeError(f"{file} is not a recipe: a mapping of keys to values is expected")
     stage = raw.get("stage") if stage is None else stage
@@ -286,6 +270,20 @@ def load_recipe(file: Path, stage: str | None, steps: int | None = None) -> AnyR
     except ValidationError as error:
         raise RecipeError(f"{file}: {_first_problem(error, model, raw)}") from error
     return recipe.model_copy(update={"exclude": tuple(find_exclude_list(name, file) for name in recipe.exclude)})
+
+
+def checked_recipe(recipe: AnyRecipe) -> AnyRecipe:
+    """Check a recipe that a caller made: pydantic's `model_copy` and `model_construct` take any value.
+
+    Raises:
+        RecipeError: It has an unknown key or an unusable value.
+    """
+    model = type(recipe)
+    try:
+        return model.model_validate(recipe)
+    except ValidationError as error:
+        problem = _first_problem(error, model, recipe.model_dump(warnings=False))
+        raise RecipeError(f"recipe: {problem}") from error
 
 
 def _first_problem(error: ValidationError, model: type[StrictModel], raw: dict[str, Any]) -> str:

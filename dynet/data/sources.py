@@ -18,6 +18,10 @@ _PREFIX = re.compile(r"([\w-]+):(?!//|\\)(.+)", re.DOTALL)
 _COMMENT = re.compile(r"(?:^|\s)#")
 
 
+MAX_WEIGHT = 1e9
+"""That of a task in a recipe, too: sums of far larger numbers are infinite."""
+
+
 @dataclass(frozen=True, slots=True)
 class DataSource:
     """One dataset to train on: its folder or repository, its weight in the draw, and its task if the user names one."""
@@ -42,8 +46,8 @@ class DataSource:
             number = float(weight)
         except ValueError as error:
             raise DataError(f"--data {argument}: {weight!r} is not a weight") from error
-        if not 0 < number < float("inf"):
-            raise DataError(f"--data {argument}: a weight must be above zero")
+        if not 0 < number <= MAX_WEIGHT:
+            raise DataError(f"--data {argument}: a weight must be above zero and at most {MAX_WEIGHT:g}")
         if not location:
             raise DataError(f"--data {argument} names neither a folder nor a dataset")
         return cls(location, number, task)

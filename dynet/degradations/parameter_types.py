@@ -24,6 +24,6 @@ Range = Annotated[tuple[float, float], BeforeValidator(_as_range, json_schema_in
 
 
 class StrictModel(BaseModel):
-    """A part of a recipe: frozen, and an unknown key is an error."""
+    """A part of a recipe: frozen, and an unknown key is an error, also in one that `model_copy` made unchecked."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, revalidate_instances="always")

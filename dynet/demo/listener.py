@@ -35,7 +35,7 @@ def open_listener(host: str, port: int) -> DemoListener:
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listening = socket.create_server(address[:2], family=family)
-    except socket.gaierror as error:
+    except (socket.gaierror, UnicodeError) as error:  # the second for what is no name of any host
         raise UsageError(f"--host {host}: no such address") from error
     except OSError as error:
         if error.errno == errno.EADDRINUSE:

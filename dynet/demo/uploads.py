@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from dynet.errors import ImageError
+from dynet.errors import ImageError, UsageError
 from dynet.inference.decoded_image import DecodedImage
 from dynet.inference.encoding import Encoding
 from dynet.inference.images import read_image, read_size, write_image
@@ -18,6 +18,8 @@ BROWSER_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "AVIF")
 """The formats that browsers can show, by Pillow's names."""
 BYTES_PER_PIXEL = 16
 """Twice the size of the largest samples, four of 16 bits, so that every image within the limit also fits as a file."""
+MAX_MEGAPIXELS = 10_000
+"""More than any image that can be read."""
 SECONDS_KEPT = 3600
 """How long uploads and results are kept while the page is served."""
 SECONDS_BETWEEN_SWEEPS = 60
@@ -116,6 +118,10 @@ class UploadLimits:
     """The largest accepted image."""
 
     megapixels: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.megapixels <= MAX_MEGAPIXELS:  # also refuses what is no number
+            raise UsageError(f"--max-megapixels {self.megapixels:g}: must be a number up to {MAX_MEGAPIXELS}")
 
     @property
     def file_bytes(self) -> int:

@@ -4,11 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dynet.errors import UsageError
 from dynet.exporting.comfyui_folder import plan_comfyui_files, write_node
 from dynet.exporting.files import FILE_FORMATS, check_local_statistics, plan_files
 from dynet.extras import require
 from dynet.model.variants import choose_variants
-from dynet.model.weights import locate_weights, read_header
+from dynet.model.weights import locate_weights, parts_of, read_header
 
 if TYPE_CHECKING:
     from dynet.exporting.export import ExportedVariant
@@ -45,6 +46,8 @@ def export_to_files(
         files = plan_comfyui_files(out, chosen, overwrite=overwrite)
     else:
         files = plan_files(file_format, out, chosen, overwrite=overwrite)
+    if any(path.exists() and part.samefile(path) for path in files.values() for part in parts_of(file)):
+        raise UsageError(f"--out {out}: would replace the weights that it is made of")
     # What is refused above is refused at once: torch, which takes seconds, is loaded here.
     from dynet.exporting.export import FORMATS, describe_weights, export, with_local_statistics
     from dynet.model.network import DyNet

@@ -37,7 +37,7 @@ from urllib.parse import urlsplit
 
 from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
 
-from dynet.errors import UsageError, WeightsError
+from dynet.errors import UsageError, WeightsError, reason_of
 from dynet.model.training_record import TrainingRecord
 from dynet.model.weight_parts import sha256_of
 from dynet.model.weights import locate_weights, read_header
@@ -207,7 +207,10 @@ def _split(option: str, text: str, separator: str, form: str) -> tuple[str, str]
 
 
 def _check_url(option: str, url: str) -> None:
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:  # such as brackets that enclose no address
+        raise UsageError(f"{option} {url}: is no address: {reason_of(error)}") from error
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise UsageError(f"{option} {url}: must be an address that begins with https://")
     if parts.hostname == "cdn.discordapp.com":

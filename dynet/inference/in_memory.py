@@ -36,6 +36,8 @@ def image_of_array(array: npt.NDArray[Any]) -> DecodedImage:
         UsageError: Its shape or type is another.
         ImageError: It has values that are not finite.
     """
+    if isinstance(array, np.ma.MaskedArray):
+        raise UsageError(f"{NAME}: a masked array; image.filled(value) says what is under its mask")
     if array.dtype.newbyteorder("=") not in _TYPES:
         raise UsageError(f"{NAME}: an array of {array.dtype}, and uint8, uint16 or floating-point numbers are expected")
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 2, 3, 4)) or 0 in array.shape:
@@ -97,7 +99,24 @@ def pillow_or_array(restored: DecodedImage) -> Image.Image | npt.NDArray[Any]:
     return result
 
 
+def _check_transparency(image: Image.Image) -> None:
+    """Check the transparent colour of a PIL image: `split` and others leave that of another mode in its `info`.
+
+    Raises:
+        UsageError: It is no colour of the image's mode.
+    """
+    value = image.info.get("transparency", 0)
+    colours = value if isinstance(value, tuple) and len(value) == 3 and image.mode == "RGB" else (value,)
+    is_table = isinstance(value, bytes) and image.mode == "P"
+    if image.mode in ("1", "L", "P", "RGB") and not is_table and not all(isinstance(one, int) for one in colours):
+        raise UsageError(
+            f"{NAME}: its transparency, {shown(value)}, is no colour of mode {image.mode}; "
+            'del image.info["transparency"] removes it'
+        )
+
+
 def _samples(image: Image.Image) -> ColourAndAlpha:
+    _check_transparency(image)
     if image.mode.startswith("I;16"):
         if "transparency" in image.info:
             raise UsageError(f"{NAME}: a PIL image with a transparent value of 16 bits; give the path of its file")

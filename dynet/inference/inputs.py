@@ -153,8 +153,8 @@ def _expand_argument(argument: str, out: Path) -> Iterator[tuple[Path, Path]]:
         if not path.is_file():
             raise UsageError(f"{path}: is neither a file nor a folder")
         yield path, Path(path.name)
-    elif glob.has_magic(argument):
-        yield from _expand_pattern(path, os.path.realpath(out))
+    elif (fixed := _without_wildcards(path)) < len(path.parts):
+        yield from _expand_pattern(path, fixed, os.path.realpath(out))
     else:
         raise UsageError(f"{path}: {'a broken link' if path.is_symlink() else 'no such file or folder'}")
 
@@ -181,12 +181,22 @@ def _search_folder(folder: Path, out: str, searched: set[str]) -> Iterator[Path]
             yield folder / entry.name
 
 
-def _expand_pattern(pattern: Path, out: str) -> Iterator[tuple[Path, Path]]:
-    """Yield the files that a pattern matches, and the images below the folders that it matches."""
-    depth = 0
-    while not glob.has_magic(pattern.parts[depth]) or Path(*pattern.parts[: depth + 1]).exists():
-        depth += 1
-    start, rest = Path(*pattern.parts[:depth]), os.path.join(*pattern.parts[depth:])
+def _without_wildcards(path: Path) -> int:
+    """Return how many parts of a path come before the first wildcard; a name with brackets that exists has none."""
+    parts = path.parts
+    found = (n for n, part in enumerate(parts) if glob.has_magic(part) and not Path(*parts[: n + 1]).exists())
+    return next(found, len(parts))
+
+
+def _expand_pattern(pattern: Path, fixed: int, out: str) -> Iterator[tuple[Path, Path]]:
+    """Yield the files that a pattern matches, and the images below the folders that it matches.
+
+    Args:
+        pattern: The pattern.
+        fixed: How many of its parts come before the first wildcard.
+        out: The folder for the results, which is not searched.
+    """
+    start, rest = Path(*pattern.parts[:fixed]), os.path.join(*pattern.parts[fixed:])
     names = [Path(name) for name in glob.glob(rest, root_dir=start, recursive=True)]
     skip_out = out != os.path.realpath(start)
     files = []

@@ -20,7 +20,7 @@ ColourAndAlpha = tuple[Samples, Samples | None]
 
 def decode_8_bits(image: Image.Image, name: str) -> ColourAndAlpha:
     """Decode an image that Pillow has opened to colour and alpha of 8 bits; CMYK and Lab become sRGB."""
-    transparent = image.mode in ("PA", "RGBa", "La") or "transparency" in image.info
+    transparent = image.mode in ("PA", "RGBa", "La") or ("transparency" in image.info and image.mode != "LA")
     if image.mode in ("CMYK", "LAB"):
         image = _to_srgb(image, name)
     elif image.mode in ("1", "La"):

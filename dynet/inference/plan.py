@@ -10,6 +10,7 @@ from dynet.inference.images import read_size
 from dynet.inference.inputs import InputFile, OutputNaming, find_input_files
 from dynet.inference.results import RestoreFailure
 from dynet.model.file_kind import FoundWeights, find_any_weights
+from dynet.model.variants import split_names
 from dynet.runtime.atomic_files import check_output_folder
 
 
@@ -60,7 +61,7 @@ def plan_restoring(
     Raises:
         UsageError: One of them cannot be used; `WeightsError` is of this kind.
     """
-    names = ("",) if variants is None else tuple(name.strip() for name in variants.split(","))
+    names = ("",) if variants is None else split_names(variants)
     naming = OutputNaming(encoding=encoding, variants=tuple(dict.fromkeys(names)), compare=compare)
     files = find_input_files(inputs, out, naming, overwrite=overwrite)
     check_output_folder(out)

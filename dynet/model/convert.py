@@ -84,15 +84,16 @@ class Conversion:
     """The parameters of the network that it never uses."""
 
 
-def convert(released: Path, out: Path) -> Conversion:
+def convert(released: Path, out: Path, *, overwrite: bool = False) -> Conversion:
     """Convert a released checkpoint, wrapped as `dynet.model.checkpoint` says, to the weights file `out`.
 
     Raises:
+        UsageError: `out` exists and `overwrite` is false, or its folder cannot be written to.
         WeightsError: The checkpoint is not one of the released network, one of its tensors is not of finite
             floating-point numbers, or the name of `out` is wrong.
         WriteError: `out` cannot be written.
     """
-    check_weights_output(out)
+    check_weights_output(out, overwrite=overwrite)
     check_is_checkpoint(released)
     import torch  # after what needs no torch
 

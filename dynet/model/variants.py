@@ -36,6 +36,11 @@ class ReuseSchedule:
         return 2 * (self.level1 + self.level2 + self.level3) + self.latent
 
 
+def _is_name(name: str) -> bool:
+    """Return whether a variant can have this name: it becomes part of file names and of comma-separated arguments."""
+    return bool(name) and all(letter.isalnum() or letter in "-_" for letter in name)
+
+
 @dataclass(frozen=True, slots=True)
 class Variant:
     """A named reuse schedule, which `DyNet.forward` takes to choose its depth."""
@@ -44,8 +49,7 @@ class Variant:
     schedule: ReuseSchedule
 
     def __post_init__(self) -> None:
-        # Names become part of file names ("cat.S.png") and of comma-separated arguments.
-        if not self.name or not all(letter.isalnum() or letter in "-_" for letter in self.name):
+        if not isinstance(self.name, str) or not _is_name(self.name):
             raise ValueError(f"a variant's name is letters, digits, '-' and '_', not {self.name!r}")
 
 
@@ -66,13 +70,26 @@ def choose_variants(names: str | None, known: Sequence[Variant]) -> tuple[Varian
     if names is None:
         return (deepest(known),)
     by_name = {variant.name: variant for variant in known}
-    chosen = [name.strip() for name in names.split(",")]
+    chosen = split_names(names)
     for name in chosen:
         if name not in by_name:
             raise UsageError(f"--variants: these weights have no variant {name!r}, but {', '.join(by_name)}")
     if len(set(chosen)) < len(chosen):
         raise UsageError(f"--variants {names}: a variant is named twice")
     return tuple(by_name[name] for name in chosen)
+
+
+def split_names(names: str) -> list[str]:
+    """Return the names of a comma-separated list, as `--variants` takes it; whose they are is not checked.
+
+    Raises:
+        UsageError: No variant can have one of the names, such as one with a slash, which no file's name can contain.
+    """
+    split = [name.strip() for name in names.split(",")]
+    for name in split:
+        if not _is_name(name):
+            raise UsageError(f"--variants {names}: {name!r} is no name of a variant")
+    return split
 
 
 def deepest(variants: Sequence[Variant]) -> Variant:

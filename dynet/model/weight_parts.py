@@ -33,7 +33,7 @@ def split(source: str, folder: Path, max_mb: int, dtype: TypeName) -> list[Path]
     """Write weights into a folder in parts.
 
     The notes in the header have the SHA-256 of the file that was split and the number of parts, so parts of two splits
-    are never mixed. A split that was killed is continued when it is repeated; one that fails leaves nothing.
+    are never mixed. A split that was killed is continued when it is repeated; one that fails leaves nothing new.
 
     Args:
         source: The weights, as `locate_weights` takes them.
@@ -59,11 +59,12 @@ def split(source: str, folder: Path, max_mb: int, dtype: TypeName) -> list[Path]
     paths = [folder / f"weights-{number:05d}-of-{len(groups):05d}.safetensors" for number in range(1, len(groups) + 1)]
     _refuse_other_weights(folder, paths, header)
     create_output_folder(folder)
+    new = [path for path in paths if not path.exists()]  # the others are whole, of an earlier split of these weights
     try:
         for path, names in zip(paths, groups, strict=True):
             write_weights(path, {name: tensors[name] for name in names}, header)
     except BaseException:
-        for path in paths:
+        for path in new:
             path.unlink(missing_ok=True)
         raise
     return paths
@@ -79,14 +80,12 @@ def join(source: str, out: Path, *, overwrite: bool) -> None:
         WeightsError: The weights are missing or damaged, or the name of `out` is wrong.
         WriteError: `out` cannot be written.
     """
-    check_weights_output(out)
-    if out.exists() and not overwrite:
-        raise UsageError(f"{out} exists already; --overwrite replaces it")
+    check_weights_output(out, overwrite=overwrite)
     weights = locate_weights(source)
     tensors, header = read_tensors(weights), read_header(weights)
     notes = dict(header.notes)
     if notes.pop(PARTS, None) and TYPE not in notes:
-        del notes[SPLIT_FROM]
+        notes.pop(SPLIT_FROM, None)
     write_weights(out, tensors, dataclasses.replace(header, notes=notes))
 
 

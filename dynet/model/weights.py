@@ -53,13 +53,14 @@ class Architecture:
         # YAML and JSON give lists, but only tuples are hashable.
         for name, length in (("heads", 4), ("prompt_channels", 3), ("prompt_sizes", 3)):
             value = tuple(getattr(self, name))
-            if len(value) != length or min(value) < 1:
+            if len(value) != length or any(type(one) is not int or one < 1 for one in value):
                 raise ValueError(f"{name} takes {length} whole numbers from 1, not {list(value)}")
             object.__setattr__(self, name, value)
+        for name in ("dim", "prompts", "refinement_blocks", "per_repeat"):
+            if type(value := getattr(self, name)) is not int or value < 0:
+                raise ValueError(f"{name} must be a whole number from 0, not {value!r}")
         if self.dim < 2 or self.dim % 2:
             raise ValueError(f"dim must be an even number from 2, not {self.dim}")
-        if self.per_repeat < 0:
-            raise ValueError(f"per_repeat must be a whole number from 0, not {self.per_repeat}")
         if self.prompts_at not in get_args(PromptsAt):
             raise ValueError(f"prompts_at is one of {', '.join(get_args(PromptsAt))}, not {self.prompts_at!r}")
         for level, heads in enumerate(self.heads):
@@ -179,8 +180,8 @@ def read_header(path: Path) -> WeightsHeader:
             training=TrainingRecord.from_object(fields["training"]) if "training" in fields else None,
             version=fields.get("dynet"),
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise WeightsError(f"{path}: the configuration inside is unusable: {error}") from error
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
+        raise WeightsError(f"{path}: the configuration inside is unusable: {reason_of(error)}") from error
 
 
 def _variants(schedules: Mapping[str, Any]) -> tuple[Variant, ...]:

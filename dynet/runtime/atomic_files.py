@@ -41,6 +41,10 @@ def replacing(path: Path) -> Iterator[Path]:
             yield temporary
             flush_file(temporary)
             os.replace(temporary, path)
+    except OSError as error:
+        if str(error.filename) == str(temporary):  # nobody knows a file of this name
+            error.filename, error.filename2 = str(path), None
+        raise
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)

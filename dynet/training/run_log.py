@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from dynet.config.recipe import AnyRecipe
-from dynet.errors import DivergedError
+from dynet.errors import DivergedError, UsageError, reason_of
 from dynet.extras import require
 from dynet.runtime.memory import peak_memory_mb
 from dynet.training.metrics_log import LineLog, StepLine, ValidationLine
@@ -157,6 +157,20 @@ def _trackers(recipe: AnyRecipe, folder: RunFolder, start: int) -> "list[General
         require("wandb")
         run_id = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]
         trackers.append(WandBTracker(recipe.wandb, dir=str(path), name=path.name, id=run_id, resume="allow"))
-    for tracker in trackers:
-        tracker.start()
+        _start_wandb(trackers[-1], recipe.wandb)
+    trackers[0].start()
     return trackers
+
+
+def _start_wandb(tracker: Any, project: str) -> None:
+    """Start W&B, which asks for a login.
+
+    Raises:
+        UsageError: There is none, or W&B takes no such project.
+    """
+    import wandb
+
+    try:
+        tracker.start()
+    except wandb.Error as error:
+        raise UsageError(f"wandb: {project}: {reason_of(error)}") from error

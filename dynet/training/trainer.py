@@ -125,7 +125,7 @@ class Trainer:
             self.optimizer.load_state_dict(state.optimizer)
             if self.average is not None:
                 self.average.network.load_state_dict(state.average or {})
-        except (RuntimeError, ValueError, KeyError) as error:
+        except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise RunError(
                 f"the checkpoint of step {state.step} does not fit the recipe: {reason_of(error)}"
             ) from error

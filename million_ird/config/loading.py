@@ -41,10 +41,21 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[str] = set()
         for key, _ in node.value:
-            if key.value in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"key {key.value!r} is repeated", key.start_mark)
-            seen.add(key.value)
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    problem = f"key {key.value!r} is repeated"
+                    raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+                seen.add(key.value)
         return super().construct_mapping(node, deep)
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (yaml.YAMLError, RecursionError):
+            raise
+        except Exception as error:  # PyYAML's readers of numbers and dates let out whatever they meet
+            problem = f"no value of its type: {' '.join(str(error).split())[:200] or type(error).__name__}"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from error
 
 
 def load(path: str | os.PathLike[str]) -> Recipe:
@@ -81,6 +92,8 @@ def parse_text(text: bytes, *, origin: str) -> Recipe:
         raise RecipeError(f"recipe {origin}: not UTF-8") from error
     except yaml.YAMLError as error:
         raise RecipeError(f"recipe {origin}: not YAML: {' '.join(str(error).split())}") from error
+    except RecursionError as error:
+        raise RecipeError(f"recipe {origin}: its values are nested too deeply") from error
     if not isinstance(content, dict):
         raise RecipeError(f"recipe {origin}: has no keys")
     return parse(content, origin=origin)

@@ -167,3 +167,20 @@ def test_a_bare_name_finds_the_shipped_recipe_unless_there_is_such_a_file(
     for missing in ("no_such.yaml", "elsewhere/demo_pretrain.yaml"):
         with pytest.raises(RecipeError, match="no such recipe"):
             find_recipe(missing)
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("2020-13-45", "line 2"),
+        ("1" * 5000, "line 2"),
+        ("0b_", "line 2"),
+        ("!!int abc", "line 2"),
+        ("!!float '_'", "line 2"),
+        ("!!bool foo", "line 2"),
+        ("!!timestamp foo", "line 2"),
+        ("[" * 3000 + "]" * 3000, "nested too deeply"),
+    ],
+)
+def test_a_value_that_pyyaml_cannot_make_is_one_line(tmp_path: Path, value: str, said: str) -> None:
+    assert said in _fault(tmp_path, f"stage: pretrain\nwandb: {value}\n")

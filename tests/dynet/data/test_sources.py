@@ -78,7 +78,7 @@ def test_a_source_has_a_location_a_task_and_a_weight(
     assert DataSource.parse(argument) == DataSource(location, weight, named)
 
 
-@pytest.mark.parametrize("argument", ["x=", "x=a", "x=0", "x=-1", "x=nan", "x=inf"])
+@pytest.mark.parametrize("argument", ["d=1e10", "d=1e308", "x=", "x=a", "x=0", "x=-1", "x=nan", "x=inf"])
 def test_an_invalid_weight_is_an_error(argument: str) -> None:
     with pytest.raises(DataError, match="weight"):
         DataSource.parse(argument)

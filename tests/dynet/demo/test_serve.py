@@ -33,8 +33,9 @@ def test_port_0_takes_a_free_port_and_shows_it() -> None:
 
 
 def test_an_address_of_another_machine_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"--host no\.such\.host\.invalid: no such address"):
-        open_listener("no.such.host.invalid", 0)
+    for host in ("no.such.host.invalid", "my..host", "n" * 70 + ".invalid", "\udcff"):
+        with pytest.raises(UsageError, match=rf"--host {re.escape(host)}: no such address"):
+            open_listener(host, 0)
     with pytest.raises(UsageError, match=r"--host 192\.0\.2\.1 --port 0: "):  # no machine has an address of this range
         open_listener("192.0.2.1", 0)
 

@@ -19,6 +19,7 @@ from dynet.exporting import export, onnx_file, pt2_file
 from dynet.exporting.export import FORMATS, MAX_DIFFERENCE, max_differences, write_verified
 from dynet.exporting.files import plan_files
 from dynet.exporting.one_variant import SMALLEST, OneVariant, padded_indices
+from dynet.exporting.to_files import export_to_files
 from dynet.model.network import pad_to_stride
 from tests.dynet.exporting.conftest import MIXED, ONCE, ROOT, largest, network
 
@@ -247,3 +248,13 @@ def test_a_full_disk_is_one_line_and_keeps_the_old_file(tmp_path: Path) -> None:
     assert done.stdout.startswith(f"{path} cannot be written: "), done.stderr
     assert done.stdout.count("\n") == 1
     assert (path.read_text(), list(tmp_path.iterdir())) == ("before", [path])
+
+
+def test_weights_are_not_replaced_by_what_is_made_of_them(weights: Path, tmp_path: Path) -> None:
+    own = tmp_path / "weights.safetensors"
+    own.write_bytes(weights.read_bytes())
+    (tmp_path / "linked.safetensors").symlink_to(own)
+    for out in (own, tmp_path / "linked.safetensors"):
+        with pytest.raises(UsageError, match="would replace the weights"):
+            list(export_to_files(str(own), out, "once", "spandrel", local_statistics=None, overwrite=True))
+    assert own.read_bytes() == weights.read_bytes()

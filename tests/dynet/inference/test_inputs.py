@@ -209,10 +209,13 @@ def test_results_are_named_by_variant() -> None:
         ("pipe.png", "pipe.png: is neither a file nor a folder"),
         ("in/" + "n" * 300 + ".png", "cannot be read: File name too long"),
         ("in/a.png/b.png", "no such file or folder"),
+        ("set [2]/missing.png", "set [2]/missing.png: no such file or folder"),
+        ("set [2]/a.png/b", "set [2]/a.png/b: no such file or folder"),
+        ("set [2]/*.tif", "set [2]/*.tif: no file matches this pattern"),
     ],
 )
 def test_an_unusable_argument_is_named(tree: Tree, argument: str, message: str) -> None:
-    top = tree("in/a.png", "empty/notes.txt")
+    top = tree("in/a.png", "empty/notes.txt", "set [2]/a.png")
     os.symlink("nowhere", top / "to nothing.png")
     os.mkfifo(top / "pipe.png")
     assert message in refusal("in/a.png", argument)

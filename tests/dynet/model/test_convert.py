@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import conv2d, gelu, interpolate, linear, pixel_shuffle, pixel_unshuffle, softmax
 
 from dynet import LARGE, SMALL, DyNet, Variant
-from dynet.errors import WeightsError
+from dynet.errors import UsageError, WeightsError
 from dynet.model.convert import UNUSED_PARAMETERS, convert
 
 State = dict[str, Tensor]
@@ -138,6 +138,16 @@ def test_weights_that_do_not_fit_are_a_one_line_error(
         convert(tmp_path / "released.ckpt", tmp_path / "w.safetensors")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "w.safetensors").exists()
+
+
+def test_what_exists_is_replaced_only_where_that_is_asked(tmp_path: Path, random_state: Callable[[int], State]) -> None:
+    torch.save(random_state(1), tmp_path / "released.ckpt")
+    (tmp_path / "w.safetensors").write_bytes(b"trained for weeks")
+    with pytest.raises(UsageError, match="exists already; --overwrite replaces it"):
+        convert(tmp_path / "released.ckpt", tmp_path / "w.safetensors")
+    assert (tmp_path / "w.safetensors").read_bytes() == b"trained for weeks"
+    convert(tmp_path / "released.ckpt", tmp_path / "w.safetensors", overwrite=True)
+    assert (tmp_path / "w.safetensors").stat().st_size > 1000
 
 
 def test_a_file_that_is_no_checkpoint_is_a_one_line_error(tmp_path: Path) -> None:

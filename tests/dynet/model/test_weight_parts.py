@@ -116,6 +116,16 @@ def test_a_killed_split_is_continued_and_a_failed_one_leaves_nothing(
         split(str(weights), tmp_path / "new", 3, "bf16")
     assert len(written) == 2
     assert list((tmp_path / "new").iterdir()) == []
+    written.clear()
+    with pytest.raises(KeyboardInterrupt):  # the parts of a split that was complete stay
+        split(str(weights), tmp_path / "parts", 3, "bf16")
+    assert all(part.is_file() for part in parts)
+
+
+def test_weights_with_notes_of_their_own_are_joined(tiny: DyNet, tmp_path: Path) -> None:
+    tiny.save(tmp_path / "noted.safetensors", notes={"parts": "3"})
+    join(str(tmp_path / "noted.safetensors"), tmp_path / "joined.safetensors", overwrite=False)
+    assert read_header(tmp_path / "joined.safetensors").variants == tiny.variants
 
 
 def test_a_single_part_cannot_be_published(weights: Path, tmp_path: Path) -> None:

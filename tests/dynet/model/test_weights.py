@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 import subprocess
@@ -16,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from dynet import DyNet, ReuseSchedule, Variant
 from dynet.errors import WeightsError
 from dynet.model.training_record import StartingWeights, TrainingRecord, ValidationResult, recipe_digest
-from dynet.model.weights import METADATA_KEY, locate_weights, read_header
+from dynet.model.weights import METADATA_KEY, Architecture, locate_weights, read_header
 
 ROOT = Path(__file__).parents[3]
 RECORD = TrainingRecord(
@@ -163,6 +164,10 @@ def _damaged_training(told: dict[str, Any], tensors: dict[str, torch.Tensor]) ->
     told["training"] = ["steps"]
 
 
+def _infinite_training(told: dict[str, Any], tensors: dict[str, torch.Tensor]) -> None:
+    told["training"]["steps"] = float("inf")
+
+
 def _no_scores_in_training(told: dict[str, Any], tensors: dict[str, torch.Tensor]) -> None:
     told["training"]["validated"] = {"step": 7, "mean": 20.5, "psnr": {"clean": {"L": "high"}}}
 
@@ -180,6 +185,7 @@ MISFITS: dict[str, tuple[Callable[[dict[str, Any], dict[str, torch.Tensor]], Non
     "another key": (_another_key, "the configuration inside is unusable: "),
     "another recipe": (_another_recipe_in_training, "the recipe does not match its digest"),
     "no scores": (_no_scores_in_training, "the configuration inside is unusable: "),
+    "infinite steps": (_infinite_training, "the configuration inside is unusable: "),
     "damaged": (_damaged_training, "the configuration inside is unusable: "),
 }
 
@@ -193,6 +199,18 @@ def test_weights_that_do_not_fit_are_a_one_line_error(tiny: DyNet, tmp_path: Pat
     assert str(caught.value).startswith(str(path))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(Architecture)])
+def test_a_field_of_another_type_is_a_one_line_error(tiny: DyNet, tmp_path: Path, name: str) -> None:
+    for wrong in (8.0, "8", None, True, -1, [8], [8.0, 8.0, 8.0, 8.0], [True] * 3, float("inf"), {}):
+
+        def change(told: dict[str, Any], _: object, wrong: object = wrong) -> None:
+            told["architecture"][name] = wrong
+
+        with pytest.raises(WeightsError, match="the configuration inside is unusable") as caught:
+            read_header(_changed(tiny, tmp_path, change))
+        assert "\n" not in str(caught.value)
 
 
 OTHERS: dict[str, tuple[Callable[[Path, Path], object], str]] = {
@@ -211,6 +229,10 @@ OTHERS: dict[str, tuple[Callable[[Path, Path], object], str]] = {
     "a pointer": (
         lambda path, _: path.write_text(f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 1\n"),
         "is a pointer of git-lfs",
+    ),
+    "nested": (
+        lambda path, _: save_file({"a": torch.zeros(1)}, path, {METADATA_KEY: "[" * 200_000}),
+        "the configuration inside is unusable",
     ),
     "other weights": (lambda path, _: save_file({"a": torch.zeros(1)}, path), "is not a weights file of dynet; `dynet"),
 }

@@ -66,6 +66,15 @@ def test_a_disk_that_fails_is_an_error(tmp_path: Path, monkeypatch: pytest.Monke
         atomic_files.write_atomically(tmp_path / "a", "content")
 
 
+def test_an_error_names_the_file_and_not_the_temporary_one(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    for path in (tmp_path / "folder", tmp_path / "nothing" / "a"):  # fails at its end, and at its beginning
+        with pytest.raises(OSError, match=r"rectory") as caught:
+            atomic_files.write_atomically(path, "content")
+        assert (caught.value.filename, caught.value.filename2) == (str(path), None)
+    assert [file.name for file in tmp_path.iterdir()] == ["folder"]
+
+
 def _refuse_folders(monkeypatch: pytest.MonkeyPatch, error: int) -> None:
     fsync = os.fsync
 

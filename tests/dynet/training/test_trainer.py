@@ -164,6 +164,18 @@ def test_missing_wandb_is_reported_in_one_line(train: Command, tmp_path: Path, m
     assert (code, err.splitlines()[-1]) == (2, "dynet: wandb is not installed: pip install 'million-ird[wandb]'")
 
 
+def test_wandb_without_a_login_is_one_line(train: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wandb = pytest.importorskip("wandb", reason="wandb is an extra")
+
+    def refuse(_: object) -> None:  # what it does, but without the state of the process that wandb keeps
+        raise wandb.errors.UsageError("No API key configured.\nUse `wandb login` to log in.")
+
+    monkeypatch.setattr("accelerate.tracking.WandBTracker.start", refuse)
+    code, _, err = train("pretrain", tmp_path / "run", wandb="restoration")
+    said = "dynet: wandb: restoration: No API key configured. Use `wandb login` to log in."
+    assert (code, err.splitlines()[-1]) == (2, said)
+
+
 def test_wandb_logs_the_run(train: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("wandb", reason="wandb is an extra")
     monkeypatch.setenv("WANDB_MODE", "offline")

@@ -25,7 +25,7 @@ from million_ird.public_addresses import public_address
 from million_ird.runtime.file_names import as_text
 from million_ird.runtime.storage import FileEntry, Folder
 from million_ird.sources import hints
-from million_ird.sources.cells import UNREADABLE, failure_in, version_of
+from million_ird.sources.cells import UNREADABLE, bad_row, failure_in, version_of
 from million_ird.sources.containment import OUTSIDE, locate
 from million_ird.sources.files import StorageOptions, read_each, read_file, root_folder
 from million_ird.sources.listing import list_files
@@ -286,7 +286,10 @@ class TableSource:
         if not address:
             return None
         if is_web_url(images.url) and "://" not in address:
-            address = urljoin(self.root if self.inside is None else f"{images.url}/", address)
+            try:
+                address = urljoin(self.root if self.inside is None else f"{images.url}/", address)
+            except ValueError as error:  # such as `//[`
+                raise bad_row(f"is no address: {one_line(error)}") from error
         uri, version = (address_identity(address), "") if is_web_url(address) else self._named(images, address)
         return LinkEntry(
             uri=uri,

@@ -136,7 +136,7 @@ def read_parquet(
 
 
 def rows_of_batch(batch: pa.RecordBatch | pa.Table) -> Iterator[Cells | ReadError]:
-    """Yield the rows of a batch as Python values; a row with one that Python cannot hold fails: a text not in UTF-8, …"""
+    """Yield the rows of a batch as Python values; a row with one that Python cannot hold fails."""
     try:
         rows: list[Cells] = batch.to_pylist()
     except pa.ArrowException:

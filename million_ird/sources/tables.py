@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from types import MappingProxyType
 from typing import Any
-from urllib.parse import urljoin
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -25,7 +24,7 @@ from million_ird.public_addresses import public_address
 from million_ird.runtime.file_names import as_text
 from million_ird.runtime.storage import FileEntry, Folder
 from million_ird.sources import hints
-from million_ird.sources.cells import UNREADABLE, bad_row, failure_in, version_of
+from million_ird.sources.cells import UNREADABLE, failure_in, version_of
 from million_ird.sources.containment import OUTSIDE, locate
 from million_ird.sources.files import StorageOptions, read_each, read_file, root_folder
 from million_ird.sources.listing import list_files
@@ -40,6 +39,7 @@ from million_ird.sources.web.links import (
     address_identity,
     host_group_of,
     is_web_url,
+    join_address,
 )
 
 log = logging.getLogger(__name__)
@@ -286,10 +286,7 @@ class TableSource:
         if not address:
             return None
         if is_web_url(images.url) and "://" not in address:
-            try:
-                address = urljoin(self.root if self.inside is None else f"{images.url}/", address)
-            except ValueError as error:  # such as `//[`
-                raise bad_row(f"is no address: {one_line(error)}") from error
+            address = join_address(self.root if self.inside is None else f"{images.url}/", address)
         uri, version = (address_identity(address), "") if is_web_url(address) else self._named(images, address)
         return LinkEntry(
             uri=uri,

@@ -73,8 +73,9 @@ class PatchRules(RecipeSection):
                 raise ValueError(
                     f"gates.{number}.field: unknown field {gate.field!r}; {' and '.join(PATCH_FIELDS)} are"
                 )
-        if len(set(self.scales)) < len(self.scales) or not self.scales:
-            raise ValueError("scales: at least one, each once")
+        names = {f"{scale:g}" for scale in self.scales}  # as in the names of patches
+        if len(names) < len(self.scales) or not names:
+            raise ValueError("scales: at least one, each once, told apart by six digits")
         return self
 
 

@@ -58,6 +58,8 @@ def test_an_unknown_key_is_named_with_the_nearest_at_every_depth(text: str, expe
         ("gates: [{field: width, max: .inf}]", "gates.0.max"),
         ("gates: [{field: width, min: many}]", "gates.0.min"),
         ("gates: [{field: width, min: 3, reason: duplicate_exact}]", "is the name of another rule"),
+        ("patches: {scales: [.75, .7500001]}", "scales: at least one, each once"),
+        ("patches: {scales: [1, .9999999]}", "scales: at least one, each once"),
         ("? [a, b]\n: c", "a key is no text"),
         ("name: 2024-02-30", "line 1, column 7"),
         ("name: x\nshards: {bytes: 0x_}", "line 2, column 17"),

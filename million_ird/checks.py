@@ -45,7 +45,7 @@ def check_images(sources: Sequence[str], recipe: Recipe | None = None, out: Fold
     """
     for source in sources:
         as_path("source", source)
-    here = [SourceSpec.model_validate(source) for source in sources if not any(mark in source for mark in _REMOTE)]
+    here = [SourceSpec.named(source) for source in sources if not any(mark in source for mark in _REMOTE)]
     if here:
         open_sources(here, SourceContext(recipe=recipe or Recipe(), out=out))
 

@@ -46,13 +46,18 @@ _FILES_PER_TASK = 16
 _IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif", ".jp2"})
 
 
-def recipe_benchmarks(recipe: Recipe) -> tuple[ReferenceSet, ...]:
-    """Return the evaluation sets that a recipe names.
+def named_benchmarks(recipe: Recipe, others: Sequence[ReferenceSet] = ()) -> tuple[ReferenceSet, ...]:
+    """Return the evaluation sets that a recipe names, and others.
 
     Raises:
-        UsageError: As `ReferenceSet.parse`.
+        UsageError: As `ReferenceSet.parse`; or two sets have one name, under which only one could be stored.
     """
-    return parse_references(recipe.benchmarks, "recipe: benchmarks:")
+    sets = dict.fromkeys((*parse_references(recipe.benchmarks, "recipe: benchmarks:"), *others))
+    paths: dict[str, str] = {}
+    for one in sets:
+        if paths.setdefault(one.name, one.path) != one.path:
+            raise UsageError(f"--exclude-benchmark {one.name}={one.path}: two sets have the name {one.name}")
+    return tuple(sets)
 
 
 def get_fingerprints(benchmark: ReferenceSet, executor: Executor) -> pa.Table:

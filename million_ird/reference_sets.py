@@ -38,7 +38,7 @@ class ReferenceSet:
             return tuple(cls(known.name, known.path) for known in known_benchmarks(text, named_by))
         if not (name.strip() and path.strip()):
             raise UsageError(f"{named_by} {text}: must have the form NAME=PATH")
-        if "/" in name or name.startswith(".") or not name.isprintable():
+        if "/" in name or name.strip().startswith(".") or not name.isprintable():
             raise UsageError(f"{named_by} {text}: {name!r} is not a valid name")
         return (cls(name.strip(), path.strip()),)
 

@@ -27,7 +27,7 @@ from million_ird.config.source_spec import SourceSpec
 from million_ird.dataset.shards import WriteSummary, write_shards
 from million_ird.decide.stream import Decision, clean_decided
 from million_ird.errors import LedgerError, SourceError, UsageError
-from million_ird.fingerprints import benchmark_names, load_reference_fingerprints, recipe_benchmarks, save_benchmarks
+from million_ird.fingerprints import benchmark_names, load_reference_fingerprints, named_benchmarks, save_benchmarks
 from million_ird.ledger import Funnel
 from million_ird.ledger_stream import LedgerStream, count_verdicts
 from million_ird.made_from import card_made_from, report_made_from
@@ -136,7 +136,7 @@ def build(
     specs = source_specs(recipe, sources, follow_links=options.follow_links)
     opened = open_sources(specs, _source_context(folder, recipe, options))
     prepare(recipe, options.models)
-    benchmarks = (*recipe_benchmarks(recipe), *options.benchmarks)
+    benchmarks = named_benchmarks(recipe, options.benchmarks)
     with Executor(options.workers, options.scheduler) as executor, locked(folder, LOCK):
         progress = Progress(folder, options.listener)
         save_recipe(folder, recipe)
@@ -203,7 +203,7 @@ def decide_again(out: str, recipe: Recipe | None = None, options: Options | None
     options = options or Options(workers=0)
     folder, earlier = open_build(out)
     chosen = recipe or earlier
-    benchmarks = (*recipe_benchmarks(chosen), *options.benchmarks)
+    benchmarks = named_benchmarks(chosen, options.benchmarks)
     with locked(folder, LOCK), Executor(options.workers, options.scheduler) as executor:
         save_benchmarks(folder, benchmarks, executor, only=False)
         funnel = decide_stage(folder, chosen, executor)

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from million_ird.arguments import as_path
 from million_ird.config.recipe import Recipe, nearest
-from million_ird.errors import RecipeError
+from million_ird.errors import RecipeError, one_line
 
 SHIPPED: Mapping[str, str] = MappingProxyType(
     {
@@ -36,26 +36,28 @@ def shipped() -> dict[str, Path]:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML that refuses a repeated key, of which YAML would ignore the first."""
+    """YAML that refuses a repeated key, of which YAML would ignore the first, and names the line of a wrong value."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            value = super().construct_object(node, deep)
+            if isinstance(value, str):
+                value.encode()  # refuses half a surrogate pair, which an escape may spell
+        except (ValueError, LookupError, AttributeError, TypeError, ArithmeticError) as error:
+            # `2024-02-30` looks like a date, `0x_` like a number: PyYAML's readers let out whatever they meet.
+            reason = f"a value cannot be read: {one_line(error)}"
+            raise yaml.constructor.ConstructorError(None, None, reason, node.start_mark) from error
+        return value
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[str] = set()
         for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode):
-                if key.value in seen:
-                    problem = f"key {key.value!r} is repeated"
-                    raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
-                seen.add(key.value)
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(None, None, "a key is no text", key.start_mark)
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"key {key.value!r} is repeated", key.start_mark)
+            seen.add(key.value)
         return super().construct_mapping(node, deep)
-
-    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
-        try:
-            return super().construct_object(node, deep)
-        except (yaml.YAMLError, RecursionError):
-            raise
-        except Exception as error:  # PyYAML's readers of numbers and dates let out whatever they meet
-            problem = f"no value of its type: {' '.join(str(error).split())[:200] or type(error).__name__}"
-            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from error
 
 
 def load(path: str | os.PathLike[str]) -> Recipe:
@@ -93,7 +95,7 @@ def parse_text(text: bytes, *, origin: str) -> Recipe:
     except yaml.YAMLError as error:
         raise RecipeError(f"recipe {origin}: not YAML: {' '.join(str(error).split())}") from error
     except RecursionError as error:
-        raise RecipeError(f"recipe {origin}: its values are nested too deeply") from error
+        raise RecipeError(f"recipe {origin}: is nested too deeply") from error
     if not isinstance(content, dict):
         raise RecipeError(f"recipe {origin}: has no keys")
     return parse(content, origin=origin)

@@ -71,6 +71,10 @@ class Recipe(RecipeSection):
         for name in added:
             if name in known or name in RESERVED or added.count(name) > 1:
                 raise ValueError(f"{name!r} is already the name of a ledger column")
+        for name in (*self.scores, *self.passed):
+            taken = name not in self.texts and (name in MEASURE_SPECS or name.endswith((TEXT, "]")))
+            if taken or not name or "," in name:  # the ledger's list of measures would say something else
+                raise ValueError(f"{name!r} cannot be the name of a ledger column")
         known = numeric_fields(self.ledger_entries)
         for number, gate in enumerate(self.gates):
             if gate.field not in known:

@@ -7,21 +7,26 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from million_ird.config.gates import Gate
 from million_ird.schema import MAX_PIXELS, PATCH_FIELDS
 
+_MOST = 1 << 62
+"""The largest number of bytes or pixels; libraries take 63 bits."""
+_LONGEST = 1e9
+"""The longest time limit in seconds, three decades; timers take no more than some centuries."""
+
 
 class RecipeSection(BaseModel):
     """A section of a recipe: an unknown key is an error, and a value never changes."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)  # YAML would write infinity as null
 
 
 class BuildLimits(RecipeSection):
     """Limits beyond which a candidate, or the whole build, fails."""
 
-    max_pixels: int = Field(default=MAX_PIXELS, gt=0)
+    max_pixels: int = Field(default=MAX_PIXELS, gt=0, le=_MOST)
     """Images with more pixels fail as `too_large` before anything is allocated."""
-    max_bytes: int = Field(default=512_000_000, gt=0)
+    max_bytes: int = Field(default=512_000_000, gt=0, le=_MOST)
     """Files with more bytes fail as `too_large` before they are read."""
-    seconds: float = Field(default=120.0, gt=0)
+    seconds: float = Field(default=120.0, gt=0, le=_LONGEST)
     """An image that takes longer to decode and measure fails as `hung`."""
     failed_share: float = Field(default=0.5, ge=0, le=1)
     """A build in which a larger share of the candidates failed exits with 1."""
@@ -68,8 +73,9 @@ class PatchRules(RecipeSection):
                 raise ValueError(
                     f"gates.{number}.field: unknown field {gate.field!r}; {' and '.join(PATCH_FIELDS)} are"
                 )
-        if len(set(self.scales)) < len(self.scales) or not self.scales:
-            raise ValueError("scales: at least one, each once")
+        names = {f"{scale:g}" for scale in self.scales}  # as in the names of patches
+        if len(names) < len(self.scales) or not names:
+            raise ValueError("scales: at least one, each once, told apart by six digits")
         return self
 
 

@@ -2,7 +2,9 @@
 
 from typing import Any, Literal, TypeAlias, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from million_ird.errors import SourceError
 
 SourceKind: TypeAlias = Literal[
     "files",
@@ -69,6 +71,18 @@ class SourceSpec(BaseModel):
             if colon and prefix in SOURCE_KINDS:
                 return {**value, "uri": rest, "kind": prefix}
         return value
+
+    @classmethod
+    def named(cls, source: "str | SourceSpec") -> "SourceSpec":
+        """Return a source as the command line or a script names it.
+
+        Raises:
+            SourceError: The text names nothing, such as `table:`.
+        """
+        try:
+            return cls.model_validate(source)
+        except ValidationError as error:
+            raise SourceError(f"source {source}: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from error
 
     @field_validator("kind", mode="before")
     @classmethod

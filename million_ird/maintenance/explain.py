@@ -18,6 +18,7 @@ from million_ird.ledger import SIGNATURE, Row, check_version
 from million_ird.ledger_stream import LedgerStream
 from million_ird.printable import printable
 from million_ird.reporting.formatting import plural
+from million_ird.runtime.file_names import as_typed
 from million_ird.schema import DROPPED, HEADER_COLUMNS, KEPT, LEAK, NEAR, measure_fields, null_reason
 from million_ird.sources.web.links import keys_of_address
 
@@ -64,7 +65,7 @@ def explain(out: str, name: str) -> Explanation:
     """
     folder, recipe = open_build(out)
     ledger = LedgerStream.of_build(folder)
-    position, row = _find(ledger, name, out)
+    position, row = _find(ledger, as_typed(name), out)
     from million_ird.stages import find_stages  # loads what a mistyped name need not wait for
 
     note = find_stages(folder, recipe).note

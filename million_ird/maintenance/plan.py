@@ -7,7 +7,7 @@ from million_ird.build_folder import check_output
 from million_ird.config.recipe import Recipe
 from million_ird.config.source_spec import SourceSpec
 from million_ird.decide.gate_order import in_cost_order
-from million_ird.fingerprints import recipe_benchmarks
+from million_ird.fingerprints import named_benchmarks
 from million_ird.measures.scores import missing_parameters
 from million_ird.printable import printable
 from million_ird.reference_sets import ReferenceSet
@@ -137,7 +137,7 @@ def plan(
         measured=measured,
         ruled_out=ruled_out,
         fetches=tuple(missing_parameters(recipe.scores, models)),
-        benchmarks=(*recipe_benchmarks(recipe), *benchmarks),
+        benchmarks=named_benchmarks(recipe, benchmarks),
         recipe=recipe,
         out=folder.url,
     )

@@ -12,13 +12,14 @@ from datetime import date
 
 from million_ird.build_folder import LOCK, open_build
 from million_ird.dataset.rewrite_shards import rewrite_shards
-from million_ird.errors import UsageError
+from million_ird.errors import UsageError, one_line
 from million_ird.export.destination import INSIDE, STATE
 from million_ird.maintenance.blocklist import add_to_blocklist
 from million_ird.maintenance.purge import purge
 from million_ird.maintenance.releases import DatasetRelease, make_release, update_card
 from million_ird.reporting.formatting import plural
 from million_ird.runtime.executor import Executor
+from million_ird.runtime.file_names import as_typed
 from million_ird.runtime.lock import locked
 from million_ird.runtime.progress import Listener
 from million_ird.runtime.storage import Folder
@@ -68,9 +69,16 @@ class TakedownResult:
 
 
 def read_names(lines: Iterable[str]) -> list[str]:
-    """Return the names in a list with one name per line, without empty lines and lines that begin with `#`."""
-    stripped = (line.strip() for line in lines)
-    return list(dict.fromkeys(line for line in stripped if line and not line.startswith("#")))
+    """Return the names in a list with one name per line, without empty lines and lines that begin with `#`.
+
+    Raises:
+        UsageError: The file that the lines are read from is not UTF-8.
+    """
+    stripped = (line.removeprefix("\ufeff").strip() for line in lines)  # the byte-order mark of some editors
+    try:
+        return list(dict.fromkeys(line for line in stripped if line and not line.startswith("#")))
+    except UnicodeDecodeError as error:
+        raise UsageError(f"--ids {getattr(lines, 'name', '')}: not UTF-8 ({one_line(error)})") from error
 
 
 def take_down(
@@ -98,11 +106,11 @@ def take_down(
     if not names:
         raise UsageError("no candidate is named: give a file with one id, key or uri per line")
     with locked(folder, LOCK), Executor(0) as executor:
-        update = add_to_blocklist(folder, names)
+        update = add_to_blocklist(folder, [*map(as_typed, names)])
         purge(folder, update.keys)
         decide_stage(folder, recipe, executor)
         rewritten = rewrite_shards(folder, listener)
-        release = None if rewritten.missing_images else make_release(folder, today=today, note=reason)
+        release = None if rewritten.missing_images else make_release(folder, today=today, note=as_typed(reason))
         report_stage(folder, recipe)
         update_card(folder)
     return TakedownResult(

@@ -19,6 +19,8 @@ from typing import IO
 
 _TEMPORARY = re.compile(r"\.tmp-(?:([0-9a-f]{8})-(\d+)-)?[0-9a-f]{32}")
 """Names of unfinished files; those of earlier versions have neither machine nor process id."""
+_READ = 1 << 26
+"""Bytes that are asked for at once."""
 _NO_FOLDER_FLUSH = frozenset(
     {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF, errno.EACCES, errno.EPERM, errno.EISDIR}
 )
@@ -48,6 +50,18 @@ def renamed_when_done(path: str) -> Iterator[IO[bytes]]:
             os.unlink(temporary)
         raise
     flush_folder(folder)
+
+
+def read_at_most(file: IO[bytes], at_most: int) -> bytes:
+    """Return the next bytes of a file, `at_most` of them.
+
+    Python takes the memory for all that a read asks for: so many bytes may be more than the machine has.
+    """
+    parts: list[bytes] = []
+    while at_most > 0 and (part := file.read(min(at_most, _READ))):
+        parts.append(part)
+        at_most -= len(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def make_folder(folder: str) -> None:

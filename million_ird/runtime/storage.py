@@ -21,7 +21,7 @@ from fsspec.implementations.local import LocalFileSystem
 from million_ird.errors import BuildError, DamagedFile, OutputError, SourceError, UsageError
 from million_ird.extras import missing_extra
 from million_ird.runtime.file_names import as_name, as_text
-from million_ird.runtime.local_files import flush_folder, is_leftover, make_folder, renamed_when_done
+from million_ird.runtime.local_files import flush_folder, is_leftover, make_folder, read_at_most, renamed_when_done
 
 _UNUSABLE = frozenset(
     {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG}
@@ -170,7 +170,7 @@ class Folder:
     def read(self, name: str, at_most: int = -1) -> bytes:
         """Return the whole content, or its first `at_most` bytes."""
         with self.open(name) as file:
-            return file.read(at_most)
+            return file.read() if at_most < 0 else read_at_most(file, at_most)
 
     def read_range(self, name: str, start: int, stop: int) -> bytes:
         """Return some bytes of a file, in one request."""

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable
 
 from million_ird.errors import ReadError, SourceError
+from million_ird.runtime.local_files import read_at_most
 from million_ird.runtime.storage import Folder
 from million_ird.sources.containment import climbs, locate, refusal
 
@@ -23,7 +24,7 @@ def read_named(root: str, path: str, at_most: int, *, follow_links: bool) -> byt
     from datasets.utils.file_utils import xopen
 
     with xopen(allowed, "rb") as file:
-        return bytes(file.read(at_most))
+        return read_at_most(file, at_most)
 
 
 def check_data_files(root: str, paths: Iterable[str], *, follow_links: bool) -> None:

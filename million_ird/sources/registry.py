@@ -154,7 +154,7 @@ OPENERS: Mapping[SourceKind, Opener] = MappingProxyType(
 
 def source_specs(recipe: Recipe, named: Sequence[str | SourceSpec], *, follow_links: bool = False) -> list[SourceSpec]:
     """Return the sources of a build, those of the recipe first; `follow_links` sets the option of each."""
-    specs = [*recipe.sources, *map(SourceSpec.model_validate, named)]
+    specs = [*recipe.sources, *map(SourceSpec.named, named)]
     return [spec.model_copy(update={"follow_links": True}) for spec in specs] if follow_links else specs
 
 

@@ -12,13 +12,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pyarrow.types as types
 
-from million_ird.errors import ReadError
+from million_ird.errors import ReadError, one_line
 from million_ird.sources.cells import bad_row
 from million_ird.sources.table_text import Cells, NumberedRow
 
 BATCH_ROWS = 4096
 MAX_SLICES = 16
 """Pieces of one row group at most."""
+_NO_VALUE = (ValueError, OverflowError, LookupError)
+"""What Python raises where it has no such value: a text that is not UTF-8, a year beyond 9999, an unknown time zone."""
 Use: TypeAlias = Literal["address", "name", "number", "text"]
 """What a column is read as: see `million_ird.sources.cells`."""
 
@@ -134,10 +136,12 @@ def read_parquet(
 
 
 def rows_of_batch(batch: pa.RecordBatch | pa.Table) -> Iterator[Cells | ReadError]:
-    """Yield the rows of a batch as Python values; a row with a text that is not UTF-8 fails."""
+    """Yield the rows of a batch as Python values; a row with one that Python cannot hold fails."""
     try:
         rows: list[Cells] = batch.to_pylist()
-    except UnicodeDecodeError:
+    except pa.ArrowException:
+        raise
+    except _NO_VALUE:
         for number in range(batch.num_rows):
             yield _row(batch.slice(number, 1))
     else:
@@ -151,4 +155,8 @@ def _row(one: pa.RecordBatch | pa.Table) -> Cells | ReadError:
             cells[name] = column.to_pylist()[0]
         except UnicodeDecodeError as error:
             return bad_row(f"byte 0x{error.object[error.start]:02x} is not UTF-8", name)
+        except pa.ArrowException:
+            raise
+        except _NO_VALUE as error:
+            return bad_row(f"holds a value that cannot be read: {one_line(error)}", name)
     return cells

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from types import MappingProxyType
 from typing import Any
-from urllib.parse import urljoin
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -40,6 +39,7 @@ from million_ird.sources.web.links import (
     address_identity,
     host_group_of,
     is_web_url,
+    join_address,
 )
 
 log = logging.getLogger(__name__)
@@ -286,7 +286,7 @@ class TableSource:
         if not address:
             return None
         if is_web_url(images.url) and "://" not in address:
-            address = urljoin(self.root if self.inside is None else f"{images.url}/", address)
+            address = join_address(self.root if self.inside is None else f"{images.url}/", address)
         uri, version = (address_identity(address), "") if is_web_url(address) else self._named(images, address)
         return LinkEntry(
             uri=uri,

@@ -19,13 +19,13 @@ from million_ird.errors import SourceError, UsageError
 from million_ird.fingerprints import (
     get_fingerprints,
     load_fingerprints,
-    recipe_benchmarks,
+    named_benchmarks,
     save_fingerprints,
 )
 from million_ird.images.encoded_image import EncodedImage
 from million_ird.ledger import load as load_ledger
 from million_ird.measures.signature import KEYPOINT, compute_signature
-from million_ird.reference_sets import ReferenceSet
+from million_ird.reference_sets import ReferenceSet, parse_references
 from million_ird.runtime.executor import Executor
 from million_ird.runtime.storage import Folder
 from million_ird.runtime.threads import single_threaded
@@ -170,12 +170,25 @@ def test_excluded_benchmarks_are_reported_and_apply_to_later_decisions(
     assert str(test_set.parent) not in (out / "recipe.yaml").read_text()
 
 
-@pytest.mark.parametrize("text", ["CBSD69", "=x", "a=", "a/b=x", ".hidden=x"])
+@pytest.mark.parametrize("text", ["CBSD69", "=x", "a=", "a/b=x", ".hidden=x", " .hidden=x"])
 def test_a_benchmark_without_a_valid_name_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="--exclude-benchmark"):
         ReferenceSet.parse(text)
     with pytest.raises(UsageError, match="recipe: benchmarks:"):
-        recipe_benchmarks(Recipe(benchmarks=(text,)))
+        named_benchmarks(Recipe(benchmarks=(text,)))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "option"),
+    [((), ("a=x", "a=y")), (("a=x",), ("a=y",)), (("a=x", "a=y"), ()), ((), ("CBSD68", "CBSD68=x"))],
+)
+def test_two_benchmarks_of_one_name_are_refused(recipe: tuple[str, ...], option: tuple[str, ...]) -> None:
+    with pytest.raises(UsageError, match=r"two sets have the name (a|CBSD68)"):
+        named_benchmarks(Recipe(benchmarks=recipe), parse_references(option))
+
+
+def test_a_benchmark_that_is_named_twice_alike_is_one() -> None:
+    assert len(named_benchmarks(Recipe(benchmarks=("a=x", "a=x")), parse_references(["a=x"]))) == 1
 
 
 def test_an_unusable_benchmark_is_refused_in_one_line(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from benchmarks.alterations import cropped
 from million_ird.config.recipe import Recipe
 from million_ird.decide.leaks import find_leaks
 from million_ird.errors import UsageError
-from million_ird.fingerprints import get_fingerprints, recipe_benchmarks
+from million_ird.fingerprints import get_fingerprints, named_benchmarks
 from million_ird.known_benchmarks import KNOWN, KnownBenchmark
 from million_ird.reference_sets import ReferenceSet, parse_references
 from million_ird.runtime.executor import Executor
@@ -48,7 +48,7 @@ def test_the_docs_have_the_same_table() -> None:
 def test_names_are_read_with_commas_in_any_case_and_with_paths() -> None:
     names = [one.name for one in parse_references(["cbsd68, Set5", "mine=/data", "SET5"])]
     assert names == ["CBSD68", "Set5", "mine", "Set5"]
-    assert {one.name for one in recipe_benchmarks(Recipe(benchmarks=("all",)))} == {known.name for known in KNOWN}
+    assert {one.name for one in named_benchmarks(Recipe(benchmarks=("all",)))} == {known.name for known in KNOWN}
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,8 @@ from million_ird.errors import MillionIRDError
 
 MAX_DIRECTORY_BYTES = 1 << 30
 """Enough for about ten million members."""
+_MAX_NUMBER = 1 << 62
+"""Of bytes: no file is larger, and no system can seek beyond twice that."""
 _END = struct.Struct("<4s4H2LH")
 _LOCATOR = struct.Struct("<4sLQL")
 _END_64 = struct.Struct("<4sQ2H2L4Q")
@@ -168,6 +170,8 @@ def _decompress(packed: bytes, member: ZipMember) -> bytes | Failed:
 def _read_zip64_end(file: IO[bytes], declared: int, locator: int) -> tuple[int, int, int]:
     """Return size and offset of the directory of a zip64, and the offset of the record that declares them."""
     for start in (declared, locator - _END_64.size):  # the second if other data was put before the archive
+        if not 0 <= start < _MAX_NUMBER:
+            continue
         file.seek(start)
         record = file.read(_END_64.size)
         if len(record) == _END_64.size and record.startswith(b"PK\x06\x06"):
@@ -191,6 +195,8 @@ def _parse_record(content: bytes, position: int, shift: int) -> tuple[ZipMember,
     if 0xFFFFFFFF in {size, packed, offset}:
         extra = content[start + name_length : start + name_length + extra_length]
         size, packed, offset = _widen(extra, size, packed, offset)
+        if max(size, packed, offset) >= _MAX_NUMBER:
+            raise NotAZip("its central directory is damaged")
     text = name.decode("utf-8", "surrogateescape") if flags & _UTF8 else name.decode("cp437")
     regular = not text.endswith("/") and stat.S_IFMT(fields[15] >> 16) in {0, stat.S_IFREG}
     return ZipMember(text, offset + shift, size, packed, crc, method, flags, regular), length

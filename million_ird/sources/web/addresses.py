@@ -10,7 +10,7 @@ import socket
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TypeAlias
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, urljoin, urlsplit
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
@@ -78,6 +78,14 @@ def parse_url(text: str) -> FetchUrl | Failed:
         return _parse(text.strip())
     except _InvalidUrl as error:
         return Failed("bad_url", str(error))
+
+
+def redirect_target(url: URL, location: str) -> FetchUrl | Failed:
+    """Return where a redirect from a URL leads by its header Location, or `bad_url` with the reason."""
+    try:
+        return parse_url(urljoin(str(url), location))
+    except ValueError:  # such as `//[`
+        return Failed("bad_url", "its host or port cannot be read")
 
 
 def _parse(text: str) -> FetchUrl:

@@ -3,12 +3,11 @@
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from urllib.parse import urljoin
 
 from million_ird.candidate import Failed
 from million_ird.config.rules import WebSettings
 from million_ird.sources.web import robots
-from million_ird.sources.web.addresses import FetchUrl, parse_url
+from million_ird.sources.web.addresses import FetchUrl, redirect_target
 from million_ird.sources.web.cookies import cookies_after
 from million_ird.sources.web.hosts import HostState
 from million_ird.sources.web.request_queue import QueuedRequest
@@ -40,10 +39,7 @@ def _follow_redirect(
     host, location = request.target.host, response.headers.get("Location", "")
     if len(request.hops) >= web.redirects:
         return Failed("redirects", f"{host}: more than {web.redirects} redirects")
-    try:
-        target = parse_url(urljoin(str(request.target.url), location))
-    except ValueError:
-        target = Failed("bad_url", "its host or port cannot be read")
+    target = redirect_target(request.target.url, location)
     if not location or isinstance(target, Failed):
         return Failed("redirects", f"{host}: to nowhere{f' ({target.detail})' if isinstance(target, Failed) else ''}")
     hops = (*request.hops, request.target)

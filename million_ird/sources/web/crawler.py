@@ -174,7 +174,10 @@ class _Crawl:
 
 
 def _is_page(address: str, host: str | None) -> bool:
-    parts = urlsplit(address)
+    try:
+        parts = urlsplit(address)
+    except ValueError:  # a sitemap may list anything
+        return False
     last = parts.path.rsplit("/", 1)[-1]
     suffix = f".{last.rsplit('.', 1)[-1].lower()}" if "." in last else ""
     return parts.hostname == host and suffix in _PAGE_SUFFIXES

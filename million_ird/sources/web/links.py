@@ -4,10 +4,12 @@ import functools
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from urllib.parse import unquote_plus, urlsplit, urlunsplit
+from urllib.parse import unquote_plus, urljoin, urlsplit, urlunsplit
 
 from million_ird.candidate import Candidate, Failed, candidate_key
 from million_ird.config.rules import WebSettings
+from million_ird.errors import one_line
+from million_ird.sources.cells import bad_row
 from million_ird.sources.files import CHUNK_SIZE as FILES_PER_CHUNK
 from million_ird.sources.files import MAX_CHUNK_SIZE as MAX_FILES_PER_CHUNK
 from million_ird.sources.source import Deliver, DescribedEntry, SourceChunk, StreamContext, candidate_of
@@ -47,6 +49,18 @@ class LinkEntry(DescribedEntry):
 def is_web_url(address: str) -> bool:
     """Return whether an address is fetched from a web server."""
     return address[:8].lower().startswith(("http://", "https://"))
+
+
+def join_address(base: str, address: str) -> str:
+    """Return the address that a row of the table at `base` means.
+
+    Raises:
+        ReadError: `bad_row`: it cannot be read, such as `//[`.
+    """
+    try:
+        return urljoin(base, address)
+    except ValueError as error:
+        raise bad_row(f"is no address: {one_line(error)}") from error
 
 
 def address_identity(address: str) -> str:

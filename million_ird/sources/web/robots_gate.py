@@ -3,14 +3,13 @@
 import asyncio
 import time
 from collections.abc import Callable
-from urllib.parse import urljoin
 
 import aiohttp
 
 from million_ird.candidate import Failed
 from million_ird.config.rules import WebSettings
 from million_ird.sources.web import robots
-from million_ird.sources.web.addresses import FetchUrl, parse_url
+from million_ird.sources.web.addresses import FetchUrl, parse_url, redirect_target
 from million_ird.sources.web.hosts import HostMemory, HostState, RobotsRecord
 from million_ird.sources.web.isolated_parser import IsolatedParser
 from million_ird.sources.web.response import HttpResponse, RequestProfile, send_request
@@ -127,7 +126,7 @@ class RobotsGate:
             if isinstance(response, Failed) or response.status in (301, 302, 303, 307, 308):
                 if isinstance(response, Failed):
                     return response
-                robots_url = parse_url(urljoin(str(robots_url.url), response.headers.get("Location", "")))
+                robots_url = redirect_target(robots_url.url, response.headers.get("Location", ""))
                 continue
             return _text(response)
         return ""

@@ -7,6 +7,7 @@ import io
 import json
 import multiprocessing
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -31,9 +32,11 @@ from million_ird.images.decode import shrink
 from million_ird.images.encode import encode_jpeg
 from million_ird.images.encoded_image import EncodedImage
 from million_ird.maintenance import releases
+from million_ird.maintenance.explain import explain
 from million_ird.maintenance.takedown import TakedownResult, read_names, take_down
 from million_ird.maintenance.verify import verify
 from million_ird.reporting.thumbnail_maker import QUALITY, SIDE
+from million_ird.runtime.file_names import as_typed
 from million_ird.runtime.lock import locked
 from million_ird.runtime.storage import Folder
 from million_ird.workflow import Options, build
@@ -369,6 +372,17 @@ def test_a_candidate_is_named_by_id_key_uri_or_source_and_the_result_is_json(
     assert verify(str(out)).faults == []
 
 
+@pytest.mark.parametrize("typed", ["caf\udce9", "\ud800"])
+def test_words_that_are_no_text_are_taken_as_escapes(out: Path, typed: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(repr(as_typed(typed)))):
+        explain(str(out), typed)
+    with pytest.raises(UsageError, match=re.escape(repr(as_typed(typed)))):
+        take_down(str(out), [typed], today=TODAY)
+    taken = take_down(str(out), [NAMED], today=TODAY, reason=typed)
+    assert taken.release is not None
+    assert taken.release.note == as_typed(typed)
+
+
 def test_all_images_can_be_removed(out: Path) -> None:
     done = take_down(str(out), sorted(rows(out)), today=TODAY)
     assert (done.images, done.patches) == (0, 0)
@@ -476,6 +490,14 @@ def test_an_image_that_a_gate_dropped_can_be_blocked_too(tmp_path: Path) -> None
 
 def test_a_list_of_names_may_have_empty_lines_and_comments() -> None:
     assert read_names(["a\n", "\n", "# no\n", " b c \n", "a\n"]) == ["a", "b c"]
+    assert read_names(["\ufeff# no\n", "a\n"]) == ["a"]
+
+
+@pytest.mark.parametrize("content", [b"caf\xe9\n", "a\n".encode("utf-16")])
+def test_a_list_of_names_that_is_not_utf8_is_told_in_one_line(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "ids.txt").write_bytes(content)
+    with open(tmp_path / "ids.txt", encoding="utf-8") as lines, pytest.raises(UsageError, match=r"ids\.txt: not UTF-8"):
+        read_names(lines)
 
 
 def test_no_name_is_an_error(out: Path) -> None:

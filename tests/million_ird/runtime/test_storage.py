@@ -185,6 +185,12 @@ def test_renaming_moves_and_removing_what_is_not_there_is_fine(folder: Folder) -
     assert folder.names() == []
 
 
+@pytest.mark.parametrize("at_most", [0, 1, 9, 10, 11, 1 << 40, 1 << 62])
+def test_a_limit_beyond_all_memory_reads_the_whole_file(folder: Folder, at_most: int) -> None:
+    folder.write("a", b"0123456789")
+    assert folder.read("a", at_most) == b"0123456789"[:at_most]
+
+
 def test_a_version_changes_with_the_file(folder: Folder) -> None:
     folder.write("a", b"1")
     first = folder.version("a")

@@ -108,6 +108,7 @@ OBJECT_FAULTS: dict[str, tuple[tuple[object, ...], str]] = {
     "half a pair inside a list": (("bad.jpg", 1, ["\ud83d"]), "column 'caption': holds half a surrogate pair"),
     "too few columns": ((b'{"url": "bad.jpg", "score": 1}',), "has no column 'caption', only url, score"),
     "no address": ((b'{"score": 1, "caption": "x"}',), "no column names images"),
+    "half a surrogate pair in a name": ((b'{"\\ud83d": 1}',), r"no column names images (url, path, …); it has \ud83d"),
 }  # fmt: skip
 KINDS = {".csv": delimited(","), ".tsv": delimited("\t"), ".jsonl": objects, ".ndjson": objects}
 MATRIX = [(kind, name) for kind in KINDS for name in (OBJECT_FAULTS if KINDS[kind] is objects else DELIMITED_FAULTS)]
@@ -283,6 +284,25 @@ def test_a_parquet_cell_that_is_not_utf_8_fails_its_row(tmp_path: Path, kind: st
     names, (failure,) = split(candidates(tmp_path / "list.parquet"))
     assert names == ["p0.jpg", "p2.jpg"]
     assert failure == Failed("bad_row", f"list.parquet, row 2, column {column!r}: byte 0xe9 is not UTF-8")
+
+
+NO_VALUE = {
+    "a year beyond 9999": pa.array([0, 10**15, 0], pa.timestamp("s")),
+    "a date beyond 9999": pa.array([0, 2**30, 0], pa.date32()),
+    "a time of ages": pa.array([0, 2**62, 0], pa.duration("s")),
+    "an unknown time zone": pa.array([None, 0, None], pa.timestamp("us", tz="Mars/Phobos")),
+}
+
+
+@pytest.mark.parametrize("kind", NO_VALUE)
+@pytest.mark.parametrize("column", ["caption", "license"])
+def test_a_parquet_cell_that_python_has_no_value_for_fails_its_row(tmp_path: Path, kind: str, column: str) -> None:
+    plain = {"url": ["a.jpg", "b.jpg", "c.jpg"], "score": [1.0, 2.0, 3.0], "caption": ["x", "y", "z"]}
+    pq.write_table(pa.table({**plain, column: NO_VALUE[kind]}), tmp_path / "list.parquet")
+    names, (failure,) = split(candidates(tmp_path / "list.parquet"))
+    assert names == ["a.jpg", "c.jpg"]
+    assert failure.failure_class == "bad_row"
+    assert failure.detail.startswith(f"list.parquet, row 2, column {column!r}: holds a value that cannot be read")
 
 
 def test_what_is_not_asked_for_is_not_read(tmp_path: Path) -> None:

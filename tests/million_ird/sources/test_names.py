@@ -14,7 +14,7 @@ from million_ird.candidate import Failed, candidate_key
 from million_ird.config.loading import parse
 from million_ird.config.rules import WebSettings
 from million_ird.maintenance.verify import verify
-from million_ird.runtime.file_names import as_name, as_text
+from million_ird.runtime.file_names import as_name, as_text, as_typed
 from million_ird.sources.archives.source import ArchiveSource
 from million_ird.sources.files import FilesSource
 from million_ird.sources.source import Source
@@ -210,3 +210,22 @@ def test_a_build_of_twins_verifies(tmp_path: Path) -> None:
     result = build([str(tmp_path / "in")], str(tmp_path / "out"), recipe, Options(workers=0))
     assert result.funnel.kept == 3
     assert verify(str(tmp_path / "out")).faults == []
+
+
+@given(st.binary())
+def test_a_name_typed_with_any_bytes_is_the_listed_one(name: bytes) -> None:
+    typed = as_typed(os.fsdecode(name))
+    assert typed == (os.fsdecode(name) if _is_text(name) else as_text(os.fsdecode(name)))
+    assert as_typed(typed) == typed
+
+
+@pytest.mark.parametrize("text", [chr(0xD800), f"a{chr(0xDC7F)}{chr(0xDCE9)}", chr(0xDFFF)])
+def test_half_a_surrogate_pair_that_is_no_byte_is_escaped(text: str) -> None:
+    assert as_typed(text).encode().decode() == as_typed(text)
+
+
+def _is_text(name: bytes) -> bool:
+    try:
+        return bool(name.decode() or True)
+    except UnicodeDecodeError:
+        return False

@@ -6,7 +6,8 @@ import pytest
 
 from million_ird.config.recipe import Recipe
 from million_ird.config.source_spec import SOURCE_KINDS, SourceSpec
-from million_ird.sources.registry import OPENERS, SourceContext, absolute, labels, open_sources
+from million_ird.errors import SourceError
+from million_ird.sources.registry import OPENERS, SourceContext, absolute, labels, open_sources, source_specs
 
 
 def test_every_kind_of_a_recipe_has_an_opener_and_no_other_has() -> None:
@@ -29,6 +30,12 @@ def test_every_kind_of_a_recipe_has_an_opener_and_no_other_has() -> None:
 )
 def test_the_prefix_decides_the_kind_else_the_file_name(uri: str, kind: str) -> None:
     assert absolute(SourceSpec.model_validate(uri)).kind == kind
+
+
+@pytest.mark.parametrize("text", ["", *(f"{kind}:" for kind in SOURCE_KINDS)])
+def test_a_source_that_names_nothing_is_refused_in_one_line(text: str) -> None:
+    with pytest.raises(SourceError, match=f"^source {text}: a source is empty"):
+        source_specs(Recipe(), [text])
 
 
 def test_a_folder_may_be_named_like_a_table(tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ from million_ird.config.loading import parse
 from million_ird.config.rules import WebSettings
 from million_ird.errors import RecipeError, SourceError
 from million_ird.runtime.storage import Folder
+from million_ird.sources.cells import failure_in
+from million_ird.sources.table_parquet import TablePiece
 from million_ird.sources.tables import TableSource
 from million_ird.sources.web.links import LinkFetcher
 from million_ird.workflow import Options, build
@@ -117,3 +119,16 @@ def test_a_name_with_parameters_that_is_no_file_is_not_the_file_without_them(fol
     build([str(folder / "odd.csv")], str(folder / "out"), recipe, Options(workers=0))
     rows = {row["uri"]: row["failure_class"] for row in ledger.load(Folder(str(folder / "out"))).to_pylist()}
     assert rows == {"c.png?": "missing", "c.png": None, "d.png?": "missing", "what?x=1.png": None}
+
+
+@pytest.mark.parametrize("address", ["//[", "//a]b/c.png", "//℀/c.png"])
+def test_an_address_that_cannot_be_joined_to_that_of_its_table_fails_its_row(tmp_path: Path, address: str) -> None:
+    (tmp_path / "list.csv").write_text(f"url\n{address}\nfine.png\n")
+    source = TableSource("list", str(tmp_path / "list.csv"), FETCHER, inside="http://x.org/images")
+    bad, fine = source.read(Folder(str(tmp_path)), TablePiece("list.csv"))
+    assert bad is not None
+    assert fine is not None
+    failed = failure_in(bad.version)
+    assert failed is not None
+    assert failed.detail.startswith("list.csv, line 2: is no address: ")
+    assert fine.address == "http://x.org/images/fine.png"

@@ -428,6 +428,26 @@ def test_a_zip_with_zip64_fields_after_a_program(tmp_path: Path) -> None:
     assert [source.fetch(candidate) for candidate in list_candidates(source)] == [png(n) for n in range(3)]
 
 
+@pytest.mark.parametrize("value", [1 << 62, (1 << 63) - 1, 1 << 63, (1 << 64) - 1])
+@pytest.mark.parametrize("field", ["size", "packed", "offset", "directory"])
+def test_a_zip64_number_beyond_any_file_is_damage(tmp_path: Path, field: str, value: int) -> None:
+    content = zipped([("a.png", png(1))])
+    start, name = content.rindex(b"PK\x01\x02"), b"a.png"
+    if field == "directory":
+        end = content.rindex(b"PK\x05\x06")
+        content = content[:end] + struct.pack("<4sLQL", b"PK\x06\x07", 0, value, 1) + content[end:]
+    else:
+        at = {"packed": 20, "size": 24, "offset": 42}[field]
+        record = bytearray(content[start : content.rindex(b"PK\x05\x06")])
+        record[at : at + 4], record[30:32] = b"\xff" * 4, struct.pack("<H", 12)
+        record[46 + len(name) : 46 + len(name)] = struct.pack("<HHQ", 1, 8, value)
+        end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 1, 1, len(record), start, 0)
+        content = content[:start] + bytes(record) + end
+    (tmp_path / "a.zip").write_bytes(content)
+    with pytest.raises(SourceError, match=r"a\.zip: is not a readable archive: its central directory is"):
+        list_candidates(ArchiveSource("a", str(tmp_path / "a.zip"), LIMIT))
+
+
 def zip_of(path: Path, count: int) -> ArchiveSource:
     with zipfile.ZipFile(path, "w") as archive:
         for number in range(count):

@@ -370,6 +370,7 @@ def test_no_token_of_a_url_is_ever_shown(caplog: pytest.LogCaptureFixture) -> No
         (429, "robots"),
         (redirecting_to("/other.txt"), "robots"),
         (redirecting_to("ftp://x/"), None),
+        (redirecting_to("http://[x/"), None),
         (b"\xef\xbb\xbfUser-agent: *\r\nDisallow: /a\r\n" + b"# long\n" * 100_000, "robots"),
     ],
 )

@@ -87,7 +87,7 @@ def fill_site(site: Site) -> None:
             f"""<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9"
             xmlns:image="http://www.google.com/schemas/sitemap-image/1.1"><url><loc>{site.url("/listed")}</loc>
             <image:image><image:loc>{site.url("/mapped.png")}</image:loc><image:license>CC0</image:license></image:image>
-            </url></urlset>""".encode()
+            </url><url><loc>http://[x/</loc></url></urlset>""".encode()
         ),
         "/evil.xml": b'<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><urlset><url><loc>&b;</loc></url></urlset>',
         "/": html("<img src='/home.png'><a href='/a'>a</a><a href='/private/p'>p</a><a href='/calendar'>c</a>"

@@ -102,10 +102,7 @@ def shown(value: object) -> str:
 
 
 def naming_arguments(function: Callable[Parameters, Returned]) -> Callable[Parameters, Returned]:
-    """Return the function with errors that name its arguments as Python does: `repo_id` instead of `--repo-id`.
-
-    Errors of the system, such as that of a folder which may not be read, become those of this package.
-    """
+    """Return the function with errors that name its arguments as Python does: `repo_id` instead of `--repo-id`."""
 
     @wraps(function)
     def call(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Returned:
@@ -116,6 +113,17 @@ def naming_arguments(function: Callable[Parameters, Returned]) -> Callable[Param
             if message == str(error):
                 raise
             raise type(error)(message) from error
+
+    return call
+
+
+def raising_disk_errors(function: Callable[Parameters, Returned]) -> Callable[Parameters, Returned]:
+    """Return the function with an `OSError`, such as that of a folder it may not read, as an error of this package."""
+
+    @wraps(function)
+    def call(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Returned:
+        try:
+            return function(*args, **kwargs)
         except OSError as error:
             raise disk_error(error) from error
 

@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Callable, Iterable
 from functools import wraps
+from numbers import Integral
 from typing import ParamSpec, TypeVar
 
 from million_ird.errors import UsageError
@@ -78,9 +79,9 @@ def as_count(name: str, value: object, *, at_least: int) -> int:
     Raises:
         UsageError: It is none, or smaller than `at_least`.
     """
-    if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < at_least:  # numpy's are Integral, too
         raise UsageError(f"{name}: {shown(value)} is not a whole number of at least {at_least}")
-    return value
+    return int(value)
 
 
 def as_flag(name: str, value: object) -> bool:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from dynet.api.choices import PathLike, optional_count
-from dynet.arguments import as_choice, as_flag, as_path, as_texts, naming_arguments
+from dynet.arguments import as_choice, as_flag, as_path, as_texts, naming_arguments, raising_disk_errors
 from dynet.extras import require
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ Format: TypeAlias = Literal["onnx", "torch-export", "ncnn", "spandrel", "comfyui
 
 
 @naming_arguments
+@raising_disk_errors
 def export(
     weights: PathLike,
     out: PathLike,

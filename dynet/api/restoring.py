@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 
 from dynet.api.choices import DeviceChoice, PathLike, as_device, optional_count
-from dynet.arguments import as_choice, as_path, naming_arguments, shown
+from dynet.arguments import as_choice, as_path, naming_arguments, raising_disk_errors, shown
 from dynet.errors import UsageError
 from dynet.inference.decoded_image import DecodedImage
 from dynet.inference.images import read_image
@@ -59,6 +59,7 @@ class _Settings:
 
 
 @naming_arguments
+@raising_disk_errors
 def restore(
     image: Image.Image | PathLike | Array,
     weights: PathLike | VariantNetwork = "laptop",

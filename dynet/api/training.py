@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from dynet.api.choices import DeviceChoice, PathLike, as_device, optional_count
-from dynet.arguments import as_choice, as_flag, as_path, as_text, as_texts, naming_arguments, shown
+from dynet.arguments import as_choice, as_flag, as_path, as_text, as_texts, naming_arguments, raising_disk_errors, shown
 from dynet.config.recipe import STAGES, AnyRecipe, FinetuneRecipe, PretrainRecipe, checked_recipe, load_recipe
 from dynet.config.shipped_recipes import find_recipe
 from dynet.errors import RecipeError, UsageError
@@ -24,6 +24,7 @@ Protocol: TypeAlias = Literal["aio-paper", "strict", "harm"]
 
 
 @naming_arguments
+@raising_disk_errors
 def train(
     data: PathLike | Iterable[PathLike],
     out: PathLike,
@@ -83,6 +84,7 @@ def train(
 
 
 @naming_arguments
+@raising_disk_errors
 def evaluate(
     weights: PathLike,
     benchmark: Mapping[str, PathLike] | str | Iterable[str],

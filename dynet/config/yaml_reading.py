@@ -8,7 +8,7 @@ import yaml
 from dynet.errors import RecipeError, reason_of
 
 
-class _Loader(yaml.SafeLoader):
+class _RecipeYaml(yaml.SafeLoader):
     """A YAML loader that rejects a repeated key, of which PyYAML alone silently uses the last one."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -37,7 +37,7 @@ def read_yaml(file: Path) -> Any:
         RecipeError: It cannot be read or is no YAML, a key is there twice, or a number or a date is none.
     """
     try:
-        return yaml.load(file.read_text(encoding="utf-8"), _Loader)
+        return yaml.load(file.read_text(encoding="utf-8"), _RecipeYaml)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise RecipeError(f"{file} cannot be read: {' '.join(str(error).split())}") from error
     except RecursionError as error:

@@ -40,7 +40,7 @@ def released(tiny: DyNet, released_shapes: dict[str, tuple[int, ...]]) -> State:
 
 def converted(folder: Path, saved: object) -> tuple[State, Conversion]:
     torch.save(saved, folder / "net.pth")
-    conversion = convert(folder / "net.pth", folder / "net.safetensors")
+    conversion = convert(folder / "net.pth", folder / "net.safetensors", overwrite=True)
     return read_tensors(folder / "net.safetensors"), conversion
 
 
@@ -171,7 +171,7 @@ def test_safetensors_of_accelerate_and_other_number_formats_convert(
         tensors, _ = converted(tmp_path, {name: tensor.to(dtype) for name, tensor in released.items()})
         assert equal(tensors, {name: tensor.to(dtype).float() for name, tensor in tiny.state_dict().items()})
     torch.save({"params": released}, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
-    convert(tmp_path / "old.pth", tmp_path / "net.safetensors")
+    convert(tmp_path / "old.pth", tmp_path / "net.safetensors", overwrite=True)
     assert equal(read_tensors(tmp_path / "net.safetensors"), tiny.state_dict())
 
 

@@ -140,7 +140,7 @@ def test_the_averaged_weights_are_taken_and_named(
         tensors, conversion = converted(tmp_path, {key: released if key == averaged else other for key in order})
         assert equal(tensors, tiny.state_dict())
         assert (conversion.taken, conversion.not_taken) == (averaged, (latest,))
-    code, out, err = dynet_command("convert", tmp_path / "net.pth", tmp_path / "net.safetensors")
+    code, out, err = dynet_command("convert", tmp_path / "net.pth", tmp_path / "net.safetensors", "--overwrite")
     assert (code, err) == (0, "")
     assert out.splitlines()[:2] == [f"not taken: {latest}", f"taken: {averaged}"]
 

@@ -77,9 +77,11 @@ def restore(
         print_failures(failures, as_json=as_json)
         raise typer.Exit(1)
     # What is above loads no torch, which takes seconds: whatever it refuses is refused at once.
-    loaded = _loaded_options(plan.weights.file, device, variants, tile, precision, local_statistics)
+    loaded, warning = _loaded_options(plan.weights.file, device, variants, tile, precision, local_statistics)
     options = replace(loaded, compare=compare, overwrite=overwrite, encoding=encoding)
     create_output_folder(out)
+    if warning is not None:
+        typer.echo(f"dynet: {warning}", err=True)
     if not restore_and_print(plan.files, options, as_json=as_json):
         raise typer.Exit(1)
 
@@ -128,8 +130,8 @@ def _loaded_options(
     tile: int | None,
     precision: Precision,
     local_statistics: int | None,
-) -> "RestoreOptions":
-    """Return a network that is ready to restore, and how to run it; say so where it harms clean images."""
+) -> "tuple[RestoreOptions, str | None]":
+    """Return a network that is ready to restore and how to run it, and a warning if it may harm clean images."""
     from dynet.inference.precision import choose_dtype
     from dynet.inference.restore import RestoreOptions, prepare_for_inference
     from dynet.inference.tiling import round_tile_to_stride
@@ -141,10 +143,8 @@ def _loaded_options(
     model, training = _load_for_inference(str(weights), where)
     chosen = choose_variants(variants, model.variants)
     prepare_for_inference(model, choose_dtype(precision.value, where), local_statistics)
-    warning = clean_input_warning(training, [variant.name for variant in chosen])
-    if warning is not None:
-        typer.echo(f"dynet: {warning}", err=True)
-    return RestoreOptions(model=model, variants=chosen, device=where, tile=round_tile_to_stride(tile))
+    options = RestoreOptions(model=model, variants=chosen, device=where, tile=round_tile_to_stride(tile))
+    return options, clean_input_warning(training, [variant.name for variant in chosen])
 
 
 def _load_for_inference(weights: str, device: "torch.device") -> "tuple[VariantNetwork, TrainingRecord | None]":

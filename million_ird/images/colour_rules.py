@@ -64,7 +64,7 @@ COLOUR_RULES: tuple[ColourRule, ...] = (
     ColourRule(
         "samples",
         "float of 16, 32 or 64 bits",
-        "[0, 1] is taken as it is; a file with other values or NaN is `unsupported`, with its range",
+        "values in [0, 1] are used as they are; a file with other values or NaN is `unsupported`, with its range",
         lambda it: it.numbers == "float" and it.bits in {16, 32, 64},
     ),
     ColourRule(

@@ -27,7 +27,7 @@ DYNET: Mapping[str, str] = MappingProxyType(
         "restore photo.png --out o --weights run": "run holds no weights.safetensors",
         "restore photo.png --out o --weights damaged.safetensors": "damaged.safetensors is not a safetensors file",
         "restore photo.png --out o --variants X": "no variant 'X', but S",
-        "restore photo.png --out o --variants S,a/b": "'a/b' is no name of a variant",
+        "restore photo.png --out o --variants S,a/b": "'a/b' cannot be the name of a variant",
         "restore photo.png --out o --variants S,S": "a variant is named twice",
         "restore photo.png --out o --format gif": "must be one of png",
         "restore photo.png --out o --format png --quality 90": "png is lossless",

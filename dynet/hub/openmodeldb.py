@@ -210,7 +210,7 @@ def _check_url(option: str, url: str) -> None:
     try:
         parts = urlsplit(url)
     except ValueError as error:  # such as brackets that enclose no address
-        raise UsageError(f"{option} {url}: is no address: {reason_of(error)}") from error
+        raise UsageError(f"{option} {url}: is not an address: {reason_of(error)}") from error
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise UsageError(f"{option} {url}: must be an address that begins with https://")
     if parts.hostname == "cdn.discordapp.com":

@@ -110,7 +110,7 @@ def _check_transparency(image: Image.Image) -> None:
     is_table = isinstance(value, bytes) and image.mode == "P"
     if image.mode in ("1", "L", "P", "RGB") and not is_table and not all(isinstance(one, int) for one in colours):
         raise UsageError(
-            f"{NAME}: its transparency, {shown(value)}, is no colour of mode {image.mode}; "
+            f"{NAME}: its transparency, {shown(value)}, is not a colour of mode {image.mode}; "
             'del image.info["transparency"] removes it'
         )
 

@@ -88,7 +88,7 @@ def split_names(names: str) -> list[str]:
     split = [name.strip() for name in names.split(",")]
     for name in split:
         if not _is_name(name):
-            raise UsageError(f"--variants {names}: {name!r} is no name of a variant")
+            raise UsageError(f"--variants {names}: {name!r} cannot be the name of a variant")
     return split
 
 

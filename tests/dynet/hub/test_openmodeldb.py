@@ -182,7 +182,7 @@ def test_several_files_authors_and_licences(publish: Callable[..., Any], exporte
         ({"resource": "w.pt2=https://e.org/w"}, "takes files that end in"),
         ({"image": "https://e.org/a.png"}, "must be URL-OF-INPUT,URL-OF-RESULT"),
         ({"image": "a.png,b.png"}, "must be an address"),
-        ({"image": "https://[e.org/a.png,https://e.org/b.png"}, "is no address"),
+        ({"image": "https://[e.org/a.png,https://e.org/b.png"}, "is not an address"),
         ({"openmodeldb": "4x-Model.json"}, "must be a file like 1x-My-Model.json"),
         ({"openmodeldb": "1x-My_Model.json"}, "must be a file like 1x-My-Model.json"),
         ({"openmodeldb": "models/"}, "must be a file like 1x-My-Model.json"),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.studies.spoil import CHARTS, KINDS, replace
+from benchmarks.studies.spoil import CHARTS, GOOD, KEPT, KINDS, count_by_kind, replace
 
 
 @pytest.fixture(scope="module")
@@ -82,3 +82,13 @@ def test_a_second_run_writes_the_same_images(files: Sequence[Path], negatives: P
         replace("mix", 0.5, files, tmp_path / name, negatives)
     one, two = ({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("one", "two"))
     assert one == two
+
+
+def test_the_ledger_of_a_mix_is_counted_by_kind(files: Sequence[Path], negatives: Path, tmp_path: Path) -> None:
+    replace("mix", 0.5, files, tmp_path / "mix", negatives)
+    ledger = [
+        {"uri": f"/a/{path.name}", "reason": "drawn" if path.suffix == ".png" else None}
+        for path in (tmp_path / "mix").iterdir()
+    ]
+    counts = count_by_kind([file.stem for file in files], 0.5, ledger)
+    assert counts == {GOOD: {KEPT: 14}} | {kind: {"drawn": 2} for kind in KINDS}

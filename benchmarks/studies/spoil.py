@@ -7,7 +7,8 @@ stay files as they were.
 import io
 import itertools
 import shutil
-from collections.abc import Callable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ Spoil = Callable[[Image.Image, int], Image.Image]
 CHARTS = ("charts", "logos", "documents")
 """Folders of images that are no photographs."""
 SMALLEST = 256
+GOOD, KEPT = "photographs", "kept"
 
 
 def enlarged(image: Image.Image, number: int) -> Image.Image:
@@ -76,6 +78,17 @@ KINDS = (*SPOILS, "charts", "repeated")
 """`charts` are plots, logos and scanned pages; `repeated` is one photograph again and again."""
 
 
+def replaced_places(count: int, share: float) -> tuple[dict[int, int], int]:
+    """Return which of so many files are replaced, each with its number, and the place of the one that is repeated."""
+    order = [int(place) for place in np.random.default_rng(0).permutation(count)]
+    return {place: number for number, place in enumerate(order[: round(share * count)])}, order[-1]
+
+
+def kind_of(kind: str, number: int) -> str:
+    """Return the kind of a replaced file: in a mix they take turns."""
+    return KINDS[number % len(KINDS)] if kind == "mix" else kind
+
+
 def replace(kind: str, share: float, files: Sequence[Path], folder: Path, negatives: Path) -> None:
     """Write the files into a new folder, with a share of them replaced by images of a kind of KINDS, or `mix` of all.
 
@@ -84,24 +97,41 @@ def replace(kind: str, share: float, files: Sequence[Path], folder: Path, negati
     if folder.exists():
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
-    order = np.random.default_rng(0).permutation(len(files))
-    replaced = {int(place): number for number, place in enumerate(order[: round(share * len(files))])}
+    replaced, last = replaced_places(len(files), share)
     drawn = itertools.cycle(_charts(negatives) if kind in ("charts", "mix") else [])
     for place, file in enumerate(files):
         number = replaced.get(place)
         if number is None:
             shutil.copy(file, folder / file.name)
             continue
-        one = KINDS[number % len(KINDS)] if kind == "mix" else kind
+        one = kind_of(kind, number)
         if one in SPOILS:
             with Image.open(file) as image:
                 bad = SPOILS[one](image.convert("RGB"), number)
         elif one == "charts":
             bad = next(drawn)
         else:
-            with Image.open(files[int(order[-1])]) as image:
+            with Image.open(files[last]) as image:
                 bad = image.convert("RGB")
         bad.save(folder / f"{file.stem}.png")
+
+
+def count_by_kind(
+    stems: Sequence[str], share: float, ledger: Iterable[Mapping[str, str | None]]
+) -> dict[str, dict[str, int]]:
+    """Return, by kind, how many images were kept and how many were dropped for each reason.
+
+    Args:
+        stems: The names without ending of the photographs, sorted, as `spoil.replace` got them.
+        share: Of them that were replaced by the mix.
+        ledger: The rows of the ledger, with `uri` and `reason`.
+    """
+    replaced, _ = replaced_places(len(stems), share)
+    kinds = {stems[place]: kind_of("mix", number) for place, number in replaced.items()}
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for row in ledger:
+        counts[kinds.get(Path(str(row["uri"])).stem, GOOD)][row["reason"] or KEPT] += 1
+    return {kind: dict(count.most_common()) for kind, count in sorted(counts.items())}
 
 
 def _charts(negatives: Path) -> list[Image.Image]:

@@ -29,7 +29,7 @@ def main() -> None:
         for kind, count in counts.items():
             words = ", ".join(f"{reason} {number}" for reason, number in count.items())
             print(f"{percent} %, {kind}, {sum(count.values())} images: {words}")
-    file = RESULTS / "mix_after_build.json"
+    file = RESULTS.parent / "mix_after_build.json"
     file.write_text(json.dumps({"machine": describe(), "counts": result}, indent=1) + "\n")
 
 

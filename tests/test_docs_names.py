@@ -28,6 +28,7 @@ FIGURES: list[tuple[str, tuple[str | int, ...], str]] = [
     ("curation", ("naive_per_second",), ".2f"),
     ("curation", ("ratio",), ".1f"),
     *[("curation_stages", ("sets", "photographs", tree, "totals", "ratio"), ".2f") for tree in ("now", "before")],
+    ("mix_after_build", ("counts", "50 %", "collages", "kept"), "d"),
     ("nss", ("ours", "both", "median"), ".0f"),
     ("nss", ("pyiqa", "both", "median"), ",.0f"),
     ("nss_equality", ("forms",), ",d"),

@@ -9,9 +9,7 @@ benchmarks/results/altered_table.json.
 import argparse
 import json
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from itertools import chain
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +17,7 @@ import cv2
 from altered_sets import sources, versions
 from labelled_sets import HARD_PHOTOGRAPHS, ROOT, Labelled, bundled, data_folder, fresh, real
 from labelled_table import PHOTOGRAPHS, gates_of, measured, wilson
-from machine import describe
+from machine import describe, process_pool
 
 from million_ird.config.gates import Gate, first_drop
 
@@ -95,7 +93,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     data = data_folder()
-    with ProcessPoolExecutor(options.workers, get_context("spawn")) as pool:
+    with process_pool(options.workers) as pool:
         altered = list(chain.from_iterable(pool.map(_altered, sources(data))))
         good = list(pool.map(_of, _photographs(data), chunksize=4))
     gates = gates_of(options.recipe, good[0][3])

@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 from alterations import ALTERATIONS
 from machine import SHARED as DATA
-from machine import describe
+from machine import describe, process_pool
 from PIL import Image
 
 from million_ird.dedup.search import HashPairSearch, find_near_duplicates
@@ -141,7 +141,7 @@ def main() -> None:
     paths = [str(path) for path in [*photographs, *others[::step]][: options.pictures]]
     print(f"{len(paths)} images")
     results: dict[str, object] = {}
-    with ProcessPoolExecutor(options.workers) as pool:
+    with process_pool(options.workers) as pool:
         originals = list(pool.map(altered, [(path, None) for path in paths], chunksize=4))
         print(f"{'alteration':<22}{'recall':>8}{'or part':>9}{'pHash ≤ 8':>11}{'false':>7}{'pHash':>7}")
         for name in ALTERATIONS:

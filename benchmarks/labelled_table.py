@@ -16,7 +16,6 @@ import platform
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -37,6 +36,7 @@ from labelled_sets import (
     is_tuning,
     real,
 )
+from machine import process_pool
 
 from million_ird.config.gates import Gate, first_drop
 from million_ird.images.encoded_image import EncodedImage
@@ -185,7 +185,7 @@ def _numbers(cache: Path | None, workers: int) -> list[Row]:
     if cache is not None and cache.is_file():
         return [Row(**row) for row in json.loads(cache.read_text(encoding="utf-8"))]
     data = data_folder()
-    with ProcessPoolExecutor(workers) as pool:
+    with process_pool(workers) as pool:
         rows = list(pool.map(measured, chain(real(data), bundled())))
         # Damaged in the worker that measures them, because they are large.
         for more in pool.map(_measured_damaged, enumerate(sorted((data / "photos").iterdir()))):

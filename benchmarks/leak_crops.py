@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from alterations import cropped
 from leaks import TESTS, sign
-from machine import describe
+from machine import describe, process_pool
 from PIL import Image
 
 from million_ird.decide.leaks import find_leaks
@@ -44,7 +44,7 @@ def main() -> None:
     folder = TESTS["CBSD68"]
     originals = sorted(folder.glob("*.jpg"))
     results = {}
-    with ProcessPoolExecutor(2) as pool, Executor(0) as executor:
+    with process_pool(2) as pool, Executor(0) as executor:
         whole = get_fingerprints(ReferenceSet("CBSD68", str(folder)), executor)
         for kept in KEPT:
             with tempfile.TemporaryDirectory() as scratch:

@@ -16,7 +16,7 @@ import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pyarrow as pa
-from machine import ROOT, SHARED, describe
+from machine import ROOT, SHARED, describe, process_pool
 from matplotlib.patches import Patch, Rectangle
 from PIL import Image
 
@@ -110,7 +110,7 @@ def main() -> None:
     results: dict[str, object] = {"command": "python benchmarks/leaks.py", "machine": describe()}
     with Executor(2) as executor:
         tables = {name: get_fingerprints(ReferenceSet(name, str(folder)), executor) for name, folder in TESTS.items()}
-    with ProcessPoolExecutor(2) as pool:
+    with process_pool(2) as pool:
         for name, table in tables.items():
             twins = within(table)
             found = {part: leaks_in(sorted(folder.glob("*.jpg")), table, pool) for part, folder in PARTS.items()}

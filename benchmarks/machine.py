@@ -3,7 +3,9 @@
 import os
 import platform
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from importlib import metadata
+from multiprocessing import get_context
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -41,3 +43,8 @@ def photographs() -> list[Path]:
     if not folder.is_dir():
         sys.exit(f"{folder}: the photographs that this benchmark needs are not there")
     return sorted(path for path in folder.iterdir() if path.suffix.lower() in {".jpg", ".png"})
+
+
+def process_pool(workers: int) -> ProcessPoolExecutor:
+    """Return a pool of new processes: forked ones can wait forever for a thread that OpenCV had in the parent."""
+    return ProcessPoolExecutor(workers, get_context("spawn"))

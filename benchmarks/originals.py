@@ -10,7 +10,6 @@ import argparse
 import io
 import json
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,7 @@ import pyarrow as pa
 from alterations import ALTERATIONS
 from harms import HARMS
 from machine import SHARED as DATA
-from machine import describe
+from machine import describe, process_pool
 from PIL import Image
 
 from million_ird.config.rules import DuplicateRules
@@ -121,7 +120,7 @@ def main() -> None:
     if options.half:
         paths = paths[options.half == "held-out" :: 2]
     names = tuple(ALL)
-    with ProcessPoolExecutor(options.workers) as pool:
+    with process_pool(options.workers) as pool:
         tasks = [(path, number, options.side, names) for number, path in enumerate(paths)]
         rows = list(pool.map(altered, tasks))
     results: dict[str, dict[str, int]] = {}

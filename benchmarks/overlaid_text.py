@@ -9,13 +9,12 @@ import argparse
 import json
 import time
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import cv2
 import numpy as np
 from harms import HARMS
-from machine import SHARED, describe, photographs
+from machine import SHARED, describe, photographs, process_pool
 from PIL import Image
 
 from million_ird.measures.overlaid_text import OverlaidText
@@ -56,7 +55,7 @@ def main() -> None:
     options = parser.parse_args()
     own = [str(path) for path in photographs()]
     others = [str(path) for path in sorted((SHARED / "train" / "BSDS500" / "train").glob("*.jpg"))[::2]]
-    with ProcessPoolExecutor(options.workers) as pool:
+    with process_pool(options.workers) as pool:
         plain = list(pool.map(count, [(path, ()) for path in (*own, *others)]))
         written = list(pool.map(count, [(path, WITH_TEXT) for path in own[::3]]))
     groups = {"photographs": plain[: len(own)], "BSDS500": plain[len(own) :]}

@@ -4,6 +4,8 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 export HF_HUB_DISABLE_TELEMETRY := 1
 export HF_DATASETS_DISABLE_PROGRESS_BARS := 1
+# Where it is set, each of the many processes of the tests compiles torch anew, for four seconds.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: setup demo docs schemas lint format test test-fast test-core test-full bench clean
 

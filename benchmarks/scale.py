@@ -1,7 +1,8 @@
 """Deciding, the ledger, card and report of many synthetic candidates: processor time, memory and number of files.
 
-Row files as a scan leaves them, made by `synthetic.py`: 2 % of the rows pass. Every step is a process of its own; its
-workers are watched, too. `--passing 0.73` is the ledger of few refusals.
+Rows as a scan leaves them, in units of 250 that are joined into parts of about 100 MB, made by `synthetic.py`: 2 % of
+the rows pass. Every step is a process of its own; its workers are watched, too. `--passing 0.73` is the ledger of few
+refusals.
 """
 
 import argparse
@@ -13,25 +14,28 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from itertools import chain, repeat
 from pathlib import Path
 
 import pyarrow.parquet as pq
 from decide import high_water
-from machine import describe
+from machine import describe, process_pool
 from synthetic import scanned_blocks
 
 from million_ird.build_folder import INDEX, save_recipe, save_sources
 from million_ird.config.loading import load
 from million_ird.dataset.shards import WriteSummary
-from million_ird.ledger import scanned_schema
+from million_ird.ledger import REPEATING, scanned_schema
 from million_ird.ledger_stream import LedgerStream, count_verdicts
 from million_ird.reporting.card import write_card
 from million_ird.reporting.report import write_report
 from million_ird.runtime.executor import Executor
 from million_ird.runtime.storage import Folder
+from million_ird.scan.join_units import GROUP_ROWS
+from million_ird.scan.row_index import PARTS, ROWS, UNITS
 from million_ird.workflow import decide_stage
 
-FILE_ROWS = 500_000
+PART_ROWS, UNIT_ROWS = 500_000, 250
 STEPS = ("decide", "card", "report")
 RESULTS = Path(__file__).parent / "results" / "scale.json"
 
@@ -49,10 +53,9 @@ def main() -> None:
         return
     for rows in arguments.rows:
         with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
-            started = time.process_time()
-            make_scan(Folder(folder), rows, arguments.passing)
-            figures: dict[str, object] = {"made_cpu_s": time.process_time() - started, "workers": arguments.workers}
-            figures["files of rows"] = len(list(Path(folder, ".work", "scan").rglob("*.parquet")))
+            make_scan(Folder(folder), rows, arguments.passing, arguments.workers)
+            figures: dict[str, object] = {"workers": arguments.workers}
+            figures["files of rows"] = len(list(Path(folder, ROWS).rglob("*.parquet")))
             for step in STEPS:
                 figures[step] = one = watched(step, folder, arguments.workers)
                 print(f"{rows:,} rows, {arguments.passing:.0%} pass, {step}: {one}", flush=True)
@@ -146,19 +149,32 @@ def run(step: str, out: Folder, workers: int) -> None:
         write_report(out, LedgerStream.of_build(out), recipe, {}, {})
 
 
-def make_scan(out: Folder, rows: int, passing: float) -> None:
-    """Write the row files of a scan and its index; one block is in memory."""
+def make_scan(out: Folder, rows: int, passing: float, workers: int) -> None:
+    """Write the joined parts of a scan and its index; each process holds one block."""
     recipe = load("million_ird.yaml")
-    schema = scanned_schema(recipe.ledger_entries)
     save_recipe(out, recipe)
     save_sources(out, [])
-    names = []
-    for start in range(0, rows, FILE_ROWS):
-        names.append(f".work/scan/{start // FILE_ROWS % 256:02x}/{start:012d}-rows.parquet")
-        with out.writing(names[-1]) as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
-            for table in scanned_blocks(start, min(rows, start + FILE_ROWS), recipe, passing, schema):
-                writer.write_table(table)
-    out.write_json(INDEX, {"units": names, "measures": recipe.ledger_entries, "vanished": 0})
+    starts = range(0, rows, PART_ROWS)
+    stops = [min(rows, start + PART_ROWS) for start in starts]
+    with process_pool(workers) as pool:
+        units = list(chain.from_iterable(pool.map(write_part, repeat(out), starts, stops, repeat(passing))))
+    out.write_json(INDEX, {"units": units, "measures": recipe.ledger_entries, "vanished": 0})
+
+
+def write_part(out: Folder, start: int, stop: int, passing: float) -> list[str]:
+    """Write the candidates from number `start` to `stop` as a part; return the names of its units."""
+    recipe = load("million_ird.yaml")
+    schema = scanned_schema(recipe.ledger_entries)
+    firsts = range(start, stop, UNIT_ROWS)
+    units = [(f"{first % 256:02x}/{first:012d}", 0, min(UNIT_ROWS, stop - first)) for first in firsts]
+    with (
+        out.writing(f"{PARTS}/{start:012d}.parquet") as file,
+        pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=[*REPEATING]) as writer,
+    ):
+        for table in scanned_blocks(start, stop, recipe, passing, schema):
+            writer.write_table(table, row_group_size=GROUP_ROWS)
+        writer.add_key_value_metadata({UNITS: json.dumps(units).encode()})
+    return [f"{ROWS}/{name}.parquet" for name, _, _ in units]
 
 
 if __name__ == "__main__":

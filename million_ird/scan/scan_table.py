@@ -17,7 +17,7 @@ from million_ird.build_folder import DECIDED, INDEX
 from million_ird.config.recipe import Recipe, digest
 from million_ird.errors import LedgerError
 from million_ird.ledger import scanned_schema
-from million_ird.public_addresses import public_text, public_value
+from million_ird.public_columns import public_texts, public_values
 from million_ird.runtime.storage import Folder
 from million_ird.scan.row_index import RowIndex, RowSpan
 from million_ird.scan.vanished import VANISHED_ROWS
@@ -163,11 +163,8 @@ def read_group(file: pq.ParquetFile, piece: GroupPiece, schema: pa.Schema) -> It
 def _published(table: pa.Table, texts: Sequence[str], keep: frozenset[str]) -> pa.Table:
     """Return the rows with their addresses, and those in their texts, as they may be published."""
     for name in texts:
-        column, publish = table[name], public_text if name == "failure_detail" else public_value
-        if pc.any(pc.match_substring(column, "//")).as_py() or pc.any(pc.match_substring(column, "\\\\")).as_py():
-            values = [value if value is None else publish(value, keep) for value in column.to_pylist()]
-            field = table.schema.field(name)
-            table = table.set_column(table.column_names.index(name), field, pa.array(values, field.type))
+        publish = public_texts if name == "failure_detail" else public_values
+        table = table.set_column(table.column_names.index(name), table.schema.field(name), publish(table[name], keep))
     return table
 
 

@@ -2,19 +2,22 @@
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from million_ird import ledger as ledgers
-from million_ird.config.recipe import Recipe
+from million_ird.config.recipe import Recipe, digest
 from million_ird.dataset.columns import image_columns
 from million_ird.dataset.layout import CARD, CONFIGS, REPORT, SPLITS
 from million_ird.errors import DamagedFile
 from million_ird.runtime.storage import Folder
 from million_ird.schema import KEPT
+
+Run = Callable[[Callable[[str], tuple[str, str]], Iterable[str]], Iterable[tuple[str, str]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,38 +73,41 @@ def read_mark(folder: Folder, name: str) -> Mark | None:
     return Mark("", recipe[1] if recipe else "")
 
 
-def ledger_digest(folder: Folder) -> str:
+def ledger_digest(folder: Folder, run: Run = map) -> str:
     """Return a digest of what the ledger says: of all columns but the signatures, 16 hex digits; empty without one.
 
     Rows are read in groups, so that memory does not grow with the ledger; not at all where the digest of these files is
     known.
+
+    Args:
+        folder: The build.
+        run: Applies a function to each file, in any order, perhaps in other processes.
     """
     if not has_ledger(folder):
         return ""
     known = folder.read_json(_KNOWN)
     if known is not None and known["files"] == ledgers.versions(folder):
         return str(known["digest"])
-    found = hashlib.blake2b(digest_size=8)
-    for table in _ledger_groups(folder):
-        sink = pa.BufferOutputStream()
-        bare = table.replace_schema_metadata(None).combine_chunks()
-        with pa.ipc.new_stream(sink, bare.schema) as stream:
-            stream.write_table(bare)
-        found.update(memoryview(sink.getvalue()))
-    return found.hexdigest()
+    return digest(sorted(run(partial(_digest_of_file, folder), ledgers.files(folder))))
 
 
-def keep_ledger_digest(folder: Folder) -> None:
+def keep_ledger_digest(folder: Folder, run: Run = map) -> None:
     """Store the digest of the present ledger, so that other commands need not read all of its rows for it."""
-    folder.write_json(_KNOWN, {"files": ledgers.versions(folder), "digest": ledger_digest(folder)})
+    folder.write_json(_KNOWN, {"files": ledgers.versions(folder), "digest": ledger_digest(folder, run)})
 
 
-def _ledger_groups(folder: Folder) -> Iterator[pa.Table]:
-    for name in ledgers.files(folder):
-        with folder.parquet(name) as file:
-            wanted = [field for field in file.schema_arrow.names if field not in ledgers.SIGNATURE]
-            for group in range(file.num_row_groups):
-                yield file.read_row_group(group, columns=wanted, use_threads=False)
+def _digest_of_file(folder: Folder, name: str) -> tuple[str, str]:
+    """Return the name of a file of the ledger and a digest of its rows."""
+    found = hashlib.blake2b(digest_size=16)
+    with folder.parquet(name) as file:
+        wanted = [field for field in file.schema_arrow.names if field not in ledgers.SIGNATURE]
+        for group in range(file.num_row_groups):
+            bare = file.read_row_group(group, columns=wanted, use_threads=False).replace_schema_metadata(None)
+            sink = pa.BufferOutputStream()
+            with pa.ipc.new_stream(sink, bare.schema) as stream:
+                stream.write_table(bare.combine_chunks())
+            found.update(memoryview(sink.getvalue()))
+    return name, found.hexdigest()
 
 
 def shards_match(folder: Folder, recipe: Recipe) -> bool:

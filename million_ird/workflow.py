@@ -266,7 +266,7 @@ def decide_stage(folder: Folder, recipe: Recipe, executor: Executor) -> Funnel:
         ).run(executor)
         folder.write_json(DECIDED, {})  # a half-replaced ledger must be decided again
         staged.publish()
-        keep_ledger_digest(folder)
+        keep_ledger_digest(folder, executor.run)
         folder.write_json(DECIDED, {**decided, "files": ledgers.versions(folder)})
         counts = staged.funnel
     clean_decided(folder)  # also what a run left that was killed here

@@ -244,6 +244,15 @@ def test_the_digest_of_a_ledger_is_that_of_its_words(out: str) -> None:
     assert ledger_digest(Folder(out)) == first
 
 
+def test_the_digest_of_a_ledger_does_not_depend_on_who_reads_its_files(out: str) -> None:
+    folder = Folder(out)
+    (file,) = (Path(out) / "ledger").glob("*.parquet")
+    (file.parent / "another.parquet").write_bytes(file.read_bytes())
+    with Executor(2) as executor:
+        assert ledger_digest(folder, executor.run) == ledger_digest(folder)
+        assert ledger_digest(folder, lambda work, files: map(work, reversed([*files]))) == ledger_digest(folder)
+
+
 def test_a_known_digest_is_that_of_the_rows_and_is_not_believed_of_other_files(out: str) -> None:
     known = Path(out) / ".work" / "ledger.json"
     stored = ledger_digest(Folder(out))

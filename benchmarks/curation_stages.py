@@ -2,9 +2,8 @@
 
 For each set of images: every default measure, the signature and the small view, then writing (decoding again, patches,
 lossless WebP), on one thread; and, as `stopped`, measuring as a build does, which stops at the first gate that drops an
-image (those on size are off, since the sets have one size). The limit is a decode by Pillow and one pass over the pixels
-(luma, Laplacian, its variance). Each stage of an image is the least of some rounds, in processor time, since other
-programs may be running.
+image (gates on size are off). The limit is a decode by Pillow and one pass over the pixels (luma, Laplacian, its
+variance). Each stage of an image is the least of some rounds, in processor time, since other programs may be running.
 
     python benchmarks/curation_stages.py --beside ../earlier-checkout
 
@@ -238,7 +237,8 @@ def show(name: str, row: dict[str, Any]) -> None:
     trees = [tree for tree in ("before", "now") if tree in row]
     print(f"{'':34}" + "".join(f"{tree:>10}" for tree in trees))
     for stage in row["now"]["stages"]:
-        print(f"  {stage:32}" + "".join(f"{row[tree]['stages'][stage]:10.2f}" for tree in trees))
+        found = [row[tree]["stages"].get(stage) for tree in trees]  # the earlier tree may lack a measure
+        print(f"  {stage:32}" + "".join(f"{'–':>10}" if ms is None else f"{ms:10.2f}" for ms in found))
     for total in row["now"]["totals"]:
         print(f"{total:34}" + "".join(f"{row[tree]['totals'][total]:10.2f}" for tree in trees))
     for gain in ("measuring_gain", "build_gain"):

@@ -1,6 +1,8 @@
 """Wrong paths, names and flags: one line and exit code 2 at once, whatever the command, before a slow library loads."""
 
+import json
 import shlex
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -171,6 +173,28 @@ def test_files_of_which_none_can_be_read_do_not_wait_for_torch_either(world: Pat
         assert ended.out.count('"error"') == words.count("--json")
         assert not SLOW & ended.modules
     assert not (world / "o").exists()
+
+
+def test_files_that_all_have_a_result_do_not_wait_for_torch_either(world: Path, tmp_path: Path) -> None:
+    for name in ("photos", "out"):
+        shutil.copytree(world / "photos", tmp_path / name)
+    existing = [f"dynet: {Path('out', f'p{number}.png')} already exists; --overwrite replaces it" for number in (0, 1)]
+    once, as_json, beside_text = refusals(
+        "dynet",
+        [
+            ["restore", "photos", "--out", "out"],
+            ["restore", "photos", "--out", "out", "--json"],
+            ["restore", "photos", str(world / "text.png"), "--out", "out"],
+        ],
+        tmp_path,
+    )
+    assert (once.code, once.out, once.err.splitlines()) == (1, "", existing)
+    assert (as_json.code, as_json.err.splitlines()) == (1, existing)
+    assert [json.loads(line)["input"] for line in as_json.out.splitlines()] == ["photos/p0.png", "photos/p1.png"]
+    assert (beside_text.code, beside_text.err.splitlines()[:2]) == (1, existing)
+    assert "text.png: not an image" in beside_text.err
+    for ended in (once, as_json, beside_text):
+        assert not SLOW & ended.modules
 
 
 def test_slow_libraries_are_seen_where_they_are_loaded(world: Path, tmp_path: Path) -> None:

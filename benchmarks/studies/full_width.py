@@ -32,6 +32,7 @@ from sets import ROOT, TESTS, Sets
 from study import WORK, StudyRunner, describe, step_seconds
 
 from dynet.cli.app import main as dynet
+from dynet.training.metrics_log import read_lines, values_of
 
 if TYPE_CHECKING:
     from dynet.model.training_record import TrainingRecord
@@ -126,7 +127,7 @@ def run(arguments: argparse.Namespace) -> None:
     out = arguments.out / "evaluation"
     evaluate(arguments, parts, "aio-paper", tuple(TESTS), out)
     about = {"minutes": round((time.monotonic() - start) / 60, 1), "training_minutes": round(trained / 60, 1)}
-    about |= {"validation": [json.loads(line) for line in (finished / "validation.jsonl").read_text().splitlines()]}
+    about |= {"validation": read_lines(finished / "validation.jsonl", values_of)}
     describe_run(arguments, out, about | {"steps": steps})
     print((out / "results.md").read_text())
 
@@ -232,7 +233,7 @@ def curves(folder: Path, chart_file: Path) -> None:
         1, len(stages), figsize=(4.5 * len(stages), 3), squeeze=False, layout="constrained"
     )
     for axes, stage in zip(panels[0], stages, strict=True):
-        lines = [json.loads(line) for line in (folder / f"{stage}.jsonl").read_text().splitlines()]
+        lines = read_lines(folder / f"{stage}.jsonl", values_of)
         for variant, colour in (("XS", "#3a9d5d"), ("S", "#30638e"), ("L", "#d1495b")):
             points = [(line["step"], line["loss"]) for line in lines if line["variant"] == variant]
             window = max(len(points) // 20, 1)

@@ -25,6 +25,8 @@ from sets import ROOT, TESTS, Sets, run_program
 sys.path.insert(0, str(ROOT / "benchmarks"))
 from machine import describe
 
+from dynet.training.metrics_log import read_lines, values_of
+
 RESULTS = ROOT / "benchmarks" / "results" / "studies"
 IMAGES = ROOT / "docs" / "images" / "studies"
 WORK = ROOT / "build" / "studies"
@@ -146,7 +148,7 @@ class StudyRunner:
 
 def step_seconds(metrics: Path, batch: int, settling: int = 0) -> float:
     """Return the median time of a step over all variants, from the run's log, without the first `settling` steps."""
-    lines = [json.loads(line) for line in metrics.read_text().splitlines()[settling:]]
+    lines = read_lines(metrics, values_of)[settling:]
     return round(statistics.median(batch / line["images_per_s"] for line in lines), 5)
 
 

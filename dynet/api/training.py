@@ -120,13 +120,13 @@ def evaluate(
     """
     require("torch", "safetensors", "tifffile")
     from dynet.evaluation.evaluate_weights import evaluate_weights
-    from dynet.evaluation.plan import PLANNERS
+    from dynet.evaluation.plan import PLANNERS, EvaluationRequest
 
     folder = None if out is None else Path(as_path("out", out))
-    report = evaluate_weights(
-        as_path("weights", weights),
-        _benchmarks(benchmark),
-        as_choice("protocol", protocol, PLANNERS),
+    request = EvaluationRequest(
+        weights=as_path("weights", weights),
+        benchmarks=_benchmarks(benchmark),
+        protocol=as_choice("protocol", protocol, PLANNERS),
         variants=None if variants is None else ",".join(as_texts("variants", variants)),
         sigma=None if sigma is None else _sigmas(sigma),
         metrics=None if metrics is None else ",".join(as_texts("metrics", metrics)),
@@ -134,6 +134,7 @@ def evaluate(
         out=folder,
         device=as_device(device),
     )
+    report = evaluate_weights(request)
     if folder is not None:
         report.write(folder)
     return report

@@ -82,7 +82,7 @@ def restore(
     create_output_folder(out)
     if warning is not None:
         typer.echo(f"dynet: {warning}", err=True)
-    if not restore_and_print(plan.files, options, as_json=as_json):
+    if not restore_and_print(plan.files, options, plan.existing, as_json=as_json):
         raise typer.Exit(1)
 
 

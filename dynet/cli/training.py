@@ -87,11 +87,12 @@ def evaluate(
     """
     require("torch", "safetensors", "tifffile")
     from dynet.evaluation.evaluate_weights import evaluate_weights
+    from dynet.evaluation.plan import EvaluationRequest
 
-    report = evaluate_weights(
-        weights,
-        benchmark,
-        protocol.value,
+    request = EvaluationRequest(
+        weights=weights,
+        benchmarks=benchmark,
+        protocol=protocol.value,
         variants=variants,
         sigma=sigma,
         metrics=metrics,
@@ -99,6 +100,7 @@ def evaluate(
         out=out,
         device=device.value,
     )
+    report = evaluate_weights(request)
     report.print(as_json=as_json)
     if out is not None:
         report.write(out)

@@ -105,10 +105,13 @@ def load_batches(crops: CropDataset, sampler: StepSampler, workers: int, pin: bo
             persistent_workers=workers > 0,
             worker_init_fn=_set_up_worker,
         )
-    for batch in batches:
-        if isinstance(batch, DyNetError):
-            raise batch
-        yield batch
+    try:
+        for batch in batches:
+            if isinstance(batch, DyNetError):
+                raise batch
+            yield batch
+    finally:
+        del batches  # ends the workers, although an error keeps this frame as long as someone keeps the error
 
 
 def dead_worker(error: RuntimeError) -> str | None:

@@ -1,7 +1,7 @@
 """Layouts of image folders: clean images, or pairs of a degraded image and its clean one.
 
 A folder of pairs is recognised by its structure: two folders side by side with the names of two sides (SIDES), anywhere
-below the given folder. Letter case never matters in the names of folders and images.
+below the given folder. Letter case never matters in the names of folders and images. Folders of trainings are left out.
 """
 
 import logging
@@ -55,6 +55,9 @@ SPLITS: Mapping[Split, frozenset[str]] = MappingProxyType(
 )
 IGNORED_FOLDERS = frozenset({"blur_gamma", "__macosx"})
 """Folders that are neither side: GoPro's blur with another gamma, and what macOS adds to archives."""
+
+RUN_FILES = ("run.json", "config.yaml")
+"""Files by which the folder of a training is recognised; it has them before any image."""
 
 DEGRADED_FOLDERS = frozenset(degraded for degraded, _, _ in SIDES) - {"rain"}
 """Folders of degraded images, which cannot be trained on without their clean ones next to them. A folder `rain` is not
@@ -241,14 +244,22 @@ def _shorten(files: list[str]) -> str:
 
 
 def _subfolders(folder: Path) -> list[Path]:
-    """Return the folders in a folder, including links to folders."""
+    """Return the folders in a folder, including links to folders; those of trainings are left out."""
     try:
         with os.scandir(folder) as entries:
             names = [entry.name for entry in entries if entry.is_dir()]
     except OSError as error:
         raise DataError(f"{folder} cannot be read: {error.strerror}") from error
     kept = [name for name in names if not name.startswith(".") and name.casefold() not in IGNORED_FOLDERS]
-    return [folder / name for name in sorted(kept)]
+    return [folder / name for name in sorted(kept) if not _is_run(folder / name)]
+
+
+def _is_run(folder: Path) -> bool:
+    """Return whether a folder is that of a training, whose previews are no images to train on.
+
+    Otherwise a run that writes below its data would find other data when it is resumed.
+    """
+    return all((folder / name).is_file() for name in RUN_FILES)
 
 
 def _walk_images(folder: Path, parents: tuple[str, ...] = ()) -> Iterator[Path]:

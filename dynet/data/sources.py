@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
 from dynet.data.folder_set import FolderSet
 from dynet.data.hub_set import HubSet
 from dynet.data.image_set import ImageSet
@@ -130,6 +132,35 @@ def check_locations(sources: Sequence[DataSource]) -> None:
             raise DataError(f"--data {source.location}: no such folder; a dataset on the Hub is user/name")
         if folder.is_dir() and not any(folder.iterdir()):
             raise DataError(f"--data {source.location}: the folder is empty")
+
+
+def check_out_is_apart(sources: Sequence[DataSource], out: Path) -> None:
+    """Check that the files of a new run do not become files of its data, which would then be other data on resuming.
+
+    Image folders leave out runs below them. A folder of shards is read by `datasets`, which takes every file in it
+    unless its card lists them.
+
+    Raises:
+        DataError: `out` is inside such a folder.
+    """
+    for source in sources:
+        folder = Path(source.location)
+        if not folder.is_dir() or not out.resolve().is_relative_to(folder.resolve()):
+            continue
+        if _is_dataset(folder) and not _card_lists_files(folder):
+            raise DataError(
+                f"--out {out} is inside --data {source.location}, which has no card that lists its files, so the run "
+                "would change its own data: name a folder outside"
+            )
+
+
+def _card_lists_files(folder: Path) -> bool:
+    """Return whether the README.md of a dataset says which files are read."""
+    try:
+        _, header, _ = (folder / "README.md").read_text(encoding="utf-8").split("---\n", maxsplit=2)
+        return any("data_files" in config for config in yaml.safe_load(header)["configs"])
+    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
+        return False
 
 
 def _read_list(file: Path) -> frozenset[str]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from dynet.errors import UsageError
 from dynet.evaluation.added_degradations import AddedJpeg, AddedNoise, CleanInput, NothingAdded
@@ -12,6 +12,9 @@ from dynet.evaluation.benchmark import BenchmarkSet, BenchmarkTask
 from dynet.evaluation.pyiqa_names import check_names as check_metric_names
 from dynet.model.file_kind import find_any_weights
 from dynet.runtime.atomic_files import check_output_folder
+
+if TYPE_CHECKING:
+    from dynet.runtime.devices import DeviceName
 
 PUBLISHED_SIGMAS = (15.0, 25.0, 50.0)
 
@@ -92,6 +95,29 @@ PLANNERS: Mapping[str, Planner] = MappingProxyType(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationRequest:
+    """The arguments of `dynet evaluate` and `dynet.evaluate`."""
+
+    weights: str
+    """A weights file, a folder that holds one, the name of shipped weights, or a repository on the Hub."""
+    benchmarks: Sequence[str]
+    """Texts NAME=DIR."""
+    protocol: str
+    """A name of PLANNERS."""
+    variants: str | None
+    """Names with commas; None is all."""
+    sigma: str | None
+    """Numbers with commas; None is those of the protocol."""
+    metrics: str | None
+    """Names of metrics of pyiqa with commas, or None."""
+    tile: int | None
+    """The side in pixels; None restores whole images."""
+    out: Path | None
+    """The folder for the results."""
+    device: "DeviceName"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluationPlan:
     """The rows of the table, and the weights file to measure."""
 
@@ -99,28 +125,19 @@ class EvaluationPlan:
     weights: Path
 
 
-def plan_evaluation(
-    weights: str,
-    benchmarks: Sequence[str],
-    protocol: str,
-    *,
-    variants: str | None,
-    sigma: str | None,
-    metrics: str | None,
-    out: Path | None,
-) -> EvaluationPlan:
-    """Check the arguments of `evaluate_weights`; nothing is written.
+def plan_evaluation(request: EvaluationRequest) -> EvaluationPlan:
+    """Check what is asked for; nothing is written.
 
     Raises:
         UsageError: There are no such weights, variants, benchmarks or metrics, or `out` cannot be written to.
     """
-    if metrics is not None:
-        check_metric_names(metrics)
-    sigmas = None if sigma is None else parse_sigmas(sigma)
-    found = find_any_weights(weights)
-    if variants is not None:
-        found.check_variants(variants)
-    tasks = PLANNERS[protocol]([BenchmarkSet.parse(text) for text in benchmarks], sigmas)
-    if out is not None:
-        check_output_folder(out)
+    if request.metrics is not None:
+        check_metric_names(request.metrics)
+    sigmas = None if request.sigma is None else parse_sigmas(request.sigma)
+    found = find_any_weights(request.weights)
+    if request.variants is not None:
+        found.check_variants(request.variants)
+    tasks = PLANNERS[request.protocol]([BenchmarkSet.parse(text) for text in request.benchmarks], sigmas)
+    if request.out is not None:
+        check_output_folder(request.out)
     return EvaluationPlan(tasks=tasks, weights=found.file)

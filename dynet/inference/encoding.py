@@ -115,6 +115,11 @@ class Encoding:
         named = next((name for name, suffixes in _SUFFIXES.items() if lower in suffixes), "PNG")
         return format_suffix(self.format.upper() if self.format else named, input_suffix)
 
+    def possible_suffixes(self, input_suffix: str) -> set[str]:
+        """Return the suffixes that an input of this file name may lead to, whatever its content."""
+        formats = [self.format.upper()] if self.format else _SUFFIXES
+        return {format_suffix(name, input_suffix) for name in formats}
+
 
 SAME_AS_INPUT = Encoding()
 

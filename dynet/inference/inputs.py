@@ -63,10 +63,13 @@ class OutputNaming:
         """Return the path of the sheet that shows before and after."""
         return _result_path(target, ".compare.png")
 
+    def paths(self, target: Path, suffix: str) -> list[Path]:
+        """Return the paths of all results, and of the sheet if there is one."""
+        return [*self.result_paths(target, suffix), *([self.sheet_path(target)] if self.compare else [])]
+
     def expected_paths(self, file: InputFile) -> list[Path]:
         """Return all paths that an input leads to, as far as its name shows."""
-        results = self.result_paths(file.target, self.encoding.expected_suffix(file.path.suffix))
-        return [*results, *([self.sheet_path(file.target)] if self.compare else [])]
+        return self.paths(file.target, self.encoding.expected_suffix(file.path.suffix))
 
 
 def find_input_files(

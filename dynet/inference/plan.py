@@ -1,11 +1,12 @@
 """What `dynet restore` is asked for, checked by names and headers before torch is loaded, which takes seconds."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from dynet.errors import ImageError, UsageError
 from dynet.inference.encoding import Encoding
+from dynet.inference.existing_results import find_existing_results
 from dynet.inference.images import read_size
 from dynet.inference.inputs import InputFile, OutputNaming, find_input_files
 from dynet.inference.results import RestoreFailure
@@ -19,15 +20,20 @@ class RestorePlan:
     """The files to restore, and the weights file to do it with."""
 
     files: tuple[InputFile, ...]
+    existing: Mapping[Path, RestoreFailure]
+    """The failures of files that have a result, which may not be replaced."""
     weights: FoundWeights
 
     def failures(self) -> list[RestoreFailure]:
-        """Return why no file at all can be restored, one failure for each; none as soon as one has a readable header.
+        """Return why no file at all can be restored, one failure for each: it has a result, or no readable header.
 
-        The other files of a run may still fail: each is read when it is its turn.
+        Nothing is returned as soon as one can be. The others may still fail: each is read when it is its turn.
         """
         failures = []
         for file in self.files:
+            if file.path in self.existing:
+                failures.append(self.existing[file.path])
+                continue
             try:
                 read_size(file.path)
             except ImageError as error:
@@ -67,7 +73,8 @@ def plan_restoring(
     check_output_folder(out)
     found = find_any_weights(weights)
     found.check_variants(variants)
-    return RestorePlan(files=tuple(files), weights=found)
+    existing = {} if overwrite else find_existing_results(files, naming)
+    return RestorePlan(files=tuple(files), existing=existing, weights=found)
 
 
 def check_options_of_dynet(weights: FoundWeights, *, bf16: bool, local_statistics: bool) -> None:

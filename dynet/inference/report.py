@@ -3,8 +3,9 @@
 import json
 import logging
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dynet.errors import InterruptedRun
@@ -17,8 +18,10 @@ if TYPE_CHECKING:
     from dynet.inference.restore import RestoreOptions
 
 
-def restore_and_print(inputs: Sequence[InputFile], options: "RestoreOptions", *, as_json: bool) -> bool:
-    """Restore each file and print its result.
+def restore_and_print(
+    inputs: Sequence[InputFile], options: "RestoreOptions", known: Mapping[Path, RestoreFailure], *, as_json: bool
+) -> bool:
+    """Restore each file and print its result; for one whose failure is known, print that.
 
     Returns:
         Whether every file was restored.
@@ -33,7 +36,7 @@ def restore_and_print(inputs: Sequence[InputFile], options: "RestoreOptions", *,
     with ProgressReport("restore", sum(sizes), as_percentage=True) as progress, _warnings_to(progress.print_line):
         overall = _OverallProgress(progress, sizes)
         try:
-            for result in restore_all(inputs, options, overall.advance):
+            for result in restore_all(inputs, options, overall.advance, known):
                 done += 1
                 overall.finish_file(result.input.name)
                 all_restored = all_restored and isinstance(result, RestoredFile)

@@ -5,7 +5,7 @@ features.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from dynet.inference.canvas import ArrayCanvas, Canvas, FloatRGB, ImageCanvas
 from dynet.inference.comparison_sheet import make_comparison_sheet
 from dynet.inference.decoded_image import DecodedFile, DecodedImage
 from dynet.inference.encoding import SAME_AS_INPUT, Encoding
+from dynet.inference.existing_results import claim_results
 from dynet.inference.file_encoding import file_suffix
 from dynet.inference.images import read_file, write_file, write_image
 from dynet.inference.inputs import InputFile, OutputNaming, ReservedPaths
@@ -85,11 +86,24 @@ def prepare_for_inference(model: VariantNetwork, dtype: torch.dtype, local_stati
 
 
 def restore_all(
-    inputs: Sequence[InputFile], options: RestoreOptions, on_progress: ProgressCallback
+    inputs: Sequence[InputFile],
+    options: RestoreOptions,
+    on_progress: ProgressCallback,
+    known: Mapping[Path, RestoreFailure],
 ) -> Iterator[RestoredFile | RestoreFailure]:
-    """Restore each file; one that cannot be read, restored or written is yielded as a failure, and the run goes on."""
+    """Restore each file; one that cannot be read, restored or written is yielded as a failure, and the run goes on.
+
+    Args:
+        inputs: The files.
+        options: How they are restored.
+        on_progress: Called during the work.
+        known: Failures by input, which are known before: these files are not read.
+    """
     meter, reserved = CostMeter(options.device, options.model), ReservedPaths(inputs, options.naming)
     for file in inputs:
+        if file.path in known:
+            yield known[file.path]
+            continue
         try:
             yield _restore_file(file, options, reserved, meter, on_progress)
         except ImageError as error:
@@ -107,12 +121,8 @@ def _restore_file(
 ) -> RestoredFile:
     decoded = read_file(file.path)
     height, width = decoded.images[0].colour.shape[:2]
-    paths = options.naming.result_paths(file.target, file_suffix(decoded, options.encoding, file.path.suffix))
-    sheet = options.naming.sheet_path(file.target) if options.compare else None
-    for path in [*paths, *([sheet] if sheet else [])]:
-        reserved.reserve(file, path)
-        if path.exists() and not options.overwrite:
-            raise ImageError(f"{path} already exists; --overwrite replaces it")
+    suffix = file_suffix(decoded, options.encoding, file.path.suffix)
+    paths, sheet = claim_results(file, suffix, options.naming, reserved, overwrite=options.overwrite)
     outputs, panels = [], [("input", decoded.images[0])]
     for number, (variant, path) in enumerate(zip(options.variants, paths, strict=True)):
 

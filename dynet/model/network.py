@@ -99,13 +99,7 @@ class DyNet(VariantNetwork, ModelHubMixin, library_name="dynet", pipeline_tag="i
         self.down3 = Downsample(dim * 4)
         self.latent = TransformerBlock(dim * 8, heads[3], per_repeat)
 
-        # Without prompts, features pass unchanged; at the latent a convolution halves the channels instead.
-        prompts_beside_latent = prompts_at in ("skips", "decoder")
-        self.prompt_skip2 = self._prompt(0, dim * 2, dim * 2) if prompts_beside_latent else nn.Identity()
-        self.prompt_skip3 = self._prompt(1, dim * 4, dim * 4) if prompts_beside_latent else nn.Identity()
-        self.prompt_latent = (
-            self._prompt(2, dim * 8, dim * 4) if prompts_at != "none" else nn.Conv2d(dim * 8, dim * 4, 1, bias=False)
-        )
+        self.prompt_skip2, self.prompt_skip3, self.prompt_latent = self._prompts()
 
         self.up3 = Upsample(dim * 4)
         self.reduce3 = nn.Conv2d(dim * 6, dim * 4, 1, bias=False)
@@ -132,15 +126,23 @@ class DyNet(VariantNetwork, ModelHubMixin, library_name="dynet", pipeline_tag="i
         """Return all transformer blocks: those of the levels, of the prompts, and of the refinement."""
         return (module for module in self.modules() if isinstance(module, TransformerBlock))
 
-    def _prompt(self, index: int, channels: int, out_channels: int) -> PromptBlock:
-        shape = self.architecture
-        return PromptBlock(
-            channels,
-            out_channels,
-            prompts=shape.prompts,
-            prompt_channels=shape.prompt_channels[index],
-            prompt_size=shape.prompt_sizes[index],
-        )
+    def _prompts(self) -> tuple[nn.Module, nn.Module, nn.Module]:
+        """Return the prompts of level 2, level 3 and the latent, or what is in their place.
+
+        Without prompts, features pass unchanged; at the latent a convolution halves the channels instead.
+        """
+        shape, dim = self.architecture, self.architecture.dim
+
+        def prompt(index: int, channels: int, out_channels: int) -> PromptBlock:
+            size = {"prompt_channels": shape.prompt_channels[index], "prompt_size": shape.prompt_sizes[index]}
+            return PromptBlock(channels, out_channels, prompts=shape.prompts, **size)
+
+        beside_latent: tuple[nn.Module, nn.Module] = (nn.Identity(), nn.Identity())
+        if shape.prompts_at in ("skips", "decoder"):
+            beside_latent = prompt(0, dim * 2, dim * 2), prompt(1, dim * 4, dim * 4)
+        if shape.prompts_at == "none":
+            return *beside_latent, nn.Conv2d(dim * 8, dim * 4, 1, bias=False)
+        return *beside_latent, prompt(2, dim * 8, dim * 4)
 
     def forward(self, x: Tensor, variant: Variant | str = LARGE) -> Tensor:
         """Restore images.

@@ -4,13 +4,17 @@ They are in order, and have no line twice, also after a run was killed and resum
 """
 
 import json
+import logging
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from dynet.runtime.atomic_files import naming, write_atomically
+
+logger = logging.getLogger(__name__)
+Parsed = TypeVar("Parsed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +49,8 @@ class LineLog:
     def __init__(self, path: Path, start: int) -> None:
         """Keep the lines of steps up to `start`; a killed run may have left later ones, or half of one."""
         self._path = path
-        text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-        write_atomically(path, "".join(_until(text.splitlines(keepends=True), start)))
+        lines = read_lines(path, lambda line: (values_of(line)["step"], line), may_end_early=True)
+        write_atomically(path, "".join(f"{line}\n" for step, line in lines if step <= start))
 
     def append(self, lines: Sequence[StepLine | ValidationLine]) -> None:
         """Write the lines and flush them to the disk, before the checkpoint that relies on them."""
@@ -56,22 +60,44 @@ class LineLog:
             os.fsync(file.fileno())
 
 
-def _until(lines: Iterable[str], start: int) -> list[str]:
-    kept = []
-    for line in lines:
-        step = _step(line)
-        if step is None or step > start:
-            break
-        kept.append(line)
-    return kept
+def read_lines(path: Path, parse: Callable[[str], Parsed], *, may_end_early: bool = False) -> list[Parsed]:
+    """Read the lines of a log; those that are damaged are left out, with one warning.
+
+    A machine that crashes and a full disk may leave anything in the place of a line, and half a line at the end.
+
+    Args:
+        path: The file; one that is missing has no lines.
+        parse: Reads one line without its end, such as `values_of`; for a damaged one it raises a ValueError, KeyError
+            or TypeError.
+        may_end_early: Whether half a line at the end is left out silently, since its step will be done again.
+    """
+    if not path.is_file():
+        return []
+    *lines, rest = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    parsed, damaged = [], []
+    for number, line in enumerate(lines, 1):
+        try:
+            parsed.append(parse(line))
+        except (ValueError, KeyError, TypeError):
+            damaged.append(number)
+    if rest and not may_end_early:
+        damaged.append(len(lines) + 1)
+    if damaged:
+        more = f" (and {len(damaged) - 1} more)" if len(damaged) > 1 else ""
+        logger.warning("%s: line %d%s is damaged and left out", path, damaged[0], more)
+    return parsed
 
 
-def _step(line: str) -> int | None:
-    """Return the step of a line; None for half a line, and for whatever else a machine that crashed may leave."""
-    try:
-        return int(json.loads(line)["step"]) if line.endswith("\n") else None
-    except (ValueError, KeyError, TypeError):
-        return None
+def values_of(line: str) -> dict[str, Any]:
+    """Return the values of a line by name.
+
+    Raises:
+        ValueError: It is not a line that a run writes.
+    """
+    values = json.loads(line)
+    if not isinstance(values, dict) or type(values.get("step")) is not int:
+        raise ValueError("a run does not write such a line")
+    return values
 
 
 def _non_empty_fields(line: StepLine | ValidationLine) -> dict[str, Any]:

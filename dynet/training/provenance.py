@@ -1,7 +1,6 @@
 """The training record of a run: what its weights files say about how they were trained."""
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +8,7 @@ from dynet.config.recipe import AnyRecipe
 from dynet.model.training_record import StartingWeights, TrainingRecord, ValidationResult
 from dynet.model.weight_parts import sha256_of
 from dynet.model.weights import read_header
-from dynet.training.metrics_log import ValidationLine
+from dynet.training.metrics_log import ValidationLine, read_lines, values_of
 from dynet.training.run_options import RunOptions
 
 
@@ -49,8 +48,7 @@ def read_validations(file: Path) -> list[ValidationLine]:
     They come from the file and not from memory, because a run that was killed between its last step and its weights
     has only the file.
     """
-    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
-    return [ValidationLine(**json.loads(line)) for line in lines]
+    return read_lines(file, lambda line: ValidationLine(**values_of(line)))
 
 
 def summary(record: TrainingRecord) -> dict[str, str]:

@@ -26,12 +26,14 @@ from typing import IO, Any, Self
 import yaml
 
 from dynet.config.recipe import AnyRecipe
+from dynet.data.layouts import RUN_FILES
 from dynet.errors import RunError, reason_of
 from dynet.model.weight_parts import sha256_of
 from dynet.model.weights import FILE_NAME
 from dynet.runtime.atomic_files import check_output_folder, is_temporary, make_folder, naming, sweep, write_atomically
 from dynet.training.checkpoints import last_step, sweep_checkpoints
 
+RECORD, RECIPE = RUN_FILES
 _CACHE_NAMES = (".arrow", ".part")
 """Suffixes of the files in RUN/stream, which a run may write before its run.json."""
 _OLD_TEMPORARY = re.compile(r"\.(run\.json|config\.yaml)\.\d+\.tmp")
@@ -87,6 +89,7 @@ class RunFolder:
         self.path = path
         self._lock: IO[str] | None = None
 
+    record = property(lambda self: self.path / RECORD)
     checkpoints = property(lambda self: self.path / "checkpoints")
     metrics = property(lambda self: self.path / "metrics.jsonl")
     validation = property(lambda self: self.path / "validation.jsonl")
@@ -105,13 +108,12 @@ class RunFolder:
         if self.path.exists() and not self.path.is_dir():
             raise RunError(f"--out {self.path} is a file, not a folder")
         check_output_folder(self.path)
-        record = self.path / "run.json"
         if self._is_begun() and not resume:
             raise RunError(
                 f"{self.path} already holds a run ({last_step(self.path / 'checkpoints')} steps done): "
                 "--resume goes on with it, another --out starts a new one"
             )
-        if self.path.is_dir() and not record.exists():
+        if self.path.is_dir() and not self.record.exists():
             foreign = sorted(entry.name for entry in self.path.iterdir() if not _is_of_killed_start(entry))
             if "checkpoints" in foreign:
                 raise RunError(f"--out {self.path} holds a run without its run.json, and cannot be identified")
@@ -127,13 +129,12 @@ class RunFolder:
         make_folder(self.path)
         self._lock = self._acquire()
         self._sweep()
-        record = self.path / "run.json"
         if self._is_begun():
-            identity.check_equals(_read_record(record), self.path)
+            identity.check_equals(_read_record(self.record), self.path)
         else:
             fields = {"recipe": identity.recipe, "data": identity.data, "init": identity.init}
-            write_atomically(record, json.dumps(fields, indent=1))
-        write_atomically(self.path / "config.yaml", yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
+            write_atomically(self.record, json.dumps(fields, indent=1))
+        write_atomically(self.path / RECIPE, yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
 
     def _sweep(self) -> None:
         """Remove what killed processes left unfinished; this process has the lock and has written nothing yet."""

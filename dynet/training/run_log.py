@@ -1,11 +1,13 @@
 """The logs of a run: metrics.jsonl, validation.jsonl, TensorBoard, and W&B if the recipe names a project."""
 
+import contextlib
 import hashlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor
@@ -41,10 +43,29 @@ class RunLog:
         self._recipe, self._accelerator = recipe, accelerator
         self._steps: list[tuple[int, int, StepResult]] = []  # (steps done, crops, result), not yet written
         self._flushed_at, self._waiting_seconds = time.monotonic(), 0.0
-        self._trackers = _trackers(recipe, folder, start) if accelerator.is_main_process else []
+        self._trackers: list[GeneralTracker] = []  # started, to be closed
         if accelerator.is_main_process:
             self._metrics = LineLog(folder.metrics, start)
             self._validation = LineLog(folder.validation, start) if recipe.validation else None
+            try:
+                for tracker in _started_trackers(recipe, folder, start):
+                    self._trackers.append(tracker)
+            except BaseException:
+                self._close_after_error()
+                raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Finish the files and the threads of TensorBoard and W&B, also after an error."""
+        if error is not None:
+            self._close_after_error()
+            return
+        for tracker in self._trackers:
+            tracker.finish()
 
     def add_waiting_time(self, seconds: float) -> None:
         """Count time that was spent waiting for crops."""
@@ -133,10 +154,14 @@ class RunLog:
         for tracker in self._trackers:
             tracker.log(values, step=step)
 
-    def close(self) -> None:
-        """Finish the files of TensorBoard and W&B."""
+    def _close_after_error(self) -> None:
+        """Close every tracker; W&B shows the run as failed. What closing raises matters less than the error."""
         for tracker in self._trackers:
-            tracker.finish()
+            with contextlib.suppress(Exception):
+                if tracker.name == "wandb":
+                    tracker.tracker.finish(exit_code=1)
+                else:
+                    tracker.finish()
 
 
 def _scalars(line: StepLine) -> dict[str, float]:
@@ -147,19 +172,20 @@ def _scalars(line: StepLine) -> dict[str, float]:
     return scalars | {name: value for name, value in optional.items() if value is not None}
 
 
-def _trackers(recipe: AnyRecipe, folder: RunFolder, start: int) -> "list[GeneralTracker]":
-    """Start TensorBoard, and W&B if the recipe names a project; a resumed run goes on as the same run of W&B."""
+def _started_trackers(recipe: AnyRecipe, folder: RunFolder, start: int) -> "Iterator[GeneralTracker]":
+    """Start W&B, if the recipe names a project, and TensorBoard; a resumed run goes on as the same run of W&B."""
     from accelerate.tracking import TensorBoardTracker, WandBTracker
 
     path = folder.path
-    trackers: list[Any] = [TensorBoardTracker("tensorboard", str(path), purge_step=start + 1)]
     if recipe.wandb is not None:
         require("wandb")
         run_id = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]
-        trackers.append(WandBTracker(recipe.wandb, dir=str(path), name=path.name, id=run_id, resume="allow"))
-        _start_wandb(trackers[-1], recipe.wandb)
-    trackers[0].start()
-    return trackers
+        wandb = WandBTracker(recipe.wandb, dir=str(path), name=path.name, id=run_id, resume="allow")
+        _start_wandb(wandb, recipe.wandb)
+        yield wandb
+    tensorboard: Any = TensorBoardTracker("tensorboard", str(path), purge_step=start + 1)
+    tensorboard.start()
+    yield tensorboard
 
 
 def _start_wandb(tracker: Any, project: str) -> None:

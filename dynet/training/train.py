@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from dynet.config.recipe import AnyRecipe, PretrainRecipe
 from dynet.data.mix import Mix
-from dynet.data.sources import check_locations, open_mix
+from dynet.data.sources import check_locations, check_out_is_apart, open_mix
 from dynet.errors import WeightsError
 from dynet.model.weights import FILE_NAME, read_header, read_tensors
 from dynet.training import finetune, pretrain
@@ -37,6 +37,8 @@ def train(recipe: AnyRecipe, options: RunOptions) -> Outcome:
     if is_first:
         folder.check_free(resume=options.resume)
     check_locations(options.sources)
+    if not folder.record.exists():
+        check_out_is_apart(options.sources, folder.path)
     _check_init_and_device(recipe, options)
     mix = _open_data(recipe, options, folder)
     if is_first:

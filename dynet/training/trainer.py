@@ -87,6 +87,7 @@ class Trainer:
         """
         recipe, is_main = self.recipe, self.accelerator.is_main_process
         with (
+            self.log,
             StopSignals() as signals,
             self._dead_workers_as_errors(signals),
             ProgressReport(recipe.stage, recipe.steps, self.start, shown=is_main) as progress,
@@ -112,7 +113,6 @@ class Trainer:
                 if is_stopping and not is_last:
                     raise InterruptedRun(f"stopped after step {done} of {recipe.steps}; --resume goes on from there")
                 progress.advance(self.log.note)
-        self.log.close()
         self._write_weights()
         self.accelerator.end_training()
 

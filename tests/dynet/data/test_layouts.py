@@ -1,5 +1,6 @@
 import logging
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -299,3 +300,15 @@ def test_rain100l_has_a_hundred_pairs() -> None:
 @pytest.mark.skipif(not BSDS500.is_dir(), reason="the pictures of BSDS500 are not here")
 def test_bsds500_has_five_hundred_clean_images() -> None:
     assert [len(part.images) for part in find_task_folders(BSDS500, "train")] == [500]
+
+
+@pytest.mark.parametrize("run", ["run", "a/runs/1", "target/run"])
+def test_a_training_below_its_data_adds_nothing_to_it(run: str, folder: Callable[..., Path]) -> None:
+    for data in (["a/1.png", "b.jpg"], ["input/1.png", "target/1.png"]):
+        top = folder(*data)
+        before = find_task_folders(top, "train")
+        for file in ("run.json", "config.yaml", "previews/step-00000002.png", "input/x.png", "target/x.png"):
+            folder(f"{run}/{file}")
+        assert find_task_folders(top, "train") == before
+        assert find_task_folders(top / run, "train")  # a run that is named itself is read
+        shutil.rmtree(top)

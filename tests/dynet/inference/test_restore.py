@@ -87,6 +87,10 @@ def test_nothing_is_overwritten_without_overwrite(
     assert "a.png already exists; --overwrite replaces it" in err
     assert (out / "a.png").read_text() == "precious"
     assert (out / "b.jpg").exists()
+    (out / "b.jpg").unlink()
+    code, stdout, _ = dynet_command(*command, "--json")
+    assert code == 1
+    assert ["error" in json.loads(line) for line in stdout.splitlines()] == [True, False]  # in the order of the inputs
     assert dynet_command(*command, "--overwrite")[0] == 0
     assert Image.open(out / "a.png").size == (47, 33)
 

@@ -19,7 +19,8 @@ from million_ird.sources.files import FilesSource, StorageOptions
 from million_ird.sources.hub import DatasetSource
 from million_ird.sources.listing import has_magic
 from million_ird.sources.source import Source
-from million_ird.sources.tables import TableSource, is_table
+from million_ird.sources.table_formats import is_table
+from million_ird.sources.tables import TableSource
 from million_ird.sources.web.links import LinkFetcher
 from million_ird.sources.web.site_source import SiteSource
 

@@ -105,6 +105,18 @@ class Journal:
         return f"{self._state}/{unit}{suffix}"
 
 
+def listed_files(folder: Folder) -> Iterator[pa.ChunkedArray]:
+    """Yield the files that each unit of an export has written or was about to write; nothing is changed.
+
+    Args:
+        folder: The export, which another process may hold.
+    """
+    for split in sorted(exported_splits(folder)):
+        for name in folder.names(f"{STATE}/{split}"):
+            if name.endswith((_BEGUN, _DONE)):
+                yield folder.read_table(f"{STATE}/{split}/{name}", [FILE_NAME])[FILE_NAME]
+
+
 def exported_splits(folder: Folder) -> set[str]:
     """Return the splits of which an earlier export wrote something."""
     return {name for name in folder.names(STATE) if "." not in name and name != "lock"}

@@ -57,7 +57,7 @@ class TakedownResult:
         if self.lacking:
             lines.append(f"{plural(self.lacking, 'image')} kept now but not in the shards yet: run million-ird build")
         if self.release:
-            lines.append(f"This is version {self.release.version}; publish it, the published version still has them")
+            lines.append(f"This is version {self.release.version}; publish it: a published earlier one still has them")
         lines += [f"An export has removed images until you run: {printable(command)}" for command in self.exports]
         return "\n".join(lines)
 

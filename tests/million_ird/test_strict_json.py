@@ -40,7 +40,7 @@ def test_a_number_that_json_does_not_have_is_null_at_any_depth(number: float) ->
 
 
 def test_all_other_values_are_written_as_json_dumps_writes_them() -> None:
-    value = {"b": [1, 2.5, None, True, "é\u2028", {}], "a": (1e308, -0.0, 10**30)}
+    value: dict[str, Any] = {"b": [1, 2.5, None, True, "é\u2028", {}], "a": (1e308, -0.0, 10**30)}
     assert to_json(value) == json.dumps(value, ensure_ascii=False)
     options: dict[str, Any] = {"indent": 1, "sort_keys": True, "separators": (",", ":"), "ensure_ascii": True}
     assert to_json(value, **options) == json.dumps(value, **options)

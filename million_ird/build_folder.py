@@ -9,6 +9,7 @@ from million_ird.config.recipe import HEADER_LINE, Recipe
 from million_ird.config.source_spec import SourceSpec
 from million_ird.errors import LedgerError, OutputError
 from million_ird.runtime.storage import Folder
+from million_ird.strict_json import to_json
 
 if TYPE_CHECKING:  # they load what reads sources, which most commands on a finished build do without
     from million_ird.sources.registry import SourceContext
@@ -85,7 +86,7 @@ def save_sources(folder: Folder, specs: Sequence[SourceSpec]) -> None:
 
 def write_json_if_changed(folder: Folder, name: str, value: object) -> None:
     """Write JSON unless the file has it, so that a build in which nothing moved leaves its files as they are."""
-    if folder.read_json(name) != json.loads(json.dumps(value)):
+    if folder.read_json(name) != json.loads(to_json(value)):
         folder.write_json(name, value)
 
 

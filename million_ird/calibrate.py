@@ -25,6 +25,7 @@ from million_ird.runtime.storage import Folder
 from million_ird.scan.cascade import Cascade
 from million_ird.schema import measure_fields
 from million_ird.sources.files import FilesSource
+from million_ird.sources.registry import image_path
 
 IMAGES_PER_TASK = 4
 
@@ -83,7 +84,7 @@ def calibrate(
         listener: Receives progress.
 
     Raises:
-        SourceError: A set is missing, or contains no readable image.
+        SourceError: A set is missing, is no folder or file of images, or contains no readable image.
         ModelUnavailable: The parameters of a score are missing.
     """
     recipe = Recipe(measure_all=True, scores=tuple(scores), measures=tuple(measures))
@@ -119,7 +120,7 @@ def calibrate(
 
 def _tasks(roots: Sequence[str], recipe: Recipe, models: str | None) -> list[_CalibrationTask]:
     tasks = []
-    for root in roots:
+    for root in map(image_path, roots):
         source = FilesSource(root, Folder(root).url, recipe.limits.max_bytes, follow_links=True)  # nothing is published
         candidates = [candidate for chunk in source.chunks() for candidate in source.candidates(chunk)]
         tasks += [

@@ -15,7 +15,7 @@ from million_ird.config.source_spec import SourceSpec
 from million_ird.errors import OutputError, SourceError, UsageError
 from million_ird.reference_sets import ReferenceSet
 from million_ird.runtime.storage import Folder
-from million_ird.sources.registry import SourceContext, open_sources
+from million_ird.sources.registry import SourceContext, image_path, open_sources
 
 _REMOTE = ("://", "dataset:", "site:")
 
@@ -33,7 +33,8 @@ def check_new_build(sources: Sequence[str], out: str, recipe: Recipe, benchmarks
         raise SourceError("no sources: name at least one with --sources")
     check_images(sources, recipe, folder)
     for benchmark in benchmarks:
-        if "://" not in benchmark.path and not Path(benchmark.path).exists():
+        path = image_path(benchmark.path, by_name=not benchmark.path.endswith(".parquet"))
+        if "://" not in path and not Path(path).exists():
             raise UsageError(f"--exclude-benchmark {benchmark.name}={benchmark.path}: no such file or folder")
 
 
@@ -48,6 +49,18 @@ def check_images(sources: Sequence[str], recipe: Recipe | None = None, out: Fold
     here = [SourceSpec.named(source) for source in sources if not any(mark in source for mark in _REMOTE)]
     if here:
         open_sources(here, SourceContext(recipe=recipe or Recipe(), out=out))
+
+
+def check_image_paths(paths: Sequence[str]) -> None:
+    """Check that paths name images, not sources of another kind; on this machine they must exist.
+
+    Raises:
+        SourceError: One does not.
+    """
+    named = [image_path(as_path("source", path)) for path in paths]
+    here = [SourceSpec(uri=path, kind="files") for path in named if "://" not in path]
+    if here:
+        open_sources(here, SourceContext(recipe=Recipe()))
 
 
 def check_build(out: str) -> None:
@@ -88,9 +101,10 @@ def check_files(files: Sequence[str]) -> None:
     """Check that at least one of several files exists; the others are reported when it is their turn.
 
     Raises:
-        UsageError: None of them does.
+        UsageError: None of them does, or one is a source of another kind.
     """
-    if not any("://" in file or Path(file).exists() for file in files):
+    paths = [image_path(file, by_name=False) for file in files]
+    if not any("://" in path or Path(path).exists() for path in paths):
         raise UsageError(f"{files[0]}: no such file" + (f", nor any of {len(files) - 1} others" if files[1:] else ""))
 
 

@@ -25,6 +25,7 @@ from million_ird.reference_sets import FOLDER, REMOVED, ReferenceSet, parse_refe
 from million_ird.runtime.executor import Executor
 from million_ird.runtime.storage import FileEntry, Folder
 from million_ird.sources.listing import list_files
+from million_ird.sources.registry import image_path
 
 log = logging.getLogger(__name__)
 
@@ -66,14 +67,17 @@ def get_fingerprints(benchmark: ReferenceSet, executor: Executor) -> pa.Table:
     They are read from a fingerprint file or a build, or computed from a folder of images.
 
     Raises:
-        SourceError: Nothing is there, there are no images, or one cannot be read: fingerprints must be complete.
+        SourceError: Nothing is there, it is a source of another kind, there are no images, or one cannot be read:
+            fingerprints must be complete.
     """
-    if benchmark.path.endswith(".parquet"):
-        parent, _, name = benchmark.path.rpartition("/")
+    is_file = benchmark.path.endswith(".parquet")
+    path = image_path(benchmark.path, by_name=not is_file)
+    if is_file:
+        parent, _, name = path.rpartition("/")
         return load_fingerprints(Folder(parent or "."), name)
-    if Folder(benchmark.path).exists(LEDGER) and Folder(benchmark.path).exists(RECIPE):
-        return _fingerprints_of_build(Folder(benchmark.path))
-    folder, listed = list_files(benchmark.path, follow_links=True)  # the user's own; no image is published
+    if Folder(path).exists(LEDGER) and Folder(path).exists(RECIPE):
+        return _fingerprints_of_build(Folder(path))
+    folder, listed = list_files(path, follow_links=True)  # the user's own; no image is published
     entries = list(listed)
     tasks = [
         _FingerprintTask(folder, tuple(entries[start : start + _FILES_PER_TASK]))

@@ -15,6 +15,7 @@ from million_ird.printable import printable
 from million_ird.runtime.storage import Folder
 from million_ird.runtime.threads import single_threaded
 from million_ird.sources.listing import list_files
+from million_ird.sources.registry import image_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +52,11 @@ def score_files(
         user: Measures of your own modules, whose columns can be named, too.
 
     Raises:
-        UsageError: There are no names, or an unknown one.
+        UsageError: There are no names, or an unknown one; or a path has the prefix of another kind of source.
         ModelUnavailable: The parameters of a score are missing.
     """
+    for path in paths:
+        image_path(path, by_name=False)
     fields = {name for measure in (*MEASURES.values(), *user_measures(user).values()) for name in measure.fields}
     scores = [name for name in names if name not in fields]
     check_metrics(names, [*fields])
@@ -76,7 +79,11 @@ def score_files(
 
 
 def _read_image(path: str) -> EncodedImage:
-    folder, entries = list_files(path)
-    if Folder(path).is_folder:
+    place = image_path(path, by_name=False)
+    folder, listed = list_files(place)
+    if Folder(place).is_folder:
         raise SourceError("is a folder, not a file")
-    return EncodedImage(folder.read(next(entries).uri))
+    entries = list(listed)
+    if len(entries) > 1:
+        raise SourceError(f"is a pattern of {len(entries):,} files; name them")
+    return EncodedImage(folder.read(entries[0].uri))

@@ -1,5 +1,7 @@
 """What the pages name is there: files, links, recipes; their figures are those of the benchmarks' files."""
 
+import ast
+import importlib
 import json
 import re
 import tomllib
@@ -153,3 +155,29 @@ def test_every_folder_of_the_packages_stands_in_the_design() -> None:
         for folder in (ROOT / package).iterdir():
             if (folder / "__init__.py").is_file():
                 assert f"`{folder.name}/`" in told or f"{package}/{folder.name}/" in told, folder
+
+
+def failure_classes() -> set[str]:
+    """The failure classes that the package gives to candidates, but for those of statuses, `http_…`."""
+    found = {"removed"}  # written into a table, not as an object
+    for path in (ROOT / "million_ird").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not (isinstance(node, ast.Call) and ast.unparse(node.func) in {"Failed", "ReadError", "WorkerDied"}):
+                continue
+            match node.args[0] if node.args else None:
+                case ast.Constant(str(name)):
+                    found.add(name)
+                case ast.Name(name) if name.isupper():
+                    module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+                    found.add(getattr(importlib.import_module(module), name))
+                case ast.Call(args=[*_, ast.Constant(str(name))]):  # the default of a table of error numbers
+                    found.add(name)
+    return found
+
+
+def test_the_failure_classes_are_those_of_their_table() -> None:
+    section = text_of("docs/crawling.md").partition("## Failures and retrying")[2].partition("\n## ")[0]
+    cells = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+    named = re.findall(r"`(\w+)`", " ".join(cells))
+    assert len(named) == len({*named})
+    assert {name for name in named if not name.startswith("http_")} == failure_classes()

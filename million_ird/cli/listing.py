@@ -1,12 +1,11 @@
 """The commands that list what there is, one line each: recipes, metrics, test sets."""
 
-import json
 from collections.abc import Mapping
 
 import typer
 
 from million_ird.cli.options import AsJson
-from million_ird.printable import printable_lines
+from million_ird.printable import printable_json, printable_lines
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -38,14 +37,14 @@ def benchmarks_command(as_json: AsJson = False) -> None:
     from million_ird.known_benchmarks import KNOWN
 
     if as_json:
-        typer.echo(json.dumps([asdict(known) for known in KNOWN]))
+        typer.echo(printable_json([asdict(known) for known in KNOWN]))
     else:
         _print({known.name: f"{known.images:>3} images  {known.made_from}" for known in KNOWN}, as_json)
 
 
 def _print(entries: Mapping[str, str], as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps(entries))
+        typer.echo(printable_json(entries))
         return
     width = max(map(len, entries)) + 2
     typer.echo(printable_lines("\n".join(f"{name:<{width}}{text}".rstrip() for name, text in entries.items())))

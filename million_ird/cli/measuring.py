@@ -63,7 +63,7 @@ def calibrate_command(
     as_json: AsJson = False,
 ) -> None:
     """Propose thresholds from images to keep and images to drop."""
-    from million_ird.checks import check_images, check_models, check_new_folder
+    from million_ird.checks import check_image_paths, check_models, check_new_folder
     from million_ird.config.score_names import check_metrics
 
     names, user = [name.strip() for name in scores.split(",") if name.strip()], _user_measures(measures)
@@ -71,7 +71,7 @@ def calibrate_command(
         check_metrics(names, option="--scores")
     check_models(models)
     for sources in (good, bad):
-        check_images(sources)
+        check_image_paths(sources)
     if out is not None:
         check_new_folder(out, ("distributions.png", "recipe.yaml"))
     from million_ird.calibrate import calibrate, write_calibration  # after what refuses at once
@@ -105,10 +105,10 @@ def fit_niqe_command(
     ],
 ) -> None:
     """Fit the pristine model of NIQE to your own photographs."""
-    from million_ird.checks import check_images, check_new_file
+    from million_ird.checks import check_image_paths, check_new_file
 
     check_new_file(out, ".npz")
-    check_images(images)
+    check_image_paths(images)
     from million_ird.calibrate import fit_niqe_file  # after what refuses at once
     from million_ird.cli import terminal
     from million_ird.reporting.formatting import plural
@@ -123,10 +123,10 @@ def fingerprint_command(
     workers: Workers = None,
 ) -> None:
     """Write the fingerprints of a test set. They contain no pixels; use them with --exclude-benchmark NAME=FILE."""
-    from million_ird.checks import check_images, check_new_file
+    from million_ird.checks import check_image_paths, check_new_file
 
     check_new_file(out, ".parquet")
-    check_images([images])
+    check_image_paths([images])
     from million_ird.cli import terminal  # after what refuses at once
     from million_ird.fingerprints import get_fingerprints, save_fingerprints
     from million_ird.reference_sets import ReferenceSet

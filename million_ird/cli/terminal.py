@@ -1,7 +1,6 @@
 """What the command line prints: progress on stderr, results on stdout."""
 
 import contextlib
-import json
 import os
 import signal
 import sys
@@ -184,7 +183,7 @@ def calibration_table(calibration: "Calibration") -> Group:
 def calibration_json(calibration: "Calibration") -> str:
     """Return a calibration as one JSON object."""
     joint = calibration.joint
-    return json.dumps(
+    return printable_json(
         {
             "recall": calibration.recall,
             "unreadable": calibration.unreadable,
@@ -201,7 +200,7 @@ def calibration_json(calibration: "Calibration") -> str:
                 "gates": [gate.model_dump(include={"field", "min", "max"}) for gate in joint.gates],
                 "good_kept": joint.good_kept,
                 "bad_dropped": joint.bad_dropped,
-                "precision": None if joint.precision != joint.precision else joint.precision,  # NaN is not JSON
+                "precision": joint.precision,
             },
         }
     )

@@ -5,6 +5,7 @@ from typing import Any, Literal, TypeAlias, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from million_ird.errors import SourceError
+from million_ird.strict_json import has_non_finite
 
 SourceKind: TypeAlias = Literal[
     "files",
@@ -90,6 +91,13 @@ class SourceSpec(BaseModel):
         if kind != AUTO and kind not in SOURCE_KINDS:
             raise ValueError(f"{kind!r} is no kind of source; {', '.join(SOURCE_KINDS)} are")
         return kind
+
+    @field_validator("storage")
+    @classmethod
+    def _can_be_saved(cls, storage: dict[str, Any]) -> dict[str, Any]:
+        if has_non_finite(storage):
+            raise ValueError("storage: a number is infinite or NaN, and could not be saved for later runs")
+        return storage
 
     @model_validator(mode="after")
     def _options_fit(self) -> "SourceSpec":

@@ -24,6 +24,7 @@ from million_ird.runtime.storage import Folder
 from million_ird.scan.row_index import RowSpan
 from million_ird.scan.scan_table import read_group, span_groups
 from million_ird.schema import FAILED
+from million_ird.strict_json import to_json
 
 FOLDER = ".work/decide"
 PLACE = ("span", "group", "index")
@@ -147,7 +148,8 @@ class _Refusing:
         )
         codes = pa.table({"outcome": np.concatenate([np.empty(0, np.int16), *self._codes])})
         task.out.write_table(
-            verdicts_file(task.name), codes.replace_schema_metadata({_SUMMARY: json.dumps(asdict(part)).encode()})
+            verdicts_file(task.name),
+            codes.replace_schema_metadata({_SUMMARY: to_json(asdict(part), ensure_ascii=True).encode()}),
         )
         return part
 

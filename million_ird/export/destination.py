@@ -4,7 +4,7 @@ import os
 
 from million_ird.build_folder import LOCK as BUILD_LOCK
 from million_ird.config.recipe import nearest
-from million_ird.errors import OutputError, UsageError
+from million_ird.errors import DamagedFile, OutputError, UsageError
 from million_ird.export.shard_reader import DatasetShard, find_shards
 from million_ird.runtime.lock import is_locked
 from million_ird.runtime.storage import Folder
@@ -80,6 +80,18 @@ def destination(source: Folder, form: str, config: str, to: str | None) -> Folde
 def claim(source: Folder, chosen: Folder, form: str, config: str) -> None:
     """Record in the destination which dataset, config and format it contains."""
     chosen.write_json(_CLAIM, _claim(source, chosen, form, config))
+
+
+def read_claim(chosen: Folder) -> dict[str, str]:
+    """Return which dataset (`of`), config (`config`) and format (`as`) an export has.
+
+    Raises:
+        DamagedFile: It does not say so.
+    """
+    claimed = chosen.read_json(_CLAIM)
+    if not isinstance(claimed, dict) or not {"as", "config", "of"} <= claimed.keys():
+        raise DamagedFile(f"{chosen.path(_CLAIM)}: damaged")
+    return {key: str(value) for key, value in claimed.items()}
 
 
 def _claim(source: Folder, chosen: Folder, form: str, config: str) -> dict[str, str]:

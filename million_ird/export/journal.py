@@ -15,6 +15,7 @@ import pyarrow as pa
 from million_ird.export.destination import STATE
 from million_ird.export.shard_reader import FILE_NAME
 from million_ird.runtime.storage import Folder
+from million_ird.strict_json import to_json
 
 _BEGUN, _DONE = ".begun.parquet", ".done.parquet"
 _TOTALS = b"million_ird.export"
@@ -49,7 +50,7 @@ class Journal:
 
     def finish(self, unit: str, columns: pa.Table, totals: UnitTotals) -> None:
         """Record that they were written."""
-        sums = json.dumps({"bytes": totals.bytes, "reencoded": totals.reencoded})
+        sums = to_json({"bytes": totals.bytes, "reencoded": totals.reencoded})
         self._folder.write_table(self._path(unit, _DONE), columns.replace_schema_metadata({_TOTALS: sums}))
         self._folder.remove(self._path(unit, _BEGUN))
         self.done.add(unit)
@@ -102,6 +103,18 @@ class Journal:
 
     def _path(self, unit: str, suffix: str) -> str:
         return f"{self._state}/{unit}{suffix}"
+
+
+def listed_files(folder: Folder) -> Iterator[pa.ChunkedArray]:
+    """Yield the files that each unit of an export has written or was about to write; nothing is changed.
+
+    Args:
+        folder: The export, which another process may hold.
+    """
+    for split in sorted(exported_splits(folder)):
+        for name in folder.names(f"{STATE}/{split}"):
+            if name.endswith((_BEGUN, _DONE)):
+                yield folder.read_table(f"{STATE}/{split}/{name}", [FILE_NAME])[FILE_NAME]
 
 
 def exported_splits(folder: Folder) -> set[str]:

@@ -9,7 +9,6 @@ bytes.
 
 import io
 import itertools
-import json
 import math
 import tarfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,6 +18,7 @@ import pyarrow as pa
 
 from million_ird.export.layout import ExportedImage, ExportSplit
 from million_ird.export.shard_reader import FILE_NAME, DatasetImage, DatasetShard
+from million_ird.strict_json import to_json
 
 TAR_BYTES = 500_000_000
 _DTYPES = {pa.float64(): "float64", pa.float32(): "float32"}
@@ -109,8 +109,7 @@ def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
 
 
 def _json(image: DatasetImage) -> bytes:
-    finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in image.columns.items()}
-    return json.dumps(finite, sort_keys=True, ensure_ascii=False, allow_nan=False).encode()
+    return to_json(image.columns, sort_keys=True).encode()
 
 
 def _tars_of(files: Sequence[str]) -> list[str]:

@@ -21,6 +21,7 @@ from million_ird.ledger_stream import LedgerStream
 from million_ird.reference_sets import REMOVED
 from million_ird.runtime.storage import Folder
 from million_ird.scan.scan_table import ScanTable, from_ledger
+from million_ird.schema import REMOVED as REASON
 from million_ird.sources.web.links import keys_of_address
 
 _COLUMNS = ("id", "pixels_id", "width", "height", "phash", "points")
@@ -69,6 +70,19 @@ def add_to_blocklist(folder: Folder, names: Sequence[str]) -> BlocklistUpdate:
         folder.write_table(REMOVED, _as_table(after))
     blocked = _blocked(ledger, after)
     return BlocklistUpdate(blocked, len(blocked) - len(_blocked(ledger, before)), unknown)
+
+
+def removed_ids(folder: Folder) -> pa.Array:
+    """Return the ids of all images that were removed from a build, those that only resemble a removed one included.
+
+    Args:
+        folder: Output folder of a build, decided with its blocklist.
+    """
+    blocked = load_removed(folder)
+    ids = set() if blocked is None else set(blocked["id"].to_pylist())
+    for table in LedgerStream.of_build(folder).batches(["id", "reason"]):
+        ids |= set(table.filter(pc.equal(table["reason"], REASON))["id"].to_pylist())
+    return pa.array(sorted(ids - {None}), pa.string())
 
 
 def _find_named(ledger: LedgerStream, names: Sequence[str], out: str) -> tuple[set[int], int]:

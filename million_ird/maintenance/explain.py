@@ -21,6 +21,7 @@ from million_ird.reporting.formatting import plural
 from million_ird.runtime.file_names import as_typed
 from million_ird.schema import DROPPED, HEADER_COLUMNS, KEPT, LEAK, NEAR, measure_fields, null_reason
 from million_ird.sources.web.links import keys_of_address
+from million_ird.strict_json import json_values
 
 SUGGESTED = 3
 """At most so many candidates are suggested for a name that none has."""
@@ -49,8 +50,8 @@ class Explanation:
         return self.text
 
     def as_json(self) -> Row:
-        """Return the row as a JSON object."""
-        return self.row
+        """Return the row as a JSON object, with null for a number that is infinite or NaN."""
+        return dict(json_values(self.row))
 
 
 def explain(out: str, name: str) -> Explanation:

@@ -25,6 +25,7 @@ from million_ird.reporting.card import write_card
 from million_ird.reporting.formatting import plural
 from million_ird.runtime.storage import Folder
 from million_ird.schema import KEPT, REMOVED, VANISHED
+from million_ird.strict_json import to_json
 
 LAST_RELEASE = "releases/kept.parquet"
 CHANGED = "changed"
@@ -211,7 +212,7 @@ def _count(mask: pa.ChunkedArray) -> int:
 
 
 def _save_content(folder: Folder, now: pa.Table, release: DatasetRelease) -> None:
-    described = json.dumps(release.as_json(), sort_keys=True, ensure_ascii=False).encode()
+    described = to_json(release.as_json(), sort_keys=True).encode()
     folder.write_table(LAST_RELEASE, now.replace_schema_metadata({_RELEASE: described}))
 
 

@@ -13,16 +13,16 @@ from datetime import date
 from million_ird.build_folder import LOCK, open_build
 from million_ird.dataset.rewrite_shards import rewrite_shards
 from million_ird.errors import UsageError, one_line
-from million_ird.export.destination import INSIDE, STATE
-from million_ird.maintenance.blocklist import add_to_blocklist
+from million_ird.export.exports_inside import commands_where_held
+from million_ird.maintenance.blocklist import add_to_blocklist, removed_ids
 from million_ird.maintenance.purge import purge
 from million_ird.maintenance.releases import DatasetRelease, make_release, update_card
+from million_ird.printable import printable
 from million_ird.reporting.formatting import plural
 from million_ird.runtime.executor import Executor
 from million_ird.runtime.file_names import as_typed
 from million_ird.runtime.lock import locked
 from million_ird.runtime.progress import Listener
-from million_ird.runtime.storage import Folder
 from million_ird.workflow import decide_stage, report_stage
 
 
@@ -44,7 +44,7 @@ class TakedownResult:
     release: DatasetRelease | None
     """The next release; None if the dataset had nothing of what was named, or lacks images."""
     exports: tuple[str, ...]
-    """Commands that remove the images from the exports in the folder."""
+    """Commands that update the exports in the folder that have images that were removed, now or before."""
 
     @property
     def text(self) -> str:
@@ -57,8 +57,8 @@ class TakedownResult:
         if self.lacking:
             lines.append(f"{plural(self.lacking, 'image')} kept now but not in the shards yet: run million-ird build")
         if self.release:
-            lines.append(f"This is version {self.release.version}; publish it, the published version still has them")
-        lines += [f"An export still has them, until you run: {command}" for command in self.exports]
+            lines.append(f"This is version {self.release.version}; publish it: a published earlier one still has them")
+        lines += [f"An export has removed images until you run: {printable(command)}" for command in self.exports]
         return "\n".join(lines)
 
     def as_json(self) -> dict[str, object]:
@@ -121,15 +121,5 @@ def take_down(
         patches=rewritten.patches,
         lacking=rewritten.missing_images,
         release=release,
-        exports=_exports(folder),
-    )
-
-
-def _exports(folder: Folder) -> tuple[str, ...]:
-    """Return the commands that update the exports in the folder."""
-    return tuple(
-        f"million-ird export {folder.url} --format {form} --config {config}"
-        for form in folder.names(INSIDE)
-        for config in folder.names(f"{INSIDE}/{form}")
-        if folder.exists(f"{INSIDE}/{form}/{config}/{STATE}")
+        exports=tuple(commands_where_held(folder, removed_ids(folder))),
     )

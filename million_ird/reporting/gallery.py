@@ -1,6 +1,7 @@
 """The images that the report shows, with the line below each, and their thumbnails."""
 
 import base64
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -136,15 +137,18 @@ class ChosenImages:
         return [ShownImage(i, f"{name} {apart(value, limit.value)}") for value, i in sorted(values)]
 
     def decided_by(self, limit: GateLimit, positions: Iterable[int]) -> list[tuple[int, float]]:
-        """Return those of some images that a limit alone keeps or drops, with their values, in ascending order."""
+        """Return those of some images that a limit alone keeps or drops, with their values, in ascending order.
+
+        An infinite value is near no place on the axis, and is left out.
+        """
         found = []
         for position in sorted(set(positions)):
             row = self.rows[position]
-            if row[limit.gate.field] is not None and (
-                row["verdict"] == KEPT or row["reason"] == limit.gate.drop_reason
-            ):
+            decided = row["verdict"] == KEPT or row["reason"] == limit.gate.drop_reason
+            if decided and row[limit.gate.field] is not None:
                 found.append((position, _value(row, limit.gate.field)))
-        return sorted(found, key=lambda one: (one[1], one[0]))
+        near = [(position, value) for position, value in found if math.isfinite(value)]
+        return sorted(near, key=lambda one: (one[1], one[0]))
 
     def duplicates(self) -> list[DuplicateGroup]:
         """Return some of the kept images that have duplicates, each with some of these.

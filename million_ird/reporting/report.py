@@ -34,6 +34,7 @@ from million_ird.runtime.storage import Folder
 from million_ird.scan.source_bytes import DownloadCache
 from million_ird.schema import FAILED, LEAK, REPLACED, measure_fields
 from million_ird.sources.source import Source
+from million_ird.strict_json import to_json
 
 _HERE = Path(__file__).parent
 
@@ -268,6 +269,10 @@ def _template() -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.policies |= {
+        "json.dumps_function": to_json,
+        "json.dumps_kwargs": {"sort_keys": True, "ensure_ascii": True},
+    }
     environment.filters |= {
         "number": formatting.number,
         "share": formatting.share,

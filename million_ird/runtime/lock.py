@@ -38,6 +38,7 @@ def locked(folder: Folder, name: str) -> Iterator[None]:
 
     Raises:
         OutputError: another process holds it; the message names its pid and host.
+        BuildError: the disk is full, or fails; the message names the file.
     """
     if not folder.local:
         yield
@@ -45,8 +46,9 @@ def locked(folder: Folder, name: str) -> Iterator[None]:
     path = folder.path(name)
     descriptor = _open_locked(folder, path)
     try:
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"pid {os.getpid()} on {socket.gethostname()}".encode(), 0)
+        with disk_errors(path):
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"pid {os.getpid()} on {socket.gethostname()}".encode(), 0)
         folder.sweep()
         yield
     finally:

@@ -22,6 +22,7 @@ from million_ird.errors import BuildError, DamagedFile, OutputError, SourceError
 from million_ird.extras import missing_extra
 from million_ird.runtime.file_names import as_name, as_text
 from million_ird.runtime.local_files import flush_folder, is_leftover, make_folder, read_at_most, renamed_when_done
+from million_ird.strict_json import to_json
 
 _UNUSABLE = frozenset(
     {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG}
@@ -209,7 +210,7 @@ class Folder:
 
     def write_json(self, name: str, value: object) -> None:
         """Write JSON with sorted keys."""
-        text = json.dumps(value, sort_keys=True, ensure_ascii=False, indent=1)
+        text = to_json(value, sort_keys=True, indent=1)
         self.write(name, text.encode(errors="surrogateescape"))
 
     def read_json(self, name: str) -> Any:

@@ -6,7 +6,6 @@ scan removes the other. Two hosts that join the same units write the same part, 
 """
 
 import hashlib
-import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from million_ird.errors import BuildError
 from million_ird.ledger import REPEATING
 from million_ird.runtime.storage import Folder
 from million_ird.scan.row_index import PARTS, ROWS, UNITS, RowIndex, file_of, schema_without_units, without_units
+from million_ird.strict_json import to_json
 
 PART_BYTES = 100_000_000
 """Size of the files that one part is made of. A file of half of that is large enough to stay as it is."""
@@ -88,7 +88,7 @@ class JoinTask:
     def _join(self, units: Sequence["_HeldUnit"]) -> int:
         """Write one part of these units, which have one schema, and remove their files; return how many they are."""
         listed = [[one.name.removeprefix(f"{ROWS}/").removesuffix(_SUFFIX), one.revision] for one in units]
-        digest = hashlib.blake2b(json.dumps(listed).encode(), digest_size=16).hexdigest()
+        digest = hashlib.blake2b(to_json(listed).encode(), digest_size=16).hexdigest()
         rows = []
         schema = units[0].schema
         with (
@@ -106,7 +106,7 @@ class JoinTask:
             if waiting:
                 writer.write_table(pa.concat_tables(waiting).combine_chunks())
             entries = [[*one, count] for one, count in zip(listed, rows, strict=True)]
-            writer.add_key_value_metadata({UNITS: json.dumps(entries, separators=(",", ":")).encode()})
+            writer.add_key_value_metadata({UNITS: to_json(entries, separators=(",", ":")).encode()})
         self.out.remove_files([file_of(one.name, one.revision) for one in units])
         return len(units)
 

@@ -4,12 +4,12 @@ A failed row is known when its source is listed, long before anything is fetched
 that of a link that leads out does, so that it is found again wherever the candidate goes.
 """
 
-import json
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from million_ird.candidate import Failed
 from million_ird.errors import ReadError
+from million_ird.strict_json import to_json
 
 BAD_ROW = "bad_row"
 """The failure class of a row that cannot be read: what it names is not known, or not all that the recipe asks for."""
@@ -132,7 +132,7 @@ def _as_json(value: object, column: str) -> str:
         return _plain_text(inner, column)
 
     try:
-        return json.dumps(value, ensure_ascii=False, default=other)
+        return to_json(value, default=other)
     except (TypeError, ValueError, RecursionError):
         _refuse(column)
 

@@ -19,7 +19,8 @@ from million_ird.sources.files import FilesSource, StorageOptions
 from million_ird.sources.hub import DatasetSource
 from million_ird.sources.listing import has_magic
 from million_ird.sources.source import Source
-from million_ird.sources.tables import TableSource, is_table
+from million_ird.sources.table_formats import is_table
+from million_ird.sources.tables import TableSource
 from million_ird.sources.web.links import LinkFetcher
 from million_ird.sources.web.site_source import SiteSource
 
@@ -150,6 +151,37 @@ OPENERS: Mapping[SourceKind, Opener] = MappingProxyType(
     }
 )
 """Every kind of `million_ird.config.source_spec.SourceKind`."""
+
+
+_OTHER_KINDS = MappingProxyType(
+    {
+        "table": "a table",
+        "archive": "an archive",
+        "warc": "a web archive",
+        "dataset": "a dataset",
+        "site": "a website",
+    }
+)
+"""What is no file or folder of images, in words."""
+
+
+def image_path(named: str, *, by_name: bool = True) -> str:
+    """Return the path of images as the commands read it that take no sources; its prefix may be `files:`.
+
+    Args:
+        named: What the user wrote: a file, a folder, a pattern or a URL.
+        by_name: Whether a file with the name of a table or an archive is refused, too.
+
+    Raises:
+        SourceError: It is another kind of source, which only builds read.
+    """
+    spec = SourceSpec.named(named)
+    is_there = has_magic(spec.uri) or "://" in spec.uri or Folder(spec.uri).exists()
+    kind = _kind(spec) if by_name and is_there else spec.kind
+    if kind in _OTHER_KINDS:
+        told = f"is {_OTHER_KINDS[kind]}, which only a build reads; name images, or a folder of them"
+        raise SourceError(f"{named}: {told}")
+    return spec.uri
 
 
 def source_specs(recipe: Recipe, named: Sequence[str | SourceSpec], *, follow_links: bool = False) -> list[SourceSpec]:

@@ -11,6 +11,7 @@ import pyarrow as pa
 from million_ird.errors import ReadError
 from million_ird.sources import hints
 from million_ird.sources.cells import bad_row, read_address, read_name, read_number, read_text
+from million_ird.sources.table_names import columns_shown
 from million_ird.sources.table_parquet import Use, refused_type
 
 NAMES = MappingProxyType(
@@ -42,8 +43,10 @@ class TableColumns:
         Raises:
             ReadError: `bad_row`: it lacks one.
         """
-        told = ", ".join(map(str, available))[:200]
+        told = columns_shown(available)
         if self._find(available, "url") is None:
+            if named := dict(self.names).get("url"):
+                raise bad_row(f"names: url: has no column {named!r}, only {told}")
             raise bad_row(f"no column names images (url, path, …); it has {told}")
         for name in (*self.columns, *self.texts):
             if name not in available:

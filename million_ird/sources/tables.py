@@ -9,10 +9,9 @@ line and nothing else. A table is read in batches of rows, never whole.
 import functools
 import itertools
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
@@ -30,6 +29,8 @@ from million_ird.sources.files import StorageOptions, read_each, read_file, root
 from million_ird.sources.listing import list_files
 from million_ird.sources.source import Deliver, SourceChunk, StreamContext, candidate_of
 from million_ird.sources.table_columns import TableColumns
+from million_ird.sources.table_formats import COMPRESSIONS, format_of, has_own_columns, is_table
+from million_ird.sources.table_names import NamedColumns, count_lacking, require_names, warn_of_names, warn_of_rows
 from million_ird.sources.table_parquet import BATCH_ROWS, TablePiece, Use, read_parquet
 from million_ird.sources.table_text import JsonArray, NumberedRow, UnknownEncoding, rows_of
 from million_ird.sources.web.links import (
@@ -44,15 +45,8 @@ from million_ird.sources.web.links import (
 
 log = logging.getLogger(__name__)
 
-TABLE_SUFFIXES = (".parquet", ".csv", ".tsv", ".jsonl", ".ndjson", ".txt")
-COMPRESSIONS = MappingProxyType({".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".lz4": "lz4"})
 LOCAL = "local"
 """The group of the entries that are files of this machine."""
-
-
-def is_table(root: str) -> bool:
-    """Return whether a file name is that of a table."""
-    return _format(root) in TABLE_SUFFIXES
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +75,13 @@ class TableSource:
 
         Raises:
             SourceError: the table cannot be read, has no rows, no column that names images, lacks a column that the
-                recipe passes through, or none of its rows can be read.
+                recipe passes through or that `names` names, or none of its rows can be read.
         """
         n_failed, first = 0, ""
         for entry in filter(None, self._entries()):
             failed = failure_in(entry.version)
             if failed is None:
+                require_names(self.root, self.names, self._available())
                 return
             n_failed, first = n_failed + 1, first or failed.detail
         if n_failed:
@@ -101,8 +96,8 @@ class TableSource:
         from million_ird.sources.keyset import KeySet  # loads numba, which opening a table does without
 
         chunker, seen = LinkChunker(self.label, self.root), KeySet()
-        n_repeated = n_empty = 0
-        remaining = itertools.islice(self._entries(), limit)
+        n_repeated, n_empty, lacking = 0, 0, list[tuple[str, Iterable[str]]]()
+        remaining = itertools.islice(self._entries(lacking), limit)
         while rows := list(itertools.islice(remaining, BATCH_ROWS)):
             batch = [entry for entry in rows if entry is not None]
             n_empty += len(rows) - len(batch)
@@ -115,6 +110,7 @@ class TableSource:
                     yield chunk
         yield from chunker.rest(local=LOCAL)
         warn_of_rows(self.label, n_repeated, n_empty)
+        warn_of_names(self.label, self.names, count_lacking(lacking))
 
     def candidates(self, chunk: SourceChunk) -> list[Candidate]:
         """Return one candidate per row."""
@@ -163,15 +159,19 @@ class TableSource:
             return host_group_of(entry.address, self.fetcher.web.lanes)
         return LOCAL if self.images.local else ""
 
-    def _entries(self) -> Iterator[LinkEntry | None]:
+    def _entries(self, lacking: list[tuple[str, Iterable[str]]] | None = None) -> Iterator[LinkEntry | None]:
         """Yield what each row names, None if it names nothing; a row that cannot be read is a failed entry.
 
-        Of several tables, one that cannot be read (further) is a failed entry as well.
+        Of several tables, one that cannot be read (further) is a failed entry as well. The tables that were read to
+        their end, and which named columns each lacks, are appended to `lacking`.
         """
         folder, tables = self.tables()
         for table in tables:
+            named = NamedColumns(self.names)
             try:
-                yield from self.read(folder, TablePiece(table.uri))
+                yield from self.read(folder, TablePiece(table.uri), named)
+                if lacking is not None:
+                    lacking.append((table.uri, named.lacking))
             except READ_ERRORS as error:
                 entry, reason = self.unreadable(table.uri, error)
                 log.warning("source %s/%s: cannot be read: %s", folder.url, table.uri, reason)
@@ -209,25 +209,42 @@ class TableSource:
             raise SourceError(f"source {self.root}: {reason}") from error
         return _failed(table, Failed(UNREADABLE, f"{table}: {reason}")), reason
 
-    def read(self, folder: Folder, piece: TablePiece) -> Iterator[LinkEntry | None]:
+    def _available(self) -> Iterator[Collection[str]]:
+        """Yield the columns of each table; of JSON, those of each row. A table that cannot be read ends early."""
+        folder, tables = self.tables()
+        for table in tables:
+            try:
+                if format_of(table.uri) == ".parquet":
+                    with folder.open(table.uri) as raw:
+                        yield pq.ParquetFile(raw).schema_arrow.names
+                    continue
+                rows = (row for _, row in self._rows(folder, TablePiece(table.uri)) if isinstance(row, dict))
+                yield from rows if has_own_columns(table.uri) else itertools.islice(rows, 1)
+            except READ_ERRORS as error:  # it becomes a failed row
+                log.debug("source %s/%s: %s", folder.url, table.uri, error)
+
+    def read(self, folder: Folder, piece: TablePiece, named: NamedColumns | None = None) -> Iterator[LinkEntry | None]:
         """Yield what each row of a table, or of a piece of it, names; None if it names nothing.
 
         Args:
             folder: The folder of the tables.
             piece: The rows.
+            named: Takes in the columns of the rows.
 
         Raises:
             SourceError: The table lacks a column, or has one that cannot be read.
             READ_ERRORS: It cannot be read further.
         """
         name = piece.table
-        unit = "row" if _format(name) == ".parquet" else "line"
-        by_row = _format(name) in _OBJECTS  # each row says itself which columns it has
+        unit = "row" if format_of(name) == ".parquet" else "line"
+        by_row = has_own_columns(name)  # each row says itself which columns it has
         images, columns, checked = self.images, self._columns, by_row
         for number, row in self._rows(folder, piece):
             try:
                 if isinstance(row, ReadError):
                     raise row
+                if named is not None:
+                    named.add(row)
                 if not checked:
                     self._check(row, f"{folder.url}/{name}")
                     checked = True
@@ -240,7 +257,7 @@ class TableSource:
     def _rows(self, folder: Folder, piece: TablePiece) -> Iterator[NumberedRow]:
         """Yield the rows of a table; only a batch of them is in memory."""
         name = piece.table
-        kind, compression = _format(name), COMPRESSIONS.get(PurePosixPath(name).suffix.lower())
+        kind, compression = format_of(name), COMPRESSIONS.get(PurePosixPath(name).suffix.lower())
         with folder.open(name) as raw:
             if kind == ".parquet":
                 file = pq.ParquetFile(raw)
@@ -316,19 +333,8 @@ class TableSource:
         return (name, images.version(name)) if images.exists(name) else (shown, "")
 
 
-_OBJECTS = frozenset({".jsonl", ".ndjson", ".json"})
 READ_ERRORS = (pa.ArrowException, OSError, EOFError, UnicodeError, UnknownEncoding, ReadError)
 """What reading a table raises that is damaged, or whose encoding is not known."""
-
-
-def warn_of_rows(label: str, repeated: int, empty: int) -> None:
-    """Say how many rows of a source are no candidates."""
-    if repeated:
-        verb = "row repeats" if repeated == 1 else "rows repeat"
-        log.warning("source %s: %d %s an image of an earlier row", label, repeated, verb)
-    if empty:
-        verb = "row names" if empty == 1 else "rows name"
-        log.warning("source %s: %d %s no image", label, empty, verb)
 
 
 def _refuse_images(row: Mapping[str, Any], uses: Mapping[str, Use], path: str) -> None:
@@ -340,11 +346,3 @@ def _refuse_images(row: Mapping[str, Any], uses: Mapping[str, Use], path: str) -
 def _failed(place: str, failed: Failed) -> LinkEntry:
     """Return the entry of a row, or of a table, that cannot be read; its key is none that an image may have."""
     return LinkEntry(uri=place, size=0, version=version_of(failed), address="", member=failed.failure_class)
-
-
-def _format(name: str) -> str:
-    """Return the suffix that tells a table's format, without that of its compression; empty if it is not known."""
-    stem = name.lower()
-    for compression in COMPRESSIONS:
-        stem = stem.removesuffix(compression)
-    return next((suffix for suffix in (*TABLE_SUFFIXES, ".json") if stem.endswith(suffix)), "")

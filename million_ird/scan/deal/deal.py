@@ -22,8 +22,9 @@ from million_ird.scan.deal.repeats import RepeatedRows, find_repeats, repeat_tas
 from million_ird.scan.measuring import cache_key
 from million_ird.scan.planned_chunk import PlannedChunk
 from million_ird.sources.cells import failure_in
+from million_ird.sources.table_names import count_lacking, warn_of_names, warn_of_rows
 from million_ird.sources.table_parquet import TablePiece, pieces_of_parquet
-from million_ird.sources.tables import READ_ERRORS, TableSource, warn_of_rows
+from million_ird.sources.tables import READ_ERRORS, TableSource
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +52,7 @@ class TableDeal:
         index = self._recognised(marks) or self._deal(marks, executor)
         self._out.remove(f"{self._folder}/rows")
         warn_of_rows(self._source.label, index["repeated"], index["empty"])
+        warn_of_names(self._source.label, self._source.names, index.get("lacking", {}))
         for number in range(index["units"]):
             yield from stored_chunks(self._out, self._unit(number), self._source)
 
@@ -83,6 +85,7 @@ class TableDeal:
             "marks": marks,
             "on_disk": on_disk,
             "empty": sum(one.empty for one in found),
+            "lacking": count_lacking((one.table, one.lacking) for one in found),
             "repeated": repeated.count,
             "units": self._store(parts, repeated, executor, reuse=not on_disk),
         }

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from million_ird.errors import SourceError
 from million_ird.runtime.storage import Folder
+from million_ird.sources.table_names import NamedColumns
 from million_ird.sources.table_parquet import TablePiece
 from million_ird.sources.tables import LOCAL, READ_ERRORS, TableSource
 from million_ird.sources.web.links import LinkEntry, chunk_sizes
@@ -44,9 +45,12 @@ class Part:
 class PieceRead:
     """What was found in a piece of a table."""
 
+    table: str = ""
     parts: list[Part] = field(default_factory=list)
     empty: int = 0
     """Rows that name no image."""
+    lacking: list[str] = field(default_factory=list)
+    """Our names of the columns that `names` names and that none of the rows has."""
     on_disk: bool = False
     """Whether rows name files of this machine, whose versions are not those of the table."""
     damage: str = ""
@@ -88,7 +92,7 @@ def read_piece(task: PieceTask) -> tuple[int, PieceRead]:
     done = task.out.read_json(f"{task.base}.json")
     if done is not None:
         return task.number, PieceRead.from_json(done)
-    found = PieceRead()
+    found = PieceRead(task.piece.table)
     writer = _PartWriter(task, found)
     try:
         for entry in _entries(task, found):
@@ -105,8 +109,10 @@ def read_piece(task: PieceTask) -> tuple[int, PieceRead]:
 
 
 def _entries(task: PieceTask, found: PieceRead) -> Iterator[LinkEntry | None]:
+    named = NamedColumns(task.source.names)
     try:
-        yield from task.source.read(task.folder, task.piece)
+        yield from task.source.read(task.folder, task.piece, named)
+        found.lacking = list(named.lacking)
     except READ_ERRORS as error:
         found.damage = "damaged"
         if task.is_whole:

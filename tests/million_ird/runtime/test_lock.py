@@ -1,5 +1,6 @@
 """One run holds a folder, as long as it lives."""
 
+import errno
 import os
 import socket
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from million_ird.errors import OutputError
+from million_ird.errors import BuildError, OutputError
 from million_ird.runtime.lock import is_locked, locked
 from million_ird.runtime.storage import Folder
 
@@ -108,3 +109,18 @@ def _wait_until_open(pid: int, path: str) -> None:
                 return
         time.sleep(0.01)
     pytest.fail("the other process did not open the lock")
+
+
+@pytest.mark.parametrize("name", ["ftruncate", "pwrite"])
+@pytest.mark.parametrize(("number", "told"), [(errno.ENOSPC, "no space left"), (errno.EIO, "cannot be written")])
+def test_a_disk_that_takes_no_lock_is_named(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch, name: str, number: int, told: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(number, os.strerror(number))  # as the system does: without the name of the file
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, name, fail)
+        with pytest.raises(BuildError, match=rf"^{folder.path('lock')}: {told}"):
+            locked(folder, "lock").__enter__()
+    assert not is_locked(folder, "lock")

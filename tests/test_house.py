@@ -24,7 +24,7 @@ LAYERS = {
         ("schema",),
         ("config",),
         ("runtime",),
-        ("ledger", "images", "metadata"),
+        ("ledger", "images", "metadata", "public_columns"),
         ("measures", "sources", "ledger_stream"),
         ("build_folder", "dedup"),
         ("scan",),

@@ -9,8 +9,9 @@ from million_ird.public_addresses import public_text, public_value
 
 _ESCAPED = r"%(?:2[0-246-9A-Ea-e]|3[0-9C-Ec-e]|4[1-9A-Fa-f]|[015-9A-Fa-f][0-9A-Fa-f])"
 """An encoded character other than `#`, `%`, `/`, `:`, `;`, `?` and `@`."""
-_PLAIN = rf"[A-Za-z][A-Za-z0-9+.-]*://[A-Za-z0-9.-]*(?::[0-9]*)?(?:/(?:[\pL\pM\pN!$'()*+,./:=_~-]|{_ESCAPED})*)?"
-"""An address that has no user info, parameter or fragment, also none that is encoded or of an address in its path."""
+_PLAIN = rf"[A-Za-z][A-Za-z0-9+.-]*://[A-Za-z0-9.-]+(?::[0-9]*)?(?:/(?:[\pL\pM\pN!$()*+,./:=_~-]|{_ESCAPED})*)?"
+"""An address without user info, parameter or fragment, also encoded or of an address in its path. It has a host, which
+ends its slashes, and no quotation mark, behind which a text may have another address."""
 _WHOLE = rf"^{_PLAIN}$"
 _WITH_QUERY = rf"^({_PLAIN})[?#](?s:.*)$"
 _SLASHES = r"[/\\]{2}"

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from million_ird.images.decode import THUMBNAIL_SIDE, decode, decode_thumbnail, shrink
 from million_ird.images.header import ImageHeader, read_header
+from million_ird.images.line_steps import LineSteps, line_steps
 from million_ird.schema import MAX_PIXELS
 
 
@@ -46,3 +47,8 @@ class EncodedImage:
         """(H, W) uint8, BT.601 luma of `pixels` as OpenCV rounds it."""
         grey: NDArray[np.uint8] = cv2.cvtColor(self.pixels, cv2.COLOR_RGB2GRAY).astype(np.uint8, copy=False)
         return grey
+
+    @cached_property
+    def line_steps(self) -> tuple[LineSteps, LineSteps]:
+        """Mean steps of `luma`, at least 4 px high and wide, along up to 512 rows, and as many columns."""
+        return line_steps(self.luma)

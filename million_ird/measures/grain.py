@@ -18,15 +18,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from million_ird.images.encoded_image import EncodedImage
 from million_ird.measure_specs import MEASURE_SPECS
 from million_ird.measure_types import Tier
+from million_ird.measures.halved_rows import halved_rows
+from million_ird.measures.response_variances import BLOCK, response_variances
 
-BLOCK = 16
 _BLOCKS = 2048
 """Blocks looked at, in rows spread over the image."""
 _MIN_SIDE, _MIN_BLOCKS = 128, 20
@@ -39,7 +39,6 @@ _SMOOTHEST = 10
 """One of so many blocks is looked at for its kurtosis."""
 _KURTOSIS = 2.2, 2.7, 3.2, 4.2
 """Where waves end, noise begins and ends, and texture begins."""
-_KERNEL = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,43 +57,56 @@ def grain(luma: NDArray[np.uint8]) -> float | None:
     """Return the deviation of coarse noise in grey levels; None where too few blocks show it; luma: (H, W)."""
     if min(luma.shape) < _MIN_SIDE:
         return None
-    size = luma.shape[1] // 2, luma.shape[0] // 2
-    half = np.asarray(cv2.resize(luma, size, interpolation=cv2.INTER_AREA), np.uint8)
-    fine, coarse = _responses(luma), _responses(half)
-    if min(len(fine), len(coarse)) < _MIN_BLOCKS:
+    half = _strips(luma)
+    fine = _blocks(luma, BLOCK * _chosen(luma.shape[0], luma.shape[1]))
+    coarse = _blocks(half, np.arange(0, half.shape[0], BLOCK + 2))
+    if min(len(fine.variances), len(coarse.variances)) < _MIN_BLOCKS:
         return None
     beyond = max(0.0, _variance(coarse) - _variance(fine))
-    share = float(np.interp(_kurtosis(coarse), _KURTOSIS, (0, 1, 1, 0)))
+    share = float(np.interp(_kurtosis(half, coarse), _KURTOSIS, (0, 1, 1, 0))) if beyond else 0.0
     return float(np.sqrt(beyond)) * share
 
 
-def _responses(luma: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return the responses to (1 −2 1; −2 4 −2; 1 −2 1) in blocks, without the outermost pixels; (H, W) → (n, 256)."""
-    rows, columns = (luma.shape[0] - 2) // BLOCK, (luma.shape[1] - 2) // BLOCK
-    chosen = np.unique(np.linspace(0, rows - 1, min(rows, -(-_BLOCKS // columns))).astype(np.intp))
-    blocks, levels = [], []
-    for row in chosen.tolist():
-        strip = luma[row * BLOCK : (row + 1) * BLOCK + 2, : columns * BLOCK + 2]
-        response = cv2.filter2D(strip, cv2.CV_32F, _KERNEL)
-        blocks.append(_cut(np.asarray(response, np.float32)[1:-1, 1:-1]))
-        levels.append(_cut(strip[1:-1, 1:-1].astype(np.float32)).mean(axis=1))
-    level = np.concatenate(levels)
-    return np.asarray(np.concatenate(blocks)[(level > _DARK) & (level < _BRIGHT)], np.float32)
+def _chosen(height: int, width: int) -> NDArray[np.intp]:
+    """Return the numbers of the rows of blocks that are looked at, spread over an image."""
+    rows, columns = (height - 2) // BLOCK, (width - 2) // BLOCK
+    return np.unique(np.linspace(0, rows - 1, min(rows, -(-_BLOCKS // columns))).astype(np.intp))
 
 
-def _cut(strip: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the blocks of a strip, (16, 16 n) → (n, 256)."""
-    return strip.reshape(BLOCK, -1, BLOCK).swapaxes(0, 1).reshape(-1, BLOCK * BLOCK)
+def _strips(luma: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the rows of blocks that are looked at at half the size; (H, W) → (18 n, W // 2)."""
+    tops = BLOCK * _chosen(luma.shape[0] // 2, luma.shape[1] // 2)
+    return halved_rows(luma, (tops[:, None] + np.arange(BLOCK + 2)).ravel())
 
 
-def _variance(responses: NDArray[np.float32]) -> float:
-    """Return the variance of the noise that the smoother blocks show; (n, 256)."""
-    return float(np.percentile(responses.var(axis=1), _PERCENTILE)) / (_GAIN * _LOWEST) ** 2
+@dataclass(frozen=True, slots=True)
+class _Blocks:
+    """Blocks that are neither dark nor bright."""
+
+    variances: NDArray[np.float32]
+    """(n,), of the responses to the filter."""
+    corners: NDArray[np.intp]
+    """(n, 2), y and x of the pixel before a block's first one."""
 
 
-def _kurtosis(responses: NDArray[np.float32]) -> float:
-    """Return the fourth moment of the responses in the smoothest blocks over their squared variance; (n, 256)."""
-    deviation = responses.std(axis=1)
+def _blocks(luma: NDArray[np.uint8], tops: NDArray[np.intp]) -> _Blocks:
+    """Return the blocks below these rows; luma: (H, W)."""
+    variances, levels = response_variances(luma, tops)
+    row, column = np.nonzero((levels > _DARK) & (levels < _BRIGHT))
+    return _Blocks(variances[row, column], np.stack([tops[row], BLOCK * column], axis=1))
+
+
+def _variance(blocks: _Blocks) -> float:
+    """Return the variance of the noise that the smoother blocks show."""
+    return float(np.percentile(blocks.variances, _PERCENTILE)) / (_GAIN * _LOWEST) ** 2
+
+
+def _kurtosis(luma: NDArray[np.uint8], blocks: _Blocks) -> float:
+    """Return the fourth moment of the responses in the smoothest blocks over their squared variance; luma: (H, W)."""
+    deviation = np.sqrt(blocks.variances)
     order = np.argsort(deviation, kind="stable")[: max(4, len(deviation) // _SMOOTHEST)]
-    alike = responses[order] / np.maximum(deviation[order, None], 1e-6)
+    y, x = blocks.corners[order].T
+    windows = np.lib.stride_tricks.sliding_window_view(luma, (BLOCK + 2, BLOCK + 2))[y, x].astype(np.int16)
+    responses = np.diff(np.diff(windows, 2, axis=1), 2, axis=2).reshape(len(order), -1).astype(np.float32)
+    alike = responses / np.maximum(deviation[order, None], 1e-6)
     return float((alike**4).mean())

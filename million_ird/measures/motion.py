@@ -17,7 +17,7 @@ compression of a small picture hides a long movement. Null under 128 px.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,11 +27,16 @@ from million_ird.images.encoded_image import EncodedImage
 from million_ird.measure_specs import MEASURE_SPECS
 from million_ird.measure_types import Tier
 from million_ird.measures.pixel_sums import tile_energies
+from million_ird.runtime.jit import compiled
+
+Floats: TypeAlias = NDArray[np.float32]
 
 TILE = 128
 _HALF = TILE // 2
 _TILES = 40
-_FLOOR = 50.0
+_TOGETHER = 8
+"""Tiles whose spectra are in memory at once."""
+_FLOOR = np.float32(50)
 """About a quarter of the power of what rounding to whole levels adds."""
 _SHORTEST, _LONGEST = 7.5, 31.0
 """In px. Nearer to the middle are the shape of details and of lenses."""
@@ -57,7 +62,8 @@ class MotionMeasure:
 
 def motion(luma: NDArray[np.uint8]) -> float:
     """Return the depth of the deepest minimum as a multiple of the usual value; luma: (H, W), at least 128×128."""
-    cepstrum, ring = _cepstrum(_sharpest_tiles(luma)), _ring()
+    luma = np.ascontiguousarray(luma)
+    cepstrum, ring = _cepstrum(luma, _sharpest_tiles(luma)), _ring()
     twice = cepstrum[np.ix_(2 * np.arange(TILE) % TILE, 2 * np.arange(TILE) % TILE)]
     depth = np.where(ring, -cepstrum - np.maximum(twice, 0), -np.inf)
     deepest = np.unravel_index(int(depth.argmax()), depth.shape)
@@ -70,23 +76,73 @@ def motion(luma: NDArray[np.uint8]) -> float:
     return max(0.0, float(depth[deepest]) / scale)
 
 
-def _cepstrum(tiles: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return the transform of the mean logarithm of the spectrum without its rings; (n, 128, 128) → (128, 128)."""
-    window = np.hanning(TILE).astype(np.float32)
-    spectra = fft.rfft2((tiles - tiles.mean(axis=(1, 2), keepdims=True)) * (window[:, None] * window))
-    level = np.log(spectra.real**2 + spectra.imag**2 + np.float32(_FLOOR)).mean(axis=0, dtype=np.float64)
-    rings = _rings()
+def _cepstrum(luma: NDArray[np.uint8], corners: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Return the transform of the mean logarithm of the tiles' spectrum without its rings; (H, W) → (128, 128)."""
+    total = np.zeros((TILE, _HALF + 1))
+    for start in range(0, len(corners), _TOGETHER):
+        some = corners[start : start + _TOGETHER]
+        tiles = np.empty((len(some), TILE, TILE), np.float32)
+        _cut_tiles(luma, some, _window(), tiles)
+        powers = np.empty((len(some), TILE, _HALF + 1), np.float32)
+        _powers(fft.rfft2(tiles, overwrite_x=True), powers)
+        _add_up(np.log(powers, out=powers), total)
+    level, rings = total / len(corners), _rings()
     mean = np.bincount(rings.ravel(), level.ravel()) / np.maximum(np.bincount(rings.ravel()), 1)
     return np.asarray(fft.irfft2(level - mean[rings], (TILE, TILE)), np.float64)
 
 
-def _sharpest_tiles(luma: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return the tiles with the most energy in the Laplacian, overlapping by half; (H, W) → (n ≤ 40, 128, 128)."""
+def _sharpest_tiles(luma: NDArray[np.uint8]) -> NDArray[np.intp]:
+    """Return the corners of the tiles with the most energy in the Laplacian, overlapping by half; (n ≤ 40, 2)."""
     energy = tile_energies(luma, _HALF)[0]
     sums = energy[1:, 1:] + energy[:-1, 1:] + energy[1:, :-1] + energy[:-1, :-1]
     best = np.argsort(-sums.ravel(), kind="stable")[:_TILES]
-    corners = [(int(number) // sums.shape[1] * _HALF, int(number) % sums.shape[1] * _HALF) for number in best]
-    return np.stack([luma[y : y + TILE, x : x + TILE].astype(np.float32) for y, x in corners])
+    return np.stack(np.divmod(best, sums.shape[1]), axis=1) * _HALF
+
+
+@compiled()
+def _cut_tiles(luma: NDArray[np.uint8], corners: NDArray[np.intp], window: Floats, tiles: Floats) -> None:
+    """Write the tiles at corners (n, 2), less their mean, times a window (128, 128), to tiles (n, 128, 128)."""
+    size = window.shape[0]
+    for n in range(corners.shape[0]):
+        y, x = corners[n, 0], corners[n, 1]
+        total = 0
+        for r in range(size):
+            row = luma[y + r, x : x + size]
+            for c in range(size):
+                total += row[c]
+        mean = np.float32(total) / np.float32(size * size)  # exact, as is its difference from a level
+        for r in range(size):
+            row, weights, out = luma[y + r, x : x + size], window[r], tiles[n, r]
+            for c in range(size):
+                out[c] = (np.float32(row[c]) - mean) * weights[c]
+
+
+@compiled()
+def _powers(spectra: NDArray[np.complex64], out: Floats) -> None:
+    """Write the squared sizes of spectra (n, h, w), and what rounding adds, to out (n, h, w)."""
+    for n in range(out.shape[0]):
+        for y in range(out.shape[1]):
+            row, line = spectra[n, y], out[n, y]
+            for x in range(line.shape[0]):
+                real, imaginary = row[x].real, row[x].imag
+                line[x] = (real * real + imaginary * imaginary) + _FLOOR
+
+
+@compiled()
+def _add_up(values: Floats, total: NDArray[np.float64]) -> None:
+    """Add values (n, h, w), one after the other, to a total (h, w)."""
+    for n in range(values.shape[0]):
+        for y in range(total.shape[0]):
+            row, line = values[n, y], total[y]
+            for x in range(line.shape[0]):
+                line[x] += np.float64(row[x])
+
+
+@cache
+def _window() -> Floats:
+    """Return Hann's window; (128, 128)."""
+    window = np.hanning(TILE).astype(np.float32)
+    return window[:, None] * window
 
 
 @cache

@@ -166,36 +166,68 @@ def laplacian_sums(luma: Luma, side: int) -> tuple[Floats, Floats, Luma, NDArray
 
 
 @compiled()
+def _whole_laplacian(above: Luma, here: Luma, below: Luma, out: NDArray[np.int16]) -> None:
+    """Write a row of the Laplacian to out (n,), in integers of 16 bits, of which a processor adds most at a time."""
+    last = out.shape[0] - 1
+    for x in range(1, last):
+        beside = np.int64(here[x - 1]) + np.int64(here[x + 1])
+        out[x] = np.int16(np.int64(above[x]) + np.int64(below[x]) + beside - 4 * np.int64(here[x]))
+    for x, beside in ((0, np.int64(here[1])), (last, np.int64(here[last - 1]))):
+        out[x] = np.int16(np.int64(above[x]) + np.int64(below[x]) + 2 * beside - 4 * np.int64(here[x]))
+
+
+@compiled()
+def _clipped_square(edge: np.int16) -> np.float32:
+    """Return the square of a response, cut off at ±255."""
+    square = _F32(edge) * _F32(edge)
+    return square if square < _F32(255 * 255) else _F32(255 * 255)
+
+
+@compiled()
+def _add_clipped(edges: NDArray[np.int16], levels: Luma, squares: Floats, shades: NDArray[np.uint16]) -> None:
+    """Add the clipped squares of responses (n,) to squares (n,), and levels (n,) to shades (n,)."""
+    for x in range(squares.shape[0]):
+        squares[x] += _clipped_square(edges[x])
+    for x in range(shades.shape[0]):
+        shades[x] = np.uint16(np.int64(shades[x]) + np.int64(levels[x]))
+
+
+@compiled()
+def _add_clipped_in_order(edges: NDArray[np.int16], total: np.float32) -> np.float32:
+    """Add the clipped squares of responses (4n,) to a total, four at a time."""
+    for x in range(0, edges.shape[0], 4):
+        a, b = _clipped_square(edges[x]), _clipped_square(edges[x + 1])
+        total += ((a + b) + _clipped_square(edges[x + 2])) + _clipped_square(edges[x + 3])
+    return total
+
+
+@compiled()
 def _tile_energies(luma: Luma, side: int, energy: Floats, level: Luma) -> None:
     """Fill what `tile_energies` returns; luma: (rows · side, columns · side) or larger."""
     rows, columns = energy.shape
     height, width = rows * side, columns * side
-    above, here, below = _three_lines(width)
-    edges = np.empty(width, np.float32)
-    shades = np.empty(width, np.float32)
-    totals = np.empty(columns, np.float32)
-    _pad(luma[_inside(-1, height), :width], above)
-    _pad(luma[0, :width], here)
+    edges = np.empty((side, width), np.int16)
+    squares, shades = np.empty(width, np.float32), np.empty(width, np.uint16)
+    share = _F32(1) / _F32(side * side)
     for j in range(rows):
-        for i in range(columns):
-            totals[i] = _F32(0)
         for x in range(width):
-            shades[x] = _F32(0)
-        for y in range(j * side, (j + 1) * side):
-            _pad(luma[_inside(y + 1, height), :width], below)
-            _laplacian(above, here, below, edges)
-            for x in range(width):
-                edge = _F32(-255) if edges[x] < _F32(-255) else edges[x]
-                edges[x] = _F32(255) if edge > _F32(255) else edge
-                shades[x] += here[x + 1]
-            for i in range(columns):
-                totals[i] = _add_squares_in_order(edges[i * side : (i + 1) * side], totals[i])
-            above, here, below = here, below, above
+            squares[x], shades[x] = _F32(0), np.uint16(0)
+        for r in range(side):
+            y = j * side + r
+            above, here = luma[_inside(y - 1, height), :width], luma[y, :width]
+            _whole_laplacian(above, here, luma[_inside(y + 1, height), :width], edges[r])
+            _add_clipped(edges[r], here, squares, shades)
         for i in range(columns):
-            shade = 0.0
+            square, shade = 0.0, np.int64(0)
             for x in range(i * side, (i + 1) * side):
-                shade += np.float64(shades[x])
-            energy[j, i] = totals[i] * (_F32(1) / _F32(side * side))
+                square += np.float64(squares[x])
+                shade += np.int64(shades[x])
+            total = _F32(square)
+            if square > _EXACT:
+                total = _F32(0)
+                for r in range(side):
+                    total = _add_clipped_in_order(edges[r, i * side : (i + 1) * side], total)
+            energy[j, i] = total * share
             level[j, i] = np.uint8(np.rint(shade / (side * side)))
 
 
@@ -204,7 +236,7 @@ def tile_energies(luma: Luma, side: int) -> tuple[Floats, Luma]:
 
     Args:
         luma: (H, W). What is beyond the last whole tile in either direction is not looked at.
-        side: of a tile, a multiple of 4.
+        side: of a tile, a multiple of 4, at most 256.
 
     Returns:
         (H // side, W // side) float32, and the same uint8, rounded.

@@ -19,7 +19,7 @@ Null under 128 px.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -27,12 +27,11 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from million_ird.images.encoded_image import EncodedImage
+from million_ird.images.line_steps import LineSteps, line_steps
 from million_ird.measure_specs import MEASURE_SPECS
 from million_ird.measure_types import Tier
 
 _MIN_SIDE = 128
-_LINES = 512
-"""Rows, and columns, that are looked at."""
 _WINDOW = 31
 _CHANCE = 6.0
 """How many times the median a line must be to be none of chance."""
@@ -46,7 +45,6 @@ _OF_WEBP = 0.4
 """What the blocks of WebP give at a quarter in smooth images; pixels repeated four times give more."""
 _OF_COLOUR_FILTERS = 0.5
 """What bilinear interpolation of a camera's colour filters gives at a half, with few exceptions."""
-_KERNEL = np.array([[1, -2, 1]], np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,20 +56,21 @@ class ResamplingMeasure:
 
     def measure(self, image: EncodedImage) -> Mapping[str, float | None]:
         """Measure second differences along up to 512 rows and 512 columns of the luma."""
-        luma = image.luma
-        if min(luma.shape) < _MIN_SIDE:
+        if min(image.luma.shape) < _MIN_SIDE:
             return dict.fromkeys(self.fields)
-        return {"resampled": resampled(luma)}
+        return {"resampled": _strongest(*image.line_steps)}
 
 
 def resampled(luma: NDArray[np.uint8]) -> float:
     """Return the largest line that rows and columns share; luma: (H, W)."""
-    rows, columns = luma[:: -(-luma.shape[0] // _LINES)], luma[:, :: -(-luma.shape[1] // _LINES)].T
+    return _strongest(*line_steps(luma))
+
+
+def _strongest(rows: LineSteps, columns: LineSteps) -> float:
+    """Return the largest line that rows and columns share."""
     # Repeated pixels have equal second differences on both sides of a step, but every other first one is 0.
-    first, second = (
-        np.minimum(*lines)
-        for lines in zip(*(_lines(np.ascontiguousarray(part)) for part in (rows, columns)), strict=True)
-    )
+    first = np.minimum(_spectrum(rows.first), _spectrum(columns.first))
+    second = np.minimum(_spectrum(rows.second), _spectrum(columns.second))
     shared = np.maximum(first, second)
     eighth = 8 * (np.arange(_BINS) + 0.5) / (2 * _BINS)
     of_blocks = np.abs(eighth - np.rint(eighth)) <= 8 * _NEAR
@@ -82,16 +81,9 @@ def resampled(luma: NDArray[np.uint8]) -> float:
     return max(between, three - max(one, two), doubled, fourfold, 0.0)
 
 
-def _lines(rows: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the amplitudes beyond chance of first and second differences; rows: (n, W) → two of (_BINS,)."""
-    first = np.asarray(cv2.absdiff(rows[:, 1:], rows[:, :-1]), np.uint8)
-    second = np.abs(np.asarray(cv2.filter2D(rows, cv2.CV_16S, _KERNEL), np.int16))[:, 1:-1]
-    return _spectrum(first), _spectrum(second)
-
-
-def _spectrum(steps: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
-    """Return the amplitude beyond chance of the mean of each column; steps: (n, w) → (_BINS,)."""
-    series = np.asarray(cv2.reduce(steps, 0, cv2.REDUCE_AVG, dtype=cv2.CV_32F), np.float32)
+def _spectrum(steps: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the amplitude beyond chance of a series of mean steps; (n,) → (_BINS,)."""
+    series = steps[None]
     usual = np.maximum(cv2.blur(series, (_WINDOW, 1)), 0.05)
     ratio = np.clip(series / usual - 1, -1, 1).ravel().astype(np.float64)
     window = np.hanning(len(ratio))

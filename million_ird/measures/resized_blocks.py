@@ -17,6 +17,7 @@ scenes; WebP and AVIF of quality 20 can have as much, at any size. Null under 12
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import ClassVar
 
 import cv2
@@ -25,24 +26,20 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from million_ird.images.encoded_image import EncodedImage
+from million_ird.images.line_steps import LineSteps, line_steps
 from million_ird.measure_specs import MEASURE_SPECS
 from million_ird.measure_types import Tier
 
 _MIN_SIDE = 128
-_LINES = 512
-"""Rows, and columns, that are looked at."""
 _LENGTH = 8192
 """Samples of the spectrum, and the most pixels of a line that are looked at."""
 _SHORTEST, _LONGEST = 4.5, 7.75
 """Periods in px of the blocks that are looked for."""
 _HARMONICS = 3
-_CLIP = 6
-"""In halves of a level."""
 _WINDOW = 31
 _CHANCE = 2.0
 _NEAR = 0.006
 """Frequencies nearer than this to a multiple of an eighth are those of the file's own blocks."""
-_BESIDE = np.array([[-1, 2, -1]], np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,33 +51,41 @@ class ResizedBlocksMeasure:
 
     def measure(self, image: EncodedImage) -> Mapping[str, float | None]:
         """Measure differences along up to 512 rows and 512 columns of the luma; null under 128 px."""
-        luma = image.luma
-        if min(luma.shape) < _MIN_SIDE:
+        if min(image.luma.shape) < _MIN_SIDE:
             return dict.fromkeys(self.fields)
-        return {"resized_blocks": resized_blocks(luma)}
+        return {"resized_blocks": _strongest(*image.line_steps)}
 
 
 def resized_blocks(luma: NDArray[np.uint8]) -> float:
     """Return the strength in grey levels of the blocks that both directions share; luma: (H, W)."""
-    rows, columns = luma[:: -(-luma.shape[0] // _LINES)], luma[:, :: -(-luma.shape[1] // _LINES)].T
-    shared = np.minimum(*(_lines(np.ascontiguousarray(part[:, :_LENGTH])) for part in (rows, columns)))
+    return _strongest(*line_steps(luma))
+
+
+def _strongest(rows: LineSteps, columns: LineSteps) -> float:
+    """Return the largest sum of the lines of blocks that rows and columns share."""
+    shared = np.minimum(_amplitudes(rows.beside), _amplitudes(columns.beside))
     first = np.arange(int(_LENGTH / _LONGEST), int(_LENGTH / _SHORTEST))
     multiples = first * np.arange(1, _HARMONICS + 1)[:, None]
     inside = multiples < len(shared)
     return float(np.where(inside, shared[np.where(inside, multiples, 0)], 0).sum(axis=0).max())
 
 
-def _lines(rows: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Return the amplitude beyond chance at each frequency; rows: (n, w) → (_LENGTH / 2,)."""
-    steps = np.asarray(cv2.absdiff(rows[:, 1:], rows[:, :-1]), np.uint8)
-    higher = np.clip(np.asarray(cv2.filter2D(steps, cv2.CV_16S, _BESIDE), np.int16)[:, 1:-1], -_CLIP, _CLIP)
+def _amplitudes(beside: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the amplitude beyond chance at each frequency of a series of mean steps; (n,) → (_LENGTH / 2,)."""
     # A border's step is compared with the mean of the two beside it, hence half.
-    series = np.asarray(cv2.reduce(higher, 0, cv2.REDUCE_AVG, dtype=cv2.CV_32F), np.float32) / 2
+    series = beside[None, : _LENGTH - 3] / 2
     margin = _WINDOW // 2
     centred = (series - cv2.blur(series, (_WINDOW, 1))).ravel()[margin:-margin].astype(np.float64)
     window = np.hanning(len(centred))
     amplitude = np.abs(fft.rfft(centred * window, _LENGTH)[: _LENGTH // 2]) * 2 / window.sum()
+    of_blocks, others = _frequencies()
+    usual = np.median(amplitude[others])
+    return np.where(of_blocks, 0.0, np.maximum(amplitude - _CHANCE * usual, 0))
+
+
+@cache
+def _frequencies() -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return which frequencies are those of the file's own blocks, and which others are looked at; (_LENGTH / 2,)."""
     eighth = 8 * np.arange(_LENGTH // 2) / _LENGTH
     of_blocks = np.abs(eighth - np.rint(eighth)) <= 8 * _NEAR
-    usual = np.median(amplitude[~of_blocks & (eighth > 1)])
-    return np.where(of_blocks, 0.0, np.maximum(amplitude - _CHANCE * usual, 0))
+    return of_blocks, ~of_blocks & (eighth > 1)

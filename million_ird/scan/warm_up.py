@@ -46,7 +46,8 @@ def prepare_measures(listener: Listener | None = None) -> None:
 @functools.cache
 def compile_measures() -> None:
     """Measure one image of noise by all measures, and decode it as JPEG, so that inner loops are compiled, cached."""
-    noise = np.random.default_rng(0).integers(0, 256, (256, 256, 3), dtype=np.uint8)
+    # An odd height, since images are halved by compiled code only where a side is odd.
+    noise = np.random.default_rng(0).integers(0, 256, (257, 256, 3), dtype=np.uint8)
     image = EncodedImage(encode_png(noise))
     for measure in MEASURES.values():
         measure.measure(image)

@@ -1,0 +1,36 @@
+"""What a process compiles before it measures is all that measuring needs."""
+
+import subprocess
+import sys
+
+CODE = """
+import sys
+import numpy as np
+from numba.core.dispatcher import Dispatcher
+from million_ird.images.encode import encode_jpeg, encode_png
+from million_ird.images.encoded_image import EncodedImage
+from million_ird.measures.registry import MEASURES
+from million_ird.scan.warm_up import compile_measures
+
+def signatures():
+    modules = [module for name, module in sys.modules.items() if name.startswith("million_ird.")]
+    found = {id(value): value for module in modules for value in vars(module).values() if isinstance(value, Dispatcher)}
+    return {(value.__module__, value.__name__, str(one)) for value in found.values() for one in value.signatures}
+
+compile_measures()
+before = signatures()
+random = np.random.default_rng(1)
+for height, width in ((600, 700), (301, 400), (300, 401), (501, 503)):
+    coarse = random.integers(0, 256, (height // 3 + 1, width // 3 + 1, 3), np.uint8)
+    pixels = np.ascontiguousarray(np.kron(coarse, np.ones((3, 3, 1), np.uint8))[:height, :width])
+    for encoded in (encode_png(pixels), encode_jpeg(pixels, 80)):
+        for measure in MEASURES.values():
+            measure.measure(EncodedImage(encoded))
+assert before
+print(sorted(signatures() - before))
+"""
+
+
+def test_no_image_needs_more_to_be_compiled() -> None:
+    done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

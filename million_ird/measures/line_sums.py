@@ -36,7 +36,7 @@ def _starts(size: int, parts: int) -> Integers:
 
 
 @compiled()
-def _sum(values: Luma) -> int:
+def _sum(values: Luma) -> np.int64:
     total = _I32(0)
     for x in range(values.shape[0]):
         total = _I32(total + _I32(values[x]))
@@ -44,7 +44,7 @@ def _sum(values: Luma) -> int:
 
 
 @compiled()
-def _sum_of_steps(a: Luma, b: Luma) -> int:
+def _sum_of_steps(a: Luma, b: Luma) -> np.int64:
     """Return Σ |a − b|."""
     total = _I32(0)
     for x in range(a.shape[0]):
@@ -147,13 +147,13 @@ def mean_steps(luma: Luma, parts: int) -> tuple[Floats, Floats]:
 
 
 @compiled()
-def _exceeds(one: int, two: int, count: int, limit: float) -> bool:
+def _exceeds(one: np.int64, two: np.int64, count: int, limit: float) -> np.bool:
     """Return whether the squared distances of `count` values from their mean add up to more than a limit."""
     return np.float64(two) - np.float64(one) * np.float64(one) / np.float64(count) > limit
 
 
 @compiled()
-def _judge(one: int, two: int, count: int, deviation: float) -> int:
+def _judge(one: np.int64, two: np.int64, count: int, deviation: float) -> int:
     limit = count * deviation * deviation
     if _exceeds(one, two, count, limit * (1 + _MARGIN)):
         return NOT_EVEN
@@ -167,7 +167,8 @@ def _even_rows(luma: Luma, step: int, deviation: float, sums: Integers, verdicts
     count = (width - 1) // step + 1
     limit = count * deviation * deviation * (1 + _MARGIN)
     for y in range(luma.shape[0]):
-        one = two = seen = 0
+        one = two = np.int64(0)
+        seen = 0
         # Some of the values are never closer to their mean than all are to theirs.
         while seen < count and (seen == 0 or not _exceeds(one, two, seen, limit)):
             stop = min(seen + _CHECKED, count)
@@ -198,10 +199,10 @@ def _even_columns(luma: Luma, step: int, deviation: float, sums: Integers, verdi
                 twos[x] = _I32(twos[x] + _I32(value * value))
         seen, left = stop, 0
         for x in range(width):
-            left += not _exceeds(ones[x], twos[x], seen, limit)
+            left += not _exceeds(np.int64(ones[x]), np.int64(twos[x]), seen, limit)
     for x in range(width):
         sums[x] = ones[x]
-        verdicts[x] = _judge(ones[x], twos[x], count, deviation) if seen == count else NOT_EVEN
+        verdicts[x] = _judge(np.int64(ones[x]), np.int64(twos[x]), count, deviation) if seen == count else NOT_EVEN
 
 
 def even_lines(luma: Luma, step: int, deviation: float, *, columns: bool) -> tuple[Integers, Luma]:

@@ -35,7 +35,7 @@ def _square_means(luma: Luma, side: int, means: Luma) -> None:
             for x in range(sums.shape[0]):
                 sums[x] = _U16(sums[x] + _U16(row[x]))
         for i in range(columns):
-            total = 0
+            total = np.int64(0)
             for x in range(side):
                 total += np.int64(sums[i * side + x])
             means[j, i] = np.uint8(np.rint(_F32(total) * share))

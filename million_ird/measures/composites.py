@@ -23,7 +23,7 @@ image. Null under 64 px.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -33,6 +33,7 @@ from scipy import fft
 from million_ird.images.encoded_image import EncodedImage
 from million_ird.measure_specs import MEASURE_SPECS
 from million_ird.measure_types import Tier
+from million_ird.measures import line_sums
 
 EVEN = 2.0
 PIECES = 16
@@ -46,13 +47,16 @@ _DIFFERENT, _EDGE = 8, 0.3
 _EDGE_ROWS = 8
 """Rows in which a bar must end: as far as JPEG carries a straight edge into it."""
 _STEEPER, _SHARPER, _MIN_STEP = 2.2, 3.0, 3.0
-_BESIDE = (2, 3, 4, 5)
+_BESIDE, _ADJACENT = 8, 2
+"""Lines 2 to 5 px beside a line, and next to it, on both sides."""
 _ALIKE, _FEW = 0.6, 2
 """Where more lines have so much of the largest share, these are courses of bricks, windows or repeated pixels."""
 _BANDS = 64
 """Pieces of each line that are averaged when mirrored sides are looked for."""
 _LONGEST = 1500
 """Lines that are compared; of larger images neighbours are averaged."""
+_IN_TURN = 7
+"""Up to so many numbers are added by NumPy one after the other; to add whole columns is the same, and faster."""
 _NARROWEST, _WIDEST = 50, 3
 """A mirrored side is at least a fiftieth of the image, and at most a third."""
 _MIN_STRUCTURE = 0.3
@@ -70,7 +74,7 @@ class CompositeMeasure:
         luma = image.luma
         if min(luma.shape) < _MIN_SIDE:
             return dict.fromkeys(self.fields)
-        sides, gutters = zip(bar_shares(luma), bar_shares(luma.T), strict=True)
+        sides, gutters = zip(bar_shares(luma), bar_shares(luma, columns=True), strict=True)
         return {
             "bar_share": max(sides),
             "gutter_share": max(gutters),
@@ -79,11 +83,11 @@ class CompositeMeasure:
         }
 
 
-def bar_shares(luma: NDArray[np.uint8]) -> tuple[float, float]:
-    """Return the share of the rows that are even bars, at top and bottom and inside; luma: (H, W)."""
-    rows = luma[:, :: max(1, luma.shape[1] // _SAMPLES)].astype(np.float32)
-    mean = rows.mean(axis=1)
-    even = rows.std(axis=1) <= EVEN
+def bar_shares(luma: NDArray[np.uint8], *, columns: bool = False) -> tuple[float, float]:
+    """Return the share of the rows, or columns, that are even bars, at both ends and inside; luma: (H, W)."""
+    lines = luma.T if columns else luma
+    step = max(1, lines.shape[1] // _SAMPLES)
+    mean, even = _even_lines(luma, step, columns=columns)
     # Where the level changes from one even row to the next, a bar ends, as a page does at its header.
     joined = even[1:] & even[:-1] & (np.abs(np.diff(mean)) <= _ONE_LEVEL)
     starts = np.flatnonzero(even & ~np.concatenate([[False], joined]))
@@ -91,74 +95,96 @@ def bar_shares(luma: NDArray[np.uint8]) -> tuple[float, float]:
     outer = inner = 0
     for first, end in zip(starts.tolist(), ends.tolist(), strict=True):
         level = mean[first:end]
-        if end - first < _MIN_ROWS or float(np.ptp(level)) > 2 * _ONE_LEVEL or end - first == len(rows):
+        if end - first < _MIN_ROWS or float(np.ptp(level)) > 2 * _ONE_LEVEL or end - first == len(lines):
             continue
-        beside = (rows[max(0, first - _EDGE_ROWS) : first + 1], rows[end - 1 : end + _EDGE_ROWS])
-        inside = first > 0 and end < len(rows)
-        if all(_is_edge(part) for part in beside if len(part) > 1):
+        beside = (lines[max(0, first - _EDGE_ROWS) : first + 1], lines[end - 1 : end + _EDGE_ROWS])
+        inside = first > 0 and end < len(lines)
+        if all(_is_edge(part[:, ::step]) for part in beside if len(part) > 1):
             outer, inner = outer + (end - first) * (not inside), inner + (end - first) * inside
-    return outer / len(rows), inner / len(rows)
+    return outer / len(lines), inner / len(lines)
 
 
-def _is_edge(rows: NDArray[np.float32]) -> bool:
+def _even_lines(luma: NDArray[np.uint8], step: int, *, columns: bool) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Return the mean of each row, or column, if it is even, and whether it is."""
+    sums, verdicts = line_sums.even_lines(luma, step, EVEN, columns=columns)
+    lines = (luma.T if columns else luma)[:, ::step]
+    mean, even = (sums / lines.shape[1]).astype(np.float32), verdicts == line_sums.EVEN
+    nearly = verdicts == line_sums.NEARLY
+    if nearly.any():  # the limit is one of float32
+        even |= nearly & (lines.astype(np.float32).std(axis=1) <= EVEN)
+    return mean, even
+
+
+def _is_edge(rows: NDArray[np.uint8]) -> bool:
     """Return whether many pixels step at one of a few rows; (rows, n)."""
-    return bool((np.abs(np.diff(rows, axis=0)) > _DIFFERENT).mean(axis=1).max() > _EDGE)
+    return bool((np.abs(np.diff(rows.astype(np.int16), axis=0)) > _DIFFERENT).mean(axis=1).max() > _EDGE)
 
 
 def joint_share(luma: NDArray[np.uint8]) -> float:
     """Return the largest share of the pieces of a row, or column, in which its step to the next is largest; (H, W)."""
-    down = _pieces(np.asarray(cv2.absdiff(luma[1:], luma[:-1]), np.uint8), PIECES, axis=1)
-    across = _pieces(np.asarray(cv2.absdiff(luma[:, 1:], luma[:, :-1]), np.uint8), PIECES, axis=0)
-    return max(_straightest(down), _straightest(across))
-
-
-def _pieces(values: NDArray[np.uint8], count: int, axis: Literal[0, 1]) -> NDArray[np.float32]:
-    """Return the means of pieces of each line along an axis; values: (H, W) → (count, lines)."""
-    parts = np.array_split(values, count, axis)
-    return np.stack([cv2.reduce(part, axis, cv2.REDUCE_AVG, dtype=cv2.CV_32F).ravel() for part in parts])
+    return max(map(_straightest, line_sums.mean_steps(luma, PIECES)))
 
 
 def _straightest(pieces: NDArray[np.float32]) -> float:
     """Return the largest share of pieces that are larger than those beside them; pieces: (16, lines)."""
-    beside = np.zeros_like(pieces)
-    for distance in _BESIDE:
-        beside[:, distance:] += pieces[:, :-distance]
-        beside[:, :-distance] += pieces[:, distance:]
-    adjacent = np.zeros_like(pieces)
-    adjacent[:, 1:] += pieces[:, :-1]
-    adjacent[:, :-1] += pieces[:, 1:]
-    steeper = (pieces > _STEEPER / (2 * len(_BESIDE)) * beside) & (pieces > _MIN_STEP)
-    sharper = steeper & (pieces > _SHARPER / 2 * adjacent)
     margin = max(8, pieces.shape[1] // 30)
-    of_lines, shares = (hits[:, margin:-margin].mean(axis=0) for hits in (steeper, sharper))
+    beside, adjacent = _STEEPER / _BESIDE, _SHARPER / _ADJACENT
+    counts = line_sums.count_steep(pieces, margin, least=_MIN_STEP, steeper=beside, sharper=adjacent)
+    of_lines, shares = counts / len(pieces)
     courses = np.count_nonzero(of_lines >= _ALIKE * of_lines.max()) > _FEW
     return 0.0 if courses else float(shares.max())
 
 
 def mirror_share(luma: NDArray[np.uint8]) -> float:
     """Return by how much two opposite sides mirror what is next to them; luma: (H, W)."""
-    return min(1.0, max(0.0, *(_mirrored(_pieces(luma, _BANDS, axis=axis)) for axis in (0, 1))))
+    return min(1.0, max(0.0, *map(_mirrored, line_sums.mean_levels(luma, _BANDS))))
 
 
 def _mirrored(bands: NDArray[np.float32]) -> float:
     """Return the correlation of the first and the last columns with what is next to them; bands: (h, W)."""
-    factor = -(-bands.shape[1] // _LONGEST)
-    width = bands.shape[1] // factor
-    small = np.asarray(bands[:, : width * factor].reshape(len(bands), width, factor).mean(axis=2), np.float32)
+    small = _averaged(bands, -(-bands.shape[1] // _LONGEST))
+    width = small.shape[1]
     fine = np.asarray(small - cv2.blur(small, (2 * (width // 64) + 1, 1)), np.float32)
-    return float(np.minimum(_mirrored_at(fine), _mirrored_at(fine[:, ::-1])).max())
-
-
-def _mirrored_at(fine: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return the correlation of the first n columns, mirrored, with the n next ones, for each n; fine: (h, w)."""
-    width = fine.shape[1]
     widths = np.arange(max(3, width // _NARROWEST), width // _WIDEST + 1)
+    power = (fine.astype(np.float64) ** 2).sum(axis=0)
+    sides = _powers(power, widths), _powers(power[::-1], widths)
+    least = _MIN_STRUCTURE * widths * len(fine)
+    enough = np.minimum(*(np.minimum(own, next_to) for own, next_to in sides)) > least
+    if not enough.any():
+        return 0.0
+    first, last = (_mirrored_at(part, widths, *side) for part, side in zip((fine, fine[:, ::-1]), sides, strict=True))
+    return float(np.where(enough, np.minimum(first, last), 0.0).max())
+
+
+def _powers(power: NDArray[np.float64], widths: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the power of the first n columns, and of the n next ones, for each n; power: (w,)."""
+    sums = np.concatenate([[0.0], np.cumsum(power)])
+    return sums[widths], sums[2 * widths] - sums[widths]
+
+
+def _averaged(bands: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
+    """Return the means of so many columns each; bands: (h, w · factor or some more) → (h, w)."""
+    width = bands.shape[1] // factor
+    groups = bands[:, : width * factor].reshape(len(bands), width, factor)
+    if factor == 1:
+        return bands
+    if factor > _IN_TURN:
+        return np.asarray(groups.mean(axis=2), np.float32)
+    total = groups[..., 0]
+    for k in range(1, factor):
+        total = total + groups[..., k]
+    return np.asarray(total / factor, np.float32)
+
+
+def _mirrored_at(
+    fine: NDArray[np.float32],
+    widths: NDArray[np.int64],
+    own: NDArray[np.float64],
+    next_to: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Return the correlation of the first n columns, mirrored, with the n next ones, for each n; fine: (h, w)."""
     # The columns at x and 2n − 1 − x are multiplied: this sum over x is entry 2n − 1 of a convolution with itself.
     spectrum = fft.rfft(fine[:, : 2 * int(widths[-1])], 4 * int(widths[-1]))
     convolved = fft.irfft((spectrum * spectrum).sum(axis=0))
-    power = np.concatenate([[0.0], np.cumsum((fine.astype(np.float64) ** 2).sum(axis=0))])
-    own, next_to = power[widths], power[2 * widths] - power[widths]
     # Each product is in the convolution twice, except that it is a sum over both halves.
-    correlation = convolved[2 * widths - 1] / 2 / np.maximum(np.sqrt(own * next_to), 1e-9)
-    least = _MIN_STRUCTURE * widths * len(fine)
-    return np.where(np.minimum(own, next_to) > least, correlation, 0.0)
+    return np.asarray(convolved[2 * widths - 1] / 2 / np.maximum(np.sqrt(own * next_to), 1e-9), np.float64)

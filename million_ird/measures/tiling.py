@@ -26,6 +26,7 @@ from scipy import fft
 from million_ird.images.encoded_image import EncodedImage
 from million_ird.measure_specs import MEASURE_SPECS
 from million_ird.measure_types import Tier
+from million_ird.measures import tiling_kernels
 
 _MIN_SIDE = 128
 _PIXELS = 300_000
@@ -61,9 +62,7 @@ class TilingMeasure:
 def tiled_mark(luma: NDArray[np.uint8]) -> float:
     """Return by how many deviations the autocorrelation peaks on a lattice; luma: (H, W)."""
     factor = int(np.ceil(np.sqrt(luma.size / _PIXELS)))
-    size = luma.shape[1] // factor, luma.shape[0] // factor
-    whole = luma[: size[1] * factor, : size[0] * factor]  # means of whole squares are faster than others
-    small = luma if factor == 1 else np.asarray(cv2.resize(whole, size, interpolation=cv2.INTER_AREA), np.uint8)
+    small = luma if factor == 1 else tiling_kernels.square_means(luma, factor)
     if min(small.shape) < 3 * _NEAREST:
         return 0.0  # a strip, in which no two tiles fit
     peaks = _peaks(_autocorrelation(_fine(small)), small.shape[0], small.shape[1])
@@ -73,17 +72,32 @@ def tiled_mark(luma: NDArray[np.uint8]) -> float:
 def _fine(luma: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Return the fine structure over its local deviation, within ±_CLIP; luma: (h, w) → (h, w)."""
     values = luma.astype(np.float32)
-    fine = values - cv2.GaussianBlur(values, (0, 0), _BLUR)
-    power = np.maximum(cv2.blur(fine * fine, (_AROUND, _AROUND)), 0)  # rounding can leave less than nothing
-    return np.asarray(np.clip(fine / (np.sqrt(power) + 1), -_CLIP, _CLIP), np.float32)
+    fine = np.asarray(values - cv2.GaussianBlur(values, (0, 0), _BLUR), np.float32)
+    power = np.asarray(cv2.blur(fine * fine, (_AROUND, _AROUND)), np.float32)
+    tiling_kernels.normalise(fine, power, _CLIP)
+    return fine
 
 
 def _autocorrelation(fine: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the circular autocorrelation, the shift (0, 0) in the middle; (h, w) → (h' ≥ h, w' ≥ w)."""
-    shape = [fft.next_fast_len(side, real=True) for side in fine.shape]
-    spectrum = fft.rfft2(fine, shape)
-    power = spectrum.real**2 + spectrum.imag**2
-    return np.asarray(fft.fftshift(fft.irfft2(power, shape)), np.float32)
+    """Return the lower half of the circular autocorrelation, and `_SURROUNDINGS` rows above it.
+
+    An autocorrelation is symmetric: its lower half, and what windows need above it, says all.
+
+    Args:
+        fine: (h, w), h over 2 · `_SURROUNDINGS`.
+
+    Returns:
+        (`_SURROUNDINGS` + about h / 2, w' ≥ w); the shift (0, 0) is in row `_SURROUNDINGS`, column w' // 2.
+    """
+    height, width = (fft.next_fast_len(side, real=True) for side in fine.shape)
+    spectrum = fft.rfft2(fine, (height, width))
+    power = (spectrum.real**2 + spectrum.imag**2).astype(np.complex64)
+    # As irfft2 does it, first down, then across: here for the rows that are wanted.
+    rows = fft.ifft(power, axis=0, norm="forward", overwrite_x=True)
+    half = np.concatenate([rows[-_SURROUNDINGS:], rows[: height - height // 2]])
+    correlation = fft.irfft(half, width, axis=1, norm="forward", overwrite_x=True)
+    correlation *= np.float32(1 / (height * width))
+    return np.asarray(fft.fftshift(correlation, axes=1), np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,28 +122,16 @@ class _Peaks:
 
 def _peaks(correlation: NDArray[np.float32], height: int, width: int) -> _Peaks:
     """Return the highest peaks at shifts up to about half of an image of a height and a width."""
-    # An autocorrelation is symmetric: the lower half, and what the windows need above it, says all.
-    middle = correlation.shape[0] // 2, correlation.shape[1] // 2
-    above = min(middle[0], _SURROUNDINGS)
-    half = correlation[middle[0] - above :]
-    beyond = half - cv2.blur(half, (_BACKGROUND, _BACKGROUND))
-    power = cv2.blur(beyond * beyond, (_SURROUNDINGS, _SURROUNDINGS))
+    origin = _SURROUNDINGS, correlation.shape[1] // 2
+    heights = np.asarray(correlation - cv2.blur(correlation, (_BACKGROUND, _BACKGROUND)), np.float32)
+    power = np.asarray(cv2.blur(heights * heights, (_SURROUNDINGS, _SURROUNDINGS)), np.float32)
     # In an even image rounding is all there is.
-    least = float(correlation[middle]) * 1e-6 + 1e-9
-    heights = np.asarray(beyond / np.sqrt(np.maximum(power, least**2)), np.float32)
-    down = np.arange(len(half), dtype=np.float32)[:, None] - above
-    across = np.arange(half.shape[1], dtype=np.float32)[None] - middle[1]
-    nearest = max(_NEAREST, min(height, width) / 16)
-    looked_at = (
-        (down**2 + across**2 > nearest**2)
-        & (down < height * _FARTHEST)
-        & (np.abs(across) < width * _FARTHEST)
-        & ((down > 0) | ((down == 0) & (across > 0)))
-    )
-    inside = np.where(looked_at, heights, 0)
-    tops = np.argwhere((inside > _MIN_PEAK) & (inside == cv2.dilate(inside, np.ones((7, 7), np.uint8))))
-    highest = tops[np.argsort(-inside[tops[:, 0], tops[:, 1]], kind="stable")][:_PEAKS]
-    return _Peaks(heights, (above, middle[1]), [(int(y) - above, int(x) - middle[1]) for y, x in highest])
+    least = float(correlation[origin]) * 1e-6 + 1e-9
+    tiling_kernels.to_deviations(heights, power, least**2)
+    nearest, farthest = max(_NEAREST, min(height, width) / 16), (height * _FARTHEST, width * _FARTHEST)
+    tops = tiling_kernels.tops(heights, origin, lowest=_MIN_PEAK, nearest=nearest, farthest=farthest)
+    highest = tops[np.argsort(-heights[tops[:, 0], tops[:, 1]], kind="stable")][:_PEAKS]
+    return _Peaks(heights, origin, [(int(y) - origin[0], int(x) - origin[1]) for y, x in highest])
 
 
 def _lattices(peaks: _Peaks) -> Iterator[list[float]]:

@@ -217,8 +217,8 @@ def test_compiling_is_said_when_it_takes_long_and_only_then(monkeypatch: pytest.
     monkeypatch.setattr(warm_up, "compile_measures", lambda: time.sleep(0.3))
     heard = Heard()
     warm_up.prepare_measures(heard)
-    assert heard.stages == [("preparing measures, once", 20, "s")]
-    assert heard.done == 20
+    assert heard.stages == [("preparing measures, once", warm_up.SECONDS, "s")]
+    assert heard.done == warm_up.SECONDS
     monkeypatch.setattr(warm_up, "SILENT", 30.0)
     monkeypatch.setattr(warm_up, "compile_measures", lambda: None)
     quiet = Heard()

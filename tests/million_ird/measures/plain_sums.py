@@ -1,4 +1,4 @@
-"""What `pixel_sums` and `edge_sums` compute, by OpenCV's filters over the whole image, one after the other."""
+"""What `pixel_sums`, `edge_sums` and `line_sums` compute, by OpenCV's filters over the whole image, one by one."""
 
 import cv2
 import numpy as np
@@ -70,3 +70,32 @@ def window_responses(luma: Luma, rows: int, columns: int) -> Floats:
     windows = response.reshape(rows, luma.shape[0] // rows, columns, luma.shape[1] // columns)
     windows[:, [0, -1]] = windows[:, :, :, [0, -1]] = 0
     return np.asarray(cv2.resize(response, (columns, rows), interpolation=cv2.INTER_AREA), np.float32)
+
+
+def piece_means(values: Luma, parts: int) -> tuple[Floats, Floats]:
+    """As `line_sums.mean_levels`."""
+    cut = (np.array_split(values, parts, axis=axis) for axis in (1, 0))
+    down, across = (
+        [np.asarray(cv2.reduce(piece, axis, cv2.REDUCE_AVG, dtype=cv2.CV_32F), np.float32).ravel() for piece in pieces]
+        for axis, pieces in zip((1, 0), cut, strict=True)
+    )
+    return np.stack(down), np.stack(across)
+
+
+def piece_steps(luma: Luma, parts: int) -> tuple[Floats, Floats]:
+    """As `line_sums.mean_steps`."""
+    down = np.asarray(cv2.absdiff(luma[1:], luma[:-1]), np.uint8)
+    across = np.asarray(cv2.absdiff(luma[:, 1:], luma[:, :-1]), np.uint8)
+    return piece_means(down, parts)[0], piece_means(across, parts)[1]
+
+
+def count_steep(pieces: Floats, margin: int, least: float, steeper: float, sharper: float) -> NDArray[np.int64]:
+    """As `line_sums.count_steep`."""
+    beside, adjacent = np.zeros_like(pieces), np.zeros_like(pieces)
+    for distance in (1, 2, 3, 4, 5):
+        sums = adjacent if distance == 1 else beside
+        sums[:, distance:] += pieces[:, :-distance]
+        sums[:, :-distance] += pieces[:, distance:]
+    steep = (pieces > steeper * beside) & (pieces > least)
+    sharp = steep & (pieces > sharper * adjacent)
+    return np.stack([hits[:, margin:-margin].sum(axis=0) for hits in (steep, sharp)])

@@ -13,7 +13,7 @@ import yaml
 
 import dynet
 import million_ird
-from tests.docs_pages import ELSEWHERE, ROOT, name_of, pages, text_of
+from tests.docs_pages import ELSEWHERE, ROOT, blocks, commands, name_of, pages, text_of
 
 NAMES = [name_of(page) for page in pages()]
 FOLDERS = ("benchmarks", "docs", "pipelines", "cards", "tests", "million_ird", "dynet")
@@ -181,3 +181,14 @@ def test_the_failure_classes_are_those_of_their_table() -> None:
     named = re.findall(r"`(\w+)`", " ".join(cells))
     assert len(named) == len({*named})
     assert {name for name in named if not name.startswith("http_")} == failure_classes()
+
+
+@pytest.mark.parametrize("page", map(name_of, pages()))
+def test_a_recipe_of_a_command_is_shipped_shown_or_made_before(page: str) -> None:
+    known = {path.name for path in (ROOT / "pipelines").glob("*.yaml")}
+    known |= {block.named for block in blocks(page) if block.language == "yaml" and block.named}
+    before = ""
+    for command in commands(page):
+        named = re.findall(r"--(?:recipe|config) ([^\s/]+\.ya?ml)", command.text)
+        assert [name for name in named if name not in known and name not in before] == []
+        before += f"{command.text}\n"

@@ -33,7 +33,6 @@ from machine import ROOT, SHARED, describe
 from PIL import Image
 
 SETS = {"small photographs": "train/BSDS500/test", "negatives": "negatives", "photographs": "photos"}
-SIZE_FIELDS = frozenset({"short_side", "long_side", "megapixels"})
 RESULT = Path(__file__).parent / "results" / "curation_stages.json"
 PYIQA_PICTURES = 1
 """Of each set: a photograph of 6 megapixels takes it a quarter of a minute."""
@@ -160,7 +159,9 @@ def measured_by_gates(encoded: bytes) -> None:
 
 @cache
 def without_size_gates() -> Any:
-    """Return the shipped recipe, without the gates on numbers of the header."""
+    """Return the shipped recipe, without the gates on size."""
+    from labelled_table import SIZE_FIELDS
+
     from million_ird.config.loading import load
 
     recipe = load("million_ird.yaml")

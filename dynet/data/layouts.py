@@ -57,7 +57,7 @@ IGNORED_FOLDERS = frozenset({"blur_gamma", "__macosx"})
 """Folders that are neither side: GoPro's blur with another gamma, and what macOS adds to archives."""
 
 RUN_FILES = ("run.json", "config.yaml")
-"""Files by which the folder of a training is recognised; it has them before any image."""
+"""Files that identify the folder of a training; they are written before any image."""
 
 DEGRADED_FOLDERS = frozenset(degraded for degraded, _, _ in SIDES) - {"rain"}
 """Folders of degraded images, which cannot be trained on without their clean ones next to them. A folder `rain` is not

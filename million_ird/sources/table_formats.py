@@ -1,4 +1,4 @@
-"""The formats of tables, told by the names of their files."""
+"""The formats of tables, by the suffixes of their file names."""
 
 from types import MappingProxyType
 

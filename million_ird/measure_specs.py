@@ -176,8 +176,8 @@ MEASURE_SPECS: Mapping[str, MeasureSpec] = MappingProxyType(
                     "joint_share",
                     "0–1",
                     "down",
-                    "Largest share of one line across the image at which all pixels step: images joined without a gap, "
-                    "filled sides",
+                    "Largest share of the pixels along one line that step more there than beside it: images joined "
+                    "without a gap, filled sides",
                 ),
                 Field(
                     "mirror_share",

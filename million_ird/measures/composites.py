@@ -10,12 +10,14 @@ image. Null under 64 px.
   not count.
 - `gutter_share` (0–1, down is better): the same of even bars inside the image, with two straight edges: between the
   images of a collage.
-- `joint_share` (0–1, down is better): largest share of sixteen pieces of a line from side to side, or from top to
-  bottom, in which the mean step across exactly this line is 2.2 times that across the lines 2 to 5 pixels beside it,
-  three times that across the two next to it, and 3 levels at least: images joined without a gap, sides that were filled
-  by a blurred copy, a desktop's task bar. The horizon of a calm sea is as level, but a lens spreads it over two lines
-  and more. 0 where more than two lines in
-  this direction have 60 % of this share, as the courses of a wall have, or a mosaic of four cells and more in a row.
+- `joint_share` (0–1, down is better): largest share of the pixels along a line, from side to side or from top to
+  bottom, whose step across exactly this line is larger than those across the five lines on both sides: images joined
+  without a gap, sides that were filled by a blurred copy, a desktop's task bar. In texture of any kind it is a
+  tenth of the pixels by chance; along a joint, half of them and more. A line counts if its mean step is 3 levels at
+  least, and if the two lines next to it do not have a quarter of what it has more than the lines beside: the horizon
+  of a calm sea is as level, but a lens spreads it over two lines and more. 0 where more than four lines in this
+  direction have 60 % of this share, as the courses of a wall have, blocks of JPEG, and a mosaic of six cells and more
+  in a row.
 - `mirror_share` (0–1, down is better): correlation of both sides of the image with what is next to them, mirrored, the
   lower of the two at the width where it is largest; fine structure, left and right or top and bottom. Sides that were
   filled by mirroring have 0.9 and more. A lake mirrors at one line, not at two.
@@ -36,7 +38,6 @@ from million_ird.measure_types import Tier
 from million_ird.measures import line_sums
 
 EVEN = 2.0
-PIECES = 16
 _MIN_SIDE = 64
 _MIN_ROWS = 2
 _ONE_LEVEL = 3.0
@@ -46,10 +47,8 @@ _SAMPLES = 512
 _DIFFERENT, _EDGE = 8, 0.3
 _EDGE_ROWS = 8
 """Rows in which a bar must end: as far as JPEG carries a straight edge into it."""
-_STEEPER, _SHARPER, _MIN_STEP = 2.2, 3.0, 3.0
-_BESIDE, _ADJACENT = 8, 2
-"""Lines 2 to 5 px beside a line, and next to it, on both sides."""
-_ALIKE, _FEW = 0.6, 2
+_MIN_STEP, _SPREAD = 3.0, 0.25
+_ALIKE, _FEW = 0.6, 4
 """Where more lines have so much of the largest share, these are courses of bricks, windows or repeated pixels."""
 _BANDS = 64
 """Pieces of each line that are averaged when mirrored sides are looked for."""
@@ -121,18 +120,21 @@ def _is_edge(rows: NDArray[np.uint8]) -> bool:
 
 
 def joint_share(luma: NDArray[np.uint8]) -> float:
-    """Return the largest share of the pieces of a row, or column, in which its step to the next is largest; (H, W)."""
-    return max(map(_straightest, line_sums.mean_steps(luma, PIECES)))
+    """Return the largest share of the pixels of a line that step more there than beside it; luma: (H, W)."""
+    return max(_straightest(luma, columns=False), _straightest(luma, columns=True))
 
 
-def _straightest(pieces: NDArray[np.float32]) -> float:
-    """Return the largest share of pieces that are larger than those beside them; pieces: (16, lines)."""
-    margin = max(8, pieces.shape[1] // 30)
-    beside, adjacent = _STEEPER / _BESIDE, _SHARPER / _ADJACENT
-    counts = line_sums.count_steep(pieces, margin, least=_MIN_STEP, steeper=beside, sharper=adjacent)
-    of_lines, shares = counts / len(pieces)
-    courses = np.count_nonzero(of_lines >= _ALIKE * of_lines.max()) > _FEW
-    return 0.0 if courses else float(shares.max())
+def _straightest(luma: NDArray[np.uint8], *, columns: bool) -> float:
+    sums, counts = line_sums.largest_steps(luma, columns=columns)
+    length = luma.shape[int(not columns)]
+    lines = np.arange(margin := max(8, len(sums) // 30), len(sums) - margin)
+    shares, steps = counts[lines] / length, sums / length
+    if np.count_nonzero(shares >= _ALIKE * shares.max()) > _FEW:
+        return 0.0
+    next_to, *beside = ((steps[lines - k] + steps[lines + k]) / 2 for k in range(1, line_sums.REACH + 1))
+    level = np.mean(beside[:4], axis=0)
+    sharp = (steps[lines] >= _MIN_STEP) & (next_to - level < _SPREAD * (steps[lines] - level))
+    return float(shares[sharp].max(initial=0.0))
 
 
 def mirror_share(luma: NDArray[np.uint8]) -> float:

@@ -16,10 +16,15 @@ Floats: TypeAlias = NDArray[np.float32]
 Integers: TypeAlias = NDArray[np.int64]
 
 NOT_EVEN, EVEN, NEARLY = 0, 1, 2
+REACH = 5
+"""Lines on both sides of a line with which its steps are compared."""
 
-_F32, _I32, _U16 = np.float32, np.int32, np.uint16
+_F32, _I32, _U16, _U8 = np.float32, np.int32, np.uint16, np.uint8
+_LINES = 2 * REACH + 1
 _SHORT = 256
 """Levels whose sum fits 16 bits."""
+_COUNTABLE = (1 << 16) - 1
+"""Lines after which counts of 16 bits are full."""
 _CHECKED = 64
 """Samples after which a line is given up if it is not even."""
 _MARGIN = 1e-3
@@ -44,16 +49,6 @@ def _sum(values: Luma) -> np.int64:
 
 
 @compiled()
-def _sum_of_steps(a: Luma, b: Luma) -> np.int64:
-    """Return Σ |a − b|."""
-    total = _I32(0)
-    for x in range(a.shape[0]):
-        step = _I32(_I32(a[x]) - _I32(b[x]))
-        total = _I32(total + (step if step > 0 else _I32(-step)))
-    return np.int64(total)
-
-
-@compiled()
 def _clear(values: NDArray[np.uint16]) -> None:
     for x in range(values.shape[0]):
         values[x] = _U16(0)
@@ -63,13 +58,6 @@ def _clear(values: NDArray[np.uint16]) -> None:
 def _add_levels(row: Luma, sums: NDArray[np.uint16]) -> None:
     for x in range(sums.shape[0]):
         sums[x] = _U16(sums[x] + _U16(row[x]))
-
-
-@compiled()
-def _add_steps(left: Luma, right: Luma, sums: NDArray[np.uint16]) -> None:
-    """Add |left − right| (n,) to sums (n,)."""
-    for x in range(sums.shape[0]):
-        sums[x] = _U16(sums[x] + _U16(max(left[x], right[x]) - min(left[x], right[x])))
 
 
 @compiled()
@@ -98,28 +86,64 @@ def _levels(luma: Luma, down: Floats, across: Floats) -> None:
 
 
 @compiled()
-def _steps(luma: Luma, down: Floats, across: Floats) -> None:
-    """Fill what `mean_steps` returns."""
-    (height, width), parts = luma.shape, down.shape[0]
-    starts = _starts(width, parts)
+def _fill_steps(a: Luma, b: Luma, out: Luma) -> None:
+    """Write |a − b| (n,) to out (n,)."""
+    for x in range(out.shape[0]):
+        out[x] = np.uint8(max(a[x], b[x]) - min(a[x], b[x]))
+
+
+@compiled()
+def _count_largest_down(luma: Luma, sums: Integers, counts: Integers) -> None:
+    """Fill what `largest_steps` returns, for rows."""
+    height, width = luma.shape
+    recent, larger = np.empty((_LINES, width), np.uint8), np.empty(width, np.uint8)
     for y in range(height - 1):
-        for part in range(parts):
-            start, stop = starts[part], starts[part + 1]
-            down[part, y] = _F32(_sum_of_steps(luma[y, start:stop], luma[y + 1, start:stop])) * _F32(1 / (stop - start))
-    sums = np.empty(width - 1, np.uint16)
-    starts = _starts(height, parts)
-    for part in range(parts):
-        start, stop = starts[part], starts[part + 1]
-        for x in range(width - 1):
-            across[part, x] = _F32(0)
-        for top in range(start, stop, _SHORT):
-            _clear(sums)
-            for y in range(top, min(top + _SHORT, stop)):
-                _add_steps(luma[y, : width - 1], luma[y, 1:], sums)
+        new = recent[y % _LINES]
+        _fill_steps(luma[y], luma[y + 1], new)
+        sums[y] = _sum(new)
+        if y < 2 * REACH:
+            continue
+        middle = y - REACH
+        l1, r1 = recent[(middle - 1) % _LINES], recent[(middle + 1) % _LINES]
+        l2, r2 = recent[(middle - 2) % _LINES], recent[(middle + 2) % _LINES]
+        l3, r3 = recent[(middle - 3) % _LINES], recent[(middle + 3) % _LINES]
+        l4, r4 = recent[(middle - 4) % _LINES], recent[(middle + 4) % _LINES]
+        l5, r5 = recent[(middle - 5) % _LINES], recent[(middle + 5) % _LINES]
+        step = recent[middle % _LINES]
+        for x in range(width):
+            near = _U8(max(_U8(max(l1[x], r1[x])), _U8(max(l2[x], r2[x]))))
+            far = _U8(max(_U8(max(l3[x], r3[x])), _U8(max(l4[x], r4[x]))))
+            most = _U8(max(_U8(max(near, far)), _U8(max(l5[x], r5[x]))))
+            larger[x] = _U8(step[x] > most)
+        counts[middle] = _sum(larger)
+
+
+@compiled()
+def _count_largest_across(luma: Luma, sums: Integers, counts: Integers) -> None:
+    """Fill what `largest_steps` returns, for columns."""
+    height, width = luma.shape
+    steps = np.empty(width - 1, np.uint8)
+    added, counted = np.zeros(width - 1, np.int32), np.empty(width - 1 - 2 * REACH, np.uint16)
+    n = counted.shape[0]
+    step = steps[REACH : REACH + n]
+    l1, l2, l3, l4, l5 = steps[4 : 4 + n], steps[3 : 3 + n], steps[2 : 2 + n], steps[1 : 1 + n], steps[:n]
+    r1, r2, r3, r4, r5 = steps[6 : 6 + n], steps[7 : 7 + n], steps[8 : 8 + n], steps[9 : 9 + n], steps[10 : 10 + n]
+    for top in range(0, height, _COUNTABLE):
+        for x in range(n):
+            counted[x] = _U16(0)
+        for y in range(top, min(top + _COUNTABLE, height)):
+            _fill_steps(luma[y, : width - 1], luma[y, 1:], steps)
             for x in range(width - 1):
-                across[part, x] += _F32(sums[x])
-        for x in range(width - 1):
-            across[part, x] *= _F32(1 / (stop - start))
+                added[x] = _I32(added[x] + _I32(steps[x]))
+            for x in range(n):
+                near = _U8(max(_U8(max(l1[x], r1[x])), _U8(max(l2[x], r2[x]))))
+                far = _U8(max(_U8(max(l3[x], r3[x])), _U8(max(l4[x], r4[x]))))
+                most = _U8(max(_U8(max(near, far)), _U8(max(l5[x], r5[x]))))
+                counted[x] = _U16(counted[x] + _U16(step[x] > most))
+        for x in range(n):
+            counts[REACH + x] += counted[x]
+    for x in range(width - 1):
+        sums[x] = added[x]
 
 
 def mean_levels(luma: Luma, parts: int) -> tuple[Floats, Floats]:
@@ -134,16 +158,23 @@ def mean_levels(luma: Luma, parts: int) -> tuple[Floats, Floats]:
     return down, across
 
 
-def mean_steps(luma: Luma, parts: int) -> tuple[Floats, Floats]:
-    """Return the mean step, |a − b|, from each part of a row to the next row, and the same of columns; luma: (H, W).
+def largest_steps(luma: Luma, *, columns: bool) -> tuple[Integers, Integers]:
+    """Return how much pixels step across each line, and at how many of them the step is larger than beside the line.
+
+    Line k lies between row, or column, k and k + 1. A pixel counts if its step is larger than those across the `REACH`
+    lines on both sides. For the first and the last `REACH` lines, none counts.
+
+    Args:
+        luma: (H, W), at least 64×64.
+        columns: whether lines lie between columns.
 
     Returns:
-        (parts, H - 1) and (parts, W - 1).
+        Σ |a − b| and counts, (lines - 1,) each.
     """
-    height, width = luma.shape
-    down, across = np.empty((parts, height - 1), np.float32), np.empty((parts, width - 1), np.float32)
-    _steps(np.ascontiguousarray(luma), down, across)
-    return down, across
+    lines = luma.shape[int(columns)] - 1
+    sums, counts = np.zeros(lines, np.int64), np.zeros(lines, np.int64)
+    (_count_largest_across if columns else _count_largest_down)(np.ascontiguousarray(luma), sums, counts)
+    return sums, counts
 
 
 @compiled()
@@ -222,42 +253,3 @@ def even_lines(luma: Luma, step: int, deviation: float, *, columns: bool) -> tup
     sums, verdicts = np.empty(lines, np.int64), np.empty(lines, np.uint8)
     (_even_columns if columns else _even_rows)(np.ascontiguousarray(luma), step, deviation, sums, verdicts)
     return sums, verdicts
-
-
-@compiled()
-def _count_steep(pieces: Floats, margin: int, limits: Floats, counts: NDArray[np.uint8]) -> None:
-    """Fill what `count_steep` returns."""
-    least, steeper, sharper = limits[0], limits[1], limits[2]
-    number = counts.shape[1]
-    for k in range(pieces.shape[0]):
-        p = pieces[k, margin : margin + number]
-        l1, r1 = pieces[k, margin - 1 : margin - 1 + number], pieces[k, margin + 1 : margin + 1 + number]
-        l2, r2 = pieces[k, margin - 2 : margin - 2 + number], pieces[k, margin + 2 : margin + 2 + number]
-        l3, r3 = pieces[k, margin - 3 : margin - 3 + number], pieces[k, margin + 3 : margin + 3 + number]
-        l4, r4 = pieces[k, margin - 4 : margin - 4 + number], pieces[k, margin + 4 : margin + 4 + number]
-        l5, r5 = pieces[k, margin - 5 : margin - 5 + number], pieces[k, margin + 5 : margin + 5 + number]
-        for i in range(number):
-            beside = ((l2[i] + r2[i]) + l3[i]) + r3[i]
-            beside = (((beside + l4[i]) + r4[i]) + l5[i]) + r5[i]
-            steep = (p[i] > steeper * beside) & (p[i] > least)
-            sharp = steep & (p[i] > sharper * (l1[i] + r1[i]))
-            counts[0, i] = np.uint8(counts[0, i] + np.uint8(steep))
-            counts[1, i] = np.uint8(counts[1, i] + np.uint8(sharp))
-
-
-def count_steep(pieces: Floats, margin: int, *, least: float, steeper: float, sharper: float) -> NDArray[np.uint8]:
-    """Count the pieces of each line whose step is larger than those beside it.
-
-    Args:
-        pieces: (n, lines), n at most 255.
-        margin: lines at either end that are left out, at least 5.
-        least: steps are larger than this,
-        steeper: than this share of the sum over the lines 2 to 5 beside it,
-        sharper: and, for the second count, than this share of the sum of the two next to it.
-
-    Returns:
-        (2, lines - 2 · margin).
-    """
-    counts = np.zeros((2, pieces.shape[1] - 2 * margin), np.uint8)
-    _count_steep(pieces, margin, np.array([least, steeper, sharper], np.float32), counts)
-    return counts

@@ -82,20 +82,10 @@ def piece_means(values: Luma, parts: int) -> tuple[Floats, Floats]:
     return np.stack(down), np.stack(across)
 
 
-def piece_steps(luma: Luma, parts: int) -> tuple[Floats, Floats]:
-    """As `line_sums.mean_steps`."""
-    down = np.asarray(cv2.absdiff(luma[1:], luma[:-1]), np.uint8)
-    across = np.asarray(cv2.absdiff(luma[:, 1:], luma[:, :-1]), np.uint8)
-    return piece_means(down, parts)[0], piece_means(across, parts)[1]
-
-
-def count_steep(pieces: Floats, margin: int, least: float, steeper: float, sharper: float) -> NDArray[np.int64]:
-    """As `line_sums.count_steep`."""
-    beside, adjacent = np.zeros_like(pieces), np.zeros_like(pieces)
-    for distance in (1, 2, 3, 4, 5):
-        sums = adjacent if distance == 1 else beside
-        sums[:, distance:] += pieces[:, :-distance]
-        sums[:, :-distance] += pieces[:, distance:]
-    steep = (pieces > steeper * beside) & (pieces > least)
-    sharp = steep & (pieces > sharper * adjacent)
-    return np.stack([hits[:, margin:-margin].sum(axis=0) for hits in (steep, sharp)])
+def largest_steps(lines: Luma) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """As `line_sums.largest_steps`, between rows."""
+    steps = np.abs(np.diff(lines.astype(np.int16), axis=0))
+    others = [np.roll(steps, k, axis=0) for k in range(-5, 6) if k]
+    counts = (steps > np.maximum.reduce(others)).sum(axis=1)
+    counts[:5] = counts[-5:] = 0
+    return steps.sum(axis=1, dtype=np.int64), counts

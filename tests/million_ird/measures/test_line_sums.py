@@ -29,15 +29,19 @@ def _kinds(height: int, width: int) -> dict[str, Luma]:
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_means_and_counts_equal_opencvs(shape: tuple[int, int]) -> None:
+def test_means_equal_opencvs(shape: tuple[int, int]) -> None:
     for kind, luma in _kinds(*shape).items():
         for parts in (16, 64):
             _assert_equal(kind, line_sums.mean_levels(luma, parts), plain_sums.piece_means(luma, parts))
-        steps = line_sums.mean_steps(luma, 16)
-        _assert_equal(kind, steps, plain_sums.piece_steps(luma, 16))
-        for pieces in steps:
-            counts = line_sums.count_steep(pieces, 8, least=3.0, steeper=0.275, sharper=1.5)
-            np.testing.assert_array_equal(counts, plain_sums.count_steep(pieces, 8, 3.0, 0.275, 1.5), kind)
+
+
+@pytest.mark.parametrize("columns", [False, True], ids=["rows", "columns"])
+@pytest.mark.parametrize("shape", [*SHAPES, (66_001, 64), (64, 66_001)], ids=str)
+def test_steps_are_compared_with_those_of_the_lines_beside(shape: tuple[int, int], columns: bool) -> None:
+    for kind, luma in _kinds(*shape).items():
+        ours = line_sums.largest_steps(luma, columns=columns)
+        for a, b in zip(ours, plain_sums.largest_steps(luma.T if columns else luma), strict=True):
+            np.testing.assert_array_equal(a, b, kind)
 
 
 @pytest.mark.parametrize("columns", [False, True], ids=["rows", "columns"])

@@ -200,6 +200,7 @@ _TWO = ((0, 0, 0.5, 1), (0.5, 0, 0.5, 1))
 _STACKED = ((0, 0, 1, 0.5), (0, 0.5, 1, 0.5))
 _FOUR = ((0, 0, 0.5, 0.5), (0.5, 0, 0.5, 0.5), (0, 0.5, 0.5, 0.5), (0.5, 0.5, 0.5, 0.5))
 _THREE = ((0, 0, 0.64, 1), (0.64, 0, 0.36, 0.5), (0.64, 0.5, 0.36, 0.5))
+_NINE, _TWELVE = ([(x / w, y / 3, 1 / w, 1 / 3) for y in range(3) for x in range(w)] for w in (3, 4))
 _KERNELS = {
     "nearest": (Image.Resampling.NEAREST, (1.25, 1.5, 2, 3, 4)),
     "bilinear": (Image.Resampling.BILINEAR, (1.25, 1.5, 2, 4)),
@@ -248,6 +249,7 @@ KINDS: Mapping[str, Kind] = {
     "tiled marks without text": {"25 %": _tiled(0.25, 0.2), "45 %": _tiled(0.45, 0.25)},
     "compressed, resized": {name: HARMS[name] for name in ("JPEG 10, ×0.87",)}
     | {"JPEG 30, ×0.87": chained(HARMS["JPEG 30, then 95"], resized(0.87))},
+    "mosaic": {"3×3": _collage(_NINE, 0, 0), "4×3": _collage(_TWELVE, 0, 0)},
 }
 
 

@@ -1,12 +1,13 @@
 """Mean steps between neighbouring pixels along lines of the luma, compiled: the base of two measures of resampling.
 
-The luma is read once in each direction. Steps are integers, and at most 512 lines are looked at, so that their sums in
-float32 are exact in any order: the means are those of OpenCV's filters and its `reduce`, to the last bit.
+At most 512 lines are looked at. Steps are integers, and their shares are cut off to multiples of 1/1024, so that the
+sums in float32 are exact in any order.
 """
 
 from dataclasses import dataclass
 from typing import TypeAlias
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,8 +19,16 @@ Floats: TypeAlias = NDArray[np.float32]
 LINES = 512
 """Rows, and columns, that are looked at."""
 
-_F32 = np.float32
+REACH = 3
+"""A step is divided by the mean of so many on both sides and itself."""
+
+_F32, _I32 = np.float32, np.int32
 _CLIP = np.float32(6)
+_UNIT = 1024
+_AROUND = 2 * REACH + 1
+_SCALE = np.float32(_AROUND * _UNIT)
+_LEVEL = np.float32(_AROUND)
+"""A level is added to the mean of the steps around, so that even areas count little."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,18 +36,11 @@ class LineSteps:
     """Mean steps at each place of parallel lines of n px: rows or columns, spread over the image."""
 
     first: Floats
-    """(n - 1,), the mean of |b − a|, where a, b, c, d are neighbours."""
+    """(n - 7,), the mean share of |b − a|, where a, b, c, d are neighbours, in the mean of the seven around plus 1."""
     second: Floats
-    """(n - 2,), the mean of |a − 2b + c|."""
+    """(n - 8,), the same of |a − 2b + c|."""
     beside: Floats
     """(n - 3,), the mean of 2 |c − b| − |b − a| − |d − c|, cut off at ±6."""
-
-
-@compiled()
-def _copy(row: Luma, stride: int, out: Floats) -> None:
-    """Write every `stride`-th value of row to out (n,)."""
-    for x in range(out.shape[0]):
-        out[x] = _F32(row[x * stride])
 
 
 @compiled()
@@ -49,72 +51,45 @@ def _cut(value: np.float32) -> np.float32:
 
 
 @compiled()
-def _add_row(line: Floats, first: Floats, second: Floats, beside: Floats) -> None:
-    """Add the steps in a row (n,) to first (n - 1,), second (n - 2,) and beside (n - 3,)."""
-    two, last = _F32(2), beside.shape[0]
-    for x in range(last):
-        a, b, c, d = line[x], line[x + 1], line[x + 2], line[x + 3]
-        before, step, after = np.abs(b - a), np.abs(c - b), np.abs(d - c)
-        first[x] += before
-        second[x] += np.abs((a + c) - two * b)
-        beside[x] += _cut(two * step - (before + after))
-    for x in range(last, last + 2):
-        first[x] += np.abs(line[x + 1] - line[x])
-    second[last] += np.abs((line[last] + line[last + 2]) - two * line[last + 1])
-
-
-@compiled("reassoc")
-def _add_up(a: Floats, b: Floats, c: Floats, d: Floats) -> tuple[np.float32, np.float32, np.float32]:
-    """Return the sums of the steps from c to d, of those around c, and of those from b to c beside the others."""
-    two = _F32(2)
-    first = second = beside = _F32(0)
-    for x in range(a.shape[0]):
-        before, step, after = np.abs(b[x] - a[x]), np.abs(c[x] - b[x]), np.abs(d[x] - c[x])
-        first += after
-        second += np.abs((b[x] + d[x]) - two * c[x])
-        beside += _cut(two * step - (before + after))
-    return first, second, beside
+def _add_shares(steps: Floats, shares: Floats) -> None:
+    """Add the share of each step (n + 6,) in those around it to shares (n,), in multiples of 1 / _UNIT."""
+    for x in range(shares.shape[0]):
+        around = steps[x] + steps[x + 1] + steps[x + 2] + steps[x + 3] + steps[x + 4] + steps[x + 5] + steps[x + 6]
+        shares[x] += _F32(_I32(_SCALE * steps[x + 3] / (around + _LEVEL)))
 
 
 @compiled()
-def _along_rows(luma: Luma, stride: int, first: Floats, second: Floats, beside: Floats) -> None:
-    """Add the steps in every `stride`-th row."""
-    line = np.empty(luma.shape[1], np.float32)
-    for y in range(0, luma.shape[0], stride):
-        _copy(luma[y], 1, line)
-        _add_row(line, first, second, beside)
-
-
-@compiled()
-def _along_columns(luma: Luma, stride: int, first: Floats, second: Floats, beside: Floats) -> None:
-    """Write the sums of the steps in every `stride`-th column."""
-    count = -(-luma.shape[1] // stride)
-    a, b, c = np.zeros(count, np.float32), np.zeros(count, np.float32), np.zeros(count, np.float32)
-    d = np.empty(count, np.float32)
-    for y in range(luma.shape[0]):
-        _copy(luma[y], stride, d)
-        sums = _add_up(a, b, c, d)
-        if y > 0:
-            first[y - 1] = sums[0]
-        if y > 1:
-            second[y - 2] = sums[1]
-        if y > 2:
-            beside[y - 3] = sums[2]
-        a, b, c, d = b, c, d, a
+def _add_rows(rows: Luma, first: Floats, second: Floats, beside: Floats) -> None:
+    """Add the steps in all rows (lines, n) to the sums."""
+    n, two = rows.shape[1], _F32(2)
+    line, steps, bends = np.empty(n, np.float32), np.empty(n - 1, np.float32), np.empty(n - 2, np.float32)
+    for y in range(rows.shape[0]):
+        row = rows[y]
+        for x in range(n):
+            line[x] = _F32(row[x])
+        for x in range(n - 1):
+            steps[x] = np.abs(line[x + 1] - line[x])
+        for x in range(n - 2):
+            bends[x] = np.abs((line[x] + line[x + 2]) - two * line[x + 1])
+        for x in range(n - 3):
+            beside[x] += _cut(two * steps[x + 1] - (steps[x] + steps[x + 2]))
+        _add_shares(steps, first)
+        _add_shares(bends, second)
 
 
 def line_steps(luma: Luma) -> tuple[LineSteps, LineSteps]:
     """Return the mean steps along up to `LINES` rows, and along as many columns.
 
     Args:
-        luma: (H, W), at least 4 px high and wide.
+        luma: (H, W), at least 9 px high and wide.
     """
-    luma = np.ascontiguousarray(luma)
-    found = []
-    for axis, add in ((0, _along_rows), (1, _along_columns)):
-        stride, length = -(-luma.shape[axis] // LINES), luma.shape[1 - axis]
-        first, second, beside = (np.zeros(length - cut, np.float32) for cut in (1, 2, 3))
-        add(luma, stride, first, second, beside)
-        share = _F32(1 / -(-luma.shape[axis] // stride))
-        found.append(LineSteps(first * share, second * share, beside * share))
-    return found[0], found[1]
+    down, across = (-(-side // LINES) for side in luma.shape)
+    columns = cv2.transpose(np.ascontiguousarray(luma[:, ::across])).astype(np.uint8, copy=False)
+    return _steps_along(np.ascontiguousarray(luma[::down])), _steps_along(columns)
+
+
+def _steps_along(rows: Luma) -> LineSteps:
+    first, second, beside = (np.zeros(rows.shape[1] - cut, np.float32) for cut in (7, 8, 3))
+    _add_rows(rows, first, second, beside)
+    share = _F32(1 / len(rows))
+    return LineSteps(first * (share / _UNIT), second * (share / _UNIT), beside * share)

@@ -1,20 +1,21 @@
 """Resampling: an image that was enlarged is made of the same few weights, again and again.
 
-- `resampled` (≥ 0, down is better): the mean size of the second difference of each column of pixels is a series that
-  repeats with a period if the image was enlarged: between two pixels of the small image less changes than at them
-  (Gallagher 2005, "Detection of linear and cubic interpolation in JPEG compressed images"). The series is divided by
-  its mean over 31 columns; the number is the largest line in its spectrum, as an amplitude, less six times the median
-  of the spectrum, the lower of that along rows and of that along columns at one frequency. Photographs mostly have 0 to
-  0.03, also if they were reduced; most of those enlarged, as far as not by a whole number, have 0.05 and more (by a
-  factor of 1.25 with Lanczos' kernel only a third), and so have images reduced after a strong JPEG compression, whose
-  blocks make another period. So have those that were reduced without averaging, which is aliasing.
+- `resampled` (≥ 0, down is better): the second differences of neighbouring pixels are smaller between two pixels of the
+  small image than at them, which repeats with a period if the image was enlarged (Gallagher 2005, "Detection of linear
+  and cubic interpolation in JPEG compressed images"). Each is divided by the mean of the seven around it, plus a level,
+  so that strong texture counts no more than weak, and averaged along columns; the same along rows. The series is
+  divided by its mean over 31 columns; the number is the largest line in its spectrum, as an amplitude, less five times
+  the median of the spectrum, the lower of that along rows and of that along columns at one frequency. Photographs
+  mostly have 0 to 0.02, also if they were reduced; most of those enlarged by 1.25 and 1.5 have 0.03 and more (with
+  Lanczos' kernel two thirds and a half), and so have images reduced after a strong JPEG compression, whose blocks make
+  another period. So have those that were reduced without averaging, which is aliasing.
 
 The same of first differences, in which repeated pixels show. The blocks of JPEG have a period of eight pixels, those of
 WebP one of four, so multiples of an eighth of the sampling rate do not count, except three eighths (enlarged by 1.6)
 and a half (doubled), as far as these are stronger than an eighth and a quarter, as blocks alone are not, and a quarter
-(each pixel four times) beyond what WebP has. Cameras interpolate every other pixel from their colour filters, too, so
-that a half counts only beyond what simple interpolation of these leaves: where each pixel was repeated.
-Null under 128 px.
+(each pixel four times) beyond what WebP has. WebP of quality 20 and less can leave a line of its own. Cameras
+interpolate every other pixel from their colour filters, too, so that a half counts only beyond what simple
+interpolation of these leaves. Null under 128 px.
 """
 
 from collections.abc import Mapping
@@ -33,7 +34,7 @@ from million_ird.measure_types import Tier
 
 _MIN_SIDE = 128
 _WINDOW = 31
-_CHANCE = 6.0
+_CHANCE = 5.0
 """How many times the median a line must be to be none of chance."""
 _BINS = 256
 """Frequencies up to Nyquist that are told apart when rows and columns are compared."""
@@ -41,10 +42,10 @@ _LOWEST = 1.0
 """In eighths of the sampling rate: no factor over 8 is looked for."""
 _NEAR = 0.006
 """Frequencies nearer than this to a multiple of an eighth are those of JPEG's blocks."""
-_OF_WEBP = 0.4
-"""What the blocks of WebP give at a quarter in smooth images; pixels repeated four times give more."""
-_OF_COLOUR_FILTERS = 0.5
-"""What bilinear interpolation of a camera's colour filters gives at a half, with few exceptions."""
+_OF_WEBP = 0.65
+"""The blocks of WebP give up to 0.6 at a quarter in smooth images; pixels repeated four times give 0.8 and more."""
+_OF_COLOUR_FILTERS = 0.2
+"""Simple interpolation of a camera's colour filters gives up to 0.15 at a half."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from million_ird.measures.resampling import ResamplingMeasure, resampled
 from tests.million_ird.measures.sample_images import BUNDLED, bundled_image, encoded_image, natural_noise
 
 MEASURE = ResamplingMeasure()
-LIMIT = 0.05
+LIMIT = 0.03
 KERNELS = {
     "nearest": Image.Resampling.NEAREST,
     "bilinear": Image.Resampling.BILINEAR,
@@ -54,7 +54,7 @@ def test_repeated_pixels_are_found(factor: int) -> None:
     assert number(image, format="WEBP", quality=90) > LIMIT
 
 
-@pytest.mark.parametrize(("form", "quality"), list(product(("JPEG", "WEBP", "AVIF"), (20, 50, 75, 95))))
+@pytest.mark.parametrize(("form", "quality"), list(product(("JPEG", "WEBP", "AVIF"), (30, 50, 75, 95))))
 @pytest.mark.parametrize("name", [None, "coffee.png", "chelsea.png", "rocket.jpg"])
 def test_the_blocks_of_an_encoder_are_no_period(name: str | None, form: str, quality: int) -> None:
     image = SCENE.resize((500, 400)) if name is None else Image.open(BUNDLED / name).convert("RGB")
@@ -73,7 +73,7 @@ def test_an_image_reduced_after_strong_compression_has_one() -> None:
     assert number(resized(compressed, 0.87, Image.Resampling.BICUBIC)) > LIMIT
 
 
-@pytest.mark.parametrize("name", ["astronaut.png", "camera.png", "chelsea.png", "coffee.png", "rocket.jpg"])
+@pytest.mark.parametrize("name", ["camera.png", "chelsea.png", "coffee.png", "motorcycle_left.png", "rocket.jpg"])
 def test_photographs_have_none(name: str) -> None:
     assert (MEASURE.measure(bundled_image(name))["resampled"] or 0) < LIMIT
 

@@ -85,6 +85,7 @@ def test_a_run_of_only_one_panel_has_its_own_row(tmp_path: Path) -> None:
 RESULTS = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", re.findall(r"results/studies/(\w+)\.json\)", RESULTS))
 def test_the_page_of_results_has_the_report_of_the_raw_numbers(name: str, tmp_path: Path) -> None:
     """Compare the page with the report of each study that it names."""

@@ -115,6 +115,7 @@ def test_a_recipe_in_the_wheel_finds_its_schema_beside_it(wheel: Path) -> None:
             assert f"{Path(name).parent}/{schema}" in files.namelist()
 
 
+@pytest.mark.full
 def test_core_dependencies_build_verify_publish_and_load_a_dataset(environment: Path, tmp_path: Path) -> None:
     """torch, pyiqa and all else that only extras bring are not importable here."""
     python = environments.python_of(environment)

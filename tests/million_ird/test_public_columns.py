@@ -17,7 +17,7 @@ _PIECES = [
 _TEXTS = st.lists(st.sampled_from(_PIECES), max_size=10).map("".join)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     st.lists(st.none() | _TEXTS | _TEXTS.map("https://host.org/".__add__), max_size=6), st.sampled_from([(), ("id",)])
 )

@@ -25,7 +25,7 @@ def _network(**shape: object) -> DyNet:
 
 
 @pytest.mark.parametrize(("height", "width"), [(8, 8), (1, 1), (37, 61), (96, 40), (16, 104)])
-@pytest.mark.parametrize("band", [1, 150, 4096])
+@pytest.mark.parametrize("band", [1, 150, pytest.param(4096, marks=pytest.mark.full)])
 @pytest.mark.parametrize("per_repeat", [0, 2])
 def test_blocks_in_bands_give_the_results_of_plain_blocks(
     height: int, width: int, band: int, per_repeat: int, monkeypatch: pytest.MonkeyPatch

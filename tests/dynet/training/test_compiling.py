@@ -92,6 +92,7 @@ def test_images_of_other_sizes_run_uncompiled_with_the_same_result(small: DyNet)
     assert small.encoder1.block_fn is compiled
 
 
+@pytest.mark.full
 def test_a_run_compiles_each_block_once_for_each_size_of_crops(small: DyNet) -> None:
     counter = CompileCounter()
     compile_blocks(small, counter)
@@ -126,6 +127,7 @@ def test_gradient_checkpointing_of_compiled_blocks_gives_the_same_gradients(smal
     torch.testing.assert_close(*gradients, atol=0, rtol=0)
 
 
+@pytest.mark.full
 def test_a_copy_of_a_compiled_network_runs_on_its_own_weights(small: DyNet) -> None:
     counter = CompileCounter()
     compile_blocks(small, counter)

@@ -176,6 +176,7 @@ def test_wandb_without_a_login_is_one_line(train: Command, tmp_path: Path, monke
     assert (code, err.splitlines()[-1]) == (2, said)
 
 
+@pytest.mark.full
 def test_wandb_logs_the_run(train: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("wandb", reason="wandb is an extra")
     monkeypatch.setenv("WANDB_MODE", "offline")

@@ -2,12 +2,13 @@
 
 import numpy as np
 import pyarrow as pa
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from million_ird.decide.splits import assign_splits
 
 
+@settings(max_examples=40)
 @given(
     groups=st.lists(st.integers(0, 199), min_size=200, max_size=200),
     kept=st.lists(st.booleans(), min_size=200, max_size=200),

@@ -171,6 +171,7 @@ def test_few_units_stay_as_they_are_and_large_ones_too(tmp_path: Path, monkeypat
     assert {*all_row_files(out)} == left | {*part_files(out)}
 
 
+@pytest.mark.full
 def test_a_build_whose_units_are_joined_resumes_tries_again_takes_down_and_verifies(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

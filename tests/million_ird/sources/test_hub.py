@@ -279,6 +279,7 @@ def test_the_real_client_streams_every_shard_despite_server_errors(hub: Hub, ans
     assert all(sha in line for line in resolved), "a branch may move under a stream: only commits may be read"
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", ["user/folder", "user/zipped"])
 def test_image_folders_on_the_hub_stay_unchanged(answers: dict[str, Answer], name: str) -> None:
     rows = list(answers[name]["rows"].values())
@@ -288,6 +289,7 @@ def test_image_folders_on_the_hub_stay_unchanged(answers: dict[str, Answer], nam
     }[name]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("name", "told"),
     [

@@ -86,7 +86,7 @@ def test_a_column_of_json_may_be_in_one_row_alone(folder: Path, caplog: pytest.L
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("lacking", ["1", "2"])
+@pytest.mark.parametrize("lacking", ["1", pytest.param("2", marks=pytest.mark.full)])
 def test_of_several_tables_one_without_the_column_is_named(
     folder: Path, kind: str, lacking: str, caplog: pytest.LogCaptureFixture
 ) -> None:

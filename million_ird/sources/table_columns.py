@@ -43,14 +43,14 @@ class TableColumns:
         Raises:
             ReadError: `bad_row`: it lacks one.
         """
-        told = columns_shown(available)
+        existing = columns_shown(available)
         if self._find(available, "url") is None:
             if named := dict(self.names).get("url"):
-                raise bad_row(f"names: url: has no column {named!r}, only {told}")
-            raise bad_row(f"no column names images (url, path, …); it has {told}")
+                raise bad_row(f"names: url: has no column {named!r}, only {existing}")
+            raise bad_row(f"no column names images (url, path, …); it has {existing}")
         for name in (*self.columns, *self.texts):
             if name not in available:
-                raise bad_row(f"has no column {name!r}, only {told}")
+                raise bad_row(f"has no column {name!r}, only {existing}")
 
     def uses(self, available: Collection[str]) -> dict[str, Use]:
         """Return the columns of a table that are read, and what each is read as."""

@@ -171,7 +171,7 @@ def _read_directory(encoded: bytes, layout: TiffLayout, start: int) -> tuple[dic
 
 
 def _count_pages(encoded: bytes, layout: TiffLayout, first: int) -> int:
-    """Return how many directories are chained; a chain that bites its tail ends there."""
+    """Return the number of directories in the chain; a link back to an earlier one ends it."""
     seen: set[int] = set()
     while first and first not in seen and len(seen) < _MAX_PAGES:
         seen.add(first)

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from dynet.api.choices import MIN_WINDOW
 from dynet.cli.options import WeightsOption
 from dynet.errors import UsageError
 from dynet.runtime.printable import printable, printable_lines
@@ -81,7 +82,9 @@ def export(
     ] = "onnx",
     local_statistics: Annotated[
         int | None,
-        typer.Option(min=64, help="For spandrel: side in pixels of the windows of attention, as in `dynet restore`."),
+        typer.Option(
+            min=MIN_WINDOW, help="For spandrel: side in pixels of the windows of attention, as in `dynet restore`."
+        ),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
 ) -> None:

@@ -250,7 +250,7 @@ def _least_step(steps: NDArray[np.float32]) -> float:
 
 
 def _warning(encoded: bytes) -> str | None:
-    """Return what libjpeg warns of; errors, which Pillow raises as well, are none of it."""
+    """Return what libjpeg warns of, without errors, which Pillow raises as well."""
     try:
         simplejpeg.decode_jpeg(encoded, "GRAY", strict=True)
     except ValueError as error:

@@ -116,7 +116,7 @@ class TableColumns:
         """Yield the columns that are passed through.
 
         Raises:
-            ReadError: `bad_row`: a text cannot be read, or a number is none.
+            ReadError: `bad_row`: a text or a number cannot be read.
         """
         yield from ((name, read_number(row[name], name)) for name in self.columns)
         yield from ((name, None if row[name] is None else read_text(row[name], name)) for name in self.texts)

@@ -126,12 +126,10 @@ class ForkServer:
             folder = None
             with contextlib.suppress(OSError):  # the folder is gone
                 folder = str(Path.cwd())
-            with contextlib.suppress(
-                OSError
-            ):  # the server was killed a moment ago: so is the process that it would fork
-                self._ask(
-                    _Start(entry, module, list(sys.path), dict(os.environ), folder), (calls, answers, status_writer)
-                )
+            request = _Start(entry, module, list(sys.path), dict(os.environ), folder)
+            # A server that was killed a moment ago cannot answer: its process is then seen as killed, too.
+            with contextlib.suppress(OSError):
+                self._ask(request, (calls, answers, status_writer))
         return ForkedProcess(self, *ours)
 
     def kill(self, pid: int) -> None:

@@ -212,9 +212,8 @@ def test_samples_that_would_be_misread_are_refusal(tmp_path: Path, kind: str) ->
 def test_a_bmp_with_4_bit_run_length_encoding_is_decoded(tmp_path: Path) -> None:
     palette = np.random.default_rng(0).integers(0, 256, (16, 4), dtype=np.uint8)  # blue, green, red, unused
     palette[:, 3] = 0
-    rows = bytes([5, 0x12, 0, 3, 0x34, 0x50, 0, 0]) + bytes(
-        [8, 0x77, 0, 1]
-    )  # a run and three literal pixels; a run; end
+    # A run and three literal pixels; a run; end.
+    rows = bytes([5, 0x12, 0, 3, 0x34, 0x50, 0, 0]) + bytes([8, 0x77, 0, 1])
     header = struct.pack("<IiiHHIIiiII", 40, 8, 2, 1, 4, 2, len(rows), 2835, 2835, 16, 16)
     start = 14 + len(header) + palette.nbytes
     file = struct.pack("<2sIHHI", b"BM", start + len(rows), 0, 0, start)

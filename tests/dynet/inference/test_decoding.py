@@ -98,7 +98,7 @@ def test_a_file_that_cannot_be_read_is_named_in_one_line(tmp_path: Path, photo: 
 
 
 @pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "TIFF", "AVIF"])
-def test_a_file_with_several_frames_is_refusal(tmp_path: Path, photo: np.ndarray, kind: str) -> None:
+def test_a_file_with_several_frames_is_refused(tmp_path: Path, photo: np.ndarray, kind: str) -> None:
     frames = [Image.fromarray(photo), Image.fromarray(255 - photo)]
     frames[0].save(tmp_path / "film", kind, save_all=True, append_images=frames[1:])
     word = "pages" if kind == "TIFF" else "frames"
@@ -202,7 +202,7 @@ def test_the_meaning_of_a_fourth_channel_is_respected(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["int16", "uint32", "complex64"])
-def test_samples_that_would_be_misread_are_refusal(tmp_path: Path, kind: str) -> None:
+def test_samples_that_would_be_misread_are_refused(tmp_path: Path, kind: str) -> None:
     tifffile = pytest.importorskip("tifffile")
     stored = np.random.default_rng(0).integers(0, 65536, (37, 53), dtype=np.uint16)
     tifffile.imwrite(tmp_path / "a.tif", stored.astype(kind), metadata=None)

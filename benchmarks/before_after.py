@@ -33,28 +33,28 @@ def main() -> None:
     parser.add_argument("--top", type=int, default=45)
     parser.add_argument("--size", type=int, default=160)
     parser.add_argument("--out", type=Path, default=Path("before_after.jpg"))
-    told = parser.parse_args()
-    picture = told.picture or bundled("chelsea.png")
-    box = (told.left, told.top, told.left + told.size, told.top + told.size)
+    options = parser.parse_args()
+    picture = options.picture or bundled("chelsea.png")
+    box = (options.left, options.top, options.left + options.size, options.top + options.size)
     around = (max(0, box[0] - MARGIN), max(0, box[1] - MARGIN), box[2] + MARGIN, box[3] + MARGIN)
     with Image.open(picture) as opened:
         whole = opened.convert("RGB")
     clean = np.asarray(whole.crop((*around[:2], min(around[2], whole.width), min(around[3], whole.height))))
-    noise = np.random.default_rng(0).normal(0, told.sigma, clean.shape)
+    noise = np.random.default_rng(0).normal(0, options.sigma, clean.shape)
     noisy = np.clip(np.rint(clean + noise), 0, 255).astype(np.uint8)
-    model = dynet.DyNet.from_pretrained(told.weights)
-    variant = told.variant or deepest(model.variants).name
+    model = dynet.DyNet.from_pretrained(options.weights)
+    variant = options.variant or deepest(model.variants).name
     restored = np.asarray(dynet.restore(noisy, weights=model, variant=variant))
     inside = np.s_[box[1] - around[1] :, box[0] - around[0] :]
-    clean, noisy, restored = (image[inside][: told.size, : told.size] for image in (clean, noisy, restored))
+    clean, noisy, restored = (image[inside][: options.size, : options.size] for image in (clean, noisy, restored))
     before, after = psnr(noisy, clean), psnr(restored, clean)
     panels = [
-        (noisy, f"noise of sigma {told.sigma:g}: {before:.1f} dB"),
+        (noisy, f"noise of sigma {options.sigma:g}: {before:.1f} dB"),
         (restored, f"restored by {variant}: {after:.1f} dB"),
     ]
-    told.out.parent.mkdir(parents=True, exist_ok=True)
-    sheet(panels).save(told.out, quality=QUALITY, optimize=True)
-    print(f"{picture.name}, {variant}: {before:.2f} dB before, {after:.2f} dB after; {told.out}")
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    sheet(panels).save(options.out, quality=QUALITY, optimize=True)
+    print(f"{picture.name}, {variant}: {before:.2f} dB before, {after:.2f} dB after; {options.out}")
 
 
 def sheet(panels: list[tuple[np.ndarray, str]]) -> Image.Image:

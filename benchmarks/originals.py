@@ -132,8 +132,8 @@ def main() -> None:
         print(
             f"{name:<26}{found:>7}{kept / max(1, found):>15.1%}{'  nothing tells' if name in EQUAL else ''}", flush=True
         )
-    told = [result for name, result in results.items() if name not in EQUAL]
-    found, kept = sum(one["found"] for one in told), sum(one["kept"] for one in told)
+    different = [result for name, result in results.items() if name not in EQUAL]
+    found, kept = sum(one["found"] for one in different), sum(one["kept"] for one in different)
     print(f"all that pixels can tell: {kept} of {found} pairs, {kept / found:.2%}")
     command = f"python benchmarks/originals.py --pictures {options.pictures} --side {options.side}"
     command += f" --half {options.half}" if options.half else ""

@@ -20,7 +20,7 @@ _LONGEST = 80
 
 
 def as_path(name: str, value: object) -> str:
-    """Return a path or an fsspec URL as text; a `Path` is as good as a string.
+    """Return a path or an fsspec URL as text; a `Path` and a string mean the same.
 
     Raises:
         UsageError: It is neither, or empty, or has a null character, which no file system accepts.
@@ -32,10 +32,10 @@ def as_path(name: str, value: object) -> str:
 
 
 def as_text(name: str, value: object) -> str:
-    """Return a text that is not empty.
+    """Return a string that is not empty.
 
     Raises:
-        UsageError: It is none.
+        UsageError: It is not a string, or is empty or blank.
     """
     if not isinstance(value, str) or not value.strip():
         raise UsageError(f"{name}: {shown(value)} is not a string, or is empty")
@@ -43,7 +43,7 @@ def as_text(name: str, value: object) -> str:
 
 
 def as_texts(name: str, value: object) -> list[str]:
-    """Return one text, in which commas separate several, or an iterable of texts, as a list.
+    """Return the strings of an iterable, or those that commas separate in one string, as a list.
 
     Raises:
         UsageError: It is neither, or names nothing.
@@ -74,10 +74,10 @@ def as_paths(name: str, value: object) -> list[str]:
 
 
 def as_count(name: str, value: object, *, at_least: int) -> int:
-    """Return a whole number; `True` is none.
+    """Return a whole number; `True` is not one.
 
     Raises:
-        UsageError: It is none, or smaller than `at_least`.
+        UsageError: It is not one, or smaller than `at_least`.
     """
     if isinstance(value, bool) or not isinstance(value, Integral) or value < at_least:  # numpy's are Integral, too
         raise UsageError(f"{name}: {shown(value)} is not a whole number of at least {at_least}")
@@ -85,7 +85,7 @@ def as_count(name: str, value: object, *, at_least: int) -> int:
 
 
 def as_flag(name: str, value: object) -> bool:
-    """Return `True` or `False`; texts and numbers are neither.
+    """Return `True` or `False`; strings and numbers are neither.
 
     Raises:
         UsageError: It is neither.

@@ -1,7 +1,7 @@
 """Checks of paths and names before numba, OpenCV and SciPy are loaded, which takes seconds.
 
-The command line calls them first, so that a wrong path is told at once. What does the work checks again, since other
-callers come without.
+The command line calls them first, so that a wrong path is reported at once. The functions that do the work check
+again, since other callers have not checked.
 """
 
 import os

@@ -128,7 +128,7 @@ def save(out: Folder, batches: Iterable[pa.Table], rows: int, schema: pa.Schema)
 
 
 def part_names(rows: int) -> list[str]:
-    """Return the names of the files of a ledger of so many rows, in order; a file per `ROWS_PER_FILE`."""
+    """Return the names of the files of a ledger with this number of rows, in order; a file per `ROWS_PER_FILE`."""
     files = max(1, -(-rows // ROWS_PER_FILE))
     return [f"train-{i:05d}-of-{files:05d}.parquet" for i in range(files)]
 

@@ -64,7 +64,7 @@ class LedgerStream:
 
     @classmethod
     def of_table(cls, table: pa.Table, batch_rows: int = BATCH_ROWS) -> "LedgerStream":
-        """Stream rows that are in memory, in batches of so many."""
+        """Stream rows that are in memory, in batches of `batch_rows`."""
         starts = range(0, table.num_rows, batch_rows)
 
         def read(numbers: Sequence[int], columns: list[str]) -> Iterator[Iterator[pa.Table]]:

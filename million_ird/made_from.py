@@ -1,8 +1,8 @@
 """What card and report were made from, so that a build in which nothing moved writes neither again.
 
-A record says which inputs the files were made from, and which versions of the files that gave. It counts only while
-both are as they were: another recipe, ledger, shard, release, source or version of the program makes them anew, and
-so does a file that somebody removed or edited.
+A record says which inputs the files were made from, and which versions of the files that gave. It is valid only while
+both are unchanged: the files are written again after a change of recipe, ledger, shards, releases, sources or program
+version, and after one of them was removed or edited.
 """
 
 import json

@@ -56,7 +56,7 @@ def _cut(address: str, keep: Collection[str]) -> str:
 def public_text(text: str, keep: Collection[str] = ()) -> str:
     """Return a message in which every address is as `public_address` returns it.
 
-    Where an address with blanks ends cannot be told: whatever looks like a parameter behind an address is cut, too.
+    Where an address with spaces ends is not known, so whatever looks like a parameter after an address is cut, too.
     """
     if "//" not in text and "\\\\" not in text:
         return text

@@ -1,4 +1,4 @@
-"""Whole columns of addresses and texts, as `public_addresses` would have each value: most need no look of Python's."""
+"""Whole columns of addresses and texts, with the results of `public_addresses`; most values need no Python code."""
 
 from collections.abc import Callable, Collection
 

@@ -57,7 +57,7 @@ class Options:
     """How a build is run: all that is not part of the recipe."""
 
     limit: int | None = None
-    """Process only so many candidates, the first ones."""
+    """Process only this many candidates, the first ones."""
     workers: int | None = None
     """Processes; 0 runs inline, None takes one per core."""
     scheduler: str | None = None

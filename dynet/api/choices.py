@@ -7,6 +7,10 @@ from dynet.arguments import as_choice, as_count
 
 PathLike: TypeAlias = str | os.PathLike[str]
 DeviceChoice: TypeAlias = Literal["auto", "cpu", "cuda", "mps"]
+MIN_TILE = 32
+"""Side in pixels of the smallest tile that a user can choose; `dynet.inference.memory` chooses none under 64."""
+MIN_WINDOW = 64
+"""Side in pixels of the smallest window of attention (`local_statistics`)."""
 
 
 def as_device(device: object) -> DeviceChoice:

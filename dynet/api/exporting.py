@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from dynet.api.choices import PathLike, optional_count
+from dynet.api.choices import MIN_WINDOW, PathLike, optional_count
 from dynet.arguments import as_choice, as_flag, as_path, as_texts, naming_arguments, raising_disk_errors
 from dynet.extras import require
 
@@ -52,7 +52,7 @@ def export(
             Path(as_path("out", out)),
             None if variants is None else ",".join(as_texts("variants", variants)),
             as_choice("format", format, (*FILE_FORMATS, COMFYUI)),
-            local_statistics=optional_count("local_statistics", local_statistics, at_least=64),
+            local_statistics=optional_count("local_statistics", local_statistics, at_least=MIN_WINDOW),
             overwrite=as_flag("overwrite", overwrite),
         )
     )

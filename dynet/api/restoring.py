@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
-from dynet.api.choices import DeviceChoice, PathLike, as_device, optional_count
+from dynet.api.choices import MIN_TILE, MIN_WINDOW, DeviceChoice, PathLike, as_device, optional_count
 from dynet.arguments import as_choice, as_path, naming_arguments, raising_disk_errors, shown
 from dynet.errors import UsageError
 from dynet.inference.decoded_image import DecodedImage
@@ -97,10 +97,10 @@ def restore(
         ImageError: The image cannot be read or has values that are not finite, or the memory is too small.
     """
     decoded = _decode(image)
-    side = optional_count("tile", tile, at_least=32)
+    side = optional_count("tile", tile, at_least=MIN_TILE)
     settings = _Settings(
         precision=cast(Precision, as_choice("precision", precision, get_args(Precision))),
-        local_statistics=optional_count("local_statistics", local_statistics, at_least=64),
+        local_statistics=optional_count("local_statistics", local_statistics, at_least=MIN_WINDOW),
         device=as_device(device),
     )
     model, where, training = _network(weights, settings)

@@ -6,7 +6,7 @@ from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from dynet.api.choices import DeviceChoice, PathLike, as_device, optional_count
+from dynet.api.choices import MIN_TILE, DeviceChoice, PathLike, as_device, optional_count
 from dynet.arguments import as_choice, as_flag, as_path, as_text, as_texts, naming_arguments, raising_disk_errors, shown
 from dynet.config.recipe import STAGES, AnyRecipe, FinetuneRecipe, PretrainRecipe, checked_recipe, load_recipe
 from dynet.config.shipped_recipes import find_recipe
@@ -130,7 +130,7 @@ def evaluate(
         variants=None if variants is None else ",".join(as_texts("variants", variants)),
         sigma=None if sigma is None else _sigmas(sigma),
         metrics=None if metrics is None else ",".join(as_texts("metrics", metrics)),
-        tile=optional_count("tile", tile, at_least=32),
+        tile=optional_count("tile", tile, at_least=MIN_TILE),
         out=folder,
         device=as_device(device),
     )

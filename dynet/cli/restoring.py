@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dynet.api.choices import MIN_TILE, MIN_WINDOW
 from dynet.cli.options import DEFAULT_WEIGHTS, Device, DeviceOption, WeightsOption
 from dynet.extras import require
 
@@ -38,7 +39,7 @@ def restore(
     ] = None,
     tile: Annotated[
         int | None,
-        typer.Option(min=32, help="Side in pixels of the tiles to restore in. Default: chosen by memory."),
+        typer.Option(min=MIN_TILE, help="Side in pixels of the tiles to restore in. Default: chosen by memory."),
     ] = None,
     compare: Annotated[bool, typer.Option("--compare", help="Also write input and output side by side.")] = False,
     format: Annotated[
@@ -50,7 +51,9 @@ def restore(
     ] = Precision.auto,
     local_statistics: Annotated[
         int | None,
-        typer.Option(min=64, help="Side in pixels of the windows of attention; use 1.5 times the crop of training."),
+        typer.Option(
+            min=MIN_WINDOW, help="Side in pixels of the windows of attention; use 1.5 times the crop of training."
+        ),
     ] = None,
     device: DeviceOption = Device.auto,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from dynet.api.choices import MIN_TILE
 from dynet.cli.options import Device, DeviceOption, WeightsOption
 from dynet.extras import require
 from dynet.runtime.printable import printable
@@ -75,7 +76,8 @@ def evaluate(
     sigma: Annotated[str | None, typer.Option(help="Noise on clean images, in levels; default: 15,25,50.")] = None,
     metrics: Annotated[str | None, typer.Option(help="Metrics of pyiqa in addition to PSNR and SSIM: lpips,…")] = None,
     tile: Annotated[
-        int | None, typer.Option(min=32, help="Side in pixels of the tiles to restore in; default: whole images.")
+        int | None,
+        typer.Option(min=MIN_TILE, help="Side in pixels of the tiles to restore in; default: whole images."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="A folder for the results, with those of each image.")] = None,
     device: DeviceOption = Device.auto,

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from dynet.api.choices import MIN_WINDOW
 from dynet.cli.options import WeightsOption
 from dynet.errors import UsageError
 from dynet.runtime.printable import printable, printable_lines
@@ -81,7 +82,9 @@ def export(
     ] = "onnx",
     local_statistics: Annotated[
         int | None,
-        typer.Option(min=64, help="For spandrel: side in pixels of the windows of attention, as in `dynet restore`."),
+        typer.Option(
+            min=MIN_WINDOW, help="For spandrel: side in pixels of the windows of attention, as in `dynet restore`."
+        ),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
 ) -> None:
@@ -140,12 +143,12 @@ def publish(
 
     The card describes their training. Or write an entry for OpenModelDB.
     """
-    for_hub = {"--repo-id": repo_id, "--evaluation": evaluation, "--private": private, "--revision": revision}
-    for_hub |= {"--dry-run": dry_run, "--json": as_json}
-    for_list = {"--author": author, "--tag": tag, "--description": description, "--resource": resource}
-    for_list |= {"--image": image, "--date": date}
+    hub_options = {"--repo-id": repo_id, "--evaluation": evaluation, "--private": private, "--revision": revision}
+    hub_options |= {"--dry-run": dry_run, "--json": as_json}
+    entry_options = {"--author": author, "--tag": tag, "--description": description, "--resource": resource}
+    entry_options |= {"--image": image, "--date": date}
     if openmodeldb is not None:
-        _refuse(for_hub, "is for the Hub, and not with --openmodeldb")
+        _refuse(hub_options, "is for the Hub, and not with --openmodeldb")
         from dynet.hub.openmodeldb import OpenModelDBEntry, write_entry
 
         entry = OpenModelDBEntry.parse(
@@ -154,23 +157,18 @@ def publish(
         write_entry(run, openmodeldb, entry)
         typer.echo(printable(openmodeldb))
         return
-    _refuse(for_list, "only with --openmodeldb")
+    _refuse(entry_options, "only with --openmodeldb")
     if repo_id is None:
         raise UsageError("--repo-id user/name is missing, or --openmodeldb FILE")
     from dynet.hub.publish import publish as run_publication
 
     published = run_publication(
-        run,
-        repo_id,
-        licence=licence,
-        evaluations=evaluation or (),
-        private=private,
-        revision=revision,
-        dry_run=dry_run,
+        run, repo_id, licence=licence, evaluations=evaluation or (), private=private, revision=revision, dry_run=dry_run
     )
     typer.echo(json.dumps(published.as_object()) if as_json else printable_lines(published.text))
 
 
 def _refuse(options: Mapping[str, object], why: str) -> None:
+    """Raise UsageError if an option is given; `why` says what it is for."""
     if given := [name for name, value in options.items() if value]:
         raise UsageError(f"{given[0]}: {why}")

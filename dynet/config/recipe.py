@@ -256,7 +256,7 @@ def load_recipe(file: Path, stage: str | None, steps: int | None = None) -> AnyR
     """
     raw = read_yaml(file)
     if not isinstance(raw, dict):
-        raise RecipeError(f"{file} is not a recipe: a mapping of keys to values is expected")
+        raise RecipeError(f"{file}: has no keys")
     stage = raw.get("stage") if stage is None else stage
     if not isinstance(stage, str) or stage not in STAGES:
         raise RecipeError(f"{file}: stage must be one of {', '.join(STAGES)}, not {stage!r}")

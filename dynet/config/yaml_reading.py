@@ -1,4 +1,7 @@
-"""YAML from people: what PyYAML takes silently, or fails at in any way, is an error that names the line."""
+"""Reading YAML that people wrote: what PyYAML accepts silently, or fails at in any way, is an error with its line.
+
+`million_ird.config.loading` reads its recipes by the same rules and with the same words; a test compares them.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -9,14 +12,15 @@ from dynet.errors import RecipeError, reason_of
 
 
 class _RecipeYaml(yaml.SafeLoader):
-    """A YAML loader that rejects a repeated key, of which PyYAML alone silently uses the last one."""
+    """A YAML loader that rejects a repeated key, of which PyYAML would silently use the last value."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode):
                 if key.value in seen:
-                    raise yaml.constructor.ConstructorError(None, None, f"{key.value} is there twice", key.start_mark)
+                    problem = f"key {key.value!r} is repeated"
+                    raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
                 seen.add(key.value)
         return super().construct_mapping(node, deep)
 
@@ -25,8 +29,8 @@ class _RecipeYaml(yaml.SafeLoader):
             return super().construct_object(node, deep)
         except (yaml.YAMLError, RecursionError):
             raise
-        except Exception as error:  # PyYAML's readers of numbers and dates let out whatever they meet
-            problem = f"no value of its type: {reason_of(error)}"
+        except Exception as error:  # `2024-02-30` looks like a date; PyYAML passes on any error of its parsers
+            problem = f"a value cannot be read: {reason_of(error)}"
             raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from error
 
 
@@ -34,11 +38,15 @@ def read_yaml(file: Path) -> Any:
     """Return the content of a YAML file.
 
     Raises:
-        RecipeError: It cannot be read or is no YAML, a key is there twice, or a number or a date is none.
+        RecipeError: It cannot be read, is not YAML, has a key twice, or has a number or a date that is not valid.
     """
     try:
         return yaml.load(file.read_text(encoding="utf-8"), _RecipeYaml)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise RecipeError(f"{file} cannot be read: {' '.join(str(error).split())}") from error
+    except OSError as error:
+        raise RecipeError(f"{file}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{file}: not UTF-8") from error
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{file}: not YAML: {' '.join(str(error).split())}") from error
     except RecursionError as error:
-        raise RecipeError(f"{file} cannot be read: its values are nested too deeply") from error
+        raise RecipeError(f"{file}: is nested too deeply") from error

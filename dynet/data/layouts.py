@@ -159,7 +159,7 @@ def _find_folders(top: Path, folder: Path, split: Split | None, parents: tuple[s
     if real_path in parents:
         return []
     children = {child.name.casefold(): child for child in _subfolders(folder)}
-    sides = _sides(folder, children)
+    sides = _sides(children)
     if sides is not None:
         degraded, clean, task = sides
         tasks = [TASKS[name] for part in folder.relative_to(top).parts if (name := part.casefold()) in TASKS]
@@ -181,7 +181,8 @@ def _find_folders(top: Path, folder: Path, split: Split | None, parents: tuple[s
     return subfolders
 
 
-def _sides(folder: Path, children: dict[str, Path]) -> tuple[Path, Path, str | None] | None:
+def _sides(children: dict[str, Path]) -> tuple[Path, Path, str | None] | None:
+    """Return the folders of degraded and of clean images among a folder's subfolders, and their task; None without."""
     for degraded, clean, task in SIDES:
         if degraded in children and clean in children:
             return children[degraded], children[clean], task

@@ -1,6 +1,6 @@
 """Example images for the page: photographs in the wheels of other packages, or drawings where they are missing.
 
-They are none that the demo, the quick start, README or the weights of this repository train on. Nothing is downloaded:
+The demo, the quick start, README and the weights of this repository do not train on them. Nothing is downloaded:
 a file that a wheel does not contain is left out.
 """
 

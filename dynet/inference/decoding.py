@@ -85,7 +85,7 @@ def require_pixels(width: int, height: int, images: int, n_bytes: int) -> None:
     """Check the size that the header of a file declares for its images, before memory is allocated for them.
 
     Raises:
-        ImageError: it is larger than MAX_PIXELS, or than a photograph in a file of so many bytes can be.
+        ImageError: it is larger than MAX_PIXELS, or than a photograph in a file of this size can be.
     """
     pixels = width * height
     if images > MAX_IMAGES:

@@ -22,9 +22,8 @@ def count_work_per_pixel(model: VariantNetwork, variant: Variant) -> float:
     parameter = next(model.parameters())
     work: list[float] = []
     with _block_hooks(model, work.append), torch.inference_mode():
-        model.forward(
-            torch.zeros(1, 3, 8, 8, device=parameter.device), variant
-        )  # `forward`, so that hooks of the model do not run
+        # Not `model(...)`, so that hooks of the model do not run.
+        model.forward(torch.zeros(1, 3, 8, 8, device=parameter.device), variant)
     return sum(work) / 64
 
 

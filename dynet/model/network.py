@@ -89,27 +89,31 @@ class DyNet(VariantNetwork, ModelHubMixin, library_name="dynet", pipeline_tag="i
             prompts_at=prompts_at,
         )
         self.variants: tuple[Variant, ...] = (SMALL, LARGE)
+        self._add_layers()
 
+    def _add_layers(self) -> None:
+        """Create the layers of `architecture`; their order decides the initial weights that a seed gives."""
+        shape, dim, heads = self.architecture, self.architecture.dim, self.architecture.heads
         self.embed = nn.Conv2d(3, dim, 3, padding=1, bias=False)
-        self.encoder1 = TransformerBlock(dim, heads[0], per_repeat)
+        self.encoder1 = TransformerBlock(dim, heads[0], shape.per_repeat)
         self.down1 = Downsample(dim)
-        self.encoder2 = TransformerBlock(dim * 2, heads[1], per_repeat)
+        self.encoder2 = TransformerBlock(dim * 2, heads[1], shape.per_repeat)
         self.down2 = Downsample(dim * 2)
-        self.encoder3 = TransformerBlock(dim * 4, heads[2], per_repeat)
+        self.encoder3 = TransformerBlock(dim * 4, heads[2], shape.per_repeat)
         self.down3 = Downsample(dim * 4)
-        self.latent = TransformerBlock(dim * 8, heads[3], per_repeat)
+        self.latent = TransformerBlock(dim * 8, heads[3], shape.per_repeat)
 
         self.prompt_skip2, self.prompt_skip3, self.prompt_latent = self._prompts()
 
         self.up3 = Upsample(dim * 4)
         self.reduce3 = nn.Conv2d(dim * 6, dim * 4, 1, bias=False)
-        self.decoder3 = TransformerBlock(dim * 4, heads[2], per_repeat)
+        self.decoder3 = TransformerBlock(dim * 4, heads[2], shape.per_repeat)
         self.up2 = Upsample(dim * 4)
         self.reduce2 = nn.Conv2d(dim * 4, dim * 2, 1, bias=False)
-        self.decoder2 = TransformerBlock(dim * 2, heads[1], per_repeat)
+        self.decoder2 = TransformerBlock(dim * 2, heads[1], shape.per_repeat)
         self.up1 = Upsample(dim * 2)
-        self.decoder1 = TransformerBlock(dim * 2, heads[0], per_repeat)
-        self.refinement = nn.Sequential(*(TransformerBlock(dim * 2, heads[0]) for _ in range(refinement_blocks)))
+        self.decoder1 = TransformerBlock(dim * 2, heads[0], shape.per_repeat)
+        self.refinement = nn.Sequential(*(TransformerBlock(dim * 2, heads[0]) for _ in range(shape.refinement_blocks)))
         self.output = nn.Conv2d(dim * 2, 3, 3, padding=1, bias=False)
 
     @property

@@ -17,7 +17,7 @@ from dynet.model.blocks import BlockFunction, TransformerBlock, apply_block
 from dynet.model.network import DyNet
 
 MAX_COMPILATIONS = 16
-"""After so many compilations of one function, one for each crop size of a recipe, torch runs it uncompiled."""
+"""Most compilations of one function, one for each crop size of a recipe; further sizes run uncompiled."""
 
 Backend = str | Callable[..., Any]
 

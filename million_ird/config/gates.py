@@ -1,7 +1,7 @@
 """A gate: one column, a lower and an upper limit, and a reason.
 
-`Gate.judge` says what a gate means for one value; `million_ird.decide.gates` says the same for a column at once (a test
-holds the two against each other).
+`Gate.judge` says what a gate means for one value; `million_ird.decide.gates` does so for a whole column (a test
+compares the two).
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -36,15 +36,19 @@ def shipped() -> dict[str, Path]:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML that refuses a repeated key, of which YAML would ignore the first, and names the line of a wrong value."""
+    """A YAML loader that rejects a repeated key, and names the line of a value that is not valid.
+
+    PyYAML would silently use the last value of a repeated key. `dynet.config.yaml_reading` says the same in the same
+    words; a test compares them.
+    """
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:
             value = super().construct_object(node, deep)
             if isinstance(value, str):
-                value.encode()  # refuses half a surrogate pair, which an escape may spell
+                value.encode()  # an escape may write half of a surrogate pair, which no file can hold
         except (ValueError, LookupError, AttributeError, TypeError, ArithmeticError) as error:
-            # `2024-02-30` looks like a date, `0x_` like a number: PyYAML's readers let out whatever they meet.
+            # `2024-02-30` looks like a date, `0x_` like a number: PyYAML passes on any error of its parsers.
             reason = f"a value cannot be read: {one_line(error)}"
             raise yaml.constructor.ConstructorError(None, None, reason, node.start_mark) from error
         return value

@@ -15,7 +15,7 @@ _SAMPLES = 8
 
 @dataclass(frozen=True, slots=True)
 class FineStructure:
-    """Where the two of a pair stand, at the finest scale that both have; logarithms are of base 2, first to second."""
+    """The fine structure of two copies at the finest scale that both have, as log2 of first / second."""
 
     octaves: float
     """Resolution of the scene in px: positive if the first has more."""

@@ -50,7 +50,7 @@ class Verdict:
 
     @property
     def better(self) -> int:
-        """1 if the first shows more with less added or lost, −1 if the second does, 0 if none can be told."""
+        """1 if the first shows more with less added or lost, −1 if the second does, 0 if neither is clearly better."""
         difference = sum(self.second.values()) - sum(self.first.values())
         return 0 if abs(difference) < _MARGIN else (1 if difference > 0 else -1)
 
@@ -62,11 +62,11 @@ class Harms:
         self.sides: tuple[dict[str, float], dict[str, float]] = ({}, {})
 
     def add(self, side: int, kind: str, severity: float) -> None:
-        """Charge a copy with a harm, unless it already has the same one more severely."""
+        """Record a harm of a copy, or the larger of two severities of the same one."""
         self.sides[side][kind] = max(severity, self.sides[side].get(kind, 0.0))
 
     def drop(self, side: int, kind: str) -> None:
-        """Take a harm back."""
+        """Remove a harm of a copy."""
         self.sides[side].pop(kind, None)
 
     def has(self, side: int, kind: str, least: float = 0.0) -> bool:

@@ -18,7 +18,7 @@ from million_ird.dedup.search_keys import Positions
 
 BUCKETS = 64
 IN_MEMORY = 500_000
-"""Up to so many hashes, of 64 characters each, are not written to disk: 50 MB."""
+"""Up to this many hashes stay in memory: 50 MB, at 64 characters each."""
 _SCHEMA = pa.schema([pa.field("position", pa.int64()), pa.field("text", pa.string())])
 
 

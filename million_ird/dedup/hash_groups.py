@@ -29,9 +29,9 @@ class HashGroups:
 
         Args:
             values: (n,) hashes, n < 2³².
-            owners: (n,) owner of each hash, below 2³²; if None, hashes that follow each other belong to one owner.
+            owners: (n,) owner of each hash, below 2³²; if None, each `per_owner` consecutive hashes have one.
             scratch: Folder on a local disk for large arrays; the system's own if None.
-            per_owner: So many hashes belong to one owner, where no owners are given.
+            per_owner: Number of consecutive hashes that belong to one owner, where no owners are given.
         """
         distinct = spilled.empty((len(values),), np.uint64, scratch)
         starts = spilled.empty((len(values) + 1,), np.int64, scratch)

@@ -1,7 +1,7 @@
 """Which copy of a group is kept: the one that, compared with the others, shows most with least added or lost.
 
 Every confirmed pair of copies is judged once (`shows_more`). What a copy wins minus what it loses, as a share of its
-pairs, is its standing; copies that nothing tells apart stand alike, and are ranked by their numbers.
+pairs, is its standing; copies that no comparison distinguishes have the same standing, and their numbers rank them.
 """
 
 import mmap

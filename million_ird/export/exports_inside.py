@@ -55,8 +55,8 @@ def _exports_in(folder: Folder, entered: set[str]) -> Iterator[Folder]:
 
 def _warn(folder: Folder, error: Exception) -> None:
     log.debug("%s: %s", folder.url, error)
-    told = "cannot be read; an export in it may have removed images: delete the folder and export again"
-    log.warning("%s: %s", folder.url, told)
+    problem = "cannot be read; an export in it may have removed images: delete the folder and export again"
+    log.warning("%s: %s", folder.url, problem)
 
 
 def _holds(folder: Folder, ids: pa.Array | pa.ChunkedArray) -> bool:

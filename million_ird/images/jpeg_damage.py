@@ -3,8 +3,8 @@
 libjpeg replaces what it cannot decode by grey or by something else and says so in a warning, which Pillow swallows.
 simplejpeg, a binding of the same libjpeg-turbo, raises it.
 
-Some damage leaves a valid stream of the right length: then nobody warns. But a JPEG stores the mean of a block as the
-difference to the one before, so that one wrong difference shifts everything after it. This is looked for, too: a
+Some damage leaves a valid stream of the right length, and causes no warning. But a JPEG stores the mean of a block as
+the difference to the one before, so that one wrong difference shifts everything after it. This is looked for, too: a
 step of one size along the lower or upper edge of a row of blocks, up to a column, and one row of blocks higher from
 there on, in an image without any step elsewhere on these lines.
 """
@@ -250,7 +250,7 @@ def _least_step(steps: NDArray[np.float32]) -> float:
 
 
 def _warning(encoded: bytes) -> str | None:
-    """Return what libjpeg warns of; errors, which Pillow raises as well, are none of it."""
+    """Return what libjpeg warns of, without errors, which Pillow raises as well."""
     try:
         simplejpeg.decode_jpeg(encoded, "GRAY", strict=True)
     except ValueError as error:

@@ -139,7 +139,7 @@ def best_turns(parts: Floats) -> tuple[Floats, NDArray[np.int64]]:
         parts: (n, parts), two parts or more.
 
     Returns:
-        (n - 1,) each. The last part is none to end with.
+        (n - 1,) each. The best part is never the last one.
     """
     gains, turns = np.empty(len(parts) - 1, np.float32), np.empty(len(parts) - 1, np.int64)
     _best_turns(parts, gains, turns)

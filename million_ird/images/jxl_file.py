@@ -26,7 +26,7 @@ class JxlHeader:
     size: tuple[int, int]
     """Width and height as stored."""
     bits: int
-    """Per sample; 8 where it stands behind what is not read here, a preview or an animation."""
+    """Per sample; 8 where it follows what is not read here, a preview or an animation."""
     numbers: Numbers
 
 

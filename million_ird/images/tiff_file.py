@@ -122,7 +122,7 @@ def read_tiff_colours(encoded: bytes) -> TiffColours:
         container="TIFF",
         model=model,
         bits=bits[0],
-        numbers=_numbers(formats[0] if formats else 1, bits[0]),
+        numbers=_numbers(formats[0] if formats else 1),
         alpha=_alpha(channels, model, tags.get(EXTRA_SAMPLES)),
         white_is_zero=photometric == 0,
         space=_space(profile, model),
@@ -171,7 +171,7 @@ def _read_directory(encoded: bytes, layout: TiffLayout, start: int) -> tuple[dic
 
 
 def _count_pages(encoded: bytes, layout: TiffLayout, first: int) -> int:
-    """Return how many directories are chained; a chain that bites its tail ends there."""
+    """Return the number of directories in the chain; a link back to an earlier one ends it."""
     seen: set[int] = set()
     while first and first not in seen and len(seen) < _MAX_PAGES:
         seen.add(first)
@@ -187,10 +187,11 @@ def _usual_photometric(channels: int) -> int:
     return 2 if channels >= 3 else 1
 
 
-def _numbers(format: int, bits: int) -> Numbers:
-    if format == 3:
+def _numbers(sample_format: int) -> Numbers:
+    """Return what the tag SampleFormat means; numbers of an undefined format (4) are read as unsigned."""
+    if sample_format == 3:
         return "float"
-    return "signed" if format == 2 else "unsigned" if format in {1, 4} else "signed"
+    return "unsigned" if sample_format in {1, 4} else "signed"
 
 
 def _alpha(channels: int, model: str, extra: tuple[int, ...] | None) -> Alpha:

@@ -24,17 +24,17 @@ from million_ird.sources.web.links import keys_of_address
 from million_ird.strict_json import json_values
 
 SUGGESTED = 3
-"""At most so many candidates are suggested for a name that none has."""
+"""Most candidates that are suggested for a name that none has."""
 COMPARED = 20_000
-"""At most so many names are compared by their letters: a second for these."""
+"""Most names that are compared by their letters, which takes a second."""
 _LISTED = 5
 """Candidates that an error names."""
-_TOLD = 0.05
+_LEAST_SEVERITY = 0.05
 """Least severity of a harm that is named."""
 _CODED_GAPS = 0.15
 """Least severity of gaps in the tones of a file whose coding makes some of its own: WebP has 220 levels of luma."""
 _MIN_BEGINNING = 4
-"""Characters of an id or key that can stand for it."""
+"""Fewest characters of an id or key that may be given instead of all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,9 +198,9 @@ def _why_worse(ledger: LedgerStream, position: int, kept: int) -> str:
         return ""
     view = unpack_view(copy.view)
     least = {"posterised": _CODED_GAPS} if view is not None and view.coding < 100 else {}
-    harms = ((severity, kind) for kind, severity in verdict.first.items() if severity >= least.get(kind, _TOLD))
-    told = sorted(harms, reverse=True)
-    return "; " + ", ".join(HARMS[kind] for _, kind in told) if told else ""
+    severities = verdict.first.items()
+    named = [(severity, kind) for kind, severity in severities if severity >= least.get(kind, _LEAST_SEVERITY)]
+    return "; " + ", ".join(HARMS[kind] for _, kind in sorted(named, reverse=True)) if named else ""
 
 
 def _null(field: str, row: Row, recipe: Recipe) -> str:

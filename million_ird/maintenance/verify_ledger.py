@@ -29,7 +29,7 @@ from million_ird.scan.scan_table import ScanTable, from_scan, without_signatures
 
 
 def ledger_faults(folder: Folder, recipe: Recipe, executor: Executor, at_most: int) -> Iterator[str]:
-    """Yield what is wrong with the ledger of a build; of keys that appear more than once at most so many.
+    """Yield what is wrong with the ledger of a build; of keys that appear more than once, `at_most` are listed.
 
     Raises:
         DamagedFile: The ledger, the scan or a list of fingerprints cannot be read.

@@ -1,4 +1,7 @@
-"""Horizontal bands, so that a filter over a 100-megapixel image needs memory for a band, not for the image."""
+"""Horizontal bands, so that a filter over a 100-megapixel image needs memory for a band, not for the image.
+
+For measures of users (`docs/extending.md`); no built-in measure needs it now.
+"""
 
 from collections.abc import Iterator
 

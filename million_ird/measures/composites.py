@@ -55,7 +55,7 @@ _BANDS = 64
 _LONGEST = 1500
 """Lines that are compared; of larger images neighbours are averaged."""
 _IN_TURN = 7
-"""Up to so many numbers are added by NumPy one after the other; to add whole columns is the same, and faster."""
+"""Up to this many numbers NumPy adds one after the other, so adding whole columns gives the same sums, faster."""
 _NARROWEST, _WIDEST = 50, 3
 """A mirrored side is at least a fiftieth of the image, and at most a third."""
 _MIN_STRUCTURE = 0.3
@@ -165,7 +165,7 @@ def _powers(power: NDArray[np.float64], widths: NDArray[np.int64]) -> tuple[NDAr
 
 
 def _averaged(bands: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
-    """Return the means of so many columns each; bands: (h, w · factor or some more) → (h, w)."""
+    """Return the mean of every `factor` columns; bands: (h, w · factor or a few more) → (h, w)."""
     width = bands.shape[1] // factor
     groups = bands[:, : width * factor].reshape(len(bands), width, factor)
     if factor == 1:

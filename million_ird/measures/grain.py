@@ -36,7 +36,7 @@ _PERCENTILE, _LOWEST = 5, 0.9
 """Percentile of the blocks, and what it has of the deviation of white noise."""
 _GAIN = 6.0
 _SMOOTHEST = 10
-"""One of so many blocks is looked at for its kurtosis."""
+"""The kurtosis is computed on one block in this many, the smoothest ones."""
 _KURTOSIS = 2.2, 2.7, 3.2, 4.2
 """Where waves end, noise begins and ends, and texture begins."""
 

@@ -241,7 +241,7 @@ def even_lines(luma: Luma, step: int, deviation: float, *, columns: bool) -> tup
 
     Args:
         luma: (H, W).
-        step: every so many pixels of a line are looked at, at most 4,096 in all.
+        step: distance between the pixels of a line that are looked at, at most 4,096 in all.
         deviation: the limit.
         columns: whether lines are columns.
 

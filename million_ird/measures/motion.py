@@ -42,7 +42,7 @@ _SHORTEST, _LONGEST = 7.5, 31.0
 """In px. Nearer to the middle are the shape of details and of lenses."""
 _TO_SIGMA = 1.4826
 _AWAY = 4.0
-"""Distance in px from the line of a movement beyond which a maximum is none of it."""
+"""Distance in px from the line of a movement beyond which a maximum does not belong to it."""
 _HIGHEST = 4.0
 """Usual values that the largest maximum has by chance."""
 

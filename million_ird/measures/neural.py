@@ -28,7 +28,7 @@ from million_ird.extras import require
 log = logging.getLogger(__name__)
 
 BATCH = 8
-"""At most so many decoded images are in memory and go to a network at a time."""
+"""Decoded images that are in memory, and go to a network, at a time; at most."""
 
 
 @dataclass(frozen=True, slots=True)

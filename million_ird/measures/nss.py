@@ -32,7 +32,7 @@ from million_ird.measures.nss_models import BrisqueModel, NiqeModel, load_niqe_i
 MIN_SIDE = kernels.BLOCK
 """Pixels that an image must have in both directions: one of NIQE's blocks."""
 MAX_REPEATABLE_PIXELS = 1 << 20
-"""Up to so many pixels, BRISQUE's regression repeats PyTorch's rounding, see `_brisque_score`."""
+"""Up to this number of pixels, BRISQUE's regression repeats PyTorch's rounding, see `_brisque_score`."""
 
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
 """(H, W, 3) sRGB or (H, W) grey, 8 or 16 bits."""
@@ -153,7 +153,7 @@ def _niqe_distance(patches: NDArray[np.float64], model: NiqeModel) -> float | No
 
 
 def _brisque_score(features: NDArray[np.float32], pixels: int, model: BrisqueModel) -> float | None:
-    """Return BRISQUE's score from features (36,) of an image of so many pixels; None if a feature is undefined.
+    """Return BRISQUE's score from features (36,) of an image of `pixels` pixels; None if a feature is undefined.
 
     pyiqa adds hundreds of kernel values times ±1024 in float32, where each order of additions changes the score by up
     to 0.01. For images of up to `MAX_REPEATABLE_PIXELS` this uses the same order as PyTorch (with MKL on AVX2): sums

@@ -67,7 +67,7 @@ class ResolutionMeasure:
         luma = image.luma
         if min(luma.shape) < TILE:
             return dict.fromkeys(self.fields)
-        sharpest, smoothest = _extreme_tiles(luma)
+        sharpest, smoothest = extreme_tiles(luma)
         power = mean_power(sharpest)
         rings = ring_means(power)
         if rings[5:17].mean() < 1:
@@ -109,15 +109,14 @@ def ring_means(power: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.bincount(_rings().ravel(), power.ravel()) / np.bincount(_rings().ravel()), np.float64)
 
 
-def sharpest_tiles(luma: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return the tiles with the most energy in the Laplacian; luma: (H, W) → (n ≤ TILES, TILE, TILE), zero mean."""
-    return _extreme_tiles(luma)[0]
-
-
-def _extreme_tiles(luma: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def extreme_tiles(luma: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return the tiles with the most and with the least energy in the Laplacian, both (n, TILE, TILE), zero mean.
 
-    The latter are at most 12 and a quarter of all, and neither black nor white where there are others.
+    The former are at most `TILES`. The latter are at most 12 and a quarter of all, and neither black nor white where
+    there are others.
+
+    Args:
+        luma: (H, W), at least `TILE` px high and wide.
     """
     rows, columns = luma.shape[0] // TILE, luma.shape[1] // TILE
     whole = luma[: rows * TILE, : columns * TILE]

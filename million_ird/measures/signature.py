@@ -35,7 +35,7 @@ KEYPOINT = np.dtype([("x", "u1"), ("y", "u1"), ("bits", ">u8", (2,))])
 MAX_KEYPOINTS = 192
 KEYPOINTS_SIDE = 384
 _CELLS = 5
-"""Keypoints are spread over so many cells in each direction, so that one detailed corner does not take them all."""
+"""Cells in each direction over which keypoints are spread, so that one detailed corner does not have them all."""
 _SURROUNDINGS = 3
 """Radius of the area that a descriptor describes, in sizes of the keypoint, without its faint rim."""
 _HASHED = 32

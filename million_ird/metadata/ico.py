@@ -1,6 +1,6 @@
 """ICO: the largest picture stays, the one that is measured; the others, and bytes of no picture, become zeros.
 
-A PNG inside may hold private chunks; it cannot lose them, since its length stands elsewhere, so such a file is refused.
+A file whose PNG holds private chunks is refused: they cannot be removed, since its length is stored elsewhere.
 """
 
 import struct

@@ -77,7 +77,7 @@ class LedgerBatch:
 
 
 class Fold(Protocol):
-    """Something that is worked out from all rows, batch by batch; how rows are divided into batches is no matter."""
+    """A result that is computed from all rows, batch by batch, and does not depend on how they are divided."""
 
     @property
     def columns(self) -> Sequence[str]:
@@ -88,7 +88,7 @@ class Fold(Protocol):
 
 
 def fold(rows: LedgerStream, folds: Iterable[Fold]) -> None:
-    """Lead all rows through some folds, reading each of their columns once."""
+    """Pass all rows to some folds, reading each of their columns once."""
     chosen = list(folds)
     columns = [name for one in chosen for name in one.columns]
     start = 0

@@ -1,4 +1,4 @@
-"""File names as valid text: a name on a disk may have bytes that are none."""
+"""File names as valid text: a name on a disk may have bytes that are not UTF-8."""
 
 import re
 

@@ -87,9 +87,9 @@ class ForkedProcess:
                 pipe.close()
 
     def _number(self) -> int | None:
-        """Return what the server tells next: first the process's number, then its exit code; None if nothing comes."""
-        told = self._status.read(_NUMBER_BYTES)
-        return int.from_bytes(told, "little", signed=True) if len(told) == _NUMBER_BYTES else None
+        """Return what the server sends next: first the process's number, then its exit code; None if nothing comes."""
+        sent = self._status.read(_NUMBER_BYTES)
+        return int.from_bytes(sent, "little", signed=True) if len(sent) == _NUMBER_BYTES else None
 
 
 class ForkServer:
@@ -115,9 +115,9 @@ class ForkServer:
 
     def start(self, entry: str, module: str) -> ForkedProcess:
         """Fork a process; see `start_forked`."""
-        (calls, stdin), (stdout, answers), (status, told) = os.pipe(), os.pipe(), os.pipe()
+        (calls, stdin), (stdout, answers), (status, status_writer) = os.pipe(), os.pipe(), os.pipe()
         with contextlib.ExitStack() as theirs:
-            for descriptor in (calls, answers, told):
+            for descriptor in (calls, answers, status_writer):
                 theirs.callback(os.close, descriptor)
             ours = os.fdopen(stdin, "wb"), os.fdopen(stdout, "rb"), os.fdopen(status, "rb", buffering=0)
             for pipe in ours[:2] if hasattr(fcntl, "F_SETPIPE_SZ") else ():
@@ -126,10 +126,10 @@ class ForkServer:
             folder = None
             with contextlib.suppress(OSError):  # the folder is gone
                 folder = str(Path.cwd())
-            with contextlib.suppress(
-                OSError
-            ):  # the server was killed a moment ago: so is the process that it would fork
-                self._ask(_Start(entry, module, list(sys.path), dict(os.environ), folder), (calls, answers, told))
+            request = _Start(entry, module, list(sys.path), dict(os.environ), folder)
+            # A server that was killed a moment ago cannot answer: its process is then seen as killed, too.
+            with contextlib.suppress(OSError):
+                self._ask(request, (calls, answers, status_writer))
         return ForkedProcess(self, *ours)
 
     def kill(self, pid: int) -> None:
@@ -160,7 +160,7 @@ def start_forked(entry: str, module: str) -> ForkedProcess:
 
 
 def run(descriptor: int) -> None:
-    """Run the server: fork at every request, tell of each end, end with the program."""
+    """Run the server: fork at every request, report every exit code, end with the program."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is for the program to handle
     control = socket.socket(fileno=descriptor)
     woken, wake = os.pipe()
@@ -174,7 +174,7 @@ def run(descriptor: int) -> None:
         ready = _readable(control.fileno(), woken)
         if woken in ready:
             os.read(woken, 1 << 16)
-        _tell_ends(children)
+        _send_exit_codes(children)
         if control.fileno() in ready:
             received = _receive(control)
             if received is None:
@@ -188,16 +188,16 @@ def run(descriptor: int) -> None:
             if request.module not in prepared:
                 prepared.add(request.module)
                 _prepare(request.module)
-            calls, answers, told = descriptors
+            calls, answers, status_writer = descriptors
             pid = os.fork()
             if pid == 0:
-                for mine in (control.detach(), woken, wake, told, *children.values()):
+                for mine in (control.detach(), woken, wake, status_writer, *children.values()):
                     os.close(mine)
                 _run_child(request, calls, answers)
             os.close(calls)
             os.close(answers)
-            children[pid] = told
-            _tell(told, pid)
+            children[pid] = status_writer
+            _send_number(status_writer, pid)
 
 
 def _readable(*descriptors: int, milliseconds: int | None = None) -> set[int]:
@@ -232,19 +232,19 @@ def _run_child(request: _Start, calls: int, answers: int) -> NoReturn:
         os._exit(code)
 
 
-def _tell_ends(children: dict[int, int]) -> None:
+def _send_exit_codes(children: dict[int, int]) -> None:
     while children:
         pid, status = os.waitpid(-1, os.WNOHANG)
         if pid == 0:
             return
-        told = children.pop(pid)
-        _tell(told, os.waitstatus_to_exitcode(status))
-        os.close(told)
+        status_writer = children.pop(pid)
+        _send_number(status_writer, os.waitstatus_to_exitcode(status))
+        os.close(status_writer)
 
 
-def _tell(told: int, number: int) -> None:
-    with contextlib.suppress(BrokenPipeError):  # nobody asks any more
-        os.write(told, number.to_bytes(_NUMBER_BYTES, "little", signed=True))
+def _send_number(status_writer: int, number: int) -> None:
+    with contextlib.suppress(BrokenPipeError):  # the program has closed its end
+        os.write(status_writer, number.to_bytes(_NUMBER_BYTES, "little", signed=True))
 
 
 def _receive(control: socket.socket) -> tuple[_Start | _Kill, list[int]] | None:

@@ -1,8 +1,8 @@
 """Files on a disk that are complete or absent, also after a kill or a power cut.
 
 Every file of a build is written by `renamed_when_done`: under a temporary name, flushed to the disk, renamed, and its
-folder flushed too. The temporary name has the writer's machine and process id, so that what dead processes left can be
-told from the files of living ones.
+folder flushed too. The temporary name has the writer's machine and process id, so that files that dead
+processes left are distinguished from those of living ones.
 """
 
 import contextlib
@@ -55,7 +55,7 @@ def renamed_when_done(path: str) -> Iterator[IO[bytes]]:
 def read_at_most(file: IO[bytes], at_most: int) -> bytes:
     """Return the next bytes of a file, `at_most` of them.
 
-    Python takes the memory for all that a read asks for: so many bytes may be more than the machine has.
+    Python allocates all that a read asks for at once, which may be more memory than the machine has.
     """
     parts: list[bytes] = []
     while at_most > 0 and (part := file.read(min(at_most, _READ))):

@@ -58,8 +58,8 @@ def locked(folder: Folder, name: str) -> Iterator[None]:
 def _open_locked(folder: Folder, path: str) -> int:
     """Return a descriptor that holds the lock of the file that has this path now.
 
-    `clean` removes the lock that it holds: whoever waited for it then holds a file without a name, which keeps nobody
-    out, and begins again.
+    `clean` removes the lock file that it holds. A process that waited for it then has a file without a name, which
+    excludes no other process, so it tries again.
     """
     until = time.monotonic() + LOCK_TIMEOUT
     while True:

@@ -141,7 +141,7 @@ def _death(code: int, seconds: float | None) -> WorkerDied:
     if seconds is not None:
         return WorkerDied("hung", f"took longer than {seconds:g} s to read")
     if code == -signal.SIGKILL:
-        return WorkerDied("killed", "the process that read it was killed, for want of memory most likely")
+        return WorkerDied("killed", "the process that read it was killed, most likely because memory ran out")
     name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
     return WorkerDied("crashed", f"crashed the process that read it ({name})")
 

@@ -33,7 +33,7 @@ class FetchTask:
     """Keys that are fetched again, whatever their earlier outcome."""
     concurrency: int = 1
     limit: int | None = None
-    """Look at so many candidates of a stream-only chunk."""
+    """Number of candidates of a stream-only chunk to look at; None is all."""
     stored: StoredEntries | None = None
     """Where the entries are that the chunk lacks."""
 

@@ -23,7 +23,7 @@ from million_ird.strict_json import to_json
 PART_BYTES = 100_000_000
 """Size of the files that one part is made of. A file of half of that is large enough to stay as it is."""
 BLOCK_UNITS = 1024
-"""At most so many units are joined by one task."""
+"""Most units that one task joins."""
 MIN_UNITS = 64
 """Fewer small files than these are left as they are."""
 GROUP_ROWS = 8192

@@ -34,9 +34,9 @@ def failure_in(version: str) -> Failed | None:
 
 def bad_row(reason: str, column: str = "") -> ReadError:
     """Return the error of a row that cannot be read, with the column that is wrong."""
-    told = f"column {column[:_SHOWN]!r}: {reason}" if column else reason
+    detail = f"column {column[:_SHOWN]!r}: {reason}" if column else reason
     # The reason may repeat names of columns: JSON may spell half a surrogate pair in them, which no ledger can hold.
-    return ReadError(BAD_ROW, told.encode(errors="backslashreplace").decode())
+    return ReadError(BAD_ROW, detail.encode(errors="backslashreplace").decode())
 
 
 def read_text(value: object, column: str) -> str:

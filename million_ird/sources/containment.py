@@ -27,8 +27,8 @@ _ROOTED = re.compile(r"[/\\]|~|[A-Za-z]:[/\\]|(?:file|local):", re.IGNORECASE)
 def locate(root: Folder, name: str, *, follow_links: bool = False, listed: bool = False) -> str:
     r"""Return the path, relative to `root` and as in a listing, of the file that a name means; it need not exist.
 
-    A name that exists as it is spelled is meant so. Of any other, no reading may lead out: neither percent-decoded, nor
-    with backslashes as slashes. An absolute path or address is accepted where it is inside the root.
+    A name that exists as it is written is that file. Any other must not lead out of the root however it is read:
+    percent-decoded, or with backslashes as slashes. An absolute path or address is accepted if it is inside the root.
 
     Args:
         root: The folder, on any file system, that the source may read.

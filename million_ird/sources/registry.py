@@ -179,8 +179,8 @@ def image_path(named: str, *, by_name: bool = True) -> str:
     is_there = has_magic(spec.uri) or "://" in spec.uri or Folder(spec.uri).exists()
     kind = _kind(spec) if by_name and is_there else spec.kind
     if kind in _OTHER_KINDS:
-        told = f"is {_OTHER_KINDS[kind]}, which only a build reads; name images, or a folder of them"
-        raise SourceError(f"{named}: {told}")
+        reason = f"is {_OTHER_KINDS[kind]}, which only a build reads; name images, or a folder of them"
+        raise SourceError(f"{named}: {reason}")
     return spec.uri
 
 

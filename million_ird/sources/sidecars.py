@@ -72,7 +72,7 @@ def passed_fields(
     """Return the fields that the recipe passes through; None where one is missing or empty.
 
     Raises:
-        ReadError: `bad_row`: a number is none, or a text cannot be read.
+        ReadError: `bad_row`: a text or a number cannot be read.
     """
     numbers = [(name, read_number(fields.get(name), name)) for name in columns]
     return (*numbers, *((name, read_text(fields.get(name), name) or None) for name in texts))

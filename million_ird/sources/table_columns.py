@@ -43,14 +43,14 @@ class TableColumns:
         Raises:
             ReadError: `bad_row`: it lacks one.
         """
-        told = columns_shown(available)
+        existing = columns_shown(available)
         if self._find(available, "url") is None:
             if named := dict(self.names).get("url"):
-                raise bad_row(f"names: url: has no column {named!r}, only {told}")
-            raise bad_row(f"no column names images (url, path, …); it has {told}")
+                raise bad_row(f"names: url: has no column {named!r}, only {existing}")
+            raise bad_row(f"no column names images (url, path, …); it has {existing}")
         for name in (*self.columns, *self.texts):
             if name not in available:
-                raise bad_row(f"has no column {name!r}, only {told}")
+                raise bad_row(f"has no column {name!r}, only {existing}")
 
     def uses(self, available: Collection[str]) -> dict[str, Use]:
         """Return the columns of a table that are read, and what each is read as."""
@@ -116,7 +116,7 @@ class TableColumns:
         """Yield the columns that are passed through.
 
         Raises:
-            ReadError: `bad_row`: a text cannot be read, or a number is none.
+            ReadError: `bad_row`: a text or a number cannot be read.
         """
         yield from ((name, read_number(row[name], name)) for name in self.columns)
         yield from ((name, None if row[name] is None else read_text(row[name], name)) for name in self.texts)

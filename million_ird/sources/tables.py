@@ -251,8 +251,8 @@ class TableSource:
                 yield self._entry(row, images, columns)
             except ReadError as error:
                 place = f"{name}, {unit} {number}"
-                told = f"{place}{', ' if error.detail.startswith('column ') else ': '}{error.detail}"
-                yield _failed(place, Failed(error.failure_class, told))
+                detail = f"{place}{', ' if error.detail.startswith('column ') else ': '}{error.detail}"
+                yield _failed(place, Failed(error.failure_class, detail))
 
     def _rows(self, folder: Folder, piece: TablePiece) -> Iterator[NumberedRow]:
         """Yield the rows of a table; only a batch of them is in memory."""

@@ -177,9 +177,8 @@ def test_an_uploaded_image_is_degraded_restored_and_downloaded(
 
     before, after = _shown(page, "L")
     model = DyNet.from_pretrained(weights)
-    prepare_for_inference(
-        model, choose_dtype("auto", torch.device("cpu")), local_statistics=None
-    )  # as the program does
+    # As the program does.
+    prepare_for_inference(model, choose_dtype("auto", torch.device("cpu")), local_statistics=None)
     expected = Restorer(model, torch.device("cpu")).compare(
         read_image(photograph), AddedDegradation("gaussian_noise", 0.5, 0), model.variants[1:], lambda *_: None
     )

@@ -55,7 +55,7 @@ def leaks_of(rows: list[dict[str, object]], benchmark: pa.Table) -> dict[int, st
 
 
 @pytest.fixture(scope="module")
-def test_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def evaluation_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Create a folder of three images and a list of them."""
     folder = tmp_path_factory.mktemp("test sets") / "bench märk"
     (folder / "sub").mkdir(parents=True)
@@ -67,9 +67,9 @@ def test_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def benchmark(test_set: Path) -> pa.Table:
+def benchmark(evaluation_set: Path) -> pa.Table:
     with Executor(0) as executor:
-        return get_fingerprints(ReferenceSet("B", str(test_set)), executor)
+        return get_fingerprints(ReferenceSet("B", str(evaluation_set)), executor)
 
 
 @pytest.mark.parametrize("share", [0.1, 0.3, 0.5, 0.7])
@@ -116,7 +116,7 @@ def test_other_images_are_not_leaks(benchmark: pa.Table) -> None:
 
 
 def test_a_fingerprint_file_replaces_the_images_and_contains_no_pixels(
-    benchmark: pa.Table, test_set: Path, tmp_path: Path
+    benchmark: pa.Table, evaluation_set: Path, tmp_path: Path
 ) -> None:
     assert benchmark["file"].to_pylist() == ["chelsea.png", "coffee.png", "sub/astronaut.png"]
     path = tmp_path / "prints.parquet"
@@ -146,7 +146,7 @@ def test_a_build_can_exclude_another_build(
 
 @pytest.mark.full
 def test_excluded_benchmarks_are_reported_and_apply_to_later_decisions(
-    test_set: Path, tmp_path: Path, program: Callable[..., object], caplog: pytest.LogCaptureFixture
+    evaluation_set: Path, tmp_path: Path, program: Callable[..., object], caplog: pytest.LogCaptureFixture
 ) -> None:
     source, out = tmp_path / "source", tmp_path / "out"
     source.mkdir()
@@ -154,7 +154,7 @@ def test_excluded_benchmarks_are_reported_and_apply_to_later_decisions(
     scenes.photograph(5, 200, 150).save(source / "other.png")
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(json.dumps({"name": "r", "patches": {"size": 64}}))
-    exclude = ("--exclude-benchmark", f"B={test_set}")
+    exclude = ("--exclude-benchmark", f"B={evaluation_set}")
     done = program("build", "--sources", source, "--out", out, "--recipe", recipe, "--workers", 0, "--json", *exclude)
     counts = json.loads(done.out.splitlines()[-1])
     assert (counts["kept"], counts["dropped"]) == (1, {"benchmark_leak": 1})
@@ -167,7 +167,7 @@ def test_excluded_benchmarks_are_reported_and_apply_to_later_decisions(
     assert "B was excluded by an earlier run but is not named any more" in caplog.text
     later = program("decide", out, "--json", *exclude)
     assert json.loads(later.out)["dropped"] == {"benchmark_leak": 1}
-    assert str(test_set.parent) not in (out / "recipe.yaml").read_text()
+    assert str(evaluation_set.parent) not in (out / "recipe.yaml").read_text()
 
 
 @pytest.mark.parametrize("text", ["CBSD69", "=x", "a=", "a/b=x", ".hidden=x", " .hidden=x"])

@@ -105,9 +105,8 @@ def compare_buckets(
 def _count_near(value: Any, right: Any, begin: int, end: int, limit: Any) -> Any:
     """Count the hashes from `begin` to `end` - 1 that differ from `value` in at most `limit` bits."""
     hits: Any = 0
-    for j in range(
-        np.uint64(begin), np.uint64(end)
-    ):  # unsigned, since an index that may be negative prevents vectorisation
+    # Unsigned, since an index that may be negative prevents vectorisation.
+    for j in range(np.uint64(begin), np.uint64(end)):
         hits += np.int64(popcount(value ^ right[j]) <= limit)
     return hits
 

@@ -254,7 +254,7 @@ class ArchiveSource:
             yield self._entry(archive, ArchiveMember(None, 0, 0), {}), self._damaged(archive, error)
 
     def _damaged(self, archive: FileEntry, error: Exception) -> Failed:
-        """Return the failure of one of several archives that is none.
+        """Return the failure of an archive, one of several, that cannot be read.
 
         Raises:
             SourceError: the user named just this one.

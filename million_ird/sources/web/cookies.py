@@ -74,29 +74,29 @@ def _parse(header: str, target: FetchUrl) -> tuple[Cookie | None, bool]:
     plain = (name + value).isascii() and (name + value).isprintable()
     if not plain or not name + value or len(name + value) > MAX_BYTES:
         return None, False
-    told = {key.strip().lower(): text.strip() for key, _, text in (part.partition("=") for part in attributes)}
-    host, wanted = _host(target), told.get("domain", "").lstrip(".").lower()
+    settings = {key.strip().lower(): text.strip() for key, _, text in (part.partition("=") for part in attributes)}
+    host, wanted = _host(target), settings.get("domain", "").lstrip(".").lower()
     if wanted and wanted != host and not _covers(wanted, host, target):
         return None, False
-    secure = "secure" in told
+    secure = "secure" in settings
     if secure and target.url.scheme != "https":
         return None, False
-    path = told.get("path", "")
+    path = settings.get("path", "")
     path = path if path.startswith("/") else target.url.raw_path.rpartition("/")[0] or "/"
     exact = not wanted or target.literal is not None
     cookie = Cookie(name=name, value=value, domain=wanted or host, exact=exact, path=path, secure=secure)
-    return cookie, not _is_over(told)
+    return cookie, not _is_over(settings)
 
 
 def _covers(domain: str, host: str, target: FetchUrl) -> bool:
     return target.literal is None and host.endswith(f".{domain}") and not _SHARED_SUFFIX.fullmatch(domain)
 
 
-def _is_over(told: dict[str, str]) -> bool:
+def _is_over(settings: dict[str, str]) -> bool:
     try:
-        if "max-age" in told:
-            return int(told["max-age"]) <= 0
-        return "expires" in told and parsedate_to_datetime(told["expires"]).timestamp() <= time.time()
+        if "max-age" in settings:
+            return int(settings["max-age"]) <= 0
+        return "expires" in settings and parsedate_to_datetime(settings["expires"]).timestamp() <= time.time()
     except (ValueError, OverflowError):
         return False
 

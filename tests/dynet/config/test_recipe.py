@@ -145,7 +145,7 @@ def test_a_list_is_found_next_to_the_recipe_or_among_the_shipped_ones(
 
 
 def test_a_repeated_key_is_an_error(tmp_path: Path, recipe_text: Callable[..., str]) -> None:
-    assert "crop is there twice" in _fault(tmp_path, recipe_text("pretrain") + "crop: 64\n")
+    assert "key 'crop' is repeated" in _fault(tmp_path, recipe_text("pretrain") + "crop: 64\n")
 
 
 @pytest.mark.parametrize("text", ["", "- a", "a: [", "just words"])

@@ -70,9 +70,8 @@ def test_any_host_but_loopback_gives_a_warning(
         on_ready()
         listener.socket.close()
 
-    monkeypatch.setattr(
-        "dynet.demo.listener.is_loopback", lambda address: loopback
-    )  # a test never listens for other machines
+    # A test never listens for other machines.
+    monkeypatch.setattr("dynet.demo.listener.is_loopback", lambda address: loopback)
     monkeypatch.setattr(serve, "serve", serve_nothing)
     code, out, err = dynet_command("demo", "--weights", tiny_weights, "--port", 0)
     assert code == 0

@@ -84,10 +84,8 @@ def test_onnxruntime_joins_the_operators_of_each_gelu_again(narrow: tuple[Path, 
     options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
     onnxruntime.InferenceSession(narrow[0], options, providers=["CPUExecutionProvider"])
     operators = [node.op_type for node in onnx.load(tmp_path / "optimised.onnx").graph.node]
-    assert (operators.count("Gelu"), operators.count("Erf")) == (
-        11,
-        0,
-    )  # 7 blocks of levels, 3 of prompts, 1 more
+    # 7 blocks of levels, 3 of prompts, 1 of the refinement.
+    assert (operators.count("Gelu"), operators.count("Erf")) == (11, 0)
 
 
 def test_the_command_prints_each_difference_and_the_file(narrow: tuple[Path, str]) -> None:

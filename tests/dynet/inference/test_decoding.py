@@ -98,7 +98,7 @@ def test_a_file_that_cannot_be_read_is_named_in_one_line(tmp_path: Path, photo: 
 
 
 @pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "TIFF", "AVIF"])
-def test_a_file_with_several_frames_is_refusal(tmp_path: Path, photo: np.ndarray, kind: str) -> None:
+def test_a_file_with_several_frames_is_refused(tmp_path: Path, photo: np.ndarray, kind: str) -> None:
     frames = [Image.fromarray(photo), Image.fromarray(255 - photo)]
     frames[0].save(tmp_path / "film", kind, save_all=True, append_images=frames[1:])
     word = "pages" if kind == "TIFF" else "frames"
@@ -202,7 +202,7 @@ def test_the_meaning_of_a_fourth_channel_is_respected(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["int16", "uint32", "complex64"])
-def test_samples_that_would_be_misread_are_refusal(tmp_path: Path, kind: str) -> None:
+def test_samples_that_would_be_misread_are_refused(tmp_path: Path, kind: str) -> None:
     tifffile = pytest.importorskip("tifffile")
     stored = np.random.default_rng(0).integers(0, 65536, (37, 53), dtype=np.uint16)
     tifffile.imwrite(tmp_path / "a.tif", stored.astype(kind), metadata=None)
@@ -212,9 +212,8 @@ def test_samples_that_would_be_misread_are_refusal(tmp_path: Path, kind: str) ->
 def test_a_bmp_with_4_bit_run_length_encoding_is_decoded(tmp_path: Path) -> None:
     palette = np.random.default_rng(0).integers(0, 256, (16, 4), dtype=np.uint8)  # blue, green, red, unused
     palette[:, 3] = 0
-    rows = bytes([5, 0x12, 0, 3, 0x34, 0x50, 0, 0]) + bytes(
-        [8, 0x77, 0, 1]
-    )  # a run and three literal pixels; a run; end
+    # A run and three literal pixels; a run; end.
+    rows = bytes([5, 0x12, 0, 3, 0x34, 0x50, 0, 0]) + bytes([8, 0x77, 0, 1])
     header = struct.pack("<IiiHHIIiiII", 40, 8, 2, 1, 4, 2, len(rows), 2835, 2835, 16, 16)
     start = 14 + len(header) + palette.nbytes
     file = struct.pack("<2sIHHI", b"BM", start + len(rows), 0, 0, start)

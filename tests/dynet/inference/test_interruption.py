@@ -133,9 +133,8 @@ def test_out_of_memory_halves_the_tile_and_continues(shallow: Path, tmp_path: Pa
 @pytest.mark.full
 def test_a_file_for_which_no_tile_is_small_enough_fails_and_the_next_is_tried(shallow: Path, tmp_path: Path) -> None:
     images = _write_images(tmp_path / "in", 1, 1700, 1700)
-    noise = np.random.default_rng(0).integers(
-        0, 256, (3000, 3000, 3), np.uint8
-    )  # it can be read, but memory is too small for the next step
+    # It can be read, but memory is too small for the next step.
+    noise = np.random.default_rng(0).integers(0, 256, (3000, 3000, 3), np.uint8)
     Image.fromarray(np.tile(noise, (3, 3, 1))).save(images / "1.png", compress_level=1)
     Image.fromarray(np.zeros((40, 40, 3), np.uint8)).save(images / "2.png")
     done = _with_memory(260, images, tmp_path / "out", "--weights", shallow, "--tile", 4096, smallest_tile=1000)

@@ -82,9 +82,8 @@ def test_a_killed_loader_is_told_in_one_line_and_a_signal_to_all_processes_is_a_
 
     process = start(run, "--resume", workers=2)
     until = time.monotonic() + 120
-    while (
-        not workers_of(process) and time.monotonic() < until
-    ):  # then the log of the first run is cut to its checkpoint
+    # Once there are workers, the log of the first run has been cut to its checkpoint.
+    while not workers_of(process) and time.monotonic() < until:
         time.sleep(0.02)
     wait_for_step(run, saved + 2)
     os.killpg(process.pid, signal.SIGTERM)  # as a scheduler of jobs does

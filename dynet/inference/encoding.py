@@ -15,7 +15,8 @@ again what was restored, so only `--quality` gives one. The input's quality is k
 quantisation tables: lossy WebP and AVIF do not record theirs.
 
 An image with transparency is refused where the chosen format has no alpha; it is not blended with a background. Where
-the format has 8 bits only, 16 bits become 8 with a warning. A colour profile that BMP cannot store gives a warning too.
+the format has 8 bits only, 16 bits become 8 with a warning. A colour profile that is lost gives a warning too: BMP
+stores none, and WebP none of grey.
 """
 
 import io

@@ -9,10 +9,11 @@ import numpy.typing as npt
 from classical_denoisers import CLASSICAL
 
 from dynet.degradations.jpeg import jpeg
-from dynet.evaluation.benchmark import BenchmarkImage, BenchmarkSet, BenchmarkTask, read_rgb8
+from dynet.evaluation.benchmark import BenchmarkImage, BenchmarkSet, BenchmarkTask
 from dynet.evaluation.harm import capped_psnr
 from dynet.evaluation.metrics import ssim
 from dynet.evaluation.protocol import STRICT, as_float, benchmark_noise
+from dynet.inference.images import read_image
 
 Float = npt.NDArray[np.float32]
 Restore = Callable[[Float, float | None], tuple[Float, float | None]]
@@ -57,7 +58,7 @@ def read_picture(task: str, benchmark: BenchmarkSet, image: BenchmarkImage, blin
     if task == REAL:
         degraded, clean = BenchmarkTask(benchmark, None).read(image, STRICT)
         return Picture(as_float(degraded), as_float(clean), None, True)
-    clean = read_rgb8(image.clean)
+    clean = read_image(image.clean).as_uint8_rgb()
     stem = image.clean.stem
     if task not in NOISES:
         levels = jpeg(clean, np.random.default_rng(0), quality=QUALITIES[task]) if task in QUALITIES else clean

@@ -18,6 +18,7 @@ from dynet.runtime.sigterm import Interruptible
 from dynet.version import __version__
 
 INTERRUPTED = 130
+_TRACEBACK = "Traceback (most recent call last):\n"
 
 app = typer.Typer(
     name="dynet",
@@ -112,9 +113,10 @@ def _one_line(error: Exception) -> str:
     describe = getattr(error, "format_message", None)
     if describe is not None:  # an error of typer: some have a line for each allowed value
         return " ".join(str(describe()).split()).replace("Value error, ", "")  # the words of pydantic
-    # An error of a data-loading process begins with its traceback; the message is the last line.
-    lines = str(error).strip().splitlines()
-    return lines[-1].removeprefix(f"{type(error).__module__}.{type(error).__qualname__}: ") if lines else repr(error)
+    text = str(error).strip()
+    if _TRACEBACK in text:  # an error of a data-loading process begins with its traceback
+        text = text.rpartition(f"{type(error).__module__}.{type(error).__qualname__}: ")[2]
+    return text or repr(error)  # a name of a file may have several lines, of which none may be missing
 
 
 def _say(message: str, code: int) -> int:

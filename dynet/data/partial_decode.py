@@ -159,6 +159,8 @@ def _too_large(height: int, width: int) -> bool:
 
 
 def _rgb(image: Image.Image) -> Image8:
+    if image.mode == "F":  # which `convert` takes for levels: an image from 0 to 1 would be black
+        raise ValueError("its samples are floating-point numbers; convert it to 8 or 16 bits")
     if image.mode.startswith("I"):  # 16-bit grey, which `convert` would clip to white
         grey = np.rint(np.clip(np.asarray(image, np.float64), 0, 65535) / 257).astype(np.uint8)
         return np.repeat(grey[..., None], 3, axis=2)

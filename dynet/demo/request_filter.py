@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
@@ -96,10 +96,10 @@ class RequestFilter:
         if allowed is None or not allowed.fullmatch(path):
             raise _RefusedError(404, "The page has no such address.")
         host = headers.get("host", "")
-        if self.loopback and urlsplit(f"//{host}").hostname not in LOOPBACK:
+        if self.loopback and _address(f"//{host}").hostname not in LOOPBACK:
             raise _RefusedError(403, f"The page is served as 127.0.0.1 only, not as {host}.")
         origin = headers.get("origin")
-        if origin and urlsplit(origin).netloc not in (host, headers.get("x-forwarded-host", host)):
+        if origin and _address(origin).netloc not in (host, headers.get("x-forwarded-host", host)):
             raise _RefusedError(403, "Pages of other sites may not use this one.")
         if path.startswith(_FILE) and not self._is_in_folder(path.removeprefix(_FILE)):
             raise _RefusedError(403, "There is no such file.")
@@ -139,6 +139,14 @@ class RequestFilter:
             return path.is_absolute() and path.resolve().is_relative_to(self.folder)
         except (OSError, ValueError):  # the name is too long or contains a zero byte
             return False
+
+
+def _address(text: str) -> SplitResult:
+    """Split an address of a request's head."""
+    try:
+        return urlsplit(text)
+    except ValueError as error:  # such as brackets that enclose no address
+        raise _RefusedError(400, "The request names no valid address.") from error
 
 
 def _file_names(value: Any) -> Iterator[object]:

@@ -16,6 +16,7 @@ from dynet.degradations.strengths import AddedDegradation
 from dynet.evaluation.metrics import SSIM_WINDOW, psnr, ssim
 from dynet.evaluation.protocol import as_float
 from dynet.inference.decoded_image import DecodedImage
+from dynet.inference.image_metadata import has_grey_profile
 from dynet.inference.memory import release_memory
 from dynet.inference.restore import ProgressCallback, RestoreOptions, restore_rgb
 from dynet.model.training_record import TrainingRecord
@@ -138,12 +139,15 @@ class Restorer:
 
 
 def degrade_image(image: DecodedImage, degradation: AddedDegradation) -> DecodedImage:
-    """Return the image as 8-bit RGB with the degradation; its alpha and profile are kept."""
+    """Return the image as 8-bit RGB with the degradation; its alpha is kept, and a profile that is of colours."""
     degraded = degradation.apply(image.as_uint8_rgb())
     alpha = image.alpha
     if alpha is not None and alpha.dtype != np.uint8:
         alpha = np.rint(alpha / 257).astype(np.uint8)
-    return replace(image, colour=degraded, alpha=alpha, png_chunks=b"")
+    metadata = image.metadata.copy()
+    if has_grey_profile(metadata):
+        del metadata["icc_profile"]
+    return replace(image, colour=degraded, alpha=alpha, metadata=metadata, png_chunks=b"")
 
 
 def measure_quality(image: DecodedImage, clean: Image8 | None) -> Quality | None:

@@ -106,11 +106,12 @@ class BenchmarkTask:
         """Return the degraded and the clean image, both (H, W, 3) of uint8, prepared by the protocol.
 
         Raises:
-            ImageError: A file cannot be read or degraded, the images of a pair differ in size, or the protocol leaves
-                less of the image than SSIM's window. The message names the file.
+            ImageError: A file cannot be read or degraded, the images of a pair differ in size or in what their samples
+                mean, or the protocol leaves less of the image than SSIM's window. The message names the file.
         """
-        clean = read_rgb8(image.clean)
-        degraded = self._degraded(image, clean, protocol)
+        decoded = read_image(image.clean)
+        clean = decoded.as_uint8_rgb()
+        degraded = self._degraded(image, clean, decoded.float_range, protocol)
         if degraded.shape != clean.shape:
             raise ImageError(
                 f"{image.degraded} is {_size(degraded)} pixels, but its clean image {image.clean} {_size(clean)}"
@@ -123,19 +124,28 @@ class BenchmarkTask:
             )
         return protocol.crop_centre(degraded), target
 
-    def _degraded(self, image: BenchmarkImage, clean: Image8, protocol: EvaluationProtocol) -> Image8:
+    def _degraded(
+        self, image: BenchmarkImage, clean: Image8, black_and_white: tuple[float, float], protocol: EvaluationProtocol
+    ) -> Image8:
         if self.degradation is None:
             assert image.degraded is not None
-            return read_rgb8(image.degraded)
+            degraded = read_image(image.degraded)
+            if degraded.float_range != black_and_white:
+                # Each by its own range would be brighter or darker than the other, and its PSNR wrong.
+                raise ImageError(
+                    f"{image.degraded} has floating-point samples whose black and white are "
+                    f"{_range(degraded.float_range)}, but those of its clean image {image.clean} are "
+                    f"{_range(black_and_white)}; clip both to 0 and 1"
+                )
+            return degraded.as_uint8_rgb()
         try:
             return self.degradation.apply(clean, image.clean.stem, protocol)
         except ImageError as error:
             raise ImageError(f"{image.clean}: {error}") from error
 
 
-def read_rgb8(path: Path) -> Image8:
-    """Read an image as RGB (H, W, 3) of uint8, upright: alpha is dropped, grey repeated, 16 bits rounded to 8."""
-    return read_image(path).as_uint8_rgb()
+def _range(black_and_white: tuple[float, float]) -> str:
+    return " and ".join(f"{value:g}" for value in black_and_white)
 
 
 def _size(image: Image8) -> str:

@@ -31,6 +31,7 @@ def plan_comfyui_files(folder: Path, variants: tuple[Variant, ...], *, overwrite
         raise UsageError(f"--out {folder}: must be the folder of ComfyUI, with custom_nodes and models in it")
     planned = {variant: folder / MODEL_FOLDER / f"dynet-{variant.name}.safetensors" for variant in variants}
     check_files(folder, planned.values(), overwrite=overwrite)
+    check_files(folder, [folder / NODE_FOLDER / name for name in _node_files()], overwrite=True)
     return planned
 
 
@@ -45,7 +46,12 @@ def write_node(folder: Path) -> Path:
     """
     node = folder / NODE_FOLDER
     create_output_folder(node)
-    readme = package_files("dynet.exporting").joinpath("comfyui.md").read_text(encoding="utf-8")
-    for name, text in {"__init__.py": _NODE, "requirements.txt": _REQUIREMENTS, "README.md": readme}.items():
+    for name, text in _node_files().items():
         write_atomically(node / name, text)
     return node
+
+
+def _node_files() -> dict[str, str]:
+    """Return the texts of the folder by the names of their files."""
+    readme = package_files("dynet.exporting").joinpath("comfyui.md").read_text(encoding="utf-8")
+    return {"__init__.py": _NODE, "requirements.txt": _REQUIREMENTS, "README.md": readme}

@@ -56,6 +56,8 @@ def plan_files(name: str, out: Path, variants: tuple[Variant, ...], *, overwrite
         raise UsageError(f"--format {name}: must be one of {', '.join(FILE_FORMATS)}")
     form = FILE_FORMATS[name]
     require(*form.packages)
+    if form.traced and not _is_text(out):
+        raise UsageError(f"--out {out}: is not UTF-8, and the libraries that compare the file cannot open it")
     if len(variants) == 1:
         if out.suffix != form.suffix or out.is_dir():
             raise UsageError(f"--out {out}: must be a file that ends in {form.suffix} for one variant")
@@ -72,14 +74,26 @@ def check_files(out: Path, files: Iterable[Path], *, overwrite: bool) -> None:
     """Check that files can be written.
 
     Raises:
-        UsageError: One exists and may not be replaced, or its folder cannot be written to; the message names `--out`.
+        UsageError: One exists and may not be replaced, is a folder, or its folder cannot be written to; the
+            message names `--out`.
     """
     for path in files:
+        if path.is_dir():
+            raise UsageError(f"--out {out}: {path} is a folder, and a file would be written there")
         if path.exists() and not overwrite:
             raise UsageError(f"{path} already exists; --overwrite replaces it")
         folder = next(parent for parent in path.absolute().parents if parent.exists())
         if not folder.is_dir() or not os.access(folder, os.W_OK):
             raise UsageError(f"--out {out}: cannot write files to {folder}")
+
+
+def _is_text(path: Path) -> bool:
+    """Return whether a path is UTF-8; one of other bytes has characters of Python's own, which no encoding has."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def check_local_statistics(name: str) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from dynet.errors import UsageError
 from dynet.exporting.comfyui_folder import plan_comfyui_files, write_node
-from dynet.exporting.files import FILE_FORMATS, check_local_statistics, plan_files
+from dynet.exporting.files import FILE_FORMATS, FileFormat, check_local_statistics, plan_files
 from dynet.extras import require
 from dynet.model.variants import choose_variants
 from dynet.model.weights import locate_weights, parts_of, read_header
@@ -14,7 +14,7 @@ from dynet.model.weights import locate_weights, parts_of, read_header
 if TYPE_CHECKING:
     from dynet.exporting.export import ExportedVariant
 
-COMFYUI = "comfyui"
+COMFYUI, _SPANDREL = "comfyui", "spandrel"
 
 
 def export_to_files(
@@ -42,20 +42,25 @@ def export_to_files(
     file = locate_weights(weights)
     chosen = choose_variants(variants, read_header(file).variants)
     if file_format == COMFYUI:
-        require(*FILE_FORMATS["spandrel"].packages)
+        require(*_file_format(file_format).packages)
         files = plan_comfyui_files(out, chosen, overwrite=overwrite)
     else:
         files = plan_files(file_format, out, chosen, overwrite=overwrite)
-    if any(path.exists() and part.samefile(path) for path in files.values() for part in parts_of(file)):
+    written = [path for first in files.values() for path in _file_format(file_format).paths(first)]
+    if any(path.exists() and part.samefile(path) for path in written for part in parts_of(file)):
         raise UsageError(f"--out {out}: would replace the weights that it is made of")
     # What is refused above is refused at once: torch, which takes seconds, is loaded here.
     from dynet.exporting.export import FORMATS, describe_weights, export, with_local_statistics
     from dynet.model.network import DyNet
 
     model = DyNet.from_pretrained(file)
-    form = FORMATS["spandrel" if file_format == COMFYUI else file_format]
+    form = FORMATS[_SPANDREL if file_format == COMFYUI else file_format]
     if local_statistics is not None:
         form = with_local_statistics(form, model, local_statistics)
     yield from export(model, describe_weights(file), form, files)
     if file_format == COMFYUI:
         write_node(out)
+
+
+def _file_format(name: str) -> FileFormat:
+    return FILE_FORMATS[_SPANDREL if name == COMFYUI else name]

@@ -67,8 +67,8 @@ class OpenModelDBEntry:
     licence: str
     """SPDX identifiers joined by OR, in any case."""
     tags: tuple[str, ...]
-    files: Mapping[Path, str]
-    """Each exported file with the address that it can be downloaded from."""
+    files: Mapping[Path, tuple[str, ...]]
+    """Each exported file with the addresses that it can be downloaded from."""
     date: str
     """The day of publication, yyyy-mm-dd."""
     description: str
@@ -90,7 +90,7 @@ class OpenModelDBEntry:
                 raise UsageError(f"--resource {path}: OpenModelDB takes files that end in {', '.join(PLATFORMS)}")
             if not path.is_file():
                 raise UsageError(f"--resource {path}: no such file")
-        for url in self.files.values():
+        for url in (url for urls in self.files.values() for url in urls):
             _check_url("--resource", url)
         for url in (url for pair in self.images for url in pair):
             _check_url("--image", url)
@@ -111,9 +111,11 @@ class OpenModelDBEntry:
         date: str | None,
     ) -> Self:
         """Read the arguments of a command: resources as FILE=URL, images as URL,URL, and today for no date."""
-        files = dict(_split("--resource", text, "=", "FILE=URL") for text in resources or ())
+        files: dict[Path, tuple[str, ...]] = {}
+        for path, url in (_split("--resource", text, "=", "FILE=URL") for text in resources or ()):
+            files[Path(path)] = *files.get(Path(path), ()), url  # a file may be in several places
         return cls(
-            files={Path(path): url for path, url in files.items()},
+            files=files,
             images=tuple(_split("--image", text, ",", "URL-OF-INPUT,URL-OF-RESULT") for text in images or ()),
             date=date or datetime.date.today().isoformat(),
             authors=tuple(authors or ()),
@@ -153,7 +155,7 @@ def write_entry(weights: Path, out: Path, entry: OpenModelDBEntry) -> None:
         "scale": 1,
         "inputChannels": 3,
         "outputChannels": 3,
-        "resources": [_resource(path, url) for path, url in entry.files.items()],
+        "resources": [_resource(path, urls) for path, urls in entry.files.items()],
         **_training(header.training),
         "images": [{"type": "paired", "LR": before, "SR": after} for before, after in entry.images],
     }
@@ -178,24 +180,24 @@ def spdx_licence(text: str) -> str:
     return canonical
 
 
-def _resource(path: Path, url: str) -> dict[str, Any]:
+def _resource(path: Path, urls: Sequence[str]) -> dict[str, Any]:
     platform, kind = PLATFORMS[path.suffix]
     size = path.stat().st_size
-    return {"platform": platform, "type": kind, "size": size, "sha256": sha256_of(path), "urls": [url]}
+    return {"platform": platform, "type": kind, "size": size, "sha256": sha256_of(path), "urls": list(urls)}
 
 
 def _training(record: TrainingRecord | None) -> dict[str, Any]:
-    """Return what the weights' own header says about the last stage of their training."""
+    """Return what the weights' own header says about the last stage of their training, in however many runs."""
     if record is None:
         return {}
-    recipe = record.recipe
+    recipe, runs = record.recipe, record.runs_of_stage()
     made = any(task.get("degradations") for task in recipe.get("tasks", {}).values())
     return {
-        "trainingIterations": record.steps,
+        "trainingIterations": sum(run.steps for run in runs),
         "trainingBatchSize": int(recipe["batch"]),
         "trainingHRSize": int(recipe["crop"]),
         "trainingOTF": bool(made or recipe.get("corruption")),
-        "dataset": ", ".join(record.data_sets),
+        "dataset": ", ".join(dict.fromkeys(name for run in reversed(runs) for name in run.data_sets)),
     }
 
 

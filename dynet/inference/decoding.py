@@ -85,9 +85,11 @@ def require_pixels(width: int, height: int, images: int, n_bytes: int) -> None:
     """Check the size that the header of a file declares for its images, before memory is allocated for them.
 
     Raises:
-        ImageError: it is larger than MAX_PIXELS, or than a photograph in a file of this size can be.
+        ImageError: there are no pixels, or more than MAX_PIXELS, or than a photograph in a file of this size can have.
     """
     pixels = width * height
+    if min(width, height) < 1:
+        raise ImageError(f"has no pixels: its size is {width}×{height}")
     if images > MAX_IMAGES:
         raise ImageError(f"has {images} images, more than {MAX_IMAGES}")
     if images * pixels > MAX_PIXELS:

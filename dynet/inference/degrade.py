@@ -9,6 +9,7 @@ from dynet.arguments import as_choice
 from dynet.degradations.strengths import CHOICES, AddedDegradation
 from dynet.errors import ImageError, UsageError
 from dynet.inference.encoding import Encoding
+from dynet.inference.image_metadata import has_grey_profile
 from dynet.inference.images import read_image
 from dynet.inference.inputs import InputFile, OutputNaming, find_input_files
 from dynet.runtime.atomic_files import check_output_folder, make_folder, replacing
@@ -41,6 +42,8 @@ def degrade_files(
 ) -> Iterator[Path]:
     """Write each image degraded, as PNG of 8 bits in RGB, upright; the same input and seed give the same pixels.
 
+    A colour profile is kept, since the samples stay in its colour space.
+
     Args:
         inputs: Files, folders and patterns, as `dynet restore` takes them.
         out: The folder to write to.
@@ -64,8 +67,13 @@ def _degrade(file: InputFile, added: AddedDegradation, *, overwrite: bool) -> Pa
     (path,) = NAMING.result_paths(file.target, ".png")
     if path.exists() and not overwrite:
         raise ImageError(f"{path} already exists; --overwrite replaces it")
-    degraded = added.apply(read_image(file.path).as_uint8_rgb())
+    image = read_image(file.path)
+    try:
+        degraded = added.apply(image.as_uint8_rgb())
+    except ImageError as error:
+        raise ImageError(f"{file.path}: {error}") from error
+    profile = None if has_grey_profile(image.metadata) else image.metadata.get("icc_profile")
     make_folder(path.parent)
     with replacing(path) as temporary:
-        Image.fromarray(degraded).save(temporary, "PNG")
+        Image.fromarray(degraded).save(temporary, "PNG", icc_profile=profile)
     return path

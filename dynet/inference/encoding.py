@@ -15,7 +15,8 @@ again what was restored, so only `--quality` gives one. The input's quality is k
 quantisation tables: lossy WebP and AVIF do not record theirs.
 
 An image with transparency is refused where the chosen format has no alpha; it is not blended with a background. Where
-the format has 8 bits only, 16 bits become 8 with a warning. A colour profile that BMP cannot store gives a warning too.
+the format has 8 bits only, 16 bits become 8 with a warning. A colour profile that is lost gives a warning too: BMP
+stores none, and WebP none of grey.
 """
 
 import io
@@ -30,7 +31,7 @@ from PIL import Image
 
 from dynet.errors import ImageError, UsageError, reason_of
 from dynet.inference.decoded_image import DecodedImage, Samples
-from dynet.inference.image_metadata import ImageMetadata, add_texts_to_exif
+from dynet.inference.image_metadata import ImageMetadata, add_texts_to_exif, has_grey_profile
 from dynet.inference.lossless_files import encode_png, encode_tiff
 from dynet.inference.png_chunks import insert_png_chunks, metadata_chunks
 
@@ -151,7 +152,12 @@ def encode(path: Path, image: DecodedImage, encoding: Encoding) -> bytes:
 
 def save_options(file_format: str, path: Path, image: DecodedImage, encoding: Encoding) -> dict[str, Any]:
     """Return Pillow's options for saving: quality, and the metadata that the format can store."""
-    return _quality_options(file_format, image, encoding.quality) | _metadata_options(file_format, path, image.metadata)
+    options = _quality_options(file_format, image, encoding.quality)
+    options |= _metadata_options(file_format, path, image.metadata)
+    if file_format == "WEBP" and has_grey_profile(image.metadata):
+        logger.warning("%s: its colour profile is lost, since it is for grey, which WEBP does not store", path)
+        del options["icc_profile"]
+    return options
 
 
 def samples_to_store(path: Path, image: DecodedImage, file_format: str, encoding: Encoding) -> Samples:

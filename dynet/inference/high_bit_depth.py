@@ -39,7 +39,7 @@ def decode_high_bit_depth(image: Image.Image, encoded: bytes, name: str) -> Colo
         return _decode_pnm(encoded), None
     samples = _decode_with_opencv(without_unreadable_chunks(encoded))
     if samples is None:
-        if image.mode not in ("RGB", "RGBA"):
+        if image.mode not in ("L", "RGB", "RGBA"):
             raise ImageError(f"has samples of {bits} bits that cannot be decoded")
         logger.warning("%s: only 8 of its %d bits per sample could be read", name, bits)
         return None
@@ -58,6 +58,8 @@ def bits_per_sample(image: Image.Image, encoded: bytes) -> int:
     match image.format:
         case "PNG":
             return encoded[24]
+        case "SGI":
+            return 8 * encoded[3]
         case "PPM" if (header := _PNM_HEADER.match(encoded)) is not None:
             return int(header[3]).bit_length()
         case "AVIF":

@@ -21,6 +21,7 @@ from dynet.inference.tiff_directories import (
 XMP_KEYWORD = b"XML:com.adobe.xmp"
 """The keyword of the PNG text that holds XMP."""
 _WIDTH_TAG, _HEIGHT_TAG = 0xA002, 0xA003
+_PROFILE_COLOURS = slice(16, 20)
 _XMP_ORIENTATION = re.compile(rb"""(tiff:Orientation(?:\s*=\s*["']|>))[2-8]""")
 _PRIMARIES_OF_SRGB, _TRANSFERS_OF_SRGB = (1, 2), (1, 2, 6, 13)
 """Numbers of ITU-T H.273; among them `unspecified`, and BT.709's curve, which all viewers show as sRGB's."""
@@ -118,6 +119,11 @@ def make_exif_upright(exif: bytes, *, sideways: bool = False) -> bytes:
 def make_xmp_upright(xmp: bytes) -> bytes:
     """Return the XMP with an orientation of 1 where it has another."""
     return _XMP_ORIENTATION.sub(rb"\g<1>1", xmp)
+
+
+def has_grey_profile(metadata: ImageMetadata) -> bool:
+    """Return whether the colour profile is one of grey, which means nothing for samples of three colours."""
+    return metadata.get("icc_profile", b"")[_PROFILE_COLOURS] == b"GRAY"
 
 
 def add_texts_to_exif(metadata: ImageMetadata) -> bytes:

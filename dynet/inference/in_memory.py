@@ -12,7 +12,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from dynet.arguments import shown
-from dynet.errors import ImageError, UsageError, reason_of
+from dynet.errors import DyNetError, ImageError, UsageError, reason_of
 from dynet.inference.decoded_image import DecodedImage, Samples
 from dynet.inference.image_metadata import ImageMetadata
 from dynet.inference.pillow_samples import ColourAndAlpha, decode_8_bits, float_range, grey_with_transparent_value
@@ -47,7 +47,7 @@ def image_of_array(array: npt.NDArray[Any]) -> DecodedImage:
             f"{NAME}: an array of the shape {array.shape}, and (H, W) or (H, W, C) with 1 to 4 channels is expected"
             f"{hint}"
         )
-    samples = array.astype(array.dtype.newbyteorder("="), copy=False)
+    samples = np.asarray(array, array.dtype.newbyteorder("="))  # not of a subclass, such as np.matrix
     channels = samples.shape[2] if samples.ndim == 3 else 1
     colour = np.atleast_3d(samples)[..., :3] if channels >= 3 else np.atleast_3d(samples)[..., 0]
     return _decoded(colour, samples[..., -1] if channels in (2, 4) else None)
@@ -72,7 +72,9 @@ def image_of_pillow(image: Image.Image) -> DecodedImage:
     try:
         image.load()
         return _decoded(*_samples(image))
-    except (OSError, SyntaxError, ValueError) as error:
+    except (DyNetError, MemoryError):
+        raise
+    except Exception as error:  # for broken files plugins raise SyntaxError, IndexError, struct.error and more
         raise ImageError(f"{NAME}: cannot be decoded: {reason_of(error)}") from error
 
 

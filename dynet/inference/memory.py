@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 
+from dynet.model.network import STRIDE
 from dynet.model.weights import Architecture
 from dynet.runtime.memory import is_out_of_memory
 
@@ -47,7 +48,7 @@ def choose_tile(height: int, width: int, architecture: Architecture | None, devi
     if device.type == "cpu":
         usable = min(usable, CPU_BYTES)
     pixels = max(usable - _FIXED_BYTES, 0) / bytes_per_pixel(architecture)
-    if height * width <= pixels:
+    if max(height, STRIDE) * max(width, STRIDE) <= pixels:  # the network pads one row of pixels to eight
         return None
     side = min(DEFAULT_TILE, math.isqrt(int(pixels)) // 8 * 8)
     return max(side, SMALLEST_TILE)

@@ -20,6 +20,7 @@ DESCRIPTION, SOFTWARE, ARTIST, COPYRIGHT = 0x010E, 0x0131, 0x013B, 0x8298
 
 _TYPE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 _MAKER_NOTE, _INTEROPERABILITY = 0x927C, 0xA005
+_LARGEST_LONG = (1 << 32) - 1
 _DESCRIPTIVE_TAGS = frozenset(
     {
         *(
@@ -158,13 +159,17 @@ def double(order: ByteOrder, *numbers: float) -> TagValue:
 
 
 def rational(order: ByteOrder, number: float) -> TagValue:
-    """Return a non-negative number as a fraction with a denominator of up to 10000."""
-    fraction = Fraction(number).limit_denominator(10000)
+    """Return a number from 0 to 2^32 - 1 as a fraction with a denominator of up to 10000, both of 32 bits."""
+    fraction = Fraction(number).limit_denominator(min(10000, _LARGEST_LONG // (int(number) + 1)))
     return TagValue(RATIONAL, struct.pack(f"{order}2I", fraction.numerator, fraction.denominator))
 
 
 def _entries(block: bytes, order: ByteOrder, offset: int, big: bool) -> Iterator[tuple[int, TagValue]]:
-    """Read the tags of the directory at an offset; those of unknown types or with truncated values are skipped."""
+    """Read the tags of the directory at an offset; those of unknown types or with truncated values are skipped.
+
+    So are values that would be larger together than the block: they overlap, to fill the memory of whoever copies them.
+    """
+    room = len(block)
     (count,) = struct.unpack_from(f"{order}Q" if big else f"{order}H", block, offset)
     # BigTIFF has wider counts, and entries of 20 instead of 12 bytes with 8 instead of 4 bytes for the value.
     start, entry_size, inline_size = offset + (8 if big else 2), 20 if big else 12, 8 if big else 4
@@ -174,7 +179,8 @@ def _entries(block: bytes, order: ByteOrder, offset: int, big: bool) -> Iterator
         value_offset = entry + entry_size - inline_size
         if length > inline_size:
             (value_offset,) = struct.unpack_from(f"{order}Q" if big else f"{order}I", block, value_offset)
-        if 0 < length <= len(block) - value_offset:
+        if 0 < length <= min(room, len(block) - value_offset):
+            room -= length
             yield tag, TagValue(kind, block[value_offset : value_offset + length])
 
 

@@ -3,6 +3,7 @@
 import csv
 import json
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dynet.cli import app
+from dynet.errors import DataError
 from dynet.runtime.printable import printable, printable_lines
 
 Command = Callable[..., tuple[int, str, str]]
@@ -71,6 +74,23 @@ def test_errors_name_hostile_paths_on_one_line(dynet_command: Command, tmp_path:
         assert code in {1, 2}
         assert is_safe(errors)
         assert errors.count("\n") == 1, errors
+
+
+def test_an_error_names_the_whole_of_a_path_with_several_lines(dynet_command: Command, tmp_path: Path) -> None:
+    missing = tmp_path / "first\nsecond\u2028third"
+    code, _, errors = dynet_command("restore", missing, "--out", tmp_path / "out")
+    assert (code, errors) == (2, f"dynet: {printable(missing)}: no such file or folder\n")
+    missing.mkdir()
+    code, _, errors = dynet_command("degrade", missing, "--out", tmp_path / "out")
+    assert (code, errors) == (2, f"dynet: {printable(missing)}: the folder contains no images\n")
+
+
+def test_an_error_of_a_data_loading_process_is_its_message_alone() -> None:
+    with pytest.raises(DataError) as caught:
+        raise DataError("a\nb.png: is broken")
+    shown = "".join(traceback.format_exception(caught.value))
+    wrapped = DataError(f"Caught DataError in DataLoader worker process 0.\nOriginal {shown}")  # as torch raises it
+    assert app._one_line(wrapped) == "a\nb.png: is broken"
 
 
 def test_names_in_tables_are_no_formulas(tiny_weights: Path, tmp_path: Path, dynet_command: Command) -> None:

@@ -24,6 +24,8 @@ def as_pillow_has_it(encoded: bytes) -> np.ndarray:
         upright = ImageOps.exif_transpose(file)
         if upright.mode.startswith("I"):  # which Pillow would make white
             return np.repeat(np.rint(np.asarray(upright, np.float64) / 257).astype(np.uint8)[..., None], 3, axis=2)
+        if upright.mode == "F":  # which Pillow would make black
+            raise ValueError("floating-point samples")
         return np.array(upright.convert("RGB"))
 
 
@@ -205,6 +207,12 @@ def test_a_file_that_is_missing_or_no_image_is_a_one_line_error(tmp_path: Path) 
             open_image(encoded, "row 3").region(0, 0, 1, 1)
     with pytest.raises(DataError, match=r"^there\.png cannot be read: No such file or directory$"):
         open_image(tmp_path / "there.png", "there.png")
+
+
+def test_floating_point_samples_are_refused_and_not_made_black() -> None:
+    encoded = saved(Image.fromarray(np.full((8, 8), 0.5, np.float32)), "TIFF")
+    with pytest.raises(DataError, match=r"^a\.tif cannot be decoded: its samples are floating-point numbers"):
+        open_image(encoded, "a.tif").region(0, 0, 8, 8)
 
 
 def test_an_image_that_is_too_small_is_named_with_its_size(photo: Image.Image) -> None:

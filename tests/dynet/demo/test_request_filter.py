@@ -158,6 +158,11 @@ def test_pages_of_other_sites_and_other_host_names_are_refused(client: TestClien
     assert client.get("/", headers={"host": "localhost:7860"}).status_code == 200
 
 
+@pytest.mark.parametrize("headers", [{"host": "["}, {"host": "[::1"}, {"origin": "http://["}])
+def test_a_head_with_a_broken_address_is_refused(client: TestClient, headers: dict[str, str]) -> None:
+    assert client.get("/", headers=headers).status_code == 400
+
+
 def test_a_proxy_may_pass_on_the_host_name_that_visitors_use(client: TestClient) -> None:
     headers = {"x-forwarded-host": "try.example.org", "x-forwarded-proto": "https", "origin": "https://try.example.org"}
     assert '"root":"https://try.example.org"' in client.get("/", headers=headers).text

@@ -8,7 +8,7 @@ import torch
 
 from dynet import DyNet
 from dynet.degradations.strengths import AddedDegradation
-from dynet.demo.restorer import Restorer
+from dynet.demo.restorer import Restorer, degrade_image
 from dynet.inference.decoded_image import DecodedImage
 
 skimage_metrics = pytest.importorskip("skimage.metrics")
@@ -46,6 +46,14 @@ def test_without_a_degradation_the_image_keeps_its_bit_depth_and_alpha(restorer:
     assert result.image.colour.dtype == np.uint16
     assert np.array_equal(result.image.alpha, deep.alpha)
     assert np.abs(result.image.colour - _restored_by_torch(restorer.model, deep.colour, 65535, 0)).max() <= 1
+
+
+@pytest.mark.parametrize("colours", [b"GRAY", b"RGB "])
+def test_a_degraded_image_keeps_only_a_profile_of_colours(image: DecodedImage, colours: bytes) -> None:
+    profile = bytes(16) + colours + bytes(108)
+    degraded = degrade_image(replace(image, colour=image.colour[..., 0], metadata={"icc_profile": profile}), NOISE)
+    assert degraded.colour.shape == (50, 70, 3)
+    assert degraded.metadata.get("icc_profile") == (None if colours == b"GRAY" else profile)
 
 
 def test_the_quality_of_the_degraded_and_restored_image_equals_that_of_scikit_image(

@@ -9,6 +9,10 @@ import torch
 from PIL import Image
 
 from dynet import DyNet
+from dynet.errors import ImageError
+from dynet.evaluation.benchmark import BenchmarkSet
+from dynet.evaluation.plan import plan_tasks
+from dynet.evaluation.protocol import STRICT
 from dynet.runtime.cost import CostMeter
 
 Command = Callable[..., tuple[int, str, str]]
@@ -49,6 +53,31 @@ def test_a_broken_image_is_one_line_before_anything_is_restored(
     )  # fmt: skip
     assert (code, stdout, list((tmp_path / "out").iterdir())) == (1, "", [])
     assert [line.startswith(f"dynet: {clean / 'b.png'}: ") for line in err.splitlines()] == [True]
+
+
+@pytest.mark.parametrize(
+    ("clean_range", "degraded_range", "fits"),
+    [((0, 1), (0, 1), True), ((0.2, 0.4), (0, 1), True), ((0, 1), (-0.1, 1.1), False), ((0, 250), (0, 255), False)],
+)
+def test_a_pair_of_floating_point_images_has_the_same_black_and_white(
+    tmp_path: Path, clean_range: tuple[float, float], degraded_range: tuple[float, float], fits: bool
+) -> None:
+    tifffile = pytest.importorskip("tifffile")
+    for side, (low, high) in (("input", degraded_range), ("target", clean_range)):
+        (tmp_path / side).mkdir()
+        samples = np.linspace(low, high, 48 * 40 * 3, dtype=np.float32).reshape(40, 48, 3)
+        tifffile.imwrite(tmp_path / side / "a.tif", samples, photometric="rgb")
+    (task,) = plan_tasks([BenchmarkSet.parse(f"P={tmp_path}")], None)
+    (image,) = task.benchmark.images
+    if fits:
+        degraded, clean = task.read(image, STRICT)
+        assert [int(clean.min()), int(clean.max())] == [round(255 * limit) for limit in clean_range]
+        assert [int(degraded.min()), int(degraded.max())] == [round(255 * limit) for limit in degraded_range]
+        return
+    with pytest.raises(
+        ImageError, match=rf"{tmp_path}/input/a\.tif has floating-point samples .*; clip both to 0 and 1"
+    ):
+        task.read(image, STRICT)
 
 
 def test_a_pair_of_two_sizes_and_an_image_that_is_too_small_are_named(

@@ -127,6 +127,16 @@ def test_the_folder_has_what_its_readme_says(comfyui: Path, tiny_weights: Path, 
     assert "--overwrite replaces it" in error
 
 
+def test_a_file_in_place_of_the_node_is_refused_before_anything_is_written(
+    comfyui: Path, tiny_weights: Path, dynet_command: Command
+) -> None:
+    (comfyui / NODE_FOLDER).write_text("")
+    code, _, error = dynet_command("export", "--weights", tiny_weights, "--format", "comfyui", "--out", comfyui)
+    assert (code, error.count("\n")) == (2, 1)
+    assert f"cannot write files to {comfyui / NODE_FOLDER}" in error
+    assert not (comfyui / MODEL_FOLDER).exists()
+
+
 def test_a_folder_that_is_not_comfyui_stays_as_it_was(
     tmp_path: Path, tiny_weights: Path, dynet_command: Command
 ) -> None:

@@ -1,6 +1,7 @@
 """Exported files compared with torch, run by onnxruntime and torch.export."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -173,6 +174,10 @@ def test_the_network_of_the_paper_is_exported_at_its_full_width(tmp_path: Path, 
         (["--variants", "once", "--format", "onnx", "--out", "there.onnx/f.onnx"], "cannot write files to"),
         (["--variants", "once,mixed", "--format", "onnx", "--out", "f.onnx"], "must be a folder for several variants"),
         (["--variants", "once,mixed", "--format", "onnx", "--out", "there"], "once.onnx already exists; --overwrite"),
+        (["--variants", "once,mixed", "--out", "folders", "--overwrite"], "folders/once.onnx is a folder"),
+        (["--format", "ncnn", "--out", "folders/N.param", "--overwrite"], "folders/N.bin is a folder"),
+        (["--format", "torch-export", "--out", os.fsdecode(b"caf\xe9.pt2")], "is not UTF-8"),
+        (["--format", "onnx", "--out", os.fsdecode(b"caf\xe9/S.onnx")], "is not UTF-8"),
     ],
     ids=str,
 )
@@ -186,12 +191,15 @@ def test_a_usage_error_is_one_line_and_exit_code_2(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "there").mkdir()
+    for folder in ("once.onnx", "N.bin"):
+        (tmp_path / "folders" / folder).mkdir(parents=True)
     for file in ("there.onnx", "there/once.onnx"):
         (tmp_path / file).write_text("kept")
     code, stdout, err = dynet_command("export", "--weights", weights, *arguments)
     assert (code, stdout, err.count("\n")) == (2, "", 1), err
     assert message in err
-    assert sorted(path.name for path in tmp_path.rglob("*")) == ["once.onnx", "there", "there.onnx"]
+    files = sorted(path.name for path in tmp_path.rglob("*") if not path.is_relative_to(tmp_path / "folders"))
+    assert files == ["once.onnx", "there", "there.onnx"]
     assert (tmp_path / "there.onnx").read_text() == "kept"
 
 
@@ -256,3 +264,11 @@ def test_weights_are_not_replaced_by_what_is_made_of_them(weights: Path, tmp_pat
         with pytest.raises(UsageError, match="would replace the weights"):
             list(export_to_files(str(own), out, "once", "spandrel", local_statistics=None, overwrite=True))
     assert own.read_bytes() == weights.read_bytes()
+
+
+def test_weights_are_not_replaced_by_the_second_file_of_a_format(weights: Path, tmp_path: Path) -> None:
+    pytest.importorskip("ncnn")
+    own = tmp_path / "N.bin"
+    own.write_bytes(weights.read_bytes())
+    with pytest.raises(UsageError, match="would replace the weights"):
+        list(export_to_files(str(own), tmp_path / "N.param", "once", "ncnn", local_statistics=None, overwrite=True))

@@ -12,7 +12,9 @@ import jsonschema
 import pytest
 
 from dynet.errors import UsageError
+from dynet.hub import openmodeldb
 from dynet.hub.openmodeldb import spdx_licence
+from dynet.model.training_record import StartingWeights, TrainingRecord
 
 Command = Callable[..., tuple[int, str, str]]
 URL = {"type": "string", "pattern": r"^https?://(?!cdn\.discordapp\.com)[^/]+"}
@@ -145,7 +147,7 @@ def test_several_files_authors_and_licences(publish: Callable[..., Any], exporte
     code, _, error, file = publish(
         author=["a", "b-2"],
         licence="mit or apache-2.0",
-        resource=[f"{exported}=https://e.org/1", f"{onnx}=https://e.org/2?x=1"],
+        resource=[f"{exported}=https://e.org/1", f"{onnx}=https://e.org/2?x=1", f"{exported}=https://e.org/3"],
         image=None,
         date=None,
     )
@@ -158,7 +160,10 @@ def test_several_files_authors_and_licences(publish: Callable[..., Any], exporte
         ("pytorch", "safetensors"),
         ("onnx", "onnx"),
     ]
-    assert entry["resources"][1]["urls"] == ["https://e.org/2?x=1"]
+    assert [one["urls"] for one in entry["resources"]] == [
+        ["https://e.org/1", "https://e.org/3"],
+        ["https://e.org/2?x=1"],
+    ]
     assert entry["date"] == date.today().isoformat()
 
 
@@ -204,6 +209,17 @@ def test_what_openmodeldb_would_refuse_is_one_line(
 def test_links_of_discord_are_refused(publish: Callable[..., Any], exported: Path) -> None:
     _, _, error, _ = publish(resource=f"{exported}=https://cdn.discordapp.com/w")
     assert "cdn.discordapp.com" in error
+
+
+def test_all_runs_of_the_last_stage_count() -> None:
+    def run(stage: str, steps: int, data: str, start: TrainingRecord | None) -> TrainingRecord:
+        recipe = {"stage": stage, "steps": steps, "batch": steps, "crop": 64}
+        weights = None if start is None else StartingWeights(sha256="", training=start)
+        return TrainingRecord(steps=steps, recipe=recipe, data_sets=(data,), start=weights)
+
+    before = run("finetune", 40, "a", run("pretrain", 1000, "c", None))
+    entry = openmodeldb._training(run("finetune", 6, "a", run("finetune", 2, "b", before)))
+    assert (entry["trainingIterations"], entry["trainingBatchSize"], entry["dataset"]) == (48, 6, "a, b")
 
 
 def test_publishing_needs_a_place(tiny_weights: Path, dynet_command: Command) -> None:

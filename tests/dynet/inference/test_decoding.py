@@ -149,6 +149,27 @@ def test_a_decompression_bomb_is_refused_by_its_header(tmp_path: Path) -> None:
     assert before == Image.MAX_IMAGE_PIXELS
 
 
+def tiff_of(width: int, height: int) -> bytes:
+    tags = {256: width, 257: height, 258: 8, 259: 1, 262: 1, 273: 8, 277: 1, 278: 1, 279: 0}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4)
+
+
+WITHOUT_PIXELS = {
+    "wide.tif": tiff_of(0, 4),
+    "high.tif": tiff_of(4, 0),
+    "a.pam": b"P7\nWIDTH 0\nHEIGHT 3\nDEPTH 3\nMAXVAL 255\nTUPLTYPE RGB\nENDHDR\n",
+    "negative.pam": b"P7\nWIDTH -2\nHEIGHT -2\nDEPTH 1\nMAXVAL 255\nENDHDR\n1234",
+    "a.pfm": b"PF\n0 0\n-1.0\n",
+}
+
+
+@pytest.mark.parametrize("name", WITHOUT_PIXELS)
+def test_an_image_without_pixels_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(WITHOUT_PIXELS[name])
+    assert refusal(tmp_path / name).startswith(f"{tmp_path / name}: has no pixels")
+
+
 @pytest.mark.parametrize("bits", [1, 2, 4, 8, 16])
 def test_a_grey_value_that_means_transparent_becomes_alpha(tmp_path: Path, bits: int) -> None:
     white = (1 << bits) - 1
@@ -240,6 +261,19 @@ def test_a_16_bit_jpeg_2000_keeps_its_bits(tmp_path: Path) -> None:
     stored = np.random.default_rng(0).integers(0, 65536, (64, 64), dtype=np.uint16)
     Image.fromarray(stored).save(tmp_path / "a.jp2")
     assert np.array_equal(read_image(tmp_path / "a.jp2").colour, stored)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
+def test_an_sgi_of_16_bits_is_read_with_8_and_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, mode: str
+) -> None:
+    channels = {"L": 1, "RGB": 3, "RGBA": 4}[mode]
+    high = np.random.default_rng(0).integers(0, 256, (channels, 5, 7), dtype=np.uint8)
+    header = struct.pack(">HBBHHHH", 474, 0, 2, 2 if channels == 1 else 3, 7, 5, channels).ljust(512, b"\0")
+    (tmp_path / "a.sgi").write_bytes(header + (high.astype(">u2") * 256 + 7).astype(">u2").tobytes())
+    image = read_image(tmp_path / "a.sgi")
+    assert np.array_equal(np.atleast_3d(image.colour), high[:3, ::-1].transpose(1, 2, 0))
+    assert f"{tmp_path / 'a.sgi'}: only 8 of its 16 bits per sample could be read" in caplog.text
 
 
 def test_lab_and_cmyk_become_srgb_through_their_profiles(tmp_path: Path, photo: np.ndarray) -> None:

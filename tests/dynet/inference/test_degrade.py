@@ -63,6 +63,22 @@ def test_wrong_options_are_one_line(
     assert not (tmp_path / "o").exists()
 
 
+@pytest.mark.parametrize(("mode", "colours"), [("RGB", b"RGB "), ("L", b"GRAY")])
+def test_a_profile_of_colours_is_kept(tmp_path: Path, dynet_command: Command, mode: str, colours: bytes) -> None:
+    profile = bytes(16) + colours + bytes(108)
+    Image.new(mode, (8, 8)).save(tmp_path / "a.png", icc_profile=profile)
+    assert dynet_command("degrade", tmp_path / "a.png", "--out", tmp_path / "o")[0] == 0
+    kept = Image.open(tmp_path / "o" / "a.png").info.get("icc_profile")
+    assert kept == (profile if mode == "RGB" else None)
+
+
+def test_an_image_that_a_degradation_cannot_be_added_to_is_named(tmp_path: Path, dynet_command: Command) -> None:
+    Image.new("RGB", (16_384, 1)).save(tmp_path / "long.png")
+    code, said, err = dynet_command("degrade", tmp_path / "long.png", "--out", tmp_path / "o", "--degradation", "webp")
+    assert (code, said) == (1, "")
+    assert err == f"dynet: {tmp_path / 'long.png'}: WebP allows 16383 pixels a side, not 16384x1\n"
+
+
 def test_no_file_is_replaced_unless_asked_and_no_input_is(
     picture: Path, tmp_path: Path, dynet_command: Command
 ) -> None:

@@ -13,7 +13,7 @@ from PIL import Image, ImageCms, JpegImagePlugin, PngImagePlugin
 
 from dynet.errors import ImageError, UsageError
 from dynet.inference.decoded_image import DecodedImage
-from dynet.inference.encoding import FORMATS, Encoding, jpeg_quality
+from dynet.inference.encoding import FORMATS, Encoding, encode, jpeg_quality
 from dynet.inference.images import read_image, write_image
 
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -260,6 +260,13 @@ def test_resolution_is_copied(tmp_path: Path, photo: np.ndarray, source: str, ta
         assert again.info["dpi"] == pytest.approx((300, 300), abs=0.01)
 
 
+@pytest.mark.parametrize("dots", [0.0001, 72.009, 999_999.0001, 429_497.12345])
+def test_any_resolution_can_be_stored_in_a_tiff(photo: np.ndarray, dots: float) -> None:
+    image = DecodedImage(colour=photo, alpha=None, format="TIFF", metadata={"dpi": (dots, dots)})
+    with Image.open(BytesIO(encode(Path("a.tif"), image, Encoding()))) as again:
+        assert float(again.tag_v2[282]) == pytest.approx(dots, rel=1e-6)
+
+
 @pytest.mark.parametrize("target", ["jpeg", "webp", "tiff", "avif"])
 def test_the_texts_of_a_png_become_exif_in_formats_without_texts(
     tmp_path: Path, photo: np.ndarray, target: str
@@ -319,6 +326,20 @@ def test_a_profile_that_bmp_cannot_store_gives_a_warning(
     with caplog.at_level(logging.WARNING):
         write(tmp_path, read_image(tmp_path / "a.png"), Encoding("bmp"))
     assert "its colour profile is lost" in caplog.text
+
+
+@pytest.mark.parametrize("target", FORMATS)
+def test_a_profile_of_grey_is_stored_with_grey_samples_only(
+    tmp_path: Path, photo: np.ndarray, caplog: pytest.LogCaptureFixture, target: str
+) -> None:
+    profile = ICC[:16] + b"GRAY" + ICC[20:]
+    Image.fromarray(photo[..., 0]).save(tmp_path / "a.png", icc_profile=profile)
+    with caplog.at_level(logging.WARNING):
+        path = write(tmp_path, read_image(tmp_path / "a.png"), Encoding(target))
+    with Image.open(path) as again:
+        kept = again.info.get("icc_profile") == profile
+        assert kept == (again.mode == "L" and target != "bmp")
+    assert ("its colour profile is lost" in caplog.text) == (not kept)
 
 
 def test_a_colour_space_given_by_numbers_is_kept(

@@ -34,6 +34,9 @@ GB = 2**30
         (300_000, (1000, 1000), 544),  # the largest square that fits, as a multiple of 8
         (300_000, (200, 1500), None),
         (300_000, (200, 1501), 544),
+        (300_000, (1, 37_500), None),
+        (300_000, (1, 37_501), 544),  # a side below 8 pixels is padded to 8
+        (300_000, (37_501, 3), 544),
         (10, (1000, 1000), SMALLEST_TILE),
         (-5, (1, 1), SMALLEST_TILE),
     ],
@@ -49,9 +52,9 @@ def test_an_image_is_restored_whole_if_it_fits_into_its_part_of_the_memory_and_e
 def test_a_processor_with_much_memory_takes_no_more_than_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "available_bytes", lambda device: 1000 * GB)
     fits = (memory.CPU_BYTES - memory._FIXED_BYTES) // bytes_per_pixel(FULL)
-    assert choose_tile(1, fits, FULL, CPU) is None
-    assert choose_tile(1, fits + 1, FULL, CPU) == DEFAULT_TILE
-    assert choose_tile(1, fits + 1, FULL, torch.device("cuda")) is None
+    assert choose_tile(8, fits // 8, FULL, CPU) is None
+    assert choose_tile(8, fits // 8 + 1, FULL, CPU) == DEFAULT_TILE
+    assert choose_tile(8, fits // 8 + 1, FULL, torch.device("cuda")) is None
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ image. Null under 64 px.
   images of a collage.
 - `joint_share` (0–1, down is better): largest share of the pixels along a line, from side to side or from top to
   bottom, whose step across exactly this line is larger than those across the five lines on both sides: images joined
-  without a gap, sides that were filled by a blurred copy, a desktop's task bar. In texture of any kind it is a
-  tenth of the pixels by chance; along a joint, half of them and more. A line counts if its mean step is 3 levels at
-  least, and if the two lines next to it do not have a quarter of what it has more than the lines beside: the horizon
+  without a gap, sides that were filled by a blurred copy, a desktop's task bar. In texture of any kind it is about
+  a tenth of the pixels by chance; along a joint, half of them and more. A line counts if its mean step is at least 3
+  levels, and if its two neighbours are raised above the other lines by less than a quarter of what it is: the horizon
   of a calm sea is as level, but a lens spreads it over two lines and more. 0 where more than four lines in this
   direction have 60 % of this share, as the courses of a wall have, blocks of JPEG, and a mosaic of six cells and more
   in a row.
@@ -127,12 +127,13 @@ def joint_share(luma: NDArray[np.uint8]) -> float:
 def _straightest(luma: NDArray[np.uint8], *, columns: bool) -> float:
     sums, counts = line_sums.largest_steps(luma, columns=columns)
     length = luma.shape[int(not columns)]
-    lines = np.arange(margin := max(8, len(sums) // 30), len(sums) - margin)
+    margin = max(8, len(sums) // 30)
+    lines = np.arange(margin, len(sums) - margin)
     shares, steps = counts[lines] / length, sums / length
     if np.count_nonzero(shares >= _ALIKE * shares.max()) > _FEW:
         return 0.0
     next_to, *beside = ((steps[lines - k] + steps[lines + k]) / 2 for k in range(1, line_sums.REACH + 1))
-    level = np.mean(beside[:4], axis=0)
+    level = np.mean(beside, axis=0)
     sharp = (steps[lines] >= _MIN_STEP) & (next_to - level < _SPREAD * (steps[lines] - level))
     return float(shares[sharp].max(initial=0.0))
 

@@ -110,12 +110,15 @@ def _headers(file: IO[bytes], at_most: int | None = None) -> tuple[dict[str, str
                 raise BrokenArchive("damaged", f"a header of more than {_MAX_LINE:,} bytes")
             raise BrokenArchive("truncated", "the archive is cut off in a header")
         text = line.decode("utf-8", "replace").rstrip("\r\n")
-        if text[:1] in {" ", "\t"} and name:  # the header goes on
-            headers[name] = f"{headers[name]} {text.strip()}"
+        if text[:1] in {" ", "\t"}:  # the header goes on; one that is ignored is ignored whole
+            if name:
+                headers[name] = f"{headers[name]} {text.strip()}"
             continue
         name, colon, value = text.partition(":")
-        name = name.strip().lower()
-        if colon and name not in headers:
+        name = name.strip().lower() if colon else ""
+        if name in headers:
+            name = ""
+        elif name:
             headers[name] = value.strip()
     raise BrokenArchive("damaged", f"more than {_MAX_LINES:,} headers")
 

@@ -205,6 +205,14 @@ def test_changed_bytes_are_read_or_refused(seed: int) -> None:
         assert len(images) <= 3
 
 
+@pytest.mark.parametrize("ignored", [b"no colon", b": no name", b"WARC-Type: metadata"])
+def test_a_header_that_goes_on_after_one_that_is_ignored_is_ignored_too(ignored: bytes) -> None:
+    content = Archive(compressed=False).add("https://a.org/1", picture(1)).file.getvalue()
+    headers, body = content.split(b"\r\n\r\n", 1)
+    changed = headers + b"\r\n" + ignored + b"\r\n goes on\r\n\r\n" + body
+    assert read(changed, "x.warc") == read(content, "x.warc")
+
+
 def test_a_folder_of_web_archives_is_built_from_and_addresses_are_published_without_secrets(tmp_path: Path) -> None:
     crawl = tmp_path / "crawl"
     crawl.mkdir()

@@ -20,7 +20,7 @@ LINES = 512
 """Rows, and columns, that are looked at."""
 
 REACH = 3
-"""A step is divided by the mean of so many on both sides and itself."""
+"""Steps on each side that are averaged with a step itself, to divide it by their mean."""
 
 _F32, _I32 = np.float32, np.int32
 _CLIP = np.float32(6)

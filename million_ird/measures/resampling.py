@@ -35,7 +35,7 @@ from million_ird.measure_types import Tier
 _MIN_SIDE = 128
 _WINDOW = 31
 _CHANCE = 5.0
-"""How many times the median a line must be to be none of chance."""
+"""Lines of up to this many times the median occur by chance."""
 _BINS = 256
 """Frequencies up to Nyquist that are told apart when rows and columns are compared."""
 _LOWEST = 1.0

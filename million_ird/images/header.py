@@ -11,6 +11,7 @@ from million_ird.errors import ReadError, one_line
 from million_ird.images.colour_rules import ColourLayout, require_rule
 from million_ird.images.damage import naming_damage
 from million_ird.images.opened_image import OpenedImage, open_image
+from million_ird.images.pillow_settings import decoding
 from million_ird.images.signatures import format_by_signature
 from million_ird.schema import MAX_PIXELS
 
@@ -98,9 +99,9 @@ def read_header(encoded: bytes, *, max_pixels: int = MAX_PIXELS) -> ImageHeader:
 
 @contextlib.contextmanager
 def as_read_error() -> Iterator[None]:
-    """Turn any error that a decoder raises on broken bytes into one `ReadError`."""
+    """Turn any error that a decoder raises on broken bytes into one `ReadError`; Pillow has this package's settings."""
     try:
-        with warnings.catch_warnings():
+        with decoding(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     except ReadError:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageFile, PngImagePlugin, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from million_ird.errors import ReadError
 from million_ird.images import bmp_file, ico_file, png_file, pnm_file, tga_file, tiff_file, tiff_samples
@@ -40,12 +40,7 @@ FORMATS = (
     "TGA",
 )
 """Pillow's names, in the order in which they are tried: TGA has no signature, so it comes last."""
-# Pillow's own check for decompression bombs warns at one size and raises at twice that; sizes are checked here first.
-Image.MAX_IMAGE_PIXELS = None
 Image.init()  # registers all formats; with an explicit list `Image.open` does not
-ImageFile.LOAD_TRUNCATED_IMAGES = False
-# The limit of an embedded profile, too; texts are left out before Pillow sees a file.
-PngImagePlugin.MAX_TEXT_CHUNK = 1 << 24
 
 _MODES = {"grey": "L", "rgb": "RGB", "cmyk": "CMYK", "palette": "P", "lab": "LAB", "ycbcr": "YCbCr"}
 _PLUGINS = {"HEIC": ("pillow_heif", "HEIF"), "JPEG XL": ("pillow_jxl", "JXL")}

@@ -340,7 +340,7 @@ def bad_uses(folder: Path, pictures: Path) -> dict[str, tuple[list[object], str]
         "nested key": (["build", *good, "--recipe", folder / "nested.yaml"], "'patches.sise' (did you mean 'size'?)"),
         "unknown field": (["build", *good, "--recipe", folder / "field.yaml"], "did you mean 'laplacian_variance'?"),
         "not a mapping": (["build", *good, "--recipe", folder / "list.yaml"], "list.yaml"),
-        "missing recipe": (["build", *good, "--recipe", "demo.yml"], "did you mean 'demo.yaml'?"),
+        "missing recipe": (["build", *good, "--recipe", "demo.yml"], "did you mean 'demo'?"),
         "unknown flag": (["build", *good, "--resipe", "x"], "--resipe"),
         "flag value": (["build", *good, "--workers", "two"], "--workers"),
         "something else": (["build", "--sources", pictures, "--out", folder / "busy"], "something else"),

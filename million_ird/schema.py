@@ -76,12 +76,12 @@ KEPT, DROPPED, FAILED = "kept", "dropped", "failed"
 TRAIN, VALIDATION = "train", "validation"
 """Splits of the kept images."""
 VANISHED, NOT_MEASURED, LICENCE = "vanished", "not_measured", "licence"
-REMOVED, LEAK = "removed", "benchmark_leak"
+REMOVED, LEAK, SHARED_MARK = "removed", "benchmark_leak", "shared_mark"
 EXACT, PIXELS, NEAR = "duplicate_exact", "duplicate_pixels", "duplicate_near"
 SCENE = "near_scene"
 REPLACED = (EXACT, PIXELS, NEAR, SCENE)
 """Reasons of images instead of which another one is kept, which `duplicate_of` names; in the order of the rules."""
-RULES = frozenset({VANISHED, NOT_MEASURED, LICENCE, REMOVED, LEAK, *REPLACED})
+RULES = frozenset({VANISHED, NOT_MEASURED, LICENCE, REMOVED, LEAK, SHARED_MARK, *REPLACED})
 """Drop reasons that no gate may use."""
 PATCH_FIELDS = ("laplacian_variance", "sobel_variance")
 """What is measured of every patch, for its gates and its columns."""

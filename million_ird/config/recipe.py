@@ -5,7 +5,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from functools import cached_property
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
@@ -55,6 +55,8 @@ class Recipe(RecipeSection):
     measure_all: bool = False
     """Measure every image completely, also those that an early gate drops: to calibrate."""
     gates: tuple[Gate, ...] = ()
+    shared_marks: Literal["keep", "drop"] = "keep"
+    """Images with a mark, such as the logo of a stock site, that many images of their source have at the same place."""
     duplicates: DuplicateRules = DuplicateRules()
     patches: PatchRules = PatchRules()
     privacy: PrivacyRules = PrivacyRules()
@@ -97,6 +99,8 @@ class Recipe(RecipeSection):
         for name in ("measures", "uri_parameters"):
             if not getattr(self, name):
                 content.pop(name, None)
+        if self.shared_marks == "keep":
+            content.pop("shared_marks", None)
         return content
 
     @property

@@ -1,4 +1,4 @@
-"""The rows that pass: removed images shown again, leaks, copies and splits among them, in this order.
+"""The rows that pass: removed images shown again, leaks, shared marks, copies and splits among them, in this order.
 
 These rules compare rows with one another or with reference images, so they need all rows at once; but only rows that
 nothing refuses, which are few. Memory holds some numbers of each, and reads signatures in batches.
@@ -12,10 +12,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from million_ird.config.recipe import Recipe
 from million_ird.config.rules import DuplicateRules
 from million_ird.decide.gates import as_floats
 from million_ird.decide.leaks import LeakMatch, ReferenceFingerprints, find_leaks
 from million_ird.decide.refusals import PASSES, Codes, not_null, outcome_of
+from million_ird.decide.shared_marks import find_shared_marks
 from million_ird.decide.splits import assign_splits
 from million_ird.dedup.clusters import best_with_same_label, choose_representatives, component_labels, rank_rows
 from million_ird.dedup.enlarged import find_enlarged
@@ -24,7 +26,7 @@ from million_ird.dedup.search import HashPairSearch, find_near_duplicates
 from million_ird.dedup.search_keys import BatchReader, NearDuplicateRules, Positions
 from million_ird.dedup.verification import PairVerifier, Relation
 from million_ird.runtime.storage import disk_errors
-from million_ird.schema import EXACT, LEAK, NEAR, PIXELS, REMOVED, SCENE
+from million_ird.schema import EXACT, LEAK, NEAR, PIXELS, REMOVED, SCENE, SHARED_MARK
 
 QUALITY = ("jpeg_quality", "jpeg_trace", "niqe_ird")
 """Columns that decide which of two copies of the same size is better: compression first, then appearance."""
@@ -103,8 +105,7 @@ class _Settling:
 
 def settle(
     rows: PassingRows,
-    duplicates: DuplicateRules,
-    validation: float,
+    recipe: Recipe,
     references: ReferenceFingerprints,
     hash_search: HashPairSearch,
 ) -> pa.Table:
@@ -112,14 +113,17 @@ def settle(
 
     Args:
         rows: The rows.
-        duplicates: Which copies are dropped.
-        validation: Share of the groups of kept images that is held out.
+        recipe: Which marks and copies are dropped, and the share of the groups of kept images that is held out.
         references: Fingerprints of evaluation sets and of removed images.
         hash_search: Where hashes are searched.
     """
     settling = _Settling.of(rows.numbers.num_rows)
     _drop_leaks(rows.read, references, settling)
-    _drop_duplicates(rows, duplicates, hash_search, settling)
+    if recipe.shared_marks == "drop":
+        marked, clearness = find_shared_marks(rows.read, settling.undecided)
+        settling.measured[marked] = clearness
+        settling.codes[marked] = outcome_of(SHARED_MARK)
+    _drop_duplicates(rows, recipe.duplicates, hash_search, settling)
     is_own = settling.representative == np.arange(len(settling.codes))
     leaks = np.full(len(settling.codes), -1, np.int64)
     leaks[[*settling.leak_of]] = np.arange(len(settling.leak_of))
@@ -129,7 +133,7 @@ def settle(
         "cluster": _taken(rows.keys, settling.representative),
         "duplicate_of": _taken(rows.keys, np.where(is_own, -1, settling.representative)),
         "leak_of": _taken(pa.array([*settling.leak_of.values()], pa.string()), leaks),
-        "split": assign_splits(rows.keys, settling.group, settling.undecided, validation),
+        "split": assign_splits(rows.keys, settling.group, settling.undecided, recipe.validation),
     }
     return pa.table(columns, schema=SETTLED)
 

@@ -30,6 +30,7 @@ from million_ird.schema import (
     PIXELS,
     REMOVED,
     SCENE,
+    SHARED_MARK,
     VANISHED,
 )
 
@@ -45,6 +46,7 @@ _FIXED = (
     (DROPPED, LICENCE),
     (DROPPED, NOT_MEASURED),
     (DROPPED, LEAK),
+    (DROPPED, SHARED_MARK),
     (DROPPED, EXACT),
     (DROPPED, PIXELS),
     (DROPPED, NEAR),

@@ -84,8 +84,7 @@ class Decision:
         with scratch(self.out) as disk:
             settled = settle(
                 reader.rows(disk),
-                self.recipe.duplicates,
-                self.recipe.validation,
+                self.recipe,
                 self.references,
                 HashPairSearch(scratch=disk, run=executor.run),
             )

@@ -2,8 +2,9 @@
 
 The rules apply in this order, and the first that drops a row is recorded: bytes or pixels of a removed image; vanished;
 failed; licence; gates, the cheap ones first; not measured (the row passes every gate, but an earlier recipe's stricter
-gate stopped its measuring; the next scan completes it); similar to a removed image; leak of an evaluation set; same
-bytes; same pixels; near-duplicate. Those up to `not measured` are `refusals`, the others are settled in `passing`.
+gate stopped its measuring; the next scan completes it); similar to a removed image; leak of an evaluation set; a mark
+that many images of its source have; same bytes; same pixels; near-duplicate. Those up to `not measured` are `refusals`,
+the others are settled in `passing`.
 
 `decide` has all rows in memory. A build decides as a stream, in `million_ird.decide.stream`, by the same functions.
 """
@@ -65,7 +66,7 @@ def decide(
         numbers=own.select(PASSING_NUMBERS),
         read=_passing_of(batches or _batches_of(scanned), passes),
     )
-    settled = settle(passing, recipe.duplicates, recipe.validation, references, hash_search or HashPairSearch())
+    settled = settle(passing, recipe, references, hash_search or HashPairSearch())
     places = np.where(passes, np.cumsum(passes) - 1, -1)
     return verdict_columns(scanned, codes, gone, places, settled, Outcomes.of(recipe))
 

@@ -34,5 +34,5 @@ def decoding() -> Iterator[None]:
         with _lock:
             _inside -= 1
             if not _inside:
-                for (module, name, _), value in zip(_SETTINGS, _before, strict=True):
-                    setattr(module, name, value)
+                for (module, name, _), before in zip(_SETTINGS, _before, strict=True):
+                    setattr(module, name, before)

@@ -72,8 +72,7 @@ class _Decided:
         self._refuse()
         settled = settle(
             self._passing_rows(),
-            self._recipe.duplicates,
-            self._recipe.validation,
+            self._recipe,
             self._references,
             HashPairSearch(run=executor.run),
         )

@@ -8,7 +8,19 @@ from million_ird.config.recipe import Recipe
 from million_ird.decide.gate_order import in_cost_order
 from million_ird.ledger import Funnel
 from million_ird.reporting.formatting import number
-from million_ird.schema import EXACT, FAILED, LEAK, LICENCE, NEAR, NOT_MEASURED, PIXELS, REMOVED, SCENE, VANISHED
+from million_ird.schema import (
+    EXACT,
+    FAILED,
+    LEAK,
+    LICENCE,
+    NEAR,
+    NOT_MEASURED,
+    PIXELS,
+    REMOVED,
+    SCENE,
+    SHARED_MARK,
+    VANISHED,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +48,7 @@ def funnel_steps(funnel: Funnel, recipe: Recipe) -> list[FunnelStep]:
         NOT_MEASURED: "passes the gates, but was not measured completely",
         REMOVED: "taken down on request",
         LEAK: "shows an image of an evaluation set, or a part of one",
+        SHARED_MARK: "has a mark that many images of its source have at the same place",
         EXACT: "has the same bytes as a kept image",
         PIXELS: "has the same pixels as a kept image",
         NEAR: "is a near-duplicate of a kept image",
@@ -45,6 +58,7 @@ def funnel_steps(funnel: Funnel, recipe: Recipe) -> list[FunnelStep]:
     rules |= {reason: "" for reason in counts if reason not in rules}
     in_recipe = {FAILED} | {gate.drop_reason for gate in recipe.gates}
     in_recipe |= {LICENCE} if recipe.licences.is_active else set()
+    in_recipe |= {SHARED_MARK} if recipe.shared_marks == "drop" else set()
     in_recipe |= {EXACT} if recipe.duplicates.exact else set()
     in_recipe |= {NEAR} if recipe.duplicates.radius is not None else set()
     in_recipe |= {SCENE} if recipe.duplicates.near_scenes == "thin" else set()

@@ -199,6 +199,7 @@ def test_the_page_shows_what_it_promises() -> None:
     assert len(CHANGED_FILES) == 6
 
 
+@pytest.mark.full
 def test_the_measure_is_measured(checkout: Checkout) -> None:
     score, calibrated = checkout.run_section("A measure")
     assert re.fullmatch(r"holiday\.jpg  noise_sigma [12]\.\d+\n", score)

@@ -227,6 +227,7 @@ def test_a_text_file_gives_an_error_and_the_page_still_works(
     wait_for_message(page, "120 × 80 pixels")
 
 
+@pytest.mark.full
 def test_an_example_needs_one_key_press_and_every_control_has_a_name(browser: Chromium, demo: Demo) -> None:
     page = open_page(browser, demo.url)
     nameless = """[...document.querySelectorAll("button, input, [role=button]")]

@@ -219,6 +219,7 @@ def test_a_tighter_gate_decides_again_without_reading_a_picture(built: Path, tmp
     assert counted["kept"] == len(values) - 3
 
 
+@pytest.mark.full
 def test_deciding_works_from_the_ledger_alone(built: Path, tmp_path: Path) -> None:
     out = copied(built, tmp_path)
     before = digest(out)

@@ -258,6 +258,7 @@ def test_tiles_are_reported_and_hardly_change_the_figures(
     assert abs(whole - small) < 3
 
 
+@pytest.mark.full
 def test_the_inputs_of_rain100l_have_the_published_figures(shared_data: Path) -> None:
     folder = shared_data / "benchmarks" / "Rain100L"
     (task,) = plan_tasks([BenchmarkSet.parse(f"Rain100L={folder}")], None)

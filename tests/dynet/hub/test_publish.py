@@ -34,6 +34,7 @@ def test_a_dry_run_shows_files_and_card_without_network(site: Site, hub: Hub, tr
     assert result["files"]["README.md"] == len(result["card"].encode())
 
 
+@pytest.mark.full
 def test_the_published_recipe_trains_the_same_weights_and_contains_no_path(trained: Trained, tmp_path: Path) -> None:
     content = gather_release(trained.run, "user/model", "mit", []).files["recipe.yaml"]
     assert isinstance(content, bytes)

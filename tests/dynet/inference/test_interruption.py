@@ -71,6 +71,7 @@ def test_finished_files_are_complete_and_nothing_remains_of_the_others(
         Image.open(out / name).load()
 
 
+@pytest.mark.full
 def test_the_temporary_file_of_a_killed_run_is_not_an_input_of_the_next(shallow: Path, tmp_path: Path) -> None:
     images = _write_images(tmp_path / "in", 1, 32, 32)
     (images / ".dynet-0a1b.tmp").write_bytes(b"half a file")

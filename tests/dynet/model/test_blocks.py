@@ -88,6 +88,7 @@ def test_norms_lengths_and_softmax_are_float32_under_bfloat16(run: Callable[[Tra
     assert types.seen == {name: {torch.float32} for name in ("mean and deviation", "_softmax", "sum")}
 
 
+@pytest.mark.full
 def test_bfloat16_keeps_no_more_than_six_tenths_of_what_float32_keeps_for_the_backward_pass(tiny: DyNet) -> None:
     x = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     _, plain = _learn(tiny, x)

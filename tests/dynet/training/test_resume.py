@@ -115,6 +115,7 @@ def _start_and_kill(point: int, run: Path, data_set: Path, recipe: Path) -> None
     assert process.wait() == -signal.SIGKILL
 
 
+@pytest.mark.full
 def test_a_run_killed_by_sigkill_resumes_to_the_same_weights(
     tmp_path: Path, data_set: Path, long_recipe: Path, uninterrupted: Path, dynet_command: Command
 ) -> None:

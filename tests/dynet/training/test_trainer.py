@@ -147,6 +147,7 @@ def test_validation_on_the_only_image_is_refused(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.full
 def test_a_run_with_ema_writes_the_average_and_checkpoints_the_weights_themselves(
     train: Command, tmp_path: Path
 ) -> None:

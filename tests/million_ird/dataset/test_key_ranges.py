@@ -20,6 +20,7 @@ def _shards(rows: NDArray[np.int64], weights: NDArray[np.float64]) -> dict[tuple
     return {tuple(ordered[a:b].tolist()): float(weights[ordered[a:b]].sum()) for a, b in ranges}
 
 
+@pytest.mark.full
 def test_removing_rows_changes_few_shards_of_even_size() -> None:
     random = np.random.default_rng(0)
     weights = random.lognormal(np.log(1.2e6), 0.5, ROWS)

@@ -55,6 +55,7 @@ def test_images_that_show_parts_of_each_other_are_in_one_split(split: Path) -> N
     assert {split for splits in found.values() for split in splits} == {"train", "validation"}
 
 
+@pytest.mark.full
 def test_a_dataset_with_two_splits_loads_and_verifies(split: Path) -> None:
     rows = load(Folder(str(split))).to_pylist()
     for config, column in (("images", "id"), ("patches", "parent")):
@@ -94,6 +95,7 @@ def test_the_split_does_not_depend_on_the_order_of_the_sources(crops: Path, tmp_
     assert all(len(splits) == 1 for found in places for splits in found.values())
 
 
+@pytest.mark.full
 def test_an_empty_split_can_be_loaded(pictures: Path, tmp_path: Path) -> None:
     scenes.make(pictures, tmp_path / "out", scenes.recipe(validation=1e-9))
     (path,) = (tmp_path / "out").glob("data/validation-*")

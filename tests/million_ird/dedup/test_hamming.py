@@ -168,6 +168,7 @@ def test_random_hashes_give_the_pairs_of_brute_force_at_every_radius() -> None:
     assert_equal_at_every_radius(even(30_000), 1 << 20)
 
 
+@pytest.mark.full
 def test_skewed_hashes_give_the_pairs_of_brute_force_at_every_radius(shared_data: Path) -> None:
     assert_equal_at_every_radius(skewed(30_000, shared_data / "train"), 1 << 24)
 
@@ -193,6 +194,7 @@ def any_plan(draw: st.DrawFn, chosen: list[BandPlan]) -> Callable[..., BandPlan]
     return any_of
 
 
+@pytest.mark.full
 @settings(max_examples=60)
 @given(data=st.data(), hashes=crowded(), others=crowded(), radius=st.integers(0, 16))
 def test_every_plan_and_every_partitioning_gives_the_same_pairs(

@@ -61,6 +61,7 @@ def _reports(out: Path, monkeypatch: pytest.MonkeyPatch, workers: int) -> list[V
     return reports
 
 
+@pytest.mark.full
 def test_a_whole_dataset_has_no_fault_in_any_division(built: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     patches = sum(pq.read_metadata(path).num_rows for path in built.glob("patches/*.parquet"))
     for report in _reports(built, monkeypatch, workers=2):

@@ -88,6 +88,7 @@ def test_whatever_happens_to_units_their_rows_and_the_ledger_are_those_of_files_
     assert decided(joined) == decided(plain)
 
 
+@pytest.mark.full
 @pytest.mark.usefixtures("small")
 def test_two_hosts_that_join_the_same_units_write_the_same_parts_and_need_not_wait_for_each_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

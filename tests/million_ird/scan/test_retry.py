@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 import million_ird
 from million_ird.build_folder import DECIDED
@@ -21,6 +22,7 @@ def fail_first_row(out: Path) -> None:
     (out / DECIDED).unlink()
 
 
+@pytest.mark.full
 def test_a_candidate_of_a_folder_that_is_tried_again_gets_its_new_verdict(tmp_path: Path) -> None:
     photos, out, recipe = tmp_path / "photos", tmp_path / "out", tmp_path / "recipe.yaml"
     photos.mkdir()

@@ -19,7 +19,7 @@ from million_ird.ledger_stream import LedgerStream
 from million_ird.printable import printable
 from million_ird.reporting.formatting import plural
 from million_ird.runtime.file_names import as_typed
-from million_ird.schema import DROPPED, HEADER_COLUMNS, KEPT, LEAK, NEAR, measure_fields, null_reason
+from million_ird.schema import DROPPED, HEADER_COLUMNS, KEPT, LEAK, NEAR, SHARED_MARK, measure_fields, null_reason
 from million_ird.sources.web.links import keys_of_address
 from million_ird.strict_json import json_values
 
@@ -173,6 +173,11 @@ def _verdict(position: int, row: Row, ledger: LedgerStream) -> str:
     if row["verdict"] == DROPPED:
         if row["reason"] == LEAK:
             return f"dropped: {LEAK}: shows {row['leak_of']} (correlation {row['measured']:.3f})"
+        if row["reason"] == SHARED_MARK:
+            clearness = f"{row['measured']:.1f} standard deviations more clearly than elsewhere"
+            return (
+                f"dropped: {SHARED_MARK}: has a mark that many images of its source have at the same place, {clearness}"
+            )
         if row["duplicate_of"] is not None:
             kept, other = _find(ledger, str(row["duplicate_of"]), "ledger")
             why = _why_worse(ledger, position, kept) if row["reason"] == NEAR else ""

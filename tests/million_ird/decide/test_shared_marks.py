@@ -244,6 +244,8 @@ def test_a_build_drops_marked_images_and_keeps_the_copy_without(tmp_path: Path) 
     assert all(isinstance(rows[name]["measured"], float) for name in dropped)
     assert rows["clean.png"]["verdict"] == "kept"
     assert "shared_mark" in (out / "report" / "index.html").read_text()
+    told = million_ird.explain(str(out), sorted(dropped)[0]).text
+    assert "dropped: shared_mark: has a mark that many images of its source have at the same place" in told
     assert "shared_marks: drop" in (out / "recipe.yaml").read_text()
     report = million_ird.verify(str(out))
     assert not report.faults

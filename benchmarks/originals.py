@@ -86,7 +86,8 @@ def dropped(rows: Sequence[Row]) -> list[str | None]:
         read=lambda names: iter([table.select([*names])]),
     )
     rules = DuplicateRules(exact=False)
-    return settle(passing, rules, 0.0, ReferenceFingerprints(), HashPairSearch())["duplicate_of"].to_pylist()
+    settled = settle(passing, rules, 0.0, ReferenceFingerprints(), HashPairSearch(), drop_shared_marks=False)
+    return settled["duplicate_of"].to_pylist()
 
 
 def tally(originals: Sequence[Row], copies: Sequence[Row]) -> dict[str, int]:

@@ -12,7 +12,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from million_ird.config.recipe import Recipe
 from million_ird.config.rules import DuplicateRules
 from million_ird.decide.gates import as_floats
 from million_ird.decide.leaks import LeakMatch, ReferenceFingerprints, find_leaks
@@ -105,25 +104,30 @@ class _Settling:
 
 def settle(
     rows: PassingRows,
-    recipe: Recipe,
+    duplicates: DuplicateRules,
+    validation: float,
     references: ReferenceFingerprints,
     hash_search: HashPairSearch,
+    *,
+    drop_shared_marks: bool,
 ) -> pa.Table:
     """Return what is decided of each passing row: `SETTLED`, in the same order.
 
     Args:
         rows: The rows.
-        recipe: Which marks and copies are dropped, and the share of the groups of kept images that is held out.
+        duplicates: Which copies are dropped.
+        validation: Share of the groups of kept images that is held out.
         references: Fingerprints of evaluation sets and of removed images.
         hash_search: Where hashes are searched.
+        drop_shared_marks: Whether images with a mark that many images of their source have are dropped.
     """
     settling = _Settling.of(rows.numbers.num_rows)
     _drop_leaks(rows.read, references, settling)
-    if recipe.shared_marks == "drop":
+    if drop_shared_marks:
         marked, clearness = find_shared_marks(rows.read, settling.undecided)
         settling.measured[marked] = clearness
         settling.codes[marked] = outcome_of(SHARED_MARK)
-    _drop_duplicates(rows, recipe.duplicates, hash_search, settling)
+    _drop_duplicates(rows, duplicates, hash_search, settling)
     is_own = settling.representative == np.arange(len(settling.codes))
     leaks = np.full(len(settling.codes), -1, np.int64)
     leaks[[*settling.leak_of]] = np.arange(len(settling.leak_of))
@@ -133,7 +137,7 @@ def settle(
         "cluster": _taken(rows.keys, settling.representative),
         "duplicate_of": _taken(rows.keys, np.where(is_own, -1, settling.representative)),
         "leak_of": _taken(pa.array([*settling.leak_of.values()], pa.string()), leaks),
-        "split": assign_splits(rows.keys, settling.group, settling.undecided, recipe.validation),
+        "split": assign_splits(rows.keys, settling.group, settling.undecided, validation),
     }
     return pa.table(columns, schema=SETTLED)
 

@@ -84,9 +84,11 @@ class Decision:
         with scratch(self.out) as disk:
             settled = settle(
                 reader.rows(disk),
-                self.recipe,
+                self.recipe.duplicates,
+                self.recipe.validation,
                 self.references,
                 HashPairSearch(scratch=disk, run=executor.run),
+                drop_shared_marks=self.recipe.shared_marks == "drop",
             )
         positions = reader.positions()
         for number, _ in enumerate(part_names(sum(part.rows for part in parts))):

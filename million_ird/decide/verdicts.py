@@ -44,7 +44,7 @@ def decide(
 
     Args:
         scanned: Scanned rows with at least the columns `needed_columns`.
-        recipe: Gates, licences, rules of duplicates and share of validation.
+        recipe: Gates, licences, rules of marks and duplicates, and share of validation.
         vanished: Number of rows, the last ones, whose files are gone.
         batches: Reads the same rows in batches, also `frame` and `points`; `scanned` must have these if None.
         references: Fingerprints of evaluation sets and of removed images.
@@ -66,7 +66,14 @@ def decide(
         numbers=own.select(PASSING_NUMBERS),
         read=_passing_of(batches or _batches_of(scanned), passes),
     )
-    settled = settle(passing, recipe, references, hash_search or HashPairSearch())
+    settled = settle(
+        passing,
+        recipe.duplicates,
+        recipe.validation,
+        references,
+        hash_search or HashPairSearch(),
+        drop_shared_marks=recipe.shared_marks == "drop",
+    )
     places = np.where(passes, np.cumsum(passes) - 1, -1)
     return verdict_columns(scanned, codes, gone, places, settled, Outcomes.of(recipe))
 

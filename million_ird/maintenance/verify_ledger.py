@@ -72,9 +72,11 @@ class _Decided:
         self._refuse()
         settled = settle(
             self._passing_rows(),
-            self._recipe,
+            self._recipe.duplicates,
+            self._recipe.validation,
             self._references,
             HashPairSearch(run=executor.run),
+            drop_shared_marks=self._recipe.shared_marks == "drop",
         )
         return self._compare(settled.combine_chunks())
 

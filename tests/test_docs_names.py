@@ -75,7 +75,6 @@ FIGURES: list[tuple[str, tuple[str | int, ...], str]] = [
     ("seams", ("rows", 7, "to_clean"), "+.3f"),
     ("local_statistics", ("rows", 7, "change"), "+.3f"),
     ("local_statistics", ("rows", 2, "change"), "+.3f"),
-    ("denoisers_jpeg", ("means", "jpeg40", "dynet-laptop-jpeg S", "psnr"), ".2f"),
     *[("denoisers", ("means", "noise25", name, "psnr"), ".2f") for name in ("dynet-laptop S", "nlm", "wavelets")],
     ("export", ("rows", 1, "difference"), ".0e"),
     ("restore", ("tiled", 1, "ratio"), ".2f"),

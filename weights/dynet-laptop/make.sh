@@ -1,8 +1,8 @@
 #!/bin/bash
 # Everything from images to the tables of the card: `weights/dynet-laptop/make.sh SHARED WORK`, from the root of a clone.
 # SHARED holds train/BSDS500, photos, benchmarks and fingerprints; WORK gets datasets, runs and results. It resumes; a day
-# on two processor cores. The runs follow each other: start-10.yaml is the first, recipe.yaml the last, which begins with
-# the mean of the weights of the three before it.
+# on two processor cores. The runs follow each other: start-13.yaml is the first, recipe.yaml the last; start-3.yaml begins
+# with the mean of the weights of the three before it.
 set -euo pipefail
 shared=$1 work=$2 here=weights/dynet-laptop
 leaks=()
@@ -13,9 +13,9 @@ million-ird build --recipe $here/data_bsds.yaml --out "$work/bsds" --sources "$s
     --sources "$shared/train/BSDS500/test" "${leaks[@]}"
 million-ird build --recipe $here/data_photos.yaml --out "$work/photos" --sources "$shared/photos" "${leaks[@]}"
 init=()
-for name in start-{10..1} recipe; do
-    if [ $name = recipe ]; then
-        python benchmarks/studies/average_weights.py "$work"/start-{3,2,1} --out "$work/averaged.safetensors"
+for name in start-{13..1} recipe; do
+    if [ $name = start-3 ]; then
+        python benchmarks/studies/average_weights.py "$work"/start-{6,5,4} --out "$work/averaged.safetensors"
         init=(--init "$work/averaged.safetensors")
     fi
     if [ ! -f "$work/$name/weights.safetensors" ]; then

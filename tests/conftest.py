@@ -45,7 +45,7 @@ few seconds of processor time. A file that grows beyond that is taken out. Tests
 """
 LONG_FIXTURES = frozenset({"narrow", "narrow_ncnn"})
 """Fixtures that take half a minute or more: tests with one are marked `full`."""
-CASES = 3
+CASES = 2
 """Cases of a parametrized test that `make test` takes, spread evenly over all; the others are marked `full`. Of fast
 tests, and of those in this folder, whose cases are files, commands or functions of this project, it takes all."""
 NEEDS_EXTRAS = (

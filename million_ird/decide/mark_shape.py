@@ -32,13 +32,13 @@ _SMOOTH = 7
 """Side in px of the square whose mean is subtracted from a mean gradient: marks have finer structure."""
 _CERTAIN, _CLEAR, _LEAST = 5.0, 4.0, 3.0
 """Standard errors of a mean gradient: of the clearest pixel of a mark, of `_CLEAR_PIXELS` of it, and of each of its
-pixels. Of photographs without a mark, the clearest of the 11,520 pixels has about 4 by chance."""
+pixels. Of photographs without a mark, the clearest of the 14,016 pixels has about 4 by chance."""
 _CLEAR_PIXELS = 8
 _GAP = 5
 """Pixels closer than this, in px, are of one mark."""
 _LARGEST = 2000
-"""Largest box around a mark, in px. In images that are alike as a whole (aligned
-faces, a fixed camera) it takes more: these have no mark."""
+"""Largest area in px of the box around a mark. In images that are alike as a whole, as of a fixed camera, it is larger:
+these have no mark."""
 _SOFTEST = 0.38
 """Largest correlation of a mark's mean gradient with that one pixel further across its edges. Marks are drawn at the
 same pixels: mostly 0 to 0.3. The parts of aligned faces are at the same pixels nearly: drawings of them have 0.3 where
@@ -50,7 +50,7 @@ Gradients = NDArray[np.int8]
 
 
 def gradients(thumbnail: NDArray[np.uint8]) -> Gradients | None:
-    """Return the gradients of a thumbnail, (h, w, 3) uint8 sRGB; None if it is too small for the windows."""
+    """Return the gradients of a thumbnail, (h, w, 3) uint8 sRGB; None if it is too small or narrow for the windows."""
     short, long = sorted(thumbnail.shape[:2])
     if short < WINDOW + 2 * _RIM + 1 or long < LONG + 2 * _RIM + 1:
         return None
@@ -60,7 +60,7 @@ def gradients(thumbnail: NDArray[np.uint8]) -> Gradients | None:
     for direction, own in enumerate(both):
         around = cv2.blur(np.abs(own).astype(np.float32), (_AROUND, _AROUND))
         steps[..., direction] = np.rint(np.clip(own * _STEPS / (around + _FLOOR), -_MOST, _MOST))
-    return steps[_RIM : -_RIM or None, _RIM : -_RIM or None]
+    return steps[_RIM:-_RIM, _RIM:-_RIM]
 
 
 @dataclass(slots=True)

@@ -74,6 +74,7 @@ def test_every_task_and_variant_is_validated_and_the_best_weights_are_kept(train
     assert Image.open(run / "previews" / "step-00000008.png").size[1] < 3 * 200  # one row a task
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("stage", ["pretrain", "finetune"])
 def test_clean_input_is_validated_in_every_stage_and_recorded(stage: str, train: Command, tmp_path: Path) -> None:
     run = tmp_path / "run"
@@ -128,6 +129,7 @@ def test_a_task_of_clean_images_is_validated_once_and_does_not_choose_the_best(t
     assert Image.open(run / "previews" / "step-00000008.png").size[1] > 2 * 160  # both are tasks of the recipe
 
 
+@pytest.mark.full
 def test_a_mix_of_clean_images_alone_has_a_best_checkpoint(train: Command, tmp_path: Path) -> None:
     only_clean = {"clean": {"degradations": [{"kind": "none"}]}}
     code, _, err = train("finetune", tmp_path / "run", tasks=only_clean, validation={"every": 4, "pictures": 1})
@@ -252,6 +254,7 @@ def test_fine_tuning_starts_from_init_and_refuses_another_width(
     assert not (tmp_path / "wide").exists()
 
 
+@pytest.mark.full
 def test_parameters_per_repeat_are_added_to_weights_without_them_but_not_removed(
     train: Command, tmp_path: Path, tiny_weights: Path, recipe_text: Text
 ) -> None:

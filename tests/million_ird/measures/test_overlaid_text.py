@@ -70,6 +70,7 @@ def test_an_image_of_any_size_has_a_number_or_none(size: tuple[int, int]) -> Non
     assert count(Image.new("RGB", size, "grey")) == [None if min(size) < 32 else 0.0]
 
 
+@pytest.mark.full
 def test_a_gate_drops_by_it(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     photograph().save(tmp_path / "in" / "plain.png")

@@ -120,6 +120,7 @@ def test_rows_are_those_of_a_cascade_in_this_process() -> None:
     assert rows(pictures) == {str(row["uri"]): row for row in here}
 
 
+@pytest.mark.full
 @pytest.mark.usefixtures("poisoned")
 @pytest.mark.parametrize("killed", ["the process", "its server"])
 @pytest.mark.parametrize("models", [None, "network"])

@@ -136,10 +136,9 @@ def check_kill(folder: Path, at: int, names: list[str], rows: dict[str, joining.
     assert len(all_row_files(out)) < len(names) / 3
 
 
+@pytest.mark.full
 @pytest.mark.usefixtures("small")
-@pytest.mark.parametrize(
-    ("seed", "moments"), [(0, 2), *(pytest.param(seed, 10, marks=pytest.mark.full) for seed in (1, 2, 3))]
-)
+@pytest.mark.parametrize(("seed", "moments"), [(0, 2), *((seed, 10) for seed in (1, 2, 3))])
 def test_joining_that_is_killed_loses_nothing_and_leaves_nothing(seed: int, moments: int, tmp_path: Path) -> None:
     out = Folder(str(tmp_path / "scan"))
     names = joining.write_units(out, random_rows(120, seed), RECIPE, seed)

@@ -10,6 +10,8 @@ import skimage.data
 from PIL import Image
 
 from million_ird.maintenance.verify import verify
+from million_ird.marks import ledger_digest
+from million_ird.runtime.storage import Folder
 from tests.million_ird import scenes
 
 
@@ -35,10 +37,12 @@ def test_imagehash_agrees_with_our_own_phash_on_every_image(built: Path) -> None
 @pytest.mark.parametrize("bit", [0, 31, 63])
 @pytest.mark.full
 def test_one_flipped_bit_of_a_hash_is_found(built: Path, tmp_path: Path, bit: int) -> None:
-    """Ledger and data agree with each other, and the scan is gone: only the image itself tells."""
+    """Ledger, data and card agree with each other, and the scan is gone: only the image itself tells."""
     out = tmp_path / "out"
     shutil.copytree(built, out)
     shutil.rmtree(out / ".work")
+    folder, card = Folder(str(out)), out / "README.md"
+    before = ledger_digest(folder)
     name, right, wrong = "", "", ""
     for path in sorted((*out.glob("data/*.parquet"), *out.glob("ledger/*.parquet"))):
         table = pq.read_table(path)
@@ -48,4 +52,6 @@ def test_one_flipped_bit_of_a_hash_is_found(built: Path, tmp_path: Path, bit: in
         hashes = pa.array([wrong if i == row else text for i, text in enumerate(table["phash"].to_pylist())])
         table = table.set_column(table.column_names.index("phash"), table.schema.field("phash"), hashes)
         pq.write_table(table, path)
+    assert verify(str(out)).stale  # the card is of another ledger
+    card.write_text(card.read_text().replace(before, ledger_digest(folder)))
     assert verify(str(out)).faults == [f"images: {name}: imagehash computes the pHash {right}, not {wrong}"]

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from million_ird.decide.shared_marks import find_shared_marks
-from million_ird.measures.view import SIDE, VIEW
+from million_ird.measures.view import VIEW, encode_thumbnail
 
 RESULTS = ROOT / "benchmarks" / "results" / "shared_marks.json"
 CROPS, CROP = 640, (960, 640)
@@ -78,10 +78,7 @@ MARKS: dict[str, Marking] = {
 
 def view(image: Pixels) -> bytes:
     """Return the column `view` of an image, with nothing but the thumbnail."""
-    scale = SIDE / max(image.shape[:2])
-    size = round(image.shape[1] * scale), round(image.shape[0] * scale)
-    small = cv2.cvtColor(cv2.resize(image, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2BGR)
-    return np.zeros((), VIEW).tobytes() + cv2.imencode(".webp", small, [cv2.IMWRITE_WEBP_QUALITY, 92])[1].tobytes()
+    return np.zeros((), VIEW).tobytes() + encode_thumbnail(image)
 
 
 def views(task: tuple[str, Sequence[tuple[int, int]]]) -> list[dict[str, bytes]]:

@@ -45,9 +45,6 @@ few seconds of processor time. A file that grows beyond that is taken out. Tests
 """
 LONG_FIXTURES = frozenset({"narrow", "narrow_ncnn"})
 """Fixtures that take half a minute or more: tests with one are marked `full`."""
-CASES = 2
-"""Cases of a parametrized test that `make test` takes, spread evenly over all; the others are marked `full`. Of fast
-tests, and of those in this folder, whose cases are files, commands or functions of this project, it takes all."""
 NEEDS_EXTRAS = (
     "dynet",
     "integration",
@@ -96,18 +93,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _mark_further_cases(items: list[pytest.Item]) -> None:
-    """Mark as `full` all but a few cases of each parametrized test that takes time."""
+    """Mark as `full` all but the first and the last case of each parametrized test.
+
+    Not of fast tests, nor of those in this folder, whose cases are files, commands or functions of this project.
+    """
     cases: dict[str, list[pytest.Item]] = {}
     for item in items:
         markers = {marker.name for marker in item.iter_markers()}
         if not markers & {"fast", "full"} and item.path.parent != TESTS:
             cases.setdefault(item.nodeid.split("[")[0], []).append(item)
     for own in cases.values():
-        if len(own) > CASES:
-            taken = {k * (len(own) - 1) // (CASES - 1) for k in range(CASES)}
-            for number, item in enumerate(own):
-                if number not in taken:
-                    item.add_marker("full")
+        for item in own[1:-1]:
+            item.add_marker("full")
 
 
 def pytest_collection_finish() -> None:

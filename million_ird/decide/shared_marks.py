@@ -21,7 +21,7 @@ FEWEST = 48
 _MOST = 2048
 """Largest number of images of a group that vote, chosen by their keys; all are compared with the mark."""
 _GROUPS_AT_ONCE = 500
-"""Groups whose sums are in memory at once, 90 MB."""
+"""Groups whose sums are in memory at once, 110 MB."""
 _CLEAR, _CLEAR_OF_MOST = 3.5, 2.5
 """How clearly an image must have the mark; and where at least half of the group has it as clearly as the first says."""
 _FEWEST_CLEAR, _LEAST_SHARE = 12, 0.02

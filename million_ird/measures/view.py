@@ -99,12 +99,17 @@ def pack_view(image: EncodedImage) -> bytes:
     packed["halo"] = _halo(lines)
     packed["coding"] = _UNTOLD_QUALITY if _is_lossy(image) else 100
     packed["repeats"] = max(_repeats(rows) for rows in lines)
+    return packed.tobytes() + encode_thumbnail(thumbnail)
+
+
+def encode_thumbnail(image: NDArray[np.uint8]) -> bytes:
+    """Return the WebP file of an image, (h, w, 3) uint8 sRGB, reduced to a longest side of at most `SIDE`."""
+    height, width = image.shape[:2]
     scale = min(1.0, SIDE / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    small = cv2.resize(thumbnail, size, interpolation=cv2.INTER_AREA)
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     bgr = cv2.cvtColor(small, cv2.COLOR_RGB2BGR)
-    _, encoded = cv2.imencode(".webp", bgr, [cv2.IMWRITE_WEBP_QUALITY, _WEBP_QUALITY])
-    return packed.tobytes() + encoded.tobytes()
+    return cv2.imencode(".webp", bgr, [cv2.IMWRITE_WEBP_QUALITY, _WEBP_QUALITY])[1].tobytes()
 
 
 def unpack_view(packed: bytes | None) -> View | None:

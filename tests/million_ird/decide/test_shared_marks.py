@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 import million_ird
 from million_ird.decide import shared_marks
 from million_ird.decide.shared_marks import FEWEST, find_shared_marks
-from million_ird.measures.view import SIDE, VIEW
+from million_ird.measures.view import SIDE, VIEW, encode_thumbnail
 from tests.million_ird.scenes import ledger_rows, make, recipe
 
 Pixels = NDArray[np.uint8]
@@ -62,12 +62,7 @@ def row(number: int, image: Pixels | None, source: str = "site", uri: str = "") 
     """Return a row of a scan as deciding reads it."""
     digits = f"{np.random.default_rng(number).integers(1 << 62):016x}"
     height, width = (HEIGHT, WIDTH) if image is None else image.shape[:2]
-    view = None
-    if image is not None:
-        scale = SIDE / max(height, width)
-        size = round(width * scale), round(height * scale)
-        small = cv2.cvtColor(cv2.resize(image, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2BGR)
-        view = np.zeros((), VIEW).tobytes() + cv2.imencode(".webp", small, [cv2.IMWRITE_WEBP_QUALITY, 92])[1].tobytes()
+    view = None if image is None else np.zeros((), VIEW).tobytes() + encode_thumbnail(image)
     keys = {"key": digits[::-1] * 2, "phash": digits, "view": view}
     return {**keys, "source": source, "uri": uri or f"{number}.jpg", "width": width, "height": height}
 

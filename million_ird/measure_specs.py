@@ -157,6 +157,17 @@ MEASURE_SPECS: Mapping[str, MeasureSpec] = MappingProxyType(
             Tier.PIXELS,
             (Field("colours", "count", "up", "Different colours among 65,536 pixels; null for grey and toned images"),),
         ),
+        "palette": MeasureSpec(
+            Tier.PIXELS,
+            (
+                Field(
+                    "palette",
+                    "0–1",
+                    "down",
+                    "Share of the colours within 5 levels of a flat block's that are within 1.5: an earlier palette",
+                ),
+            ),
+        ),
         "composites": MeasureSpec(
             Tier.PIXELS,
             (
@@ -247,6 +258,18 @@ MEASURE_SPECS: Mapping[str, MeasureSpec] = MappingProxyType(
                     "0–1",
                     "up",
                     "Share of the energy of the sharpest tiles above half of Nyquist",
+                ),
+                Field(
+                    "oversharpened",
+                    "dB",
+                    "down",
+                    "How little the spectrum falls, plus the shares of dark and bright overshoots beside edges",
+                ),
+                Field(
+                    "smoothed",
+                    "dB",
+                    "down",
+                    "How steeply the spectrum falls below half of Nyquist and then no more: a median filter",
                 ),
             ),
         ),

@@ -89,6 +89,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if LONG_FIXTURES & {*getattr(item, "fixturenames", ())}:
             item.add_marker("full")
     _mark_further_cases(items)
+    for item in items:
+        if item.get_closest_marker("full") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(1500))
     items.sort(key=lambda item: "integration" not in item.path.parts)
 
 

@@ -22,6 +22,7 @@ from million_ird.measures.layout import LayoutMeasure
 from million_ird.measures.motion import MotionMeasure
 from million_ird.measures.noise import NoiseMeasure
 from million_ird.measures.nss import NssMeasure
+from million_ird.measures.palette import PaletteMeasure
 from million_ird.measures.resampling import ResamplingMeasure
 from million_ird.measures.resized_blocks import ResizedBlocksMeasure
 from million_ird.measures.resolution import ResolutionMeasure
@@ -63,6 +64,7 @@ MEASURES: Mapping[str, Measure] = MappingProxyType(
         "flat": FlatMeasure(),
         "text": TextMeasure(),
         "colours": ColourMeasure(),
+        "palette": PaletteMeasure(),
         "composites": CompositeMeasure(),
         "tiling": TilingMeasure(),
         "artefacts": ArtefactMeasure(),

@@ -18,6 +18,7 @@ tiles is subtracted, as far as `noise` allows (see noise.py): smooth tiles of a 
 - `effective_resolution` (0–1, up is better): highest frequency, as a share of Nyquist, at which the level is within 34
   dB of its mean between 1/16 and 1/4 of Nyquist: a reading for the report, coarser than the drops.
 - `high_frequency_share` (0–1, up is better): share of the tiles' energy (without their mean) above half of Nyquist.
+- `oversharpened`, `smoothed` (dB, down is better): see sharpening.py and smoothing.py.
 
 Null under 128 px and where the tiles hold nothing but rounding noise.
 """
@@ -36,6 +37,8 @@ from million_ird.measure_specs import MEASURE_SPECS
 from million_ird.measure_types import Tier
 from million_ird.measures.noise import noise_of
 from million_ird.measures.pixel_sums import tile_energies
+from million_ird.measures.sharpening import oversharpened
+from million_ird.measures.smoothing import smoothed
 
 TILE = 128
 TILES = 24
@@ -82,6 +85,8 @@ class ResolutionMeasure:
             "cutoff": octave_drop + _STEEPEST * steepest_fall(structure),
             "effective_resolution": effective_resolution(level),
             "high_frequency_share": float(power[_rings() > _NYQUIST // 2].sum() / total),
+            "oversharpened": oversharpened(luma, rings),
+            "smoothed": smoothed(structure, sharpest),
         }
 
 

@@ -76,7 +76,7 @@ def _run(python: Path | str, code: str, where: Path, *arguments: str) -> str:
 
 def _build_verify_and_load(python: Path, where: Path) -> None:
     (where / "images").mkdir()
-    for name in ("coffee.png", "astronaut.png", "logo.png"):
+    for name in ("coffee.png", "chelsea.png", "logo.png"):
         (where / "images" / name).write_bytes((Path(skimage.data.__file__).parent / name).read_bytes())
     options = ["--sources", "images", "--out", "dataset", "--recipe", "demo.yaml", "--json"]
     built = json.loads(_run(python, BUILD, where, "build", *options).splitlines()[-1])

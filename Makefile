@@ -56,7 +56,7 @@ test-core:
 	$(BIN)/python -m pytest tests/million_ird
 
 test-full: lint
-	$(BIN)/python -m pytest -m ''
+	$(BIN)/python -m pytest -m '' -n 2 --dist loadfile --no-loadscope-reorder
 
 bench: $(STAMP)
 	for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done

@@ -66,7 +66,7 @@ def palette(pixels: NDArray[np.uint8]) -> float | None:
         return None
     if len(colours) > _BLOCKS:
         colours = colours[np.arange(_BLOCKS) * len(colours) // _BLOCKS]
-    near, nearby = _count_near(np.ascontiguousarray(colours.T), (_NEAR * _TOTAL) ** 2, (_NEARBY * _TOTAL) ** 2)
+    near, nearby = count_near(np.ascontiguousarray(colours.T), (_NEAR * _TOTAL) ** 2, (_NEARBY * _TOTAL) ** 2)
     counted = nearby >= _LEAST_NEAR
     weights = 1 / nearby[counted]
     regions = float(weights.sum())
@@ -108,7 +108,7 @@ def _channel_of_block(pixels: NDArray[np.uint8], top: int, left: int, channel: i
 
 
 @compiled()
-def _count_near(
+def count_near(
     colours: NDArray[np.float64], near: float, nearby: float
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Count for each of n colours, (3, n), the others within two distances, which are given squared."""

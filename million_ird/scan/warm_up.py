@@ -8,6 +8,7 @@ import numpy as np
 from million_ird.images.distinct_colours import convert_distinct
 from million_ird.images.encode import encode_jpeg, encode_png
 from million_ird.images.encoded_image import EncodedImage
+from million_ird.measures.palette import count_near
 from million_ird.measures.registry import MEASURES
 from million_ird.measures.signature import compute_signature
 from million_ird.measures.tiling_kernels import square_means
@@ -55,5 +56,6 @@ def compile_measures() -> None:
     compute_signature(image, _POINTS, _SIDE)
     _ = EncodedImage(encode_jpeg(noise, _QUALITY)).pixels
     square_means(noise[..., 0], 3)  # of larger images only
+    count_near(np.zeros((3, 1)), 1.0, 2.0)  # of images with flat blocks only
     convert_distinct(noise, lambda colours: colours)
     KeySet().add(["0" * 32])

@@ -1,5 +1,6 @@
 """Crops for a device: each is a function of the run's seed, the step, and the position in the batch of that step."""
 
+import multiprocessing.connection
 import re
 import signal
 import warnings
@@ -23,6 +24,8 @@ CropKey: TypeAlias = tuple[int, int]
 SizeSchedule: TypeAlias = Callable[[int], tuple[int, int]]
 """From a step to the side of the crops in pixels and the crops in the batch; workers must be able to unpickle it."""
 
+_ENDING = 5.0
+"""Seconds in which a worker that resets its connection ends, or the connection was another one, such as to a server."""
 
 Batch: TypeAlias = tuple[Tensor, Tensor]
 """Inputs and targets, both (B, 3, size, size) of uint8."""
@@ -110,8 +113,24 @@ def load_batches(crops: CropDataset, sampler: StepSampler, workers: int, pin: bo
             if isinstance(batch, DyNetError):
                 raise batch
             yield batch
+    except ConnectionError as error:
+        lost = _lost_workers(batches)
+        if lost is None:
+            raise
+        raise lost from error
     finally:
         del batches  # ends the workers, although an error keeps this frame as long as someone keeps the error
+
+
+def _lost_workers(batches: DataLoader[CropTensors | DyNetError]) -> RuntimeError | None:
+    """Return the error that torch raises when a worker has ended, if one ends now, else None.
+
+    A worker that is killed resets its connection a moment before it counts as ended, and torch then raises that error.
+    """
+    workers = getattr(batches._iterator, "_workers", ())
+    multiprocessing.connection.wait([worker.sentinel for worker in workers], _ENDING)
+    ended = ", ".join(str(worker.pid) for worker in workers if not worker.is_alive())
+    return RuntimeError(f"DataLoader worker (pid(s) {ended}) exited unexpectedly") if ended else None
 
 
 def dead_worker(error: RuntimeError) -> str | None:

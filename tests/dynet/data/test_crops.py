@@ -1,4 +1,6 @@
+import os
 import pickle
+import signal
 from pathlib import Path
 
 import cv2
@@ -6,8 +8,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
-from dynet.data.crops import Batch, CropDataset, StepSampler, load_batches
+from dynet.data import crops as crops_module
+from dynet.data.crops import Batch, CropDataset, StepSampler, dead_worker, load_batches
 from dynet.data.mix import Mix, TrainingTask
 from dynet.data.sources import DataSource, open_mix
 from dynet.errors import DataError
@@ -129,3 +133,28 @@ def test_an_error_in_a_worker_has_the_same_message(workers: int, tmp_path: Path)
     with pytest.raises(DataError) as caught:
         batches(mix, 0, 1, workers)
     assert str(caught.value) == f"{tmp_path / 'small.png'} has 20x20 pixels, too few for crop: 24"
+
+
+def test_a_connection_that_a_killed_worker_resets_is_told_as_its_end(mix: Mix, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when a worker is killed between sending where a batch is and sending the batch."""
+    killed: list[int] = []
+
+    def reset(self: _MultiProcessingDataLoaderIter, *_: object, **__: object) -> None:
+        killed.append(self._workers[0].pid or 0)
+        os.kill(killed[0], signal.SIGKILL)
+        raise ConnectionResetError(104, "Connection reset by peer")
+
+    monkeypatch.setattr(_MultiProcessingDataLoaderIter, "_try_get_data", reset)
+    with pytest.raises(RuntimeError) as error:
+        batches(mix, 0, 1, 2)
+    assert (dead_worker(error.value) or "").startswith(f"process {killed[0]}, which made crops, ")
+
+
+def test_another_connection_that_is_reset_keeps_its_error(mix: Mix, monkeypatch: pytest.MonkeyPatch) -> None:
+    def reset(*_: object, **__: object) -> None:
+        raise ConnectionResetError(104, "Connection reset by peer")
+
+    monkeypatch.setattr(_MultiProcessingDataLoaderIter, "_try_get_data", reset)
+    monkeypatch.setattr(crops_module, "_ENDING", 0.1)
+    with pytest.raises(ConnectionResetError):
+        batches(mix, 0, 1, 2)

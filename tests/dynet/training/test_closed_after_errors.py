@@ -81,5 +81,5 @@ def test_a_training_that_fails_leaves_nothing_open(
     for thread in left:
         thread.join(30)  # those of closed queues end by themselves, on a busy machine a little later
     assert not [thread for thread in left if thread.is_alive()]
-    assert not multiprocessing.active_children()
-    assert not _open_files(tmp_path)
+    assert multiprocessing.active_children() == []
+    assert _open_files(tmp_path) == []

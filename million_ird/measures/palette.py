@@ -108,9 +108,7 @@ def _channel_of_block(pixels: NDArray[np.uint8], top: int, left: int, channel: i
 
 
 @compiled()
-def count_near(
-    colours: NDArray[np.float64], near: float, nearby: float
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def count_near(colours: NDArray[np.float64], near: float, nearby: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Count for each of n colours, (3, n), the others within two distances, which are given squared."""
     luma, red, blue = colours[0], colours[1], colours[2]
     n = len(luma)

@@ -100,9 +100,7 @@ def _channel_of_block(pixels: NDArray[np.uint8], top: int, left: int, channel: i
     low, high, total = 1 << 30, -(1 << 30), 0
     for y in range(top, top + _SIDE):
         for x in range(left, left + _SIDE):
-            value = (
-                red * np.int64(pixels[y, x, 0]) + green * np.int64(pixels[y, x, 1]) + blue * np.int64(pixels[y, x, 2])
-            )
+            value = red * int(pixels[y, x, 0]) + green * int(pixels[y, x, 1]) + blue * int(pixels[y, x, 2])
             low, high, total = min(low, value), max(high, value), total + value
     return low, high, total
 

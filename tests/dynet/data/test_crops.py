@@ -1,7 +1,8 @@
-import os
+import multiprocessing
 import pickle
-import signal
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -135,26 +136,45 @@ def test_an_error_in_a_worker_has_the_same_message(workers: int, tmp_path: Path)
     assert str(caught.value) == f"{tmp_path / 'small.png'} has 20x20 pixels, too few for crop: 24"
 
 
-def test_a_connection_that_a_killed_worker_resets_is_told_as_its_end(mix: Mix, monkeypatch: pytest.MonkeyPatch) -> None:
+def _reset(*_: object, **__: object) -> None:
+    raise ConnectionResetError(104, "Connection reset by peer")
+
+
+def test_of_workers_those_that_end_are_named() -> None:
+    """With processes that torch does not know: its handler of SIGCHLD raises an error anywhere in this process."""
+    workers = [multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,)) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    loader = SimpleNamespace(_iterator=SimpleNamespace(_workers=workers))
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(crops_module, "_ENDING", 0.1)
+            assert crops_module._lost_workers(loader) is None  # type: ignore[arg-type]
+        workers[0].kill()
+        lost = crops_module._lost_workers(loader)  # type: ignore[arg-type]
+        assert lost is not None
+        assert dead_worker(lost) == f"process {workers[0].pid}, which made crops, ended"
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.join()
+
+
+def test_a_connection_that_an_ending_worker_resets_is_told_as_its_end(
+    mix: Mix, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As when a worker is killed between sending where a batch is and sending the batch."""
-    killed: list[int] = []
-
-    def reset(self: _MultiProcessingDataLoaderIter, *_: object, **__: object) -> None:
-        killed.append(self._workers[0].pid or 0)
-        os.kill(killed[0], signal.SIGKILL)
-        raise ConnectionResetError(104, "Connection reset by peer")
-
-    monkeypatch.setattr(_MultiProcessingDataLoaderIter, "_try_get_data", reset)
+    lost = RuntimeError("DataLoader worker (pid(s) 12) exited unexpectedly")
+    monkeypatch.setattr(_MultiProcessingDataLoaderIter, "_try_get_data", _reset)
+    monkeypatch.setattr(crops_module, "_lost_workers", lambda _: lost)
     with pytest.raises(RuntimeError) as error:
         batches(mix, 0, 1, 2)
-    assert (dead_worker(error.value) or "").startswith(f"process {killed[0]}, which made crops, ")
+    assert error.value is lost
+    assert isinstance(lost.__cause__, ConnectionResetError)
 
 
 def test_another_connection_that_is_reset_keeps_its_error(mix: Mix, monkeypatch: pytest.MonkeyPatch) -> None:
-    def reset(*_: object, **__: object) -> None:
-        raise ConnectionResetError(104, "Connection reset by peer")
-
-    monkeypatch.setattr(_MultiProcessingDataLoaderIter, "_try_get_data", reset)
+    monkeypatch.setattr(_MultiProcessingDataLoaderIter, "_try_get_data", _reset)
     monkeypatch.setattr(crops_module, "_ENDING", 0.1)
     with pytest.raises(ConnectionResetError):
         batches(mix, 0, 1, 2)

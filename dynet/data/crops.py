@@ -1,11 +1,11 @@
 """Crops for a device: each is a function of the run's seed, the step, and the position in the batch of that step."""
 
-import multiprocessing.connection
 import re
 import signal
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from multiprocessing.connection import wait
 from typing import Any, NamedTuple, TypeAlias
 
 import cv2
@@ -127,9 +127,9 @@ def _lost_workers(batches: DataLoader[CropTensors | DyNetError]) -> RuntimeError
 
     A worker that is killed resets its connection a moment before it counts as ended, and torch then raises that error.
     """
-    workers = getattr(batches._iterator, "_workers", ())
-    multiprocessing.connection.wait([worker.sentinel for worker in workers], _ENDING)
-    ended = ", ".join(str(worker.pid) for worker in workers if not worker.is_alive())
+    workers = {worker.sentinel: worker for worker in getattr(batches._iterator, "_workers", ())}
+    ready = wait(list(workers), _ENDING)
+    ended = ", ".join(str(worker.pid) for sentinel, worker in workers.items() if sentinel in ready)
     return RuntimeError(f"DataLoader worker (pid(s) {ended}) exited unexpectedly") if ended else None
 
 

@@ -128,7 +128,7 @@ def _lost_workers(batches: DataLoader[CropTensors | DyNetError]) -> RuntimeError
     A worker that is killed resets its connection a moment before it counts as ended, and torch then raises that error.
     """
     workers = {worker.sentinel: worker for worker in getattr(batches._iterator, "_workers", ())}
-    ready = wait(list(workers), _ENDING)
+    ready = wait(list(workers), _ENDING) if workers else []
     ended = ", ".join(str(worker.pid) for sentinel, worker in workers.items() if sentinel in ready)
     return RuntimeError(f"DataLoader worker (pid(s) {ended}) exited unexpectedly") if ended else None
 

@@ -85,7 +85,7 @@ class ResolutionMeasure:
             "cutoff": octave_drop + _STEEPEST * steepest_fall(structure),
             "effective_resolution": effective_resolution(level),
             "high_frequency_share": float(power[_rings() > _NYQUIST // 2].sum() / total),
-            "oversharpened": oversharpened(luma, rings),
+            "oversharpened": oversharpened(luma, level),
             "smoothed": smoothed(structure, sharpest),
         }
 

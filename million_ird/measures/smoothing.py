@@ -8,7 +8,7 @@
 
   A soft photograph with noise has a similar spectrum, but fewer pixels that hardly differ from their neighbours. So the
   number is multiplied by the share of neighbours within 1 level in the eight sharpest tiles, divided by 0.3 where this
-  is less than 1. Photographs have up to 11.4, two of 566 more; medians of 5 and 7 px mostly 12 to 15. A bilateral
+  is less than 1. Photographs have up to 11.4, two of 566 more; medians of 5 and 7 px mostly 12 to 16. A bilateral
   filter is not found.
 """
 

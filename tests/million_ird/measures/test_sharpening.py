@@ -1,4 +1,4 @@
-"""Overshoots are counted as OpenCV's rank filters show them; hard sharpening is told from photographs."""
+"""Overshoots are counted as OpenCV's rank filters show them; hard sharpening is found, photographs pass."""
 
 from itertools import product
 

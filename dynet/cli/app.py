@@ -13,6 +13,7 @@ from dynet.cli import degrading, listing, restoring, training, weights
 from dynet.cli.metavars import name_values
 from dynet.errors import DyNetError, UsageError, disk_error
 from dynet.extras import missing_extra
+from dynet.runtime.lost_interrupts import lost_interrupts_raised
 from dynet.runtime.printable import printable
 from dynet.runtime.sigterm import Interruptible
 from dynet.version import __version__
@@ -72,7 +73,7 @@ class _LineFormatter(logging.Formatter):
 
 
 def _run(arguments: list[str]) -> int:
-    with Interruptible() as signals:
+    with lost_interrupts_raised(), Interruptible() as signals:
         try:
             return _exit_code(arguments)
         except Exception:

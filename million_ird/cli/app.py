@@ -17,7 +17,10 @@ from million_ird.errors import MillionIRDError, UsageError
 from million_ird.extras import missing_extra
 from million_ird.printable import printable
 from million_ird.public_addresses import public_text
+from million_ird.runtime.lost_interrupts import lost_interrupts_raised
 from million_ird.runtime.public_logs import hide_secrets_in_logs, print_public_traceback
+
+INTERRUPTED = 130
 
 app = typer.Typer(
     name="million-ird",
@@ -60,21 +63,23 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # file names need not be valid text
-    sys.exit(_run())
+    with lost_interrupts_raised():
+        sys.exit(_run())
 
 
 def _run() -> int:
     try:
         code = app(prog_name="million-ird", standalone_mode=False)
-        return code if isinstance(code, int) else 0
+        if code != INTERRUPTED:
+            return code if isinstance(code, int) else 0
     except UsageError as error:
         return _fail(str(error), 2)
     except MillionIRDError as error:
         return _fail(str(error), 1)
     except TyperException as error:
         return _fail(error.format_message() if hasattr(error, "format_message") else str(error), 2)
-    except (KeyboardInterrupt, typer.Abort):
-        return _fail("interrupted; run the same command again to continue", 130)
+    except (KeyboardInterrupt, typer.Abort):  # some versions of typer turn Ctrl-C into the code instead
+        pass
     except BrokenPipeError:  # the reader of our output, such as `head`, has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
@@ -85,6 +90,7 @@ def _run() -> int:
         return _fail(str(missing), 2)
     except OSError as error:
         return _fail(f"{error.filename or 'file'}: {error.strerror or error}", 1)
+    return _fail("interrupted; run the same command again to continue", INTERRUPTED)
 
 
 def _fail(text: str, code: int) -> int:
@@ -107,4 +113,4 @@ def _answer_and_interrupt(signum: int, frame: FrameType | None) -> None:
 def _stop_now(signum: int, frame: FrameType | None) -> None:
     show_cursor = b"\x1b[?25h\r\n" if sys.stderr.isatty() else b""  # a bar has hidden it
     os.write(sys.stderr.fileno(), show_cursor + b"million-ird: stopped; run the same command again to continue\n")
-    os._exit(130)
+    os._exit(INTERRUPTED)

@@ -1,20 +1,21 @@
 """Verdicts of the shipped recipe on photographs as they are and altered: `python benchmarks/altered_table.py`.
 
 Of every kind and strength of altered_sets.py, how many the recipe drops, with and without the gates that were made for
-these kinds; and how many good photographs it keeps, among them those that are hard. Limits were set on one half of the
+these kinds; and how many good photographs it keeps, among them those that are hard, and those edited as people commonly
+edit theirs. Limits were set on one half of the
 photographs; the table shows the other half, with 95 % Wilson intervals. Gates on size are switched off. Writes
 benchmarks/results/altered_table.json.
 """
 
 import argparse
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import cv2
-from altered_sets import sources, versions
+from altered_sets import CONTROL, EDITED, Kind, sources, versions
 from labelled_sets import HARD_PHOTOGRAPHS, ROOT, Labelled, bundled, data_folder, fresh, real
 from labelled_table import PHOTOGRAPHS, gates_of, measured, wilson
 from machine import describe, process_pool
@@ -38,7 +39,7 @@ def _of(image: Labelled) -> Judged:
     return row.label, row.name, row.tuning, row.numbers
 
 
-def _altered(path: Path) -> list[Judged]:
+def _altered(path: Path, kinds: Mapping[str, Kind] | None = None) -> list[Judged]:
     cv2.setNumThreads(1)
     return [
         _of(
@@ -46,8 +47,12 @@ def _altered(path: Path) -> list[Judged]:
                 f"{one.kind}: {one.strength}".rstrip(": "), f"{one.source} as {one.encoder}", one.source, one.encoded
             )
         )
-        for one in versions(path)
+        for one in versions(path, kinds)
     ]
+
+
+def _edited(path: Path) -> list[Judged]:
+    return [row for row in _altered(path, EDITED) if row[0] != CONTROL]
 
 
 def _photographs(data: Path) -> Iterable[Labelled]:
@@ -95,12 +100,15 @@ def main() -> None:
     data = data_folder()
     with process_pool(options.workers) as pool:
         altered = list(chain.from_iterable(pool.map(_altered, sources(data))))
+        edited = list(chain.from_iterable(pool.map(_edited, sources(data))))
         good = list(pool.map(_of, _photographs(data), chunksize=4))
     gates = gates_of(options.recipe, good[0][3])
     print("dropped of the judging half, before → with the added gates")
     kinds = table(altered, gates)
     print("\nphotographs that are to be kept")
     kept = table([("photographs", *row[1:]) for row in good], gates) | table(good, gates) | table(_hard(good), gates)
+    print("\nedited photographs, to be kept")
+    kept |= table([("edited", *row[1:]) for row in edited], gates) | table(edited, gates)
     old = [gate for gate in gates if gate.field not in ADDED]
     lost = [
         f"{name}: {drop.reason} {drop.measured:.3g}"

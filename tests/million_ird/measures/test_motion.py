@@ -11,7 +11,7 @@ from million_ird.measures.motion import MotionMeasure, motion
 from tests.million_ird.measures.sample_images import ENCODERS, bundled_image, encoded_image, natural_noise
 
 MEASURE = MotionMeasure()
-LIMIT = 7.0
+LIMIT = 9.0
 PHOTOGRAPHS = ("astronaut.png", "camera.png", "chelsea.png", "coffee.png", "gravel.png", "grass.png", "rocket.jpg")
 
 

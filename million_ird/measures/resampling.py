@@ -11,11 +11,11 @@
   another period. So have those that were reduced without averaging, which is aliasing.
 
 The same of first differences, in which repeated pixels show. The blocks of JPEG have a period of eight pixels, those of
-WebP one of four, so multiples of an eighth of the sampling rate do not count, except three eighths (enlarged by 1.6)
-and a half (doubled), as far as these are stronger than an eighth and a quarter, as blocks alone are not, and a quarter
-(each pixel four times) beyond what WebP has. WebP of quality 20 and less can leave a line of its own. Cameras
-interpolate every other pixel from their colour filters, too, so that a half counts only beyond what simple
-interpolation of these leaves. Null under 128 px.
+WebP of four and 16, those of AVIF of up to 32 and more. So multiples of a 32nd of the sampling rate count only as far as
+they are stronger than an eighth and a quarter, as blocks alone mostly are not, these two themselves not at all, and a
+quarter (each pixel four times) beyond what WebP has. WebP of quality 65 and less can leave a line of its own. Colour at half the resolution, as WebP has it, leaves half the sampling rate in the
+first differences, and cameras, which interpolate every other pixel from their colour filters, in the second ones: a
+half counts only beyond what these leave. Null under 128 px.
 """
 
 from collections.abc import Mapping
@@ -38,14 +38,16 @@ _CHANCE = 5.0
 """Lines of up to this many times the median occur by chance."""
 _BINS = 256
 """Frequencies up to Nyquist that are told apart when rows and columns are compared."""
-_LOWEST = 1.0
-"""In eighths of the sampling rate: no factor over 8 is looked for."""
+_LOWEST = 4
+"""In 32nds of the sampling rate: no factor over 8 is looked for."""
 _NEAR = 0.006
-"""Frequencies nearer than this to a multiple of an eighth are those of JPEG's blocks."""
+"""Frequencies nearer than this to a multiple of a 32nd are those of blocks."""
 _OF_WEBP = 0.65
 """The blocks of WebP give up to 0.6 at a quarter in smooth images; pixels repeated four times give 0.8 and more."""
+_OF_HALF_COLOUR = 0.55
+"""Colour at half the resolution gives up to 0.51 at a half of first differences; doubled pixels mostly 0.8 and more."""
 _OF_COLOUR_FILTERS = 0.2
-"""Simple interpolation of a camera's colour filters gives up to 0.15 at a half."""
+"""Simple interpolation of a camera's colour filters gives up to 0.15 at a half of second differences."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +75,19 @@ def _strongest(rows: LineSteps, columns: LineSteps) -> float:
     first = np.minimum(_spectrum(rows.first), _spectrum(columns.first))
     second = np.minimum(_spectrum(rows.second), _spectrum(columns.second))
     shared = np.maximum(first, second)
-    eighth = 8 * (np.arange(_BINS) + 0.5) / (2 * _BINS)
-    of_blocks = np.abs(eighth - np.rint(eighth)) <= 8 * _NEAR
-    one, two, three, four = (float(shared[of_blocks & (np.rint(eighth) == k)].max()) for k in range(1, 5))
-    fourfold = float(first[of_blocks & (np.rint(eighth) == 2)].max()) - max(one, _OF_WEBP)
-    doubled = four - max(one, two) - _OF_COLOUR_FILTERS
-    between = float(shared[~of_blocks & (eighth > _LOWEST)].max())
-    return max(between, three - max(one, two), doubled, fourfold, 0.0)
+    place = 32 * (np.arange(_BINS) + 0.5) / (2 * _BINS)
+    multiple = np.where(np.abs(place - np.rint(place)) <= 32 * _NEAR, np.rint(place), 0)
+
+    def line_at(lines: NDArray[np.float64], *multiples: int) -> float:
+        return float(lines[np.isin(multiple, multiples)].max())
+
+    eighth, quarter, half = 4, 8, 16
+    blocks = line_at(shared, eighth, quarter)
+    beyond_blocks = line_at(shared, *({*range(_LOWEST + 1, half)} - {quarter})) - blocks
+    doubled = max(line_at(first, half) - _OF_HALF_COLOUR, line_at(second, half) - _OF_COLOUR_FILTERS) - blocks
+    fourfold = line_at(first, quarter) - max(line_at(shared, eighth), _OF_WEBP)
+    between = float(shared[(multiple == 0) & (place > _LOWEST)].max())
+    return max(between, beyond_blocks, doubled, fourfold, 0.0)
 
 
 def _spectrum(steps: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -11,11 +11,12 @@
   another period. So have those that were reduced without averaging, which is aliasing.
 
 The same of first differences, in which repeated pixels show. The blocks of JPEG have a period of eight pixels, those of
-WebP of four and 16, those of AVIF of up to 32 and more. So multiples of a 32nd of the sampling rate count only as far as
-they are stronger than an eighth and a quarter, as blocks alone mostly are not, these two themselves not at all, and a
-quarter (each pixel four times) beyond what WebP has. WebP of quality 65 and less can leave a line of its own. Colour at half the resolution, as WebP has it, leaves half the sampling rate in the
-first differences, and cameras, which interpolate every other pixel from their colour filters, in the second ones: a
-half counts only beyond what these leave. Null under 128 px.
+WebP of four and 16, those of AVIF of up to 32 and more. So multiples of a 32nd of the sampling rate count only as far
+as they are stronger than an eighth and a quarter, as blocks alone mostly are not, these two themselves not at all, and
+a quarter (each pixel four times) beyond what WebP has. WebP of quality 65 and less can leave a line of its own. Colour
+at half the resolution, as WebP has it, leaves half the sampling rate in the first differences, and cameras, which
+interpolate every other pixel from their colour filters, in the second ones: a half counts only beyond what these leave.
+Null under 128 px.
 """
 
 from collections.abc import Mapping

@@ -88,4 +88,6 @@ def _is_thin(luma: NDArray[np.uint8], y: int, x: int) -> bool:
     for j in range(max(0, y - _REACH), min(luma.shape[0], y + _REACH + 1)):
         for i in range(max(0, x - _REACH), min(luma.shape[1], x + _REACH + 1)):
             count += luma[j, i] <= _BLACK if is_dark else luma[j, i] >= _WHITE
-    return count <= _THIN
+        if count > _THIN:
+            return False
+    return True

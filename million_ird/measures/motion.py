@@ -8,7 +8,7 @@
   distance, as a multiple of the usual value there (1.48 times the median of the sizes), or of a quarter of the largest
   maximum in other directions where this is more: a repeated pattern has minima and maxima alike, such as the windows of
   a house. Photographs have 2 to 6, in whichever direction their structure runs; those that moved by 9 to 21 pixels
-  mostly have 8 and more. A crop of a foggy photograph had 9.
+  mostly have 8 and more. A crop of a foggy photograph had 9, another crop 8.6 to 13.5 by its encoder.
 
 A shaken camera moves along a curve, which is found only where a long part of it is straight, and strong
 compression of a small picture hides a long movement. Null under 128 px.

@@ -10,13 +10,16 @@
   Lanczos' kernel two thirds and a half), and so have images reduced after a strong JPEG compression, whose blocks make
   another period. So have those that were reduced without averaging, which is aliasing.
 
-The same of first differences, in which repeated pixels show. The blocks of JPEG have a period of eight pixels, those of
-WebP of four and 16, those of AVIF of up to 32 and more. So multiples of a 32nd of the sampling rate count only as far
-as they are stronger than an eighth and a quarter, as blocks alone mostly are not, these two themselves not at all, and
-a quarter (each pixel four times) beyond what WebP has. WebP of quality 65 and less can leave a line of its own. Colour
-at half the resolution, as WebP has it, leaves half the sampling rate in the first differences, and cameras, which
-interpolate every other pixel from their colour filters, in the second ones: a half counts only beyond what these leave.
-Null under 128 px.
+The same of first differences, in which repeated pixels show. The blocks of codecs have periods, too: 8 px in JPEG, 4
+and 16 in WebP, up to 32 in AVIF. Their lines are at multiples of a 32nd of the sampling rate, and the strongest of them
+are mostly at an eighth and a quarter. So
+
+- an eighth does not count, and a quarter only in first differences, beyond what WebP has (each pixel four times);
+- the other multiples count as far as they are stronger than those two; three eighths is enlarging by 1.6;
+- so does a half, which is doubling, beyond two things that leave a line there: in first differences colour at half the
+  resolution, as WebP has it; in second differences cameras, which interpolate every other pixel from a colour filter.
+
+WebP of quality 65 and less can leave a line of its own. Null under 128 px.
 """
 
 from collections.abc import Mapping
@@ -43,6 +46,9 @@ _LOWEST = 4
 """In 32nds of the sampling rate: no factor over 8 is looked for."""
 _NEAR = 0.006
 """Frequencies nearer than this to a multiple of a 32nd are those of blocks."""
+_PLACE = 32 * (np.arange(_BINS) + 0.5) / (2 * _BINS)
+_MULTIPLE = np.where(np.abs(_PLACE - np.rint(_PLACE)) <= 32 * _NEAR, np.rint(_PLACE), 0)
+"""Each bin in 32nds of the sampling rate, and the multiple that it is near, or 0."""
 _OF_WEBP = 0.65
 """The blocks of WebP give up to 0.6 at a quarter in smooth images; pixels repeated four times give 0.8 and more."""
 _OF_HALF_COLOUR = 0.55
@@ -76,19 +82,18 @@ def _strongest(rows: LineSteps, columns: LineSteps) -> float:
     first = np.minimum(_spectrum(rows.first), _spectrum(columns.first))
     second = np.minimum(_spectrum(rows.second), _spectrum(columns.second))
     shared = np.maximum(first, second)
-    place = 32 * (np.arange(_BINS) + 0.5) / (2 * _BINS)
-    multiple = np.where(np.abs(place - np.rint(place)) <= 32 * _NEAR, np.rint(place), 0)
-
-    def line_at(lines: NDArray[np.float64], *multiples: int) -> float:
-        return float(lines[np.isin(multiple, multiples)].max())
-
     eighth, quarter, half = 4, 8, 16
-    blocks = line_at(shared, eighth, quarter)
-    beyond_blocks = line_at(shared, *({*range(_LOWEST + 1, half)} - {quarter})) - blocks
-    doubled = max(line_at(first, half) - _OF_HALF_COLOUR, line_at(second, half) - _OF_COLOUR_FILTERS) - blocks
-    fourfold = line_at(first, quarter) - max(line_at(shared, eighth), _OF_WEBP)
-    between = float(shared[(multiple == 0) & (place > _LOWEST)].max())
+    blocks = _line(shared, eighth, quarter)
+    beyond_blocks = _line(shared, *({*range(_LOWEST + 1, half)} - {quarter})) - blocks
+    doubled = max(_line(first, half) - _OF_HALF_COLOUR, _line(second, half) - _OF_COLOUR_FILTERS) - blocks
+    fourfold = _line(first, quarter) - max(_line(shared, eighth), _OF_WEBP)
+    between = float(shared[(_MULTIPLE == 0) & (_PLACE > _LOWEST)].max())
     return max(between, beyond_blocks, doubled, fourfold, 0.0)
+
+
+def _line(lines: NDArray[np.float64], *multiples: int) -> float:
+    """Return the largest amplitude at these multiples of a 32nd of the sampling rate; lines: (_BINS,)."""
+    return float(lines[np.isin(_MULTIPLE, multiples)].max())
 
 
 def _spectrum(steps: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -1,42 +1,35 @@
 """Good photographs stay good for the default recipe where people edited them as they commonly do."""
 
-import functools
 import importlib
-import sys
 from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 from PIL import Image
 
-from million_ird.config.gates import Gate, first_drop
+from million_ird.config.gates import first_drop
 from million_ird.images.encoded_image import EncodedImage
 from million_ird.measures.registry import MEASURES
 from tests.million_ird.measures.sample_images import ENCODERS, bundled_image, encoded_image
 
 ROOT = Path(__file__).parents[3]
-sys.path.append(str(ROOT / "benchmarks"))
-EDITS = importlib.import_module("altered_sets").EDITED["edited"]
 PHOTOGRAPHS = ("chelsea.png", "coffee.png", "motorcycle_left.png")
-SIZES = {"short_side", "long_side", "megapixels"}
 
-
-@functools.cache
-def gates() -> list[Gate]:
-    content = yaml.safe_load((ROOT / "pipelines" / "million_ird.yaml").read_text(encoding="utf-8"))
-    fields = {field for measure in MEASURES.values() for field in measure.fields} - SIZES
-    return [gate for gate in (Gate(**gate) for gate in content["gates"]) if gate.field in fields]
+with pytest.MonkeyPatch.context() as patch:
+    patch.syspath_prepend(ROOT / "benchmarks")
+    EDITS = importlib.import_module("altered_sets").EDITED["edited"]
+    gates_of = importlib.import_module("labelled_table").gates_of
+GATES = gates_of(ROOT / "pipelines" / "million_ird.yaml", [field for one in MEASURES.values() for field in one.fields])
 
 
 def reason(image: EncodedImage) -> str | None:
-    fields = {gate.field for gate in gates()}
+    fields = {gate.field for gate in GATES}
     numbers: dict[str, float | None] = {}
     for measure in MEASURES.values():
         if not fields.isdisjoint(measure.fields):
             numbers.update(measure.measure(image))
-    drop = first_drop(gates(), numbers)
+    drop = first_drop(GATES, numbers)
     return None if drop is None else f"{drop.reason} {drop.measured}"
 
 

@@ -31,7 +31,7 @@ _STEP = 40
 _REACH, _THIN = 3, 16
 """Pixels to each side, and how many among them are as dark or as bright beside a thin line."""
 _RUN = 64
-"""Pixels that are passed over at once where none is black or white."""
+"""Pixels that are passed over at once where none is black or white, or no step is large."""
 
 
 def oversharpened(luma: NDArray[np.uint8], level: NDArray[np.float64]) -> float:
@@ -58,10 +58,7 @@ def _count_overshoots(luma: NDArray[np.uint8]) -> tuple[int, int]:
     for y in range(height):
         for start in range(0, width, _RUN):
             stop = min(start + _RUN, width)
-            clipped = 0
-            for x in range(start, stop):  # one vector instruction for many pixels
-                clipped += (luma[y, x] <= _BLACK) | (luma[y, x] >= _WHITE)
-            if clipped == 0:
+            if not _may_overshoot(luma, y, start, stop):
                 continue
             for x in range(start, stop):
                 value = luma[y, x]
@@ -69,6 +66,28 @@ def _count_overshoots(luma: NDArray[np.uint8]) -> tuple[int, int]:
                     dark += value <= _BLACK
                     bright += value >= _WHITE
     return dark, bright
+
+
+@compiled()
+def _may_overshoot(luma: NDArray[np.uint8], y: int, start: int, stop: int) -> bool:
+    """Return whether a run of pixels has black or white ones, and it and its neighbours a large step."""
+    lowest, highest = _extremes(luma[y, start:stop])
+    if lowest > _BLACK and highest < _WHITE:
+        return False
+    left, right = max(0, start - 1), min(luma.shape[1], stop + 1)
+    for j in range(max(0, y - 1), min(luma.shape[0], y + 2)):
+        low, high = _extremes(luma[j, left:right])
+        lowest, highest = min(lowest, low), max(highest, high)
+    return bool(highest - lowest > _STEP)
+
+
+@compiled()
+def _extremes(run: NDArray[np.uint8]) -> tuple[np.int64, np.int64]:
+    """Return the smallest and the largest level; 8-bit throughout, so that one instruction compares many pixels."""
+    low, high = run[0], run[0]
+    for x in range(run.shape[0]):
+        low, high = min(low, run[x]), max(high, run[x])
+    return np.int64(low), np.int64(high)
 
 
 @compiled()

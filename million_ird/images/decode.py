@@ -38,8 +38,13 @@ _TRANSPOSE = {
 }
 
 
-def decode(encoded: bytes, header: ImageHeader) -> NDArray[np.uint8]:
+def decode(encoded: bytes, header: ImageHeader, unchecked: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
     """Decode to (H, W, 3) uint8 sRGB by the rules at the top of this file.
+
+    Args:
+        encoded: the whole file.
+        header: what `read_header` returns for it.
+        unchecked: what `decode_unchecked` returned for it: then it is only checked for damage, not decoded again.
 
     Raises:
         ReadError: `damaged`, `truncated`, `undecodable`, `not_an_image` or `too_large`.
@@ -47,11 +52,26 @@ def decode(encoded: bytes, header: ImageHeader) -> NDArray[np.uint8]:
     with naming_damage(encoded, header.format), as_read_error():
         opened = open_image(encoded, max(MAX_PIXELS, header.pixels))
         decoded = require_whole(opened.encoded or encoded, header.format)
-        pixels = _to_array(opened, header, decoded)
+        pixels = _to_array(opened, header, decoded) if unchecked is None else unchecked
     if pixels.shape != (header.height, header.width, 3):
         size = f"{pixels.shape[1]}×{pixels.shape[0]}"
         raise ReadError("undecodable", f"decodes to {size}, its header says {header.width}×{header.height}")
     return pixels
+
+
+def decode_unchecked(encoded: bytes, header: ImageHeader) -> NDArray[np.uint8]:
+    """Decode as `decode` does, without looking for damage that the decoder passes over, and for another size.
+
+    Raises:
+        ReadError: as `decode`.
+    """
+    with naming_damage(encoded, header.format), as_read_error():
+        return _to_array(open_image(encoded, max(MAX_PIXELS, header.pixels)), header)
+
+
+def shrinks_while_decoding(header: ImageHeader) -> bool:
+    """Return whether the decoder of the format makes a smaller image with less work than the whole one."""
+    return header.format in {"JPEG", "MPO"}
 
 
 def decode_thumbnail(encoded: bytes, header: ImageHeader, side: int = THUMBNAIL_SIDE) -> NDArray[np.uint8]:
@@ -63,10 +83,12 @@ def decode_thumbnail(encoded: bytes, header: ImageHeader, side: int = THUMBNAIL_
     Raises:
         ReadError: as `decode`.
     """
+    if not shrinks_while_decoding(header):
+        return shrink(decode_unchecked(encoded, header), side)
     with naming_damage(encoded, header.format), as_read_error():
         opened = open_image(encoded, max(MAX_PIXELS, header.pixels))
         image = opened.image
-        if image is not None and header.format in {"JPEG", "MPO"}:
+        if image is not None:
             scale = min(1.0, 2 * side / max(image.size))
             image.draft(None, (max(1, int(image.width * scale)), max(1, int(image.height * scale))))
         return shrink(_to_array(opened, header), side)

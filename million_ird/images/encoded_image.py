@@ -7,7 +7,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from million_ird.images.decode import THUMBNAIL_SIDE, decode, decode_thumbnail, shrink
+from million_ird.images.decode import (
+    THUMBNAIL_SIDE,
+    decode,
+    decode_thumbnail,
+    decode_unchecked,
+    shrink,
+    shrinks_while_decoding,
+)
 from million_ird.images.header import ImageHeader, read_header
 from million_ird.images.line_steps import LineSteps, line_steps
 from million_ird.schema import MAX_PIXELS
@@ -19,6 +26,8 @@ class EncodedImage:
     def __init__(self, encoded: bytes, *, max_pixels: int = MAX_PIXELS) -> None:
         self.encoded = encoded
         self._max_pixels = max_pixels
+        self._unchecked: NDArray[np.uint8] | None = None
+        """The whole image where the thumbnail needed it: not decoded again for `pixels`."""
 
     @cached_property
     def sha256(self) -> str:
@@ -35,12 +44,17 @@ class EncodedImage:
         """(h, w, 3) uint8 sRGB, upright, longest side about 256: reduced while decoding where possible."""
         if "pixels" in self.__dict__:
             return shrink(self.pixels, THUMBNAIL_SIDE)
-        return decode_thumbnail(self.encoded, self.header)
+        if shrinks_while_decoding(self.header):
+            return decode_thumbnail(self.encoded, self.header)
+        self._unchecked = decode_unchecked(self.encoded, self.header)
+        return shrink(self._unchecked, THUMBNAIL_SIDE)
 
     @cached_property
     def pixels(self) -> NDArray[np.uint8]:
         """(H, W, 3) uint8 sRGB, upright, alpha over white; see `million_ird.images.decode`."""
-        return decode(self.encoded, self.header)
+        pixels = decode(self.encoded, self.header, self._unchecked)
+        self._unchecked = None
+        return pixels
 
     @cached_property
     def luma(self) -> NDArray[np.uint8]:
@@ -50,5 +64,5 @@ class EncodedImage:
 
     @cached_property
     def line_steps(self) -> tuple[LineSteps, LineSteps]:
-        """Mean steps of `luma`, at least 4 px high and wide, along up to 512 rows, and as many columns."""
+        """Mean steps of `luma`, at least 13 px high and wide, along up to 512 rows, and as many columns."""
         return line_steps(self.luma)

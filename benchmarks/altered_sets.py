@@ -229,9 +229,9 @@ _THREE = ((0, 0, 0.64, 1), (0.64, 0, 0.36, 0.5), (0.64, 0.5, 0.36, 0.5))
 _NINE, _TWELVE = ([(x / w, y / 3, 1 / w, 1 / 3) for y in range(3) for x in range(w)] for w in (3, 4))
 _KERNELS = {
     "nearest": (Image.Resampling.NEAREST, (1.25, 1.5, 2, 3, 4)),
-    "bilinear": (Image.Resampling.BILINEAR, (1.25, 1.5, 2, 4)),
-    "bicubic": (Image.Resampling.BICUBIC, (1.25, 1.5, 2)),
-    "Lanczos": (Image.Resampling.LANCZOS, (1.25, 1.5, 2)),
+    "bilinear": (Image.Resampling.BILINEAR, (1.25, 4 / 3, 1.5, 2, 4)),
+    "bicubic": (Image.Resampling.BICUBIC, (1.25, 4 / 3, 1.5, 2)),
+    "Lanczos": (Image.Resampling.LANCZOS, (1.25, 4 / 3, 1.5, 2)),
 }
 KINDS: Mapping[str, Kind] = {
     "collage": {
@@ -260,7 +260,7 @@ KINDS: Mapping[str, Kind] = {
     "page": {**{name: HARMS[name] for name in ("page, half", "page, 70 %", "dark page, 60 %")}, "desktop": _desktop},
     "few colours": {name: HARMS[name] for name in ("256 colours", "64 colours", "32 colours")},
     **{
-        f"{name} enlargement": {f"×{scale}": _enlarged(scale, kernel) for scale in scales}
+        f"{name} enlargement": {f"×{scale:.3g}": _enlarged(scale, kernel) for scale in scales}
         for name, (kernel, scales) in _KERNELS.items()
     },
     "sharpened hard": {
@@ -295,6 +295,7 @@ EDITED: Mapping[str, Kind] = {
         "half size": _reduced,
         "half size, sharpened": chained(_reduced, _sharpened(0.6, 100)),
         "half size, curve, sharpened": chained(_reduced, _curved(6), _sharpened(0.6, 80)),
+        "three quarters of the size": resized(0.75),
     }
 }
 """What people commonly do to good photographs: to be kept."""

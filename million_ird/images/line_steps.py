@@ -1,7 +1,7 @@
 """Mean steps between neighbouring pixels along lines of the luma, compiled: the base of two measures of resampling.
 
-At most 512 lines are looked at. Steps are integers, and their shares are cut off to multiples of 1/1024, so that the
-sums in float32 are exact in any order.
+At most 512 lines are looked at. Steps are integers, or sixteenths, and their shares are cut off to multiples of 1/1024,
+so that the sums in float32 are exact in any order.
 """
 
 from dataclasses import dataclass
@@ -27,8 +27,9 @@ _CLIP = np.float32(6)
 _UNIT = 1024
 _AROUND = 2 * REACH + 1
 _SCALE = np.float32(_AROUND * _UNIT)
-_LEVEL = np.float32(_AROUND)
-"""A level is added to the mean of the steps around, so that even areas count little."""
+LEVELS = 8
+"""Added to the mean of the steps around, so that even areas count little, and what JPEG leaves in a sky even less."""
+_LEVEL = np.float32(_AROUND * LEVELS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +37,11 @@ class LineSteps:
     """Mean steps at each place of parallel lines of n px: rows or columns, spread over the image."""
 
     first: Floats
-    """(n - 7,), the mean share of |b − a|, where a, b, c, d are neighbours, in the mean of the seven around plus 1."""
+    """(n - 7,), the mean share of |b − a| in the mean of the seven around plus `LEVELS`; a, b, c, … are neighbours."""
     second: Floats
     """(n - 8,), the same of |a − 2b + c|."""
+    sixth: Floats
+    """(n - 12,), the same of a 16th of the sixth difference |a − 6b + 15c − 20d + 15e − 6f + g|."""
     beside: Floats
     """(n - 3,), the mean of 2 |c − b| − |b − a| − |d − c|, cut off at ±6."""
 
@@ -59,10 +62,21 @@ def _add_shares(steps: Floats, shares: Floats) -> None:
 
 
 @compiled()
-def _add_rows(rows: Luma, first: Floats, second: Floats, beside: Floats) -> None:
+def _fill_sixth(line: Floats, out: Floats) -> None:
+    """Write a 16th of the size of the sixth differences of a line (n + 6,) to out (n,)."""
+    six, fifteen, twenty, share = _F32(6), _F32(15), _F32(20), _F32(1 / 16)
+    for x in range(out.shape[0]):
+        ends, next_to_ends = line[x] + line[x + 6], line[x + 1] + line[x + 5]
+        inner = fifteen * (line[x + 2] + line[x + 4]) - twenty * line[x + 3]
+        out[x] = share * np.abs((ends - six * next_to_ends) + inner)
+
+
+@compiled()
+def _add_rows(rows: Luma, first: Floats, second: Floats, sixth: Floats, beside: Floats) -> None:
     """Add the steps in all rows (lines, n) to the sums."""
     n, two = rows.shape[1], _F32(2)
     line, steps, bends = np.empty(n, np.float32), np.empty(n - 1, np.float32), np.empty(n - 2, np.float32)
+    sixths = np.empty(n - 6, np.float32)
     for y in range(rows.shape[0]):
         row = rows[y]
         for x in range(n):
@@ -75,13 +89,15 @@ def _add_rows(rows: Luma, first: Floats, second: Floats, beside: Floats) -> None
             beside[x] += _cut(two * steps[x + 1] - (steps[x] + steps[x + 2]))
         _add_shares(steps, first)
         _add_shares(bends, second)
+        _fill_sixth(line, sixths)
+        _add_shares(sixths, sixth)
 
 
 def line_steps(luma: Luma) -> tuple[LineSteps, LineSteps]:
     """Return the mean steps along up to `LINES` rows, and along as many columns.
 
     Args:
-        luma: (H, W), at least 9 px high and wide.
+        luma: (H, W), at least 13 px high and wide.
     """
     down, across = (-(-side // LINES) for side in luma.shape)
     columns = cv2.transpose(np.ascontiguousarray(luma[:, ::across])).astype(np.uint8, copy=False)
@@ -89,7 +105,8 @@ def line_steps(luma: Luma) -> tuple[LineSteps, LineSteps]:
 
 
 def _steps_along(rows: Luma) -> LineSteps:
-    first, second, beside = (np.zeros(rows.shape[1] - cut, np.float32) for cut in (7, 8, 3))
-    _add_rows(rows, first, second, beside)
+    first, second, sixth, beside = (np.zeros(rows.shape[1] - cut, np.float32) for cut in (7, 8, 12, 3))
+    _add_rows(rows, first, second, sixth, beside)
     share = _F32(1 / len(rows))
-    return LineSteps(first * (share / _UNIT), second * (share / _UNIT), beside * share)
+    unit = share / _UNIT
+    return LineSteps(first * unit, second * unit, sixth * unit, beside * share)

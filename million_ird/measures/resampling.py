@@ -2,24 +2,28 @@
 
 - `resampled` (≥ 0, down is better): the second differences of neighbouring pixels are smaller between two pixels of the
   small image than at them, which repeats with a period if the image was enlarged (Gallagher 2005, "Detection of linear
-  and cubic interpolation in JPEG compressed images"). Each is divided by the mean of the seven around it, plus a level,
-  so that strong texture counts no more than weak, and averaged along columns; the same along rows. The series is
-  divided by its mean over 31 columns; the number is the largest line in its spectrum, as an amplitude, less five times
-  the median of the spectrum, the lower of that along rows and of that along columns at one frequency. Photographs
-  mostly have 0 to 0.02, also if they were reduced; most of those enlarged by 1.25 and 1.5 have 0.03 and more (with
-  Lanczos' kernel two thirds and a half), and so have images reduced after a strong JPEG compression, whose blocks make
-  another period. So have those that were reduced without averaging, which is aliasing.
+  and cubic interpolation in JPEG compressed images"). Each is divided by the mean of the seven around it plus eight
+  levels, so that strong texture counts no more than weak, and averaged along columns; the same along rows. The series
+  is divided by its mean over 31 columns; the number is the largest line in its spectrum, as an amplitude, less five
+  times the median of the spectrum, the lower of that along rows and of that along columns at one frequency. Photographs
+  mostly have less than 0.01; most of those enlarged by 1.2 and more have 0.025 and more. So have images reduced to 0.6
+  to 0.95 after a strong JPEG compression, whose blocks make another period, and some with a smooth sky after a weak
+  one; and those that were reduced without averaging, which is aliasing.
 
-The same of first differences, in which repeated pixels show. The blocks of codecs have periods, too: 8 px in JPEG, 4
-and 16 in WebP, up to 32 in AVIF. Their lines are at multiples of a 32nd of the sampling rate, and the strongest of them
-are mostly at an eighth and a quarter. So
+The same of first differences, in which repeated pixels show, and of sixth differences, whose lines count 0.6 times: in
+second differences Lanczos' kernel leaves hardly a line, but its ripples close to Nyquist are strong in sixth ones. The
+blocks of codecs have periods, too: 8 px in JPEG, 4 and 16 in WebP, up to 32 in AVIF. Their lines are at multiples of a
+32nd of the sampling rate, and the strongest of them are mostly at an eighth and a quarter. So
 
-- an eighth does not count, and a quarter only in first differences, beyond what WebP has (each pixel four times);
-- the other multiples count as far as they are stronger than those two; three eighths is enlarging by 1.6;
+- an eighth does not count. A quarter counts in first differences beyond what WebP has (each pixel four times), and in
+  sixth ones beyond what the other lines of blocks let expect (enlarging by four thirds);
+- the other multiples count as far as they are stronger than those two, and in first differences than half the line at a
+  half, which WebP's blocks modulate. In sixth differences hardly any blocks are seen beyond a quarter, so lines beyond
+  it count from 0.05 on (enlarging by 1.6 and by 2);
 - so does a half, which is doubling, beyond two things that leave a line there: in first differences colour at half the
   resolution, as WebP has it; in second differences cameras, which interpolate every other pixel from a colour filter.
 
-WebP of quality 65 and less can leave a line of its own. Null under 128 px.
+Null under 128 px.
 """
 
 from collections.abc import Mapping
@@ -43,18 +47,28 @@ _CHANCE = 5.0
 _BINS = 256
 """Frequencies up to Nyquist that are told apart when rows and columns are compared."""
 _LOWEST = 4
-"""In 32nds of the sampling rate: no factor over 8 is looked for."""
+"""In 32nds of the sampling rate, as the next: no factor over 8 is looked for."""
+_EIGHTH, _QUARTER, _HALF = 4, 8, 16
 _NEAR = 0.006
 """Frequencies nearer than this to a multiple of a 32nd are those of blocks."""
 _PLACE = 32 * (np.arange(_BINS) + 0.5) / (2 * _BINS)
 _MULTIPLE = np.where(np.abs(_PLACE - np.rint(_PLACE)) <= 32 * _NEAR, np.rint(_PLACE), 0)
 """Each bin in 32nds of the sampling rate, and the multiple that it is near, or 0."""
-_OF_WEBP = 0.65
-"""The blocks of WebP give up to 0.6 at a quarter in smooth images; pixels repeated four times give 0.8 and more."""
-_OF_HALF_COLOUR = 0.55
-"""Colour at half the resolution gives up to 0.51 at a half of first differences; doubled pixels mostly 0.8 and more."""
-_OF_COLOUR_FILTERS = 0.2
-"""Simple interpolation of a camera's colour filters gives up to 0.15 at a half of second differences."""
+_SIXTH = 0.6
+"""What lines of sixth differences count: they are higher by chance, too, and in slightly reduced images."""
+_OF_BLOCKS_IN_SIXTH = 0.05
+"""Blocks and colour filters give at most 0.04 beyond a quarter of sixth differences."""
+_OF_QUARTERS = 0.18
+"""Blocks give up to 0.19 beyond the shares below; enlarging by four thirds mostly more than 0.2."""
+_SHARE_OF_SECOND, _SHARE_OF_EIGHTH = 0.3, 0.2
+_OF_WEBP = 0.55
+"""The blocks of WebP give up to 0.5 at a quarter in smooth images; pixels repeated four times mostly 0.7 and more."""
+_OF_HALF_COLOUR = 0.4
+"""Colour at half the resolution gives up to 0.38 at a half of first differences; doubled pixels mostly 0.8 and more."""
+_MODULATED = 0.5
+"""WebP's blocks give up to a quarter of the line at a half beside it."""
+_OF_COLOUR_FILTERS = 0.21
+"""Simple interpolation of a camera's colour filters gives up to 0.22 at a half of second differences."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +95,29 @@ def _strongest(rows: LineSteps, columns: LineSteps) -> float:
     # Repeated pixels have equal second differences on both sides of a step, but every other first one is 0.
     first = np.minimum(_spectrum(rows.first), _spectrum(columns.first))
     second = np.minimum(_spectrum(rows.second), _spectrum(columns.second))
+    sixth = np.minimum(_spectrum(rows.sixth), _spectrum(columns.sixth))
     shared = np.maximum(first, second)
-    eighth, quarter, half = 4, 8, 16
-    blocks = _line(shared, eighth, quarter)
-    beyond_blocks = _line(shared, *({*range(_LOWEST + 1, half)} - {quarter})) - blocks
-    doubled = max(_line(first, half) - _OF_HALF_COLOUR, _line(second, half) - _OF_COLOUR_FILTERS) - blocks
-    fourfold = _line(first, quarter) - max(_line(shared, eighth), _OF_WEBP)
-    between = float(shared[(_MULTIPLE == 0) & (_PLACE > _LOWEST)].max())
-    return max(between, beyond_blocks, doubled, fourfold, 0.0)
+    everywhere = np.maximum(shared, _SIXTH * sixth)
+    between = float(everywhere[(_MULTIPLE == 0) & (_PLACE > _LOWEST)].max())
+    return max(between, _beyond_blocks(first, second), _of_sixth(second, sixth), 0.0)
+
+
+def _beyond_blocks(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    """Return the largest line at multiples of a 32nd beyond what blocks, cameras and colour leave there."""
+    shared = np.maximum(first, second)
+    blocks = _line(shared, _EIGHTH, _QUARTER)
+    others = {*range(_LOWEST + 1, _HALF)} - {_QUARTER}
+    enlarged = max(_line(first, *others) - _MODULATED * _line(first, _HALF), _line(second, *others)) - blocks
+    doubled = max(_line(first, _HALF) - _OF_HALF_COLOUR, _line(second, _HALF) - _OF_COLOUR_FILTERS) - blocks
+    fourfold = _line(first, _QUARTER) - max(_line(shared, _EIGHTH), _OF_WEBP)
+    return max(enlarged, doubled, fourfold)
+
+
+def _of_sixth(second: NDArray[np.float64], sixth: NDArray[np.float64]) -> float:
+    """Return the same of sixth differences."""
+    of_blocks = _SHARE_OF_SECOND * _line(second, _QUARTER) + _SHARE_OF_EIGHTH * _line(sixth, _EIGHTH)
+    by_four_thirds = _line(sixth, _QUARTER) - of_blocks - _OF_QUARTERS
+    return max(by_four_thirds, _SIXTH * (_line(sixth, *range(_QUARTER + 1, _HALF + 1)) - _OF_BLOCKS_IN_SIXTH))
 
 
 def _line(lines: NDArray[np.float64], *multiples: int) -> float:

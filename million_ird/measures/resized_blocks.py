@@ -10,9 +10,10 @@
   saving as JPEG again hides most.
 
 `resampled` looks for enlargement in the same way and finds the strongest of these, too. Multiples of an eighth of the
-sampling rate do not count: blocks of the file itself are there, and those of WebP. So reductions to 0.6, 0.67 or 0.75
-show less, and those to a half nothing. Reducing with a bilinear kernel leaves lines of its own, up to 0.1 in noisy
-scenes; WebP and AVIF of quality 20 can have as much, at any size. Null under 128 px.
+sampling rate do not count: blocks of the file itself are there. Those of WebP and AVIF can be 16 px wide, so the odd
+multiples of a sixteenth count as far as they are stronger than all multiples of an eighth. So reductions to 0.6, 0.67
+or 0.75 show less, and those to a half nothing. Reducing with a bilinear kernel leaves lines of its own, up to 0.1 in
+noisy scenes; WebP and AVIF of quality 20 can have as much, at any size. Null under 128 px.
 """
 
 from collections.abc import Mapping
@@ -39,7 +40,7 @@ _HARMONICS = 3
 _WINDOW = 31
 _CHANCE = 2.0
 _NEAR = 0.006
-"""Frequencies nearer than this to a multiple of an eighth are those of the file's own blocks."""
+"""Frequencies nearer than this to a multiple of a sixteenth are those of the file's own blocks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,9 @@ def resized_blocks(luma: NDArray[np.uint8]) -> float:
 def _strongest(rows: LineSteps, columns: LineSteps) -> float:
     """Return the largest sum of the lines of blocks that rows and columns share."""
     shared = np.minimum(_amplitudes(rows.beside), _amplitudes(columns.beside))
+    eighths, sixteenths = _multiples(8), _multiples(16)
+    shared = np.where(sixteenths, np.maximum(shared - shared[eighths].max(), 0), shared)
+    shared = np.where(eighths, 0.0, shared)
     first = np.arange(int(_LENGTH / _LONGEST), int(_LENGTH / _SHORTEST))
     multiples = first * np.arange(1, _HARMONICS + 1)[:, None]
     inside = multiples < len(shared)
@@ -78,14 +82,18 @@ def _amplitudes(beside: NDArray[np.float32]) -> NDArray[np.float64]:
     centred = (series - cv2.blur(series, (_WINDOW, 1))).ravel()[margin:-margin].astype(np.float64)
     window = np.hanning(len(centred))
     amplitude = np.abs(fft.rfft(centred * window, _LENGTH)[: _LENGTH // 2]) * 2 / window.sum()
-    of_blocks, others = _frequencies()
-    usual = np.median(amplitude[others])
-    return np.where(of_blocks, 0.0, np.maximum(amplitude - _CHANCE * usual, 0))
+    usual = np.median(amplitude[_beyond_blocks()])
+    return np.asarray(np.maximum(amplitude - _CHANCE * usual, 0), np.float64)
 
 
 @cache
-def _frequencies() -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return which frequencies are those of the file's own blocks, and which others are looked at; (_LENGTH / 2,)."""
-    eighth = 8 * np.arange(_LENGTH // 2) / _LENGTH
-    of_blocks = np.abs(eighth - np.rint(eighth)) <= 8 * _NEAR
-    return of_blocks, ~of_blocks & (eighth > 1)
+def _multiples(parts: int) -> NDArray[np.bool_]:
+    """Return which frequencies are near to a multiple of the sampling rate divided by `parts`; (_LENGTH / 2,)."""
+    place = parts * np.arange(_LENGTH // 2) / _LENGTH
+    return np.abs(place - np.rint(place)) <= parts * _NEAR
+
+
+@cache
+def _beyond_blocks() -> NDArray[np.bool_]:
+    """Return which frequencies over an eighth of the sampling rate are near to no multiple of it; (_LENGTH / 2,)."""
+    return ~_multiples(8) & (8 * np.arange(_LENGTH // 2) > _LENGTH)

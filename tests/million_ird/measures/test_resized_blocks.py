@@ -62,7 +62,7 @@ def test_reducing_alone_leaves_none(name: str, factor: float) -> None:
         assert number(resized(scene(name), factor, kernel), encoder) < LIMIT, (kernel, encoder)
 
 
-@pytest.mark.parametrize(("form", "quality"), list(product(("JPEG", "WEBP", "AVIF"), (50, 75, 95))))
+@pytest.mark.parametrize(("form", "quality"), list(product(("JPEG", "WEBP", "AVIF"), (50, 60, 70, 75, 85, 95))))
 @pytest.mark.parametrize("name", ["noise", "coffee.png", "rocket.jpg"])
 def test_the_files_own_blocks_do_not_count(name: str, form: str, quality: int) -> None:
     image = encoded_image(scene(name), format=form, quality=quality)

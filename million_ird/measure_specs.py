@@ -22,6 +22,9 @@ MEASURE_SPECS: Mapping[str, MeasureSpec] = MappingProxyType(
                 Field("frames", "count", text="Frames or pages in the file"),
                 Field("bits_per_pixel", "bits", "up", "Encoded size over the number of pixels, for lossy formats"),
                 Field("jpeg_quality", "1–100", "up", "IJG quality nearest to the file's quantisation table"),
+                Field(
+                    "webp_quality", "0–100", "up", "Quality of libwebp with the mean quantizer of a lossy WebP's header"
+                ),
                 Field("camera", "0 or 1", text="Whether EXIF names the maker or model of a camera"),
             ),
         ),

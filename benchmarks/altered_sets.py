@@ -126,6 +126,18 @@ def _bars(share: float, shade: int, sides: str) -> Alteration:
     return alter
 
 
+def _rotated(degrees: float, shade: int) -> Alteration:
+    return lambda image, _: image.rotate(degrees, Image.Resampling.BICUBIC, fillcolor=(shade,) * 3)
+
+
+def _rounded(image: Image.Image, _: np.random.Generator) -> Image.Image:
+    """Return the image with white corners outside of a tenth of the width."""
+    inside = Image.new("L", image.size, 0)
+    shape = (0, 0, image.width - 1, image.height - 1)
+    ImageDraw.Draw(inside).rounded_rectangle(shape, image.width // 10, fill=255)
+    return Image.composite(image, Image.new("RGB", image.size, "white"), inside)
+
+
 def _desktop(image: Image.Image, _: np.random.Generator) -> Image.Image:
     """Return a screenshot of a desktop with the photograph as its background: a task bar, icons and a window."""
     out = image.copy()
@@ -258,6 +270,12 @@ KINDS: Mapping[str, Kind] = {
     "blurred sides": {name: HARMS[name] for name in ("blurred sides", "blurred above and below")},
     "mirrored sides": {name: HARMS[name] for name in ("mirrored sides",)},
     "page": {**{name: HARMS[name] for name in ("page, half", "page, 70 %", "dark page, 60 %")}, "desktop": _desktop},
+    "corners": {
+        "rotated by 3°, black": _rotated(3, 0),
+        "rotated by 7°, white": _rotated(-7, 255),
+        "rotated by 30°, grey": _rotated(30, 128),
+        "rounded, white": _rounded,
+    },
     "few colours": {name: HARMS[name] for name in ("256 colours", "64 colours", "32 colours")},
     **{
         f"{name} enlargement": {f"×{scale:.3g}": _enlarged(scale, kernel) for scale in scales}

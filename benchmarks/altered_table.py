@@ -25,7 +25,7 @@ from million_ird.config.gates import Gate, first_drop
 ADDED = frozenset(
     {
         "bar_share", "gutter_share", "joint_share", "mirror_share", "colours", "resampled",
-        "tiled_mark", "resized_blocks", "motion", "grain", "palette", "oversharpened", "smoothed",
+        "tiled_mark", "corner_share", "resized_blocks", "motion", "grain", "palette", "oversharpened", "smoothed",
     }
 )  # fmt: skip
 """Columns whose gates were made for these kinds."""

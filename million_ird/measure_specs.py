@@ -74,6 +74,12 @@ MEASURE_SPECS: Mapping[str, MeasureSpec] = MappingProxyType(
                     "down",
                     "Largest share of rows that step by more than 8 levels at the same column: images side by side",
                 ),
+                Field(
+                    "corner_share",
+                    "0–1",
+                    "down",
+                    "Smallest of four even areas of one colour with sharp edges, one in each corner: rotated images",
+                ),
             ),
         ),
         "graphics": MeasureSpec(

@@ -13,6 +13,7 @@ fills a rectangle: bars and frames have straight edges, a night sky and a dark s
 - `seam_share` (0–1, down is better): the largest share of rows that step by more than 8 levels at one and
   the same column, within at most two pixels: images put side by side. Rows only: a horizon over the sea is a
   seam in the other direction.
+- `corner_share` (0–1, down is better): see corners.py.
 """
 
 from collections.abc import Mapping
@@ -26,6 +27,7 @@ from numpy.typing import NDArray
 from million_ird.images.encoded_image import EncodedImage
 from million_ird.measure_specs import MEASURE_SPECS
 from million_ird.measure_types import Tier
+from million_ird.measures.corners import corner_share
 from million_ird.measures.graphics import colour_codes
 
 BACKGROUND_TOLERANCE = 3
@@ -57,6 +59,7 @@ class LayoutMeasure:
             "border_share": border_share(background) if counts else 0.0,
             "rim_share": rim_share(distance <= RIM_TOLERANCE) if counts else 0.0,
             "seam_share": seam_share(np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8)),
+            "corner_share": corner_share(small),
         }
 
 

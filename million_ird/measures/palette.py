@@ -8,9 +8,9 @@
   strange attractors": the correlation integral). Photographs have 0.02 to 0.23. Around the colours of a palette the
   share is near 1 without loss, and mostly 0.25 to 0.55 after JPEG 92 or WebP 90.
 
-`colours` counts the palettes of files without loss. Null under 64 px, for grey images, and where fewer than 100 blocks
-are flat and neither black nor white, fewer than 50 of them have 6 others near, or these fill fewer than 6 regions: an
-even background is one region.
+`colours` counts the palettes of files without loss. Null under 64 px, for grey, toned and nearly grey images, whose
+colours are a curve by nature (see `hue_spread`), and where fewer than 100 blocks are flat and neither black nor white,
+fewer than 50 of them have 6 others near, or these fill fewer than 6 regions: an even background is one region.
 """
 
 from collections.abc import Mapping
@@ -39,8 +39,8 @@ _FLAT = 7.0
 _DARK, _BRIGHT = 8.0, 247.0
 _NEAR, _NEARBY = 1.5, 5.0
 _LEAST_NEAR, _LEAST_COUNTED, _LEAST_REGIONS = 6, 50, 6.0
-_GREY = 1.0
-"""Largest colour difference of a grey image, in levels."""
+_ONE_HUE = 3.0
+"""Levels: toned images have up to 2.2, those of a palette mostly 4 and more, photographs 7 and more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +62,10 @@ def palette(pixels: NDArray[np.uint8]) -> float | None:
     step = max(_SIDE, int(np.ceil(np.sqrt(pixels.shape[0] * pixels.shape[1] / _SAMPLES))))
     # Numba would compile once more for what is read-only.
     colours = _flat_blocks(np.require(pixels, requirements=["C", "W"]), step)
-    if len(colours) < _FEWEST or np.abs(colours[:, 1:]).max() < _GREY * _TOTAL:
-        return None
     if len(colours) > _BLOCKS:
         colours = colours[np.arange(_BLOCKS) * len(colours) // _BLOCKS]
+    if len(colours) < _FEWEST or hue_spread(colours / _TOTAL) < _ONE_HUE:
+        return None
     near, nearby = count_near(np.ascontiguousarray(colours.T), (_NEAR * _TOTAL) ** 2, (_NEARBY * _TOTAL) ** 2)
     counted = nearby >= _LEAST_NEAR
     weights = 1 / nearby[counted]
@@ -73,6 +73,27 @@ def palette(pixels: NDArray[np.uint8]) -> float | None:
     if len(weights) < _LEAST_COUNTED or regions < _LEAST_REGIONS:
         return None
     return float((weights * weights * near[counted]).sum()) / regions
+
+
+def hue_spread(colours: NDArray[np.float64]) -> float:
+    """Return how far the colours are from being a smooth curve over luma, in levels.
+
+    For each level of luma that occurs, the mean deviation of the two colour differences from their mean, plus how much
+    this mean differs from that of the level before that occurs, divided by the root of how many levels lie between; the
+    90th percentile of these.
+
+    Args:
+        colours: (n, 3), n ≥ 1: luma from 0 to 255, red and blue difference.
+    """
+    level = np.rint(colours[:, 0]).astype(np.intp)
+    counts = np.bincount(level, minlength=256)
+    occurs = np.flatnonzero(counts)
+    spread = np.zeros(len(occurs))
+    for difference in (colours[:, 1], colours[:, 2]):
+        mean = np.bincount(level, difference, 256) / np.maximum(counts, 1)
+        spread += np.bincount(level, np.abs(difference - mean[level]), 256)[occurs] / counts[occurs]
+        spread[1:] += np.abs(np.diff(mean[occurs])) / np.sqrt(np.diff(occurs))
+    return float(np.quantile(spread, 0.9))
 
 
 @compiled()

@@ -39,8 +39,8 @@ _FLAT = 7.0
 _DARK, _BRIGHT = 8.0, 247.0
 _NEAR, _NEARBY = 1.5, 5.0
 _LEAST_NEAR, _LEAST_COUNTED, _LEAST_REGIONS = 6, 50, 6.0
-_ONE_HUE = 3.0
-"""Levels: toned images have up to 2.2, those of a palette mostly 4 and more, photographs 7 and more."""
+_ONE_HUE = 2.4
+"""Levels: toned images mostly have less than 2, those of a palette mostly 4 and more, photographs 7 and more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,8 @@
   area is what is connected to its corner and within 6 levels of it. It is 0 unless the four corners have one colour
   within 6 levels, no two of the areas are one, and each ends in an edge: 70 % of the pixels two beyond it differ by
   more than 12 levels from its corner, and on average by 0.6 times as much as the pixels five beyond. A vignette or a
-  night sky does not end so. Photographs have 0; rotated by 3
-  degrees they have 0.003 and more, with corners rounded by a tenth of the width mostly 0.001 to 0.003.
+  night sky does not end so. Photographs have 0; rotated by 3 degrees they have 0.003 and more, with corners rounded by
+  a tenth of the width mostly 0.001 to 0.003.
 """
 
 import cv2

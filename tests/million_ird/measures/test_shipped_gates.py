@@ -50,7 +50,7 @@ def test_bundled_photographs_are_kept(demo: Recipe, name: str) -> None:
         ("horse.png", "flat_artwork"),
         ("logo.png", "flat_artwork"),
         ("phantom.png", "flat_artwork"),
-        ("color.png", "no_detail"),
+        ("color.png", "framed"),
     ],
 )
 def test_other_bundled_images_are_dropped_with_a_reason(demo: Recipe, name: str, reason: str) -> None:

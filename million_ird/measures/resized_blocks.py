@@ -13,7 +13,8 @@
 sampling rate do not count: blocks of the file itself are there. Those of WebP and AVIF can be 16 px wide, so the odd
 multiples of a sixteenth count as far as they are stronger than all multiples of an eighth. So reductions to 0.6, 0.67
 or 0.75 show less, and those to a half nothing. Reducing with a bilinear kernel leaves lines of its own, up to 0.1 in
-noisy scenes; WebP and AVIF of quality 20 can have as much, at any size. Null under 128 px.
+noisy scenes; WebP and AVIF of quality 20 can have as much, at any size, and WebP of any quality under about 300 px,
+where lines are broader than what does not count. Null under 128 px.
 """
 
 from collections.abc import Mapping

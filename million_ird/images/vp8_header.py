@@ -3,14 +3,14 @@
 Only the first bytes of the first frame are read; no pixel is decoded.
 """
 
-import struct
+from million_ird.images.webp_file import iter_chunks
 
 _FRAME_TAG = 10
 """Bytes before the first partition: the frame tag, the start code, width and height."""
 _START_CODE = b"\x9d\x01\x2a"
 _EVEN = 128
 """Probability of a zero, in 256ths, with which header fields are coded."""
-SEGMENTS = 4
+_SEGMENTS = 4
 
 
 def read_quantizers(encoded: bytes) -> tuple[int, ...] | None:
@@ -29,30 +29,23 @@ def read_quantizers(encoded: bytes) -> tuple[int, ...] | None:
 
 
 def _find_vp8(encoded: bytes) -> int | None:
-    """Return where the data of the first VP8 chunk begin."""
+    """Return where the data of the first frame begin; None for other files and a lossless frame."""
     if encoded[:4] != b"RIFF" or encoded[8:12] != b"WEBP":
         return None
-    start = 12
-    while start + 8 + _FRAME_TAG <= len(encoded):
-        kind, size = struct.unpack_from("<4sI", encoded, start)
-        if kind == b"VP8 ":
-            return start + 8
-        if kind == b"VP8L":
-            return None
-        start += 24 if kind == b"ANMF" else 8 + size + size % 2  # a frame's own chunks follow 16 bytes
-    return None
+    found = next((chunk for chunk in iter_chunks(encoded) if chunk[0] in {b"VP8 ", b"VP8L"}), None)
+    return found[1] if found is not None and found[0] == b"VP8 " else None
 
 
 def _quantizers(fields: "_Fields") -> tuple[int, ...]:
     fields.number(2)  # colour space, clamping
-    segments, absolute = [0] * SEGMENTS, False
+    segments, absolute = [0] * _SEGMENTS, False
     segmented = fields.number(1)
     if segmented:
         has_map, has_data = fields.number(1), fields.number(1)
         if has_data:
             absolute = bool(fields.number(1))
-            segments = [fields.signed(7) for _ in range(SEGMENTS)]
-            for _ in range(SEGMENTS):
+            segments = [fields.signed(7) for _ in range(_SEGMENTS)]
+            for _ in range(_SEGMENTS):
                 fields.signed(6)
         for _ in range(3 if has_map else 0):
             if fields.number(1):

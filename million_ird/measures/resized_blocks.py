@@ -83,7 +83,7 @@ def _amplitudes(beside: NDArray[np.float32]) -> NDArray[np.float64]:
     centred = (series - cv2.blur(series, (_WINDOW, 1))).ravel()[margin:-margin].astype(np.float64)
     window = np.hanning(len(centred))
     amplitude = np.abs(fft.rfft(centred * window, _LENGTH)[: _LENGTH // 2]) * 2 / window.sum()
-    usual = np.median(amplitude[_beyond_blocks()])
+    usual = np.median(amplitude[_others()])
     return np.asarray(np.maximum(amplitude - _CHANCE * usual, 0), np.float64)
 
 
@@ -95,6 +95,6 @@ def _multiples(parts: int) -> NDArray[np.bool_]:
 
 
 @cache
-def _beyond_blocks() -> NDArray[np.bool_]:
+def _others() -> NDArray[np.bool_]:
     """Return which frequencies over an eighth of the sampling rate are near to no multiple of it; (_LENGTH / 2,)."""
     return ~_multiples(8) & (8 * np.arange(_LENGTH // 2) > _LENGTH)

@@ -62,6 +62,15 @@ def test_damaged_files_fail_alike_after_the_thumbnail(format: str) -> None:
     assert read < 10
 
 
+def test_damage_that_pillow_passes_over_is_found_after_the_thumbnail() -> None:
+    whole = encode_image(wave_image(300, 400), "PNG")
+    checksum = whole.rindex(b"IEND") - 8  # of the last IDAT
+    image = EncodedImage(whole[:checksum] + bytes([whole[checksum] ^ 1]) + whole[checksum + 1 :])
+    assert image.thumbnail.shape == (192, 256, 3)
+    with pytest.raises(ReadError, match=r"^damaged: wrong checksum"):
+        _ = image.pixels
+
+
 def test_hostile_files_read_alike_after_the_thumbnail(shared_data: Path, capfd: pytest.CaptureFixture[str]) -> None:
     files = [path for path in sorted((shared_data / "hostile").rglob("*")) if path.is_file()]
     assert [path for path in files[::3] if differs(path.read_bytes())] == []

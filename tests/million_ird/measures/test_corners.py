@@ -63,6 +63,18 @@ def test_photographs_and_vignettes_have_none(name: str) -> None:
     assert number(scene(name)) == 0
 
 
+@pytest.mark.parametrize("shape", [(160, 240), (171, 256), (240, 160)], ids=str)
+@pytest.mark.parametrize(("middle", "fall"), [(1.3, 0.75), (1.6, 0.9), (2, 1.2), (3, 2), (5, 3), (8, 5)])
+def test_a_bright_scene_with_a_vignette_down_to_black_has_none(
+    shape: tuple[int, int], middle: float, fall: float
+) -> None:
+    y, x = np.mgrid[-1 : 1 : shape[0] * 1j, -1 : 1 : shape[1] * 1j]
+    shade = np.clip(middle - fall * (x * x + y * y), 0, 1)
+    assert shade[0, 0] == 0
+    bright = to_colour(natural_noise(*shape) // 4 + 170)
+    assert corner_share(np.clip(bright * shade[..., None], 0, 255).astype(np.uint8)) == 0
+
+
 def test_three_corners_other_colours_and_frames_have_none() -> None:
     pixels = to_colour(natural_noise(160, 240) // 2 + 60)
     for shades in ((0, 0, 0, None), (0, 0, 0, 90)):

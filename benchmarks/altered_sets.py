@@ -14,7 +14,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from harms import HARMS, Alteration, Pixels, chained, font, on_pixels, resized
+from harms import HARMS, Alteration, Pixels, chained, font, on_pixels, resized, saved
 from labelled_sets import data_folder, is_tuning
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 
@@ -220,6 +220,11 @@ def _curved(steepness: float) -> Alteration:
     return lambda image, _: image.point(levels * 3)
 
 
+def _averaged(pixels: Pixels) -> Pixels:
+    """Return an image reduced to 0.72 by area averaging, as img2dataset does."""
+    return np.asarray(cv2.resize(pixels, None, fx=0.72, fy=0.72, interpolation=cv2.INTER_AREA), np.uint8)
+
+
 def _reduced(image: Image.Image, _: np.random.Generator) -> Image.Image:
     """Return the image at half its size, or at 320 px where that is more."""
     scale = min(1, max(0.5, 320 / min(image.size)))
@@ -314,6 +319,9 @@ EDITED: Mapping[str, Kind] = {
         "half size, sharpened": chained(_reduced, _sharpened(0.6, 100)),
         "half size, curve, sharpened": chained(_reduced, _curved(6), _sharpened(0.6, 80)),
         "three quarters of the size": resized(0.75),
+        "JPEG 85, nine tenths of the size": chained(saved("JPEG", 85), resized(0.9)),
+        "JPEG 92, 0.83 of the size": chained(saved("JPEG", 92), resized(0.83, Image.Resampling.LANCZOS)),
+        "0.72 of the size by OpenCV": on_pixels(_averaged),
     }
 }
 """What people commonly do to good photographs: to be kept."""

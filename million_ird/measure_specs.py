@@ -25,6 +25,12 @@ MEASURE_SPECS: Mapping[str, MeasureSpec] = MappingProxyType(
                 Field(
                     "webp_quality", "0–100", "up", "Quality of libwebp with the mean quantizer of a lossy WebP's header"
                 ),
+                Field(
+                    "avif_quality",
+                    "0–100",
+                    "up",
+                    "100 (1 − i / 255) with the base quantizer index i of an AVIF's header",
+                ),
                 Field("camera", "0 or 1", text="Whether EXIF names the maker or model of a camera"),
             ),
         ),
@@ -289,7 +295,7 @@ MEASURE_SPECS: Mapping[str, MeasureSpec] = MappingProxyType(
                     "resampled",
                     "≥ 0",
                     "down",
-                    "Strength of the period that enlarging leaves, or reducing after a strong JPEG compression",
+                    "Strength of the period that enlarging leaves",
                 ),
             ),
         ),
@@ -298,9 +304,10 @@ MEASURE_SPECS: Mapping[str, MeasureSpec] = MappingProxyType(
             (
                 Field(
                     "resized_blocks",
-                    f"{_LEVELS}, ≥ 0",
+                    "share, ≥ 0",
                     "down",
-                    "Strength of JPEG's blocks with a period under 8 px: reduced after a strong JPEG compression",
+                    "How much more often steps are high at the borders of JPEG's blocks with a period under 8 px: "
+                    "reduced after a strong compression",
                 ),
             ),
         ),

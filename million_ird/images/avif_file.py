@@ -1,4 +1,4 @@
-"""AVIF: the boxes that say how large its image is shown and what its colours are; see ISO/IEC 14496-12 and 23008-12."""
+"""AVIF: boxes that say how its image is shown, its colours, and where it is (ISO/IEC 14496-12 and 23008-12)."""
 
 import struct
 from collections.abc import Iterator
@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from million_ird.errors import ReadError
 
 _MAX_BOXES = 10_000
+_MAX_START = 1024
+"""Bytes that headers of a coded image need at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,16 +27,16 @@ class _Boxes:
     properties: list[tuple[bytes, bytes]] = field(default_factory=list)
     associated: dict[int, list[int]] = field(default_factory=dict)
     primary: int | None = None
+    parts: dict[int, int] = field(default_factory=dict)
+    """The first of the items that an item is made of, such as the tiles of a grid."""
+    places: dict[int, tuple[int, int]] = field(default_factory=dict)
+    """Start and end in the file of the first bytes of an item."""
 
 
 def read_avif_properties(encoded: bytes) -> AvifProperties:
     """Read the properties of the primary item; those of a file without such an item are the defaults."""
-    boxes = _Boxes()
-    try:
-        for kind, start, stop in _boxes(encoded, 0, len(encoded)):
-            if kind == b"meta":
-                _read_meta(encoded, start + 4, stop, boxes)
-    except (struct.error, IndexError):
+    boxes = _read_boxes(encoded)
+    if boxes is None:
         return AvifProperties()
     bits, points, aperture = 8, None, None
     for number in boxes.associated.get(boxes.primary or 0, []):
@@ -48,6 +50,15 @@ def read_avif_properties(encoded: bytes) -> AvifProperties:
         elif kind == b"clap" and len(body) >= 32:
             aperture = struct.unpack_from(">4IiIiI", body)
     return AvifProperties(bits, points, aperture)
+
+
+def read_av1_start(encoded: bytes) -> bytes | None:
+    """Return the first bytes of the coded primary image, or of its first tile; None where there are none."""
+    boxes = _read_boxes(encoded) if encoded[4:8] == b"ftyp" else None
+    if boxes is None or boxes.primary is None:
+        return None
+    start, stop = boxes.places.get(boxes.parts.get(boxes.primary, boxes.primary), (0, 0))
+    return encoded[start : min(stop, start + _MAX_START)] or None
 
 
 def crop_of(aperture: tuple[int, ...], width: int, height: int) -> tuple[int, int, int, int]:
@@ -92,10 +103,31 @@ def _boxes(encoded: bytes, start: int, stop: int) -> Iterator[tuple[bytes, int, 
         start = end
 
 
+def _read_boxes(encoded: bytes) -> _Boxes | None:
+    """Read the boxes of a file; None where they are broken."""
+    boxes = _Boxes()
+    try:
+        for kind, start, stop in _boxes(encoded, 0, len(encoded)):
+            if kind == b"meta":
+                _read_meta(encoded, start + 4, stop, boxes)
+    except (struct.error, IndexError):
+        return None
+    return boxes
+
+
 def _read_meta(encoded: bytes, start: int, stop: int, boxes: _Boxes) -> None:
+    inside = next((content for kind, content, _ in _boxes(encoded, start, stop) if kind == b"idat"), 0)
     for kind, content, end in _boxes(encoded, start, stop):
         if kind == b"pitm":
             boxes.primary = struct.unpack_from(">I" if encoded[content] else ">H", encoded, content + 4)[0]
+        elif kind == b"iloc":
+            _read_places(encoded, content, inside, boxes)
+        elif kind == b"iref":
+            wide = encoded[content] != 0
+            for inner, inner_start, _ in _boxes(encoded, content + 4, end):
+                if inner == b"dimg":
+                    whole, _, part = struct.unpack_from(">IHI" if wide else ">HHH", encoded, inner_start)
+                    boxes.parts[whole] = part
         elif kind == b"iprp":
             for inner, inner_start, inner_end in _boxes(encoded, content, end):
                 if inner == b"ipco":
@@ -116,3 +148,30 @@ def _read_associations(body: bytes, boxes: _Boxes) -> None:
         numbers = struct.unpack_from(f">{n_properties}{'H' if wide else 'B'}", body, position)
         position += n_properties * (2 if wide else 1)
         boxes.associated.setdefault(item, []).extend(number & (0x7FFF if wide else 0x7F) for number in numbers)
+
+
+def _read_places(encoded: bytes, at: int, inside: int, boxes: _Boxes) -> None:
+    """Read where the first bytes of each item are: in the file, or in the box of data, which starts at `inside`."""
+    version = encoded[at]
+    sizes = int.from_bytes(encoded[at + 4 : at + 6])
+    offset, length, base = (sizes >> shift & 15 for shift in (12, 8, 4))
+    index = sizes & 15 if version in {1, 2} else 0
+    at += 6
+
+    def number(width: int) -> int:
+        nonlocal at
+        if at + width > len(encoded):
+            raise IndexError("the table of places is cut off")
+        at += width
+        return int.from_bytes(encoded[at - width : at])
+
+    for _ in range(min(number(4 if version == 2 else 2), _MAX_BOXES)):
+        item = number(4 if version == 2 else 2)
+        method = number(2) & 15 if version else 0
+        other_file, start, extents = number(2), number(base), number(2)
+        for count in range(extents):
+            number(index)
+            first, size = start + number(offset), number(length)
+            if not count and not other_file and method < 2:
+                first += inside if method else 0
+                boxes.places[item] = first, first + size if size else len(encoded)

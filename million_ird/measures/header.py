@@ -14,6 +14,9 @@
   has the mean quantizer that the header of a lossy WebP states for its segments. With its default settings libwebp
   codes parts more coarsely: a file saved with 30 has 20 to 35, with 50 37 to 55, with 75 62 to 76, with 90 88 to 91.
   WebP of quality 30 is about as far from the original as JPEG of quality 40. Null for all other files.
+- `avif_quality`: 0–100, up is better. 100 (1 − i / 255) for the base quantizer index i that an AVIF's first frame
+  states. libavif 1.4 has 23 for a quality of 30, 33 for 40, 42 for 50, 53 for 60, 70 for 75, 87 for 90 and 100 for
+  lossless files. AVIF of quality 40 is about as far from the original as JPEG of quality 40. Null for all other files.
 - `camera`: 1 if the file's EXIF names the maker or the model of a camera, else 0. Of copies that are equal otherwise,
   the one with it stays.
 """
@@ -26,6 +29,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from million_ird.images.av1_header import read_quantizer
 from million_ird.images.encoded_image import EncodedImage
 from million_ird.images.vp8_header import read_quantizers
 from million_ird.measure_specs import MEASURE_SPECS
@@ -63,6 +67,7 @@ class HeaderMeasure:
             "bits_per_pixel": bits_per_pixel(image),
             "jpeg_quality": jpeg_quality(header.quantisation),
             "webp_quality": webp_quality(image.encoded),
+            "avif_quality": avif_quality(image.encoded),
             "camera": float(header.camera),
         }
 
@@ -98,6 +103,12 @@ def webp_quality(encoded: bytes) -> float | None:
         return None
     fineness = (1 - sum(quantizers) / len(quantizers) / 127) ** 3
     return 100 * (fineness * 1.5 if fineness < 0.5 else (fineness + 1) / 2)
+
+
+def avif_quality(encoded: bytes) -> float | None:
+    """Return how fine an AVIF's base quantizer is, 0–100; None for other files."""
+    quantizer = read_quantizer(encoded)
+    return None if quantizer is None else 100 * (1 - quantizer / 255)
 
 
 def ijg_luma_table(quality: int) -> NDArray[np.int64]:

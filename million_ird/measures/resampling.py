@@ -6,9 +6,15 @@
   levels, so that strong texture counts no more than weak, and averaged along columns; the same along rows. The series
   is divided by its mean over 31 columns; the number is the largest line in its spectrum, as an amplitude, less five
   times the median of the spectrum, the lower of that along rows and of that along columns at one frequency. Photographs
-  mostly have less than 0.01; most of those enlarged by 1.2 and more have 0.025 and more. So have images reduced to 0.6
-  to 0.95 after a strong JPEG compression, whose blocks make another period, and some with a smooth sky after a weak
-  one; and those that were reduced without averaging, which is aliasing.
+  mostly have less than 0.01; most of those enlarged by 1.2 and more have 0.025 and more.
+
+Reduced images have lines, too, of two kinds:
+
+- the blocks of a JPEG that was reduced. Frequencies at which there are such blocks, and the multiples of these, do not
+  count (reduced_blocks.py);
+- those of a reduction without averaging, or by OpenCV's averaging, whose pixels are means of two or of three. Unlike
+  enlarged images these have structure up to Nyquist, so lines count the less, the lower `cutoff` is (resolution.py):
+  down to a fifth.
 
 The same of first differences, in which repeated pixels show, and of sixth differences, whose lines count 0.6 times: in
 second differences Lanczos' kernel leaves hardly a line, but its ripples close to Nyquist are strong in sixth ones. The
@@ -30,7 +36,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
@@ -39,11 +44,17 @@ from million_ird.images.encoded_image import EncodedImage
 from million_ird.images.line_steps import LineSteps, line_steps
 from million_ird.measure_specs import MEASURE_SPECS
 from million_ird.measure_types import Tier
+from million_ird.measures.reduced_blocks import (
+    CHANCE,
+    SIXTH,
+    blocks_of,
+    deviations,
+    find_reduced_blocks,
+    near_multiples,
+)
+from million_ird.measures.resolution import cutoff_of
 
 _MIN_SIDE = 128
-_WINDOW = 31
-_CHANCE = 5.0
-"""Lines of up to this many times the median occur by chance."""
 _BINS = 256
 """Frequencies up to Nyquist that are told apart when rows and columns are compared."""
 _LOWEST = 4
@@ -54,8 +65,10 @@ _NEAR = 0.006
 _PLACE = 32 * (np.arange(_BINS) + 0.5) / (2 * _BINS)
 _MULTIPLE = np.where(np.abs(_PLACE - np.rint(_PLACE)) <= 32 * _NEAR, np.rint(_PLACE), 0)
 """Each bin in 32nds of the sampling rate, and the multiple that it is near, or 0."""
-_SIXTH = 0.6
-"""What lines of sixth differences count: they are higher by chance, too, and in slightly reduced images."""
+_LEAST_ENLARGED = 0.19
+"""An image enlarged by 1.25 has its line at a fifth, which must not be taken for blocks."""
+_REDUCED, _ENLARGED, _LEAST_TRUST = 20.0, 28.0, 0.2
+"""In dB. The spectrum of a reduced image goes on up to Nyquist: its `cutoff` is mostly 10 to 28, else 26 to 45."""
 _OF_BLOCKS_IN_SIXTH = 0.05
 """Blocks and colour filters give at most 0.04 beyond a quarter of sixth differences."""
 _OF_QUARTERS = 0.18
@@ -82,22 +95,31 @@ class ResamplingMeasure:
         """Measure second differences along up to 512 rows and 512 columns of the luma."""
         if min(image.luma.shape) < _MIN_SIDE:
             return dict.fromkeys(self.fields)
-        return {"resampled": _strongest(*image.line_steps)}
+        cutoff = cutoff_of(image)
+        return {
+            "resampled": _strongest(*image.line_steps, blocks_of(image)) * (1 if cutoff is None else _trust(cutoff))
+        }
 
 
 def resampled(luma: NDArray[np.uint8]) -> float:
-    """Return the largest line that rows and columns share; luma: (H, W)."""
-    return _strongest(*line_steps(luma))
+    """Return the largest line that rows and columns share, whatever the `cutoff`; luma: (H, W)."""
+    rows, columns = line_steps(luma)
+    return _strongest(rows, columns, find_reduced_blocks(rows, columns))
 
 
-def _strongest(rows: LineSteps, columns: LineSteps) -> float:
+def _trust(cutoff: float) -> float:
+    """Return what a line counts in an image with this `cutoff` in dB."""
+    return min(max((cutoff - _REDUCED) / (_ENLARGED - _REDUCED), _LEAST_TRUST), 1.0)
+
+
+def _strongest(rows: LineSteps, columns: LineSteps, blocks: NDArray[np.float64]) -> float:
     """Return the largest line that rows and columns share."""
+    blocks = blocks[blocks < _LEAST_ENLARGED]
     # Repeated pixels have equal second differences on both sides of a step, but every other first one is 0.
-    first = np.minimum(_spectrum(rows.first), _spectrum(columns.first))
-    second = np.minimum(_spectrum(rows.second), _spectrum(columns.second))
-    sixth = np.minimum(_spectrum(rows.sixth), _spectrum(columns.sixth))
+    pairs = (rows.first, columns.first), (rows.second, columns.second), (rows.sixth, columns.sixth)
+    first, second, sixth = (np.minimum(*(_spectrum(steps, blocks) for steps in pair)) for pair in pairs)
     shared = np.maximum(first, second)
-    everywhere = np.maximum(shared, _SIXTH * sixth)
+    everywhere = np.maximum(shared, SIXTH * sixth)
     between = float(everywhere[(_MULTIPLE == 0) & (_PLACE > _LOWEST)].max())
     return max(between, _beyond_blocks(first, second), _of_sixth(second, sixth), 0.0)
 
@@ -117,7 +139,7 @@ def _of_sixth(second: NDArray[np.float64], sixth: NDArray[np.float64]) -> float:
     """Return the same of sixth differences."""
     of_blocks = _SHARE_OF_SECOND * _line(second, _QUARTER) + _SHARE_OF_EIGHTH * _line(sixth, _EIGHTH)
     by_four_thirds = _line(sixth, _QUARTER) - of_blocks - _OF_QUARTERS
-    return max(by_four_thirds, _SIXTH * (_line(sixth, *range(_QUARTER + 1, _HALF + 1)) - _OF_BLOCKS_IN_SIXTH))
+    return max(by_four_thirds, SIXTH * (_line(sixth, *range(_QUARTER + 1, _HALF + 1)) - _OF_BLOCKS_IN_SIXTH))
 
 
 def _line(lines: NDArray[np.float64], *multiples: int) -> float:
@@ -125,14 +147,13 @@ def _line(lines: NDArray[np.float64], *multiples: int) -> float:
     return float(lines[np.isin(_MULTIPLE, multiples)].max())
 
 
-def _spectrum(steps: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return the amplitude beyond chance of a series of mean steps; (n,) → (_BINS,)."""
-    series = steps[None]
-    usual = np.maximum(cv2.blur(series, (_WINDOW, 1)), 0.05)
-    ratio = np.clip(series / usual - 1, -1, 1).ravel().astype(np.float64)
+def _spectrum(steps: NDArray[np.float32], blocks: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the amplitude beyond chance of a series of mean steps, without the lines of blocks; (n,) → (_BINS,)."""
+    ratio = deviations(steps)
     window = np.hanning(len(ratio))
     amplitude = np.abs(fft.rfft(ratio * window)) * 2 / window.sum()
-    beyond = np.maximum(amplitude - _CHANCE * np.median(amplitude), 0)
+    beyond = np.maximum(amplitude - CHANCE * np.median(amplitude), 0)
+    beyond[near_multiples(blocks, np.arange(len(beyond)) / len(ratio))] = 0
     lines = np.zeros(_BINS)
     np.maximum.at(lines, np.minimum(np.arange(len(beyond)) * 2 * _BINS // len(ratio), _BINS - 1), beyond)
     return lines

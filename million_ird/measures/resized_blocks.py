@@ -1,20 +1,17 @@
 """JPEG's blocks at another period than eight: an image that was compressed strongly and then reduced.
 
-- `resized_blocks` (grey levels, ≥ 0, down is better): how much more neighbouring pixels differ at the borders of
-  blocks than beside them, where blocks have a period of 4.5 to 7.75 px, as they have after a reduction to 0.57 to
-  0.97. Each difference of neighbours, less the mean of the two beside it, is clipped at 3 levels, so that edges count
-  little, and averaged along columns; the same along rows. In the spectrum of such a series blocks are lines at one,
-  two and three times their frequency. Of each, the lower of both directions counts, less twice the median of the
-  spectrum. The number is the largest sum of the three. Photographs mostly have 0 to 0.04; those reduced after JPEG 30
-  and worse mostly 0.1 and more, after JPEG 75 a quarter as much, which in a lossless file can be more than 0.08;
-  saving as JPEG again hides most.
+- `resized_blocks` (a share, ≥ 0, down is better): how much more often steps between neighbouring pixels are high at the
+  borders of blocks than elsewhere, where blocks have a period of 4.5 to 8 px, as after a reduction to 0.56 to 0.99. A
+  step is high if it is at least 2.5 levels above the mean of the two beside it; in smooth areas those of JPEG 30 are,
+  those of JPEG 75 hardly. Their share is counted along columns, and along rows. In the spectrum of such a series blocks
+  are lines at one, two and three times their frequency, which reduced_blocks.py tells. Of each, the lower of both
+  directions counts, less twice the median of the spectrum. The number is the largest sum of the three. Photographs
+  mostly have 0, reduced ones of JPEG 85 and better up to 0.01, after JPEG 30 mostly 0.02 and more, after JPEG 15 0.05;
+  saving as JPEG again hides half.
 
-`resampled` looks for enlargement in the same way and finds the strongest of these, too. Multiples of an eighth of the
-sampling rate do not count: blocks of the file itself are there. Those of WebP and AVIF can be 16 px wide, so the odd
-multiples of a sixteenth count as far as they are stronger than all multiples of an eighth. So reductions to 0.6, 0.67
-or 0.75 show less, and those to a half nothing. Reducing with a bilinear kernel leaves lines of its own, up to 0.1 in
-noisy scenes; WebP and AVIF of quality 20 can have as much, at any size, and WebP of any quality under about 300 px,
-where lines are broader than what does not count. Null under 128 px.
+Multiples of an eighth of the sampling rate do not count: blocks of the file itself are there. Those of WebP and AVIF
+can be 16 px wide, so the odd multiples of a sixteenth count as far as they are stronger than all multiples of an
+eighth. So reductions to 0.6, 0.67 or 0.75 show less, and those to a half nothing. Null under 128 px.
 """
 
 from collections.abc import Mapping
@@ -31,12 +28,11 @@ from million_ird.images.encoded_image import EncodedImage
 from million_ird.images.line_steps import LineSteps, line_steps
 from million_ird.measure_specs import MEASURE_SPECS
 from million_ird.measure_types import Tier
+from million_ird.measures.reduced_blocks import blocks_of, find_reduced_blocks
 
 _MIN_SIDE = 128
 _LENGTH = 8192
 """Samples of the spectrum, and the most pixels of a line that are looked at."""
-_SHORTEST, _LONGEST = 4.5, 7.75
-"""Periods in px of the blocks that are looked for."""
 _HARMONICS = 3
 _WINDOW = 31
 _CHANCE = 2.0
@@ -55,21 +51,24 @@ class ResizedBlocksMeasure:
         """Measure differences along up to 512 rows and 512 columns of the luma; null under 128 px."""
         if min(image.luma.shape) < _MIN_SIDE:
             return dict.fromkeys(self.fields)
-        return {"resized_blocks": _strongest(*image.line_steps)}
+        return {"resized_blocks": _strongest(*image.line_steps, blocks_of(image))}
 
 
 def resized_blocks(luma: NDArray[np.uint8]) -> float:
-    """Return the strength in grey levels of the blocks that both directions share; luma: (H, W)."""
-    return _strongest(*line_steps(luma))
+    """Return the strength of the blocks that both directions share, as a share; luma: (H, W)."""
+    rows, columns = line_steps(luma)
+    return _strongest(rows, columns, find_reduced_blocks(rows, columns))
 
 
-def _strongest(rows: LineSteps, columns: LineSteps) -> float:
+def _strongest(rows: LineSteps, columns: LineSteps, blocks: NDArray[np.float64]) -> float:
     """Return the largest sum of the lines of blocks that rows and columns share."""
+    if not len(blocks):
+        return 0.0
     shared = np.minimum(_amplitudes(rows.beside), _amplitudes(columns.beside))
     eighths, sixteenths = _multiples(8), _multiples(16)
     shared = np.where(sixteenths, np.maximum(shared - shared[eighths].max(), 0), shared)
     shared = np.where(eighths, 0.0, shared)
-    first = np.arange(int(_LENGTH / _LONGEST), int(_LENGTH / _SHORTEST))
+    first = np.rint(blocks * _LENGTH).astype(np.intp)
     multiples = first * np.arange(1, _HARMONICS + 1)[:, None]
     inside = multiples < len(shared)
     return float(np.where(inside, shared[np.where(inside, multiples, 0)], 0).sum(axis=0).max())
@@ -77,8 +76,7 @@ def _strongest(rows: LineSteps, columns: LineSteps) -> float:
 
 def _amplitudes(beside: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return the amplitude beyond chance at each frequency of a series of mean steps; (n,) → (_LENGTH / 2,)."""
-    # A border's step is compared with the mean of the two beside it, hence half.
-    series = beside[None, : _LENGTH - 3] / 2
+    series = beside[None, : _LENGTH - 3]
     margin = _WINDOW // 2
     centred = (series - cv2.blur(series, (_WINDOW, 1))).ravel()[margin:-margin].astype(np.float64)
     window = np.hanning(len(centred))

@@ -27,6 +27,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import ClassVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +57,7 @@ _FALLS = np.arange(14, 41)
 """From these rings on the steepest fall is looked for. Near Nyquist many a camera breaks off."""
 _FLOOR = 0.02
 """Power per pixel that counts as none; the rounding of 8-bit pixels alone gives 1/12."""
+_KNOWN: WeakKeyDictionary[EncodedImage, "SharpestTiles | None"] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,27 +69,66 @@ class ResolutionMeasure:
 
     def measure(self, image: EncodedImage) -> Mapping[str, float | None]:
         """Measure the Fourier transform of a few tiles of the luma."""
-        luma = image.luma
-        if min(luma.shape) < TILE:
+        tiles = sharpest_tiles(image)
+        if tiles is None:
             return dict.fromkeys(self.fields)
-        sharpest, smoothest = extreme_tiles(luma)
-        power = mean_power(sharpest)
-        rings = ring_means(power)
-        if rings[5:17].mean() < 1:
-            return dict.fromkeys(self.fields)
-        structure = structure_level(rings, ring_means(mean_power(smoothest)), noise_of(image) or 0)
-        octave_drop = float(structure[7:24].mean() - structure[36:].mean())
-        level = 10 * np.log10(rings + _FLOOR)
+        structure, power = tiles.structure, tiles.power
+        level = 10 * np.log10(ring_means(power) + _FLOOR)
         total = float(power.sum() - power[0, 0])
         return {
-            "octave_drop": octave_drop,
+            "octave_drop": _octave_drop(structure),
             "lower_octave_drop": float(structure[6:15].mean() - structure[20:33].mean()),
-            "cutoff": octave_drop + _STEEPEST * steepest_fall(structure),
+            "cutoff": _cutoff(structure),
             "effective_resolution": effective_resolution(level),
             "high_frequency_share": float(power[_rings() > _NYQUIST // 2].sum() / total),
-            "oversharpened": oversharpened(luma, level),
-            "smoothed": smoothed(structure, sharpest),
+            "oversharpened": oversharpened(image.luma, level),
+            "smoothed": smoothed(structure, tiles.pixels),
         }
+
+
+@dataclass(frozen=True, slots=True)
+class SharpestTiles:
+    """The sharpest tiles of an image and their spectrum."""
+
+    pixels: NDArray[np.float32]
+    """(n, TILE, TILE), zero mean."""
+    power: NDArray[np.float64]
+    """(128, 65), the mean power."""
+    structure: NDArray[np.float64]
+    """(65,), the level in dB of what is above the noise."""
+
+
+def sharpest_tiles(image: EncodedImage) -> SharpestTiles | None:
+    """Return the sharpest tiles, which two measures need, found once; None where an image has no resolution."""
+    if image not in _KNOWN:
+        _KNOWN[image] = _sharpest_tiles(image)
+    return _KNOWN[image]
+
+
+def cutoff_of(image: EncodedImage) -> float | None:
+    """Return `cutoff` of an image in dB; None where it has no resolution."""
+    tiles = sharpest_tiles(image)
+    return None if tiles is None else _cutoff(tiles.structure)
+
+
+def _sharpest_tiles(image: EncodedImage) -> SharpestTiles | None:
+    if min(image.luma.shape) < TILE:
+        return None
+    sharpest, smoothest = extreme_tiles(image.luma)
+    power = mean_power(sharpest)
+    rings = ring_means(power)
+    if rings[5:17].mean() < 1:
+        return None
+    structure = structure_level(rings, ring_means(mean_power(smoothest)), noise_of(image) or 0)
+    return SharpestTiles(sharpest, power, structure)
+
+
+def _octave_drop(structure: NDArray[np.float64]) -> float:
+    return float(structure[7:24].mean() - structure[36:].mean())
+
+
+def _cutoff(structure: NDArray[np.float64]) -> float:
+    return _octave_drop(structure) + _STEEPEST * steepest_fall(structure)
 
 
 def structure_level(rings: NDArray[np.float64], smooth: NDArray[np.float64], noise: float) -> NDArray[np.float64]:

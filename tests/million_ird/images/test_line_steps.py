@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from million_ird.images.line_steps import LEVELS, LINES, REACH, LineSteps, line_steps
+from million_ird.images.line_steps import BORDER, LEVELS, LINES, REACH, LineSteps, line_steps
 from million_ird.runtime.threads import single_threaded
 
 Luma = NDArray[np.uint8]
@@ -23,7 +23,9 @@ def _along(rows: Luma) -> LineSteps:
     beside = np.asarray(cv2.filter2D(first, cv2.CV_16S, np.array([[-1, 2, -1]], np.float32)))[:, 1:-1]
     kernel = np.array([[1, -6, 15, -20, 15, -6, 1]], np.float32)
     sixth = np.abs(np.asarray(cv2.filter2D(rows, cv2.CV_32F, kernel)))[:, 3:-3]
-    return LineSteps(_shares(first), _shares(second), _shares(sixth, 16), _means(np.clip(beside, -6, 6)))
+    return LineSteps(
+        _shares(first), _shares(second), _shares(sixth, 16), _means((beside >= 2 * BORDER).astype(np.int16))
+    )
 
 
 def _shares(steps: NDArray[np.generic], unit: int = 1) -> NDArray[np.float32]:

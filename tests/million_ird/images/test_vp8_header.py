@@ -5,7 +5,6 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,6 +13,7 @@ from PIL import Image
 from million_ird.images.vp8_header import read_quantizers
 from million_ird.measures.header import webp_quality
 from tests.million_ird.images.encoded_images import encode_image, wave_image
+from tests.million_ird.images.psnr_of_luma import psnr
 from tests.million_ird.measures.sample_images import BUNDLED
 
 SCENE = Image.open(BUNDLED / "coffee.png").convert("RGB")
@@ -96,12 +96,6 @@ def test_webp_of_quality_30_is_about_as_far_from_the_original_as_jpeg_of_40() ->
             psnr(image, encode_image(image, form, quality=quality)) for form, quality in (("WEBP", 30), ("JPEG", 40))
         )
         assert webp == pytest.approx(jpeg, abs=1.5), name
-
-
-def psnr(image: Image.Image, encoded: bytes) -> float:
-    """Return the PSNR of a file's luma in dB."""
-    before, after = (np.asarray(one.convert("L"), np.float64) for one in (image, Image.open(io.BytesIO(encoded))))
-    return float(10 * np.log10(255**2 / np.square(before - after).mean()))
 
 
 @TOOLS

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from million_ird.measures.resampling import ResamplingMeasure, resampled
-from tests.million_ird.measures.sample_images import BUNDLED, bundled_image, encoded_image, natural_noise
+from tests.million_ird.measures.sample_images import BUNDLED, ENCODERS, bundled_image, encoded_image, natural_noise
 
 MEASURE = ResamplingMeasure()
 LIMIT = 0.025
@@ -76,9 +76,33 @@ def test_reducing_with_averaging_leaves_none(kernel: str, factor: float) -> None
     assert number(resized(SCENE, factor, Image.Resampling[kernel]), format="JPEG", quality=92) < LIMIT
 
 
-def test_an_image_reduced_after_strong_compression_has_one() -> None:
-    compressed = Image.open(_jpeg(SCENE, 10))
-    assert number(resized(compressed, 0.87, Image.Resampling.BICUBIC)) > LIMIT
+SCENES = [None, "coffee.png", "chelsea.png", "astronaut.png", "rocket.jpg"]
+
+
+@pytest.mark.parametrize("quality", [80, 88, 95])
+@pytest.mark.parametrize("factor", [0.96, 0.93, 0.9, 0.85, 0.83, 0.8, 0.77, 0.7, 0.6])
+def test_the_blocks_of_a_jpeg_that_was_reduced_are_no_period(quality: int, factor: float) -> None:
+    for name, kernel in product(SCENES, ("BICUBIC", "LANCZOS")):
+        image = SCENE if name is None else Image.open(BUNDLED / name).convert("RGB")
+        reduced = resized(Image.open(_jpeg(image, quality)), factor, Image.Resampling[kernel])
+        for options in ENCODERS.values():
+            assert number(reduced, **options) < LIMIT, (name, kernel, options)
+
+
+@pytest.mark.parametrize("factor", [0.95, 0.9, 0.72, 0.67, 0.62, 0.58, 0.45])
+@pytest.mark.parametrize("kernel", [cv2.INTER_AREA, cv2.INTER_LINEAR], ids=["area", "linear"])
+def test_reducing_as_opencv_does_leaves_none(kernel: int, factor: float) -> None:
+    for name in SCENES[1:]:
+        pixels = np.asarray(Image.open(BUNDLED / str(name)).convert("RGB"))
+        reduced = Image.fromarray(cv2.resize(pixels, None, fx=factor, fy=factor, interpolation=kernel))
+        for options in ENCODERS.values():
+            assert number(reduced, **options) < LIMIT, (name, options)
+
+
+@pytest.mark.parametrize("factor", [1.2, 1.25, 1.4, 1.5, 1.8])
+def test_an_enlarged_jpeg_is_found_although_it_has_blocks(factor: float) -> None:
+    for quality in (60, 85):
+        assert number(resized(Image.open(_jpeg(SCENE, quality)), factor, Image.Resampling.BICUBIC)) > LIMIT
 
 
 @pytest.mark.parametrize("name", ["camera.png", "chelsea.png", "coffee.png", "motorcycle_left.png", "rocket.jpg"])

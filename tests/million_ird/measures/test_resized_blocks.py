@@ -4,6 +4,7 @@ import functools
 import io
 from itertools import product
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -12,7 +13,7 @@ from million_ird.measures.resized_blocks import ResizedBlocksMeasure, resized_bl
 from tests.million_ird.measures.sample_images import BUNDLED, ENCODERS, bundled_image, encoded_image, natural_noise
 
 MEASURE = ResizedBlocksMeasure()
-LIMIT = 0.08
+LIMIT = 0.013
 FULL = pytest.mark.full
 KERNELS = ("BILINEAR", "BICUBIC", "LANCZOS")
 
@@ -44,7 +45,8 @@ def number(image: Image.Image, encoder: str = "PNG") -> float:
     "name", ["coffee.png", *(pytest.param(n, marks=FULL) for n in ("chelsea.png", "astronaut.png"))]
 )
 def test_blocks_are_found_after_reducing(name: str, quality: int, factor: float) -> None:
-    for kernel in KERNELS:
+    # Saving as JPEG again hides what a soft kernel left of blocks of JPEG 30 in images of 400 to 500 px.
+    for kernel in KERNELS if quality < 30 else KERNELS[1:]:
         image = resized(compressed(scene(name), quality), factor, kernel)
         for encoder in ENCODERS:
             assert number(image, encoder) > LIMIT, (kernel, encoder)
@@ -60,6 +62,23 @@ def test_the_stronger_the_compression_the_larger() -> None:
 def test_reducing_alone_leaves_none(name: str, factor: float) -> None:
     for kernel, encoder in product(("BICUBIC", "LANCZOS"), ENCODERS):
         assert number(resized(scene(name), factor, kernel), encoder) < LIMIT, (kernel, encoder)
+
+
+@pytest.mark.parametrize("factor", [0.95, 0.88, 0.83, 0.77, 0.72, 0.62])
+@pytest.mark.parametrize("name", ["coffee.png", "chelsea.png", "astronaut.png", "rocket.jpg"])
+def test_reducing_a_good_jpeg_leaves_few(name: str, factor: float) -> None:
+    for encoder in ENCODERS:
+        for quality, kernel in product((85, 95), KERNELS):
+            reduced = resized(compressed(scene(name), quality), factor, kernel)
+            assert number(reduced, encoder) < LIMIT, (quality, kernel, encoder)
+
+
+@pytest.mark.parametrize("factor", [0.95, 0.9, 0.77, 0.72, 0.67, 0.62, 0.58])
+@pytest.mark.parametrize("name", ["coffee.png", "chelsea.png", "astronaut.png", "rocket.jpg"])
+def test_reducing_as_opencv_does_leaves_none(name: str, factor: float) -> None:
+    for encoder in ENCODERS:
+        averaged = cv2.resize(np.asarray(scene(name)), None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+        assert number(Image.fromarray(averaged), encoder) < LIMIT, encoder
 
 
 @pytest.mark.parametrize(("form", "quality"), list(product(("JPEG", "WEBP", "AVIF"), (50, 60, 70, 75, 85, 95))))

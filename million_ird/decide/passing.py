@@ -24,10 +24,11 @@ from million_ird.dedup.preference import Copies, standings
 from million_ird.dedup.search import HashPairSearch, find_near_duplicates
 from million_ird.dedup.search_keys import BatchReader, NearDuplicateRules, Positions
 from million_ird.dedup.verification import PairVerifier, Relation
+from million_ird.measures.header import equal_jpeg_quality
 from million_ird.runtime.storage import disk_errors
 from million_ird.schema import EXACT, LEAK, NEAR, PIXELS, REMOVED, SCENE, SHARED_MARK
 
-QUALITY = ("jpeg_quality", "jpeg_trace", "niqe_ird")
+QUALITY = ("jpeg_quality", "jpeg_trace", "webp_quality", "avif_quality", "niqe_ird")
 """Columns that decide which of two copies of the same size is better: compression first, then appearance."""
 DETAIL = "octave_drop"
 """Column that shows, beside a smaller copy, that an image was enlarged."""
@@ -248,7 +249,8 @@ def _quality_rank(numbers: pa.Table) -> Positions:
     In this order: most pixels, least compressed, most natural, named by a camera, most bytes, first in the scan.
     """
     values = {name: as_floats(numbers[name]) for name in ("bytes", "camera", *QUALITY)}
-    compression = np.fmin(values["jpeg_quality"], values["jpeg_trace"])
+    jpeg = np.fmin(values["jpeg_quality"], values["jpeg_trace"])
+    compression = np.fmin(jpeg, equal_jpeg_quality(values["webp_quality"], values["avif_quality"]))
     naturalness = np.asarray(np.round(np.nan_to_num(values["niqe_ird"], nan=99.0), 1), np.float64)
     return rank_rows(
         _pixels(numbers),

@@ -18,7 +18,7 @@ def read_quantizers(encoded: bytes) -> tuple[int, ...] | None:
 
     None for other files and where the header is broken; of an animation, those of the first frame.
     """
-    start = _find_vp8(encoded)
+    start = find_vp8(encoded)
     if start is None or encoded[start] & 1 or encoded[start + 3 : start + 6] != _START_CODE:
         return None
     fields = _Fields(encoded[start + _FRAME_TAG : start + _FRAME_TAG + 256])
@@ -28,8 +28,8 @@ def read_quantizers(encoded: bytes) -> tuple[int, ...] | None:
         return None
 
 
-def _find_vp8(encoded: bytes) -> int | None:
-    """Return where the data of the first frame begin; None for other files and a lossless frame."""
+def find_vp8(encoded: bytes) -> int | None:
+    """Return where the data of the first frame of a lossy WebP begin; None for other files and a lossless frame."""
     if encoded[:4] != b"RIFF" or encoded[8:12] != b"WEBP":
         return None
     found = next((chunk for chunk in iter_chunks(encoded) if chunk[0] in {b"VP8 ", b"VP8L"}), None)

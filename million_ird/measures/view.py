@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from million_ird.images.encoded_image import EncodedImage
+from million_ird.measures.header import quality_of_coding
 from million_ird.measures.pixel_sums import window_responses
 from million_ird.measures.signature import content_box
 
@@ -36,14 +37,10 @@ VIEW = np.dtype(
 )
 """Layout of the numbers in the column `view`; the thumbnail follows, as a WebP file."""
 _WEBP_QUALITY = 92
-_UNTOLD_QUALITY = 75
-"""The default of the usual encoders of WebP."""
 _WINDOW = 64
 """Largest side in px of the windows in which pixels are looked at: all up to 1024×1024, a part of larger images."""
 _LINES = 64
 """Rows, and columns, in which halos and repeats are looked for."""
-_LOSSY = frozenset({"AVIF", "HEIF", "HEIC"})
-_HEADERS = 1 << 16
 _SAMPLED = 1 << 16
 _STEPS = 24
 """Steps of a stored logarithm to a doubling of the structure."""
@@ -76,7 +73,7 @@ class View:
     halo: float
     """Median overshoot beside edges as a share of their height, ≥ 0; NaN with few edges."""
     coding: float
-    """Quality, 1 to 100, that is assumed of a lossy file that does not state it; 100 for all others."""
+    """Quality, 1 to 100, of a JPEG that is as coarse as a WebP or AVIF; 100 for all others."""
     repeats: float
     """Share of the rows or columns, 0 to 1, that nearly repeat the one before while their neighbours do not."""
 
@@ -97,7 +94,7 @@ def pack_view(image: EncodedImage) -> bytes:
     packed["comb"], packed["clipped"] = _tones(image.pixels)
     lines = luma[:: max(1, luma.shape[0] // _LINES)], luma[:, :: max(1, luma.shape[1] // _LINES)].T
     packed["halo"] = _halo(lines)
-    packed["coding"] = _UNTOLD_QUALITY if _is_lossy(image) else 100
+    packed["coding"] = quality_of_coding(image)
     packed["repeats"] = max(_repeats(rows) for rows in lines)
     return packed.tobytes() + encode_thumbnail(thumbnail)
 
@@ -132,13 +129,6 @@ def unpack_view(packed: bytes | None) -> View | None:
         repeats=float(numbers["repeats"]),
         coding=float(numbers["coding"]),
     )
-
-
-def _is_lossy(image: EncodedImage) -> bool:
-    """Return whether a file is coded with loss, and does not state its quality."""
-    if image.header.format == "WEBP":
-        return b"VP8 " in image.encoded[:_HEADERS]
-    return image.header.format in _LOSSY
 
 
 def _fine_structure(luma: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

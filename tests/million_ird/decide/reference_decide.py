@@ -28,6 +28,7 @@ from million_ird.dedup.search import HashPairSearch, find_near_duplicates
 from million_ird.dedup.search_keys import BatchReader, NearDuplicateRules
 from million_ird.dedup.verification import Relation
 from million_ird.ledger import decided_schema
+from million_ird.measures.header import equal_jpeg_quality
 from million_ird.runtime.storage import disk_errors
 from million_ird.schema import (
     DROPPED,
@@ -44,7 +45,7 @@ from million_ird.schema import (
 )
 
 VERDICTS = (KEPT, DROPPED, FAILED)
-QUALITY = ("jpeg_quality", "jpeg_trace", "niqe_ird")
+QUALITY = ("jpeg_quality", "jpeg_trace", "webp_quality", "avif_quality", "niqe_ird")
 """Columns that decide which of two copies of the same size is better: compression first, then appearance."""
 
 DETAIL = "octave_drop"
@@ -282,7 +283,8 @@ def _quality_rank(scanned: pa.Table) -> NDArray[np.int64]:
     In this order: most pixels, least compressed, most natural, named by a camera, most bytes, first in the scan.
     """
     numbers = {name: as_floats(scanned[name]) for name in ("bytes", "camera", *QUALITY)}
-    compression = np.fmin(numbers["jpeg_quality"], numbers["jpeg_trace"])
+    jpeg = np.fmin(numbers["jpeg_quality"], numbers["jpeg_trace"])
+    compression = np.fmin(jpeg, equal_jpeg_quality(numbers["webp_quality"], numbers["avif_quality"]))
     naturalness = np.asarray(np.round(np.nan_to_num(numbers["niqe_ird"], nan=99.0), 1), np.float64)
     return rank_rows(
         _pixels(scanned),

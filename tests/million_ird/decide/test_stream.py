@@ -50,6 +50,8 @@ def random_rows(count: int, seed: int) -> list[dict[str, object]]:
             "width": int(draw.choice([100, 200, 300])),
             "short_side": [None, 50.0, 100.0, 200.0][int(draw.choice(4, p=[0.1, 0.1, 0.4, 0.4]))],
             "jpeg_quality": [None, 30.0, 40.0, 90.0][int(draw.choice(4, p=[0.1, 0.1, 0.4, 0.4]))],
+            "webp_quality": [None, 20.0, 50.0, 90.0][int(draw.choice(4, p=[0.7, 0.1, 0.1, 0.1]))],
+            "avif_quality": [None, 30.0, 60.0][int(draw.choice(3, p=[0.8, 0.1, 0.1]))],
             "sharpest_blocks": [None, 2.9, 3.0][int(draw.choice(3, p=[0.2, 0.1, 0.7]))],
             "octave_drop": [None, 1.0, 30.0][int(draw.integers(0, 3))],
             "tier": int(draw.choice([0, 1, 4], p=[0.1, 0.1, 0.8])),

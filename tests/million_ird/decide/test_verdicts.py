@@ -113,6 +113,28 @@ def test_the_largest_of_near_duplicates_is_kept() -> None:
     assert [verdict["duplicate_of"] for verdict in found] == ["b", None, "b"]
 
 
+@pytest.mark.parametrize(
+    ("better", "worse"),
+    [
+        ({}, {"webp_quality": 90.0}),
+        ({}, {"avif_quality": 80.0}),
+        ({"webp_quality": 90.0}, {"webp_quality": 60.0}),
+        ({"webp_quality": 90.0}, {"jpeg_quality": 80.0}),
+        ({"jpeg_quality": 80.0}, {"webp_quality": 60.0}),
+        ({"avif_quality": 70.0}, {"jpeg_quality": 80.0}),
+        ({"jpeg_quality": 80.0}, {"avif_quality": 42.0}),
+        ({"jpeg_quality": 95.0}, {"jpeg_quality": 95.0, "jpeg_trace": 60.0}),
+    ],
+    ids=str,
+)
+def test_of_copies_alike_the_least_compressed_is_kept(better: dict[str, float], worse: dict[str, float]) -> None:
+    quality = dict.fromkeys(("jpeg_quality", "jpeg_trace", "webp_quality", "avif_quality"))
+    for first, second in ((better, worse), (worse, better)):
+        rows = [row("a", phash="0" * 16, **(quality | first)), row("b", phash="0" * 16, **(quality | second))]
+        dropped = ["duplicate_near" if one is worse else "kept" for one in (first, second)]
+        assert reasons(rows, parse({"gates": []}, origin="test")) == dropped
+
+
 def test_an_exact_copy_points_to_the_image_that_replaced_its_original() -> None:
     rows = [
         row("small", id="x", phash="0" * 16),

@@ -4,6 +4,7 @@ import base64
 import re
 import shutil
 import subprocess
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from million_ird.images.av1_header import read_quantizer
-from million_ird.measures.header import avif_quality
+from million_ird.images.encoded_image import EncodedImage
+from million_ird.measures.header import avif_quality, quality_of_coding
 from tests.million_ird.images.encoded_images import encode_image, wave_image
 from tests.million_ird.images.psnr_of_luma import psnr
 from tests.million_ird.measures.sample_images import BUNDLED
@@ -120,11 +122,22 @@ def test_broken_headers_raise_nothing(which: str, edits: list[tuple[int, int]], 
     assert found is None or 0 <= found <= 255
 
 
-def test_avif_of_quality_40_is_about_as_far_from_the_original_as_jpeg_of_40() -> None:
-    for name in ("coffee.png", "chelsea.png", "astronaut.png", "rocket.jpg"):
+@pytest.mark.parametrize(
+    ("form", "saved"), [*product(("AVIF",), (35, 44, 60, 75, 90)), *product(("WEBP",), (30, 75, 90))]
+)
+def test_a_jpeg_of_the_quality_of_coding_is_about_as_far_from_the_original(form: str, saved: int) -> None:
+    for name in ("coffee.png", "chelsea.png", "astronaut.png"):
         image = Image.open(BUNDLED / name).convert("RGB")
-        avif, jpeg = (psnr(image, encode_image(image, form, quality=40)) for form in ("AVIF", "JPEG"))
-        assert avif == pytest.approx(jpeg, abs=1.5), name
+        encoded = encode_image(image, form, quality=saved)
+        equal = round(quality_of_coding(EncodedImage(encoded)))
+        assert psnr(image, encoded) == pytest.approx(psnr(image, encode_image(image, "JPEG", quality=equal)), abs=2), (
+            name
+        )
+
+
+def test_other_formats_have_the_best_quality_of_coding() -> None:
+    for form, options in (("PNG", {}), ("JPEG", {"quality": 30}), ("WEBP", {"lossless": True})):
+        assert quality_of_coding(EncodedImage(encode_image(SCENE, form, **options))) == 100
 
 
 @TOOLS

@@ -58,11 +58,12 @@ def test_small_images_have_a_view_of_what_they_have(size: tuple[int, int]) -> No
     assert np.isnan(view.fine[LEVELS - 1]).all()
 
 
-def test_only_lossy_files_that_do_not_tell_their_quality_have_an_assumed_one() -> None:
+def test_webp_and_avif_have_the_quality_of_a_jpeg_that_is_as_coarse() -> None:
     pixels = noise(10)
     assert view_of(pixels).coding == view_of(pixels, "JPEG", quality=30).coding == 100
     assert view_of(pixels, "WEBP", lossless=True).coding == 100
-    assert view_of(pixels, "WEBP", quality=80).coding == 75
+    assert view_of(pixels, "WEBP", quality=30).coding < 50 < view_of(pixels, "WEBP", quality=80).coding < 90
+    assert view_of(pixels, "AVIF", quality=30).coding < 25 < view_of(pixels, "AVIF", quality=70).coding < 95
 
 
 @pytest.mark.parametrize("packed", [None, b"", b"x" * VIEW.itemsize, b"x" * (VIEW.itemsize + 40)])

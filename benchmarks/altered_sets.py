@@ -1,8 +1,7 @@
 """Photographs with something put over or around them, enlarged or damaged: kinds at several strengths, with controls.
 
 The photographs are those of ../shared/data, as crops in their own resolution. A version is one alteration of one
-photograph, encoded as the control is: as PNG, as JPEG or as WebP, by turns. Edits are alterations that leave a good
-photograph good. Half of the photographs is for limits, the
+photograph, encoded as the control is: as PNG, as JPEG or as WebP, by turns. Half of the photographs is for limits, the
 other for judging (`is_tuning` of labelled_sets.py, by the name of the photograph, so no photograph is in both halves).
 """
 
@@ -14,9 +13,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from harms import HARMS, Alteration, Pixels, chained, font, on_pixels, resized, saved
+from harms import HARMS, Alteration, Pixels, chained, font, on_pixels, resized
 from labelled_sets import data_folder, is_tuning
-from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
+from ordinary_edits import sharpened
+from PIL import Image, ImageDraw
 
 LARGEST = 1280, 960
 """Largest width and height in px of the crops."""
@@ -187,10 +187,6 @@ def _enlarged(scale: float, kernel: Image.Resampling) -> Alteration:
     return alter
 
 
-def _sharpened(radius: float, percent: int) -> Alteration:
-    return lambda image, _: image.filter(ImageFilter.UnsharpMask(radius, percent, 0))
-
-
 def _moved(length: int, degrees: float) -> Alteration:
     """Return an alteration that blurs along a line, as a moving camera does."""
     kernel = np.zeros((length, length), np.float32)
@@ -207,36 +203,6 @@ def _median(size: int) -> Alteration:
 
 def _bilateral(pixels: Pixels) -> Pixels:
     return np.asarray(cv2.bilateralFilter(pixels, 9, 60, 60), np.uint8)
-
-
-def _toned(contrast: float, saturation: float = 1) -> Alteration:
-    return lambda image, _: ImageEnhance.Color(ImageEnhance.Contrast(image).enhance(contrast)).enhance(saturation)
-
-
-def _curved(steepness: float) -> Alteration:
-    """Return an alteration that applies an S-shaped curve, as editors of photographs do, steepest at middle grey."""
-    curve = 1 / (1 + np.exp(-steepness * (np.linspace(0, 1, 256) - 0.5)))
-    levels = np.rint(255 * (curve - curve[0]) / (curve[-1] - curve[0])).astype(int).tolist()
-    return lambda image, _: image.point(levels * 3)
-
-
-def _averaged(pixels: Pixels) -> Pixels:
-    """Return an image reduced to 0.72 by area averaging, as img2dataset does."""
-    return np.asarray(cv2.resize(pixels, None, fx=0.72, fy=0.72, interpolation=cv2.INTER_AREA), np.uint8)
-
-
-def _reduced(image: Image.Image, _: np.random.Generator) -> Image.Image:
-    """Return the image at half its size, or at 320 px where that is more."""
-    scale = min(1, max(0.5, 320 / min(image.size)))
-    return image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.LANCZOS)
-
-
-def _cut_levels(percent: float) -> Alteration:
-    return lambda image, _: ImageOps.autocontrast(image, cutoff=percent)
-
-
-def _grey(image: Image.Image, _: np.random.Generator) -> Image.Image:
-    return image.convert("L").convert("RGB")
 
 
 _TWO = ((0, 0, 0.5, 1), (0.5, 0, 0.5, 1))
@@ -287,9 +253,9 @@ KINDS: Mapping[str, Kind] = {
         for name, (kernel, scales) in _KERNELS.items()
     },
     "sharpened hard": {
-        "1 px, 300 %": _sharpened(1, 300),
-        "2 px, 200 %": _sharpened(2, 200),
-        "2 px, 400 %": _sharpened(2, 400),
+        "1 px, 300 %": sharpened(1, 300),
+        "2 px, 200 %": sharpened(2, 200),
+        "2 px, 400 %": sharpened(2, 400),
     },
     "HDR-like": {"HDR-like": HARMS["HDR-like"]},
     "motion": {"9 px": _moved(9, 0), "15 px": _moved(15, 90), "21 px": _moved(21, 30)},
@@ -300,31 +266,6 @@ KINDS: Mapping[str, Kind] = {
     | {"JPEG 30, ×0.87": chained(HARMS["JPEG 30, then 95"], resized(0.87))},
     "mosaic": {"3×3": _collage(_NINE, 0, 0), "4×3": _collage(_TWELVE, 0, 0)},
 }
-EDITED: Mapping[str, Kind] = {
-    "edited": {
-        "contrast 1.3": _toned(1.3),
-        "contrast 1.6": _toned(1.6),
-        "S-shaped curve": _curved(6),
-        "steep S-shaped curve": _curved(9),
-        "gamma 1.6": lambda image, _: image.point([round(255 * (v / 255) ** 1.6) for v in range(256)] * 3),
-        "1 % of the levels cut off": _cut_levels(1),
-        "3 % of the levels cut off": _cut_levels(3),
-        "saturation 1.6": _toned(1, 1.6),
-        "grey, S-shaped curve": chained(_grey, _curved(7)),
-        "sharpened 0.6 px, 100 %": _sharpened(0.6, 100),
-        "sharpened 1 px, 80 %": _sharpened(1, 80),
-        "local contrast 20 px, 35 %": _sharpened(20, 35),
-        "contrast, colour, sharpened": chained(_toned(1.25, 1.5), _sharpened(1, 60)),
-        "half size": _reduced,
-        "half size, sharpened": chained(_reduced, _sharpened(0.6, 100)),
-        "half size, curve, sharpened": chained(_reduced, _curved(6), _sharpened(0.6, 80)),
-        "three quarters of the size": resized(0.75),
-        "JPEG 85, nine tenths of the size": chained(saved("JPEG", 85), resized(0.9)),
-        "JPEG 92, 0.83 of the size": chained(saved("JPEG", 92), resized(0.83, Image.Resampling.LANCZOS)),
-        "0.72 of the size by OpenCV": on_pixels(_averaged),
-    }
-}
-"""What people commonly do to good photographs: to be kept."""
 
 
 def main() -> None:

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-from altered_sets import CONTROL, EDITED, Kind, sources, versions
+from altered_sets import CONTROL, Kind, sources, versions
 from labelled_sets import HARD_PHOTOGRAPHS, ROOT, Labelled, bundled, data_folder, fresh, real
 from labelled_table import PHOTOGRAPHS, gates_of, measured, wilson
 from machine import describe, process_pool
+from ordinary_edits import EDITED
 
 from million_ird.config.gates import Gate, first_drop
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from million_ird.images.avif_file import read_av1_start
+from million_ird.images.signatures import format_by_signature
 
 _SEQUENCE, _FRAME_HEADER, _FRAME = 1, 3, 6
 """Kinds of open bitstream units."""
@@ -22,7 +23,7 @@ def read_quantizer(encoded: bytes) -> int | None:
     Of a grid of tiles, that of the first tile. None for other files, and where a header is broken or is none that an
     encoder of still images writes.
     """
-    coded = read_av1_start(encoded)
+    coded = read_av1_start(encoded) if format_by_signature(encoded) == "AVIF" else None
     if coded is None:
         return None
     try:

@@ -54,7 +54,7 @@ def read_avif_properties(encoded: bytes) -> AvifProperties:
 
 def read_av1_start(encoded: bytes) -> bytes | None:
     """Return the first bytes of the coded primary image, or of its first tile; None where there are none."""
-    boxes = _read_boxes(encoded) if encoded[4:8] == b"ftyp" else None
+    boxes = _read_boxes(encoded)
     if boxes is None or boxes.primary is None:
         return None
     start, stop = boxes.places.get(boxes.parts.get(boxes.primary, boxes.primary), (0, 0))

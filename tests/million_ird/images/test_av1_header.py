@@ -103,7 +103,14 @@ def test_alpha_metadata_size_and_animations_do_not_matter() -> None:
 
 
 def test_other_files_have_none() -> None:
-    for encoded in (b"", b"\0\0\0\x20ftyp", encode_image(wave_image(), "PNG"), encode_image(wave_image(), "WEBP")):
+    heic = base64.b64decode(HEADERS["avifenc -y 400"][1]).replace(b"avif", b"heic")
+    for encoded in (
+        b"",
+        b"\0\0\0\x20ftyp",
+        heic,
+        encode_image(wave_image(), "PNG"),
+        encode_image(wave_image(), "WEBP"),
+    ):
         assert read_quantizer(encoded) is None
         assert avif_quality(encoded) is None
 

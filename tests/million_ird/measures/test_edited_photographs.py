@@ -18,7 +18,7 @@ PHOTOGRAPHS = ("chelsea.png", "coffee.png", "motorcycle_left.png")
 
 with pytest.MonkeyPatch.context() as patch:
     patch.syspath_prepend(ROOT / "benchmarks")
-    EDITS = importlib.import_module("altered_sets").EDITED["edited"]
+    EDITS = importlib.import_module("ordinary_edits").EDITED["edited"]
     gates_of = importlib.import_module("labelled_table").gates_of
 GATES = gates_of(ROOT / "pipelines" / "million_ird.yaml", [field for one in MEASURES.values() for field in one.fields])
 

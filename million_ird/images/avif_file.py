@@ -1,7 +1,7 @@
 """AVIF: boxes that say how its image is shown, its colours, and where it is (ISO/IEC 14496-12 and 23008-12)."""
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from million_ird.errors import ReadError
@@ -27,10 +27,8 @@ class _Boxes:
     properties: list[tuple[bytes, bytes]] = field(default_factory=list)
     associated: dict[int, list[int]] = field(default_factory=dict)
     primary: int | None = None
-    parts: dict[int, int] = field(default_factory=dict)
-    """The first of the items that an item is made of, such as the tiles of a grid."""
-    places: dict[int, tuple[int, int]] = field(default_factory=dict)
-    """Start and end in the file of the first bytes of an item."""
+    tables: dict[bytes, tuple[int, int]] = field(default_factory=dict)
+    """Start and end in the file of the content of other boxes."""
 
 
 def read_avif_properties(encoded: bytes) -> AvifProperties:
@@ -57,7 +55,11 @@ def read_av1_start(encoded: bytes) -> bytes | None:
     boxes = _read_boxes(encoded)
     if boxes is None or boxes.primary is None:
         return None
-    start, stop = boxes.places.get(boxes.parts.get(boxes.primary, boxes.primary), (0, 0))
+    try:
+        item = _first_part(encoded, boxes.primary, boxes.tables)
+        start, stop = _place_of(encoded, item, boxes.tables)
+    except (struct.error, IndexError, KeyError):
+        return None
     return encoded[start : min(stop, start + _MAX_START)] or None
 
 
@@ -116,18 +118,10 @@ def _read_boxes(encoded: bytes) -> _Boxes | None:
 
 
 def _read_meta(encoded: bytes, start: int, stop: int, boxes: _Boxes) -> None:
-    inside = next((content for kind, content, _ in _boxes(encoded, start, stop) if kind == b"idat"), 0)
     for kind, content, end in _boxes(encoded, start, stop):
+        boxes.tables.setdefault(kind, (content, end))
         if kind == b"pitm":
             boxes.primary = struct.unpack_from(">I" if encoded[content] else ">H", encoded, content + 4)[0]
-        elif kind == b"iloc":
-            _read_places(encoded, content, inside, boxes)
-        elif kind == b"iref":
-            wide = encoded[content] != 0
-            for inner, inner_start, _ in _boxes(encoded, content + 4, end):
-                if inner == b"dimg":
-                    whole, _, part = struct.unpack_from(">IHI" if wide else ">HHH", encoded, inner_start)
-                    boxes.parts[whole] = part
         elif kind == b"iprp":
             for inner, inner_start, inner_end in _boxes(encoded, content, end):
                 if inner == b"ipco":
@@ -150,28 +144,40 @@ def _read_associations(body: bytes, boxes: _Boxes) -> None:
         boxes.associated.setdefault(item, []).extend(number & (0x7FFF if wide else 0x7F) for number in numbers)
 
 
-def _read_places(encoded: bytes, at: int, inside: int, boxes: _Boxes) -> None:
-    """Read where the first bytes of each item are: in the file, or in the box of data, which starts at `inside`."""
-    version = encoded[at]
-    sizes = int.from_bytes(encoded[at + 4 : at + 6])
-    offset, length, base = (sizes >> shift & 15 for shift in (12, 8, 4))
-    index = sizes & 15 if version in {1, 2} else 0
+def _first_part(encoded: bytes, item: int, tables: Mapping[bytes, tuple[int, int]]) -> int:
+    """Return the first of the items that an item is made of, such as the tiles of a grid; itself if it is coded."""
+    start, stop = tables.get(b"iref", (0, 0))
+    layout = ">IHI" if encoded[start] else ">HHH"
+    for kind, content, _ in _boxes(encoded, start + 4, stop):
+        whole, _, part = struct.unpack_from(layout, encoded, content)
+        if kind == b"dimg" and whole == item:
+            return int(part)
+    return item
+
+
+def _place_of(encoded: bytes, item: int, tables: Mapping[bytes, tuple[int, int]]) -> tuple[int, int]:
+    """Return start and end in the file of the first bytes of an item; KeyError where they are not told."""
+    at, stop = tables[b"iloc"]
+    version, sizes = encoded[at], int.from_bytes(encoded[at + 4 : at + 6])
+    offset, length, base, index = (sizes >> shift & 15 for shift in (12, 8, 4, 0))
+    index = index if version in {1, 2} else 0
     at += 6
 
     def number(width: int) -> int:
         nonlocal at
-        if at + width > len(encoded):
+        if at + width > stop:
             raise IndexError("the table of places is cut off")
         at += width
         return int.from_bytes(encoded[at - width : at])
 
     for _ in range(min(number(4 if version == 2 else 2), _MAX_BOXES)):
-        item = number(4 if version == 2 else 2)
+        found = number(4 if version == 2 else 2)
         method = number(2) & 15 if version else 0
-        other_file, start, extents = number(2), number(base), number(2)
-        for count in range(extents):
+        elsewhere, start, extents = number(2), number(base), number(2)
+        if found == item and extents and not elsewhere and method < 2:
             number(index)
-            first, size = start + number(offset), number(length)
-            if not count and not other_file and method < 2:
-                first += inside if method else 0
-                boxes.places[item] = first, first + size if size else len(encoded)
+            start += number(offset) + (tables[b"idat"][0] if method else 0)
+            size = number(length)
+            return start, start + size if size else len(encoded)
+        number(extents * (index + offset + length))
+    raise KeyError(item)

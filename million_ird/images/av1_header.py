@@ -14,7 +14,6 @@ _SEQUENCE, _FRAME_HEADER, _FRAME = 1, 3, 6
 _SELECTED = 2
 """What a sequence header states of a tool that each frame switches."""
 _MAX_TILE_WIDTH, _MAX_TILE_AREA, _MAX_TILES = 4096, 4096 * 2304, 64
-_BT709, _SRGB = 1, 13
 
 
 def read_quantizer(encoded: bytes) -> int | None:

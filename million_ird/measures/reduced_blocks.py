@@ -10,7 +10,7 @@ within, so the series of mean steps along lines has peaks with that period. In i
   Then there are lines at a half or at three halves of its frequency, too.
 """
 
-from weakref import WeakKeyDictionary
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -18,10 +18,7 @@ from numpy.typing import NDArray
 from scipy import fft
 from scipy.ndimage import maximum_filter1d
 
-from million_ird.images.encoded_image import EncodedImage
-from million_ird.images.line_steps import LineSteps
-
-Floats = NDArray[np.float32]
+from million_ird.images.line_steps import Floats
 
 WINDOW = 31
 """Places around each that a series is divided by the mean of."""
@@ -31,8 +28,9 @@ _LENGTH = 16384
 """Samples of the spectrum, and the most places of a series that are looked at."""
 SIXTH = 0.6
 """What lines of sixth differences count: they are higher by chance, too, and in slightly reduced images."""
-_LOWEST, _HIGHEST = 0.126, 0.222
-"""Frequencies at which blocks are looked for: images reduced to 0.99 to 0.56. Smaller ones hardly show any."""
+_LOWEST, _HIGHEST = 0.126, 0.19
+"""Frequencies at which blocks are looked for: images reduced to 0.99 to 0.66. Smaller ones hardly show any, and one
+enlarged by 1.25 has its line at a fifth."""
 _LEAST = 0.006
 """Weaker lines are no blocks: other lines at multiples of their frequency would go with them."""
 _HEARD = 0.012
@@ -46,14 +44,6 @@ _BETWEEN = 0.5
 _MULTIPLES = 8
 """In an image reduced by s the eighth is at 1 / s, where a reduction without enough averaging leaves its own line."""
 _NEAR = 0.006
-_KNOWN: WeakKeyDictionary[EncodedImage, NDArray[np.float64]] = WeakKeyDictionary()
-
-
-def blocks_of(image: EncodedImage) -> NDArray[np.float64]:
-    """Return `find_reduced_blocks` of an image, which two measures need, computed once."""
-    if image not in _KNOWN:
-        _KNOWN[image] = find_reduced_blocks(*image.line_steps)
-    return _KNOWN[image]
 
 
 def deviations(steps: Floats) -> NDArray[np.float64]:
@@ -63,15 +53,18 @@ def deviations(steps: Floats) -> NDArray[np.float64]:
     return np.clip(series / usual - 1, -1, 1).ravel().astype(np.float64)
 
 
-def find_reduced_blocks(rows: LineSteps, columns: LineSteps) -> NDArray[np.float64]:
-    """Return frequencies, in parts of the sampling rate, at which there are blocks."""
-    pairs = (rows.first, columns.first), (rows.second, columns.second), (rows.sixth, columns.sixth)
+def find_reduced_blocks(pairs: Sequence[tuple[Floats, Floats]]) -> NDArray[np.float64]:
+    """Return frequencies, in parts of the sampling rate, at which there are blocks.
+
+    Args:
+        pairs: Mean steps along rows and along columns: first, second and sixth differences.
+    """
     lines = np.array([[_spectrum(steps) for steps in pair] for pair in pairs])
     amplitude = np.abs(lines)
     counts = np.array([[1.0], [1.0], [SIXTH]])
     beyond = amplitude - CHANCE * np.median(amplitude, axis=2, keepdims=True)
     shared, beyond = ((counts * each.min(axis=1)).max(axis=0) for each in (amplitude, beyond))
-    lobe = _LENGTH // min(len(rows.first), len(columns.first))
+    lobe = _LENGTH // min(map(len, pairs[0]))
     place = np.arange(int(_LOWEST * _LENGTH), int(_HIGHEST * _LENGTH))
     place = place[shared[place] == maximum_filter1d(shared, 2 * lobe + 1)[place]]
     first, second = lines[..., place], lines[..., 2 * place]

@@ -47,7 +47,6 @@ from million_ird.measure_types import Tier
 from million_ird.measures.reduced_blocks import (
     CHANCE,
     SIXTH,
-    blocks_of,
     deviations,
     find_reduced_blocks,
     near_multiples,
@@ -65,8 +64,6 @@ _NEAR = 0.006
 _PLACE = 32 * (np.arange(_BINS) + 0.5) / (2 * _BINS)
 _MULTIPLE = np.where(np.abs(_PLACE - np.rint(_PLACE)) <= 32 * _NEAR, np.rint(_PLACE), 0)
 """Each bin in 32nds of the sampling rate, and the multiple that it is near, or 0."""
-_LEAST_ENLARGED = 0.19
-"""An image enlarged by 1.25 has its line at a fifth, which must not be taken for blocks."""
 _REDUCED, _ENLARGED, _LEAST_TRUST = 20.0, 28.0, 0.2
 """In dB. The spectrum of a reduced image goes on up to Nyquist: its `cutoff` is mostly 10 to 28, else 26 to 45."""
 _OF_BLOCKS_IN_SIXTH = 0.05
@@ -96,15 +93,12 @@ class ResamplingMeasure:
         if min(image.luma.shape) < _MIN_SIDE:
             return dict.fromkeys(self.fields)
         cutoff = cutoff_of(image)
-        return {
-            "resampled": _strongest(*image.line_steps, blocks_of(image)) * (1 if cutoff is None else _trust(cutoff))
-        }
+        return {"resampled": _strongest(*image.line_steps) * (1 if cutoff is None else _trust(cutoff))}
 
 
 def resampled(luma: NDArray[np.uint8]) -> float:
     """Return the largest line that rows and columns share, whatever the `cutoff`; luma: (H, W)."""
-    rows, columns = line_steps(luma)
-    return _strongest(rows, columns, find_reduced_blocks(rows, columns))
+    return _strongest(*line_steps(luma))
 
 
 def _trust(cutoff: float) -> float:
@@ -112,11 +106,11 @@ def _trust(cutoff: float) -> float:
     return min(max((cutoff - _REDUCED) / (_ENLARGED - _REDUCED), _LEAST_TRUST), 1.0)
 
 
-def _strongest(rows: LineSteps, columns: LineSteps, blocks: NDArray[np.float64]) -> float:
+def _strongest(rows: LineSteps, columns: LineSteps) -> float:
     """Return the largest line that rows and columns share."""
-    blocks = blocks[blocks < _LEAST_ENLARGED]
     # Repeated pixels have equal second differences on both sides of a step, but every other first one is 0.
     pairs = (rows.first, columns.first), (rows.second, columns.second), (rows.sixth, columns.sixth)
+    blocks = find_reduced_blocks(pairs)
     first, second, sixth = (np.minimum(*(_spectrum(steps, blocks) for steps in pair)) for pair in pairs)
     shared = np.maximum(first, second)
     everywhere = np.maximum(shared, SIXTH * sixth)

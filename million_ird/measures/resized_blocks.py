@@ -4,10 +4,10 @@
   borders of blocks than elsewhere, where blocks have a period of 4.5 to 8 px, as after a reduction to 0.56 to 0.99. A
   step is high if it is at least 2.5 levels above the mean of the two beside it; in smooth areas those of JPEG 30 are,
   those of JPEG 75 hardly. Their share is counted along columns, and along rows. In the spectrum of such a series blocks
-  are lines at one, two and three times their frequency, which reduced_blocks.py tells. Of each, the lower of both
-  directions counts, less twice the median of the spectrum. The number is the largest sum of the three. Photographs
-  mostly have 0, reduced ones of JPEG 85 and better up to 0.01, after JPEG 30 mostly 0.02 and more, after JPEG 15 0.05;
-  saving as JPEG again hides half.
+  are lines at one, two and three times their frequency. Of each, the lower of both directions counts, less twice the
+  median of the spectrum. The number is the largest sum of the two weaker ones: a reduction by averaging leaves a single
+  line. Photographs mostly have 0, reduced ones of JPEG 75 and better up to 0.01, after JPEG 30 mostly 0.015 and more,
+  after JPEG 15 0.04; saving as JPEG again hides half.
 
 Multiples of an eighth of the sampling rate do not count: blocks of the file itself are there. Those of WebP and AVIF
 can be 16 px wide, so the odd multiples of a sixteenth count as far as they are stronger than all multiples of an
@@ -28,11 +28,12 @@ from million_ird.images.encoded_image import EncodedImage
 from million_ird.images.line_steps import LineSteps, line_steps
 from million_ird.measure_specs import MEASURE_SPECS
 from million_ird.measure_types import Tier
-from million_ird.measures.reduced_blocks import blocks_of, find_reduced_blocks
 
 _MIN_SIDE = 128
 _LENGTH = 8192
 """Samples of the spectrum, and the most pixels of a line that are looked at."""
+_SHORTEST, _LONGEST = 4.5, 7.95
+"""Periods in px of the blocks that are looked for."""
 _HARMONICS = 3
 _WINDOW = 31
 _CHANCE = 2.0
@@ -51,27 +52,23 @@ class ResizedBlocksMeasure:
         """Measure differences along up to 512 rows and 512 columns of the luma; null under 128 px."""
         if min(image.luma.shape) < _MIN_SIDE:
             return dict.fromkeys(self.fields)
-        return {"resized_blocks": _strongest(*image.line_steps, blocks_of(image))}
+        return {"resized_blocks": _strongest(*image.line_steps)}
 
 
 def resized_blocks(luma: NDArray[np.uint8]) -> float:
     """Return the strength of the blocks that both directions share, as a share; luma: (H, W)."""
-    rows, columns = line_steps(luma)
-    return _strongest(rows, columns, find_reduced_blocks(rows, columns))
+    return _strongest(*line_steps(luma))
 
 
-def _strongest(rows: LineSteps, columns: LineSteps, blocks: NDArray[np.float64]) -> float:
-    """Return the largest sum of the lines of blocks that rows and columns share."""
-    if not len(blocks):
-        return 0.0
+def _strongest(rows: LineSteps, columns: LineSteps) -> float:
+    """Return the largest sum of the two weaker of three lines of blocks that rows and columns share."""
     shared = np.minimum(_amplitudes(rows.beside), _amplitudes(columns.beside))
     eighths, sixteenths = _multiples(8), _multiples(16)
     shared = np.where(sixteenths, np.maximum(shared - shared[eighths].max(), 0), shared)
     shared = np.where(eighths, 0.0, shared)
-    first = np.rint(blocks * _LENGTH).astype(np.intp)
-    multiples = first * np.arange(1, _HARMONICS + 1)[:, None]
-    inside = multiples < len(shared)
-    return float(np.where(inside, shared[np.where(inside, multiples, 0)], 0).sum(axis=0).max())
+    multiples = np.arange(int(_LENGTH / _LONGEST), int(_LENGTH / _SHORTEST)) * np.arange(1, _HARMONICS + 1)[:, None]
+    folded = np.minimum(np.minimum(multiples, _LENGTH - multiples), len(shared) - 1)
+    return float(np.sort(shared[folded], axis=0)[:-1].sum(axis=0).max())
 
 
 def _amplitudes(beside: NDArray[np.float32]) -> NDArray[np.float64]:

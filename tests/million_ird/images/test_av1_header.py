@@ -63,6 +63,13 @@ HEADERS = {
         "MDFDb2xvcgAAAABoaXBycAAAAElpcGNvAAAAFGlzcGUAAAAAAAACgAAAAgAAAAAOcGl4aQAAAAABCAAAAAxhdjFDgQQcAAAAABNjb2xy"
         "bmNseAABAA0ABoAAAAAXaXBtYQAAAAAAAAABAAEEAQKDBAAA/jZtZGF0EgAKChkmJ///DAQ0GoAynPwDEIA=",
     ),
+    "avifenc -a sb-size=128": (
+        200,
+        "AAAAIGZ0eXBhdmlmAAAAAGF2aWZtaWYxbWlhZk1BMUEAAADybWV0YQAAAAAAAAAoaGRscgAAAAAAAAAAcGljdAAAAAAAAAAAAAAAAGxp"
+        "YmF2aWYAAAAADnBpdG0AAAAAAAEAAAAeaWxvYwAAAABEAAABAAEAAAABAAABGgAACnkAAAAoaWluZgAAAAAAAQAAABppbmZlAgAAAAAB"
+        "AABhdjAxQ29sb3IAAAAAamlwcnAAAABLaXBjbwAAABRpc3BlAAAAAAAAAHgAAABkAAAAEHBpeGkAAAAAAwgICAAAAAxhdjFDgSAAAAAA"
+        "ABNjb2xybmNseAABAA0ABoAAAAAXaXBtYQAAAAAAAAABAAEEAQKDBAAACoFtZGF0EgAKCTgZu+PhAQ0GkDLpFByA",
+    ),
 }
 """Beginnings of files that avifenc 0.11.1 and FFmpeg 5.1 wrote with these options, and the `base_q_idx` that
 `ffmpeg -bsf:v trace_headers` tells; of the grid, which it does not read, that of `--min 20 --max 20`."""

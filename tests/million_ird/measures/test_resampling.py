@@ -99,6 +99,23 @@ def test_reducing_as_opencv_does_leaves_none(kernel: int, factor: float) -> None
             assert number(reduced, **options) < LIMIT, (name, options)
 
 
+@pytest.mark.parametrize(
+    ("name", "factor", "kernel"),
+    [
+        ("coffee.png", 0.77, cv2.INTER_LINEAR),
+        ("gravel.png", 0.55, cv2.INTER_LINEAR),
+        ("grass.png", 0.83, cv2.INTER_LINEAR),
+        ("grass.png", 0.77, cv2.INTER_AREA),
+        ("grass.png", 0.58, cv2.INTER_AREA),
+    ],
+)
+def test_lines_count_less_where_the_spectrum_goes_on_up_to_nyquist(name: str, factor: float, kernel: int) -> None:
+    pixels = np.asarray(Image.open(BUNDLED / name).convert("RGB"))
+    reduced = Image.fromarray(cv2.resize(pixels, None, fx=factor, fy=factor, interpolation=kernel))
+    assert resampled(np.asarray(reduced.convert("L"))) > LIMIT
+    assert number(reduced) < LIMIT
+
+
 @pytest.mark.parametrize("factor", [1.2, 1.25, 1.4, 1.5, 1.8])
 def test_an_enlarged_jpeg_is_found_although_it_has_blocks(factor: float) -> None:
     for quality in (60, 85):

@@ -8,14 +8,6 @@
   times the median of the spectrum, the lower of that along rows and of that along columns at one frequency. Photographs
   mostly have less than 0.01; most of those enlarged by 1.2 and more have 0.025 and more.
 
-Reduced images have lines, too, of two kinds:
-
-- the blocks of a JPEG that was reduced. Frequencies at which there are such blocks, and the multiples of these, do not
-  count (reduced_blocks.py);
-- those of a reduction without averaging, or by OpenCV's averaging, whose pixels are means of two or of three. Unlike
-  enlarged images these have structure up to Nyquist, so lines count the less, the lower `cutoff` is (resolution.py):
-  down to a fifth.
-
 The same of first differences, in which repeated pixels show, and of sixth differences, whose lines count 0.6 times: in
 second differences Lanczos' kernel leaves hardly a line, but its ripples close to Nyquist are strong in sixth ones. The
 blocks of codecs have periods, too: 8 px in JPEG, 4 and 16 in WebP, up to 32 in AVIF. Their lines are at multiples of a
@@ -28,6 +20,14 @@ blocks of codecs have periods, too: 8 px in JPEG, 4 and 16 in WebP, up to 32 in 
   it count from 0.05 on (enlarging by 1.6 and by 2);
 - so does a half, which is doubling, beyond two things that leave a line there: in first differences colour at half the
   resolution, as WebP has it; in second differences cameras, which interpolate every other pixel from a colour filter.
+
+Reduced images have lines, too, of two kinds:
+
+- the blocks of a JPEG that was reduced. Frequencies at which there are such blocks, and the multiples of these, do not
+  count (reduced_blocks.py);
+- those of a reduction without averaging, or by OpenCV's averaging, whose pixels are means of two or of three. Unlike
+  enlarged images these have structure up to Nyquist, so lines count the less, the lower `cutoff` is (resolution.py):
+  down to a fifth.
 
 Null under 128 px.
 """

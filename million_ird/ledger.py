@@ -105,9 +105,10 @@ def check_version(schema: pa.Schema, where: str) -> tuple[str, ...]:
         reads = f"this program reads {SCHEMA_VERSION}; run build with this one"
         raise LedgerError(f"{where}: ledger of schema version {version}, {reads}")
     measures = tuple(filter(None, metadata["million_ird.measures"].split(",")))
-    unknown = [name for name in measures if not {*measure_fields([name])} <= {*schema.names}]
-    if unknown:
-        raise LedgerError(f"{where}: measured by a program that knows {', '.join(unknown)}; run build with this one")
+    missing = [name for name in measure_fields(measures) if name not in schema.names]
+    if missing:
+        differ = f"{missing[0]} and {len(missing) - 1} more differ" if len(missing) > 1 else f"{missing[0]} differs"
+        raise LedgerError(f"{where}: measured by another version of this program: {differ}; run build with this one")
     return measures
 
 

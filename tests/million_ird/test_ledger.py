@@ -18,8 +18,19 @@ def test_a_ledger_of_a_program_with_other_measures_is_told_by_their_names() -> N
     schema = ledger_schema(measures)
     assert check_version(schema, "here") == measures
     names = {b"million_ird.measures": ",".join((*measures, "sparkle")).encode()}
-    with pytest.raises(LedgerError, match=r"^here: measured by a program that knows sparkle; run build with this one$"):
+    with pytest.raises(
+        LedgerError, match=r"^here: .* another version of this program: sparkle differs; run build with"
+    ):
         check_version(schema.with_metadata({**schema.metadata, **names}), "here")
+
+
+@pytest.mark.parametrize(("missing", "told"), [(1, "avif_quality differs"), (2, "avif_quality and 1 more differ")])
+def test_a_ledger_without_a_newer_column_of_a_measure_is_told_by_its_name(missing: int, told: str) -> None:
+    schema = ledger_schema([*MEASURES])
+    for name in ("avif_quality", "camera")[:missing]:
+        schema = schema.remove(schema.get_field_index(name))
+    with pytest.raises(LedgerError, match=f"^here: .* {told}; run build with this one$"):
+        check_version(schema, "here")
 
 
 @pytest.mark.parametrize("cut", [1, 7, 50, 64, 1000])

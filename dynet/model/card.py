@@ -70,6 +70,7 @@ def network_values(header: WeightsHeader, parameters: int, repo_id: str, licence
         "variants": [{"name": one.name, "schedule": one.schedule, "gmacs": []} for one in header.variants],
         "stages": [],
         "converted_from": header.notes.get("converted_from"),
+        "averaged": "average_of" in header.notes,
         "excluded": (),
         "data": None,
         "recipe_file": False,

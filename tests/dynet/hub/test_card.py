@@ -236,5 +236,13 @@ def test_the_card_of_converted_weights_states_their_origin(tiny: DyNet) -> None:
     assert "Converted with `dynet convert` from a checkpoint of the paper authors' released code" in card
 
 
+def test_the_validation_of_averaged_weights_is_called_that_of_the_last_run(trained: Trained) -> None:
+    facts = _facts(trained)
+    averaged = replace(facts.header, notes={**facts.header.notes, "average_of": "1234, 5678"})
+    assert "\nValidation of these weights on held-out images" in render_card(facts)
+    card = render_card(replace(facts, header=averaged))
+    assert "\nThese weights are the mean of several. Validation of the last run on held-out images" in card
+
+
 def test_the_same_facts_give_the_same_card(trained: Trained) -> None:
     assert _card(trained) == _card(trained)

@@ -176,7 +176,7 @@ def _blocks(side: int, block_bits: int) -> int:
 
 
 def _log2(unit: int, target: int) -> int:
-    """Return the least power of two by which a unit reaches a target."""
+    """Return the smallest k with unit · 2ᵏ ≥ target (`tile_log2` of the specification)."""
     power = 0
     while unit << power < target:
         power += 1

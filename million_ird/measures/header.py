@@ -131,7 +131,7 @@ def quality_of_coding(image: EncodedImage) -> float:
 def equal_jpeg_quality(webp: NDArray[np.float64], avif: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the qualities of JPEGs that are as far from the original.
 
-    As far by PSNR of luma, in the median of ten photographs.
+    As far by PSNR of luma, in the median of ten photographs (`python benchmarks/coding_quality.py`).
 
     Args:
         webp: `webp_quality` of images; NaN for other files.

@@ -32,7 +32,7 @@ _LOWEST, _HIGHEST = 0.126, 0.19
 """Frequencies at which blocks are looked for: images reduced to 0.99 to 0.66. Smaller ones hardly show any, and one
 enlarged by 1.25 has its line at a fifth."""
 _LEAST = 0.006
-"""Weaker lines are no blocks: other lines at multiples of their frequency would go with them."""
+"""Weaker lines are not taken for blocks, because then nothing at their multiples would count either."""
 _HEARD = 0.012
 """The phases of lines with at least this amplitude are compared."""
 _SECOND = 0.12, 2.0
@@ -40,7 +40,7 @@ _SECOND = 0.12, 2.0
 _TURN = np.pi / 4
 """Its phase is that of a peak within this angle."""
 _BETWEEN = 0.5
-"""Lines at halves of a frequency with this share of its line are those of lower frequencies."""
+"""A line with this share of it at a half or at three halves of its frequency is a multiple of a lower one."""
 _MULTIPLES = 8
 """In an image reduced by s the eighth is at 1 / s, where a reduction without enough averaging leaves its own line."""
 _NEAR = 0.006

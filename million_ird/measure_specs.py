@@ -264,7 +264,7 @@ MEASURE_SPECS: Mapping[str, MeasureSpec] = MappingProxyType(
                 ),
                 Field(
                     "spectral_copies",
-                    "-1–1",
+                    "0–1",
                     "down",
                     "Coherence of high with low frequencies at one distance beyond that at others: an enlarged image",
                 ),

@@ -4,24 +4,27 @@ Enlarging by s puts the pixels of the small image s px apart and fills what is b
 the spectrum repeats every 1/s of the sampling rate, and the filter only weakens the repetitions. So what an enlarged
 image has at a high frequency is what it has at that frequency less 1/s, times a number that is the same everywhere in
 the image; in a photograph the two have nothing to do with each other. This is the spectral coherence of
-cyclostationary signals (Gardner 1991, "Exploitation of spectral redundancy in cyclostationary signals"). It depends
-neither on how sharp the photograph was nor on sharpening after the enlargement, and a reduced image has none.
+cyclostationary signals (Gardner 1991, "Exploitation of spectral redundancy in cyclostationary signals"). Coherence
+depends neither on how sharp the photograph was nor on sharpening after the enlargement, and a reduced image has none.
 
-- `spectral_copies` (-1 to 1, down is better): the largest coherence at one distance, beyond that at the distances
+- `spectral_copies` (0 to 1, down is better): the largest coherence at one distance, beyond that at the distances
   around it and beyond chance, the lower of that along rows and along columns. Distances are those of enlargements by
-  1.17 to 2.6. Photographs mostly have less than 0.02, images enlarged by 1.25 and more mostly 0.03 to 0.9.
+  1.17 to 2.5. Photographs mostly have less than 0.02, images enlarged by 1.25 and more mostly 0.03 to 0.7.
 
 Blocks of 8 px, JPEG's and those of other codecs, make frequencies coherent that lie any multiple of an eighth apart. So
-these distances do not count (an enlargement by 1.6 is not found), but for two of them:
+these distances do not count, but for three of them:
 
 - a half, which is doubling: what it has beyond three eighths counts 0.4 times;
+- five eighths, which is enlarging by 1.6: 0.45 times what it has beyond 0.3 times the sum of a half and three quarters
+  and a tenth of seven eighths;
 - three quarters, which is enlarging by 1.33: a tenth of what it has beyond five eighths and a fifth of seven eighths.
 
-Just beside seven eighths the blocks of JPEG leave more than elsewhere, so there a fifth counts.
+Just beside seven eighths the blocks of JPEG leave more than elsewhere, so there a fifth counts. A pattern that repeats
+every 5 px, say, in both directions, such as a screen, can look like an enlargement.
 
 Some coherence has other reasons: the blocks of WebP and AVIF, and at a half the simple interpolation of a camera's
 colour filters. Such images have structure up to Nyquist, which enlarged ones have not. So all of it counts the less,
-the lower `cutoff` is (resolution.py), doubling more so.
+the lower `cutoff` is (resolution.py), doubling more so. Repeated pixels have it, too: `resampled` finds them.
 """
 
 from functools import cache
@@ -34,31 +37,31 @@ Spectra = NDArray[np.complex64]
 Floats = NDArray[np.float32]
 
 _SIDE = 128
-_NEAREST, _FARTHEST = 49, 109
-"""Distances that count, in 128ths of the sampling rate: of enlargements by 2.6 and by 1.17."""
+_NEAREST, _FARTHEST = 51, 109
+"""Distances that count, in 128ths of the sampling rate: of enlargements by 2.5 and by 1.17."""
 _AROUND = (-6, -5, -4, -3, 3, 4, 5, 6)
 """Where the distances lie with which one is compared; the window blurs one over two on each side."""
 _DISTANCES = np.arange(_NEAREST + _AROUND[0], _FARTHEST + _AROUND[-1] + 1)
 _BLOCKS, _NEAR_BLOCKS = 16, 2
 """Distances of blocks of 8 px are multiples of the former, and blurred over the latter."""
 _THREE_EIGHTHS, _HALF, _FIVE_EIGHTHS, _THREE_QUARTERS, _SEVEN_EIGHTHS = 48, 64, 80, 96, 112
-_DOUBLING, _FOUR_THIRDS = 0.4, 0.1
-"""Photographs mostly have up to 0.06 and 0.24 of these beyond what their blocks explain, and 0.02 elsewhere."""
+_DOUBLING, _EIGHT_FIFTHS, _FOUR_THIRDS = 0.4, 0.45, 0.1
+"""Photographs mostly have up to 0.06, 0.04 and 0.24 of these beyond what their blocks explain, and 0.02 elsewhere."""
 _TRUSTED, _TRUSTED_DOUBLING = (20.0, 28.0), (28.0, 34.0)
 """`cutoff` in dB, up to which coherence, and that at a half, does not count, and from which on it counts in full."""
 _BESIDE_SEVEN_EIGHTHS, _SHARE_BESIDE = 103, 0.2
 """From this distance on the blocks of JPEG leave up to 0.06, elsewhere 0.015."""
-_LOWEST, _HIGHEST = 27, 62
-"""Frequencies above the old Nyquist frequency, in 128ths; nearer to Nyquist most kernels leave too little."""
-_BAND_OF_DOUBLING = range(34, 54)
-_BELOW = np.arange(_LOWEST - _DISTANCES[-1], _HIGHEST - _DISTANCES[0])
-"""Frequencies that these can be copies of."""
+_LOWEST, _HIGHEST = 34, 62
+"""Frequencies that may be copies, in 128ths; nearer to Nyquist most kernels leave too little."""
+_BAND_OF_DOUBLING = range(_LOWEST, 54)
+_BELOW = np.arange(-57, 10)
+"""Frequencies that they can be copies of, at all of the distances."""
 _OTHERS = np.r_[1:33, _SIDE - 32 : _SIDE]
 """Frequencies along the other axis, up to half of Nyquist in each sign: where tiles have most of their structure."""
 _CHANCE = 5.0
-"""Standard deviations that a mean of chance may be above that of others: the highest of 48, of few tiles."""
+"""Standard deviations that a mean of chance may be above that of others: the highest of 44, of few tiles."""
 _LEAST = 1e-9
-"""Power per coefficient that is added, so that an even tile is not coherent."""
+"""Added to the power of a row of coefficients, so that an even tile is not coherent."""
 
 
 def spectral_copies(tiles: Floats, cutoff: float) -> float:
@@ -71,8 +74,13 @@ def spectral_copies(tiles: Floats, cutoff: float) -> float:
     window = np.hanning(_SIDE).astype(np.float32)
     spectra = np.asarray(fft.fft2(tiles * (window[:, None] * window)), np.complex64)
     along = np.stack([_coherence(spectra.swapaxes(1, 2)), _coherence(spectra)])
-    found = max(_highest_peak(along.min(axis=0), len(tiles)), _FOUR_THIRDS * _of_four_thirds(along))
-    return max(_trust(cutoff, *_TRUSTED) * found, _trust(cutoff, *_TRUSTED_DOUBLING) * _DOUBLING * _of_two(along))
+    found = max(
+        _highest_peak(along.min(axis=0), len(tiles)),
+        _EIGHT_FIFTHS * _of_eight_fifths(along),
+        _FOUR_THIRDS * _of_four_thirds(along),
+    )
+    doubled = _trust(cutoff, *_TRUSTED_DOUBLING) * _DOUBLING * _of_two(along)
+    return max(_trust(cutoff, *_TRUSTED) * found, doubled, 0.0)
 
 
 def _trust(cutoff: float, nothing: float, full: float) -> float:
@@ -83,6 +91,12 @@ def _trust(cutoff: float, nothing: float, full: float) -> float:
 def _of_two(along: NDArray[np.float64]) -> float:
     """Return the coherence of doubling beyond that of blocks; along: (2, n), of both axes, as of `_coherence`."""
     return float((_at(along, _HALF) - _at(along, _THREE_EIGHTHS)).min())
+
+
+def _of_eight_fifths(along: NDArray[np.float64]) -> float:
+    """Return the coherence of an enlargement by 1.6 beyond that of blocks."""
+    of_blocks = 0.3 * (_at(along, _HALF) + _at(along, _THREE_QUARTERS)) + 0.1 * _at(along, _SEVEN_EIGHTHS)
+    return float((_at(along, _FIVE_EIGHTHS) - of_blocks).min())
 
 
 def _of_four_thirds(along: NDArray[np.float64]) -> float:
@@ -124,7 +138,10 @@ def _pairs() -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
 
 
 def _band(distance: int) -> range:
-    """Return the frequencies that are copied: those above the old Nyquist frequency, which is half the distance."""
+    """Return the frequencies that are copies: those above the old Nyquist frequency, which is half the distance.
+
+    Up to doubling the band is fixed, above a quarter of the sampling rate.
+    """
     return _BAND_OF_DOUBLING if distance <= _HALF + _NEAR_BLOCKS else range(distance // 2 + 2, _HIGHEST)
 
 

@@ -8,12 +8,14 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from million_ird.measures.resolution import ResolutionMeasure
+from million_ird.measures.resolution import ResolutionMeasure, sharpest_tiles
 from million_ird.measures.spectral_copies import _DISTANCES, _coherence, spectral_copies
 from tests.million_ird.measures.sample_images import BUNDLED, ENCODERS, bundled_image, encoded_image, natural_noise
 
 MEASURE = ResolutionMeasure()
 LIMIT = 0.03
+FULL_TRUST = 99.0
+"""A `cutoff` with which all coherence counts."""
 KERNELS = {
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
@@ -38,12 +40,19 @@ def number(image: Image.Image | NDArray[np.uint8], **options: object) -> float:
 
 
 @pytest.mark.parametrize(
-    ("kernel", "factor"), list(product(KERNELS, (1.19, 1.25, 4 / 3, 1.42, 1.5, 1.53, 1.66, 1.75, 1.9, 2, 2.1, 2.5)))
+    ("kernel", "factor"),
+    list(product(KERNELS, (1.19, 1.25, 4 / 3, 1.42, 1.5, 1.53, 1.6, 1.66, 1.75, 1.9, 2, 2.1, 2.4))),
 )
 def test_enlarging_by_any_factor_leaves_copies(kernel: str, factor: float) -> None:
     image = resized(SCENE, factor, KERNELS[kernel])
     for options in ENCODERS.values():
         assert number(image, **options) > LIMIT, options
+
+
+@pytest.mark.parametrize(("name", "kernel"), list(product(PHOTOGRAPHS[:3], KERNELS)))
+def test_photographs_enlarged_to_where_blocks_are_coherent_are_found(name: str, kernel: str) -> None:
+    for factor in (4 / 3, 1.6, 2):
+        assert number(resized(bundled(name), factor, KERNELS[kernel])) > LIMIT, factor
 
 
 @pytest.mark.parametrize(("name", "kernel"), list(product(PHOTOGRAPHS[:3], KERNELS)))
@@ -98,10 +107,18 @@ def test_photographs_have_none(name: str) -> None:
     assert (MEASURE.measure(bundled_image(name))["spectral_copies"] or 0) < LIMIT
 
 
-@pytest.mark.parametrize("side", [128, 200, 256, 300])
-def test_few_tiles_are_not_enough_for_copies_by_chance(side: int) -> None:
+@pytest.mark.parametrize("tiles", [1, 2, 4, 9, 24])
+def test_noise_has_none_however_few_its_tiles_are(tiles: int) -> None:
     for seed in range(12):
-        assert number(natural_noise(side, side + 60, seed)) < LIMIT
+        noise = np.random.default_rng(seed).normal(0, 20, (tiles, 128, 128)).astype(np.float32)
+        assert spectral_copies(noise, FULL_TRUST) < LIMIT / 4
+
+
+@pytest.mark.parametrize("name", ["camera.png", "brick.png", "grass.png", "gravel.png", *PHOTOGRAPHS])
+def test_photographs_have_none_also_without_a_look_at_their_cutoff(name: str) -> None:
+    tiles = sharpest_tiles(bundled_image(name))
+    assert tiles is not None
+    assert spectral_copies(tiles.pixels, FULL_TRUST) < LIMIT
 
 
 def test_a_pattern_in_one_direction_is_none() -> None:
@@ -125,5 +142,9 @@ def test_the_coherence_is_that_of_the_definition() -> None:
     assert max(found, key=lambda distance: found[distance]) == 70
 
 
-def test_even_tiles_have_none() -> None:
-    assert spectral_copies(np.zeros((4, 128, 128), np.float32), 40) < 0.001
+def test_even_tiles_have_none_and_hide_none() -> None:
+    even = np.zeros((4, 128, 128), np.float32)
+    assert spectral_copies(even, FULL_TRUST) < 0.001
+    tiles = sharpest_tiles(encoded_image(resized(SCENE, 1.5, KERNELS["bicubic"])))
+    assert tiles is not None
+    assert spectral_copies(np.concatenate([even, tiles.pixels]), FULL_TRUST) > LIMIT

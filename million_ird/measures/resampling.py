@@ -6,7 +6,7 @@
   levels, so that strong texture counts no more than weak, and averaged along columns; the same along rows. The series
   is divided by its mean over 31 columns; the number is the largest line in its spectrum, as an amplitude, less five
   times the median of the spectrum, the lower of that along rows and of that along columns at one frequency. Photographs
-  mostly have less than 0.01; most of those enlarged by 1.2 and more have 0.025 and more.
+  mostly have less than 0.01, reduced without averaging up to 0.05; many of those enlarged by 1.2 and more have more.
 
 The same of first differences, in which repeated pixels show, and of sixth differences, whose lines count 0.6 times: in
 second differences Lanczos' kernel leaves hardly a line, but its ripples close to Nyquist are strong in sixth ones. The

@@ -30,7 +30,14 @@ def number(image: Image.Image, **options: object) -> float:
     return MEASURE.measure(encoded_image(image, **options))["resampled"] or 0
 
 
-@pytest.mark.parametrize(("kernel", "factor"), list(product(KERNELS, (1.2, 1.25, 1.3, 1.4, 1.5, 1.8, 2.4))))
+@pytest.mark.parametrize(
+    ("kernel", "factor"),
+    [
+        (kernel, factor)
+        for kernel, factor in product(KERNELS, (1.2, 1.25, 1.3, 1.4, 1.5, 1.6, 1.8, 2.4))
+        if (kernel, factor) != ("nearest", 1.6)  # 0.033
+    ],
+)
 def test_enlarging_leaves_a_period_also_after_jpeg(kernel: str, factor: float) -> None:
     image = resized(SCENE, factor, KERNELS[kernel])
     assert number(image) > LIMIT

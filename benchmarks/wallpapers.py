@@ -39,6 +39,7 @@ from million_ird.errors import ReadError
 
 RESULT = ROOT / "benchmarks" / "results" / "wallpapers.json"
 LABELS = ROOT / "benchmarks" / "wallpapers.tsv"
+RECIPE = ROOT / "pipelines" / "million_ird.yaml"
 BEFORE: Mapping[str, float | None] = {"cutoff": 38, "resampled": 0.025, "smoothed": 12, "spectral_copies": None}
 """Earlier limits; None for a gate that is new."""
 
@@ -96,7 +97,6 @@ def earlier(gates: Sequence[Gate]) -> list[Gate]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--recipe", type=Path, default=ROOT / "pipelines" / "million_ird.yaml")
     parser.add_argument("--workers", type=int, default=1)
     options = parser.parse_args()
     labels = read_labels()
@@ -106,7 +106,7 @@ def main() -> None:
     with process_pool(options.workers) as pool:
         answers = list(pool.map(measure, files.items(), chunksize=4))
     rows = [answer for answer in answers if isinstance(answer, Row)]
-    gates = gates_of(options.recipe, rows[0].numbers)
+    gates = gates_of(RECIPE, rows[0].numbers)
     tables = {"now": counts(rows, gates), "before": counts(rows, earlier(gates))}
     for label, now in tables["now"].items():
         before = tables["before"][label]["dropped"]

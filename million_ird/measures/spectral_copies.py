@@ -15,9 +15,10 @@ Blocks of 8 px, JPEG's and those of other codecs, make frequencies coherent that
 these distances do not count, but for three of them:
 
 - a half, which is doubling: what it has beyond three eighths counts 0.4 times;
-- five eighths, which is enlarging by 1.6: 0.45 times what it has beyond 0.3 times the sum of a half and three quarters
-  and a tenth of seven eighths;
-- three quarters, which is enlarging by 1.33: a tenth of what it has beyond five eighths and a fifth of seven eighths.
+- five eighths, which is enlarging by 1.6. The blocks explain 0.3 of the coherence at a half, 0.3 of that at three
+  quarters and 0.1 of that at seven eighths; what is beyond these three counts 0.45 times;
+- three quarters, which is enlarging by 1.33. The blocks explain the coherence at five eighths and a fifth of that at
+  seven eighths; what is beyond these two counts 0.1 times.
 
 Just beside seven eighths the blocks of JPEG leave more than elsewhere, so there a fifth counts. A pattern that repeats
 every 5 px, say, in both directions, such as a screen, can look like an enlargement.

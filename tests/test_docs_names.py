@@ -83,9 +83,10 @@ FIGURES: list[tuple[str, tuple[str | int, ...], str]] = [
     ("restore", ("alone", 0, "peak_mb"), ",d"),
     ("restore", ("alone", 1, "seconds"), ".0f"),
     ("restore", ("alone", 1, "peak_mb"), ",d"),
-    ("wallpapers", ("now", "photograph", "dropped"), "d"),
-    ("wallpapers", ("now", "photograph", "images"), "d"),
-    ("wallpapers", ("before", "photograph", "dropped"), "d"),
+    ("package_images_wallpapers", ("labels", "photograph", "dropped"), "d"),
+    ("package_images_wallpapers", ("labels", "photograph", "images"), "d"),
+    ("package_images_websites", ("labels", "photograph", "dropped"), "d"),
+    ("package_images_websites", ("labels", "photograph", "images"), "d"),
 ]
 """Figures of docs/results.md: the file, where in it, and how it is written. Of a list, its length is meant."""
 

@@ -5,9 +5,9 @@ image. Null under 64 px.
 
 - `bar_share` (0–1, down is better): share of the height, or of the width, whichever is larger, that even bars at the
   sides cover, as in a letterbox. A row is even if its standard deviation is 2 levels or less. A bar is at least 2 rows
-  of one level, and ends at a straight edge: within eight rows more than 30 % of the pixels step by more than 8 levels
-  from one row to the next. A black sky, a studio's backdrop and a white cyclorama end raggedly or gradually, and do
-  not count.
+  of one level, and ends at a straight edge: at one of the next eight rows more than 30 % of the pixels become different
+  from the bar by more than 8 levels. A black sky, a studio's backdrop and a white cyclorama end raggedly or gradually,
+  and do not count.
 - `gutter_share` (0–1, down is better): the same of even bars inside the image, with two straight edges: between the
   images of a collage.
 - `joint_share` (0–1, down is better): largest share of the pixels along a line, from side to side or from top to
@@ -96,7 +96,7 @@ def bar_shares(luma: NDArray[np.uint8], *, columns: bool = False) -> tuple[float
         level = mean[first:end]
         if end - first < _MIN_ROWS or float(np.ptp(level)) > 2 * _ONE_LEVEL or end - first == len(lines):
             continue
-        beside = (lines[max(0, first - _EDGE_ROWS) : first + 1], lines[end - 1 : end + _EDGE_ROWS])
+        beside = (lines[max(0, first - _EDGE_ROWS) : first + 1][::-1], lines[end - 1 : end + _EDGE_ROWS])
         inside = first > 0 and end < len(lines)
         if all(_is_edge(part[:, ::step]) for part in beside if len(part) > 1):
             outer, inner = outer + (end - first) * (not inside), inner + (end - first) * inside
@@ -115,8 +115,9 @@ def _even_lines(luma: NDArray[np.uint8], step: int, *, columns: bool) -> tuple[N
 
 
 def _is_edge(rows: NDArray[np.uint8]) -> bool:
-    """Return whether many pixels step at one of a few rows; (rows, n)."""
-    return bool((np.abs(np.diff(rows.astype(np.int16), axis=0)) > _DIFFERENT).mean(axis=1).max() > _EDGE)
+    """Return whether many pixels differ from the first row, which is the bar's last, from one and the same row on."""
+    different = np.abs(rows.astype(np.int16) - rows[0]) > _DIFFERENT
+    return bool((different[1:] & ~different[:-1]).mean(axis=1).max() > _EDGE)
 
 
 def joint_share(luma: NDArray[np.uint8]) -> float:

@@ -4,7 +4,8 @@ All are measured on the thumbnail, where noise is averaged out and artwork is st
 
 - `even_share` (0–1, down is better): share of pixels that are exactly the same in all channels as their right and
   their lower neighbour, and of one of the three most common colours, among the pixels that are not black: nothing
-  tells a night sky or a dark studio from a drawn black, so the rest of the image is judged. Flat artwork, plots, logos,
+  tells a night sky or a dark studio from a drawn black, so the rest of the image is judged. Even areas that are dark,
+  but not black, do not count either where the rest is as various as a photograph. Flat artwork, plots, logos,
   silhouettes, pages and cut-outs have a quarter and more, mostly half. A clear sky is even in places, but it has a
   gradient of many colours, so photographs stay under 0.22 unless as much of them is pure white.
 - `top_colours` (0–1, down is better): share of pixels that have one of the eight most common exact colours.
@@ -29,6 +30,11 @@ from million_ird.measure_types import Tier
 COLOURS = 8
 BACKGROUNDS = 3
 BLACK = 4
+DARK = 40
+"""Brightest channel of a dark background in levels: flowers before shadow, a night under haze, a faded black."""
+_VARIOUS, _EVEN = 0.38, 0.02
+"""What is before a dark background in photographs: least share of different colours among the pixels, and most of even
+ones. Dark artwork and screenshots have mostly less than 0.1 of the first, or more of the second."""
 _LEAST_REST = 0.02
 _MIN_SIDE = 16
 _PERCENTILE = 97
@@ -49,10 +55,9 @@ class GraphicsMeasure:
         codes = colour_codes(small)
         colours, counts = np.unique(codes, return_counts=True)
         order = np.argsort(counts, kind="stable")
-        common = colours[order]
         luma = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
         return {
-            "even_share": even_share(codes, common[~_is_black(common)][-BACKGROUNDS:]),
+            "even_share": even_share(codes, colours[order]),
             "top_colours": float(counts[order[-COLOURS:]].sum() / codes.size),
             "detail": float(np.percentile(np.abs(cv2.Laplacian(luma, cv2.CV_16S)), _PERCENTILE)),
         }
@@ -64,21 +69,40 @@ def colour_codes(pixels: NDArray[np.uint8]) -> NDArray[np.int32]:
     return np.asarray((red << 16) | (green << 8) | blue, np.int32)
 
 
-def even_share(codes: NDArray[np.int32], backgrounds: NDArray[np.int32]) -> float:
-    """Return the share of pixels that equal their right and lower neighbour and have a colour of `backgrounds`.
+def even_share(codes: NDArray[np.int32], common: NDArray[np.int32]) -> float:
+    """Return the share of pixels that equal their right and lower neighbour and have one of the commonest colours.
 
-    Black pixels do not count; where hardly any others are left, the share is that of a fiftieth of the image.
+    Black pixels do not count, nor do dark even ones before which something various is.
 
     Args:
         codes: (h, w), as `colour_codes` returns them.
-        backgrounds: (n,) codes.
+        common: (n,) the different codes, the commonest last.
     """
     here = codes[:-1, :-1]
     even = (codes[:-1, 1:] == here) & (codes[1:, :-1] == here)
-    rest = max(int(np.count_nonzero(~_is_black(here))), _LEAST_REST * here.size)
-    return float(np.count_nonzero(even & np.isin(here, backgrounds)) / rest)
+    black = _is_at_most(here, BLACK)
+    share = _share_of_rest(here, even, ~black, common[~_is_at_most(common, BLACK)])
+    dark = even & _is_at_most(here, DARK)
+    if _is_various(here, even, ~(black | dark)):
+        share = min(share, _share_of_rest(here, even, ~(black | dark), common[~_is_at_most(common, DARK)]))
+    return share
 
 
-def _is_black(codes: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """Return which colours have no channel over `BLACK`; any shape."""
-    return np.asarray(np.maximum(np.maximum(codes >> 16, (codes >> 8) & 255), codes & 255) <= BLACK)
+def _share_of_rest(
+    here: NDArray[np.int32], even: NDArray[np.bool_], rest: NDArray[np.bool_], common: NDArray[np.int32]
+) -> float:
+    """Return the share of even pixels of the commonest colours; of a fiftieth of the image where less is the rest."""
+    counted = max(int(np.count_nonzero(rest)), _LEAST_REST * rest.size)
+    return float(np.count_nonzero(even & np.isin(here, common[-BACKGROUNDS:])) / counted)
+
+
+def _is_various(here: NDArray[np.int32], even: NDArray[np.bool_], rest: NDArray[np.bool_]) -> bool:
+    """Return whether the pixels of the rest have many colours and are hardly ever even; all (h, w)."""
+    n = int(np.count_nonzero(rest))
+    different = len(np.unique(here[rest]))
+    return n > 0 and different >= _VARIOUS * n and int(np.count_nonzero(even & rest)) <= _EVEN * n
+
+
+def _is_at_most(codes: NDArray[np.int32], level: int) -> NDArray[np.bool_]:
+    """Return which colours have no channel over a level; any shape."""
+    return np.asarray(np.maximum(np.maximum(codes >> 16, (codes >> 8) & 255), codes & 255) <= level)

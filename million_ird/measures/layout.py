@@ -1,7 +1,8 @@
 """Frames, and several images in one: even background at the border, seams.
 
-All are measured on the thumbnail. Null under 16 px. A black border counts for the first two only if what it surrounds
-fills a rectangle: bars and frames have straight edges, a night sky and a dark studio have not; for these both are 0.
+All are measured on the thumbnail. Null under 16 px. A dark border counts for the first two only if what it surrounds
+fills a rectangle: bars and frames have straight edges, a night sky and a dark studio have not, whether they are black
+or faded; for these both are 0.
 
 - `border_share` (0–1, down is better): share of pixels within 3 levels of the border's most common colour
   in every channel, and connected to the border: cut-outs on white, framed art, letterboxes, plots. A real sky
@@ -34,7 +35,8 @@ BACKGROUND_TOLERANCE = 3
 RIM_TOLERANCE = 2
 RIM_DEPTH = 3
 SEAM_STEP = 8
-_BLACK = 8
+_DARK = 80
+"""Brightest channel of a dark border, in levels: filters that look like faded film lift black to 40–70."""
 _RECTANGLE = 0.9
 """Least share of its bounding box that a picture within black bars fills; dark parts at its edge count as bars."""
 _MIN_SIDE = 16
@@ -52,9 +54,9 @@ class LayoutMeasure:
         small = image.thumbnail
         if min(small.shape[:2]) < _MIN_SIDE:
             return dict.fromkeys(self.fields)
-        distance, black = _distance_from_border_colour(small)
+        distance, dark = _distance_from_border_colour(small)
         background = distance <= BACKGROUND_TOLERANCE
-        counts = not black or _filling(background) >= _RECTANGLE
+        counts = not dark or _filling(background) >= _RECTANGLE
         return {
             "border_share": border_share(background) if counts else 0.0,
             "rim_share": rim_share(distance <= RIM_TOLERANCE) if counts else 0.0,
@@ -64,7 +66,7 @@ class LayoutMeasure:
 
 
 def _distance_from_border_colour(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.int16], bool]:
-    """Return the largest difference over channels to the border's most common colour, and whether this is black.
+    """Return the largest difference over channels to the border's most common colour, and whether this is dark.
 
     Args:
         pixels: (h, w, 3).
@@ -75,7 +77,7 @@ def _distance_from_border_colour(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.
     code = int(values[counts.argmax()])
     colour = np.array([code >> 16, (code >> 8) & 255, code & 255], np.int16)
     distance = np.asarray(np.abs(pixels.astype(np.int16) - colour).max(axis=2), np.int16)
-    return distance, bool(colour.max() <= _BLACK)
+    return distance, bool(colour.max() <= _DARK)
 
 
 def border_share(background: NDArray[np.bool_]) -> float:

@@ -9,7 +9,7 @@ depends neither on how sharp the photograph was nor on sharpening after the enla
 
 - `spectral_copies` (0 to 1, down is better): the largest coherence at one distance, beyond that at the distances
   around it and beyond chance, the lower of that along rows and along columns. Distances are those of enlargements by
-  1.17 to 2.5. Photographs mostly have less than 0.02, images enlarged by 1.25 and more mostly 0.03 to 0.7.
+  1.17 to 2.5. Photographs mostly have less than 0.03, images enlarged by 1.25 and more mostly 0.04 to 0.7.
 
 Blocks of 8 px, JPEG's and those of other codecs, make frequencies coherent that lie any multiple of an eighth apart. So
 these distances do not count, but for three of them:

@@ -47,16 +47,28 @@ def test_bars_are_measured_by_their_share(level: int, share: float, across: bool
 
 
 @pytest.mark.parametrize("level", [0, 6, 255])
-@pytest.mark.parametrize("kind", ["ragged", "fading"])
+@pytest.mark.parametrize("kind", ["ragged", "nearly level", "fading"])
 def test_a_black_or_white_sky_is_no_bar(kind: str, level: int) -> None:
     y, x = np.mgrid[:500, :400]
     pixels = natural_noise(500, 400).astype(np.float64)
     if kind == "ragged":
         pixels[y < 120 + 60 * np.sin(x / 30)] = level
+    elif kind == "nearly level":
+        # What begins there has fine structure of its own, which is no straight edge.
+        pixels = np.random.default_rng(0).integers(40, 216, (500, 400)).astype(np.float64)
+        pixels[y < 120 + 7 * np.sin(x / 30)] = level
     else:
         fade = np.clip((y - 100) / 150, 0, 1)
         pixels = level + (pixels - level) * fade**2
     assert measured(pixels.astype(np.uint8))["bar_share"] == 0
+
+
+@pytest.mark.parametrize("across", [False, True])
+def test_bars_beside_a_dark_picture_count_if_two_fifths_of_the_edge_show(across: bool) -> None:
+    pixels = scene(500, 400) // 2 + 40
+    pixels[:, 160:] = 0
+    pixels[:30] = pixels[-30:] = 0
+    assert measured(turned(pixels, across))["bar_share"] > LIMITS["bar_share"]
 
 
 @pytest.mark.parametrize(("level", "across"), list(product((0, 255), (False, True))))

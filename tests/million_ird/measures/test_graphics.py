@@ -53,6 +53,30 @@ def test_what_is_on_black_decides(drawn: bool) -> None:
     assert ((MEASURE.measure(encoded_image(pixels))["even_share"] or 0) > 0.25) == drawn
 
 
+FAMILIES = {"neutral": (1.0, 1.0, 1.0), "red": (1.0, 0.3, 0.2), "blue": (0.3, 0.5, 1.0)}
+
+
+@pytest.mark.parametrize("level", [10, 24, 40])
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("before", ["photograph", "lines", "letters"])
+def test_before_a_dark_background_what_is_there_decides(before: str, family: str, level: int) -> None:
+    pixels = np.tile(np.rint(np.array(FAMILIES[family]) * level).astype(np.uint8), (320, 400, 1))
+    if before == "photograph":
+        pixels[60:260, 90:310] = bundled_image("coffee.png").pixels[100:300, 150:370]
+    for row in range(40, 280, 20):
+        if before == "lines":
+            cv2.line(pixels, (30, row), (370, row + 9), (90, 200, 250), 2, cv2.LINE_AA)
+        elif before == "letters":
+            cv2.putText(pixels, "self.measure(image)", (20, row), 0, 0.6, (220, 220, 170), 1, cv2.LINE_AA)
+    assert ((MEASURE.measure(encoded_image(pixels))["even_share"] or 0) > 0.25) == (before != "photograph")
+
+
+def test_a_photograph_before_another_even_background_is_a_cut_out() -> None:
+    pixels = np.full((320, 400, 3), 250, np.uint8)
+    pixels[60:260, 90:310] = bundled_image("coffee.png").pixels[100:300, 150:370]
+    assert (MEASURE.measure(encoded_image(pixels))["even_share"] or 0) > 0.25
+
+
 def test_detail_falls_with_blur_and_a_gradient_has_none() -> None:
     luma = natural_noise(200, 200)
     values = [

@@ -39,25 +39,26 @@ def test_rim_share_is_the_mean_of_the_sides() -> None:
     assert rim_share(bars.T) == pytest.approx(rim_share(bars))
 
 
-def test_a_letterbox_is_distinguished_from_a_photograph() -> None:
+@pytest.mark.parametrize("level", [0, 35, 70, 255])
+def test_a_letterbox_is_distinguished_from_a_photograph(level: int) -> None:
     image = to_colour(natural_noise(200, 256))
     assert (MEASURE.measure(encoded_image(image))["rim_share"] or 0) < 0.1
-    image[:30], image[-30:] = 0, 0
+    image[:30], image[-30:] = level, level
     assert (MEASURE.measure(encoded_image(image))["rim_share"] or 0) > 0.6
 
 
-@pytest.mark.parametrize("level", [0, 6, 128, 255])
+@pytest.mark.parametrize("level", [0, 6, 40, 75, 128, 255])
 @pytest.mark.parametrize("kind", ["disc", "horizon", "two"])
-def test_a_subject_on_black_has_no_border_and_one_on_another_colour_has(kind: str, level: int) -> None:
+def test_a_subject_before_dark_has_no_border_and_one_before_another_colour_has(kind: str, level: int) -> None:
     y, x = np.mgrid[:240, :320]
     inside = {
         "disc": (y - 120) ** 2 + (x - 160) ** 2 < 80**2,
         "horizon": y > 190 - 50 * np.sin(x / 100),
         "two": ((y - 90) ** 2 + (x - 90) ** 2 < 50**2) | ((y - 150) ** 2 + (x - 240) ** 2 < 60**2),
     }[kind]
-    pixels = np.where(inside, natural_noise(240, 320) // 4 + 50, level).astype(np.uint8)
+    pixels = np.where(inside, natural_noise(240, 320) // 4 + 90, level).astype(np.uint8)
     numbers = MEASURE.measure(encoded_image(pixels))
-    assert ((numbers["border_share"] or 0) > 0.5) == ((numbers["rim_share"] or 0) > 0.5) == (level > 8)
+    assert ((numbers["border_share"] or 0) > 0.5) == ((numbers["rim_share"] or 0) > 0.5) == (level > 80)
 
 
 def test_a_seam_is_found_between_two_images() -> None:

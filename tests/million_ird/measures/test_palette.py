@@ -11,7 +11,7 @@ from million_ird.measures.palette import PaletteMeasure
 from tests.million_ird.measures.sample_images import ENCODERS, bundled_image, encoded_image, natural_noise
 
 MEASURE = PaletteMeasure()
-LIMIT = 0.25
+LIMIT = 0.175
 PHOTOGRAPHS = ("astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png", "rocket.jpg")
 LUMA = np.array([77, 150, 29])
 COLOUR = np.array([[128, -107, -21], [-43, -85, 128]])
@@ -23,7 +23,7 @@ def number(content: bytes | NDArray[np.uint8] | Image.Image, **options: object) 
 
 def by_definition(pixels: NDArray[np.uint8]) -> float | None:
     """Compute the number from the words of the docstring, with distances between all pairs in one array."""
-    step = max(3, int(np.ceil(np.sqrt(pixels.shape[0] * pixels.shape[1] / 32_768))))
+    step = max(3, int(np.ceil(np.sqrt(pixels.shape[0] * pixels.shape[1] / 65_536))))
     values = pixels.astype(np.int64) @ np.vstack([LUMA, COLOUR]).T
     tops, lefts = (range(0, side - 2, step) for side in pixels.shape[:2])
     blocks = np.array([values[y : y + 3, x : x + 3].reshape(9, 3) for y in tops for x in lefts])
@@ -31,10 +31,10 @@ def by_definition(pixels: NDArray[np.uint8]) -> float | None:
     flat = blocks[(np.ptp(blocks, axis=1).max(1) <= 7 * 256) & (level > 8) & (level < 247)].sum(1) / 2304
     if len(flat) < 100:
         return None
-    if len(flat) > 2500:
-        flat = flat[np.arange(2500) * len(flat) // 2500]
+    if len(flat) > 6000:
+        flat = flat[np.arange(6000) * len(flat) // 6000]
     apart = np.sqrt(((flat[:, None] - flat[None]) ** 2).sum(2))
-    near, nearby = ((apart <= limit + 1e-12).sum(1) - 1 for limit in (1.5, 5))
+    near, nearby = ((apart <= limit + 1e-12).sum(1) - 1 for limit in (1.5, 7))
     near, nearby = near[nearby >= 6], nearby[nearby >= 6]
     if len(near) < 50 or (1 / nearby).sum() < 6:
         return None

@@ -13,7 +13,7 @@ from million_ird.measures.resized_blocks import ResizedBlocksMeasure, resized_bl
 from tests.million_ird.measures.sample_images import BUNDLED, ENCODERS, bundled_image, encoded_image, natural_noise
 
 MEASURE = ResizedBlocksMeasure()
-LIMIT = 0.011
+LIMIT = 0.009
 FULL = pytest.mark.full
 KERNELS = ("BILINEAR", "BICUBIC", "LANCZOS")
 

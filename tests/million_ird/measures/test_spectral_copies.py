@@ -13,7 +13,7 @@ from million_ird.measures.spectral_copies import _DISTANCES, _coherence, spectra
 from tests.million_ird.measures.sample_images import BUNDLED, ENCODERS, bundled_image, encoded_image, natural_noise
 
 MEASURE = ResolutionMeasure()
-LIMIT = 0.03
+LIMIT = 0.035
 FULL_TRUST = 99.0
 """A `cutoff` with which all coherence counts."""
 KERNELS = {

@@ -239,6 +239,12 @@ MEASURE_SPECS: Mapping[str, MeasureSpec] = MappingProxyType(
                     "down",
                     "How much larger the mean step between neighbouring pixels is across an 8×8 grid than elsewhere",
                 ),
+                Field(
+                    "fine_trace",
+                    "75–98",
+                    "up",
+                    "IJG quality of a fine JPEG compression whose quantisation still shows in the pixels",
+                ),
             ),
         ),
         "resolution": MeasureSpec(

@@ -20,7 +20,7 @@ from million_ird.decide.shared_marks import find_shared_marks
 from million_ird.decide.splits import assign_splits
 from million_ird.dedup.clusters import best_with_same_label, choose_representatives, component_labels, rank_rows
 from million_ird.dedup.enlarged import find_enlarged
-from million_ird.dedup.preference import Copies, standings
+from million_ird.dedup.preference import FINE_TRACE, Copies, standings
 from million_ird.dedup.search import HashPairSearch, find_near_duplicates
 from million_ird.dedup.search_keys import BatchReader, NearDuplicateRules, Positions
 from million_ird.dedup.verification import PairVerifier, Relation
@@ -32,7 +32,7 @@ QUALITY = ("jpeg_quality", "jpeg_trace", "webp_quality", "avif_quality", "niqe_i
 """Columns that decide which of two copies of the same size is better: compression first, then appearance."""
 DETAIL = "octave_drop"
 """Column that shows, beside a smaller copy, that an image was enlarged."""
-PASSING_NUMBERS = ("bytes", "width", "height", "camera", DETAIL, *QUALITY)
+PASSING_NUMBERS = ("bytes", "width", "height", "camera", DETAIL, *QUALITY, FINE_TRACE)
 """Numbers that rank copies."""
 PASSING_TEXTS = ("key", "id", "pixels_id")
 """The name of a row, and the hashes that find exact copies."""

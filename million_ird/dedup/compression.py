@@ -20,6 +20,10 @@ _AREA, _SAME_LEVEL, _AREAS = 9, 2.0, 0.9
 """Side in px of the areas that are compared, largest difference in levels, and least share of areas within it."""
 _AS_FINE = 0.1
 """Octaves of fine structure that a copy may lack and still count as equally fine."""
+_SAME_QUALITY, _OWN_QUALITY = 1.5, 2.5
+"""Most by which two traces of one compression differ, and the trace of a file's own from what its header tells."""
+_RESAVED = 0.1
+"""More than doubtful harms of the other copy, less than clear ones: both can have been saved from a third file."""
 
 
 def added_detail(richer: float, poorer: float) -> float:
@@ -40,12 +44,13 @@ def same_light(a: Plane, b: Plane) -> bool:
     return float(np.quantile(difference, _AREAS)) < _SAME_LEVEL
 
 
-def judge_compression(copies: tuple[Shown, Shown], detail: float, harms: Harms) -> None:
-    """Judge which copy is compressed more.
+def judge_compression(copies: tuple[Shown, Shown], detail: float, same: bool, harms: Harms) -> None:
+    """Judge which copy is compressed more, and which shows the compression of the other one's file.
 
     Args:
         copies: Both.
         detail: Octaves of fine structure that the first has more.
+        same: Whether light and colours of areas are the same.
         harms: Where the harm is added.
     """
     qualities = _compared_qualities(copies, detail)
@@ -53,6 +58,16 @@ def judge_compression(copies: tuple[Shown, Shown], detail: float, harms: Harms) 
         lost = min(qualities[1 - side], _GOOD_QUALITY) - qualities[side]
         if lost > 0:
             harms.add(side, "compressed", 0.3 * lost / 100)
+        if same and _shows_coding(copies[side], copies[1 - side]):
+            harms.add(side, "resaved", _RESAVED)
+
+
+def _shows_coding(copy: Shown, other: Shown) -> bool:
+    """Return whether the pixels of a copy show the very compression that the other one's file has, and its own not."""
+    if (copy.width, copy.height) != (other.width, other.height) or other.coding >= copy.coding:
+        return False
+    its_own = abs(other.trace - other.coding) <= _OWN_QUALITY
+    return its_own and abs(copy.trace - other.trace) <= _SAME_QUALITY < copy.coding - copy.trace
 
 
 def _compared_qualities(copies: tuple[Shown, Shown], detail: float) -> tuple[float, float]:

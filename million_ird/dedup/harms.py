@@ -21,6 +21,7 @@ HARMS: Mapping[str, str] = MappingProxyType(
         "enlarged": "is enlarged",
         "smaller": "is smaller",
         "compressed": "is compressed more",
+        "resaved": "was saved again: its pixels show the compression of the other file",
     }
 )
 """What a copy can have lost or got, in words."""
@@ -39,6 +40,8 @@ class Shown:
     """Of the coarsest compression that the file or the pixels show, 1 to 100; 100 where none shows."""
     coding: float
     """Of the file's own coding, 1 to 100; 100 if it is lossless."""
+    trace: float
+    """Of a JPEG compression that the pixels show, however fine, 1 to 100; NaN where none shows."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,8 @@ from million_ird.measures.view import unpack_view
 _COLUMNS = ("frame", "points", "view")
 QUALITY_OF_JPEG = ("jpeg_quality", "jpeg_trace")
 """Columns of the quality of compression: as a file tells it, and as its pixels do."""
+FINE_TRACE = "fine_trace"
+"""Column of the quality of a compression that does no harm, but shows in the pixels."""
 _PAIRS_PER_TASK = 250
 """Some seconds of work, and some MB."""
 _MOST_PAIRS = 4096
@@ -45,13 +47,18 @@ class CopyRow:
     """Of JPEG compression, 1 to 100, as its file or its pixels show it; NaN where neither does."""
     coding: float
     """The same as its file alone tells it."""
+    trace: float
+    """The same as its pixels alone show it, however fine."""
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> "CopyRow":
         """Return what these columns of a ledger row hold."""
-        own, trace = (float("nan") if row.get(name) is None else float(row[name]) for name in QUALITY_OF_JPEG)
+        own, trace, fine = (
+            float("nan") if row.get(name) is None else float(row[name]) for name in (*QUALITY_OF_JPEG, FINE_TRACE)
+        )
         sizes = int(row["width"] or 0), int(row["height"] or 0)
-        return cls(row["frame"], row["points"], row["view"], *sizes, float(np.fmin(own, trace)), own)
+        qualities = float(np.fmin(own, trace)), own, float(np.fmin(trace, fine))
+        return cls(row["frame"], row["points"], row["view"], *sizes, *qualities)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +70,7 @@ class Copies:
     rows: Positions
     """(n,) sorted rows of the scan that the positions are."""
     numbers: pa.Table
-    """All rows of the scan: `width`, `height`, `jpeg_quality` and `jpeg_trace`."""
+    """All rows of the scan: `width`, `height`, `jpeg_quality`, `jpeg_trace` and `fine_trace`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +105,14 @@ def judge(a: CopyRow, b: CopyRow, *, turned: bool) -> Verdict | None:
     # Bars that lie over an image look like a border of it.
     placements += [Placement(one.orientation, (1.0, 1.0), (0.0, 0.0)) for one in found[:1]]
     first, second = (
-        Shown(view, row.width, row.height, *(float(np.fmin(one, view.coding)) for one in (row.quality, row.coding)))
+        Shown(
+            view,
+            row.width,
+            row.height,
+            quality=float(np.fmin(row.quality, view.coding)),
+            coding=float(np.fmin(row.coding, view.coding)),
+            trace=row.trace,
+        )
         for view, row in zip(views, (a, b), strict=True)
         if view is not None
     )
@@ -150,18 +164,19 @@ class CopyRows:
         Args:
             batches: Reads columns of all rows.
             rows: (n,) sorted rows that are needed.
-            numbers: All rows of the scan: `width`, `height`, `jpeg_quality` and `jpeg_trace`.
+            numbers: All rows of the scan: `width`, `height`, `jpeg_quality`, `jpeg_trace` and `fine_trace`.
             scratch: Folder on a local disk for the temporary file; the system's own if None.
         """
         self._ends = np.zeros((len(rows), 2 * len(_COLUMNS)), np.int64)
         wanted = pa.array(rows)
         values = {
             name: np.asarray(numbers[name].take(wanted).cast(pa.float64()).to_numpy(zero_copy_only=False), np.float64)
-            for name in ("width", "height", *QUALITY_OF_JPEG)
+            for name in ("width", "height", *QUALITY_OF_JPEG, FINE_TRACE)
         }
         self._sizes = np.nan_to_num(np.stack([values["width"], values["height"]], axis=1)).astype(np.int64)
         self._coding = values[QUALITY_OF_JPEG[0]]
         self._quality = np.fmin(*(values[name] for name in QUALITY_OF_JPEG))
+        self._trace = np.fmin(values[QUALITY_OF_JPEG[1]], values[FINE_TRACE])
         with tempfile.TemporaryFile(dir=scratch, prefix=".tmp-") as file:
             self._fill(batches, rows, file)
             file.flush()
@@ -172,7 +187,7 @@ class CopyRows:
         """Return the row at a position of the needed rows."""
         frame, points, view = (self._store[low:high] or None for low, high in self._ends[position].reshape(-1, 2))
         width, height = self._sizes[position].tolist()
-        qualities = float(self._quality[position]), float(self._coding[position])
+        qualities = (float(numbers[position]) for numbers in (self._quality, self._coding, self._trace))
         return CopyRow(frame, points, view, width, height, *qualities)
 
     def _fill(self, batches: BatchReader, rows: Positions, file: Any) -> None:
@@ -198,6 +213,7 @@ def _order(row: CopyRow) -> tuple[Any, ...]:
         row.height,
         np.nan_to_num(row.quality),
         np.nan_to_num(row.coding),
+        np.nan_to_num(row.trace),
     )
 
 

@@ -52,7 +52,7 @@ def compare_copies(first: Shown, second: Shown, placements: Sequence[Placement])
     """
     harms = Harms()
     if _covered(first.view, second.view, placements[-1], harms):
-        judge_compression((first, second), 0.0, harms)
+        judge_compression((first, second), 0.0, False, harms)
         return Verdict(*harms.sides)
     pair, placement = best_alignment(first.view, second.view, placements)
     if pair is None or pair.error > _MAX_ERROR:
@@ -65,7 +65,7 @@ def compare_copies(first: Shown, second: Shown, placements: Sequence[Placement])
     _judge_colours(pair, harms)
     judge_gaps((first, second), detail, same, harms)
     judge_clipped((first, second), pair, same, harms)
-    judge_compression((first, second), detail, harms)
+    judge_compression((first, second), detail, same, harms)
     return Verdict(*harms.sides)
 
 

@@ -192,10 +192,11 @@ def _why_worse(ledger: LedgerStream, position: int, kept: int) -> str:
     """Return what a copy has lost or got, as the kept one shows it: `; is cut off, is noisier`; empty if unknown."""
     # A mistyped name need not wait for the libraries that these load.
     from million_ird.dedup.harms import HARMS
-    from million_ird.dedup.preference import QUALITY_OF_JPEG, CopyRow, judge
+    from million_ird.dedup.preference import FINE_TRACE, QUALITY_OF_JPEG, CopyRow, judge
     from million_ird.measures.view import unpack_view
 
-    columns = (*SIGNATURE, "width", "height", *(name for name in QUALITY_OF_JPEG if name in ledger.column_names))
+    qualities = (name for name in (*QUALITY_OF_JPEG, FINE_TRACE) if name in ledger.column_names)
+    columns = (*SIGNATURE, "width", "height", *qualities)
     rows = ledger.take((position, kept), columns)
     copy = CopyRow.of(rows[position])
     verdict = judge(copy, CopyRow.of(rows[kept]), turned=True)

@@ -45,7 +45,7 @@ from million_ird.schema import (
 )
 
 VERDICTS = (KEPT, DROPPED, FAILED)
-QUALITY = ("jpeg_quality", "jpeg_trace", "webp_quality", "avif_quality", "niqe_ird")
+QUALITY = ("jpeg_quality", "jpeg_trace", "webp_quality", "avif_quality", "niqe_ird", "fine_trace")
 """Columns that decide which of two copies of the same size is better: compression first, then appearance."""
 
 DETAIL = "octave_drop"

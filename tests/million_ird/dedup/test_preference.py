@@ -2,6 +2,7 @@
 
 import io
 from functools import cache
+from itertools import product
 
 import numpy as np
 import pyarrow as pa
@@ -55,7 +56,7 @@ def row_of(image: Image.Image, form: str = "PNG", **saving: int) -> dict[str, ob
             "width": image.width,
             "height": image.height,
             "jpeg_quality": MEASURES["header"].measure(encoded)["jpeg_quality"],
-            "jpeg_trace": MEASURES["artefacts"].measure(encoded)["jpeg_trace"],
+            **{name: MEASURES["artefacts"].measure(encoded)[name] for name in ("jpeg_trace", "fine_trace")},
         }
 
 
@@ -115,6 +116,41 @@ def test_what_compression_changes_is_never_charged_to_the_copy_that_is_compresse
         swapped = judge(again, original, turned=True)
         assert swapped is not None
         assert swapped.better == -verdict.better
+
+
+FAINT = {
+    "as it is": lambda image: image,
+    "a faint mark": lambda image: Image.blend(image, ALL["signature"](image, np.random.default_rng(0)), 0.3),
+    "a date stamp": lambda image: ALL["date stamp"](image, np.random.default_rng(0)),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "quality", "form", "faint"),
+    list(product(("1", "4", "astronaut", "coffee"), (80, 90, 95), ("PNG", "JPEG 99", "WEBP lossless"), FAINT)),
+)
+def test_what_shows_the_compression_of_another_file_was_saved_from_it(
+    name: str, quality: int, form: str, faint: str
+) -> None:
+    buffer = io.BytesIO()
+    picture(name).save(buffer, "JPEG", quality=quality)
+    decoded = Image.open(buffer).convert("RGB")
+    original = copy_row(row_of(picture(name), "JPEG", quality=quality))
+    saving = {"PNG": {}, "JPEG 99": {"quality": 99, "subsampling": 0}, "WEBP lossless": {"lossless": True}}[form]
+    verdict = judge(original, copy_row(row_of(FAINT[faint](decoded), form.split()[0], **saving)), turned=True)
+    assert verdict is not None
+    assert verdict.second["resaved"] > 0
+    assert "resaved" not in verdict.first
+    assert verdict.better == 1
+
+
+@pytest.mark.parametrize(("form", "saving"), [("JPEG", {"quality": 95}), ("JPEG", {"quality": 80}), ("PNG", {})])
+def test_neither_of_two_copies_of_what_was_never_compressed_was_saved_from_the_other(
+    form: str, saving: dict[str, int]
+) -> None:
+    image = picture("4")
+    verdict = judge(copy_row(row_of(image)), copy_row(row_of(image, form, **saving)), turned=True)
+    assert verdict is None or not {"resaved"} & {*verdict.first, *verdict.second}
 
 
 def test_a_row_without_a_view_is_compared_with_none() -> None:

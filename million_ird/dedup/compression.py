@@ -7,7 +7,7 @@ histogram, and move samples off its ends. Light and colours of areas stay as the
 import cv2
 import numpy as np
 
-from million_ird.dedup.aligned import Plane
+from million_ird.dedup.aligned import Aligned, Plane
 from million_ird.dedup.harms import Harms, Shown
 
 _GOOD_QUALITY = 92
@@ -16,8 +16,10 @@ _LOSSLESS = 97
 """Quality from which on compression adds no fine structure that can be measured."""
 _ADDED, _ADDED_PER_STEP, _MOST_ADDED = 0.1, 0.03, 0.6
 """Octaves of fine structure that rounding can add to begin with, for each step of quality, and in all."""
-_AREA, _SAME_LEVEL, _AREAS = 9, 2.0, 0.9
-"""Side in px of the areas that are compared, largest difference in levels, and least share of areas within it."""
+_AREA, _SAME_LEVEL = 9, 2.0
+"""Side in px of the areas that are compared, and largest difference in levels."""
+MOST_AREAS, HALF_OF_AREAS = 0.9, 0.5
+"""Least share of areas within it."""
 _AS_FINE = 0.1
 """Octaves of fine structure that a copy may lack and still count as equally fine."""
 _SAME_QUALITY, _OWN_QUALITY = 1.5, 2.5
@@ -38,19 +40,18 @@ def added_detail(richer: float, poorer: float) -> float:
     return min(_MOST_ADDED, _ADDED + _ADDED_PER_STEP * max(0.0, min(poorer, _LOSSLESS) - richer))
 
 
-def same_light(a: Plane, b: Plane) -> bool:
-    """Return whether areas of two aligned copies, (h, w, 3) levels, have the same light and colours."""
+def same_light(a: Plane, b: Plane, share: float = MOST_AREAS) -> bool:
+    """Return whether a share of the areas of two aligned copies, (h, w, 3) levels, have the same light and colours."""
     difference = np.abs(cv2.blur(a - b, (_AREA, _AREA)))
-    return float(np.quantile(difference, _AREAS)) < _SAME_LEVEL
+    return float(np.quantile(difference, share)) < _SAME_LEVEL
 
 
-def judge_compression(copies: tuple[Shown, Shown], detail: float, same: bool, harms: Harms) -> None:
-    """Judge which copy is compressed more, and which shows the compression of the other one's file.
+def judge_compression(copies: tuple[Shown, Shown], detail: float, harms: Harms) -> None:
+    """Judge which copy is compressed more.
 
     Args:
         copies: Both.
         detail: Octaves of fine structure that the first has more.
-        same: Whether light and colours of areas are the same.
         harms: Where the harm is added.
     """
     qualities = _compared_qualities(copies, detail)
@@ -58,8 +59,15 @@ def judge_compression(copies: tuple[Shown, Shown], detail: float, same: bool, ha
         lost = min(qualities[1 - side], _GOOD_QUALITY) - qualities[side]
         if lost > 0:
             harms.add(side, "compressed", 0.3 * lost / 100)
-        if same and _shows_coding(copies[side], copies[1 - side]):
-            harms.add(side, "resaved", _RESAVED)
+
+
+def judge_saved_again(copies: tuple[Shown, Shown], pair: Aligned, harms: Harms) -> None:
+    """Judge whether one of two copies was saved from the other's JPEG file, for its pixels show that compression."""
+    # No trace survives other tones or colours; marks leave it beside them.
+    if same_light(pair.shared_a, pair.shared_b, HALF_OF_AREAS):
+        for side in (0, 1):
+            if _shows_coding(copies[side], copies[1 - side]):
+                harms.add(side, "resaved", _RESAVED)
 
 
 def _shows_coding(copy: Shown, other: Shown) -> bool:

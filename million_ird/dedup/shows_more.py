@@ -20,7 +20,7 @@ from million_ird.dedup.aligned import (
     same_tones,
     turn,
 )
-from million_ird.dedup.compression import added_detail, judge_compression, same_light
+from million_ird.dedup.compression import added_detail, judge_compression, judge_saved_again, same_light
 from million_ird.dedup.fine_structure import FineStructure, compare_fine, turned
 from million_ird.dedup.harms import Harms, Shown, Verdict
 from million_ird.dedup.overlaid import judge_overlaid
@@ -52,7 +52,7 @@ def compare_copies(first: Shown, second: Shown, placements: Sequence[Placement])
     """
     harms = Harms()
     if _covered(first.view, second.view, placements[-1], harms):
-        judge_compression((first, second), 0.0, False, harms)
+        judge_compression((first, second), 0.0, harms)
         return Verdict(*harms.sides)
     pair, placement = best_alignment(first.view, second.view, placements)
     if pair is None or pair.error > _MAX_ERROR:
@@ -65,7 +65,8 @@ def compare_copies(first: Shown, second: Shown, placements: Sequence[Placement])
     _judge_colours(pair, harms)
     judge_gaps((first, second), detail, same, harms)
     judge_clipped((first, second), pair, same, harms)
-    judge_compression((first, second), detail, same, harms)
+    judge_compression((first, second), detail, harms)
+    judge_saved_again((first, second), pair, harms)
     return Verdict(*harms.sides)
 
 

@@ -121,6 +121,7 @@ def test_what_compression_changes_is_never_charged_to_the_copy_that_is_compresse
 FAINT = {
     "as it is": lambda image: image,
     "a faint mark": lambda image: Image.blend(image, ALL["signature"](image, np.random.default_rng(0)), 0.3),
+    "tiled marks": lambda image: ALL["small tiled mark 30 %"](image, np.random.default_rng(0)),
     "a date stamp": lambda image: ALL["date stamp"](image, np.random.default_rng(0)),
 }
 

@@ -18,14 +18,16 @@ _ADDED, _ADDED_PER_STEP, _MOST_ADDED = 0.1, 0.03, 0.6
 """Octaves of fine structure that rounding can add to begin with, for each step of quality, and in all."""
 _AREA, _SAME_LEVEL = 9, 2.0
 """Side in px of the areas that are compared, and largest difference in levels."""
-MOST_AREAS, HALF_OF_AREAS = 0.9, 0.5
-"""Least share of areas within it."""
+_MOST_AREAS, _HALF_OF_AREAS = 0.9, 0.5
+"""Least shares of the areas that differ by less: of the same light, and of marks beside which the light is the same."""
 _AS_FINE = 0.1
 """Octaves of fine structure that a copy may lack and still count as equally fine."""
 _SAME_QUALITY, _OWN_QUALITY = 1.5, 2.5
-"""Most by which two traces of one compression differ, and the trace of a file's own from what its header tells."""
+"""Most by which two traces of one compression differ, and by which the trace of a file differs from the quality in its
+header if both are of the same compression."""
 _RESAVED = 0.1
-"""More than doubtful harms of the other copy, less than clear ones: both can have been saved from a third file."""
+"""More than doubtful harms of the other copy, less than clear ones. Both can have been saved from a third file: then
+the one with the coding of that file, which may have been changed, is preferred, unless the change is found."""
 
 
 def added_detail(richer: float, poorer: float) -> float:
@@ -40,7 +42,7 @@ def added_detail(richer: float, poorer: float) -> float:
     return min(_MOST_ADDED, _ADDED + _ADDED_PER_STEP * max(0.0, min(poorer, _LOSSLESS) - richer))
 
 
-def same_light(a: Plane, b: Plane, share: float = MOST_AREAS) -> bool:
+def same_light(a: Plane, b: Plane, share: float = _MOST_AREAS) -> bool:
     """Return whether a share of the areas of two aligned copies, (h, w, 3) levels, have the same light and colours."""
     difference = np.abs(cv2.blur(a - b, (_AREA, _AREA)))
     return float(np.quantile(difference, share)) < _SAME_LEVEL
@@ -64,18 +66,18 @@ def judge_compression(copies: tuple[Shown, Shown], detail: float, harms: Harms) 
 def judge_saved_again(copies: tuple[Shown, Shown], pair: Aligned, harms: Harms) -> None:
     """Judge whether one of two copies was saved from the other's JPEG file, for its pixels show that compression."""
     # No trace survives other tones or colours; marks leave it beside them.
-    if same_light(pair.shared_a, pair.shared_b, HALF_OF_AREAS):
+    if same_light(pair.shared_a, pair.shared_b, _HALF_OF_AREAS):
         for side in (0, 1):
             if _shows_coding(copies[side], copies[1 - side]):
                 harms.add(side, "resaved", _RESAVED)
 
 
 def _shows_coding(copy: Shown, other: Shown) -> bool:
-    """Return whether the pixels of a copy show the very compression that the other one's file has, and its own not."""
+    """Return whether the pixels of a copy show the compression of the other one's file, and not that of its own."""
     if (copy.width, copy.height) != (other.width, other.height) or other.coding >= copy.coding:
         return False
     its_own = abs(other.trace - other.coding) <= _OWN_QUALITY
-    return its_own and abs(copy.trace - other.trace) <= _SAME_QUALITY < copy.coding - copy.trace
+    return its_own and abs(copy.trace - other.trace) <= _SAME_QUALITY and copy.coding - copy.trace > _OWN_QUALITY
 
 
 def _compared_qualities(copies: tuple[Shown, Shown], detail: float) -> tuple[float, float]:

@@ -48,7 +48,7 @@ class CopyRow:
     coding: float
     """The same as its file alone tells it."""
     trace: float
-    """The same as its pixels alone show it, however fine."""
+    """The same of a compression with a table of the IJG, however fine, that its pixels show; NaN where none does."""
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> "CopyRow":
@@ -57,7 +57,7 @@ class CopyRow:
             float("nan") if row.get(name) is None else float(row[name]) for name in (*QUALITY_OF_JPEG, FINE_TRACE)
         )
         sizes = int(row["width"] or 0), int(row["height"] or 0)
-        qualities = float(np.fmin(own, trace)), own, float(np.fmin(trace, fine))
+        qualities = float(np.fmin(own, trace)), own, fine
         return cls(row["frame"], row["points"], row["view"], *sizes, *qualities)
 
 
@@ -176,7 +176,7 @@ class CopyRows:
         self._sizes = np.nan_to_num(np.stack([values["width"], values["height"]], axis=1)).astype(np.int64)
         self._coding = values[QUALITY_OF_JPEG[0]]
         self._quality = np.fmin(*(values[name] for name in QUALITY_OF_JPEG))
-        self._trace = np.fmin(values[QUALITY_OF_JPEG[1]], values[FINE_TRACE])
+        self._trace = values[FINE_TRACE]
         with tempfile.TemporaryFile(dir=scratch, prefix=".tmp-") as file:
             self._fill(batches, rows, file)
             file.flush()

@@ -11,16 +11,16 @@
   the grid where it is largest; the mean of both directions. After Wang, Bovik and Evans 2000. Large for
   soft images at any quality, since it is relative to the other steps. Null where there is no step in one
   direction.
-
-- `fine_trace` (75–98, up is better): the same for fine compression, which no gate needs: it tells which of two copies
-  was saved from the other. Steps of 2 to 16 are looked for in 42 middle frequencies, whose coefficients are small
-  enough to show them, at the grid of the corner. The quality is within 1, and within 3 after a change of brightness.
-  Null where fewer than eight frequencies show a step: never compressed, or with 99 and more, or resized since.
+- `fine_trace` (75–98, up is better): the quality of a fine compression with a table of the IJG, as most programs use.
+  No gate needs it; it tells which of two copies was saved from the other. Steps of 2 to 16 are looked for in 42 middle
+  frequencies, whose coefficients are small enough to show them, at the grid of the corner. The quality is that whose
+  table has most of these steps. Null where it has fewer than eight of them, or less than 0.8 of those that are found:
+  never compressed, or with 99 and more, with another table, or brightened or resized since.
 
 All null under 32 px.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import ClassVar
@@ -32,7 +32,7 @@ from million_ird.images.encoded_image import EncodedImage
 from million_ird.measure_specs import MEASURE_SPECS
 from million_ird.measure_types import Tier
 from million_ird.measures.edge_sums import mean_steps
-from million_ird.measures.header import IJG_LUMA
+from million_ird.measures.header import IJG_LUMA, ijg_luma_table
 
 GRID = 8
 BLOCKS = 4096
@@ -50,7 +50,8 @@ _FINE_COUNT, _FINE_SCORE, _FEWEST_FINE = 60, 0.3, 8
 """Rounding of pixels blurs a step of 2 to a score of 0.55; chance gives less than 0.3 with so many coefficients."""
 _LEAST_SIZE = 1.0
 """Under it, in levels, rounding alone makes coefficients that are no evidence."""
-_FINEST, _COARSEST = 98.0, 75.0
+_FITTING = 0.8
+_FINE_QUALITIES = range(75, 99)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +94,14 @@ def jpeg_trace(coefficients: NDArray[np.float32]) -> float | None:
         step = _largest_step(score, _MIN_SCORE, _MIN_STEP)
         if step:
             ratios.append(100 * step / IJG_LUMA[GRID * row + column])
-    return None if len(ratios) < _MIN_FREQUENCIES else _quality(ratios)
+    if len(ratios) < _MIN_FREQUENCIES:
+        return None
+    scale = float(np.median(ratios))
+    return max(1.0, 5000 / scale if scale > 100 else (200 - scale) / 2)
 
 
 def fine_trace(coefficients: NDArray[np.float32]) -> float | None:
-    """Return the quality, 75 to 98, that middle frequencies tell; coefficients: (n, 8, 8)."""
+    """Return the IJG quality, 75 to 98, whose steps middle frequencies show; coefficients: (n, 8, 8)."""
     cosines, mask = _fine_combs()
     rows, columns = np.array(FINE_FREQUENCIES).T
     sizes = np.rint(np.abs(coefficients[:, rows, columns]) * _PER_LEVEL)
@@ -106,13 +110,14 @@ def fine_trace(coefficients: NDArray[np.float32]) -> float | None:
     histograms[:, -1] = 0  # sizes beyond the last bin
     counts = histograms @ mask.T
     scores = np.where(counts >= _FINE_COUNT, histograms @ cosines.T / np.maximum(counts, 1), 0)
-    steps = [_largest_step(score, _FINE_SCORE, int(_FINE_STEPS[0])) for score in scores]
-    ratios = [
-        100 * step / IJG_LUMA[GRID * row + column]
-        for step, row, column in zip(steps, rows, columns, strict=True)
-        if step
-    ]
-    return None if len(ratios) < _FEWEST_FINE else min(_FINEST, max(_COARSEST, _quality(ratios)))
+    steps = np.array([_largest_step(score, _FINE_SCORE, int(_FINE_STEPS[0])) for score in scores])
+    tables = _fine_tables()
+    told = (steps > 0) & (tables >= _FINE_STEPS[0]) & (tables <= _FINE_STEPS[-1])
+    fitting = np.count_nonzero(told & (tables == steps), axis=1)
+    best = int(fitting.argmax())
+    if fitting[best] < max(_FEWEST_FINE, _FITTING * np.count_nonzero(told[best])):
+        return None
+    return float(_FINE_QUALITIES[best])
 
 
 def _largest_step(score: NDArray[np.floating], least: float, first: int) -> int:
@@ -128,12 +133,6 @@ def _largest_step(score: NDArray[np.floating], least: float, first: int) -> int:
         return 0
     near = candidates[first + candidates > 0.85 * (first + candidates[-1])]
     return first + int(near[score[near].argmax()])
-
-
-def _quality(ratios: Sequence[float]) -> float:
-    """Return the IJG quality whose table is the standard one times the median of these ratios, in per cent."""
-    scale = float(np.median(ratios))
-    return max(1.0, 5000 / scale if scale > 100 else (200 - scale) / 2)
 
 
 def _coefficients(luma: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -166,6 +165,13 @@ def _combs() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     step = np.arange(_MIN_STEP, _MAX_STEP + 1)[:, None]
     mask = (size > step / 4) & (size < 4.5 * step)
     return np.where(mask, np.cos(2 * np.pi * size / step), 0).astype(np.float32), mask.astype(np.float32)
+
+
+@cache
+def _fine_tables() -> NDArray[np.int64]:
+    """Return the steps of the fine qualities at the fine frequencies: (qualities, frequencies)."""
+    rows, columns = np.array(FINE_FREQUENCIES).T
+    return np.stack([ijg_luma_table(quality)[GRID * rows + columns] for quality in _FINE_QUALITIES])
 
 
 @cache

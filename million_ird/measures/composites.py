@@ -5,9 +5,9 @@ image. Null under 64 px.
 
 - `bar_share` (0–1, down is better): share of the height, or of the width, whichever is larger, that even bars at the
   sides cover, as in a letterbox. A row is even if its standard deviation is 2 levels or less. A bar is at least 2 rows
-  of one level, and ends at a straight edge: at one of the next eight rows more than 30 % of the pixels become different
-  from the bar by more than 8 levels. A black sky, a studio's backdrop and a white cyclorama end raggedly or gradually,
-  and do not count.
+  of one level, and ends at a straight edge: among the next eight rows there are two within which more than 30 % of the
+  pixels become different from the bar by more than 8 levels. A black sky, a studio's backdrop and a white cyclorama end
+  raggedly or gradually, and do not count.
 - `gutter_share` (0–1, down is better): the same of even bars inside the image, with two straight edges: between the
   images of a collage.
 - `joint_share` (0–1, down is better): largest share of the pixels along a line, from side to side or from top to
@@ -115,9 +115,10 @@ def _even_lines(luma: NDArray[np.uint8], step: int, *, columns: bool) -> tuple[N
 
 
 def _is_edge(rows: NDArray[np.uint8]) -> bool:
-    """Return whether many pixels differ from the first row, which is the bar's last, from one and the same row on."""
+    """Return whether many pixels become different from the first row, the bar's last, within two rows; (rows, n)."""
     different = np.abs(rows.astype(np.int16) - rows[0]) > _DIFFERENT
-    return bool((different[1:] & ~different[:-1]).mean(axis=1).max() > _EDGE)
+    before = np.vstack([different[:1], different[:-2]])
+    return bool((different[1:] & ~before).mean(axis=1).max() > _EDGE)
 
 
 def joint_share(luma: NDArray[np.uint8]) -> float:

@@ -33,8 +33,9 @@ BLACK = 4
 DARK = 40
 """Brightest channel of a dark background in levels: flowers before shadow, a night under haze, a faded black."""
 _VARIOUS, _EVEN = 0.38, 0.02
-"""What is before a dark background in photographs: least share of different colours among the pixels, and most of even
-ones. Dark artwork and screenshots have mostly less than 0.1 of the first, or more of the second."""
+"""Of the pixels that are not background, in photographs: the least share of different colours, and the largest share of
+even pixels. Dark artwork and screenshots without photographs mostly have less than 0.1 different colours, or more even
+pixels."""
 _LEAST_REST = 0.02
 _MIN_SIDE = 16
 _PERCENTILE = 97
@@ -72,7 +73,7 @@ def colour_codes(pixels: NDArray[np.uint8]) -> NDArray[np.int32]:
 def even_share(codes: NDArray[np.int32], common: NDArray[np.int32]) -> float:
     """Return the share of pixels that equal their right and lower neighbour and have one of the commonest colours.
 
-    Black pixels do not count, nor do dark even ones before which something various is.
+    Black pixels do not count. Dark even ones do not either, if the other pixels have many colours.
 
     Args:
         codes: (h, w), as `colour_codes` returns them.

@@ -3,10 +3,11 @@
 - `palette` (0–1, down is better): how many of the colours near a colour are very near. Colours are those of up to 6,000
   flat blocks of 3×3 pixels. For each, the blocks within 1.5 levels are counted as a share of those within 7 levels
   (Euclidean distance of luma and colour differences), and the mean is weighted such that each region of colours counts
-  the same, however many blocks have it. In a photograph colours fill a line, a surface or a space, so that the share is
-  0.21 or less: 0.21 to the power of their dimension (Grassberger and Procaccia 1983, "Measuring the strangeness of
-  strange attractors": the correlation integral). Photographs have 0.01 to 0.19. Around the colours of a palette the
-  share is near 1 without loss; after JPEG 92 or WebP 90 it is mostly 0.2 to 0.5 with 64 colours, 0.1 to 0.3 with 256.
+  the same, however many blocks have it. In a photograph colours fill a line, a surface or a space, so that the share
+  is 0.21 or less: 0.21 to the power of their dimension (Grassberger and Procaccia 1983, "Measuring the strangeness of
+  strange attractors": the correlation integral). Photographs mostly have 0.01 to 0.17. Around the colours of a palette
+  the share is near 1 without loss; after JPEG 92 or WebP 90 it is mostly 0.2 to 0.5 with 64 colours, and 0.1 to 0.3
+  with 256.
 
 `colours` counts the palettes of files without loss. Null under 64 px, for grey, toned and nearly grey images, whose
 colours are a curve by nature (see `hue_spread`), and where fewer than 100 blocks are flat and neither black nor white,

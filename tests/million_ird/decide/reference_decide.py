@@ -45,7 +45,7 @@ from million_ird.schema import (
 )
 
 VERDICTS = (KEPT, DROPPED, FAILED)
-QUALITY = ("jpeg_quality", "jpeg_trace", "webp_quality", "avif_quality", "niqe_ird", "fine_trace")
+QUALITY = ("jpeg_quality", "jpeg_trace", "webp_quality", "avif_quality", "niqe_ird")
 """Columns that decide which of two copies of the same size is better: compression first, then appearance."""
 
 DETAIL = "octave_drop"
@@ -113,7 +113,20 @@ class _Verdicts:
 
 def needed_columns(recipe: Recipe) -> list[str]:
     """Return the scanned columns that `decide` reads for this recipe."""
-    fixed = ["key", "phash", "failure_class", "id", "pixels_id", "bytes", "width", "height", "camera", DETAIL, *QUALITY]
+    fixed = [
+        "key",
+        "phash",
+        "failure_class",
+        "id",
+        "pixels_id",
+        "bytes",
+        "width",
+        "height",
+        "camera",
+        DETAIL,
+        *QUALITY,
+        "fine_trace",
+    ]
     if any(gate.required for gate in recipe.gates):
         fixed.append("tier")
     if recipe.licences.is_active:

@@ -44,7 +44,7 @@ SHOWN = {
 """What the altered copy is to have."""
 
 
-def row_of(image: Image.Image, form: str = "PNG", **saving: int) -> dict[str, object]:
+def row_of(image: Image.Image, form: str = "PNG", **saving: object) -> dict[str, object]:
     buffer = io.BytesIO()
     image.save(buffer, form, **(saving or {"compress_level": 1}))
     encoded = EncodedImage(buffer.getvalue())
@@ -143,6 +143,24 @@ def test_what_shows_the_compression_of_another_file_was_saved_from_it(
     assert verdict.second["resaved"] > 0
     assert "resaved" not in verdict.first
     assert verdict.better == 1
+
+
+TABLES = {
+    "flat": [3] * 64,
+    "steep": [4 + (index // 8 + index % 8) ** 2 // 2 for index in range(64)],
+    "half of the standard, for faint colours": [max(1, (index // 8 + 1) * (index % 8 + 1) // 3) for index in range(64)],
+}
+
+
+@pytest.mark.parametrize("quality", [70, 75, 80, 85, 90, 95, 97])
+@pytest.mark.parametrize("table", TABLES)
+def test_a_jpeg_with_a_table_of_its_own_was_not_saved_from_its_copies(table: str, quality: int) -> None:
+    buffer = io.BytesIO()
+    picture("coffee").save(buffer, "JPEG", qtables=[TABLES[table]] * 2)
+    original = copy_row(row_of(picture("coffee"), "JPEG", qtables=[TABLES[table]] * 2))
+    verdict = judge(original, copy_row(row_of(Image.open(buffer), "JPEG", quality=quality)), turned=True)
+    assert verdict is not None
+    assert "resaved" not in verdict.first
 
 
 @pytest.mark.parametrize(("form", "saving"), [("JPEG", {"quality": 95}), ("JPEG", {"quality": 80}), ("PNG", {})])

@@ -5,6 +5,7 @@ import io
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from million_ird.measures.artefacts import ArtefactMeasure
@@ -42,7 +43,7 @@ def test_the_quality_of_an_earlier_compression_is_found_in_the_pixels(name: str,
 @pytest.mark.parametrize("quality", [80, 85, 88, 91, 93, 95, 96, 97, 98])
 def test_a_fine_compression_is_found_too(name: str, subsampling: int, quality: int) -> None:
     compressed = jpeg(reduced(name), quality, subsampling=subsampling)
-    assert MEASURE.measure(encoded_image(compressed))["fine_trace"] == pytest.approx(quality, abs=1.5)
+    assert MEASURE.measure(encoded_image(compressed))["fine_trace"] == pytest.approx(quality, abs=1)
 
 
 @pytest.mark.parametrize("name", [*PHOTOGRAPHS, "camera.png", "rocket.jpg"])
@@ -51,14 +52,46 @@ def test_without_jpeg_there_is_no_trace(name: str, saving: dict[str, object]) ->
     assert MEASURE.measure(encoded_image(reduced(name), **saving))["fine_trace"] is None
 
 
-@pytest.mark.parametrize("change", ["mark", "brighter", "saved at 98", "noise"])
+def drawings() -> dict[str, NDArray[np.uint8]]:
+    """Return drawn images, on whose blocks a few coefficients recur."""
+    y, x = np.mgrid[:384, :512]
+    text = np.full((384, 512), 255, np.uint8)
+    for row in range(24, 384, 24):
+        cv2.putText(text, "The quick brown fox jumps over it", (4, row), 0, 0.7, 0, 1, cv2.LINE_8)
+    photograph = open_bundled("coffee.png").convert("L").resize((512, 384))
+    bayer = np.array([[0, 8, 2, 10], [12, 4, 14, 6], [3, 11, 1, 9], [15, 7, 13, 5]]) * 16 + 8
+    return {
+        "text": text,
+        "dithered": np.asarray(photograph.convert("1").convert("L")),
+        "ordered dither": (255 * (np.asarray(photograph) > np.tile(bayer, (96, 128)))).astype(np.uint8),
+        **{f"squares of {size}": (200 * ((x // size + y // size) % 2)).astype(np.uint8) for size in (1, 2, 3, 5)},
+        **{f"diagonals of {size}": (100 + 30 * ((x + y) % size)).astype(np.uint8) for size in (2, 3, 4)},
+        "rings": ((x - 256) ** 2 // 64 + (y - 192) ** 2 // 64).astype(np.uint8),
+        "tiles": np.tile(natural_noise(16, 16), (24, 32)),
+        "dots": (200 * ((x % 7 == 0) & (y % 5 == 0))).astype(np.uint8),
+    }
+
+
+def test_drawings_have_no_fine_trace() -> None:
+    found = {name: MEASURE.measure(encoded_image(one))["fine_trace"] for name, one in drawings().items()}
+    assert not {name: trace for name, trace in found.items() if trace is not None}
+
+
+@pytest.mark.parametrize("quality", [30, 50])
+@pytest.mark.parametrize("kernel", list(Image.Resampling))
+def test_half_of_a_jpeg_has_no_fine_trace(quality: int, kernel: Image.Resampling) -> None:
+    for name in PHOTOGRAPHS:
+        compressed = jpeg(reduced(name), quality)
+        half = compressed.resize((compressed.width // 2, compressed.height // 2), kernel)
+        assert MEASURE.measure(encoded_image(half))["fine_trace"] is None, name
+
+
+@pytest.mark.parametrize("change", ["mark", "saved at 98", "noise"])
 def test_a_fine_trace_survives_small_changes(change: str) -> None:
     compressed = jpeg(reduced("coffee.png"), 92)
     pixels = np.array(compressed)
     if change == "mark":
         pixels[40:80, 40:160] = 255 - pixels[40:80, 40:160]
-    elif change == "brighter":
-        pixels = np.minimum(255, np.rint(1.05 * pixels)).astype(np.uint8)
     elif change == "saved at 98":
         pixels = np.array(jpeg(compressed, 98, subsampling=0))
     else:

@@ -51,6 +51,7 @@ _FINE_COUNT, _FINE_SCORE, _FEWEST_FINE = 60, 0.3, 8
 _LEAST_SIZE = 1.0
 """Under it, in levels, rounding alone makes coefficients that are no evidence."""
 _FITTING = 0.8
+"""Least share of the steps that are found which the table of the quality has, too."""
 _FINE_QUALITIES = range(75, 99)
 
 

@@ -82,19 +82,23 @@ def even_share(codes: NDArray[np.int32], common: NDArray[np.int32]) -> float:
     here = codes[:-1, :-1]
     even = (codes[:-1, 1:] == here) & (codes[1:, :-1] == here)
     black = _is_at_most(here, BLACK)
-    share = _share_of_rest(here, even, ~black, common[~_is_at_most(common, BLACK)])
+    backgrounds = common[~_is_at_most(common, BLACK)][-BACKGROUNDS:]
+    share = _share_of_rest(here, even, ~black, backgrounds)
+    if not _is_at_most(backgrounds, DARK).any():
+        return share
     dark = even & _is_at_most(here, DARK)
     if _is_various(here, even, ~(black | dark)):
-        share = min(share, _share_of_rest(here, even, ~(black | dark), common[~_is_at_most(common, DARK)]))
+        others = common[~_is_at_most(common, DARK)][-BACKGROUNDS:]
+        share = min(share, _share_of_rest(here, even, ~(black | dark), others))
     return share
 
 
 def _share_of_rest(
-    here: NDArray[np.int32], even: NDArray[np.bool_], rest: NDArray[np.bool_], common: NDArray[np.int32]
+    here: NDArray[np.int32], even: NDArray[np.bool_], rest: NDArray[np.bool_], backgrounds: NDArray[np.int32]
 ) -> float:
-    """Return the share of even pixels of the commonest colours; of a fiftieth of the image where less is the rest."""
+    """Return the share of even pixels of some colours; of a fiftieth of the image where less is the rest."""
     counted = max(int(np.count_nonzero(rest)), _LEAST_REST * rest.size)
-    return float(np.count_nonzero(even & np.isin(here, common[-BACKGROUNDS:])) / counted)
+    return float(np.count_nonzero(even & np.isin(here, backgrounds)) / counted)
 
 
 def _is_various(here: NDArray[np.int32], even: NDArray[np.bool_], rest: NDArray[np.bool_]) -> bool:

@@ -12,7 +12,7 @@
   soft images at any quality, since it is relative to the other steps. Null where there is no step in one
   direction.
 - `fine_trace` (75–98, up is better): the quality of a fine compression with a table of the IJG, as most programs use.
-  No gate needs it; it tells which of two copies was saved from the other. Steps of 2 to 16 are looked for in 42 middle
+  No gate needs it; it tells which of two copies was saved from the other. Steps of 2 to 16 are looked for in 40 middle
   frequencies, whose coefficients are small enough to show them, at the grid of the corner. The quality is that whose
   table has most of these steps. Null where it has fewer than eight of them, or less than 0.8 of those that are found:
   never compressed, or with 99 and more, with another table, or brightened or resized since.
@@ -36,23 +36,54 @@ from million_ird.measures.header import IJG_LUMA, ijg_luma_table
 
 GRID = 8
 BLOCKS = 4096
-FREQUENCIES = ((0, 1), (1, 0), (1, 1), (0, 2), (2, 0), (1, 2), (2, 1), (0, 3), (3, 0), (2, 2))
 _MIN_SIDE = 32
-_MIN_STEP, _MAX_STEP = 5, 255
-_BINS = 512
-_MIN_COUNT = 20
-_MIN_SCORE = 0.6
 _MIN_FREQUENCIES = 4
-FINE_FREQUENCIES = tuple((row, column) for row in range(GRID) for column in range(GRID) if 2 <= row + column <= 8)
-_FINE_STEPS = np.arange(2, 17)
-_FINE_BINS, _PER_LEVEL = 288, 4
-_FINE_COUNT, _FINE_SCORE, _FEWEST_FINE = 60, 0.3, 8
-"""Rounding of pixels blurs a step of 2 to a score of 0.55; chance gives less than 0.3 with so many coefficients."""
-_LEAST_SIZE = 1.0
-"""Under it, in levels, rounding alone makes coefficients that are no evidence."""
-_FITTING = 0.8
-"""Least share of the steps that are found which the table of the quality has, too."""
 _FINE_QUALITIES = range(75, 99)
+_FEWEST_FINE, _FITTING = 8, 0.8
+"""How many steps of a quality's table are found at least, and their least share of all steps found."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """Which steps are looked for, at which frequencies, and when they count as found."""
+
+    frequencies: tuple[tuple[int, int], ...]
+    """Rows and columns of coefficients."""
+    first: int
+    """Smallest step; the largest is `last`."""
+    last: int
+    bins: int
+    """Of the histogram of the sizes of coefficients; the last one is of all larger sizes, and does not count."""
+    per_level: int
+    """Bins of one level."""
+    least_size: float
+    """Coefficients up to this size, in levels, are no evidence: rounding of pixels makes them, too."""
+    least_count: int
+    """Coefficients that are needed."""
+    least_score: float
+    """Mean of cos(2π·size/step) from which on a step is found; rounding of pixels leaves 0.55 at a step of 2."""
+
+
+_STRONG = _Search(
+    ((0, 1), (1, 0), (1, 1), (0, 2), (2, 0), (1, 2), (2, 1), (0, 3), (3, 0), (2, 2)),
+    first=5,
+    last=255,
+    bins=512,
+    per_level=1,
+    least_size=0.0,
+    least_count=20,
+    least_score=0.6,
+)
+_FINE = _Search(
+    tuple((row, column) for row in range(GRID) for column in range(GRID) if 2 <= row + column <= 8),
+    first=2,
+    last=16,
+    bins=288,
+    per_level=4,
+    least_size=1.0,
+    least_count=60,
+    least_score=0.3,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,17 +115,11 @@ def jpeg_trace(coefficients: NDArray[np.float32]) -> float | None:
     Args:
         coefficients: (n, 8, 8), of n blocks.
     """
-    cosines, mask = _combs()
-    ratios = []
-    for row, column in FREQUENCIES:
-        sizes = np.minimum(np.rint(np.abs(coefficients[:, row, column])), _BINS - 1).astype(np.intp)
-        histogram = np.bincount(sizes, minlength=_BINS).astype(np.float32)
-        histogram[-1] = 0  # sizes beyond the last bin
-        count = mask @ histogram
-        score = np.where(count >= _MIN_COUNT, cosines @ histogram / np.maximum(count, 1), 0)
-        step = _largest_step(score, _MIN_SCORE, _MIN_STEP)
-        if step:
-            ratios.append(100 * step / IJG_LUMA[GRID * row + column])
+    ratios = [
+        100 * step / IJG_LUMA[GRID * row + column]
+        for step, (row, column) in zip(_steps(coefficients, _STRONG).tolist(), _STRONG.frequencies, strict=True)
+        if step
+    ]
     if len(ratios) < _MIN_FREQUENCIES:
         return None
     scale = float(np.median(ratios))
@@ -103,22 +128,27 @@ def jpeg_trace(coefficients: NDArray[np.float32]) -> float | None:
 
 def fine_trace(coefficients: NDArray[np.float32]) -> float | None:
     """Return the IJG quality, 75 to 98, whose steps middle frequencies show; coefficients: (n, 8, 8)."""
-    cosines, mask = _fine_combs()
-    rows, columns = np.array(FINE_FREQUENCIES).T
-    sizes = np.rint(np.abs(coefficients[:, rows, columns]) * _PER_LEVEL)
-    bins = np.minimum(sizes, _FINE_BINS - 1).astype(np.intp) + _FINE_BINS * np.arange(len(rows))
-    histograms = np.bincount(bins.ravel(), minlength=_FINE_BINS * len(rows)).reshape(len(rows), -1).astype(np.float32)
-    histograms[:, -1] = 0  # sizes beyond the last bin
-    counts = histograms @ mask.T
-    scores = np.where(counts >= _FINE_COUNT, histograms @ cosines.T / np.maximum(counts, 1), 0)
-    steps = np.array([_largest_step(score, _FINE_SCORE, int(_FINE_STEPS[0])) for score in scores])
+    steps = _steps(coefficients, _FINE)
     tables = _fine_tables()
-    told = (steps > 0) & (tables >= _FINE_STEPS[0]) & (tables <= _FINE_STEPS[-1])
+    told = (steps > 0) & (tables >= _FINE.first) & (tables <= _FINE.last)
     fitting = np.count_nonzero(told & (tables == steps), axis=1)
     best = int(fitting.argmax())
     if fitting[best] < max(_FEWEST_FINE, _FITTING * np.count_nonzero(told[best])):
         return None
     return float(_FINE_QUALITIES[best])
+
+
+def _steps(coefficients: NDArray[np.float32], search: _Search) -> NDArray[np.intp]:
+    """Return the step at each frequency, 0 where none is found; coefficients: (n, 8, 8) → (frequencies,)."""
+    cosines, mask = _combs(search)
+    rows, columns = np.array(search.frequencies).T
+    sizes = np.rint(np.abs(coefficients[:, rows, columns]) * search.per_level)
+    bins = np.minimum(sizes, search.bins - 1).astype(np.intp) + search.bins * np.arange(len(rows))
+    histograms = np.bincount(bins.ravel(), minlength=search.bins * len(rows)).reshape(len(rows), -1).astype(np.float32)
+    histograms[:, -1] = 0
+    counts = histograms @ mask.T
+    scores = np.where(counts >= search.least_count, histograms @ cosines.T / np.maximum(counts, 1), 0)
+    return np.array([_largest_step(score, search.least_score, search.first) for score in scores])
 
 
 def _largest_step(score: NDArray[np.floating], least: float, first: int) -> int:
@@ -156,32 +186,23 @@ def _cosine_basis() -> NDArray[np.float32]:
 
 
 @cache
-def _combs() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return cos(2π·size/step) and which sizes count, for each step; both (steps, _BINS).
+def _combs(search: _Search) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return cos(2π·size/step) and which sizes count, for each step; both (steps, bins).
 
     Sizes under a quarter of the step are no evidence (most coefficients are small, with any table); sizes up to three
     quarters are evidence against it. Over four steps the rounding of a later compression blurs the comb.
     """
-    size = np.arange(_BINS)[None]
-    step = np.arange(_MIN_STEP, _MAX_STEP + 1)[:, None]
-    mask = (size > step / 4) & (size < 4.5 * step)
+    size = np.arange(search.bins)[None] / search.per_level
+    step = np.arange(search.first, search.last + 1)[:, None]
+    mask = (size > np.maximum(step / 4, search.least_size)) & (size < 4.5 * step)
     return np.where(mask, np.cos(2 * np.pi * size / step), 0).astype(np.float32), mask.astype(np.float32)
 
 
 @cache
 def _fine_tables() -> NDArray[np.int64]:
-    """Return the steps of the fine qualities at the fine frequencies: (qualities, frequencies)."""
-    rows, columns = np.array(FINE_FREQUENCIES).T
+    """Return the steps of the fine qualities at the frequencies of `_FINE`: (qualities, frequencies)."""
+    rows, columns = np.array(_FINE.frequencies).T
     return np.stack([ijg_luma_table(quality)[GRID * rows + columns] for quality in _FINE_QUALITIES])
-
-
-@cache
-def _fine_combs() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the same as `_combs` of steps of 2 to 16, for sizes in quarters of a level; both (steps, _FINE_BINS)."""
-    size = np.arange(_FINE_BINS)[None] / _PER_LEVEL
-    step = _FINE_STEPS[:, None]
-    mask = (size > np.maximum(step / 4, _LEAST_SIZE)) & (size < 4.5 * step)
-    return np.where(mask, np.cos(2 * np.pi * size / step), 0).astype(np.float32), mask.astype(np.float32)
 
 
 def _find_grid(steps: NDArray[np.float64]) -> tuple[float | None, int]:

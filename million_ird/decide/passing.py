@@ -33,7 +33,7 @@ QUALITY = ("jpeg_quality", "jpeg_trace", "webp_quality", "avif_quality", "niqe_i
 DETAIL = "octave_drop"
 """Column that shows, beside a smaller copy, that an image was enlarged."""
 PASSING_NUMBERS = ("bytes", "width", "height", "camera", DETAIL, *QUALITY, FINE_TRACE)
-"""Numbers that rank copies."""
+"""Numbers that rank and compare copies."""
 PASSING_TEXTS = ("key", "id", "pixels_id")
 """The name of a row, and the hashes that find exact copies."""
 SETTLED = pa.schema(

@@ -18,13 +18,16 @@ _ADDED, _ADDED_PER_STEP, _MOST_ADDED = 0.1, 0.03, 0.6
 """Octaves of fine structure that rounding can add to begin with, for each step of quality, and in all."""
 _AREA, _SAME_LEVEL = 9, 2.0
 """Side in px of the areas that are compared, and largest difference in levels."""
-_MOST_AREAS, _HALF_OF_AREAS = 0.9, 0.5
-"""Least shares of the areas that differ by less: of the same light, and of marks beside which the light is the same."""
+_MOST_AREAS = 0.9
+"""Least share of areas that differ by less, of copies with the same light."""
+_AREAS_BESIDE_MARKS = 0.5
+"""The same of copies of which one may have marks laid over it."""
 _AS_FINE = 0.1
 """Octaves of fine structure that a copy may lack and still count as equally fine."""
-_SAME_QUALITY, _OWN_QUALITY = 1.5, 2.5
-"""Most by which two traces of one compression differ, and by which the trace of a file differs from the quality in its
-header if both are of the same compression."""
+_SAME_QUALITY = 1.5
+"""Largest difference between the traces of two copies that show the same compression."""
+_OWN_QUALITY = 2.5
+"""Largest difference between the trace of a file and the quality in its header, if the trace is of its own coding."""
 _RESAVED = 0.1
 """More than doubtful harms of the other copy, less than clear ones. Both can have been saved from a third file: then
 the one with the coding of that file, which may have been changed, is preferred, unless the change is found."""
@@ -64,12 +67,13 @@ def judge_compression(copies: tuple[Shown, Shown], detail: float, harms: Harms) 
 
 
 def judge_saved_again(copies: tuple[Shown, Shown], pair: Aligned, harms: Harms) -> None:
-    """Judge whether one of two copies was saved from the other's JPEG file, for its pixels show that compression."""
-    # No trace survives other tones or colours; marks leave it beside them.
-    if same_light(pair.shared_a, pair.shared_b, _HALF_OF_AREAS):
-        for side in (0, 1):
-            if _shows_coding(copies[side], copies[1 - side]):
-                harms.add(side, "resaved", _RESAVED)
+    """Judge whether one of two copies was saved from the other's JPEG file: then its pixels show that compression."""
+    for side in (0, 1):
+        # Other tones or colours erase a trace, so it would be another file's; marks leave it beside them.
+        if _shows_coding(copies[side], copies[1 - side]) and same_light(
+            pair.shared_a, pair.shared_b, _AREAS_BESIDE_MARKS
+        ):
+            harms.add(side, "resaved", _RESAVED)
 
 
 def _shows_coding(copy: Shown, other: Shown) -> bool:

@@ -27,7 +27,7 @@ _COLUMNS = ("frame", "points", "view")
 QUALITY_OF_JPEG = ("jpeg_quality", "jpeg_trace")
 """Columns of the quality of compression: as a file tells it, and as its pixels do."""
 FINE_TRACE = "fine_trace"
-"""Column of the quality of a compression that does no harm, but shows in the pixels."""
+"""Column of the quality of a JPEG compression that is too fine to do harm, but shows in the pixels."""
 _PAIRS_PER_TASK = 250
 """Some seconds of work, and some MB."""
 _MOST_PAIRS = 4096
@@ -48,7 +48,7 @@ class CopyRow:
     coding: float
     """The same as its file alone tells it."""
     trace: float
-    """The same of a compression with a table of the IJG, however fine, that its pixels show; NaN where none does."""
+    """The same of a fine compression that its pixels show, 75 to 98; NaN where none does."""
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> "CopyRow":

@@ -5,7 +5,7 @@ All are measured on the thumbnail, where noise is averaged out and artwork is st
 - `even_share` (0–1, down is better): share of pixels that are exactly the same in all channels as their right and
   their lower neighbour, and of one of the three most common colours, among the pixels that are not black: nothing
   tells a night sky or a dark studio from a drawn black, so the rest of the image is judged. Even areas that are dark,
-  but not black, do not count either where the rest is as various as a photograph. Flat artwork, plots, logos,
+  but not black, do not count either where the rest has as many colours as a photograph. Flat artwork, plots, logos,
   silhouettes, pages and cut-outs have a quarter and more, mostly half. A clear sky is even in places, but it has a
   gradient of many colours, so photographs stay under 0.22 unless as much of them is pure white.
 - `top_colours` (0–1, down is better): share of pixels that have one of the eight most common exact colours.

@@ -1,9 +1,10 @@
 #!/bin/bash
 # Everything from images to the tables of the card: `weights/dynet-laptop/make.sh SHARED WORK`, from the root of a clone.
-# SHARED holds train/BSDS500, photos, benchmarks and fingerprints; WORK gets datasets, runs and results. It resumes; a day
-# and a half on two processor cores. The runs follow each other: start-17.yaml is the first, recipe.yaml the last.
-# start-7.yaml begins with the mean of the weights of the three before it, start-1.yaml with that of start-2.yaml and of
-# start-4.yaml; the weights are the mean of those of recipe.yaml and of what start-1.yaml began with.
+# SHARED holds train/BSDS500, photos, benchmarks and fingerprints; WORK gets datasets, runs and results. It resumes; two
+# days on two processor cores. The runs follow each other: start-23.yaml is the first, recipe.yaml the last.
+# start-13.yaml begins with the mean of the weights of the three before it, start-7.yaml with that of start-8.yaml and of
+# start-10.yaml. From then on every second run begins with the mean of what the run before the last began with and of the
+# last; the weights are such a mean, too.
 set -euo pipefail
 shared=$1 work=$2 here=weights/dynet-laptop
 leaks=()
@@ -16,17 +17,18 @@ million-ird build --recipe $here/data_photos.yaml --out "$work/photos" --sources
 average() {
     python benchmarks/studies/average_weights.py "${@:2}" --out "$1"
 }
+begin_with_average() {
+    average "$work/averaged-$1.safetensors" "${@:2}"
+    init=(--init "$work/averaged-$1.safetensors")
+}
 init=()
-for name in start-{17..1} recipe; do
+for name in start-{23..1} recipe; do
     case $name in
-    start-7)
-        average "$work/averaged-7.safetensors" "$work"/start-{10,9,8}
-        init=(--init "$work/averaged-7.safetensors")
-        ;;
-    start-1)
-        average "$work/averaged-1.safetensors" "$work"/start-{4,2}
-        init=(--init "$work/averaged-1.safetensors")
-        ;;
+    start-13) begin_with_average 13 "$work"/start-{16,15,14} ;;
+    start-7) begin_with_average 7 "$work"/start-{10,8} ;;
+    start-5) begin_with_average 5 "$work/averaged-7.safetensors" "$work/start-6" ;;
+    start-3) begin_with_average 3 "$work/averaged-5.safetensors" "$work/start-4" ;;
+    start-1) begin_with_average 1 "$work/averaged-3.safetensors" "$work/start-2" ;;
     esac
     if [ ! -f "$work/$name/weights.safetensors" ]; then
         resume=()

@@ -82,7 +82,7 @@ class ResolutionMeasure:
             "octave_drop": _octave_drop(structure),
             "lower_octave_drop": float(structure[6:15].mean() - structure[20:33].mean()),
             "cutoff": cutoff,
-            "spectral_copies": spectral_copies(tiles.pixels, cutoff),
+            "spectral_copies": spectral_copies(tiles.pixels, tiles.corners, cutoff),
             "effective_resolution": effective_resolution(level),
             "high_frequency_share": float(power[_rings() > _NYQUIST // 2].sum() / total),
             "oversharpened": oversharpened(image.luma, level),
@@ -96,6 +96,8 @@ class SharpestTiles:
 
     pixels: NDArray[np.float32]
     """(n, TILE, TILE), zero mean."""
+    corners: NDArray[np.intp]
+    """(n, 2), row and column of the first pixel of each."""
     power: NDArray[np.float64]
     """(128, 65), the mean power."""
     rings: NDArray[np.float64]
@@ -120,13 +122,13 @@ def cutoff_of(image: EncodedImage) -> float | None:
 def _sharpest_tiles(image: EncodedImage) -> SharpestTiles | None:
     if min(image.luma.shape) < TILE:
         return None
-    sharpest, smoothest = extreme_tiles(image.luma)
+    corners, sharpest, smoothest = extreme_tiles(image.luma)
     power = mean_power(sharpest)
     rings = ring_means(power)
     if rings[5:17].mean() < 1:
         return None
     structure = structure_level(rings, ring_means(mean_power(smoothest)), noise_of(image) or 0)
-    return SharpestTiles(sharpest, power, rings, structure)
+    return SharpestTiles(sharpest, corners, power, rings, structure)
 
 
 def _octave_drop(structure: NDArray[np.float64]) -> float:
@@ -161,11 +163,11 @@ def ring_means(power: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.bincount(_rings().ravel(), power.ravel()) / np.bincount(_rings().ravel()), np.float64)
 
 
-def extreme_tiles(luma: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def extreme_tiles(luma: NDArray[np.uint8]) -> tuple[NDArray[np.intp], NDArray[np.float32], NDArray[np.float32]]:
     """Return the tiles with the most and with the least energy in the Laplacian, both (n, TILE, TILE), zero mean.
 
-    The former are at most `TILES`. The latter are at most 12 and a quarter of all, and neither black nor white where
-    there are others.
+    Before them, the corners of the former, (n, 2). The former are at most `TILES`. The latter are at most 12 and a
+    quarter of all, and neither black nor white where there are others.
 
     Args:
         luma: (H, W), at least `TILE` px high and wide.
@@ -176,11 +178,12 @@ def extreme_tiles(luma: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray
     order = np.argsort(energy)
     clipped = (level < _DARK) | (level > _BRIGHT)
     smooth = order[np.argsort(clipped[order], kind="stable")][: max(1, min(_NOISE_TILES, rows * columns // 4))]
-    return _tiles(whole, order[-TILES:], columns), _tiles(whole, smooth, columns)
+    sharp, soft = (np.stack(np.divmod(numbers, columns), axis=1) * TILE for numbers in (order[-TILES:], smooth))
+    return sharp, _tiles(whole, sharp), _tiles(whole, soft)
 
 
-def _tiles(luma: NDArray[np.uint8], numbers: NDArray[np.intp], columns: int) -> NDArray[np.float32]:
-    tiles = np.stack([_tile(luma, int(number) // columns, int(number) % columns) for number in numbers])
+def _tiles(luma: NDArray[np.uint8], corners: NDArray[np.intp]) -> NDArray[np.float32]:
+    tiles = np.stack([luma[y : y + TILE, x : x + TILE].astype(np.float32) for y, x in corners.tolist()])
     return np.asarray(tiles - tiles.mean(axis=(1, 2), keepdims=True), np.float32)
 
 
@@ -211,7 +214,3 @@ def _rings() -> NDArray[np.intp]:
     """Return the larger of the two frequencies at each coefficient, in steps: (TILE, TILE // 2 + 1)."""
     down = np.abs(np.rint(fft.fftfreq(TILE) * TILE)).astype(np.intp)
     return np.maximum(down[:, None], np.arange(_NYQUIST + 1, dtype=np.intp))
-
-
-def _tile(luma: NDArray[np.uint8], row: int, column: int) -> NDArray[np.float32]:
-    return luma[row * TILE : (row + 1) * TILE, column * TILE : (column + 1) * TILE].astype(np.float32)

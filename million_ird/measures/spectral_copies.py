@@ -9,16 +9,17 @@ depends neither on how sharp the photograph was nor on sharpening after the enla
 
 - `spectral_copies` (0 to 1, down is better): the largest coherence at one distance, beyond that at the distances
   around it and beyond chance, the lower of that along rows and along columns. Distances are those of enlargements by
-  1.17 to 2.5. Photographs mostly have less than 0.03, images enlarged by 1.25 and more mostly 0.04 to 0.7.
+  1.17 to 2.5. Photographs mostly have less than 0.02, images enlarged by 1.25 and more mostly 0.04 to 0.7.
 
-Blocks of 8 px, JPEG's and those of other codecs, make frequencies coherent that lie any multiple of an eighth apart. So
-these distances do not count, but for three of them:
+Rows of windows make frequencies coherent, too, but only here and there. The pixels of an enlarged image lie on one
+lattice, so between two places the phase of the coherence advances by their distance over the period of the lattice,
+which is the same number along rows and along columns. Copies count the less, the less of them is in phase over the
+whole image with any one period (`_in_phase`); where there are few tiles, chance looks the same, and they count in full.
 
-- a half, which is doubling: what it has beyond three eighths counts 0.4 times;
-- five eighths, which is enlarging by 1.6. The blocks explain 0.3 of the coherence at a half, 0.3 of that at three
-  quarters and 0.1 of that at seven eighths; what is beyond these three counts 0.45 times;
-- three quarters, which is enlarging by 1.33. The blocks explain the coherence at five eighths and a fifth of that at
-  seven eighths; what is beyond these two counts 0.1 times.
+Blocks of 8 px, JPEG's and those of other codecs, make frequencies coherent that lie any multiple of an eighth apart,
+the more the farther. So these distances do not count, but for three of them, which are those of enlarging by 2, 1.6 and
+1.33: a half, five eighths and three quarters. There coherence counts beyond the mean of that at the eighths before and
+after, 0.8, 1 and 0.25 times.
 
 Just beside seven eighths the blocks of JPEG leave more than elsewhere, so there a fifth counts. A pattern that repeats
 every 5 px, say, in both directions, such as a screen, can look like an enlargement.
@@ -28,7 +29,9 @@ colour filters. Such images have structure up to Nyquist, which enlarged ones ha
 the lower `cutoff` is (resolution.py), doubling more so. Repeated pixels have it, too: `resampled` finds them.
 """
 
+from collections.abc import Sequence
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,10 +48,12 @@ _AROUND = (-6, -5, -4, -3, 3, 4, 5, 6)
 _DISTANCES = np.arange(_NEAREST + _AROUND[0], _FARTHEST + _AROUND[-1] + 1)
 _BLOCKS, _NEAR_BLOCKS = 16, 2
 """Distances of blocks of 8 px are multiples of the former, and blurred over the latter."""
-_THREE_EIGHTHS, _HALF, _FIVE_EIGHTHS, _THREE_QUARTERS, _SEVEN_EIGHTHS = 48, 64, 80, 96, 112
-_DOUBLING, _EIGHT_FIFTHS, _FOUR_THIRDS = 0.4, 0.45, 0.1
-"""Photographs mostly have up to 0.06, 0.04 and 0.24 of these beyond what their blocks explain, and 0.02 elsewhere."""
-_TRUSTED, _TRUSTED_DOUBLING = (20.0, 28.0), (28.0, 34.0)
+_HALF, _FIVE_EIGHTHS, _THREE_QUARTERS = 64, 80, 96
+_WEIGHTS = {_FIVE_EIGHTHS: 1.0, _THREE_QUARTERS: 0.25}
+_WEIGHT_OF_HALF = 0.8
+"""How much coherence beyond that of blocks counts. Photographs mostly have up to 0.03 at a half and at five eighths,
+and up to 0.12 at three quarters."""
+_TRUSTED, _TRUSTED_DOUBLING = (20.0, 28.0), (26.0, 32.0)
 """`cutoff` in dB, up to which coherence, and that at a half, does not count, and from which on it counts in full."""
 _BESIDE_SEVEN_EIGHTHS, _SHARE_BESIDE = 103, 0.2
 """From this distance on the blocks of JPEG leave up to 0.06, elsewhere 0.015."""
@@ -61,26 +66,35 @@ _OTHERS = np.r_[1:33, _SIDE - 32 : _SIDE]
 """Frequencies along the other axis, up to half of Nyquist in each sign: where tiles have most of their structure."""
 _CHANCE = 5.0
 """Standard deviations that a mean of chance may be above that of others: the highest of 44, of few tiles."""
+_MANY_TILES = 16
+"""From so many tiles on chance can be told from phases that agree."""
+_PHASES_DIFFER, _PHASES_AGREE = 0.2, 0.25
+"""Shares in phase up to which copies do not count, and from which on they count in full, of 24 tiles. Photographs with
+rows of windows have up to 0.19, enlarged ones mostly 0.5 to 0.95, few less than 0.3."""
+_PERIODS_PER_STEP = 2
+"""Periods that are tried in each step of the phase over the whole image."""
 _LEAST = 1e-9
 """Added to the power of a row of coefficients, so that an even tile is not coherent."""
 
 
-def spectral_copies(tiles: Floats, cutoff: float) -> float:
+def spectral_copies(tiles: Floats, corners: NDArray[np.intp], cutoff: float) -> float:
     """Return the largest coherence of high with low frequencies that enlarging explains and blocks do not.
 
     Args:
         tiles: (n, 128, 128), zero mean, from the image at multiples of 8 px.
+        corners: (n, 2), the row and the column of the first pixel of each.
         cutoff: of the image in dB, see resolution.py.
     """
     window = np.hanning(_SIDE).astype(np.float32)
     spectra = np.asarray(fft.fft2(tiles * (window[:, None] * window)), np.complex64)
-    along = np.stack([_coherence(spectra.swapaxes(1, 2)), _coherence(spectra)])
-    found = max(
-        _highest_peak(along.min(axis=0), len(tiles)),
-        _EIGHT_FIFTHS * _of_eight_fifths(along),
-        _FOUR_THIRDS * _of_four_thirds(along),
-    )
-    doubled = _trust(cutoff, *_TRUSTED_DOUBLING) * _DOUBLING * _of_two(along)
+    columns, rows = _coherence(spectra.swapaxes(1, 2)), _coherence(spectra)
+    along = np.stack([columns.squared, rows.squared])
+    peak, place = _highest_peak(along.min(axis=0), len(tiles))
+    if peak > 0 and len(tiles) >= _MANY_TILES:
+        share = _in_phase([columns.sums, rows.sums], corners.T[::-1] + _SIDE // 2, place)
+        peak *= min(max((share - _PHASES_DIFFER) / (_PHASES_AGREE - _PHASES_DIFFER), 0.0), 1.0)
+    found = max(peak, *(weight * _beyond_blocks(along, distance) for distance, weight in _WEIGHTS.items()))
+    doubled = _trust(cutoff, *_TRUSTED_DOUBLING) * _WEIGHT_OF_HALF * _beyond_blocks(along, _HALF)
     return max(_trust(cutoff, *_TRUSTED) * found, doubled, 0.0)
 
 
@@ -89,43 +103,59 @@ def _trust(cutoff: float, nothing: float, full: float) -> float:
     return min(max((cutoff - nothing) / (full - nothing), 0.0), 1.0)
 
 
-def _of_two(along: NDArray[np.float64]) -> float:
-    """Return the coherence of doubling beyond that of blocks; along: (2, n), of both axes, as of `_coherence`."""
-    return float((_at(along, _HALF) - _at(along, _THREE_EIGHTHS)).min())
-
-
-def _of_eight_fifths(along: NDArray[np.float64]) -> float:
-    """Return the coherence of an enlargement by 1.6 beyond that of blocks."""
-    of_blocks = 0.3 * (_at(along, _HALF) + _at(along, _THREE_QUARTERS)) + 0.1 * _at(along, _SEVEN_EIGHTHS)
-    return float((_at(along, _FIVE_EIGHTHS) - of_blocks).min())
-
-
-def _of_four_thirds(along: NDArray[np.float64]) -> float:
-    """Return the coherence of an enlargement by four thirds beyond that of blocks."""
-    of_blocks = _at(along, _FIVE_EIGHTHS) + _at(along, _SEVEN_EIGHTHS) / 5
-    return float((_at(along, _THREE_QUARTERS) - of_blocks).min())
-
-
-def _at(along: NDArray[np.float64], distance: int) -> NDArray[np.float64]:
-    return along[:, distance - _DISTANCES[0]]
-
-
-def _coherence(spectra: Spectra) -> NDArray[np.float64]:
-    """Return the mean squared coherence of frequencies along the second axis, at each distance, beyond that of chance.
+def _beyond_blocks(along: NDArray[np.float64], distance: int) -> float:
+    """Return the coherence at a distance beyond that of blocks, the lower of both axes.
 
     Args:
-        spectra: (n, 128, 128).
-
-    Returns:
-        (n,), in the order of `_DISTANCES`.
+        along: (2, m), of both axes, in the order of `_DISTANCES`.
+        distance: a multiple of an eighth of the sampling rate.
     """
+    before, here, after = (along[:, distance + step - _DISTANCES[0]] for step in (-_BLOCKS, 0, _BLOCKS))
+    return float((here - (before + after) / 2).min())
+
+
+class _Coherence(NamedTuple):
+    """The coherence of frequencies along one axis at each distance, in the order of `_DISTANCES`."""
+
+    squared: NDArray[np.float64]
+    """(m,), the mean of its square over all tiles and pairs of frequencies, beyond that of chance."""
+    sums: Spectra
+    """(n, m), the complex sum over the pairs of each tile; its phase is that at the middle of the tile."""
+
+
+def _coherence(spectra: Spectra) -> _Coherence:
+    """Return the coherence of frequencies along the second axis; spectra: (n, 128, 128)."""
     values = spectra[:, :, _OTHERS]
     values = values / np.sqrt((values.real**2 + values.imag**2).sum(axis=2, keepdims=True) + _LEAST)
     products = values[:, _LOWEST:_HIGHEST] @ values[:, _BELOW].conj().swapaxes(1, 2)
     squared = (products.real**2 + products.imag**2).mean(axis=0)
     above, below, starts = _pairs()
     means = np.add.reduceat(squared[above, below], starts) / np.diff(starts, append=len(above))
-    return np.asarray((means * len(_OTHERS) - 1) / (len(_OTHERS) - 1), np.float64)
+    sums = np.add.reduceat(products[:, above, below], starts, axis=1) * np.where(_DISTANCES % 2, -1, 1)
+    return _Coherence(np.asarray((means * len(_OTHERS) - 1) / (len(_OTHERS) - 1), np.float64), sums)
+
+
+def _in_phase(sums: Sequence[Spectra], middles: NDArray[np.intp], place: int) -> float:
+    """Return the largest share of the coherence near a distance that one period puts in phase, 0 to 1.
+
+    For one period along both axes, and the lower share of these.
+
+    Args:
+        sums: those of `_Coherence`, of both axes.
+        middles: (2, n), where the middles of the tiles are along these axes, in px.
+        place: of the distance in `_DISTANCES`.
+    """
+    extent = int((middles.max(axis=1) - middles.min(axis=1)).max()) + _SIDE
+    steps = _PERIODS_PER_STEP * -(-extent // _SIDE)
+    near = np.arange(place - _NEAR_BLOCKS, place + _NEAR_BLOCKS + 1)
+    lattices = (_DISTANCES[near, None] + (np.arange(steps) + 0.5) / steps - 0.5) / _SIDE
+    shares = []
+    for values, middle in zip(sums, middles, strict=True):
+        turned = np.exp(-2j * np.pi * middle[:, None, None] * lattices)
+        total = np.abs(np.einsum("nd,nds->ds", values[:, near], turned)) ** 2
+        most = len(middle) * (np.abs(values[:, near]) ** 2).sum(axis=0)
+        shares.append(total / np.maximum(most, _LEAST)[:, None])
+    return float(np.minimum(*shares).max())
 
 
 @cache
@@ -146,8 +176,8 @@ def _band(distance: int) -> range:
     return _BAND_OF_DOUBLING if distance <= _HALF + _NEAR_BLOCKS else range(distance // 2 + 2, _HIGHEST)
 
 
-def _highest_peak(coherence: NDArray[np.float64], tiles: int) -> float:
-    """Return how far the highest distance that counts is above those around it, and above chance.
+def _highest_peak(coherence: NDArray[np.float64], tiles: int) -> tuple[float, int]:
+    """Return how far the highest distance that counts is above those around it and above chance, and its place.
 
     Args:
         coherence: as `_coherence` returns it.
@@ -160,4 +190,5 @@ def _highest_peak(coherence: NDArray[np.float64], tiles: int) -> float:
     lengths = np.array([len(_band(distance)) for distance in _DISTANCES[places].tolist()])
     chance = _CHANCE / (len(_OTHERS) * np.sqrt(tiles * lengths))
     share = np.where(_DISTANCES[places] >= _BESIDE_SEVEN_EIGHTHS, _SHARE_BESIDE, 1.0)
-    return float((share * (coherence[places] - around - chance)).max())
+    peaks = share * (coherence[places] - around - chance)
+    return float(peaks.max()), int(places[peaks.argmax()])

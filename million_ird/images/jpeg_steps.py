@@ -1,4 +1,4 @@
-"""Jumps over the boundaries of rows of blocks in a decoded JPEG, compiled; see `jpeg_damage.py`.
+"""Jumps over the boundaries of rows of blocks in a decoded JPEG, compiled; see `jpeg_shift.py`.
 
 Sums are added in the order in which `np.add.reduceat` adds, and products are rounded one by one, as NumPy does.
 """

@@ -1,4 +1,4 @@
-"""The steps and stairs of `jpeg_damage` in plain NumPy, over whole arrays: slow, and easy to check."""
+"""The steps and stairs of `jpeg_shift` in plain NumPy, over whole arrays: slow, and easy to check."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ def boundary_steps(pixels: NDArray[np.uint8], boundaries: NDArray[np.int64]) -> 
 
 
 def stairs(steps: Floats, columns: NDArray[np.int64], most: float, least: float) -> tuple[Floats, NDArray[np.int64]]:
-    """As `jpeg_damage._stairs` of steps upwards."""
+    """As `jpeg_shift._stairs` of steps upwards."""
     fits = np.clip(steps, -most, most)
     fits -= least
     parts = np.add.reduceat(fits, np.concatenate([[0], columns]), axis=1)

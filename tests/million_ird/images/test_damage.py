@@ -7,6 +7,7 @@ import struct
 import subprocess
 import zlib
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -184,6 +185,25 @@ def test_a_shift_in_a_plain_sky_is_found(shift: int, subsampling: int) -> None:
         pixels[64:below, 160:] += shift
         pixels[below:] += shift
         assert verdict(coded(pixels.astype(np.uint8), "JPEG", quality=88, subsampling=subsampling)) == "damaged", seed
+
+
+def stair(offset: float, fall: float, rise: int, depth: int) -> NDArray[np.uint8]:
+    """A wall with a dark beam, whose soft edge is lower in the left two thirds than to the right of it: (H, W, 3)."""
+    height, width = 400, 640
+    across = np.arange(width)
+    edge = 144 + offset + fall * (across / width - 0.5) - np.where(across < 432, 0, rise)
+    below = np.clip((np.arange(height)[:, None] - edge) / 5 + 0.5, 0, 1)
+    grain = np.random.default_rng(3).normal(0, 2, (height, width))
+    return np.repeat((150 + grain - depth * below)[..., None], 3, axis=2).astype(np.uint8)
+
+
+@pytest.mark.parametrize("subsampling", [0, 2])
+@pytest.mark.parametrize("depth", [12, 20, 40, -30])
+def test_a_stair_in_a_scene_is_no_shift(depth: int, subsampling: int) -> None:
+    rise = 16 if subsampling else 8
+    for offset, fall in product((-2.5, -1.5, 1, 2), (-3, -1, 1, 3)):
+        encoded = coded(stair(offset, fall, rise, depth), "JPEG", quality=88, subsampling=subsampling)
+        assert verdict(encoded) == "read", (offset, fall)
 
 
 def png_of(chunks: list[tuple[bytes, bytes]], wrong: bytes = b"") -> bytes:

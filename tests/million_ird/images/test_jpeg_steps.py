@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from million_ird.errors import ReadError
-from million_ird.images import jpeg_damage, jpeg_steps
+from million_ird.images import jpeg_shift, jpeg_steps
 from million_ird.images.encoded_image import EncodedImage
 from tests.million_ird.images import plain_shift
 
@@ -35,8 +35,8 @@ def _assert_equal(pixels: NDArray[np.uint8], height: int, width: int) -> None:
     columns = np.arange(-(-48 // width) * width, pixels.shape[1] - 48, width)
     for steps in all_steps:
         for sign in (1, -1):
-            ours = jpeg_damage._stairs(steps, sign, columns)
-            theirs = plain_shift.stairs(steps * sign, columns, jpeg_damage._MAX_STEP, jpeg_damage._MIN_STEP / 2)
+            ours = jpeg_shift._stairs(steps, sign, columns)
+            theirs = plain_shift.stairs(steps * sign, columns, jpeg_shift._MAX_STEP, jpeg_shift._MIN_STEP / 2)
             for a, b in zip(ours, theirs, strict=True):
                 np.testing.assert_array_equal(a, b)
             left = np.maximum(48, ours[1] - 6 * width)

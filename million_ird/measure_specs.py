@@ -21,7 +21,9 @@ MEASURE_SPECS: Mapping[str, MeasureSpec] = MappingProxyType(
                 Field("aspect", "long/short, ≥ 1", text="Longer side over shorter side"),
                 Field("frames", "count", text="Frames or pages in the file"),
                 Field("bits_per_pixel", "bits", "up", "Encoded size over the number of pixels, for lossy formats"),
-                Field("jpeg_quality", "1–100", "up", "IJG quality nearest to the file's quantisation table"),
+                Field(
+                    "jpeg_quality", "1–100", "up", "IJG quality that does as much harm as the file's quantisation table"
+                ),
                 Field(
                     "webp_quality", "0–100", "up", "Quality of libwebp with the mean quantizer of a lossy WebP's header"
                 ),
@@ -231,7 +233,7 @@ MEASURE_SPECS: Mapping[str, MeasureSpec] = MappingProxyType(
                     "jpeg_trace",
                     "1–100",
                     "up",
-                    "IJG quality of the coarsest JPEG compression whose quantisation still shows in the pixels",
+                    "IJG quality of the coarsest JPEG compression that shows in the pixels, the file's own left out",
                 ),
                 Field(
                     "blockiness",

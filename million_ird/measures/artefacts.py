@@ -5,7 +5,7 @@
   each of ten low frequencies the largest such step is taken; the median ratio to IJG's table gives the
   quality. Two grids are tried, the one at the corner and the one where the blocks show most, so that a crop
   does not hide it. Null where fewer than four frequencies show a step: never compressed, compressed finely
-  (over about 85), or resized since.
+  (over about 85), or resized since. Steps of the file's own table do not count: its quality is `jpeg_quality`.
 - `blockiness` (%, ≥ 0, down is better): by how many per cent the mean step between neighbouring pixels is
   larger across the borders of an 8×8 grid than elsewhere (median of the eight phases), for the position of
   the grid where it is largest; the mean of both directions. After Wang, Bovik and Evans 2000. Large for
@@ -32,12 +32,14 @@ from million_ird.images.encoded_image import EncodedImage
 from million_ird.measure_specs import MEASURE_SPECS
 from million_ird.measure_types import Tier
 from million_ird.measures.edge_sums import mean_steps
-from million_ird.measures.header import IJG_LUMA, ijg_luma_table
+from million_ird.measures.jpeg_tables import IJG_LUMA, ijg_luma_table
 
 GRID = 8
 BLOCKS = 4096
 _MIN_SIDE = 32
 _MIN_FREQUENCIES = 4
+_OTHER_STEP = 0.1
+"""Share by which a step differs from that of the file's own table, to be one of an earlier compression."""
 _FINE_QUALITIES = range(75, 99)
 _FEWEST_FINE, _FITTING = 8, 0.8
 """How many steps of a quality's table are found at least, and their least share of all steps found."""
@@ -101,7 +103,9 @@ class ArtefactMeasure:
         (across, left), (down, top) = (_find_grid(steps) for steps in mean_steps(luma))
         blocks = _coefficients(luma)
         grids = [blocks, _coefficients(luma[top:, left:])] if top or left else [blocks]
-        qualities = [trace for grid in grids if (trace := jpeg_trace(grid)) is not None]
+        tables = image.header.quantisation
+        own = np.asarray(tables[0]).reshape(GRID, GRID) if tables and len(tables[0]) == GRID * GRID else None
+        qualities = [trace for grid in grids if (trace := jpeg_trace(grid, own)) is not None]
         return {
             "jpeg_trace": min(qualities) if qualities else None,
             "blockiness": None if across is None or down is None else 50 * (across + down),
@@ -109,20 +113,24 @@ class ArtefactMeasure:
         }
 
 
-def jpeg_trace(coefficients: NDArray[np.float32]) -> float | None:
+def jpeg_trace(coefficients: NDArray[np.float32], own: NDArray[np.integer] | None = None) -> float | None:
     """Return the IJG quality at whose steps the coefficients cluster; None where too few frequencies show a step.
 
     Args:
         coefficients: (n, 8, 8), of n blocks.
+        own: (8, 8), the luma table that a file states; its steps are no trace of an earlier compression.
     """
-    ratios = [
-        100 * step / IJG_LUMA[GRID * row + column]
-        for step, (row, column) in zip(_steps(coefficients, _STRONG).tolist(), _STRONG.frequencies, strict=True)
-        if step
-    ]
-    if len(ratios) < _MIN_FREQUENCIES:
+    rows, columns = np.array(_STRONG.frequencies).T
+    steps = _steps(coefficients, _STRONG)
+    shown = steps > 0
+    if own is not None:
+        # An image that is shown turned by a quarter has its table turned, too.
+        tables = (table[rows, columns] for table in (own, own.T))
+        earlier = [shown & (np.abs(steps - table) > _OTHER_STEP * table) for table in tables]
+        shown = min(earlier, key=np.count_nonzero)
+    if np.count_nonzero(shown) < _MIN_FREQUENCIES:
         return None
-    scale = float(np.median(ratios))
+    scale = float(np.median(100 * steps[shown] / np.asarray(IJG_LUMA)[GRID * rows + columns][shown]))
     return max(1.0, 5000 / scale if scale > 100 else (200 - scale) / 2)
 
 

@@ -6,10 +6,9 @@
   lossless WebP), where the number depends on the content and not on damage, and for files of more than one
   frame.
 - `jpeg_quality`: 1–100, up is better. The quality of the Independent JPEG Group's scale (jcparam.c,
-  `jpeg_set_quality`) whose luma table is nearest to the file's own, by mean absolute log ratio, so that
-  tables of cameras and of Photoshop get the number of the IJG table that is as coarse. Null for other
-  formats than JPEG. It tells how the file was saved last, not what was done to it before: see `jpeg_trace` in
-  artefacts.py.
+  `jpeg_set_quality`) whose luma table does as much harm to photographs as the file's own (jpeg_tables.py), so that
+  tables of cameras, of Photoshop and of MozJPEG have a quality, too. Null for other formats than JPEG. It tells how the
+  file was saved last, not what was done to it before: see `jpeg_trace` in artefacts.py.
 - `webp_quality`: 0–100, up is better. The quality setting of libwebp (VP8 coder, quant_enc.c) at which the whole image
   has the mean quantizer that the header of a lossy WebP states for its segments. With its default settings libwebp
   codes parts more coarsely: a file saved with 30 has 20 to 35, with 50 37 to 55, with 75 62 to 76, with 90 88 to 91.
@@ -23,7 +22,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import ClassVar
 
 import numpy as np
@@ -34,18 +32,7 @@ from million_ird.images.encoded_image import EncodedImage
 from million_ird.images.vp8_header import find_vp8, read_quantizers
 from million_ird.measure_specs import MEASURE_SPECS
 from million_ird.measure_types import Tier
-
-# The luma table of ITU-T T.81 Annex K, table K.1, in natural (row by row) order: IJG's quality 50.
-IJG_LUMA = (
-    16, 11, 10, 16, 24, 40, 51, 61,
-    12, 12, 14, 19, 26, 58, 60, 55,
-    14, 13, 16, 24, 40, 57, 69, 56,
-    14, 17, 22, 29, 51, 87, 80, 62,
-    18, 22, 37, 56, 68, 109, 103, 77,
-    24, 35, 55, 64, 81, 104, 113, 92,
-    49, 64, 78, 87, 103, 121, 120, 101,
-    72, 92, 95, 98, 112, 100, 103, 99,
-)  # fmt: skip
+from million_ird.measures.jpeg_tables import jpeg_quality
 
 SIZES = ("short_side", "long_side", "megapixels", "aspect")
 _WEBP, _JPEG_OF_WEBP = (8, 26, 45, 69, 84, 90, 95, 100), (18, 39, 64, 78, 88, 92, 95, 97)
@@ -91,16 +78,6 @@ def bits_per_pixel(image: EncodedImage) -> float | None:
     return len(image.encoded) * 8 / header.pixels
 
 
-def jpeg_quality(tables: tuple[tuple[int, ...], ...] | None) -> float | None:
-    """Return the IJG quality whose luma table is nearest to the first of `tables`; None without tables."""
-    if not tables or len(tables[0]) != 64:
-        return None
-    # Sorted, so that it does not matter whether a reader returns the table row by row or in zigzag order.
-    table = np.log(np.sort(np.maximum(np.asarray(tables[0], np.float64), 1)))
-    misfit = np.abs(_sorted_log_tables() - table).mean(axis=1)
-    return float(np.argmin(misfit) + 1)
-
-
 def webp_quality(encoded: bytes) -> float | None:
     """Return the libwebp quality of a lossy WebP's mean quantizer, 0–100; None for other files."""
     quantizers = read_quantizers(encoded)
@@ -138,14 +115,3 @@ def equal_jpeg_quality(webp: NDArray[np.float64], avif: NDArray[np.float64]) -> 
         avif: `avif_quality` of the same; NaN for other files.
     """
     return np.fmin(np.interp(webp, _WEBP, _JPEG_OF_WEBP), np.interp(avif, _AVIF, _JPEG_OF_AVIF))
-
-
-def ijg_luma_table(quality: int) -> NDArray[np.int64]:
-    """Return the 64 luma steps of IJG's quality 1–100 in natural order, as jpeg_set_quality computes them."""
-    scale = 5000 // quality if quality < 50 else 200 - 2 * quality
-    return np.clip((np.asarray(IJG_LUMA, np.int64) * scale + 50) // 100, 1, 255)
-
-
-@cache
-def _sorted_log_tables() -> NDArray[np.float64]:
-    return np.log(np.sort(np.stack([ijg_luma_table(quality) for quality in range(1, 101)]), axis=1))

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from million_ird.measures.header import HeaderMeasure, ijg_luma_table, jpeg_quality
+from million_ird.measures.header import HeaderMeasure
+from million_ird.measures.jpeg_tables import ijg_luma_table, jpeg_quality
 from tests.million_ird.measures.sample_images import encoded_image, natural_noise, to_colour
 
 MEASURE = HeaderMeasure()

@@ -2,7 +2,8 @@
 
 - `tiled_mark` (≥ 0, down is better): how sharply the fine structure of the luma repeats on a lattice. The luma,
   reduced by a whole number to 0.3 megapixels at most, less its blur, is divided by its own local deviation and
-  clipped, so that a faint mark counts as much over foliage as over a sky. Peaks of its autocorrelation are measured
+  clipped, so that a faint mark counts as much over foliage as over a sky. Up to 1 level does not count: nobody sees
+  it, and what codecs and dithering make of a plain sky repeats, too. Peaks of its autocorrelation are measured
   in standard deviations of their surroundings (25×25 shifts). Two peaks in different directions, their sum and their
   difference make a lattice; the number is the lowest of these four, for the two peaks for which it is largest. A
   program draws each tile alike to the pixel, so peaks are as narrow as its lines: mostly 7 and more. Walls, windows,

@@ -54,14 +54,16 @@ def square_means(luma: Luma, side: int) -> Luma:
 
 @compiled()
 def _normalise(fine: Floats, power: Floats, clip: np.float32) -> None:
-    """Divide fine (n,) by √power + 1, and clip it."""
+    """Bring fine (n,) nearer to 0 by 1, divide it by √power + 1, and clip it."""
+    one = _F32(1)
     for x in range(fine.shape[0]):
-        value = fine[x] / (np.sqrt(max(power[x], _F32(0))) + _F32(1))
+        seen = max(fine[x] - one, _F32(0)) + min(fine[x] + one, _F32(0))
+        value = seen / (np.sqrt(max(power[x], _F32(0))) + one)
         fine[x] = min(max(value, -clip), clip)
 
 
 def normalise(fine: Floats, power: Floats, clip: float) -> None:
-    """Divide fine (h, w) in place by its local deviation, √power + 1 level, and clip it at ±clip."""
+    """Divide what fine (h, w) has beyond 1 level by its local deviation, √power + 1 level, in place; clip at ±clip."""
     _normalise(fine.reshape(-1), power.reshape(-1), np.float32(clip))
 
 

@@ -165,3 +165,12 @@ def test_even_images_have_none_and_small_ones_give_null() -> None:
     assert number(np.full((300, 400), 7, np.uint8)) == 0
     assert number(np.tile(np.arange(256, dtype=np.uint8), (300, 2))) < LIMIT
     assert MEASURE.measure(encoded_image(np.zeros((127, 400), np.uint8))) == {"tiled_mark": None}
+
+
+@pytest.mark.parametrize("tile", [32, 64, 100])
+def test_a_dithered_sky_is_none(tile: int) -> None:
+    random = np.random.default_rng(tile)
+    sky = np.linspace(120, 150, 400)[:, None] + np.zeros(600)
+    dither = np.tile(random.uniform(-1, 1, (tile, tile)), (400 // tile + 1, 600 // tile + 1))[:400, :600]
+    luma = np.vstack([np.rint(sky + dither), natural_noise(120, 600)]).astype(np.uint8)
+    assert number(luma) < LIMIT

@@ -35,6 +35,7 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from million_ird.images.encoded_image import EncodedImage
+from million_ird.images.vp8_header import find_vp8
 from million_ird.measure_specs import MEASURE_SPECS
 from million_ird.measure_types import Tier
 from million_ird.measures.noise import noise_of
@@ -82,7 +83,7 @@ class ResolutionMeasure:
             "octave_drop": _octave_drop(structure),
             "lower_octave_drop": float(structure[6:15].mean() - structure[20:33].mean()),
             "cutoff": cutoff,
-            "spectral_copies": spectral_copies(tiles.pixels, tiles.corners, cutoff),
+            "spectral_copies": spectral_copies(tiles.pixels, tiles.corners, cutoff, webp=_is_lossy_webp(image)),
             "effective_resolution": effective_resolution(level),
             "high_frequency_share": float(power[_rings() > _NYQUIST // 2].sum() / total),
             "oversharpened": oversharpened(image.luma, level),
@@ -129,6 +130,10 @@ def _sharpest_tiles(image: EncodedImage) -> SharpestTiles | None:
         return None
     structure = structure_level(rings, ring_means(mean_power(smoothest)), noise_of(image) or 0)
     return SharpestTiles(sharpest, corners, power, rings, structure)
+
+
+def _is_lossy_webp(image: EncodedImage) -> bool:
+    return image.header.format == "WEBP" and find_vp8(image.encoded) is not None
 
 
 def _octave_drop(structure: NDArray[np.float64]) -> float:

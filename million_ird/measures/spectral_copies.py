@@ -19,14 +19,15 @@ whole image with any one period (`_in_phase`); where there are few tiles, chance
 Blocks of 8 px, JPEG's and those of other codecs, make frequencies coherent that lie any multiple of an eighth apart,
 the more the farther. So these distances do not count, but for three of them, which are those of enlarging by 2, 1.6 and
 1.33: a half, five eighths and three quarters. There coherence counts beyond the mean of that at the eighths before and
-after, 0.8, 1 and 0.25 times.
+after, 0.8, 1 and 0.25 times; in a lossy WebP, whose blocks of 4 px make a half and three quarters stand out as
+enlarging does, 0.25, 1 and 0.08 times.
 
 Just beside seven eighths the blocks of JPEG leave more than elsewhere, so there a fifth counts. A pattern that repeats
 every 5 px, say, in both directions, such as a screen, can look like an enlargement.
 
-Some coherence has other reasons: the blocks of WebP and AVIF, and at a half the simple interpolation of a camera's
-colour filters. Such images have structure up to Nyquist, which enlarged ones have not. So all of it counts the less,
-the lower `cutoff` is (resolution.py), doubling more so. Repeated pixels have it, too: `resampled` finds them.
+Some coherence has other reasons, such as, at a half, the simple interpolation of a camera's colour filters. Such images
+have structure up to Nyquist, which enlarged ones have not. So all of it counts the less, the lower `cutoff` is
+(resolution.py), doubling more so. Repeated pixels have it, too: `resampled` finds them.
 """
 
 from collections.abc import Sequence
@@ -49,10 +50,10 @@ _DISTANCES = np.arange(_NEAREST + _AROUND[0], _FARTHEST + _AROUND[-1] + 1)
 _BLOCKS, _NEAR_BLOCKS = 16, 2
 """Distances of blocks of 8 px are multiples of the former, and blurred over the latter."""
 _HALF, _FIVE_EIGHTHS, _THREE_QUARTERS = 64, 80, 96
-_WEIGHTS = {_FIVE_EIGHTHS: 1.0, _THREE_QUARTERS: 0.25}
-_WEIGHT_OF_HALF = 0.8
+_WEIGHTS = {_HALF: 0.8, _FIVE_EIGHTHS: 1.0, _THREE_QUARTERS: 0.25}
+_WEIGHTS_IN_WEBP = {_HALF: 0.25, _FIVE_EIGHTHS: 1.0, _THREE_QUARTERS: 0.08}
 """How much coherence beyond that of blocks counts. Photographs mostly have up to 0.03 at a half and at five eighths,
-and up to 0.12 at three quarters."""
+and up to 0.12 at three quarters; saved as WebP mostly up to 0.12 at a half and 0.35 at three quarters."""
 _TRUSTED, _TRUSTED_DOUBLING = (20.0, 28.0), (26.0, 32.0)
 """`cutoff` in dB, up to which coherence, and that at a half, does not count, and from which on it counts in full."""
 _BESIDE_SEVEN_EIGHTHS, _SHARE_BESIDE = 103, 0.2
@@ -77,13 +78,14 @@ _LEAST = 1e-9
 """Added to the power of a row of coefficients, so that an even tile is not coherent."""
 
 
-def spectral_copies(tiles: Floats, corners: NDArray[np.intp], cutoff: float) -> float:
+def spectral_copies(tiles: Floats, corners: NDArray[np.intp], cutoff: float, *, webp: bool = False) -> float:
     """Return the largest coherence of high with low frequencies that enlarging explains and blocks do not.
 
     Args:
         tiles: (n, 128, 128), zero mean, from the image at multiples of 8 px.
         corners: (n, 2), the row and the column of the first pixel of each.
         cutoff: of the image in dB, see resolution.py.
+        webp: whether the image is a lossy WebP.
     """
     window = np.hanning(_SIDE).astype(np.float32)
     spectra = np.asarray(fft.fft2(tiles * (window[:, None] * window)), np.complex64)
@@ -93,9 +95,10 @@ def spectral_copies(tiles: Floats, corners: NDArray[np.intp], cutoff: float) -> 
     if peak > 0 and len(tiles) >= _MANY_TILES:
         share = _in_phase([columns.sums, rows.sums], corners.T[::-1] + _SIDE // 2, place)
         peak *= min(max((share - _PHASES_DIFFER) / (_PHASES_AGREE - _PHASES_DIFFER), 0.0), 1.0)
-    found = max(peak, *(weight * _beyond_blocks(along, distance) for distance, weight in _WEIGHTS.items()))
-    doubled = _trust(cutoff, *_TRUSTED_DOUBLING) * _WEIGHT_OF_HALF * _beyond_blocks(along, _HALF)
-    return max(_trust(cutoff, *_TRUSTED) * found, doubled, 0.0)
+    weights = _WEIGHTS_IN_WEBP if webp else _WEIGHTS
+    beyond = {distance: weight * _beyond_blocks(along, distance) for distance, weight in weights.items()}
+    found = max(peak, beyond[_FIVE_EIGHTHS], beyond[_THREE_QUARTERS])
+    return max(_trust(cutoff, *_TRUSTED) * found, _trust(cutoff, *_TRUSTED_DOUBLING) * beyond[_HALF], 0.0)
 
 
 def _trust(cutoff: float, nothing: float, full: float) -> float:

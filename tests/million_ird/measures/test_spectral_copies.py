@@ -96,6 +96,15 @@ def test_the_blocks_of_a_soft_photograph_are_no_doubling(name: str, quality: int
         assert number(soft, format="JPEG", quality=quality) < LIMIT, sigma
 
 
+@pytest.mark.parametrize("name", [*PHOTOGRAPHS[:3], "astronaut.png", "grass.png", "gravel.png"])
+@pytest.mark.parametrize("factor", [1, 0.75, 0.6])
+def test_the_small_blocks_of_webp_are_no_enlargement(name: str, factor: float) -> None:
+    reduced = np.asarray(resized(bundled(name), factor, Image.Resampling.LANCZOS))
+    soft = np.asarray(cv2.GaussianBlur(reduced, (0, 0), 0.7), np.uint8)
+    assert number(soft, format="WEBP", quality=90) < LIMIT
+    assert number(soft, format="WEBP", lossless=True) < LIMIT
+
+
 @pytest.mark.parametrize("name", ["COLOR_BayerRG2RGB", "COLOR_BayerRG2RGB_EA", "COLOR_BayerRG2RGB_VNG"])
 @pytest.mark.parametrize("scene", ["coffee.png", "chelsea.png", "rocket.jpg"])
 def test_the_interpolation_of_a_cameras_colour_filters_is_none(scene: str, name: str) -> None:

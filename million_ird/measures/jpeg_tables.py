@@ -44,7 +44,7 @@ def jpeg_quality(tables: tuple[tuple[int, ...], ...] | None) -> float | None:
     """
     if not tables or len(tables[0]) != 64:
         return None
-    table = np.asarray(tables[0], np.float64)
+    table = np.maximum(np.asarray(tables[0], np.float64), 1)  # a broken file can state steps of 0
     return float(np.abs(_log_errors_of_ijg() - np.log(expected_error(table))).argmin() + 1)
 
 

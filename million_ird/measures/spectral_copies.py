@@ -94,16 +94,16 @@ def spectral_copies(tiles: Floats, corners: NDArray[np.intp], cutoff: float, *, 
     peak, place = _highest_peak(along.min(axis=0), len(tiles))
     if peak > 0 and len(tiles) >= _MANY_TILES:
         share = _in_phase([columns.sums, rows.sums], corners.T[::-1] + _SIDE // 2, place)
-        peak *= min(max((share - _PHASES_DIFFER) / (_PHASES_AGREE - _PHASES_DIFFER), 0.0), 1.0)
+        peak *= _counts(share, _PHASES_DIFFER, _PHASES_AGREE)
     weights = _WEIGHTS_IN_WEBP if webp else _WEIGHTS
     beyond = {distance: weight * _beyond_blocks(along, distance) for distance, weight in weights.items()}
     found = max(peak, beyond[_FIVE_EIGHTHS], beyond[_THREE_QUARTERS])
-    return max(_trust(cutoff, *_TRUSTED) * found, _trust(cutoff, *_TRUSTED_DOUBLING) * beyond[_HALF], 0.0)
+    return max(_counts(cutoff, *_TRUSTED) * found, _counts(cutoff, *_TRUSTED_DOUBLING) * beyond[_HALF], 0.0)
 
 
-def _trust(cutoff: float, nothing: float, full: float) -> float:
-    """Return how much coherence counts in an image with this `cutoff`, 0 to 1."""
-    return min(max((cutoff - nothing) / (full - nothing), 0.0), 1.0)
+def _counts(value: float, nothing: float, full: float) -> float:
+    """Return how much coherence counts: 0 up to the value `nothing`, 1 from `full` on."""
+    return min(max((value - nothing) / (full - nothing), 0.0), 1.0)
 
 
 def _beyond_blocks(along: NDArray[np.float64], distance: int) -> float:

@@ -126,6 +126,11 @@ def one(value: float) -> NDArray[np.float64]:
     return np.array([value], np.float64)
 
 
+def test_steps_that_no_encoder_writes_are_read_too() -> None:
+    assert jpeg_quality(((0,) * 64,)) == jpeg_quality(((1,) * 64,)) == 100
+    assert jpeg_quality(((65535,) * 64,)) == 1
+
+
 def test_the_expected_error_grows_with_each_step() -> None:
     table = ijg_luma_table(60).astype(np.float64)
     before = expected_error(table)

@@ -39,9 +39,10 @@ _EVEN_LEVELS = 1.2
 _SHARP_COLOUR = 8
 """Height of a unit up to which upsampling leaves colours sharp from row to row."""
 _AT_BOUNDARY, _BESIDE = 0.6, 0.7
-"""Least share of the step that is between two rows of pixels, or between four where upsampling blurs a colour, and
-largest share that is within the two rows before or after. An edge of a scene that is nearly level lies anywhere within
-the nine rows that are compared. Of 181 shifts by one changed bit the former is 0.67 and more, the latter up to 0.66."""
+"""Least share of the step that lies at the boundary itself (between two rows of pixels, or within four where upsampling
+blurs a colour), and largest share within two rows before or after it. A nearly level edge of a scene lies anywhere in
+the nine rows that are compared. In 181 shifts by one changed bit (a script that is not kept) the former is at least
+0.67, the latter at most 0.66."""
 _UNUSUAL = 3.0
 """How often the step is as large as nine tenths of the jumps along other rows of blocks."""
 

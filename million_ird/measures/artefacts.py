@@ -32,14 +32,14 @@ from million_ird.images.encoded_image import EncodedImage
 from million_ird.measure_specs import MEASURE_SPECS
 from million_ird.measure_types import Tier
 from million_ird.measures.edge_sums import mean_steps
-from million_ird.measures.jpeg_tables import IJG_LUMA, ijg_luma_table
+from million_ird.measures.jpeg_tables import IJG_LUMA, ijg_luma_table, luma_steps
 
 GRID = 8
 BLOCKS = 4096
 _MIN_SIDE = 32
 _MIN_FREQUENCIES = 4
 _OTHER_STEP = 0.1
-"""Share by which a step differs from that of the file's own table, to be one of an earlier compression."""
+"""A step is of an earlier compression if it differs from the file's own step by more than this share of it."""
 _FINE_QUALITIES = range(75, 99)
 _FEWEST_FINE, _FITTING = 8, 0.8
 """How many steps of a quality's table are found at least, and their least share of all steps found."""
@@ -103,8 +103,7 @@ class ArtefactMeasure:
         (across, left), (down, top) = (_find_grid(steps) for steps in mean_steps(luma))
         blocks = _coefficients(luma)
         grids = [blocks, _coefficients(luma[top:, left:])] if top or left else [blocks]
-        tables = image.header.quantisation
-        own = np.asarray(tables[0]).reshape(GRID, GRID) if tables and len(tables[0]) == GRID * GRID else None
+        own = luma_steps(image.header.quantisation)
         qualities = [trace for grid in grids if (trace := jpeg_trace(grid, own)) is not None]
         return {
             "jpeg_trace": min(qualities) if qualities else None,
@@ -113,12 +112,12 @@ class ArtefactMeasure:
         }
 
 
-def jpeg_trace(coefficients: NDArray[np.float32], own: NDArray[np.integer] | None = None) -> float | None:
+def jpeg_trace(coefficients: NDArray[np.float32], own: NDArray[np.int64] | None = None) -> float | None:
     """Return the IJG quality at whose steps the coefficients cluster; None where too few frequencies show a step.
 
     Args:
         coefficients: (n, 8, 8), of n blocks.
-        own: (8, 8), the luma table that a file states; its steps are no trace of an earlier compression.
+        own: (8, 8), the luma table in the file's header; its steps are no trace of an earlier compression.
     """
     rows, columns = np.array(_STRONG.frequencies).T
     steps = _steps(coefficients, _STRONG)

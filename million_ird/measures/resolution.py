@@ -83,7 +83,9 @@ class ResolutionMeasure:
             "octave_drop": _octave_drop(structure),
             "lower_octave_drop": float(structure[6:15].mean() - structure[20:33].mean()),
             "cutoff": cutoff,
-            "spectral_copies": spectral_copies(tiles.pixels, tiles.corners, cutoff, webp=_is_lossy_webp(image)),
+            "spectral_copies": spectral_copies(
+                tiles.pixels, tiles.corners, cutoff, webp=find_vp8(image.encoded) is not None
+            ),
             "effective_resolution": effective_resolution(level),
             "high_frequency_share": float(power[_rings() > _NYQUIST // 2].sum() / total),
             "oversharpened": oversharpened(image.luma, level),
@@ -130,10 +132,6 @@ def _sharpest_tiles(image: EncodedImage) -> SharpestTiles | None:
         return None
     structure = structure_level(rings, ring_means(mean_power(smoothest)), noise_of(image) or 0)
     return SharpestTiles(sharpest, corners, power, rings, structure)
-
-
-def _is_lossy_webp(image: EncodedImage) -> bool:
-    return image.header.format == "WEBP" and find_vp8(image.encoded) is not None
 
 
 def _octave_drop(structure: NDArray[np.float64]) -> float:

@@ -73,7 +73,7 @@ _PHASES_DIFFER, _PHASES_AGREE = 0.2, 0.25
 """Shares in phase up to which copies do not count, and from which on they count in full, of 24 tiles. Photographs with
 rows of windows have up to 0.19, enlarged ones mostly 0.5 to 0.95, few less than 0.3."""
 _PERIODS_PER_STEP = 2
-"""Periods that are tried in each step of the phase over the whole image."""
+"""Periods that are tried for each turn of the phase from one side of the image to the other."""
 _LEAST = 1e-9
 """Added to the power of a row of coefficients, so that an even tile is not coherent."""
 
@@ -139,9 +139,9 @@ def _coherence(spectra: Spectra) -> _Coherence:
 
 
 def _in_phase(sums: Sequence[Spectra], middles: NDArray[np.intp], place: int) -> float:
-    """Return the largest share of the coherence near a distance that one period puts in phase, 0 to 1.
+    """Return the share of the coherence near a distance that is in phase with the period that suits it best, 0 to 1.
 
-    For one period along both axes, and the lower share of these.
+    The period is the same along both axes; the share is the lower one of the two.
 
     Args:
         sums: those of `_Coherence`, of both axes.

@@ -8,8 +8,8 @@ python benchmarks/denoisers.py --tasks noise25,noise50,float25,float50 --resume 
 python benchmarks/denoisers.py --time only --tile 640                    # 12 megapixels with `dynet restore`, only
 ```
 
-Methods: every variant of `--weights` as `dynet restore` runs it (blind; its number format, its choice of tiles), those
-of `classical_denoisers.py`, and the input itself. Tasks:
+Methods: every variant of `--weights` as `dynet restore` runs it (blind; its number format, its choice of tiles), and
+in `--self-ensemble` orientations, those of `classical_denoisers.py`, and the input itself. Tasks:
 
 | task | input | sigma for the classical |
 |---|---|---|
@@ -39,7 +39,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -82,8 +82,10 @@ WEIGHTS = ("weights/dynet-laptop", "benchmarks/weights/dynet-noise-rain")
 OURS = "dynet"
 
 
-def our_methods(sources: Sequence[str], tile: int | None) -> Iterator[tuple[str, Restore]]:
-    """Yield a label and a function for each variant of the weights, prepared as `dynet restore` does."""
+def our_methods(
+    sources: Sequence[str], tile: int | None, self_ensembles: Sequence[int]
+) -> Iterator[tuple[str, Restore]]:
+    """Yield a label and a function for each variant and number of orientations, prepared as `dynet restore` does."""
     device = torch.device("cpu")
     memory.keep_small_freed_blocks()
     for source in sources:
@@ -92,7 +94,9 @@ def our_methods(sources: Sequence[str], tile: int | None) -> Iterator[tuple[str,
         options = RestoreOptions(model=model, variants=model.variants, device=device, tile=round_tile_to_stride(tile))
         name = file.stem if Path(source).is_file() else file.parent.name
         for variant in model.variants:
-            yield f"{name} {variant.name}", _restore_by(variant, options)
+            for count in self_ensembles:
+                label = f"{name} {variant.name}" + (f" ×{count}" if count > 1 else "")
+                yield label, _restore_by(variant, replace(options, self_ensemble=count))
 
 
 def _restore_by(variant: Variant, options: RestoreOptions) -> Restore:
@@ -106,7 +110,9 @@ def _restore_by(variant: Variant, options: RestoreOptions) -> Restore:
 def all_methods(arguments: argparse.Namespace, threads: int) -> dict[str, Restore]:
     """Return the methods by label, in the order of the tables, set to a number of threads."""
     torch.set_num_threads(threads)
-    ours = dict(our_methods(arguments.weights, arguments.tile)) if OURS in arguments.methods else {}
+    ours: dict[str, Restore] = {}
+    if OURS in arguments.methods:
+        ours = dict(our_methods(arguments.weights, arguments.tile, arguments.self_ensemble))
     return ours | {name: denoiser(name, threads) for name in arguments.methods if name != OURS}
 
 
@@ -226,6 +232,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1, help="of each method in the tables of quality")
     parser.add_argument("--blind", action="store_true", help="estimate sigma in every task")
     parser.add_argument("--tile", type=int, help="for ours, as for dynet restore")
+    parser.add_argument(
+        "--self-ensemble", nargs="+", type=int, choices=(1, 2, 4, 8), default=[1], help="for ours, each in turn"
+    )
     parser.add_argument("--time", nargs="?", const="also", choices=("also", "only"), help="measure a large photograph")
     parser.add_argument("--megapixels", type=float, default=12, help="its size")
     parser.add_argument("--resume", action="store_true", help="keep the rows that --out has")

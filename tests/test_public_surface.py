@@ -34,10 +34,10 @@ PARAMETERS = {
     (million_ird, "publish"): "out repo_id private revision dry_run",
     (million_ird, "score"): "files metrics models measures",
     (million_ird, "verify"): "out workers scheduler",
-    (dynet, "evaluate"): "weights benchmark protocol variants sigma metrics tile out device",
+    (dynet, "evaluate"): "weights benchmark protocol variants sigma metrics tile self_ensemble out device",
     (dynet, "export"): "weights out variants format local_statistics overwrite",
     (dynet, "load_spandrel"): "path",
-    (dynet, "restore"): "image weights variant tile precision local_statistics device",
+    (dynet, "restore"): "image weights variant tile self_ensemble precision local_statistics device",
     (dynet, "train"): "data out recipe stage init resume steps stream device",
 }
 VALID: dict[str, dict[str, Any]] = {

@@ -16,7 +16,16 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
-from dynet.api.choices import MIN_TILE, MIN_WINDOW, DeviceChoice, PathLike, as_device, optional_count
+from dynet.api.choices import (
+    MIN_TILE,
+    MIN_WINDOW,
+    DeviceChoice,
+    PathLike,
+    SelfEnsemble,
+    as_device,
+    as_self_ensemble,
+    optional_count,
+)
 from dynet.arguments import as_choice, as_path, naming_arguments, raising_disk_errors, shown
 from dynet.errors import UsageError
 from dynet.inference.decoded_image import DecodedImage
@@ -66,6 +75,7 @@ def restore(
     variant: str | Variant | None = None,
     *,
     tile: int | None = None,
+    self_ensemble: SelfEnsemble = 1,
     precision: Precision = "auto",
     local_statistics: int | None = None,
     device: DeviceChoice = "auto",
@@ -83,6 +93,8 @@ def restore(
             repository `user/name` on the Hub; or a loaded network, of which a copy is used.
         variant: The name of a variant of the weights, or a `Variant`; None takes the deepest.
         tile: The side in pixels of the tiles to restore in, from 32; None chooses it by the available memory.
+        self_ensemble: In how many orientations to restore the image, 1, 2, 4 or 8; their mean is more accurate, and
+            takes as many times as long.
         precision: `auto` computes in bfloat16 on processors that are faster with it; `fp32`, `bf16`.
         local_statistics: The side in pixels of windows of attention, from 64; None is the whole image or tile.
         device: `auto` takes a GPU where there is one, or the device of a loaded network; `cpu`, `cuda`, `mps`.
@@ -97,7 +109,7 @@ def restore(
         ImageError: The image cannot be read or has values that are not finite, or the memory is too small.
     """
     decoded = _decode(image)
-    side = optional_count("tile", tile, at_least=MIN_TILE)
+    side, orientations = optional_count("tile", tile, at_least=MIN_TILE), as_self_ensemble(self_ensemble)
     settings = _Settings(
         precision=cast(Precision, as_choice("precision", precision, get_args(Precision))),
         local_statistics=optional_count("local_statistics", local_statistics, at_least=MIN_WINDOW),
@@ -107,7 +119,13 @@ def restore(
     chosen = _variant(variant, model)
     if not isinstance(weights, VariantNetwork) and (warning := clean_input_warning(training, [chosen.name])):
         _warn_once(str(weights), warning)
-    options = RestoreOptions(model=model, variants=(chosen,), device=where, tile=round_tile_to_stride(side))
+    options = RestoreOptions(
+        model=model,
+        variants=(chosen,),
+        device=where,
+        tile=round_tile_to_stride(side),
+        self_ensemble=orientations,
+    )
     restored = restore_image(decoded, chosen, options)
     if isinstance(image, np.ndarray):
         return array_like(restored, image)

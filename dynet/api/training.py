@@ -6,7 +6,15 @@ from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from dynet.api.choices import MIN_TILE, DeviceChoice, PathLike, as_device, optional_count
+from dynet.api.choices import (
+    MIN_TILE,
+    DeviceChoice,
+    PathLike,
+    SelfEnsemble,
+    as_device,
+    as_self_ensemble,
+    optional_count,
+)
 from dynet.arguments import as_choice, as_flag, as_path, as_text, as_texts, naming_arguments, raising_disk_errors, shown
 from dynet.config.recipe import STAGES, AnyRecipe, FinetuneRecipe, PretrainRecipe, checked_recipe, load_recipe
 from dynet.config.shipped_recipes import find_recipe
@@ -94,6 +102,7 @@ def evaluate(
     sigma: float | Iterable[float] | None = None,
     metrics: str | Iterable[str] | None = None,
     tile: int | None = None,
+    self_ensemble: SelfEnsemble = 1,
     out: PathLike | None = None,
     device: DeviceChoice = "auto",
 ) -> "Report":
@@ -107,6 +116,7 @@ def evaluate(
         sigma: Standard deviations in levels of the noise on clean images; None is 15, 25 and 50.
         metrics: Metrics of pyiqa besides PSNR and SSIM.
         tile: The side in pixels of the tiles to restore in, from 32; None restores whole images.
+        self_ensemble: In how many orientations to restore each image, 1, 2, 4 or 8, to average them.
         out: A folder for the results, with those of each image.
         device: `auto` takes a GPU where there is one; `cpu`, `cuda`, `mps`.
 
@@ -131,6 +141,7 @@ def evaluate(
         sigma=None if sigma is None else _sigmas(sigma),
         metrics=None if metrics is None else ",".join(as_texts("metrics", metrics)),
         tile=optional_count("tile", tile, at_least=MIN_TILE),
+        self_ensemble=as_self_ensemble(self_ensemble),
         out=folder,
         device=as_device(device),
     )

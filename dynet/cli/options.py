@@ -1,7 +1,7 @@
 """Options that several commands share."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -16,6 +16,10 @@ class Device(StrEnum):
 
 
 DeviceOption = Annotated[Device, typer.Option(help="Where to compute; auto takes a GPU if there is one.")]
+SelfEnsembleOption = Annotated[
+    Literal["1", "2", "4", "8"],
+    typer.Option(help="Restore in so many orientations and average: more accurate, and as many times slower."),
+]
 WeightsOption = Annotated[
     str,
     typer.Option(help="A weights file, a folder that holds one, the name of shipped weights, or a Hub repository."),

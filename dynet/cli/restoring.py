@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dynet.api.choices import MIN_TILE, MIN_WINDOW
-from dynet.cli.options import DEFAULT_WEIGHTS, Device, DeviceOption, WeightsOption
+from dynet.cli.options import DEFAULT_WEIGHTS, Device, DeviceOption, SelfEnsembleOption, WeightsOption
 from dynet.extras import require
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def restore(
         int | None,
         typer.Option(min=MIN_TILE, help="Side in pixels of the tiles to restore in. Default: chosen by memory."),
     ] = None,
+    self_ensemble: SelfEnsembleOption = "1",
     compare: Annotated[bool, typer.Option("--compare", help="Also write input and output side by side.")] = False,
     format: Annotated[
         str | None, typer.Option(help="png, jpeg, webp, tiff, bmp or avif; default: that of the input.")
@@ -81,7 +82,7 @@ def restore(
         raise typer.Exit(1)
     # What is above loads no torch, which takes seconds: whatever it refuses is refused at once.
     loaded, warning = _loaded_options(plan.weights.file, device, variants, tile, precision, local_statistics)
-    options = replace(loaded, compare=compare, overwrite=overwrite, encoding=encoding)
+    options = replace(loaded, self_ensemble=int(self_ensemble), compare=compare, overwrite=overwrite, encoding=encoding)
     create_output_folder(out)
     if warning is not None:
         typer.echo(f"dynet: {warning}", err=True)

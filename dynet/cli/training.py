@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from dynet.api.choices import MIN_TILE
-from dynet.cli.options import Device, DeviceOption, WeightsOption
+from dynet.cli.options import Device, DeviceOption, SelfEnsembleOption, WeightsOption
 from dynet.extras import require
 from dynet.runtime.printable import printable
 
@@ -79,6 +79,7 @@ def evaluate(
         int | None,
         typer.Option(min=MIN_TILE, help="Side in pixels of the tiles to restore in; default: whole images."),
     ] = None,
+    self_ensemble: SelfEnsembleOption = "1",
     out: Annotated[Path | None, typer.Option(help="A folder for the results, with those of each image.")] = None,
     device: DeviceOption = Device.auto,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
@@ -99,6 +100,7 @@ def evaluate(
         sigma=sigma,
         metrics=metrics,
         tile=tile,
+        self_ensemble=int(self_ensemble),
         out=out,
         device=device.value,
     )

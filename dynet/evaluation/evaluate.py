@@ -14,6 +14,7 @@ from dynet.evaluation.benchmark import BenchmarkImage, BenchmarkTask, Image8
 from dynet.evaluation.measures import ImageMeasure
 from dynet.evaluation.protocol import EvaluationProtocol, as_float
 from dynet.evaluation.pyiqa_metrics import PyiqaMetric
+from dynet.inference.self_ensemble import average_orientations
 from dynet.inference.tiling import run_tiled
 from dynet.inference.unchanged import keep_unchanged
 from dynet.model.variant_network import VariantNetwork
@@ -41,6 +42,8 @@ class Evaluation:
     metrics: tuple[PyiqaMetric, ...]
     tile: int | None
     """Side of the tiles in pixels; None restores whole images."""
+    self_ensemble: int = 1
+    """In how many orientations each image or tile is restored: 1, 2, 4 or 8."""
 
     def __post_init__(self) -> None:
         if any(variant.name == INPUT for variant in self.variants):
@@ -143,8 +146,11 @@ def _restore(
     evaluation: Evaluation, meter: CostMeter, variant: Variant, degraded: Image8, image: BenchmarkImage
 ) -> tuple[Float, Cost]:
     """Return the network's output for `degraded` (H, W, 3), not clipped, with what it cost."""
-    network: Callable[[Tensor], Tensor] = partial(evaluation.model, variant=variant)
-    call = partial(_restore_and_keep, network) if evaluation.protocol.keeps_unchanged else network
+    upright: Callable[[Tensor], Tensor] = partial(evaluation.model, variant=variant)
+    network = partial(average_orientations, upright, count=evaluation.self_ensemble)
+    call: Callable[[Tensor], Tensor] = network
+    if evaluation.protocol.keeps_unchanged:
+        call = partial(_restore_and_keep, network)
     if evaluation.tile:
         call = partial(_restore_in_tiles, call, evaluation.tile)
     try:

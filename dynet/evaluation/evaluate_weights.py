@@ -41,6 +41,7 @@ def evaluate_weights(request: EvaluationRequest) -> "Report":
         measures=kind.measures,
         metrics=() if request.metrics is None else load_metrics(request.metrics, where),
         tile=round_tile_to_stride(request.tile),
+        self_ensemble=request.self_ensemble,
     )
     if request.out is not None:
         create_output_folder(request.out)

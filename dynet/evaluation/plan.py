@@ -112,6 +112,8 @@ class EvaluationRequest:
     """Names of metrics of pyiqa with commas, or None."""
     tile: int | None
     """The side in pixels; None restores whole images."""
+    self_ensemble: int
+    """In how many orientations each image or tile is restored: 1, 2, 4 or 8."""
     out: Path | None
     """The folder for the results."""
     device: "DeviceName"

@@ -60,7 +60,8 @@ class Report:
         """Return where and on what the network ran."""
         tile = self.evaluation.tile
         extent = "whole images" if tile is None else f"in tiles of {tile} pixels, not whole images"
-        return f"On {_device(self.evaluation.device)}; {extent}."
+        turned = f"; mean of {count} orientations" if (count := self.evaluation.self_ensemble) > 1 else ""
+        return f"On {_device(self.evaluation.device)}; {extent}{turned}."
 
     def _notes(self, rows: Sequence[SummaryRow]) -> Iterable[str]:
         evaluation = self.evaluation
@@ -87,6 +88,7 @@ class Report:
             "protocol": asdict(evaluation.protocol),
             "device": _device(evaluation.device),
             "tile": evaluation.tile,
+            "self_ensemble": evaluation.self_ensemble,
             "peak_mb_is": self.memory,
             "variants": {variant.name: _schedule(variant, evaluation) for variant in evaluation.variants},
             "lower_is_better": [metric.name for metric in evaluation.metrics if metric.lower_is_better],

@@ -100,11 +100,12 @@ def front_matter(facts: CardFacts) -> dict[str, Any]:
 
 def _results(evaluation: CardEvaluation) -> list[dict[str, Any]]:
     results = []
+    turned = f" ×{evaluation.self_ensemble}" if evaluation.self_ensemble > 1 else ""
     for task in evaluation.tasks:
         metrics = [
             {
                 "type": metric,
-                "name": f"{metric.upper()} ({variant}, {evaluation.protocol})",
+                "name": f"{metric.upper()} ({variant}{turned}, {evaluation.protocol})",
                 "value": round(value, digits),
             }
             for variant, score in task.scores.items()

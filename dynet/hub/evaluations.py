@@ -44,6 +44,7 @@ class CardEvaluation:
     output_quantised: bool
     device: str
     tile: int | None
+    self_ensemble: int
     tasks: tuple[CardTask, ...]
     means: Mapping[str, CardScore]
     """By variant: means over all tasks, each counted once; empty for a single task."""
@@ -66,7 +67,8 @@ class CardEvaluation:
             sha256: The SHA-256 of the weights that are published.
 
         Raises:
-            UsageError: The results are missing, damaged, or of other weights; the message names the file.
+            UsageError: The results are missing, damaged, of other weights, or verdicts on harm by the mean of several
+                orientations, which is not what users get unasked; the message names the file.
         """
         file = folder / JSON
         try:
@@ -77,6 +79,8 @@ class CardEvaluation:
             raise UsageError(f"--evaluation {folder}: has no {JSON} of `dynet evaluate --out`") from error
         except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             raise UsageError(f"--evaluation: {file} was not written by `dynet evaluate`: {reason_of(error)}") from error
+        if evaluation is not None and evaluation.harm and evaluation.self_ensemble > 1:
+            raise UsageError(f"--evaluation: {file} is of protocol harm with --self-ensemble; evaluate without it")
         if evaluation is None:
             raise UsageError(f"--evaluation: {file} belongs to other weights; evaluate the weights to publish")
         return evaluation
@@ -98,6 +102,7 @@ class CardEvaluation:
             output_quantised=bool(protocol["output_quantised"]),
             device=str(results["device"]),
             tile=results["tile"],
+            self_ensemble=int(results.get("self_ensemble", 1)),  # files of earlier versions have none
             tasks=_tasks(results["results"]),
             means=_means(results),
             harm=CardHarm.from_results(results),

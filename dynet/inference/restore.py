@@ -7,6 +7,7 @@ features.
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from dynet.inference.inputs import InputFile, OutputNaming, ReservedPaths
 from dynet.inference.memory import choose_tile, halve_tile, ran_out_of_memory, release_memory
 from dynet.inference.progress import count_work_per_pixel, report_forward_progress
 from dynet.inference.results import RestoredFile, RestoreFailure, VariantOutput
+from dynet.inference.self_ensemble import average_orientations
 from dynet.inference.tiling import TileBox, iter_blended_rows, tile_boxes
 from dynet.inference.tlc import use_local_statistics
 from dynet.inference.unchanged import keep_unchanged
@@ -50,6 +52,8 @@ class RestoreOptions:
     device: torch.device
     tile: int | None = None
     """The side of the tiles in pixels; None chooses it for each image by the available memory."""
+    self_ensemble: int = 1
+    """In how many orientations each image or tile is restored: 1, 2, 4 or 8."""
     compare: bool = False
     overwrite: bool = False
     encoding: Encoding = SAME_AS_INPUT
@@ -242,7 +246,8 @@ def _restored_rows(
     height, width = canvas.size
     side = tile or max(height, width)
     count = len(list(tile_boxes(height, width, side, side // OVERLAP)))
-    work_per_pixel, done = count_work_per_pixel(options.model, variant), 0
+    work_per_pixel, done = count_work_per_pixel(options.model, variant) * options.self_ensemble, 0
+    network = partial(options.model, variant=variant)
 
     def restore(box: TileBox) -> Tensor:
         nonlocal done
@@ -250,7 +255,7 @@ def _restored_rows(
         crop = torch.from_numpy(canvas.crop(box).transpose(2, 0, 1)[None].copy()).to(options.device)
         work = work_per_pixel * crop.shape[-2] * crop.shape[-1]
         with report_forward_progress(options.model, work, lambda part: on_progress(note, (done + part) / count)):
-            restored: Tensor = options.model(crop, variant)
+            restored = average_orientations(network, crop, options.self_ensemble)
         done += 1
         return keep_unchanged(crop, restored)
 

@@ -59,6 +59,18 @@ def test_every_figure_of_the_evaluations_is_in_a_table(trained: Trained) -> None
     assert "|" not in re.sub(r"<pre>.*?</pre>", "", html, flags=re.DOTALL)  # no row is outside a table
 
 
+def test_the_card_says_how_many_orientations_were_averaged(trained: Trained, tmp_path: Path) -> None:
+    results = json.loads((trained.evaluations[0] / "results.json").read_text())
+    assert results.pop("self_ensemble") == 1
+    said = {}
+    for name, more in {"earlier": {}, "averaged": {"self_ensemble": 8}}.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "results.json").write_text(json.dumps(results | more))
+        card = gather_release(trained.run, "user/model", "cc-by-4.0", [tmp_path / name]).card
+        said[name] = "as the mean of 8 orientations" in " ".join(card.split()), "PSNR (S ×8, aio-paper)" in card
+    assert said == {"earlier": (False, False), "averaged": (True, True)}
+
+
 def test_the_card_states_both_stages_their_data_and_their_recipes(trained: Trained, data_set: Path) -> None:
     card, record = _card(trained), read_header(trained.run / "weights.safetensors").training
     assert record
@@ -107,6 +119,13 @@ def test_datasets_on_the_hub_are_linked_and_folders_are_not(trained: Trained) ->
     two_datasets = replace(record, data_sets=("user/far", "near"))
     card = render_card(replace(facts, header=replace(facts.header, training=two_datasets)))
     assert front_matter(card)["datasets"] == ["user/far"]
+
+
+def test_verdicts_on_harm_by_several_orientations_are_refused(trained: Trained, harm: Path, tmp_path: Path) -> None:
+    results = json.loads((harm / "results.json").read_text())
+    (tmp_path / "results.json").write_text(json.dumps(results | {"self_ensemble": 2}))
+    with pytest.raises(UsageError, match=r"results\.json is of protocol harm with --self-ensemble"):
+        gather_release(trained.run, "user/model", "mit", [tmp_path])
 
 
 def test_harm_has_a_table_and_a_verdict_for_each_variant_and_is_no_result_of_the_hub(

@@ -333,7 +333,7 @@ MEASURE_SPECS: Mapping[str, MeasureSpec] = MappingProxyType(
                     "≥ 0",
                     "down",
                     "Depth of the minimum that a straight movement of 8 to 31 pixels leaves in the cepstrum, as a "
-                    "multiple of the usual value there",
+                    "multiple of the usual value there, less where high frequencies are strong",
                 ),
             ),
         ),

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from million_ird.measures import motion as module
 from million_ird.measures.motion import MotionMeasure, motion
 from tests.million_ird.measures.sample_images import ENCODERS, bundled_image, encoded_image, natural_noise
 
@@ -79,6 +80,37 @@ def test_a_scene_of_mostly_level_structure_such_as_a_sea_is_no_movement(ratio: i
     spectrum = np.fft.rfft2(np.random.default_rng(ratio).standard_normal((400, 800)))
     waves = np.fft.irfft2(spectrum / np.maximum(np.hypot(y, ratio * x), 1 / 400), (400, 800))
     assert motion(np.clip(128 + 40 * waves / waves.std(), 0, 255).astype(np.uint8)) < LIMIT
+
+
+def halves(luma: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the cepstrum and the energy that `motion` multiplies."""
+    luma = np.ascontiguousarray(luma)
+    return module._cepstrum(luma, module._sharpest_tiles(luma))
+
+
+@pytest.mark.parametrize("distance", [9, 12, 16])
+def test_a_faint_double_image_of_a_sharp_scene_is_no_movement(distance: int) -> None:
+    scene = bundled_image("grass.png").luma.astype(float)
+    reflected = scene[:, distance:] - 0.06 * scene[:, :-distance]
+    luma = np.clip(128 + 45 * (reflected - reflected.mean()) / reflected.std(), 0, 255).astype(np.uint8)
+    assert module._depth(halves(luma)[0]) > LIMIT
+    assert motion(luma) < LIMIT
+
+
+@pytest.mark.parametrize("sigma", [0, 6])
+def test_energy_is_that_of_a_plain_sum_and_noise_is_none_of_it(sigma: float) -> None:
+    rng = np.random.default_rng(1)
+    smooth = cv2.GaussianBlur(rng.normal(0, 1, (128, 128)), (0, 0), 3)
+    luma = np.clip(np.rint(128 + 40 * smooth / smooth.std() + rng.normal(0, sigma, smooth.shape)), 0, 255)
+    window = np.outer(np.hanning(128), np.hanning(128))
+    power = np.abs(np.fft.fft2((luma - luma.mean()) * window)) ** 2 / (128**2 * np.square(window).sum())
+    distance = np.rint(np.hypot(*np.meshgrid(np.fft.fftfreq(128) * 128, np.fft.fftfreq(128) * 128)))
+    expected = np.array([power[distance > 32].sum(), power[distance > 0].sum()])
+    energy = halves(luma.astype(np.uint8))[1]
+    np.testing.assert_allclose(energy, expected, rtol=1e-3, atol=0.05)
+    if sigma:
+        assert energy[0] > 0.7 * sigma**2
+        assert module._factor(energy, 1.1 * sigma) == module._LARGEST_FACTOR > module._factor(energy, 0)
 
 
 def test_even_images_have_none_and_small_ones_null() -> None:

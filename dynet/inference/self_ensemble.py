@@ -3,12 +3,17 @@
 This is the geometric self-ensemble of Lim et al., "Enhanced Deep Residual Networks for Single Image Super-Resolution"
 (CVPR Workshops 2017), section 3.4, which papers mark by a + after a network's name. The errors that a network makes in
 one orientation are partly others than those it makes in another, so that their mean is smaller.
+
+Images are padded to multiples of 8 before they are turned. Otherwise the blocks of a JPEG would begin elsewhere in a
+turned image, where a network that removes blocks does not expect them: that cost `laptop` 0.3 dB.
 """
 
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
+
+from dynet.model.network import pad_to_stride
 
 _HEIGHT, _WIDTH = -2, -1
 _TURNS = (0, 2, 1, 3, 0, 2, 1, 3)
@@ -30,10 +35,12 @@ def average_orientations(network: Callable[[Tensor], Tensor], image: Tensor, cou
     """
     if count == 1:
         return network(image)
-    total = torch.zeros_like(image, dtype=torch.float32)
+    height, width = image.shape[-2:]
+    padded = pad_to_stride(image)
+    total = torch.zeros_like(padded, dtype=torch.float32)
     for number in range(count):
-        total += _turned_back(network(_turned(image, number)), number)
-    return total / count
+        total += _turned_back(network(_turned(padded, number)), number)
+    return total[..., :height, :width] / count
 
 
 def _turned(image: Tensor, number: int) -> Tensor:

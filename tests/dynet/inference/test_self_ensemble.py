@@ -57,19 +57,29 @@ def image(photographs: list[np.ndarray]) -> np.ndarray:
     return (photographs[0][40:77, 50:72] / 255).astype(np.float32)
 
 
+def mean_of_orientations(network: Callable[[torch.Tensor], torch.Tensor], image: np.ndarray, count: int) -> np.ndarray:
+    """Pad (H, W, 3) to multiples of 8, give it to a network in each orientation, and average what comes back."""
+    height, width = image.shape[:2]
+    padded = np.pad(image, ((0, -height % 8), (0, -width % 8), (0, 0)), mode="reflect")
+    each = [turned_back(through(network, turned(padded, *way)), *way) for way in GROUPS[count]]
+    return np.mean(each, axis=0)[:height, :width].astype(np.float32)
+
+
 @pytest.mark.parametrize("count", GROUPS)
 def test_the_mean_is_that_of_each_orientation_by_itself(
     network: Callable[[torch.Tensor], torch.Tensor], image: np.ndarray, count: int
 ) -> None:
-    expected = np.mean([turned_back(through(network, turned(image, *way)), *way) for way in GROUPS[count]], axis=0)
+    expected = mean_of_orientations(network, image, count)
     result = through(lambda tensor: average_orientations(network, tensor, count), image)
     np.testing.assert_allclose(result, expected, atol=2e-6)
 
 
 @pytest.mark.parametrize("count", [2, 4, 8])
-def test_the_result_turns_with_the_image(
+def test_the_result_turns_with_an_image_of_whole_strides(
     network: Callable[[torch.Tensor], torch.Tensor], image: np.ndarray, count: int
 ) -> None:
+    image = image[:32, :16]
+
     def averaged(pixels: np.ndarray) -> np.ndarray:
         return through(lambda tensor: average_orientations(network, tensor, count), pixels)
 
@@ -100,8 +110,8 @@ def test_tiles_are_turned_one_by_one(tiny: DyNet, image: np.ndarray, count: int)
     def restored(box: tuple[int, int, int, int]) -> torch.Tensor:
         top, left, bottom, right = box
         crop = large[top:bottom, left:right]
-        each = [turned_back(through(lambda x: tiny(x, variant), turned(crop, *way)), *way) for way in GROUPS[count]]
-        return torch.from_numpy(np.mean(each, axis=0).transpose(2, 0, 1)[None].astype(np.float32))
+        mean = mean_of_orientations(lambda tensor: tiny(tensor, variant), crop, count)
+        return torch.from_numpy(mean.transpose(2, 0, 1)[None])
 
     expected = torch.cat([rows for _, rows in iter_blended_rows(restored, 74, 88, 40, 5)], dim=2)
     np.testing.assert_allclose(result, expected[0].permute(1, 2, 0).numpy(), atol=2e-6)
@@ -174,6 +184,18 @@ def test_other_numbers_are_one_clear_line(
         assert code == 2
         assert "--self-ensemble" in err
         assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("count", GROUPS)
+@pytest.mark.parametrize(("height", "width"), [(32, 48), (33, 48), (29, 47), (5, 3)])
+def test_blocks_of_a_jpeg_stay_where_the_network_expects_them(height: int, width: int, count: int) -> None:
+    def network(image: torch.Tensor) -> torch.Tensor:
+        """Brighten the borders of blocks of 8×8, which begin at the upper left corner."""
+        down, across = (torch.arange(side) % 8 for side in image.shape[-2:])
+        return image + ((down % 7 == 0)[:, None] | (across % 7 == 0))
+
+    image = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(average_orientations(network, image, count), network(image))
 
 
 def test_it_helps_the_shipped_weights(photographs: list[np.ndarray]) -> None:

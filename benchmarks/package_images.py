@@ -1,9 +1,11 @@
 """Verdicts of the default recipe on images in software packages: `python benchmarks/package_images.py SET FOLDER`.
 
-SET is one of four in benchmarks/package_labels: `wallpapers`, those of Ubuntu (1,579 images of 60 kB and more; 3 GB);
+SET is one of five in benchmarks/package_labels: `wallpapers`, those of Ubuntu (1,579 images of 60 kB and more; 3 GB);
 `websites`, what themes for websites on npm and documentation in Ubuntu contain (731 images of half a megapixel and
-more; 2 GB); `demos`, the same of other packages of npm and Debian (486 images; 3 GB); and `assorted`, of 116 further
-packages of both (649 images; 1 GB). FOLDER has the unpacked packages that SET.txt names, as this puts there:
+more; 2 GB); `demos`, the same of other packages of npm and Debian (486 images; 3 GB); `assorted`, of 116 further
+packages of both (649 images; 1 GB); and `varied`, of 165 packages of npm drawn at random from those with a word such
+as travel in their name, at most eight of each (663 images of 480 px and more; 3 GB unpacked). FOLDER has the unpacked
+packages that SET.txt names, as this puts there:
 
     wget --directory-prefix FOLDER --input-file benchmarks/package_labels/SET.txt
     for package in FOLDER/*.deb; do dpkg-deb --extract "$package" "${package%.deb}"; done
@@ -14,8 +16,9 @@ images as thumbnails, and at photographs as far as said:
 
 - `photograph`: those that a person would keep; black and white, toned and silhouettes, too. Those of `websites` were
   looked at in their sharpest place, at 1:1, before any verdict was known. So some that are compressed hard are among
-  them, for this shows least there. Those of `demos` and of `assorted` were looked at in two places, each by a labeller
-  who had not seen the recipe;
+  them, for this shows least there. Those of `demos` and of `assorted` were looked at in two places, each by a
+  labeller who had not seen the recipe; those of `varied` as those of `websites`, but what looked smeared, enlarged or
+  filtered there is `soft` or `unsure`;
 - `soft`: photographs without sharp pixels anywhere, by lens, camera, filter or enlargement: either verdict is right. Of
   `wallpapers` only those were looked at in this way, at 1:1, that earlier limits of `cutoff` and `smoothed` dropped;
 - `unsure`: either verdict is right for another reason, such as photographs of a screen or of print;
@@ -24,8 +27,8 @@ images as thumbnails, and at photographs as far as said:
 - `other`: drawings, renders, gradients, patterns, screenshots, and dropped wallpapers with a logo.
 
 Prints how many of each label are dropped, by reason, and writes benchmarks/results/package_images_SET.json. Gates on
-size are switched off. Limits and measures were changed with all sets in view after their first test: they are no test
-of today's. docs/curation.md tells what each showed at first.
+size are switched off. Limits and measures were changed with all sets but `varied` in view after their first test:
+only this is a test of today's. docs/curation.md tells what each showed at first.
 """
 
 import argparse

@@ -91,6 +91,8 @@ FIGURES: list[tuple[str, tuple[str | int, ...], str]] = [
     ("package_images_demos", ("labels", "photograph", "images"), "d"),
     ("package_images_assorted", ("labels", "photograph", "dropped"), "d"),
     ("package_images_assorted", ("labels", "photograph", "images"), "d"),
+    ("package_images_varied", ("labels", "photograph", "dropped"), "d"),
+    ("package_images_varied", ("labels", "photograph", "images"), "d"),
 ]
 """Figures of docs/results.md: the file, where in it, and how it is written. Of a list, its length is meant."""
 

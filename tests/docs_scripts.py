@@ -15,6 +15,10 @@ from tests.docs_recipes import BASE, is_training, laid_over
 from tests.docs_world import SMALL
 
 BIN = Path(sys.executable).parent
+LONG = "a benchmark of minutes, from a clone"
+FOREIGN = "needs weights of another program; tests/dynet/spandrel/test_foreign_network.py has some"
+REAL_HUB = "needs tables of the real Hub; tests/million_ird/test_public_tables.py has a server with such ones"
+SHARED = "needs the shared images; tests/dynet/model/test_laptop_weights.py reproduces a part"
 NOT_RUN = {
     "make setup": "fills .venv from a package index; CI does it before every run of the tests",
     "source .venv/bin/activate": "the tests run in it",
@@ -32,6 +36,22 @@ NOT_RUN = {
     "dynet demo --weights runs/three": "serves until it is stopped; tests/dynet/demo/ and tests/integration/ start it",
     "hf auth login": "asks for a token of the real Hub",
     "python benchmarks/train_speed.py --device cuda --batch 32 --compile": "needs a GPU",
+    "python benchmarks/host_tiles.py --weights benchmarks/weights/dynet-noise-rain --width 1024 --window 96": LONG,
+    "python benchmarks/seams.py --weights runs/three --window 192": LONG,
+    "python benchmarks/local_statistics.py --weights runs/three --crop 128": LONG,
+    "python benchmarks/restore.py": LONG,
+    "dynet evaluate --weights nafnet.safetensors --benchmark CBSD68=benchmarks/CBSD68 --protocol aio-paper": FOREIGN,
+    "dynet restore holiday.jpg --out by-nafnet --weights nafnet.safetensors": FOREIGN,
+    "hf download Spawning/PD12M --repo-type dataset --include metadata/*.parquet --local-dir pd12m": REAL_HUB,
+    "million-ird plan pd12m/metadata/*.parquet --recipe pd12m --out my-ird": REAL_HUB,
+    "million-ird build pd12m/metadata/*.parquet --recipe pd12m --out first-taste --limit 2000": REAL_HUB,
+    "million-ird build pd12m/metadata/*.parquet --recipe pd12m --out my-ird": REAL_HUB,
+    "million-ird publish my-ird --repo-id me/my-ird": REAL_HUB,
+    "million-ird build laion-high-resolution/*.parquet --recipe laion_hr --out my-ird --limit 2000": REAL_HUB,
+    "dynet evaluate --weights laptop --protocol aio-paper --benchmark CBSD68=../shared/data/benchmarks/CBSD68 "
+    "--out build/aio-paper": SHARED,
+    "dynet evaluate --weights laptop --protocol harm --benchmark CBSD68=../shared/data/benchmarks/CBSD68 "
+    "--out build/harm": SHARED,
     "python benchmarks/studies/full_width.py pack": "needs the shared pictures; test_studies.py rehearses all three",
     "python benchmarks/studies/full_width.py run --out out --minutes 60": "needs a GPU",
     "python benchmarks/studies/timed_run.py --recipe pipelines/dynet_laptop.yaml --minutes 8 --out out-laptop "
@@ -90,7 +110,8 @@ def script_of(page: str, **places: object) -> str:
         where = f"echo '== {page}:{block.line}' >&2"
         if block.language == "python":
             text = GIVEN.get(page, "") + on_this_machine(block.text, places)
-            lines += [where, f"python - <<'END_OF_BLOCK'\n{text}END_OF_BLOCK"]
+            # A file, not standard input: workers import the script that starts them.
+            lines += [where, f"cat > block.py <<'END_OF_BLOCK'\n{text}END_OF_BLOCK\npython block.py"]
         for command in block.commands:
             if command.plain not in NOT_RUN:
                 lines += [where, f"set -x\n{on_this_machine(command.text, places)}\n{{ set +x; }} 2>/dev/null"]

@@ -44,7 +44,15 @@ PAIRS = {
     "benchmarks/Rain100L": ("input/{}.png", "target/{}.png"),
     "test/derain/Rain100L": ("input/{}.png", "target/{}.png"),
 }
-CLEAN = ("Train/Denoise", "benchmarks/CBSD68", "test/denoise/cbsd68", "data/CBSD68", "data/Rain100L", "data/Urban100")
+CLEAN = (
+    "Train/Denoise",
+    "benchmarks/CBSD68",
+    "test/denoise/cbsd68",
+    "data/CBSD68",
+    "data/Rain100L",
+    "data/Urban100",
+    "data/my_test",
+)
 
 
 def lay_out(folder: Path, web: str) -> None:
@@ -64,6 +72,8 @@ def lay_out(folder: Path, web: str) -> None:
         "noisy.png": "coffee.png",
     }.items():
         save(folder / name, bundled / taken)
+    (folder / "scans" / "album").mkdir(parents=True)
+    Image.open(bundled / "coffee.png").convert("L").crop((0, 0, 96, 64)).save(folder / "scans" / "album" / "one.tif")
     pieces = [np.asarray(Image.open(bundled / name).convert("RGB")) for name in sorted(photographs)]
     pieces = [picture[y : y + 64, 100:164] for picture in pieces for y in (0, 80, 160)]
     for place, names in {**PAIRS, **dict.fromkeys(CLEAN, ("{}.png",))}.items():

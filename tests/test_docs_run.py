@@ -89,6 +89,7 @@ def test_every_command_of_the_page_runs(
 ) -> None:
     folder = Path(shutil.copytree(world, tmp_path / "home"))
     (folder / "weights").symlink_to(ROOT / "weights")  # of a clone
+    (folder / "benchmarks" / "weights").symlink_to(ROOT / "benchmarks" / "weights")
     prepare(page, folder)
     if any("dataset:user/name" in command.text for command in commands(page)):
         rows = rows_for_the_hub(folder / "Pictures" / "rocket.jpg")

@@ -1,5 +1,6 @@
 """The studies of benchmarks/: their reports of given numbers, and (full) each study at the smallest scale."""
 
+import itertools
 import json
 import os
 import re
@@ -109,11 +110,8 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         save(f"train/BSDS500/{'train' if number % 2 else 'test'}/{number}.png", photo)
         save(f"photos/{number}.png", photo[::-1])
         save(f"negatives/{number}.png", photo[:, ::-1])
-    grey = [getattr(data, name)() for name in ("brick", "grass", "gravel", "camera")]
-    for name, parts in (("colour", photos), ("grey", [np.repeat(part[..., None], 3, 2) for part in grey])):
-        pieces = [part[:300, :300] for part in parts]
-        large = np.block([[[piece] for piece in pieces[turn:] + pieces[:turn]] for turn in range(4)])
-        save(f"photos/large {name}.png", large)
+    save("photos/large colour.png", _blended(photos[1]))
+    save("photos/large grey.png", _blended(np.repeat(data.gravel()[..., None], 3, 2)))
     save("duplicates/0.png", photos[0])
     save("real/0.png", photos[1])
     for number in range(2):
@@ -123,6 +121,21 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         save(f"benchmarks/Rain100L/target/{number}.png", test)
     (folder / "train" / "BSDS500" / "val").mkdir(parents=True)
     return folder
+
+
+def _blended(photo: np.ndarray, side: int = 1200, tile: int = 200) -> np.ndarray:
+    """A large photograph of random parts of a small one, without seams: the recipe drops mosaics; (H, W, 3)."""
+    random, mean = np.random.default_rng(1), photo.mean((0, 1))
+    weight = np.sqrt(np.outer(np.hanning(tile), np.hanning(tile))) + 1e-6
+    total, power = np.zeros((side + 2 * tile, side + 2 * tile, 3)), np.zeros((side + 2 * tile, side + 2 * tile, 1))
+    for top, left in itertools.product(range(0, side + tile, tile // 2), repeat=2):
+        y, x = (random.integers(0, length - tile) for length in photo.shape[:2])
+        part = slice(top, top + tile), slice(left, left + tile)
+        total[part] += weight[..., None] * (photo[y : y + tile, x : x + tile] - mean)
+        power[part] += weight[..., None] ** 2
+    inner = slice(tile // 2, tile // 2 + side)
+    whole = (total / np.sqrt(np.maximum(power, 1e-9)) + mean)[inner, inner]
+    return np.clip(np.rint(whole), 0, 255).astype(np.uint8)
 
 
 def _run(shared: Path, *command: object) -> str:

@@ -1,14 +1,16 @@
 """Verdicts of the default recipe on images in software packages: `python benchmarks/package_images.py SET FOLDER`.
 
-SET is one of five in benchmarks/package_labels: `wallpapers`, those of Ubuntu (1,579 images of 60 kB and more; 3 GB);
+SET is one of six in benchmarks/package_labels: `wallpapers`, those of Ubuntu (1,579 images of 60 kB and more; 3 GB);
 `websites`, what themes for websites on npm and documentation in Ubuntu contain (731 images of half a megapixel and
 more; 2 GB); `demos`, the same of other packages of npm and Debian (486 images; 3 GB); `assorted`, of 116 further
-packages of both (649 images; 1 GB); and `varied`, of 165 packages of npm drawn at random from those with a word such
-as travel in their name, at most eight of each (663 images of 480 px and more; 3 GB unpacked). FOLDER has the unpacked
-packages that SET.txt names, as this puts there:
+packages of both (649 images; 1 GB); `varied`, of 165 packages of npm drawn at random from those with a word such
+as travel in their name, at most eight of each (663 images of 480 px and more; 3 GB unpacked); and `blind`,
+of 93 packages of Debian, npm and PyPI (361 images). FOLDER has the unpacked packages that SET.txt names, as this puts
+there:
 
     wget --directory-prefix FOLDER --input-file benchmarks/package_labels/SET.txt
     for package in FOLDER/*.deb; do dpkg-deb --extract "$package" "${package%.deb}"; done
+    for package in FOLDER/*.whl; do unzip -q "$package" -d "${package%.whl}"; done
     for package in FOLDER/*.tgz; do mkdir "${package%.tgz}"; tar -xf "$package" -C "${package%.tgz}"; done
 
 SET.tsv has a label for each image, by the first 16 digits of its SHA-1. The labels were given by eye, looking at all
@@ -17,7 +19,8 @@ images as thumbnails, and at photographs as far as said:
 - `photograph`: those that a person would keep; black and white, toned and silhouettes, too. Those of `websites` were
   looked at in their sharpest place, at 1:1, before any verdict was known. So some that are compressed hard are among
   them, for this shows least there. Those of `demos` and of `assorted` were looked at in two places, each by a
-  labeller who had not seen the recipe; those of `varied` as those of `websites`, but what looked smeared, enlarged or
+  labeller who had not seen the recipe; those of `blind` by one who had seen neither the recipe
+  nor the code, in one place; those of `varied` as those of `websites`, but what looked smeared, enlarged or
   filtered there is `soft` or `unsure`;
 - `soft`: photographs without sharp pixels anywhere, by lens, camera, filter or enlargement: either verdict is right. Of
   `wallpapers` only those were looked at in this way, at 1:1, that earlier limits of `cutoff` and `smoothed` dropped;
@@ -27,8 +30,8 @@ images as thumbnails, and at photographs as far as said:
 - `other`: drawings, renders, gradients, patterns, screenshots, and dropped wallpapers with a logo.
 
 Prints how many of each label are dropped, by reason, and writes benchmarks/results/package_images_SET.json. Gates on
-size are switched off. Limits and measures were changed with all sets but `varied` in view after their first test:
-only this is a test of today's. docs/curation.md tells what each showed at first.
+size are switched off. Limits and measures were changed with all sets but `varied` and `blind` in view after their
+first test: only these are tests of today's. docs/curation.md tells what each showed at first.
 """
 
 import argparse
@@ -61,7 +64,7 @@ def labelled_files(folder: Path, labels: Mapping[str, str]) -> dict[Path, str]:
     """Return the images below a folder that have a label, each content once."""
     found: dict[str, Path] = {}
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and not path.is_symlink() and path.suffix not in (".deb", ".tgz"):
+        if path.is_file() and not path.is_symlink() and path.suffix not in (".deb", ".tgz", ".whl"):
             found.setdefault(hashlib.sha1(path.read_bytes()).hexdigest()[:16], path)
     return {path: labels[digest] for digest, path in found.items() if digest in labels}
 

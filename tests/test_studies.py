@@ -193,7 +193,7 @@ def test_a_run_of_given_minutes_by_a_recipe_can_be_kept_and_continued(shared: Pa
         card = (tmp_path / "kept" / out / "README.md").read_text()
         assert "aio-paper" in card
         assert "harm" in card
-    assert (tmp_path / "kept" / "second" / "start.yaml").is_file()
+    assert (tmp_path / "kept" / "second" / "start-1.yaml").is_file()
 
 
 @pytest.mark.full

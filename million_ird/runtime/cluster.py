@@ -2,7 +2,9 @@
 
 import contextlib
 import logging
+import os
 import queue
+import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import version
@@ -10,12 +12,15 @@ from typing import Any
 
 from million_ird.errors import BuildError, UsageError, VersionMismatch, one_line
 
+log = logging.getLogger(__name__)
 SCHEDULER_SECONDS = 15.0
 """In which a scheduler must answer."""
 WORKER_SECONDS = 30.0
 """In which a cluster without workers must have one."""
 LOST_SECONDS = 30.0
 """For which a connection to the scheduler may be interrupted."""
+CLOSE_SECONDS = 15.0
+"""In which own workers must have stopped."""
 CHECK_SECONDS = 2.0
 """After which a cluster that has not finished anything is looked at."""
 
@@ -70,7 +75,23 @@ def own_workers(count: int, stack: contextlib.ExitStack) -> Any:
             f"the workers do not start ({one_line(error)}): each imports the script that calls million_ird, so the "
             'call must be under `if __name__ == "__main__":`; Options(workers=0) needs no workers'
         ) from error
-    return stack.enter_context(Client(stack.enter_context(cluster), set_as_default=False))
+    stack.callback(_close, cluster)
+    return stack.enter_context(Client(cluster, set_as_default=False))
+
+
+def _close(cluster: Any) -> None:
+    """Stop own workers, by force if they do not: one that is killed while dask stops it can keep dask waiting."""
+    from distributed.core import Status
+
+    nannies = list(cluster.workers.values())
+    try:
+        cluster.close(timeout=CLOSE_SECONDS)
+    except TimeoutError:
+        log.debug("the workers did not stop within %g s", CLOSE_SECONDS)
+        for pid in [nanny.pid for nanny in nannies if nanny.pid]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        cluster.status = Status.closed  # else dask waits once more when the program ends
 
 
 def threads_of(client: Any) -> int:

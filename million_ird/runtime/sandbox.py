@@ -29,15 +29,19 @@ _lock = threading.Lock()
 
 
 class WorkerDied(MillionIRDError):
-    """The process died during a call; `failure_class` is `hung`, `killed`, `out_of_memory` or `crashed`."""
+    """The process died during a call; `failure_class` is `hung`, `killed`, `out_of_memory` or `crashed`.
 
-    def __init__(self, failure_class: str, detail: str) -> None:
+    `started` is false if that was before it had its object: then the call is not at fault.
+    """
+
+    def __init__(self, failure_class: str, detail: str, started: bool = True) -> None:
         super().__init__(f"{failure_class}: {detail}")
         self.failure_class = failure_class
         self.detail = detail
+        self.started = started
 
-    def __reduce__(self) -> tuple[type["WorkerDied"], tuple[str, str]]:
-        return type(self), (self.failure_class, self.detail)
+    def __reduce__(self) -> tuple[type["WorkerDied"], tuple[str, str, bool]]:
+        return type(self), (self.failure_class, self.detail, self.started)
 
 
 class WorkerProcess:
@@ -51,6 +55,7 @@ class WorkerProcess:
 
     def __init__(self, factory: str, arguments: tuple[object, ...], memory: int = 0) -> None:
         self.calls = 0
+        self._started = False
         self._process = start_forked(f"{__name__}:serve", factory.partition(":")[0])
         with contextlib.suppress(BrokenPipeError):  # it was killed already: the first call tells
             self._send((factory, arguments, memory))
@@ -70,12 +75,15 @@ class WorkerProcess:
         started = time.monotonic()
         try:
             self._send((method, arguments, seconds))
+            if not self._started:
+                pickle.load(self._process.stdout)
+                self._started = True
             succeeded, value = pickle.load(self._process.stdout)
         except (EOFError, BrokenPipeError, ConnectionError, pickle.UnpicklingError) as error:
             code = self._process.wait()
             # A process that hangs ends itself by its own timer, without a signal; this clock started before that one.
             slow = code >= 0 and seconds is not None and time.monotonic() - started >= seconds
-            raise _death(code, seconds if slow else None) from error
+            raise _death(code, seconds if slow else None, self._started) from error
         except BaseException:  # after an interrupt, the next answer could belong to this call
             self.kill()
             raise
@@ -137,13 +145,13 @@ def _put_back(name: bytes, processes: list[WorkerProcess]) -> None:
                 process.kill()
 
 
-def _death(code: int, seconds: float | None) -> WorkerDied:
+def _death(code: int, seconds: float | None, started: bool) -> WorkerDied:
     if seconds is not None:
-        return WorkerDied("hung", f"took longer than {seconds:g} s to read")
+        return WorkerDied("hung", f"took longer than {seconds:g} s to read", started)
     if code == -signal.SIGKILL:
-        return WorkerDied("killed", "the process that read it was killed, most likely because memory ran out")
+        return WorkerDied("killed", "the process that read it was killed, most likely because memory ran out", started)
     name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-    return WorkerDied("crashed", f"crashed the process that read it ({name})")
+    return WorkerDied("crashed", f"crashed the process that read it ({name})", started)
 
 
 def serve(read: int, write: int) -> None:
@@ -154,6 +162,8 @@ def serve(read: int, write: int) -> None:
         if memory:
             resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
         made, served = _answer(_make, (factory, arguments), None)
+        pickle.dump(made, answers, protocol=5)
+        answers.flush()
         while True:
             method, arguments, seconds = pickle.load(calls)
             # Where the object could not be made, every call is answered with the reason.

@@ -21,6 +21,8 @@ from million_ird.scan.warm_up import compile_measures
 
 TRIES_WHEN_KILLED = 3
 """Something else kills a process: the image is likely not at fault, unless it happens again and again."""
+_OF_A_START = 0.25
+"""How much of a try a process is that was killed before it was ready to read an image: it was surely not at fault."""
 Fetch = Callable[[Candidate], bytes | Failed]
 
 
@@ -117,14 +119,14 @@ class IsolatedMeasurer:
                 with contextlib.suppress(WorkerDied):
                     self.seconds.update(process().call("seconds"))
 
-    def _push(self, process: Callable[[], WorkerProcess], pushed: "_Pushed", tries: int = 1) -> list[Row]:
+    def _push(self, process: Callable[[], WorkerProcess], pushed: "_Pushed", tries: float = 0) -> list[Row]:
         before = self._move(process)
         try:
             row = process().call("push", *pushed, seconds=self.recipe.limits.seconds)
         except WorkerDied as death:
             before += self._push_again(process)
-            if death.failure_class == "killed" and tries < TRIES_WHEN_KILLED:
-                return [*before, *self._push(process, pushed, tries + 1)]
+            if (tries := tries + _tries_of(death)) < TRIES_WHEN_KILLED:
+                return [*before, *self._push(process, pushed, tries)]
             return [*before, _failed_row(pushed, death)]
         if row is None:
             self._waiting.append(pushed)
@@ -144,7 +146,7 @@ class IsolatedMeasurer:
         waiting, self._waiting = self._waiting, []
         return [row for pushed in waiting for row in self._push(process, pushed)]
 
-    def _flush(self, process: Callable[[], WorkerProcess]) -> list[Row]:
+    def _flush(self, process: Callable[[], WorkerProcess], tries: float = 0) -> list[Row]:
         if not self._waiting:
             return []
         before = self._move(process)
@@ -153,14 +155,23 @@ class IsolatedMeasurer:
             rows: list[Row] = process().call("flush")
             return [*before, *rows]
         except WorkerDied as death:
-            if len(waiting) == 1:
+            # One of several is found by flushing each by itself, which is no second try of any of them.
+            tries = tries + _tries_of(death) if len(waiting) == 1 else 0
+            if tries >= TRIES_WHEN_KILLED:
                 return [*before, _failed_row(waiting[0], death)]
-        again = [row for pushed in waiting for row in (*self._push(process, pushed), *self._flush(process))]
+        again = [row for pushed in waiting for row in (*self._push(process, pushed), *self._flush(process, tries))]
         return [*before, *again]
 
 
 _Pushed: TypeAlias = tuple[Candidate, Row, bytes]
 """A candidate, its row as `row_from_declared` made it, and its bytes."""
+
+
+def _tries_of(death: WorkerDied) -> float:
+    """Return how many tries an image has had by a death of its process; all of them if the image caused it."""
+    if death.failure_class != "killed":
+        return TRIES_WHEN_KILLED
+    return 1 if death.started else _OF_A_START
 
 
 def _failed_row(pushed: _Pushed, death: WorkerDied) -> Row:

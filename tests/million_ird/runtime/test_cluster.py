@@ -1,5 +1,6 @@
 """Executors on real dask clusters that cannot work, or can no longer."""
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import psutil
 import pytest
 
 from million_ird.errors import BuildError, UsageError, VersionMismatch
@@ -96,3 +98,21 @@ def test_a_cluster_that_goes_away_in_the_middle_is_one_line(
         said = {"worker": "no worker for 2 s; start workers", "scheduler": "the scheduler went away"}[lost]
         with pytest.raises(BuildError, match=said):
             next(results)
+
+
+def test_workers_that_do_not_stop_are_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    from distributed import Nanny
+
+    async def wait(*_: object, **__: object) -> None:
+        await asyncio.sleep(3600)
+
+    monkeypatch.setattr(cluster, "CLOSE_SECONDS", 1.0)
+    with Executor(2) as executor:
+        assert sorted(executor.run(_sleep, [0.0, 0.1, 0.2])) == [0.0, 0.1, 0.2]
+        own = psutil.Process().children(recursive=True)
+        workers = [process for process in own if "spawn_main" in " ".join(process.cmdline())]
+        monkeypatch.setattr(Nanny, "kill", wait)  # as it waits for a worker that was killed while dask starts it
+        began = time.monotonic()
+    assert len(workers) == 2
+    assert not psutil.wait_procs(workers, timeout=10)[1]
+    assert time.monotonic() - began < 30

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -79,7 +80,21 @@ def test_a_call_that_kills_or_hangs_is_told_by_its_kind(
     with pytest.raises(WorkerDied, match=told) as lost:
         process.call(method, *arguments, seconds=seconds)
     assert lost.value.failure_class == failure_class
+    assert lost.value.started
     process.kill()
+
+
+def test_a_death_before_the_object_is_made_is_told() -> None:
+    process = WorkerProcess(f"{__name__}:Stillborn", ())
+    with pytest.raises(WorkerDied) as lost:
+        process.call("say", "a")
+    assert (lost.value.failure_class, lost.value.started) == ("killed", False)
+    assert not pickle.loads(pickle.dumps(lost.value)).started
+
+
+class Stillborn:
+    def __init__(self) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_processes_are_lent_again_and_replaced_when_lost() -> None:

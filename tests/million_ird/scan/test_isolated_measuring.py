@@ -5,6 +5,7 @@ import io
 import os
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -70,11 +71,51 @@ class PoisonedWorker(MeasureWorker):
         self._cascade._networks = [Network()] if models else []  # type: ignore[list-item]
 
 
+def killed_by_turn(counter: Path) -> None:
+    """Kill this process as often as a file says."""
+    left = int(counter.read_text())
+    if left:
+        counter.write_text(str(left - 1))
+        os.kill(os.getpid(), 9)
+
+
+class UnluckyNetwork(Network):
+    def __init__(self, counter: Path) -> None:
+        self.counter = counter
+
+    def measure_batch(self, pixels: list[np.ndarray]) -> list[float]:
+        killed_by_turn(self.counter)
+        return super().measure_batch(pixels)
+
+
+class UnluckyWorker(MeasureWorker):
+    """The worker process, killed while it starts, or in the network, as often as the files in a folder say."""
+
+    def __init__(self, recipe: Recipe, models: str, expected: MeasuringIdentity) -> None:
+        killed_by_turn(Path(models, "starts"))
+        super().__init__(recipe, None, expected)
+        self._cascade._networks = [UnluckyNetwork(Path(models, "batches"))]  # type: ignore[list-item]
+
+
 def rows(pictures: Mapping[str, bytes | Failed], models: str | None = None) -> dict[str, dict[str, object]]:
     recipe = Recipe.model_validate({"limits": {"seconds": 4}})
     candidates = [Candidate(key=f"{name:0>32}", source="s", uri=name, version="1") for name in pictures]
     found = IsolatedMeasurer(recipe, models).rows(candidates, lambda candidate: pictures[candidate.uri])
     return {str(row["uri"]): row for row in found}
+
+
+@pytest.mark.parametrize(("starts", "batches", "lost"), [(5, 0, 0), (0, 2, 0), (3, 1, 0), (40, 0, 1), (0, 9, 1)])
+def test_kills_cost_an_image_only_when_they_happen_again_and_again_while_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, starts: int, batches: int, lost: int
+) -> None:
+    real = isolated_measuring.worker_process
+    factory = "tests.million_ird.scan.test_isolated_measuring:UnluckyWorker"
+    monkeypatch.setattr(isolated_measuring, "worker_process", lambda _, *rest: real(factory, *rest))
+    (tmp_path / "starts").write_text(str(starts))
+    (tmp_path / "batches").write_text(str(batches))
+    found = rows({"a": encoded(1)}, str(tmp_path))
+    assert [row.get("failure_class") for row in found.values()] == ["killed" if lost else None]
+    assert lost or (tmp_path / "starts").read_text() == "0"
 
 
 @pytest.fixture

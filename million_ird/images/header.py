@@ -80,7 +80,6 @@ def read_header(encoded: bytes, *, max_pixels: int = MAX_PIXELS) -> ImageHeader:
         orientation = _orientation(opened)
         if orientation in _SIDEWAYS:
             width, height = height, width
-        tables: dict[int, list[int]] | None = getattr(opened.image, "quantization", None)
         return ImageHeader(
             format=opened.format,
             width=width,
@@ -93,7 +92,7 @@ def read_header(encoded: bytes, *, max_pixels: int = MAX_PIXELS) -> ImageHeader:
             alpha=opened.layout.alpha != "none",
             layout=opened.layout,
             camera=_names_a_camera(opened),
-            quantisation=tuple(tuple(tables[k]) for k in sorted(tables)) if tables else None,
+            quantisation=_quantisation(opened.image),
         )
 
 
@@ -117,6 +116,16 @@ def as_read_error() -> Iterator[None]:
             raise ReadError("unsupported", text) from error
         short = "truncated" in text.lower() or isinstance(error, EOFError)
         raise ReadError("truncated" if short else "undecodable", text) from error
+
+
+def _quantisation(image: Image.Image | None) -> tuple[tuple[int, ...], ...] | None:
+    tables: dict[int, list[int]] = getattr(image, "quantization", {})
+    if not tables:
+        return None
+    # The numbers of tables are names: what is luma's is the one that the first component of the frame names.
+    layers: list[tuple[int, int, int, int]] = getattr(image, "layer", [])
+    luma = layers[0][3] if layers else min(tables)
+    return tuple(tuple(tables[number]) for number in sorted(tables, key=lambda number: (number != luma, number)))
 
 
 def read_orientation(image: Image.Image) -> int:

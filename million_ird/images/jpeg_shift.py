@@ -45,6 +45,8 @@ the nine rows that are compared. In 181 shifts by one changed bit (a script that
 0.67, the latter at most 0.66."""
 _UNUSUAL = 3.0
 """How often the step is as large as nine tenths of the jumps along other rows of blocks."""
+_EDGE_IN_LUMA = 3.0
+"""How many times as far as a colour luma jumps at the edge of something, such as a horizon."""
 
 
 def find_shift(pixels: NDArray[np.uint8], height: int, width: int) -> int | None:
@@ -58,12 +60,15 @@ def find_shift(pixels: NDArray[np.uint8], height: int, width: int) -> int | None
     if pixels.shape[0] < 3 * height or pixels.shape[1] < 2 * _MIN_COLUMNS + width:
         return None
     boundaries = np.arange(height, pixels.shape[0] - 4, height)
-    for channel, steps in enumerate(boundary_steps(pixels, boundaries)):
+    channels = boundary_steps(pixels, boundaries)
+    for channel, steps in enumerate(channels):
         reach = 1 if channel and height > _SHARP_COLOUR else 0
         for number, column in _candidates(steps, width):
             if not _is_stair(steps, number, column, width):
                 continue
             left, right = _halves(column, width)
+            if channel and _is_edge(channels[0], steps, number, (left, right)):
+                continue
             upper, lower = (_Line(pixels, int(boundaries[k]), channel, steps[k]) for k in (number, number + 1))
             even = np.concatenate([lower.is_even()[left], upper.is_even()[right]])
             if even.mean() < _EVEN and lower.is_sharp(left, reach) and upper.is_sharp(right, reach):
@@ -162,8 +167,26 @@ def _is_stair(steps: NDArray[np.float32], number: int, column: int, width: int) 
     if max(map(abs, plain)) > _MAX_PLAIN * low or calm < _CALM:
         return False
     others = np.delete(steps, [number, number + 1], axis=0)
+    if not len(others):
+        return False  # nothing tells what is usual in this image
     usual = max(float(np.percentile(np.abs(np.median(others[:, part], axis=1)), 90)) for part in (left, right))
     return low >= _UNUSUAL * usual
+
+
+def _is_edge(luma: NDArray[np.float32], colour: NDArray[np.float32], number: int, halves: tuple[slice, slice]) -> bool:
+    """Return whether luma jumps so much along a stair of a colour that it belongs to the scene.
+
+    Where damage shifts luma as well, luma has a stair of its own.
+
+    Args:
+        luma: (n, W), as `steps` of `_is_stair`.
+        colour: (n, W), the same of the colour.
+        number: of the upper boundary.
+        halves: the columns of the lower and of the upper half.
+    """
+    lines = zip((number + 1, number), halves, strict=True)
+    jumps = [[abs(float(np.median(steps[line, part]))) for steps in (luma, colour)] for line, part in lines]
+    return all(bright > _EDGE_IN_LUMA * tint for bright, tint in jumps)
 
 
 def _least_step(steps: NDArray[np.float32]) -> float:

@@ -215,6 +215,36 @@ def test_a_stair_in_a_scene_is_no_shift(depth: int, colour: tuple[float, ...], s
         assert verdict(encoded) == "read", (offset, fall)
 
 
+@pytest.mark.parametrize("tint", [-24, 24])
+@pytest.mark.parametrize("subsampling", [0, 2])
+def test_a_horizon_that_changes_its_colours_is_no_shift(tint: int, subsampling: int) -> None:
+    """A dark strip as high as a row of blocks: colours change at its upper edge here, at its lower one there."""
+    random = np.random.default_rng(3)
+    height = 16 if subsampling else 8
+    scene = np.full((12 * height, 320, 3), 170.0) + random.normal(0, 4, (12 * height, 320, 3))
+    red = np.array([1.0, -0.5, 0.0])  # a difference of colours that leaves luma about as it is
+    scene[6 * height : 7 * height] -= 100
+    scene[7 * height :, :160] += tint * red
+    scene[6 * height :, 160:] += tint * red
+    whole = coded(
+        np.clip(scene, 0, 255).astype(np.uint8), "JPEG", quality=97 if subsampling else 92, subsampling=subsampling
+    )
+    assert verdict(whole) == "read"
+    without_strip = scene.copy()
+    without_strip[6 * height : 7 * height] += 100
+    shifted = np.clip(without_strip, 0, 255).astype(np.uint8)
+    assert verdict(coded(shifted, "JPEG", quality=97 if subsampling else 92, subsampling=subsampling)) == "damaged"
+
+
+@pytest.mark.parametrize("height", range(8, 64))
+def test_images_of_few_rows_of_blocks_are_looked_at(height: int) -> None:
+    for rows in (8, 16):
+        pixels = np.full((height, 320, 3), 90, np.uint8)
+        pixels[rows:, 160:] += 30
+        pixels[2 * rows :, :160] += 30
+        assert find_shift(pixels, rows, 16) is None
+
+
 def png_of(chunks: list[tuple[bytes, bytes]], wrong: bytes = b"") -> bytes:
     parts = [b"\x89PNG\r\n\x1a\n"]
     for kind, body in chunks:

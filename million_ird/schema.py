@@ -8,7 +8,7 @@ from million_ird.measure_specs import MEASURE_SPECS
 from million_ird.measure_types import Tier
 
 SCHEMA_VERSION = 4
-MEASURES_REVISION = 12
+MEASURES_REVISION = 13
 """Goes up when the numbers of a built-in measure change: rows of an earlier revision are measured again."""
 MAX_PIXELS = 250_000_000
 """Images with more pixels are refused by default, before anything is allocated."""

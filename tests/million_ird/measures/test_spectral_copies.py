@@ -54,6 +54,15 @@ def test_enlarging_by_any_factor_leaves_copies(kernel: str, factor: float) -> No
         assert number(image, **options) > LIMIT, options
 
 
+@pytest.mark.parametrize("stretch", [1.001, 1.002, 1.004, 1.006, 1.01])
+@pytest.mark.parametrize("factor", [1.2, 1.45, 1.7, 1.9, 2.3])
+def test_images_that_were_fitted_to_another_aspect_have_copies(factor: float, stretch: float) -> None:
+    for kernel in KERNELS.values():
+        image = SCENE.resize((round(SCENE.width * factor * stretch), round(SCENE.height * factor)), kernel)
+        assert number(image) > LIMIT, kernel
+        assert number(image.transpose(Image.Transpose.ROTATE_90)) > LIMIT, kernel
+
+
 @pytest.mark.parametrize(("name", "kernel"), list(product(PHOTOGRAPHS[:3], KERNELS)))
 def test_photographs_enlarged_to_where_blocks_are_coherent_are_found(name: str, kernel: str) -> None:
     for factor in (4 / 3, 1.6, 2):

@@ -1,6 +1,6 @@
 """The fine structure of two copies at one scale: which is noisier, smoother, sharpened or enlarged."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -34,6 +34,37 @@ class FineStructure:
     """(2,) `strong` at half and a quarter of the scale."""
     own_slope: tuple[float, float]
     """Of each at its own scale: the finest structure relative to that at half the scale, where there is most."""
+    cells: tuple[NDArray[np.float64], NDArray[np.float64]]
+    """(2, 8, 8) each: the fine structure of the overlap at the common scale and at half of it."""
+
+    def at_same_contrast(self, octaves: float) -> "FineStructure":
+        """Return what two copies would have if the one of more contrast had the other's.
+
+        Args:
+            octaves: How much more contrast the first has, as log2.
+        """
+        sides = list(self.quiet), list(self.loud), list(self.cells)
+        richer = 0 if octaves > 0 else 1
+        scale = 2.0 ** -abs(octaves)
+        quiet = [own.copy() for own in self.quiet]
+        quiet[richer][:, 0] *= scale
+        quiet[1 - richer][:, 1] *= scale
+        loud, cells = ([own * scale if side == richer else own for side, own in enumerate(both)] for both in sides[1:])
+        return replace(
+            self,
+            faint=_less(self.faint, octaves),
+            middle=_less(self.middle, octaves),
+            strong=_less(self.strong, octaves),
+            quiet=(quiet[0], quiet[1]),
+            loud=(loud[0], loud[1]),
+            strong_coarser=np.array([_less(value, octaves) for value in self.strong_coarser]),
+            cells=(cells[0], cells[1]),
+        )
+
+
+def _less(value: float, octaves: float) -> float:
+    """Return what is left of a difference that may be one of contrast; never of the other sign."""
+    return float(np.sign(value) * max(0.0, abs(value) - abs(octaves))) if value * octaves > 0 else value
 
 
 def compare_fine(
@@ -77,6 +108,7 @@ def compare_fine(
         loud=(loud[0], loud[1]),
         strong_coarser=np.array([np.median(ratio[strong]) for ratio in ratios[1:]]),
         own_slope=(slopes[0], slopes[1]),
+        cells=(np.stack(first[:2]), np.stack(second[:2])),
     )
 
 

@@ -9,12 +9,14 @@ from million_ird.measures.view import View
 HARMS: Mapping[str, str] = MappingProxyType(
     {
         "overlaid": "has something laid over it",
+        "hidden": "has parts that are blurred, pixelated or covered",
         "surrounded": "has bars, filled sides or a page around it",
         "cut": "is cut off",
         "noisy": "is noisier",
         "smooth": "has lost detail",
         "sharpened": "is sharpened too much",
         "posterised": "has gaps in its tones",
+        "faded": "has less contrast",
         "clipped": "has clipped tones",
         "discoloured": "has lost its colours",
         "vignetted": "has darkened corners",

@@ -23,9 +23,10 @@ from million_ird.dedup.aligned import (
 from million_ird.dedup.compression import added_detail, judge_compression, judge_saved_again, same_light
 from million_ird.dedup.fine_structure import FineStructure, compare_fine, turned
 from million_ird.dedup.harms import Harms, Shown, Verdict
+from million_ird.dedup.lost_parts import drop_feigned_losses, judge_parts
 from million_ird.dedup.overlaid import judge_overlaid
 from million_ird.dedup.surroundings import covered_by_bars, judge_surroundings
-from million_ird.dedup.tones import judge_clipped, judge_gaps
+from million_ird.dedup.tones import drop_feigned_fading, judge_clipped, judge_contrast, judge_gaps
 from million_ird.measures.view import View
 
 _MAX_ERROR, _SMALL_ERROR = 0.85, 0.08
@@ -36,8 +37,14 @@ _MORE_CONTRAST, _LARGEST_GAIN = 1.35, 2.4
 """Local contrast that only processing gives, and octaves of fine structure that no sharpening gives."""
 _EVEN = 0.6
 """Least share of its gain in faint structure that sharpening has in strong structure, too."""
+_FINE, _MUCH_NOISE = 92, 3.0
+"""Quality of a copy that was not smoothed by compression, and noise in levels that the other has where it has least."""
 _COARSER = 8
 """Difference in JPEG quality that shows."""
+_PLAIN, _BELOW_NOISE = 0.3, 3.0
+"""Fine structure in levels, and in standard deviations of noise, of the parts in which added noise shows."""
+_SAME_STRUCTURE, _LOCAL = 0.05, 0.25
+"""Octaves within which two parts are the same, and share of such parts from which on no noise was added."""
 _FALL = 1.1
 """How much more of white noise there is than at half the resolution, at least."""
 
@@ -67,6 +74,8 @@ def compare_copies(first: Shown, second: Shown, placements: Sequence[Placement])
     judge_clipped((first, second), pair, same, harms)
     judge_compression((first, second), detail, harms)
     judge_saved_again((first, second), pair, harms)
+    drop_feigned_losses(harms)
+    drop_feigned_fading(harms)
     return Verdict(*harms.sides)
 
 
@@ -163,10 +172,15 @@ def _judge_fine(first: Shown, second: Shown, placement: Placement, pair: Aligned
         boxes,
         octaves,
     )
-    if found is None:
-        return 0.0
-    _judge_noise(found, (first.quality, second.quality), harms)
     larger, sign = (0, 1) if octaves > 0 else (1, -1)
+    if found is None:  # so much smaller that they have no scale in common
+        if abs(octaves) > _OTHER_SIZE:
+            harms.add(1 - larger, "smaller", min(0.5, 0.25 * abs(octaves)))
+        return 0.0
+    lit = any(harms.has(side, "vignetted") for side in (0, 1))
+    found = found.at_same_contrast(0.0 if same or lit else judge_contrast(pair, harms))
+    _judge_noise(found, (first.quality, second.quality), harms)
+    judge_parts(found.cells, octaves, pair.error, harms)
     detail = 0.25 * found.faint + 0.35 * found.middle + 0.4 * found.strong  # > 0: the first has more
     if abs(octaves) > _OTHER_SIZE:
         # What the smaller one has more of at its own resolution, the larger one has lost or never had.
@@ -182,7 +196,6 @@ def _judge_fine(first: Shown, second: Shown, placement: Placement, pair: Aligned
     richer = 0 if detail > 0 else 1
     contrasts = _local_contrast(pair.shared_a), _local_contrast(pair.shared_b)
     tells = abs(detail) > 0.3 and abs(found.strong) < _LARGEST_GAIN
-    lit = any(harms.has(side, "vignetted") for side in (0, 1))
     if tells and not lit and contrasts[richer] > _MORE_CONTRAST * contrasts[1 - richer]:
         harms.add(richer, "sharpened", 0.3)
         return detail
@@ -212,15 +225,26 @@ def _judge_noise(found: FineStructure, qualities: tuple[float, float], harms: Ha
         gain = np.log2((own + 0.3) / (other + 0.3))
         if qualities[1 - side] < qualities[side] - _COARSER:
             continue  # compression takes away what is faint, as if it had been noise
-        # Where there was least, compression and smoothing leave nothing.
-        much = (other > 0.25) & (((own > 2.0) & (gain > 0.7)) | ((own > 1.2) & (gain > 1.2)))
+        # Where there was least, compression and smoothing leave nothing; but hardly an image has so much there.
+        least = 0.0 if qualities[1 - side] >= _FINE and own[0] > _MUCH_NOISE else 0.25
+        much = (other > least) & (((own > 2.0) & (gain > 0.7)) | ((own > 1.2) & (gain > 1.2)))
         added = own**2 - other**2
         added_where_most = found.loud[side] ** 2 - found.loud[1 - side] ** 2
         # White noise falls with the resolution, other noise need not; but what is added is the same everywhere.
         falls = np.append(own[:-1] > _FALL * own[1:], False) & (sign * strong < 0.6 * gain)
+        if _is_local(found, side, added[0]):
+            continue
         noisy = scales & much & (falls | (added_where_most < 3 * added))
         if noisy.any():
             harms.add(side, "noisy", 0.15 + min(0.4, float(np.max((0.1 * gain + own / 50)[noisy]))))
+
+
+def _is_local(found: FineStructure, side: int, added: float) -> bool:
+    """Return whether parts of a copy lack the noise, of a variance, that others seem to have: then it is none."""
+    own, other = found.cells[side][0], found.cells[1 - side][0]
+    shows = (own > _PLAIN) & (own**2 < _BELOW_NOISE**2 * added)
+    same = np.abs(np.log2((own + 0.1) / (other + 0.1))) < _SAME_STRUCTURE
+    return bool(shows.any()) and float(same[shows].mean()) > _LOCAL
 
 
 def _sharpened(richer: View, poorer: View, found: FineStructure, same: bool) -> float:

@@ -1,6 +1,9 @@
-"""What the histograms of two copies tell: gaps, as of few colours or a tone curve, and samples at both ends."""
+"""What the tones of two copies tell: gaps of few colours or a tone curve, samples at both ends, less contrast."""
 
-from million_ird.dedup.aligned import Aligned, Plane
+import cv2
+import numpy as np
+
+from million_ird.dedup.aligned import Aligned, Plane, luma, same_tones
 from million_ird.dedup.harms import Harms, Shown
 
 _FEW_COLOURS = 0.5
@@ -11,6 +14,29 @@ _CONTOURS = 0.03
 """Gaps from which on contours of few colours look like something laid over the other copy."""
 _LOW, _HIGH, _FEWEST, _VARIES = 5, 250, 12, 4.0
 """Levels of a thumbnail that are clipped, their least number, and the least spread that the other copy shows there."""
+_FADED, _SURE_CONTRAST = 0.6, 0.2
+"""Octaves of contrast of the light that a faded copy has less, and that what is laid over one does not feign."""
+_LEAST_SPREAD = 4.0
+"""Spread of the light of both copies in levels, from which on their contrasts are compared."""
+
+
+def judge_contrast(pair: Aligned, harms: Harms) -> float:
+    """Judge which copy has less contrast, as behind haze; return how much more the first has, as log2, 0 if unsure."""
+    a, b = (
+        np.asarray(cv2.GaussianBlur(luma(image), (0, 0), 6), np.float32) for image in (pair.shared_a, pair.shared_b)
+    )
+    own, other = (float(np.median(np.abs(light - np.median(light)))) for light in (a, same_tones(a, b)))
+    octaves = float(np.log2(own / other)) if min(own, other) > _LEAST_SPREAD else 0.0
+    if abs(octaves) > _FADED:
+        harms.add(1 if octaves > 0 else 0, "faded", 0.08)
+    return octaves if abs(octaves) > _SURE_CONTRAST else 0.0
+
+
+def drop_feigned_fading(harms: Harms) -> None:
+    """Remove fading if the other copy shows that its contrast was raised, once all is judged."""
+    for side in (0, 1):
+        if any(harms.has(1 - side, kind) for kind in ("clipped", "posterised", "sharpened")):
+            harms.drop(side, "faded")
 
 
 def judge_gaps(copies: tuple[Shown, Shown], detail: float, same: bool, harms: Harms) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import skimage.data
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from benchmarks.alterations import ALTERATIONS
 from benchmarks.harms import HARMS
@@ -116,6 +116,62 @@ def test_what_compression_changes_is_never_charged_to_the_copy_that_is_compresse
         swapped = judge(again, original, turned=True)
         assert swapped is not None
         assert swapped.better == -verdict.better
+
+
+def hidden(image: Image.Image, how: str, box: tuple[float, float, float, float]) -> Image.Image:
+    """Return a copy of which a part, in shares of width and height, is hidden."""
+    left, top, right, bottom = (round(at * side) for at, side in zip(box, image.size * 2, strict=True))
+    part = image.crop((left, top, right, bottom))
+    if how == "pixelated":
+        part = part.reduce(12).resize(part.size, Image.Resampling.NEAREST)
+    elif how == "blurred":
+        part = part.filter(ImageFilter.GaussianBlur(6))
+    else:
+        part = Image.new("RGB", part.size, part.resize((1, 1), Image.Resampling.BOX).getpixel((0, 0)))
+    copy = image.copy()
+    copy.paste(part, (left, top))
+    return copy
+
+
+@pytest.mark.parametrize("how", ["pixelated", "blurred", "covered"])
+@pytest.mark.parametrize("form", ["PNG", "JPEG"])
+def test_a_copy_with_a_hidden_part_is_seldom_the_original(how: str, form: str) -> None:
+    rng = np.random.default_rng(5)
+    verdicts = []
+    for name in ("chelsea", "coffee", "rocket", "retina", "astronaut"):
+        image = Image.fromarray(getattr(skimage.data, name)()).convert("RGB")
+        image.thumbnail((900, 900))
+        original = copy_row(row_of(image, form, quality=95))
+        for _ in range(4):
+            x, y = (float(rng.uniform(0.1, 0.55)) for _ in "xy")
+            altered = copy_row(row_of(hidden(image, how, (x, y, x + 0.3, y + 0.3)), form, quality=95))
+            verdict, swapped = judge(original, altered, turned=False), judge(altered, original, turned=False)
+            assert verdict is not None
+            assert swapped is not None
+            assert swapped.better == -verdict.better
+            verdicts.append(verdict.better)
+    assert verdicts.count(1) >= 16, verdicts
+
+
+@pytest.mark.parametrize("name", ["chelsea", "coffee", "rocket", "astronaut"])
+@pytest.mark.parametrize("form", ["PNG", "JPEG"])
+def test_a_hazy_copy_is_not_the_original(name: str, form: str) -> None:
+    image = Image.fromarray(getattr(skimage.data, name)()).convert("RGB")
+    haze = Image.blend(image, Image.new("RGB", image.size, (215, 220, 225)), 0.5)
+    verdict = judge(copy_row(row_of(image, form, quality=95)), copy_row(row_of(haze, form, quality=95)), turned=False)
+    assert verdict is not None
+    assert "sharpened" not in verdict.first
+    assert verdict.better == 1
+
+
+@pytest.mark.parametrize("factor", [2, 4, 8, 9, 12, 20])
+def test_a_much_smaller_copy_is_not_the_original_however_well_it_is_saved(factor: int) -> None:
+    image = Image.fromarray(skimage.data.retina())
+    rows = row_of(image, "JPEG", quality=85), row_of(image.reduce(factor), "PNG")
+    for (first, second), better in ((rows, 1), (rows[::-1], -1)):
+        verdict = judge(copy_row(first), copy_row(second), turned=False)
+        assert verdict is not None
+        assert verdict.better == better, verdict
 
 
 FAINT = {

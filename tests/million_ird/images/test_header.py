@@ -37,6 +37,22 @@ def test_a_png_header_is_read_without_decoding_the_pixels() -> None:
     assert read_header(content[: len(content) // 2]).width == 128
 
 
+def test_the_first_table_is_the_one_that_luma_names() -> None:
+    content = encode_image(wave_image(), "JPEG", quality=60)
+    renamed, at = bytearray(content), 2
+    while renamed[at + 1] != 0xDA:  # tables 0 and 1 change their numbers, in their own segments and in the frame's
+        length = int.from_bytes(renamed[at + 2 : at + 4], "big")
+        if renamed[at + 1] == 0xDB:
+            for table in range(at + 4, at + 2 + length, 65):
+                renamed[table] ^= 1
+        if renamed[at + 1] == 0xC0:
+            for component in range(renamed[at + 9]):
+                renamed[at + 12 + 3 * component] ^= 1
+        at += 2 + length
+    assert renamed != content
+    assert read_header(bytes(renamed)).quantisation == read_header(content).quantisation
+
+
 def test_an_image_with_a_broken_exif_block_is_upright() -> None:
     content = encode_image(corners(), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\x7f")
     assert read_header(content).orientation == 1

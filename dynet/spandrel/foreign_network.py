@@ -10,6 +10,7 @@ from torch import Tensor
 
 from dynet.errors import WeightsError, reason_of
 from dynet.extras import require
+from dynet.inference.memory import ran_out_of_memory
 from dynet.model.file_kind import SUFFIXES
 from dynet.model.safetensors_header import check_header
 from dynet.model.variant_network import VariantNetwork, check_images
@@ -39,10 +40,17 @@ class ForeignNetwork(VariantNetwork):
 
         Raises:
             UsageError: `x` is no such tensor, or the network has no variant of this name.
+            WeightsError: The network fails for images of this size, or for all.
         """
         check_images(x, next(self.model.parameters()))
         self.named_variant(variant)
-        restored: Tensor = self._descriptor(x)
+        try:
+            restored: Tensor = self._descriptor(x)
+        except Exception as error:  # code of others, with whatever sizes a file says
+            if ran_out_of_memory(error):
+                raise
+            name, (height, width) = self.variants[0].name, x.shape[-2:]
+            raise WeightsError(f"{name} fails for {width}×{height} pixels: {reason_of(error)}") from error
         return restored
 
 

@@ -241,3 +241,13 @@ def test_without_spandrel_one_line_says_what_to_install(
     assert (code, error.count("\n")) == (2, 1)
     assert "`dynet convert`" in error
     assert "pip install 'million-ird[spandrel]'" in error
+
+
+@pytest.mark.parametrize("command", ["restore", "evaluate"])
+def test_a_network_that_fails_is_one_line(command: str, folder: Path, tmp_path: Path, dynet_command: Command) -> None:
+    file = saved(tmp_path / "odd.safetensors", SCUNet(in_nc=3, config=[1] * 7, dim=16))  # half of 16 is no head of 32
+    images = [str(folder)] if command == "restore" else ["--protocol", "strict", "--benchmark", f"x={folder}"]
+    code, _, error = dynet_command(command, *images, "--weights", file, "--out", tmp_path / "out")
+    assert code != 0
+    assert "Traceback" not in error
+    assert "SCUNet fails for" in error

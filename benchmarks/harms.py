@@ -213,6 +213,27 @@ def _motion(length: int) -> Callable[[Pixels], Pixels]:
     return lambda pixels: np.asarray(cv2.filter2D(pixels, -1, kernel), np.uint8)
 
 
+def hidden(how: str, share: float) -> Alteration:
+    """Return an alteration that pixelates, blurs or covers a rectangle of a share of each side, somewhere."""
+
+    def alter(image: Image.Image, random: np.random.Generator) -> Image.Image:
+        size = round(image.width * share), round(image.height * share)
+        left, top = (int(random.integers(own - part + 1)) for own, part in zip(image.size, size, strict=True))
+        part = image.crop((left, top, left + size[0], top + size[1]))
+        block = max(8, min(image.size) // 60)
+        if how == "pixelated":
+            part = part.reduce(block).resize(size, Image.Resampling.NEAREST)
+        elif how == "blurred":
+            part = part.filter(ImageFilter.GaussianBlur(block / 2))
+        else:
+            part = part.resize((1, 1), Image.Resampling.BOX).resize(size)
+        altered = image.copy()
+        altered.paste(part, (left, top))
+        return altered
+
+    return alter
+
+
 def _collage(image: Image.Image, random: np.random.Generator) -> Image.Image:
     """Return the picture with a strip of three other ones at its right: noise at several scales stands for these."""
     strip = image.width // 3
@@ -298,4 +319,10 @@ HARMS: dict[str, Alteration] = {
     "noise 15, ×1.3": chained(resized(1.3), _noisy(15)),
     "blurred, ×1.2": chained(lambda image, _: image.filter(ImageFilter.GaussianBlur(1.2)), resized(1.2)),
     "64 colours, ×1.3": chained(_quantised(64, False), resized(1.3)),
+    **{
+        f"{how} part, {share:.0%}": hidden(how, share)
+        for how in ("pixelated", "blurred", "covered")
+        for share in (0.2, 0.4)
+    },
+    "haze": lambda image, _: Image.blend(image, Image.new("RGB", image.size, (215, 220, 225)), 0.5),
 }

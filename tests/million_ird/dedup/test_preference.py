@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import skimage.data
-from PIL import Image, ImageFilter
+from PIL import Image
 
 from benchmarks.alterations import ALTERATIONS
-from benchmarks.harms import HARMS
+from benchmarks.harms import HARMS, hidden
 from million_ird.dedup.preference import Copies, CopyRow, judge, standings
 from million_ird.dedup.search import HashPairSearch
 from million_ird.images.encoded_image import EncodedImage
@@ -118,21 +118,6 @@ def test_what_compression_changes_is_never_charged_to_the_copy_that_is_compresse
         assert swapped.better == -verdict.better
 
 
-def hidden(image: Image.Image, how: str, box: tuple[float, float, float, float]) -> Image.Image:
-    """Return a copy of which a part, in shares of width and height, is hidden."""
-    left, top, right, bottom = (round(at * side) for at, side in zip(box, image.size * 2, strict=True))
-    part = image.crop((left, top, right, bottom))
-    if how == "pixelated":
-        part = part.reduce(12).resize(part.size, Image.Resampling.NEAREST)
-    elif how == "blurred":
-        part = part.filter(ImageFilter.GaussianBlur(6))
-    else:
-        part = Image.new("RGB", part.size, part.resize((1, 1), Image.Resampling.BOX).getpixel((0, 0)))
-    copy = image.copy()
-    copy.paste(part, (left, top))
-    return copy
-
-
 @pytest.mark.parametrize("how", ["pixelated", "blurred", "covered"])
 @pytest.mark.parametrize("form", ["PNG", "JPEG"])
 def test_a_copy_with_a_hidden_part_is_seldom_the_original(how: str, form: str) -> None:
@@ -143,8 +128,7 @@ def test_a_copy_with_a_hidden_part_is_seldom_the_original(how: str, form: str) -
         image.thumbnail((900, 900))
         original = copy_row(row_of(image, form, quality=95))
         for _ in range(4):
-            x, y = (float(rng.uniform(0.1, 0.55)) for _ in "xy")
-            altered = copy_row(row_of(hidden(image, how, (x, y, x + 0.3, y + 0.3)), form, quality=95))
+            altered = copy_row(row_of(hidden(how, 0.3)(image, rng), form, quality=95))
             verdict, swapped = judge(original, altered, turned=False), judge(altered, original, turned=False)
             assert verdict is not None
             assert swapped is not None
@@ -157,7 +141,7 @@ def test_a_copy_with_a_hidden_part_is_seldom_the_original(how: str, form: str) -
 @pytest.mark.parametrize("form", ["PNG", "JPEG"])
 def test_a_hazy_copy_is_not_the_original(name: str, form: str) -> None:
     image = Image.fromarray(getattr(skimage.data, name)()).convert("RGB")
-    haze = Image.blend(image, Image.new("RGB", image.size, (215, 220, 225)), 0.5)
+    haze = ALL["haze"](image, np.random.default_rng(0))
     verdict = judge(copy_row(row_of(image, form, quality=95)), copy_row(row_of(haze, form, quality=95)), turned=False)
     assert verdict is not None
     assert "sharpened" not in verdict.first

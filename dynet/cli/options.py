@@ -18,7 +18,7 @@ class Device(StrEnum):
 DeviceOption = Annotated[Device, typer.Option(help="Where to compute; auto takes a GPU if there is one.")]
 SelfEnsembleOption = Annotated[
     Literal["1", "2", "4", "8"],
-    typer.Option(help="Restore in so many orientations and average: more accurate, and as many times slower."),
+    typer.Option(help="Restore so many times, turned and mirrored, and average; takes as many times as long."),
 ]
 WeightsOption = Annotated[
     str,

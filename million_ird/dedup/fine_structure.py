@@ -43,13 +43,15 @@ class FineStructure:
         Args:
             octaves: How much more contrast the first has, as log2.
         """
-        sides = list(self.quiet), list(self.loud), list(self.cells)
         richer = 0 if octaves > 0 else 1
         scale = 2.0 ** -abs(octaves)
         quiet = [own.copy() for own in self.quiet]
         quiet[richer][:, 0] *= scale
         quiet[1 - richer][:, 1] *= scale
-        loud, cells = ([own * scale if side == richer else own for side, own in enumerate(both)] for both in sides[1:])
+        loud, cells = (
+            [own * scale if side == richer else own for side, own in enumerate(both)]
+            for both in (self.loud, self.cells)
+        )
         return replace(
             self,
             faint=_less(self.faint, octaves),

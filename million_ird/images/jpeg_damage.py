@@ -22,6 +22,7 @@ from million_ird.images.jpeg_shift import find_shift
 _EOI = b"\xff\xd9"
 _SOS = 0xDA
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_ARITHMETIC = frozenset(range(0xC9, 0xD0))
 _AFTER_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _HARMLESS = (
     "Unknown Adobe",
@@ -35,12 +36,12 @@ _HARMLESS = (
 def with_end(encoded: bytes) -> bytes:
     """Return a JPEG with its end marker: put behind one that lacks nothing else; any other file is returned as it is.
 
-    Padding of zeros in place of the marker does not matter.
+    Padding of zeros in place of the marker does not matter. Nothing tells where a JPEG with arithmetic coding ends.
     """
     if not encoded.startswith(b"\xff\xd8") or encoded.endswith(_EOI) or has_end(encoded):
         return encoded
     complete = _without_padding(encoded) + _EOI
-    return complete if _warning(complete) is None else encoded
+    return complete if _has_all_scans(encoded) and _warning(complete) is None else encoded
 
 
 def completed(encoded: bytes) -> bytes:
@@ -153,6 +154,28 @@ def _segments(encoded: bytes) -> Iterator[tuple[int, int, int]]:
             continue
         position = start + 2 + max(2, int.from_bytes(encoded[start + 2 : start + 4], "big"))
         yield marker, start, position
+
+
+def _has_all_scans(encoded: bytes) -> bool:
+    """Return whether the scans of a JPEG have all coefficients of all components to the last bit.
+
+    libjpeg does not miss scans: a progressive file that is cut between two of them decodes without a warning.
+    """
+    missing: dict[int, set[int]] = {}
+    try:
+        for marker, start, stop in _segments(encoded):
+            body = encoded[start + 4 : stop]
+            if marker in _ARITHMETIC - {0xCC}:
+                return False
+            if marker in _FRAMES:
+                missing = {body[6 + 3 * number]: set(range(64)) for number in range(body[5])}
+            elif marker == _SOS:
+                names, (first, last, bits) = body[1 : 1 + 2 * body[0] : 2], body[1 + 2 * body[0] :][:3]
+                for name in names if bits & 15 == 0 else b"":
+                    missing[name].difference_update(range(first, last + 1))
+    except (IndexError, KeyError, ValueError):
+        return False
+    return bool(missing) and not any(missing.values())
 
 
 def _block_layout(encoded: bytes) -> tuple[int, int] | None:

@@ -134,6 +134,22 @@ def test_a_jpeg_without_its_end_is_whole(options: dict[str, object]) -> None:
     assert verdict(whole[: len(whole) * 9 // 10]) == "truncated"
 
 
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"progressive": True, "subsampling": 0}], ids=str)
+@pytest.mark.parametrize("grey", [False, True])
+def test_a_jpeg_that_is_cut_anywhere_is_refused_or_whole(options: dict[str, object], grey: bool) -> None:
+    pixels = next(iter(PHOTOGRAPHS.values()))[:48, :64]
+    encoded = coded(pixels[..., 1] if grey else pixels, "JPEG", quality=85, **options)
+    whole = EncodedImage(encoded).pixels
+    passed = 0
+    for length in range(scan_start(encoded), len(encoded)):
+        try:
+            assert np.array_equal(EncodedImage(encoded[:length]).pixels, whole), length
+        except ReadError:
+            continue
+        passed += 1
+    assert passed >= 1  # only the end marker is missing
+
+
 def test_grey_and_cmyk_jpegs_are_looked_at() -> None:
     for mode in ("L", "CMYK"):
         file = io.BytesIO()

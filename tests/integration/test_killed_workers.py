@@ -55,6 +55,14 @@ def whole(tmp_path_factory: pytest.TempPathFactory, many: Path, recipe: Path) ->
     return scenes.contents(out)
 
 
+def _is_worker(process: psutil.Process) -> bool:
+    """Workers and decoders alike; the tracker of multiprocessing's resources is neither."""
+    try:
+        return "resource_tracker" not in " ".join(process.cmdline())
+    except psutil.NoSuchProcess:  # or a zombie
+        return False
+
+
 def with_kills(arguments: list[str], moments: random.Random, kills: int) -> int:
     """Runs a build and kills a process of it, not the driver, that many times; returns the exit code."""
     process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -65,10 +73,7 @@ def with_kills(arguments: list[str], moments: random.Random, kills: int) -> int:
             below = psutil.Process(process.pid).children(recursive=True)
         except psutil.NoSuchProcess:
             break
-        # Workers and decoders alike; the tracker of multiprocessing's resources is neither.
-        targets = [
-            one for one in below if "resource_tracker" not in " ".join(one.cmdline() if one.is_running() else [])
-        ]
+        targets = [one for one in below if _is_worker(one)]
         if targets:
             try:
                 moments.choice(targets).kill()
